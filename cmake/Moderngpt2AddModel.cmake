@@ -1,0 +1,162 @@
+# moderngpt2_add_model(NAME CONFIG config.json)
+#
+# Reads a Hugging Face config.json (model_type moderngpt2 or gemma2) and makes the INTERFACE target NAME. Who links it
+# can write
+#
+#   #include "moderngpt2/models/NAME.hpp"
+#   using Model = moderngpt2::CausalLM<moderngpt2::models::NAME, ...>;
+#
+# where moderngpt2::models::NAME is a ModelShape whose every field is a compile-time constant.
+
+include_guard(GLOBAL)
+
+# The value of `field` under whichever of its names the file uses; `default` where it is absent or null.
+function(_moderngpt2_read_field result default)
+  set(value)
+  set(value_name)
+  foreach(name IN LISTS ARGN)
+    string(JSON type ERROR_VARIABLE absent TYPE "${json}" ${name})
+    if(absent OR type STREQUAL "NULL")
+      continue()
+    endif()
+    string(JSON found GET "${json}" ${name})
+    if(value_name AND NOT "${found}" STREQUAL "${value}")
+      message(FATAL_ERROR "${where}: ${name} is ${found}, and ${value_name} is ${value}: one of them must go")
+    endif()
+    set(value "${found}")
+    set(value_name ${name})
+    set(value_type ${type})
+  endforeach()
+  list(GET ARGN 0 name)
+  if(NOT value_name)
+    if(default STREQUAL "required")
+      message(FATAL_ERROR "${where}: ${name} is missing")
+    endif()
+    set(${result} "${default}" PARENT_SCOPE)
+    return()
+  endif()
+  if(NOT value_type STREQUAL "${expected_type}")
+    string(TOLOWER "${expected_type}" expected_type)
+    message(FATAL_ERROR "${where}: ${value_name} is ${value}, where a ${expected_type} is expected")
+  endif()
+  if(expected_type STREQUAL "NUMBER" AND (NOT value MATCHES "^[1-9][0-9]*$" OR value GREATER 1000000000))
+    message(FATAL_ERROR "${where}: ${value_name} is ${value}, where a whole number from 1 to 1000000000 is expected")
+  endif()
+  set(${result} "${value}" PARENT_SCOPE)
+endfunction()
+
+function(moderngpt2_add_model model)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "CONFIG" "")
+  if(NOT arg_CONFIG OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "moderngpt2_add_model: write moderngpt2_add_model(NAME CONFIG config.json)")
+  endif()
+  if(NOT model MATCHES "^[A-Za-z][A-Za-z0-9_]*$")
+    message(FATAL_ERROR "moderngpt2_add_model: ${model} is no name of a C++ constant")
+  endif()
+  cmake_path(ABSOLUTE_PATH arg_CONFIG BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE OUTPUT_VARIABLE file)
+  set(where "moderngpt2_add_model(${model}): ${file}")
+  if(NOT EXISTS ${file} OR IS_DIRECTORY ${file})
+    message(FATAL_ERROR "${where}: no such file")
+  endif()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+
+  file(READ ${file} json)
+  string(JSON kind ERROR_VARIABLE error TYPE "${json}")
+  if(error)
+    message(FATAL_ERROR "${where}: not a JSON file (${error})")
+  elseif(NOT kind STREQUAL "OBJECT")
+    message(FATAL_ERROR "${where}: a JSON object is expected")
+  endif()
+
+  # A moderngpt2 file may leave fields out. Gemma 2's own defaults are those of one particular size, so such a file
+  # must say what it means.
+  set(expected_type STRING)
+  _moderngpt2_read_field(model_type moderngpt2 model_type)
+  set(expected_type NUMBER)
+  if(model_type STREQUAL "moderngpt2")
+    _moderngpt2_read_field(n_layer 12 n_layer num_hidden_layers)
+    _moderngpt2_read_field(n_embd 768 n_embd hidden_size)
+    _moderngpt2_read_field(n_head 12 n_head num_attention_heads)
+    _moderngpt2_read_field(n_kv_head ${n_head} num_key_value_heads)
+    _moderngpt2_read_field(head_dim 0 head_dim)
+    math(EXPR four_times "4 * ${n_embd}")
+    _moderngpt2_read_field(n_inner ${four_times} intermediate_size n_inner)
+    set(expected_type STRING)
+    _moderngpt2_read_field(activation gelu_pytorch_tanh activation_function hidden_activation hidden_act)
+  elseif(model_type STREQUAL "gemma2")
+    _moderngpt2_read_field(n_layer required num_hidden_layers)
+    _moderngpt2_read_field(n_embd required hidden_size)
+    _moderngpt2_read_field(n_head required num_attention_heads)
+    _moderngpt2_read_field(n_kv_head required num_key_value_heads)
+    _moderngpt2_read_field(head_dim required head_dim)
+    _moderngpt2_read_field(n_inner required intermediate_size)
+    set(expected_type STRING)
+    _moderngpt2_read_field(activation required hidden_activation hidden_act)
+  else()
+    message(FATAL_ERROR "${where}: model_type is ${model_type}, where moderngpt2 or gemma2 is expected")
+  endif()
+  set(expected_type BOOLEAN)
+  _moderngpt2_read_field(bias OFF attention_bias)
+  _moderngpt2_read_field(tied ON tie_word_embeddings)
+
+  math(EXPR left_over "${n_head} % ${n_kv_head}")
+  if(NOT left_over EQUAL 0)
+    message(FATAL_ERROR "${where}: num_key_value_heads ${n_kv_head} does not divide n_head ${n_head}")
+  endif()
+  if(head_dim EQUAL 0)
+    math(EXPR left_over "${n_embd} % ${n_head}")
+    if(NOT left_over EQUAL 0)
+      message(FATAL_ERROR "${where}: n_head ${n_head} does not divide n_embd ${n_embd}, so head_dim must be given")
+    endif()
+    math(EXPR head_dim "${n_embd} / ${n_head}")
+  endif()
+  if(NOT head_dim MATCHES "[02468]$")
+    message(FATAL_ERROR "${where}: head_dim ${head_dim} is odd, and rotary positions turn pairs")
+  endif()
+
+  set(gelu_tanh_names gelu_pytorch_tanh gelu_new gelu_fast)
+  set(same_names gelu quick_gelu silu relu relu2 mish tanh sigmoid)
+  if(activation IN_LIST gelu_tanh_names)
+    set(activation gelu_tanh)
+  elseif(activation STREQUAL "swish")
+    set(activation silu)
+  elseif(NOT activation IN_LIST same_names)
+    list(JOIN same_names ", " same_names)
+    message(FATAL_ERROR "${where}: unknown activation ${activation}; known are gelu_pytorch_tanh, gelu_new, gelu_fast, "
+      "swish, ${same_names}")
+  endif()
+  foreach(toggle bias tied)
+    if(${toggle})
+      set(${toggle} on)
+    else()
+      set(${toggle} off)
+    endif()
+  endforeach()
+
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/moderngpt2_models/${model})
+  file(CONFIGURE OUTPUT ${folder}/moderngpt2/models/${model}.hpp @ONLY CONTENT [[
+#pragma once
+
+#include "moderngpt2/config/model_shape.hpp"
+
+namespace moderngpt2::models {
+
+/// Made by moderngpt2_add_model from @file@.
+inline constexpr ModelShape @model@{
+    .n_layer = @n_layer@,
+    .n_embd = @n_embd@,
+    .n_head = @n_head@,
+    .n_kv_head = @n_kv_head@,
+    .head_dim = @head_dim@,
+    .n_inner = @n_inner@,
+    .activation = Activation::@activation@,
+    .attention_bias = Toggle::@bias@,
+    .tied_head = Toggle::@tied@,
+};
+
+}  // namespace moderngpt2::models
+]])
+  add_library(${model} INTERFACE)
+  target_link_libraries(${model} INTERFACE moderngpt2::moderngpt2)
+  target_include_directories(${model} INTERFACE ${folder})
+endfunction()

@@ -1,0 +1,50 @@
+# Finds the C++ libraries of Apache Arrow and Parquet: first as installed packages, then inside an unpacked pyarrow
+# wheel (which holds headers and libraries, but no CMake files and no unversioned library names).
+
+include_guard(GLOBAL)
+
+set(MODERNGPT2_PYARROW_VERSION 26.0.1)  # cmake/install_dependencies.sh names the same one
+
+# Makes moderngpt2::arrow_parquet from the libraries in `folder`, if they are there. Then MODERNGPT2_ARROW_LIBRARIES
+# and MODERNGPT2_ARROW_LICENSES list what installed programs must carry.
+macro(moderngpt2_import_pyarrow folder)
+  file(GLOB moderngpt2_arrow_library "${folder}/pyarrow/libarrow.so.[0-9]*")
+  file(GLOB moderngpt2_parquet_library "${folder}/pyarrow/libparquet.so.[0-9]*")
+  list(LENGTH moderngpt2_arrow_library moderngpt2_arrow_count)
+  list(LENGTH moderngpt2_parquet_library moderngpt2_parquet_count)
+  if(moderngpt2_arrow_count EQUAL 1 AND moderngpt2_parquet_count EQUAL 1)
+    add_library(moderngpt2::arrow UNKNOWN IMPORTED GLOBAL)
+    set_target_properties(moderngpt2::arrow PROPERTIES IMPORTED_LOCATION ${moderngpt2_arrow_library})
+    add_library(moderngpt2::arrow_parquet UNKNOWN IMPORTED GLOBAL)
+    set_target_properties(moderngpt2::arrow_parquet PROPERTIES
+      IMPORTED_LOCATION ${moderngpt2_parquet_library}
+      INTERFACE_INCLUDE_DIRECTORIES "${folder}/pyarrow/include"
+      INTERFACE_LINK_LIBRARIES moderngpt2::arrow)
+    set(MODERNGPT2_ARROW_LIBRARIES ${moderngpt2_arrow_library} ${moderngpt2_parquet_library})
+    file(GLOB MODERNGPT2_ARROW_LICENSES "${folder}/pyarrow-*.dist-info/licenses/*")
+  endif()
+endmacro()
+
+macro(moderngpt2_find_arrow_parquet)
+  if(NOT TARGET moderngpt2::arrow_parquet)
+    find_package(Arrow QUIET CONFIG)
+    find_package(Parquet QUIET CONFIG)
+    if(TARGET Parquet::parquet_shared AND TARGET Arrow::arrow_shared)
+      add_library(moderngpt2::arrow_parquet INTERFACE IMPORTED)
+      set_target_properties(moderngpt2::arrow_parquet PROPERTIES
+        INTERFACE_LINK_LIBRARIES "Parquet::parquet_shared;Arrow::arrow_shared")
+    endif()
+  endif()
+  set(MODERNGPT2_PYARROW_DIR "" CACHE PATH "An unpacked pyarrow wheel (default: where install_dependencies.sh puts it)")
+  set(moderngpt2_cache_folder "$ENV{XDG_CACHE_HOME}")
+  if(NOT moderngpt2_cache_folder)
+    set(moderngpt2_cache_folder "$ENV{HOME}/.cache")
+  endif()
+  foreach(moderngpt2_folder IN ITEMS "${MODERNGPT2_PYARROW_DIR}"
+      "${CMAKE_BINARY_DIR}/pyarrow-${MODERNGPT2_PYARROW_VERSION}"
+      "${moderngpt2_cache_folder}/moderngpt2/pyarrow-${MODERNGPT2_PYARROW_VERSION}")
+    if(moderngpt2_folder AND NOT TARGET moderngpt2::arrow_parquet)
+      moderngpt2_import_pyarrow("${moderngpt2_folder}")
+    endif()
+  endforeach()
+endmacro()

@@ -1,0 +1,79 @@
+# Finds the packages behind each component. The build of this project and the installed package both read this file,
+# so that they cannot disagree. Each macro leaves the names of what it did not find in moderngpt2_missing.
+
+include_guard(GLOBAL)
+include(${CMAKE_CURRENT_LIST_DIR}/Moderngpt2ArrowParquet.cmake)
+
+# An imported target for a library that brings no CMake files of its own.
+function(moderngpt2_import target header library)
+  if(TARGET ${target})
+    return()
+  endif()
+  string(MAKE_C_IDENTIFIER "MODERNGPT2_${target}" name)
+  find_path(${name}_INCLUDE_DIR ${header})
+  find_library(${name}_LIBRARY ${library})
+  mark_as_advanced(${name}_INCLUDE_DIR ${name}_LIBRARY)
+  if(${name}_INCLUDE_DIR AND ${name}_LIBRARY)
+    add_library(${target} UNKNOWN IMPORTED GLOBAL)
+    set_target_properties(${target} PROPERTIES IMPORTED_LOCATION "${${name}_LIBRARY}"
+      INTERFACE_INCLUDE_DIRECTORIES "${${name}_INCLUDE_DIR}")
+  endif()
+endfunction()
+
+macro(moderngpt2_require target package)
+  if(NOT TARGET ${target})
+    list(APPEND moderngpt2_missing ${package})
+  endif()
+endmacro()
+
+macro(moderngpt2_find_core)
+  set(moderngpt2_missing)
+  find_package(Eigen3 3.4 QUIET NO_MODULE)
+  find_package(fmt QUIET)
+  find_package(nlohmann_json QUIET)
+  find_package(OpenMP QUIET COMPONENTS CXX)
+  find_package(Threads QUIET)
+  moderngpt2_import(moderngpt2::xxhash xxhash.h xxhash)
+  moderngpt2_require(Eigen3::Eigen Eigen3)
+  moderngpt2_require(fmt::fmt fmt)
+  moderngpt2_require(nlohmann_json::nlohmann_json nlohmann_json)
+  moderngpt2_require(OpenMP::OpenMP_CXX OpenMP)
+  moderngpt2_require(Threads::Threads Threads)
+  moderngpt2_require(moderngpt2::xxhash xxHash)
+endmacro()
+
+# Not by oneDNN's own CMake files: Debian's end the configuration of a machine that has no OpenCL headers, which
+# matrix products on the CPU do not need.
+macro(moderngpt2_find_onednn)
+  moderngpt2_import(moderngpt2::onednn dnnl.hpp dnnl)
+endmacro()
+
+macro(moderngpt2_find_data)
+  set(moderngpt2_missing)
+  find_package(ZLIB QUIET)
+  find_package(simdjson QUIET)
+  find_package(yaml-cpp QUIET)
+  if(TARGET yaml-cpp AND NOT TARGET yaml-cpp::yaml-cpp)  # its name before 0.8
+    add_library(yaml-cpp::yaml-cpp INTERFACE IMPORTED GLOBAL)
+    set_target_properties(yaml-cpp::yaml-cpp PROPERTIES INTERFACE_LINK_LIBRARIES yaml-cpp)
+  endif()
+  moderngpt2_import(moderngpt2::zstd zstd.h zstd)
+  moderngpt2_require(ZLIB::ZLIB zlib)
+  moderngpt2_require(simdjson::simdjson simdjson)
+  moderngpt2_require(yaml-cpp::yaml-cpp yaml-cpp)
+  moderngpt2_require(moderngpt2::zstd zstd)
+endmacro()
+
+macro(moderngpt2_find_tokenizer_training)
+  set(moderngpt2_missing)
+  moderngpt2_import(moderngpt2::sentencepiece sentencepiece_processor.h sentencepiece)
+  moderngpt2_import(moderngpt2::sentencepiece_train sentencepiece_trainer.h sentencepiece_train)
+  moderngpt2_require(moderngpt2::sentencepiece sentencepiece)
+  moderngpt2_require(moderngpt2::sentencepiece_train sentencepiece_train)
+endmacro()
+
+macro(moderngpt2_find_cli)
+  set(moderngpt2_missing)
+  find_package(CLI11 QUIET)
+  moderngpt2_require(CLI11::CLI11 CLI11)
+endmacro()

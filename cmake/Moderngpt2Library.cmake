@@ -1,0 +1,72 @@
+# The targets: moderngpt2::moderngpt2 and the components that only some users need.
+
+set(moderngpt2_hint "run cmake/install_dependencies.sh, or install it by hand")
+
+# moderngpt2::NAME, linking the given targets. Exported, so downstream sees the same names.
+function(moderngpt2_add_component name)
+  if(name STREQUAL "moderngpt2")
+    set(target moderngpt2)
+  else()
+    set(target moderngpt2_${name})
+  endif()
+  add_library(${target} INTERFACE)
+  add_library(moderngpt2::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
+  target_link_libraries(${target} INTERFACE ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY moderngpt2_components ${target})
+endfunction()
+
+moderngpt2_find_core()
+if(moderngpt2_missing)
+  list(JOIN moderngpt2_missing ", " moderngpt2_missing)
+  message(FATAL_ERROR "moderngpt2 needs ${moderngpt2_missing}: ${moderngpt2_hint}")
+endif()
+moderngpt2_add_component(moderngpt2
+  Eigen3::Eigen fmt::fmt nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads moderngpt2::xxhash)
+target_compile_features(moderngpt2 INTERFACE cxx_std_20)
+target_include_directories(moderngpt2 INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+
+set(MODERNGPT2_HAVE_ONEDNN OFF)
+if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
+  moderngpt2_find_onednn()
+  if(TARGET moderngpt2::onednn)
+    set(MODERNGPT2_HAVE_ONEDNN ON)
+    target_link_libraries(moderngpt2 INTERFACE moderngpt2::onednn)
+    target_compile_definitions(moderngpt2 INTERFACE MODERNGPT2_HAVE_ONEDNN=1)
+  elseif(MODERNGPT2_ONEDNN STREQUAL "ON")
+    message(FATAL_ERROR "MODERNGPT2_ONEDNN is ON and oneDNN was not found: ${moderngpt2_hint}")
+  else()
+    message(STATUS "moderngpt2: oneDNN not found, matrix products go through Eigen (slower)")
+  endif()
+endif()
+
+# Each component is there when its packages are.
+foreach(component data tokenizer_training cli)
+  cmake_language(CALL moderngpt2_find_${component})
+  if(moderngpt2_missing)
+    list(JOIN moderngpt2_missing ", " moderngpt2_missing)
+    message(STATUS "moderngpt2: no component ${component}, ${moderngpt2_missing} not found: ${moderngpt2_hint}")
+    continue()
+  endif()
+  set(packages_data ZLIB::ZLIB moderngpt2::zstd simdjson::simdjson yaml-cpp::yaml-cpp)
+  set(packages_tokenizer_training moderngpt2::sentencepiece_train moderngpt2::sentencepiece)
+  set(packages_cli CLI11::CLI11)
+  moderngpt2_add_component(${component} moderngpt2 ${packages_${component}})
+endforeach()
+
+set(MODERNGPT2_HAVE_PARQUET OFF)
+if(NOT MODERNGPT2_PARQUET STREQUAL "OFF")
+  moderngpt2_find_arrow_parquet()
+endif()
+if(TARGET moderngpt2_data AND TARGET moderngpt2::arrow_parquet)
+  set(MODERNGPT2_HAVE_PARQUET ON)
+  target_link_libraries(moderngpt2_data INTERFACE moderngpt2::arrow_parquet)
+  target_compile_definitions(moderngpt2_data INTERFACE MODERNGPT2_HAVE_PARQUET=1)
+elseif(MODERNGPT2_PARQUET STREQUAL "ON")
+  message(FATAL_ERROR "MODERNGPT2_PARQUET is ON and Arrow's Parquet library was not found: run "
+    "cmake/install_dependencies.sh, or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel")
+elseif(MODERNGPT2_PARQUET STREQUAL "AUTO" AND PROJECT_IS_TOP_LEVEL)
+  message(WARNING "moderngpt2: no Parquet, so what needs it is left out: run cmake/install_dependencies.sh, "
+    "or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel (MODERNGPT2_PARQUET=OFF silences this)")
+endif()

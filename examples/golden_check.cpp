@@ -1,0 +1,108 @@
+/// Runs golden cases (folders with config.json, model.safetensors, case.json, expected.safetensors) and compares the
+/// results with what they expect.
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/reference.hpp"
+#include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/testing/golden.hpp"
+
+namespace {
+
+using namespace moderngpt2;
+
+enum class BackendName { cpu, reference };
+enum class ShapeKind { fixed, dynamic };
+
+/// Shapes of the project's own cases, compiled in for --shape static.
+constexpr ModelShape case_shape(int layers, int embd, int heads, int kv, int dim, int inner,
+                                Activation activation = Activation::gelu_tanh, Toggle bias = Toggle::off,
+                                Toggle tied = Toggle::on) {
+  return {layers, embd, heads, kv, dim, inner, activation, bias, tied};
+}
+constexpr ModelShape mha = case_shape(2, 32, 4, 4, 8, 128), gqa = case_shape(2, 48, 6, 2, 8, 80),
+                     wide = case_shape(1, 128, 2, 1, 64, 96), long_rows = case_shape(2, 64, 2, 2, 32, 96),
+                     mqa = case_shape(2, 32, 4, 1, 8, 128, Activation::silu, Toggle::on),
+                     padded = case_shape(2, 32, 4, 2, 8, 128),
+                     relu = case_shape(1, 32, 4, 4, 8, 128, Activation::relu),
+                     untied = case_shape(3, 32, 2, 2, 16, 128, Activation::gelu, Toggle::off, Toggle::off);
+
+bool same(const ModelShape& a, const ModelShape& b) {
+  return a.n_layer == b.n_layer && a.n_embd == b.n_embd && a.n_head == b.n_head && a.n_kv_head == b.n_kv_head &&
+         a.head_dim == b.head_dim && a.n_inner == b.n_inner && a.activation == b.activation &&
+         a.attention_bias == b.attention_bias && a.tied_head == b.tied_head;
+}
+
+/// Runs the static language model of the case's shape, if one is compiled in.
+template <class Precision, ModelShape... Shapes>
+bool run_static(const golden::Case& c, auto make_backend, golden::Results& out) {
+  using Backend = decltype(make_backend());
+  const ModelShape shape = shape_of(c.config.config);
+  const auto run_one = [&]<ModelShape S>() {
+    out = golden::run_language_model<CausalLM<S, Backend, Precision>>(c, make_backend());
+    return true;
+  };
+  return ((same(shape, Shapes) && run_one.template operator()<Shapes>()) || ...);
+}
+
+template <class Precision>
+golden::Results run(const golden::Case& c, ShapeKind kind, auto make_backend, std::string& shape_used) {
+  using Backend = decltype(make_backend());
+  golden::Results out;
+  shape_used = "static";
+  if (kind == ShapeKind::fixed) {
+    const bool is_lm = c.config.architecture == architectures[0];
+    if (!is_lm && same(shape_of(c.config.config), mha)) return golden::run<mha, Backend, Precision>(c, make_backend());
+    if (is_lm && run_static<Precision, mha, gqa, wide, long_rows, mqa, padded, relu, untied>(c, make_backend, out))
+      return out;
+  }
+  shape_used = kind == ShapeKind::fixed ? "dynamic, since no static model of this shape is compiled in" : "dynamic";
+  return golden::run<any_shape, Backend, Precision>(c, make_backend());
+}
+
+int program(int argc, char** argv) {
+  BackendName backend = BackendName::cpu;
+  ShapeKind shape = ShapeKind::dynamic;
+  int threads = available_threads();
+  std::vector<std::filesystem::path> folders;
+  Options options("golden_check", "Runs golden cases and compares the results with what they expect.");
+  options.add_choice("backend", backend, {{"cpu", BackendName::cpu}, {"reference", BackendName::reference}},
+                     "who computes: the CPU in fp32, or plain loops in double");
+  options.add_choice("shape", shape, {{"static", ShapeKind::fixed}, {"dynamic", ShapeKind::dynamic}},
+                     "sizes known at compile time (for the shapes that are compiled in), or read from config.json");
+  options.add("threads", threads, "threads of the CPU backend").at_least(1);
+  options.positional("folder", folders, "case folders");
+  options.parse(argc, argv);
+  if (folders.empty()) throw UsageError("give the folders of the cases to check");
+
+  int failed = 0;
+  for (const auto& folder : folders) {
+    const golden::Case c(folder);
+    std::string shape_used;
+    const golden::Results results =
+        backend == BackendName::cpu
+            ? run<Fp32>(c, shape, [threads] { return cpu::Backend(threads); }, shape_used)
+            : run<Exact<double>>(c, shape, [] { return reference::Backend(); }, shape_used);
+    fmt::print("{} ({}, {})\n", folder.string(), c.config.architecture, shape_used);
+    bool passed = true;
+    for (const golden::Comparison& one : golden::compare(c, results)) {
+      fmt::print("  {} {}: worst error {:.3g}, limit {:.3g}{}\n", one.passed() ? "ok  " : "FAIL", one.what, one.worst,
+                 one.limit, one.where == one.what ? "" : " (" + one.where + ")");
+      passed = passed && one.passed();
+    }
+    failed += !passed;
+  }
+  fmt::print("{} passed, {} failed\n", folders.size() - std::size_t(failed), failed);
+  return failed > 0 ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return moderngpt2::run_main(argc, argv, program); }

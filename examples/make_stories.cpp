@@ -1,0 +1,42 @@
+// Writes training text of the project's own: short stories in simple English and Japanese, in files like those of C4.
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/testing/story_files.hpp"
+
+namespace {
+
+int make_stories(int argc, char** argv) {
+  std::filesystem::path output_path = "stories";
+  std::uint64_t documents = 20000, seed = 1, first_document = 0;
+  std::vector<std::string> langs = {"en", "ja"};
+  moderngpt2::Options options(
+      "make_stories", "Writes short stories in simple English and Japanese, as training text in files like C4's.");
+  options.add("output_path", output_path, "the folder for stories-LANG.json.gz");
+  options.add("documents", documents, "stories in each language").between(1, 1e9);
+  options.add("first_document", first_document, "the number of the first one").at_most(1e15);
+  options.add("seed", seed, "another seed tells other stories");
+  options.add("langs", langs, "languages: en, ja");
+  options.parse(argc, argv);
+
+  for (const std::string& code : langs) moderngpt2::story_language(code);
+  std::filesystem::create_directories(output_path);
+  for (const std::string& code : langs) {
+    const std::filesystem::path file = output_path / ("stories-" + code + ".json.gz");
+    const std::uint64_t bytes =
+        moderngpt2::write_story_file(file, moderngpt2::story_language(code), seed, first_document, documents);
+    std::printf("%s: %llu stories, %.1f MB of text\n", file.c_str(), static_cast<unsigned long long>(documents),
+                static_cast<double>(bytes) / 1e6);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return moderngpt2::run_main(argc, argv, make_stories); }

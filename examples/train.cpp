@@ -1,0 +1,82 @@
+/// Trains a language model on pre-tokenized text: reads the command line and calls run_training().
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/cli/model_flags.hpp"
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/training_progress.hpp"
+#include "moderngpt2/training/run.hpp"
+
+namespace {
+
+using namespace moderngpt2;
+
+int program(int argc, char** argv) {
+  TrainingRequest request;
+  TrainingSettings& s = request.settings;
+  std::string precision = "fp32";
+
+  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
+  options.section("Model");
+  options.add("model_size_name", request.model_size_name, "size of a new model")
+      .choices({"small", "medium", "large", "xl"});
+  options.add("config_file", request.config_file, "config.json of a new model; outranks the size");
+  options.add("model_path", request.model_path, "folder of a model to start from, weights and config");
+  options.add("tokenizer_path", request.tokenizer_path, "the tokenizer's folder").default_text("that of --model_path");
+  options.section("Data");
+  options.add("pre_tokenized_dataset_path", request.pre_tokenized_dataset_path, "folder of shards");
+  options.add("metadata_file", request.metadata_file, "YAML with lists of shards; outranks the folder");
+  options.add("block_size", request.block_size, "what the shards must have").at_least(1)
+      .default_text("what they have");
+  options.add("streaming_eval_samples", request.streaming_eval_samples,
+              "blocks to hold out of training, 5% at most, where there is no evaluation set").at_least(0);
+  options.section("Training");
+  options.add("output_dir", s.output_dir, "folder of the checkpoints, the log and at the end the model");
+  options.add("num_train_epochs", s.num_train_epochs, "passes over the data").more_than(0);
+  options.add("max_steps", s.max_steps, "optimizer steps; outranks the epochs where positive").at_least(-1);
+  options.add("per_device_train_batch_size", s.per_device_train_batch_size, "sequences at once").at_least(1);
+  options.add("per_device_eval_batch_size", s.per_device_eval_batch_size, "the same of the evaluation").at_least(1);
+  options.add("gradient_accumulation_steps", s.gradient_accumulation_steps, "such batches for a step").at_least(1);
+  options.add("gradient_checkpointing", s.gradient_checkpointing, "computes activations again, to save memory")
+      .negatable();
+  options.add("seed", s.seed, "of new weights, the order of the data and dropout");
+  options.add("precision", precision, "number format; the others are not there yet").choices({"fp32"});
+  options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores");
+  options.section("Optimizer");
+  options.add("learning_rate", s.learning_rate, "the schedule's highest").at_least(0);
+  options.add("lr_scheduler_type", s.lr_scheduler_type, "the schedule")
+      .choices({schedule_names.begin(), schedule_names.end()});
+  options.add("lr_scheduler_kwargs", s.lr_scheduler_kwargs, "its arguments, a JSON object");
+  options.add("warmup_ratio", s.warmup_ratio, "part of the steps that warm up").between(0, 1);
+  options.add("warmup_steps", s.warmup_steps, "number of these steps; outranks the ratio").at_least(0);
+  options.add("weight_decay", s.weight_decay, "of matrices; norms and biases do not decay").at_least(0);
+  options.add("adam_beta1", s.adam_beta1, "decay of the first moment").between(0, 0.999999);
+  options.add("adam_beta2", s.adam_beta2, "decay of the second moment").between(0, 0.999999999);
+  options.add("adam_epsilon", s.adam_epsilon, "added to the root of the second moment").more_than(0);
+  options.add("max_grad_norm", s.max_grad_norm, "gradients are clipped to this norm; 0: never").at_least(0);
+  options.section("Run");
+  options.add("logging_steps", s.logging_steps, "steps from one line of the log to the next").at_least(1);
+  options.add("eval_steps", s.eval_steps, "steps from one evaluation to the next").at_least(1);
+  options.add("save_steps", s.save_steps, "steps from one checkpoint to the next").at_least(1);
+  options.add("save_total_limit", s.save_total_limit, "checkpoints to keep").at_least(1);
+  options.add("resume_from_checkpoint", request.resume_from_checkpoint,
+              "folder of a checkpoint to go on from, or 'latest': the newest in --output_dir");
+  options.add("eval_only", request.eval_only, "only says the loss on the held-out blocks");
+  options.add("dry_run", request.dry_run, "only says what would be done, and the memory it takes");
+  add_model_flags(options, request.model_fields);
+  options.parse(argc, argv);
+
+  catch_interrupts();
+  TrainingProgress progress;
+  return run_training(request, progress.hooks());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return moderngpt2::run_main(argc, argv, program); }

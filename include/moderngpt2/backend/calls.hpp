@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/core/dropout.hpp"
+
+namespace moderngpt2 {
+
+/// Label of a position that has no part in a loss, as in PyTorch and Transformers.
+inline constexpr int ignored_label = -100;
+
+/// What varies by layer or call of the attention: sizes, masks and the dropout key.
+struct AttentionCall {
+  int batch = 1;
+  int time = 1;      ///< queries a sequence
+  int past = 0;      ///< keys before the first query: the length of the cache
+  int key_rows = 1;  ///< rows a sequence in the buffers of k and v, at least past + time
+  int n_head = 1;
+  int n_kv_head = 1;
+  int head_dim = 2;
+  double softcap = 0;                    ///< s = c tanh(s / c) before the mask; 0: none
+  int window = 0;                        ///< a query sees its last `window` keys; 0: all earlier ones
+  const std::int8_t* key_mask = nullptr; ///< (B, past + T); 0 is padding that no query sees; null: none
+  const int* first_key = nullptr;        ///< (B,T) first key that each query may see (document bounds); null: 0
+  Dropout dropout;                       ///< on the probabilities, keyed by sequence, head, query and key
+
+  constexpr int keys() const { return past + time; }
+  constexpr int group() const { return n_head / n_kv_head; }
+  /// First key that the query of row (b, t) may see, before the key mask.
+  constexpr int begin(int b, int t) const {
+    const int by_window = window > 0 ? past + t + 1 - window : 0;
+    const int by_document = first_key ? first_key[std::int64_t(b) * time + t] : 0;
+    const int first = by_window > by_document ? by_window : by_document;
+    return first > 0 ? first : 0;
+  }
+  constexpr bool masked(int b, int key) const {
+    return key_mask && key_mask[std::int64_t(b) * keys() + key] == 0;
+  }
+
+  /// A query all of whose keys are padding attends evenly to the keys of which exactly one of position and padding
+  /// hides them: the padding before it and the tokens after it. So does the model's reference, which adds a large
+  /// negative number for each mask; the loss of the first token after left padding depends on it.
+  constexpr bool sees_only_padding(int b, int t) const {
+    if (!key_mask) return false;
+    for (int key = begin(b, t); key <= past + t; ++key)
+      if (!masked(b, key)) return false;
+    return true;
+  }
+  constexpr bool in_even_share(int b, int t, int key) const {
+    const bool by_position = key >= begin(b, t) && key <= past + t;
+    return by_position == masked(b, key);
+  }
+  constexpr int even_share(int b, int t) const {
+    int n = 0;
+    for (int key = 0; key < keys(); ++key) n += in_even_share(b, t, key);
+    return n;
+  }
+};
+
+/// cos and sin of position * inv_freq[i], (positions, D/2) each.
+template <class R>
+struct RotaryTable {
+  const R* cosine = nullptr;
+  const R* sine = nullptr;
+  int half = 0;
+  int positions = 0;
+};
+
+/// AdamW of one step (Loshchilov & Hutter 2019). Decay multiplies the weight by 1 - learning_rate * weight_decay.
+struct AdamWStep {
+  double learning_rate = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+  double gradient_scale = 1;  ///< multiplies every gradient: clipping
+  std::int64_t step = 1;      ///< counts from 1, for the bias correction
+};
+
+}  // namespace moderngpt2

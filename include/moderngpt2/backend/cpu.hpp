@@ -1,0 +1,15 @@
+#pragma once
+
+// The CPU backend: every operation of backend/backend.hpp on float.
+
+#include "moderngpt2/backend/cpu/attention.hpp"
+#include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/embedding.hpp"
+#include "moderngpt2/backend/cpu/gated_activation.hpp"
+#include "moderngpt2/backend/cpu/losses.hpp"
+#include "moderngpt2/backend/cpu/matmul.hpp"
+#include "moderngpt2/backend/cpu/norm.hpp"
+#include "moderngpt2/backend/cpu/optimizer.hpp"
+#include "moderngpt2/backend/cpu/rotary.hpp"
+#include "moderngpt2/backend/cpu/rows.hpp"
+#include "moderngpt2/backend/cpu/scratch.hpp"

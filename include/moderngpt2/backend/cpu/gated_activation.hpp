@@ -1,0 +1,108 @@
+#pragma once
+
+#include <numbers>
+
+#include "moderngpt2/backend/activation.hpp"
+#include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/view.hpp"
+
+namespace moderngpt2::cpu {
+
+namespace detail {
+
+/// Value and slope of an activation on one register. The common ones are vectorised; the others go lane by lane
+/// through the scalar formulas.
+template <Activation A>
+inline void activate(f32v x, f32v& value, f32v& slope) {
+  if constexpr (A == Activation::gelu_tanh) {
+    constexpr float c = float(std::numbers::sqrt2 * std::numbers::inv_sqrtpi), d = 0.044715f;
+    const f32v square = x * x;
+    const f32v t = hyperbolic_tangent(c * x * (1.0f + d * square));
+    const f32v half = 0.5f * (1.0f + t);
+    value = x * half;
+    slope = half + 0.5f * x * (1.0f - t * t) * c * (1.0f + 3.0f * d * square);
+  } else if constexpr (A == Activation::silu) {
+    const f32v s = sigmoid(x);
+    value = x * s;
+    slope = s + value * (1.0f - s);
+  } else if constexpr (A == Activation::quick_gelu) {
+    const f32v s = sigmoid(1.702f * x);
+    value = x * s;
+    slope = s + 1.702f * value * (1.0f - s);
+  } else if constexpr (A == Activation::sigmoid) {
+    value = sigmoid(x);
+    slope = value * (1.0f - value);
+  } else if constexpr (A == Activation::tanh) {
+    value = hyperbolic_tangent(x);
+    slope = 1.0f - value * value;
+  } else if constexpr (A == Activation::relu) {
+    value = x > 0.0f ? x : f32v{};
+    slope = x > 0.0f ? broadcast(1.0f) : f32v{};
+  } else if constexpr (A == Activation::relu2) {
+    const f32v kept = x > 0.0f ? x : f32v{};
+    value = kept * kept;
+    slope = 2.0f * kept;
+  } else {
+    for (int i = 0; i < lanes; ++i) {
+      const auto scalar = moderngpt2::activate(A, float(x[i]));
+      value[i] = scalar.value;
+      slope[i] = scalar.slope;
+    }
+  }
+}
+
+/// Calls f with the activation as a compile-time constant.
+template <class F>
+void with_activation(Activation a, F&& f) {
+  switch (a) {
+    case Activation::gelu_tanh: return f.template operator()<Activation::gelu_tanh>();
+    case Activation::gelu: return f.template operator()<Activation::gelu>();
+    case Activation::quick_gelu: return f.template operator()<Activation::quick_gelu>();
+    case Activation::silu: return f.template operator()<Activation::silu>();
+    case Activation::relu: return f.template operator()<Activation::relu>();
+    case Activation::relu2: return f.template operator()<Activation::relu2>();
+    case Activation::mish: return f.template operator()<Activation::mish>();
+    case Activation::tanh: return f.template operator()<Activation::tanh>();
+    case Activation::sigmoid: return f.template operator()<Activation::sigmoid>();
+    case Activation::dynamic: break;
+  }
+}
+
+}  // namespace detail
+
+inline void gated_activation(Backend& b, Rows<float> h, Rows<const float> gate_up, Activation a) {
+  detail::with_activation(a, [&]<Activation A>() {
+    parallel_ranges(b.threads(), h.count, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (int r = int(begin); r < end; ++r) {
+        const float *gate = gate_up.row(r), *up = gate + h.width;
+        vector_loop(h.width, [&](int i, auto part) {
+          f32v value, slope;
+          detail::activate<A>(load(gate + i, part), value, slope);
+          store(h.row(r) + i, value * load(up + i, part), part);
+        });
+      }
+    });
+  });
+}
+
+inline void gated_activation_backward(Backend& b, Rows<float> d_gate_up, Rows<const float> dh,
+                                      Rows<const float> gate_up, Activation a) {
+  detail::with_activation(a, [&]<Activation A>() {
+    parallel_ranges(b.threads(), dh.count, 4, [&](std::int64_t begin, std::int64_t end) {
+      for (int r = int(begin); r < end; ++r) {
+        const float *gate = gate_up.row(r), *up = gate + dh.width;
+        float *d_gate = d_gate_up.row(r), *d_up = d_gate + dh.width;
+        vector_loop(dh.width, [&](int i, auto part) {
+          f32v value, slope;
+          detail::activate<A>(load(gate + i, part), value, slope);
+          const f32v d = load(dh.row(r) + i, part), u = load(up + i, part);
+          store(d_gate + i, d * u * slope, part);
+          store(d_up + i, d * value, part);
+        });
+      }
+    });
+  });
+}
+
+}  // namespace moderngpt2::cpu

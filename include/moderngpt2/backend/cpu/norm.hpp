@@ -1,0 +1,108 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/embedding.hpp"
+#include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/view.hpp"
+
+namespace moderngpt2::cpu {
+
+namespace detail {
+
+/// Gradients of gains are summed over this many fixed groups of rows, then over the groups: the same bits for any
+/// thread count.
+inline constexpr int norm_partitions = 32;
+
+inline float reciprocal_rms(const float* x, int width, float eps) {
+  return 1.0f / std::sqrt(dot(x, x, width) / float(width) + eps);
+}
+
+inline void norm_row(float* u, const float* x, const float* w, int width, float eps) {
+  const float rstd = reciprocal_rms(x, width, eps);
+  vector_loop(width, [&](int i, auto part) {
+    store(u + i, load(x + i, part) * rstd * (1.0f + load(w + i, part)), part);
+  });
+}
+
+/// dx (+)= gradient through y = x rstd (1 + w); dw += its gradient. docs/math.md derives it.
+inline void norm_row_backward(float* dx, float* dw, const float* dy, const float* x, const float* w, int width,
+                              float eps, bool accumulate) {
+  const float rstd = reciprocal_rms(x, width, eps);
+  f32v total{};
+  vector_loop(width, [&](int i, auto part) {
+    const f32v product = load(dy + i, part) * load(x + i, part) * rstd;
+    total += product * (1.0f + load(w + i, part));
+    store(dw + i, load(dw + i, part) + product, part);
+  });
+  const float pull = sum(total) / float(width) * rstd;
+  vector_loop(width, [&](int i, auto part) {
+    f32v d = rstd * (load(dy + i, part) * (1.0f + load(w + i, part)) - load(x + i, part) * pull);
+    if (accumulate) d += load(dx + i, part);
+    store(dx + i, d, part);
+  });
+}
+
+/// Runs f(row, partial sums of the gains' gradients) over all rows, then adds the partial sums to `gains`.
+template <int N, class F>
+void sum_gain_gradients(Backend& b, int rows, int width, const Vector<float> (&gains)[N], F&& f) {
+  const int parts = std::min(norm_partitions, rows);
+  float* partial = b.scratch<float>(std::int64_t(parts) * N * width);
+  parallel_tasks(b.threads(), parts, [&](std::int64_t part, int) {
+    float* mine = partial + part * N * width;
+    std::fill_n(mine, std::int64_t(N) * width, 0.0f);
+    const int end = int(std::int64_t(rows) * (part + 1) / parts);
+    for (int r = int(std::int64_t(rows) * part / parts); r < end; ++r) f(r, mine);
+  });
+  for (int n = 0; n < N; ++n)
+    parallel_ranges(b.threads(), width, 256, [&](std::int64_t begin, std::int64_t end) {
+      for (int part = 0; part < parts; ++part)
+        for (std::int64_t i = begin; i < end; ++i) gains[n].data[i] += partial[(std::int64_t(part) * N + n) * width + i];
+    });
+}
+
+}  // namespace detail
+
+inline void rms_norm(Backend& b, Rows<float> u, Rows<const float> x, Vector<const float> w, float eps) {
+  parallel_ranges(b.threads(), x.count, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r) detail::norm_row(u.row(r), x.row(r), w.data, x.width, eps);
+  });
+}
+
+inline void rms_norm_backward(Backend& b, Rows<float> dx, Vector<float> dw, Rows<const float> du, Rows<const float> x,
+                              Vector<const float> w, float eps, bool accumulate) {
+  detail::sum_gain_gradients(b, x.count, x.width, {dw}, [&](int r, float* partial) {
+    detail::norm_row_backward(dx.row(r), partial, du.row(r), x.row(r), w.data, x.width, eps, accumulate);
+  });
+}
+
+inline void add_norm(Backend& b, Rows<float> x_out, Rows<float> u, Rows<const float> x, Rows<float> y,
+                     Vector<const float> post, Vector<const float> next, float eps, int time, const Dropout& d) {
+  parallel_ranges(b.threads(), x.count, 8, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r) {
+      if (d.active()) detail::drop_row(y.row(r), 0, y.width, r, time, d);
+      const float rstd = detail::reciprocal_rms(y.row(r), y.width, eps);
+      vector_loop(x.width, [&](int i, auto part) {
+        const f32v normed = load(y.row(r) + i, part) * rstd * (1.0f + load(post.data + i, part));
+        store(x_out.row(r) + i, load(x.row(r) + i, part) + normed, part);
+      });
+      detail::norm_row(u.row(r), x_out.row(r), next.data, x.width, eps);
+    }
+  });
+}
+
+inline void add_norm_backward(Backend& b, Rows<float> dx, Rows<float> dy, Vector<float> dpost, Vector<float> dnext,
+                              Rows<const float> du, Rows<const float> x_out, Rows<const float> y,
+                              Vector<const float> post, Vector<const float> next, float eps, int time,
+                              const Dropout& d) {
+  const int width = dx.width;
+  detail::sum_gain_gradients(b, dx.count, width, {dnext, dpost}, [&](int r, float* partial) {
+    detail::norm_row_backward(dx.row(r), partial, du.row(r), x_out.row(r), next.data, width, eps, true);
+    detail::norm_row_backward(dy.row(r), partial + width, dx.row(r), y.row(r), post.data, width, eps, false);
+    if (d.active()) detail::drop_row(dy.row(r), 0, width, r, time, d);
+  });
+}
+
+}  // namespace moderngpt2::cpu

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#if defined(__SSE__)
+#include <immintrin.h>
+#endif
+
+// Portable vectors of the target's register width through the compilers' vector extensions: the same source for
+// SSE, AVX2, AVX-512 and NEON, and results that do not depend on what an optimizer feels free to reorder.
+namespace moderngpt2::cpu {
+
+#if defined(__AVX512F__)
+inline constexpr int lanes = 16;
+#elif defined(__AVX__)
+inline constexpr int lanes = 8;
+#else
+inline constexpr int lanes = 4;
+#endif
+
+typedef float f32v __attribute__((vector_size(lanes * 4)));
+typedef std::int32_t i32v __attribute__((vector_size(lanes * 4)));
+
+inline f32v broadcast(float x) { return f32v{} + x; }
+
+/// Whole registers, or the last `n` elements of an array.
+struct Whole {};
+struct Part {
+  int n;
+};
+
+inline f32v load(const float* p, Whole = {}) {
+  f32v v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, f32v v, Whole = {}) { std::memcpy(p, &v, sizeof v); }
+inline f32v load(const float* p, Part part) {
+  f32v v{};
+  for (int i = 0; i < part.n; ++i) v[i] = p[i];
+  return v;
+}
+inline void store(float* p, f32v v, Part part) {
+  for (int i = 0; i < part.n; ++i) p[i] = v[i];
+}
+
+/// Calls f(i, Whole) for whole registers of [0, n), then f(i, Part) for the rest.
+template <class F>
+inline void vector_loop(int n, F&& f) {
+  int i = 0;
+  for (; i + lanes <= n; i += lanes) f(i, Whole{});
+  if (i < n) f(i, Part{n - i});
+}
+
+inline float sum(f32v v) {
+  float total = 0;
+  for (int i = 0; i < lanes; ++i) total += v[i];
+  return total;
+}
+
+/// Largest of `top` and s[0..n); a NaN stays.
+inline float largest(float top, const float* s, int n) {
+  f32v tops = broadcast(top);
+  int i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const f32v v = load(s + i);
+    tops = v <= tops ? tops : v;
+  }
+  for (int j = 0; j < lanes; ++j) top = tops[j] <= top ? top : tops[j];
+  for (; i < n; ++i) top = s[i] <= top ? top : s[i];
+  return top;
+}
+
+inline f32v square_root(f32v v) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(v);
+#elif defined(__AVX__)
+  return _mm256_sqrt_ps(v);
+#elif defined(__SSE__)
+  return _mm_sqrt_ps(v);
+#else
+  for (int i = 0; i < lanes; ++i) v[i] = std::sqrt(v[i]);
+  return v;
+#endif
+}
+
+/// e^x to about 2 units in the last place (Cephes' polynomial after removing n ln 2); 0 below -87.3, infinity above
+/// 88.7, NaN stays.
+inline f32v exponential(f32v x) {
+  const f32v low = broadcast(-87.3f), high = broadcast(88.7f);
+  f32v y = x < low ? low : x;
+  y = y > high ? high : y;
+  const f32v magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  f32v n = y * 1.44269504088896341f + magic - magic;
+  const f32v limit = broadcast(127.0f);
+  n = n > limit ? limit : n;
+  const f32v r = y - n * 0.693359375f + n * 2.12194440e-4f;
+  f32v p = broadcast(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const i32v bits = (__builtin_convertvector(n, i32v) + 127) << 23;
+  f32v scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  f32v result = p * scale;
+  result = x < low ? f32v{} : result;
+  return x > high ? broadcast(std::numeric_limits<float>::infinity()) : result;
+}
+
+inline f32v sigmoid(f32v x) { return 1.0f / (1.0f + exponential(-x)); }
+
+/// tanh: Cephes' odd polynomial near 0, (1 - e^-2|x|) / (1 + e^-2|x|) elsewhere.
+inline f32v hyperbolic_tangent(f32v x) {
+  const f32v size = x < 0.0f ? -x : x;
+  const f32v e = exponential(size * -2.0f);
+  const f32v far = (1.0f - e) / (1.0f + e);
+  const f32v z = x * x;
+  f32v p = broadcast(-5.70498872745e-3f);
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const f32v near = p * z * x + x;
+  return size < 0.625f ? near : (x < 0.0f ? -far : far);
+}
+
+/// Sum of a[i] * b[i].
+inline float dot(const float* a, const float* b, int n) {
+  f32v total{};
+  vector_loop(n, [&](int i, auto part) { total += load(a + i, part) * load(b + i, part); });
+  return sum(total);
+}
+
+}  // namespace moderngpt2::cpu

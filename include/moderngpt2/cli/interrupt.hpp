@@ -1,0 +1,35 @@
+#pragma once
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace moderngpt2 {
+
+namespace detail {
+
+inline std::atomic<int> interrupt_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler must not wait for a lock");
+
+extern "C" inline void moderngpt2_on_interrupt(int signal) {
+  if (interrupt_signal.exchange(signal) != 0) _exit(128 + signal);
+}
+
+}  // namespace detail
+
+/// From here on the first SIGINT or SIGTERM only sets interrupted(), and a second ends the process at once (status 128
+/// plus the signal's number: 130 or 143).
+inline void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = detail::moderngpt2_on_interrupt;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+/// The signal that asked the program to stop, or 0.
+inline int interrupted() { return detail::interrupt_signal.load(); }
+
+}  // namespace moderngpt2

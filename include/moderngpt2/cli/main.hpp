@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+
+#include "moderngpt2/cli/cpu_check.hpp"
+#include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// Writes out what standard output still holds. Throws Error where it cannot be written (a full disk), and ExitRequest
+/// (status 141, as if by SIGPIPE) where its reader is gone.
+inline void flush_standard_output() {
+  errno = 0;
+  const bool stream_failed = !std::cout.flush();
+  const bool file_failed = std::fflush(stdout) != 0 || std::ferror(stdout);
+  if (!stream_failed && !file_failed) return;
+  if (errno == EPIPE) throw ExitRequest{128 + SIGPIPE, ""};
+  throw Error("cannot write to standard output: {}", errno ? std::strerror(errno) : "an earlier write failed");
+}
+
+namespace detail {
+
+inline std::string program_name(int argc, char** argv) {
+  const std::string path = argc > 0 && argv[0] ? argv[0] : "moderngpt2";
+  return path.substr(path.rfind('/') + 1);
+}
+
+/// Runs `body` and turns what it throws into one line on standard error and an exit status.
+template <class Body>
+int status_of(const std::string& name, Body&& body) {
+  const auto complain = [&name](const char* message) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message);
+  };
+  try {
+    return body();
+  } catch (const ExitRequest& request) {
+    std::fputs(request.text.c_str(), stdout);
+    return request.status;
+  } catch (const UsageError& error) {
+    complain(error.what());
+    std::fprintf(stderr, "Try '%s --help'.\n", name.c_str());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    complain("out of memory: the machine has less than this run needs (a smaller batch, block or model needs less)");
+  } catch (const std::exception& error) {
+    complain(error.what());
+  } catch (...) {
+    complain("stopped by an exception of an unknown type");
+  }
+  return 1;
+}
+
+}  // namespace detail
+
+/// What each program's main() calls: checks the processor, runs `program`, and turns its exceptions into one line on
+/// standard error and an exit status: 0 done, 1 Error, 2 UsageError, 141 when the reader of the output is gone. SIGPIPE
+/// is ignored, so that a closed pipe cannot end a run in the middle of a save.
+inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
+  const std::string name = detail::program_name(argc, argv);
+  std::signal(SIGPIPE, SIG_IGN);
+  const int status = detail::status_of(name, [&] {
+    check_cpu();
+    return program(argc, argv);
+  });
+  const int written = detail::status_of(name, [] {
+    flush_standard_output();
+    return 0;
+  });
+  return status != 0 ? status : written;
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// One row of a program's table of options. Made by Options::add; each setter gives the row back, so that they chain.
+class Option {
+ public:
+  enum class Kind { value, list, toggle, ignored };
+
+  Option(std::string name, std::string help, Kind kind) : name_(std::move(name)), help_(std::move(help)), kind_(kind) {}
+
+  /// A missing flag is an error.
+  Option& required() { return required_ = true, *this; }
+  /// A second spelling, without the dashes.
+  Option& alias(std::string other) { return aliases_.push_back(std::move(other)), *this; }
+  /// Left out of --help.
+  Option& hidden() { return hidden_ = true, *this; }
+  /// The word for the value in --help.
+  Option& metavar(std::string word) { return metavar_ = std::move(word), *this; }
+  /// What --help says of the default, where the value in the program does not say it ("all cores").
+  Option& default_text(std::string text) { return default_text_ = std::move(text), *this; }
+  /// A switch that may also be typed as --no_NAME.
+  Option& negatable() { return negatable_ = true, *this; }
+  /// Only these words are accepted.
+  Option& choices(std::vector<std::string> words) { return choices_ = std::move(words), *this; }
+  /// A number must not be smaller.
+  Option& at_least(double least) { return least_ = least, *this; }
+  /// A number must be larger.
+  Option& more_than(double bound) { return more_than_ = bound, *this; }
+  /// A number must not be larger.
+  Option& at_most(double most) { return most_ = most, *this; }
+  /// least <= number <= most.
+  Option& between(double least, double most) { return at_least(least).at_most(most); }
+
+  const std::string& name() const { return name_; }
+  const std::vector<std::string>& aliases() const { return aliases_; }
+  const std::string& help() const { return help_; }
+  const std::string& section() const { return section_; }
+  const std::string& default_text() const { return default_text_; }
+  Kind kind() const { return kind_; }
+  bool is_required() const { return required_; }
+  bool is_hidden() const { return hidden_; }
+  bool is_negatable() const { return negatable_; }
+  bool typed() const { return typed_; }
+
+  /// The flag with its value as --help shows it: "--precision fp32|bf16".
+  std::string usage() const {
+    std::string text = "--" + name_;
+    if (kind_ == Kind::toggle) return negatable_ ? text + ", --no_" + name_ : text;
+    text += " " + (choices_.empty() ? metavar_ : fmt::format("{}", fmt::join(choices_, "|")));
+    return kind_ == Kind::list ? text + "..." : text;
+  }
+
+  /// Throws UsageError where `word` is not one of the choices.
+  void check_choice(const std::string& word) const {
+    if (choices_.empty()) return;
+    for (const std::string& choice : choices_)
+      if (choice == word) return;
+    throw UsageError("--{}: '{}' is not one of {}", name_, word, fmt::join(choices_, ", "));
+  }
+
+  /// Throws UsageError where `number` is out of bounds.
+  void check_number(double number) const {
+    if (least_ && number < *least_) throw UsageError("--{}: {} is less than {}", name_, number, *least_);
+    if (more_than_ && number <= *more_than_) throw UsageError("--{}: {} is not more than {}", name_, number, *more_than_);
+    if (most_ && number > *most_) throw UsageError("--{}: {} is more than {}", name_, number, *most_);
+  }
+
+ private:
+  friend class Options;
+
+  std::string name_, help_;
+  Kind kind_;
+  std::vector<std::string> aliases_, choices_;
+  std::string section_, metavar_, default_text_;
+  bool required_ = false, hidden_ = false, negatable_ = false, typed_ = false;
+  std::optional<double> least_, more_than_, most_;
+  std::function<void(const std::vector<std::string>&)> store_;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,305 @@
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fmt/format.h>
+
+#include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/option.hpp"
+#include "moderngpt2/cli/option_values.hpp"
+#include "moderngpt2/core/version.hpp"
+
+namespace moderngpt2 {
+
+/// The command line of a program: one table of options, each bound to a variable whose present value is the default.
+///
+///   Options options("train", "Trains a model.");
+///   options.add("block_size", settings.block_size, "tokens in a block").at_least(1);
+///   options.parse(argc, argv);
+///
+/// Values are written `--name value` or `--name=value`; a value that begins with two dashes, or an empty one, goes after
+/// the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --help_markdown (for the
+/// documentation) are always there. This header is slow to compile: only programs include it.
+class Options {
+ public:
+  Options(std::string program, std::string description)
+      : program_(std::move(program)), description_(std::move(description)) {}
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+
+  /// The heading of the options added from here on.
+  void section(std::string title) { section_ = std::move(title); }
+
+  /// Adds --NAME for a number, a text, a path, a switch (bool), a list (std::vector) or an optional of these. The
+  /// target must outlive parse().
+  template <class T>
+  Option& add(std::string name, T& target, std::string help) {
+    using Inner = typename detail::OptionalTraits<T>::value_type;
+    constexpr bool is_list = detail::ListTraits<Inner>::value;
+    using Item = typename detail::ListTraits<Inner>::value_type;
+    static_assert(detail::OptionScalar<Item>, "an option is a number, text, path, switch, or a list of these");
+    constexpr bool is_switch = std::same_as<Inner, bool>;
+    Option& option = add_row(std::move(name), std::move(help),
+                             is_list     ? Option::Kind::list
+                             : is_switch ? Option::Kind::toggle
+                                         : Option::Kind::value);
+    option.metavar_ = detail::option_metavar<Item>();
+    option.default_text_ = detail::print_option_value(target);
+    option.store_ = [&option, &target](const std::vector<std::string>& words) {
+      std::vector<Item> items;
+      for (const std::string& word : words) {
+        option.check_choice(word);
+        items.push_back(detail::parse_option_value<Item>(option.name(), word));
+        if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
+      }
+      if constexpr (is_list) target = std::move(items);
+      else target = static_cast<Item>(items.back());
+    };
+    return option;
+  }
+
+  /// Adds --NAME for an enumeration, given the word for each value.
+  template <class E>
+  Option& add_choice(std::string name, E& target, std::vector<std::pair<std::string, E>> words, std::string help) {
+    Option& option = add_row(std::move(name), std::move(help), Option::Kind::value);
+    for (const auto& [word, value] : words) {
+      option.choices_.push_back(word);
+      if (value == target) option.default_text_ = word;
+    }
+    option.store_ = [&option, &target, words = std::move(words)](const std::vector<std::string>& typed) {
+      option.check_choice(typed.back());
+      for (const auto& [word, value] : words)
+        if (word == typed.back()) target = value;
+    };
+    return option;
+  }
+
+  /// Accepts --NAME with any number of values, for programs' sake that pass it, and does nothing but to put `note` into
+  /// notes(). Left out of --help.
+  Option& add_ignored(std::string name, std::string note) {
+    Option& option = add_row(std::move(name), note, Option::Kind::ignored);
+    option.hidden();
+    option.store_ = [this, &option, note = std::move(note)](const std::vector<std::string>&) {
+      notes_.push_back(fmt::format("--{}: {}", option.name(), note));
+    };
+    return option;
+  }
+
+  /// Reads the command line into the targets. Throws UsageError for whatever cannot be done as typed, and ExitRequest
+  /// for --help and --version.
+  void parse(int argc, const char* const* argv) {
+    parse(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+  }
+  void parse(const std::vector<std::string>& arguments);
+
+  /// Whether the flag (by its first name) stood on the command line.
+  bool typed(const std::string& name) const {
+    for (const Option& option : options_)
+      if (option.name() == name) return option.typed();
+    throw Error("{} has no option --{}", program_, name);
+  }
+
+  const std::string& program() const { return program_; }
+  const std::deque<Option>& rows() const { return options_; }
+  /// One line for each ignored flag that was typed.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+  /// The text of --help.
+  std::string help() const;
+  /// The table as Markdown, for the documentation.
+  std::string markdown() const;
+
+ private:
+  Option& add_row(std::string name, std::string help, Option::Kind kind) {
+    Option& option = options_.emplace_back(std::move(name), std::move(help), kind);
+    option.section_ = section_;
+    return option;
+  }
+
+  Option* find(const std::string& name) {
+    for (Option& option : options_) {
+      if (option.name() == name || (option.is_negatable() && "no_" + option.name() == name)) return &option;
+      for (const std::string& other : option.aliases())
+        if (other == name) return &option;
+    }
+    return nullptr;
+  }
+
+  std::vector<std::string> flag_names() const {
+    std::vector<std::string> names{"help", "version"};
+    for (const Option& option : options_) {
+      names.push_back(option.name());
+      names.insert(names.end(), option.aliases().begin(), option.aliases().end());
+      if (option.is_negatable()) names.push_back("no_" + option.name());
+    }
+    return names;
+  }
+
+  std::vector<std::string> unambiguous(const std::vector<std::string>& arguments);
+  [[noreturn]] void refuse(const std::string& argument) const;
+
+  std::string program_, description_, section_;
+  std::deque<Option> options_;  // a deque, since rows are referred to while others are added
+  std::vector<std::string> notes_;
+};
+
+/// The arguments so written that CLI11 reads them in one way only: its own rules would take the next flag for a missing
+/// value, and the next word for an empty one.
+inline std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
+  const auto flag_of = [](const std::string& word) {
+    return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
+  };
+  std::vector<std::string> words;
+  std::vector<const Option*> seen;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    const std::string flag = flag_of(word);
+    Option* option = flag.empty() ? nullptr : find(flag);
+    if (!option) {
+      words.push_back(word);
+      continue;
+    }
+    if (option->kind() != Option::Kind::ignored) {
+      if (std::find(seen.begin(), seen.end(), option) != seen.end()) throw UsageError("--{} is given twice", flag);
+      seen.push_back(option);
+    }
+    option->typed_ = true;
+    const bool has_value = word.find('=') != std::string::npos;
+    const bool last = i + 1 == arguments.size();
+    if (option->kind() == Option::Kind::toggle) {
+      bool on = has_value ? detail::parse_switch(flag, word.substr(word.find('=') + 1)) : true;
+      if (!has_value && !last && (arguments[i + 1] == "true" || arguments[i + 1] == "True" ||
+                                  arguments[i + 1] == "false" || arguments[i + 1] == "False"))
+        on = detail::parse_switch(flag, arguments[++i]);
+      if (option->is_negatable() && flag == "no_" + option->name()) on = !on;
+      words.push_back(fmt::format("--{}={}", option->name(), on));
+    } else if (has_value) {
+      words.push_back("--" + option->name());
+      words.push_back(word.substr(word.find('=') + 1));
+    } else if (option->kind() == Option::Kind::ignored) {
+      words.push_back("--" + option->name());
+    } else {
+      const std::string next = last ? std::string() : flag_of(arguments[i + 1]);
+      if (last || (!next.empty() && (find(next) || next == "help" || next == "version")))
+        throw UsageError("--{} needs a value (--{}=VALUE where it begins with dashes)", flag, flag);
+      words.push_back("--" + option->name());
+      words.push_back(arguments[++i]);
+    }
+  }
+  return words;
+}
+
+inline void Options::parse(const std::vector<std::string>& arguments) {
+  for (const std::string& word : arguments) {
+    if (word == "--help" || word == "-h") throw ExitRequest{0, help()};
+    if (word == "--version") throw ExitRequest{0, fmt::format("{} (ModernGPT2) {}\n", program_, version)};
+    if (word == "--help_markdown") throw ExitRequest{0, markdown()};
+  }
+  for (Option& option : options_) option.typed_ = false;
+  notes_.clear();
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  for (Option& option : options_) {
+    const auto store = [&option](const std::vector<std::string>& words) {
+      option.store_(words);
+      return true;
+    };
+    CLI::Option* row = app.add_option("--" + option.name(), store);
+    const bool many = option.kind() == Option::Kind::list || option.kind() == Option::Kind::ignored;
+    // Not an unlimited list: CLI11 would take the brackets off a value like [PAD].
+    if (many) row->expected(option.kind() == Option::Kind::list ? 1 : 0, 100000);
+    if (many) row->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    row->allow_extra_args(false);
+  }
+  std::vector<std::string> words = unambiguous(arguments);
+  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::ParseError& error) {
+    throw UsageError("{}", error.what());
+  }
+  const std::vector<std::string> rest = app.remaining();
+  const auto flag = std::find_if(rest.begin(), rest.end(), [](const std::string& w) { return w.starts_with("-"); });
+  if (!rest.empty()) refuse(flag == rest.end() ? rest.front() : *flag);
+  for (const Option& option : options_)
+    if (option.is_required() && !option.typed()) throw UsageError("--{} is required", option.name());
+}
+
+inline void Options::refuse(const std::string& argument) const {
+  if (!argument.starts_with("-")) throw UsageError("unexpected argument '{}'", argument);
+  const std::string typed = argument.substr(0, argument.find('='));
+  const std::string nearest = detail::nearest_name(typed.substr(typed.find_first_not_of('-') == std::string::npos
+                                                                    ? typed.size()
+                                                                    : typed.find_first_not_of('-')),
+                                                   flag_names());
+  if (nearest.empty()) throw UsageError("there is no option {}", typed);
+  throw UsageError("there is no option {}; did you mean --{}?", typed, nearest);
+}
+
+inline std::string Options::help() const {
+  std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]\n", description_, program_);
+  std::string heading = "\n";  // no section has this name
+  constexpr std::size_t column = 36, width = 110;
+  const auto row = [&](const std::string& left, const std::string& right) {
+    std::string line = "  " + left;
+    const auto turn = [&] {
+      text += line + "\n";
+      line = std::string(column - 1, ' ');
+    };
+    if (line.size() >= column) turn();
+    line.resize(std::max(line.size(), column - 1), ' ');
+    for (std::size_t begin = 0; begin < right.size();) {
+      const std::size_t end = std::min(right.find(' ', begin), right.size());
+      if (line.size() + 1 + end - begin > width) turn();
+      line += " " + right.substr(begin, end - begin);
+      begin = end + 1;
+    }
+    text += line + "\n";
+  };
+  for (const Option& option : options_) {
+    if (option.is_hidden()) continue;
+    if (option.section() != heading) text += "\n" + (option.section().empty() ? "Options" : option.section()) + ":\n";
+    heading = option.section();
+    std::string right = option.help();
+    for (const std::string& other : option.aliases()) right += fmt::format(" (also --{})", other);
+    if (option.is_required()) right += " (required)";
+    else if (!option.default_text().empty()) right += fmt::format(" (default: {})", option.default_text());
+    row(option.usage(), right);
+  }
+  text += "\nHelp:\n";
+  row("--help", "shows this and exits");
+  row("--version", "shows the version and exits");
+  return text;
+}
+
+inline std::string Options::markdown() const {
+  const auto escaped = [](std::string text) {
+    for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
+    return text;
+  };
+  std::string text;
+  std::string heading = "\n";
+  for (const Option& option : options_) {
+    if (option.is_hidden()) continue;
+    if (option.section() != heading) {
+      if (!option.section().empty()) text += fmt::format("{}### {}\n\n", text.empty() ? "" : "\n", option.section());
+      text += "| flag | default | meaning |\n| --- | --- | --- |\n";
+    }
+    heading = option.section();
+    const std::string fallback = option.is_required()             ? "required"
+                                 : option.default_text().empty() ? ""
+                                                                  : "`" + escaped(option.default_text()) + "`";
+    text += fmt::format("| `{}` | {} | {} |\n", escaped(option.usage()), fallback, escaped(option.help()));
+  }
+  return text;
+}
+
+}  // namespace moderngpt2

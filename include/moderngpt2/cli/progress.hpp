@@ -1,0 +1,126 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace moderngpt2 {
+
+/// 1234567 as "1,234,567".
+inline std::string with_separators(std::int64_t number) {
+  std::string text = fmt::format("{}", number);
+  const std::ptrdiff_t stop = number < 0 ? 1 : 0;
+  for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > stop; i -= 3)
+    text.insert(static_cast<std::size_t>(i), ",");
+  return text;
+}
+
+/// A count with a short unit: 950, "12.3k", "4.56M", "7.89G".
+inline std::string short_count(double count) {
+  const double size = std::abs(count);
+  if (size < 1e3) return fmt::format("{:.{}f}", count, size < 10 && size != std::floor(size) ? 1 : 0);
+  if (size < 1e6) return fmt::format("{:.3g}k", std::min(count / 1e3, 999.0));
+  if (size < 1e9) return fmt::format("{:.3g}M", std::min(count / 1e6, 999.0));
+  if (size < 1e12) return fmt::format("{:.3g}G", std::min(count / 1e9, 999.0));
+  return fmt::format("{:.3g}T", count / 1e12);
+}
+
+/// Seconds as "0:07", "12:30" or "3:05:10".
+inline std::string clock_text(double seconds) {
+  const std::int64_t s = static_cast<std::int64_t>(std::max(0.0, seconds));
+  if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
+  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+/// How a run gets on: one line, drawn again and again on a terminal, or a plain line now and then in a log. Call
+/// update() as often as one likes; it costs a look at the clock.
+class Progress {
+ public:
+  /// `total` of `unit`s are to be done; 0 where nobody knows.
+  Progress(std::string label, std::string unit, double total, std::FILE* out = stderr)
+      : Progress(std::move(label), std::move(unit), total, out, ::isatty(::fileno(out)) == 1, &now) {}
+
+  /// As above, with the choice of form and the clock (seconds) given, for tests.
+  Progress(std::string label, std::string unit, double total, std::FILE* out, bool terminal,
+           std::function<double()> clock)
+      : label_(std::move(label)),
+        unit_(std::move(unit)),
+        total_(total),
+        out_(out),
+        terminal_(terminal),
+        clock_(std::move(clock)),
+        start_(clock_()),
+        shown_(terminal ? start_ - redraw_seconds : start_) {}
+
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress() { clear(); }
+
+  /// Whether the next update() will show a line: callers need not compose `extra` otherwise.
+  bool due() const { return clock_() - shown_ >= (terminal_ ? redraw_seconds : log_seconds); }
+
+  /// `done` units are done so far; `extra` stands at the line's end.
+  void update(double done, std::string_view extra = {}) {
+    if (due()) show(done, extra, false);
+  }
+
+  /// Shows the last line, whatever the time, and ends it.
+  void finish(double done, std::string_view extra = {}) {
+    show(done, extra, true);
+    drawn_ = false;
+  }
+
+  /// Takes the line off the terminal, for a message to be written in its place.
+  void clear() {
+    if (terminal_ && drawn_) std::fputs("\r\x1b[K", out_);
+    if (terminal_) std::fflush(out_);
+    drawn_ = false;
+  }
+
+  /// Seconds since the start.
+  double seconds() const { return clock_() - start_; }
+
+ private:
+  static constexpr double redraw_seconds = 0.1, log_seconds = 10;
+
+  static double now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  }
+
+  void show(double done, std::string_view extra, bool last) {
+    shown_ = clock_();
+    const double elapsed = shown_ - start_;
+    const double rate = elapsed > 0 ? done / elapsed : 0;
+    std::string line = label_ + ": ";
+    if (total_ > 0 && !last) line += fmt::format("{:.0f}% ", std::floor(100 * std::min(1.0, done / total_)));
+    line += short_count(done);
+    if (total_ > 0 && !last) line += "/" + short_count(total_);
+    line += fmt::format(" {}, {} {}/s, {}", unit_, short_count(rate), unit_, clock_text(elapsed));
+    if (total_ > 0 && rate > 0 && !last) line += fmt::format(", {} left", clock_text((total_ - done) / rate));
+    if (!extra.empty()) line += fmt::format(", {}", extra);
+    std::fprintf(out_, "%s%s%s", terminal_ ? "\r" : "", line.c_str(), terminal_ ? "\x1b[K" : "\n");
+    if (terminal_ && last) std::fputs("\n", out_);
+    drawn_ = true;
+    std::fflush(out_);
+  }
+
+  std::string label_, unit_;
+  double total_;
+  std::FILE* out_;
+  bool terminal_;
+  std::function<double()> clock_;
+  double start_, shown_;
+  bool drawn_ = false;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,27 @@
+#pragma once
+
+namespace moderngpt2 {
+
+/// Element types of one set of parameters: matrices (decayed) and vectors (norms and biases, not decayed).
+template <class MatrixElement, class VectorElement = MatrixElement>
+struct Elements {
+  using MatrixType = MatrixElement;
+  using VectorType = VectorElement;
+};
+
+/// Single precision throughout.
+struct Fp32 {
+  using Activation = float;
+  using Weights = Elements<float>;
+  using Gradients = Elements<float>;
+};
+
+/// Any scalar, for the reference backend: double, or std::complex<double> for complex-step gradient checks.
+template <class T>
+struct Exact {
+  using Activation = T;
+  using Weights = Elements<T>;
+  using Gradients = Elements<T>;
+};
+
+}  // namespace moderngpt2

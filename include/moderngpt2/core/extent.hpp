@@ -1,0 +1,31 @@
+#pragma once
+
+#include <fmt/core.h>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// Marks a size that is known at run time only, as std::dynamic_extent and Eigen::Dynamic do.
+inline constexpr int dynamic = -1;
+
+/// A size that is part of the type, or a run-time value when N is `dynamic`. Converts to int either way.
+template <int N>
+struct Extent {
+  constexpr Extent(int n) {
+    if (n != N) throw Error("a layer built for the size {} was given {}", N, n);
+  }
+  constexpr operator int() const { return N; }
+};
+
+template <>
+struct Extent<dynamic> {
+  int n;
+  constexpr Extent(int value) : n(value) {}
+  constexpr operator int() const { return n; }
+};
+
+/// Product of two sizes either of which may be dynamic.
+constexpr int times(int a, int b) { return a == dynamic || b == dynamic ? dynamic : a * b; }
+
+}  // namespace moderngpt2

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// Every tensor starts at a multiple of this many bytes: a cache line, and the widest vector register.
+inline constexpr std::size_t alignment = 64;
+
+constexpr std::size_t round_up(std::size_t n, std::size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/// Owns one zero-filled, aligned block. Refused memory is an Error that states the size.
+class AlignedBuffer {
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(std::size_t bytes) : size_(round_up(bytes, alignment)) {
+    if (size_ == 0) return;
+    data_ = static_cast<std::byte*>(::operator new(size_, std::align_val_t(alignment), std::nothrow));
+    if (!data_)
+      throw Error("cannot allocate {:.2f} GiB: use a smaller model, batch or block, or more memory",
+                  double(bytes) / (1 << 30));
+    std::memset(data_, 0, size_);
+  }
+  AlignedBuffer(AlignedBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t(alignment)); }
+
+  std::byte* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A flat array of trivial elements in an AlignedBuffer.
+template <class T>
+class FlatBuffer {
+ public:
+  FlatBuffer() = default;
+  explicit FlatBuffer(std::int64_t count) : buffer_(std::size_t(count) * sizeof(T)), count_(count) {}
+
+  T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
+  std::int64_t size() const { return count_; }
+  T& operator[](std::int64_t i) const { return data()[i]; }
+  T* begin() const { return data(); }
+  T* end() const { return data() + count_; }
+
+ private:
+  AlignedBuffer buffer_;
+  std::int64_t count_ = 0;
+};
+
+/// Hands out aligned pieces of one block in order; without a block it only counts. The same walk over a model's
+/// tensors therefore plans its memory and binds its views. `mark` and `rewind` let lifetimes that do not overlap
+/// share bytes.
+class Arena {
+ public:
+  constexpr Arena() = default;
+  explicit Arena(const AlignedBuffer& buffer) : base_(buffer.data()), size_(buffer.size()) {}
+
+  template <class T>
+  constexpr T* take(std::int64_t count) {
+    const std::size_t at = used_;
+    used_ += round_up(std::size_t(count) * sizeof(T), alignment);
+    peak_ = std::max(peak_, used_);
+    if (!base_) return nullptr;
+    if (used_ > size_) throw Error("internal: an activation plan of {} bytes is too small for {}", size_, used_);
+    return reinterpret_cast<T*>(base_ + at);
+  }
+  constexpr std::size_t mark() const { return used_; }
+  constexpr void rewind(std::size_t mark) { used_ = mark; }
+  /// Most bytes ever in use at once.
+  constexpr std::size_t peak() const { return peak_; }
+
+ private:
+  std::byte* base_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t used_ = 0;
+  std::size_t peak_ = 0;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// A stream of the bytes of one file, unpacked where the file is compressed.
+class ByteReader {
+ public:
+  virtual ~ByteReader() = default;
+  /// Fills at most `size` bytes; 0 means the end. Throws Error naming the file and the offset.
+  virtual std::size_t read(char* out, std::size_t size) = 0;
+  /// How many bytes of the file itself have been read, for progress.
+  virtual std::int64_t position() const = 0;
+};
+
+/// A file as it lies on disk.
+class FileReader final : public ByteReader {
+ public:
+  explicit FileReader(std::filesystem::path path) : path_(std::move(path)) {
+    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file_ < 0) throw Error("{}: cannot open: {}", path_.string(), std::strerror(errno));
+    struct stat status {};
+    if (::fstat(file_, &status) == 0 && S_ISDIR(status.st_mode)) {
+      ::close(file_);
+      throw Error("{}: is a folder, not a file", path_.string());
+    }
+  }
+  ~FileReader() override { ::close(file_); }
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+
+  std::size_t read(char* out, std::size_t size) override {
+    while (true) {
+      const ssize_t count = ::read(file_, out, size);
+      if (count >= 0) {
+        position_ += count;
+        return static_cast<std::size_t>(count);
+      }
+      if (errno != EINTR) throw Error("{}: cannot read at byte {}: {}", path_.string(), position_, std::strerror(errno));
+    }
+  }
+  std::int64_t position() const override { return position_; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  int file_ = -1;
+  std::int64_t position_ = 0;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,243 @@
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <cstdint>
+#include <filesystem>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/metadata.hpp"
+#include "moderngpt2/data/parquet_reader.hpp"
+
+namespace moderngpt2 {
+
+/// How a pre-tokenized data set is opened.
+struct DatasetOptions {
+  int block_size = 0;                    // what the shards must have; 0 takes what they have
+  std::int64_t vocab_size = 0;           // ids must be below; 0 takes what metadata.yaml says, if it does
+  std::int64_t max_eval_blocks = 1000;   // to hold out of training where there is no evaluation set
+  std::size_t cache_bytes = std::size_t{1} << 30;
+};
+
+namespace detail {
+
+/// The shards of a data set as one sequence of blocks. Decoded row groups are kept, the latest used ones, up to a number
+/// of bytes; open files likewise. Safe to use from several threads.
+class ShardSet {
+ public:
+  ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each, const DatasetOptions& options)
+      : options_(options) {
+    starts_.push_back(0);
+    for (const std::filesystem::path& path : files) {
+      auto reader = std::make_unique<ParquetReader>(path);
+      const std::int64_t rows = std::min(reader->rows(), max_rows_each);
+      if (reader->rows() > 0) {
+        if (options_.block_size == 0) options_.block_size = reader->block_size();
+        if (reader->block_size() != options_.block_size)
+          throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
+                      options_.block_size);
+      }
+      starts_.push_back(starts_.back() + rows);
+      paths_.push_back(path);
+    }
+  }
+
+  std::int64_t size() const { return starts_.back(); }
+  int block_size() const { return options_.block_size; }
+
+  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::size_t shard =
+        static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), index) - starts_.begin()) - 1;
+    const std::int64_t row = index - starts_[shard];
+    const std::shared_ptr<const BlockGroup> group = find(shard, row);
+    const std::int64_t begin = (row - group->first_row) * block_size();
+    std::copy_n(group->ids.begin() + begin, block_size(), ids.begin());
+    if (!mask.empty()) std::copy_n(group->mask.begin() + begin, block_size(), mask.begin());
+  }
+
+ private:
+  using Key = std::pair<std::size_t, std::int64_t>;  // shard and first row
+  struct Entry {
+    Key key;
+    std::shared_ptr<const BlockGroup> group;
+  };
+
+  std::shared_ptr<const BlockGroup> find(std::size_t shard, std::int64_t row) {
+    auto found = cache_.upper_bound({shard, row});
+    if (found != cache_.begin()) {
+      --found;
+      const BlockGroup& group = *found->second->group;
+      if (found->first.first == shard && row < group.first_row + group.rows) {
+        recent_.splice(recent_.begin(), recent_, found->second);
+        return recent_.front().group;
+      }
+    }
+    ParquetReader& reader = open(shard);
+    const std::vector<std::int64_t>& starts = reader.group_starts();
+    const int number = static_cast<int>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1;
+    if (number >= reader.groups()) throw Error("{}: the file has changed while in use", paths_[shard].string());
+    const auto group = std::make_shared<const BlockGroup>(reader.read(number, options_.vocab_size));
+    while (!recent_.empty() && cached_bytes_ + group->bytes() > options_.cache_bytes) {
+      cached_bytes_ -= recent_.back().group->bytes();
+      cache_.erase(recent_.back().key);
+      recent_.pop_back();
+    }
+    recent_.push_front({{shard, group->first_row}, group});
+    cache_[recent_.front().key] = recent_.begin();
+    cached_bytes_ += group->bytes();
+    return group;
+  }
+
+  ParquetReader& open(std::size_t shard) {
+    constexpr std::size_t open_files = 64;
+    auto found = std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
+    if (found != readers_.end()) {
+      readers_.splice(readers_.begin(), readers_, found);
+    } else {
+      readers_.emplace_front(shard, std::make_unique<ParquetReader>(paths_[shard]));
+      if (readers_.size() > open_files) readers_.pop_back();
+    }
+    return *readers_.front().second;
+  }
+
+  DatasetOptions options_;
+  std::vector<std::filesystem::path> paths_;
+  std::vector<std::int64_t> starts_;  // of each shard's first block, and the number of blocks
+  std::mutex mutex_;
+  std::list<Entry> recent_;
+  std::map<Key, std::list<Entry>::iterator> cache_;
+  std::size_t cached_bytes_ = 0;
+  std::list<std::pair<std::size_t, std::unique_ptr<ParquetReader>>> readers_;
+};
+
+/// The number in "shard_12.parquet", or -1 for another name.
+inline std::int64_t shard_number(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  if (!name.starts_with("shard_") || !name.ends_with(".parquet")) return -1;
+  const std::string digits = name.substr(6, name.size() - 6 - 8);
+  if (digits.empty() || digits.size() > 18) return -1;
+  std::int64_t number = 0;
+  for (const char c : digits) {
+    if (!std::isdigit(static_cast<unsigned char>(c))) return -1;
+    number = number * 10 + (c - '0');
+  }
+  return number;
+}
+
+}  // namespace detail
+
+/// The files shard_N.parquet of a folder in the order of their numbers; none where there is no such folder. Throws Error
+/// where two have the same number.
+inline std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
+  std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::int64_t number = detail::shard_number(entry.path());
+    if (number >= 0) found.emplace_back(number, entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::filesystem::path> files;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (i > 0 && found[i].first == found[i - 1].first)
+      throw Error("{} and {} have the same number: remove one", found[i - 1].second.string(), found[i].second.string());
+    files.push_back(std::move(found[i].second));
+  }
+  return files;
+}
+
+/// Blocks of token ids, all of one length, read by index in any order. A copy shares the open files.
+class BlockDataset {
+ public:
+  BlockDataset() = default;
+
+  std::int64_t size() const { return end_ - begin_; }
+  int block_size() const { return shards_ ? shards_->block_size() : 0; }
+
+  /// Copies block `index` into `ids`, and its attention mask into `mask` (which may be empty): block_size() each. Throws
+  /// Error naming the shard and row where an id is outside the vocabulary. Several threads may call it at once.
+  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask = {}) const {
+    if (index < 0 || index >= size()) throw Error("block {} of a data set of {} was asked for", index, size());
+    const std::size_t length = static_cast<std::size_t>(block_size());
+    if (ids.size() != length || (!mask.empty() && mask.size() != length))
+      throw Error("a buffer for {} ids was given where a block has {}", ids.size(), length);
+    shards_->get(begin_ + index, ids, mask);
+  }
+
+ private:
+  friend struct DatasetSplits;
+  BlockDataset(std::shared_ptr<detail::ShardSet> shards, std::int64_t begin, std::int64_t end)
+      : shards_(std::move(shards)), begin_(begin), end_(end) {}
+
+  std::shared_ptr<detail::ShardSet> shards_;
+  std::int64_t begin_ = 0, end_ = 0;
+};
+
+/// A pre-tokenized data set: what to train on, and what is kept from training to measure the loss on.
+struct DatasetSplits {
+  BlockDataset train, eval;
+  DatasetMetadata metadata;  // empty but for the file lists where the folder has no metadata.yaml
+
+  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there) or a metadata file.
+  /// Where there is no evaluation set, the last blocks are held out: 5%, at most max_eval_blocks, and at least one when
+  /// there are two. Throws Error where a file is missing or is no shard of such blocks.
+  static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
+    DatasetSplits splits;
+    std::vector<std::filesystem::path> train_files, eval_files;
+    if (!std::filesystem::exists(path)) throw Error("{}: no such data set (a folder or a YAML file)", path.string());
+    if (std::filesystem::is_directory(path)) {
+      if (std::filesystem::exists(path / "metadata.yaml")) splits.metadata = read_metadata(path / "metadata.yaml");
+      train_files = find_shards(path);
+      if (train_files.empty())
+        throw Error("{}: holds no shard_*.parquet; pretokenize_dataset makes them", path.string());
+      eval_files = find_shards(path / "eval");
+    } else {
+      splits.metadata = read_metadata(path);
+      train_files = resolve(splits.metadata.train_files, path);
+      eval_files = resolve(splits.metadata.eval_files, path);
+    }
+    if (options.block_size == 0) options.block_size = splits.metadata.block_size;
+    if (options.vocab_size == 0) options.vocab_size = splits.metadata.vocab_size;
+    constexpr std::int64_t all = std::int64_t{1} << 62;
+    const auto train = std::make_shared<detail::ShardSet>(train_files, all, options);
+    if (train->size() == 0) throw Error("{}: its shards hold no block", path.string());
+    options.block_size = train->block_size();
+    std::int64_t held_out = 0;
+    if (!eval_files.empty()) {
+      const bool listed = !std::filesystem::is_directory(path);
+      const auto eval =
+          std::make_shared<detail::ShardSet>(eval_files, listed ? splits.metadata.eval_size : all, options);
+      splits.eval = BlockDataset(eval, 0, eval->size());
+    } else {
+      held_out = std::min(options.max_eval_blocks, train->size() / 20);
+      if (train->size() >= 2) held_out = std::max<std::int64_t>(held_out, 1);
+      splits.eval = BlockDataset(train, train->size() - held_out, train->size());
+    }
+    splits.train = BlockDataset(train, 0, train->size() - held_out);
+    return splits;
+  }
+
+ private:
+  static std::vector<std::filesystem::path> resolve(const std::vector<std::string>& names,
+                                                    const std::filesystem::path& metadata_file) {
+    std::vector<std::filesystem::path> files;
+    for (const std::string& name : names) {
+      const std::filesystem::path beside = metadata_file.parent_path() / name;
+      if (std::filesystem::exists(beside)) files.push_back(beside);
+      else if (std::filesystem::exists(name)) files.push_back(name);
+      else throw Error("{}: the shard {} is missing", metadata_file.string(), name);
+    }
+    return files;
+  }
+};
+
+}  // namespace moderngpt2

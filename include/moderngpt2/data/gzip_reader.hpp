@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include <zlib.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/byte_reader.hpp"
+
+namespace moderngpt2 {
+
+/// A gzip file (RFC 1952), of one member or of several one after another; unpacked piece by piece, so that memory does
+/// not grow with what it unpacks to.
+class GzipReader final : public ByteReader {
+ public:
+  explicit GzipReader(const std::filesystem::path& path) : file_(path), input_(1 << 16) {
+    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw Error("{}: zlib does not start", path.string());
+  }
+  ~GzipReader() override { inflateEnd(&stream_); }
+  GzipReader(const GzipReader&) = delete;
+  GzipReader& operator=(const GzipReader&) = delete;
+
+  std::size_t read(char* out, std::size_t size) override {
+    stream_.next_out = reinterpret_cast<Bytef*>(out);
+    stream_.avail_out = static_cast<uInt>(size);
+    while (stream_.avail_out == size && !finished_) {
+      if (stream_.avail_in == 0 && !refill()) {
+        if (in_member_)
+          throw Error("{}: the gzip data breaks off at byte {}: the file was not copied or written to its end",
+                      file_.path().string(), offset());
+        finished_ = true;
+        break;
+      }
+      if (!in_member_ && after_member_ && skip_padding()) continue;
+      in_member_ = true;
+      const int status = inflate(&stream_, Z_NO_FLUSH);
+      if (status == Z_STREAM_END) {
+        in_member_ = false;
+        after_member_ = true;
+        inflateReset(&stream_);
+      } else if (status != Z_OK && status != Z_BUF_ERROR) {
+        throw Error("{}: damaged gzip data near byte {} ({})", file_.path().string(), offset(),
+                    stream_.msg ? stream_.msg : "zlib error");
+      }
+    }
+    return size - stream_.avail_out;
+  }
+  std::int64_t position() const override { return file_.position(); }
+
+ private:
+  std::int64_t offset() const { return file_.position() - static_cast<std::int64_t>(stream_.avail_in); }
+
+  bool refill() {
+    stream_.next_in = input_.data();
+    stream_.avail_in = static_cast<uInt>(file_.read(reinterpret_cast<char*>(input_.data()), input_.size()));
+    return stream_.avail_in > 0;
+  }
+
+  // Tape and block tools fill a file's end with zero bytes; gzip itself accepts those.
+  bool skip_padding() {
+    const uInt before = stream_.avail_in;
+    while (stream_.avail_in > 0 && *stream_.next_in == 0) {
+      ++stream_.next_in;
+      --stream_.avail_in;
+    }
+    return stream_.avail_in != before;
+  }
+
+  FileReader file_;
+  std::vector<Bytef> input_;
+  z_stream stream_{};
+  bool in_member_ = false, after_member_ = false, finished_ = false;
+};
+
+}  // namespace moderngpt2

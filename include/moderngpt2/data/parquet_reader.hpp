@@ -1,0 +1,224 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <arrow/api.h>
+#include <arrow/io/file.h>
+#include <parquet/arrow/reader.h>
+#include <parquet/file_reader.h>
+#include <parquet/statistics.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/arrow_error.hpp"
+
+namespace moderngpt2 {
+
+/// The rows of one row group, decoded: (rows, block_size) ids and mask.
+struct BlockGroup {
+  std::int64_t first_row = 0, rows = 0;
+  std::vector<std::int32_t> ids;
+  std::vector<std::int8_t> mask;
+
+  std::size_t bytes() const { return ids.size() * sizeof(std::int32_t) + mask.size(); }
+};
+
+/// One Parquet shard of blocks of tokens: `input_ids` is a list, large_list or fixed_size_list of int32 or int64, all
+/// rows of one length; `attention_mask`, if there, a list of integers or booleans. Other columns are not looked at.
+class ParquetReader {
+ public:
+  /// Opens the file and reads its footer. Throws Error, as all members do, where it is not such a file.
+  explicit ParquetReader(std::filesystem::path path) : path_(std::move(path)) {
+    if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
+    detail::guard_arrow(path_, "read", [&](const auto& check) {
+      auto file = arrow::io::ReadableFile::Open(path_.string());
+      check(file.status());
+      parquet::ReaderProperties properties;
+      properties.set_page_checksum_verification(true);
+      parquet::arrow::FileReaderBuilder builder;
+      check(builder.Open(file.ValueUnsafe(), properties));
+      check(builder.Build(&reader_));
+      std::shared_ptr<arrow::Schema> schema;
+      check(reader_->GetSchema(&schema));
+      check_types(*schema);
+      find_columns();
+    });
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::int64_t rows() const { return group_starts_.back(); }
+  /// Ids in a row, as the footer tells it; 0 where there is no row.
+  int block_size() const { return block_size_; }
+  int groups() const { return static_cast<int>(group_starts_.size()) - 1; }
+  /// The first row of each group, and at the end the number of rows.
+  const std::vector<std::int64_t>& group_starts() const { return group_starts_; }
+
+  /// Decodes a row group. Throws Error naming the row where a row's length is not block_size() or an id is negative or
+  /// not below `vocab_size` (0: not known).
+  BlockGroup read(int group, std::int64_t vocab_size) {
+    BlockGroup out;
+    out.first_row = group_starts_[static_cast<std::size_t>(group)];
+    out.rows = group_starts_[static_cast<std::size_t>(group) + 1] - out.first_row;
+    detail::guard_arrow(path_, "read", [&](const auto& check) {
+      const bool with_mask = mask_column_ >= 0 && !all_ones(group);
+      auto read = reader_->ReadRowGroup(group, with_mask ? std::vector<int>{ids_column_, mask_column_}
+                                                         : std::vector<int>{ids_column_});
+      check(read.status());
+      const std::shared_ptr<arrow::Table> table = read.ValueUnsafe();
+      append(*table, "input_ids", out.first_row, out.ids);
+      if (with_mask) append(*table, "attention_mask", out.first_row, out.mask);
+    });
+    if (out.ids.size() != static_cast<std::size_t>(out.rows * block_size_))
+      throw Error("{}: row group {} does not hold the rows that the footer tells of", path_.string(), group);
+    out.mask.resize(out.ids.size(), 1);
+    const std::int64_t limit = vocab_size > 0 ? vocab_size : std::int64_t{1} << 31;
+    for (std::size_t i = 0; i < out.ids.size(); ++i) {
+      if (out.ids[i] >= 0 && out.ids[i] < limit) continue;
+      throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was the data made with another tokenizer?)",
+                  path_.string(), out.first_row + static_cast<std::int64_t>(i) / block_size_, out.ids[i], limit);
+    }
+    return out;
+  }
+
+ private:
+  static bool is_list(const arrow::DataType& type) {
+    return type.id() == arrow::Type::LIST || type.id() == arrow::Type::LARGE_LIST ||
+           type.id() == arrow::Type::FIXED_SIZE_LIST;
+  }
+
+  void check_types(const arrow::Schema& schema) {
+    const auto field = [&](const char* name) { return schema.GetFieldByName(name); };
+    const std::shared_ptr<arrow::Field> ids = field("input_ids");
+    if (!ids) throw Error("{}: no column 'input_ids'; its columns are: {}", path_.string(), names(schema));
+    const auto item = is_list(*ids->type()) ? ids->type()->field(0)->type()->id() : arrow::Type::NA;
+    if (item != arrow::Type::INT32 && item != arrow::Type::INT64)
+      throw Error("{}: the column 'input_ids' is {}, not a list of int32 or int64", path_.string(),
+                  ids->type()->ToString());
+    const std::shared_ptr<arrow::Field> mask = field("attention_mask");
+    if (mask && (!is_list(*mask->type()) || !(arrow::is_integer(mask->type()->field(0)->type()->id()) ||
+                                                   mask->type()->field(0)->type()->id() == arrow::Type::BOOL)))
+      throw Error("{}: the column 'attention_mask' is {}, not a list of integers", path_.string(),
+                  mask->type()->ToString());
+  }
+
+  static std::string names(const arrow::Schema& schema) {
+    std::string list;
+    for (const std::string& name : schema.field_names()) list += (list.empty() ? "" : ", ") + name;
+    return list.empty() ? "none" : list;
+  }
+
+  // Finds the leaf columns to decode, the row groups, and the length of a block from the count of the leaf's values.
+  void find_columns() {
+    const std::shared_ptr<parquet::FileMetaData> metadata = reader_->parquet_reader()->metadata();
+    for (int i = 0; i < metadata->num_columns(); ++i) {
+      const std::string root = metadata->schema()->Column(i)->path()->ToDotVector()[0];
+      if (root == "input_ids") ids_column_ = i;
+      if (root == "attention_mask") mask_column_ = i;
+    }
+    group_starts_.push_back(0);
+    for (int g = 0; g < metadata->num_row_groups(); ++g) {
+      const std::unique_ptr<parquet::RowGroupMetaData> group = metadata->RowGroup(g);
+      const std::int64_t rows = group->num_rows(), values = group->ColumnChunk(ids_column_)->num_values();
+      if (rows < 0 || rows > std::int64_t{1} << 40) throw Error("{}: row group {} has {} rows", path_.string(), g, rows);
+      group_starts_.push_back(group_starts_.back() + rows);
+      if (rows == 0) continue;
+      if (values % rows != 0 || values < rows || values / rows > std::numeric_limits<int>::max())
+        throw Error("{}: row group {} has {} ids in {} rows: the rows are not of one length", path_.string(), g, values,
+                    rows);
+      if (block_size_ == 0) block_size_ = static_cast<int>(values / rows);
+      if (values / rows != block_size_)
+        throw Error("{}: row group {} has blocks of {} ids, those before of {}", path_.string(), g, values / rows,
+                    block_size_);
+    }
+  }
+
+  // Whether the statistics of a group's mask say that all of it is 1, so that it need not be decoded.
+  bool all_ones(int group) const {
+    const auto metadata = reader_->parquet_reader()->metadata()->RowGroup(group);
+    const std::shared_ptr<parquet::Statistics> statistics = metadata->ColumnChunk(mask_column_)->statistics();
+    if (!statistics || !statistics->HasMinMax() || statistics->physical_type() != parquet::Type::INT32) return false;
+    const auto& range = static_cast<const parquet::Int32Statistics&>(*statistics);
+    return range.min() == 1 && range.max() == 1 && statistics->num_values() == metadata->num_rows() * block_size_;
+  }
+
+  // Appends the values of a list column, after checks of the length of each row.
+  template <class T>
+  void append(const arrow::Table& table, const std::string& name, std::int64_t row, std::vector<T>& out) {
+    const std::shared_ptr<arrow::ChunkedArray> column = table.GetColumnByName(name);
+    if (!column) throw Error("{}: the column '{}' cannot be read", path_.string(), name);
+    for (const std::shared_ptr<arrow::Array>& chunk : column->chunks()) {
+      if (chunk->type_id() == arrow::Type::LARGE_LIST)
+        append_rows(static_cast<const arrow::LargeListArray&>(*chunk), name, row, out);
+      else if (chunk->type_id() == arrow::Type::FIXED_SIZE_LIST)
+        append_rows(static_cast<const arrow::FixedSizeListArray&>(*chunk), name, row, out);
+      else
+        append_rows(static_cast<const arrow::ListArray&>(*chunk), name, row, out);
+      row += chunk->length();
+    }
+  }
+
+  template <class Lists, class T>
+  void append_rows(const Lists& lists, const std::string& name, std::int64_t row, std::vector<T>& out) {
+    const arrow::Array& values = *lists.values();
+    for (std::int64_t i = 0; i < lists.length(); ++i) {
+      const std::int64_t length = lists.IsNull(i) ? 0 : static_cast<std::int64_t>(lists.value_length(i));
+      if (length != block_size_)
+        throw Error("{}: row {}: '{}' has {} values where {} make a block", path_.string(), row + i, name, length,
+                    block_size_);
+      const std::int64_t begin = lists.value_offset(i);
+      if (values.null_count() > 0) {
+        for (std::int64_t k = begin; k < begin + length; ++k)
+          if (values.IsNull(k)) throw Error("{}: row {}: '{}' holds a null", path_.string(), row + i, name);
+      }
+      append_values(values, begin, length, row + i, out);
+    }
+  }
+
+  template <class T>
+  void append_values(const arrow::Array& values, std::int64_t begin, std::int64_t count, std::int64_t row,
+                     std::vector<T>& out) {
+    const auto from = [&]<class Array>(const Array& array) {
+      for (std::int64_t k = begin; k < begin + count; ++k) {
+        const auto value = array.Value(k);
+        if constexpr (sizeof(T) == 1) {
+          out.push_back(value != 0);
+        } else {
+          if (value > std::numeric_limits<std::int32_t>::max() || value < 0)
+            throw Error("{}: row {}: token id {} is out of range", path_.string(), row, value);
+          out.push_back(static_cast<T>(value));
+        }
+      }
+    };
+    switch (values.type_id()) {
+      case arrow::Type::INT32: return from(static_cast<const arrow::Int32Array&>(values));
+      case arrow::Type::INT64: return from(static_cast<const arrow::Int64Array&>(values));
+      default: break;
+    }
+    if constexpr (sizeof(T) == 1) {
+      switch (values.type_id()) {
+        case arrow::Type::INT8: return from(static_cast<const arrow::Int8Array&>(values));
+        case arrow::Type::UINT8: return from(static_cast<const arrow::UInt8Array&>(values));
+        case arrow::Type::INT16: return from(static_cast<const arrow::Int16Array&>(values));
+        case arrow::Type::UINT16: return from(static_cast<const arrow::UInt16Array&>(values));
+        case arrow::Type::UINT32: return from(static_cast<const arrow::UInt32Array&>(values));
+        case arrow::Type::UINT64: return from(static_cast<const arrow::UInt64Array&>(values));
+        case arrow::Type::BOOL: return from(static_cast<const arrow::BooleanArray&>(values));
+        default: break;
+      }
+    }
+    throw Error("{}: a column is of type {}, which is not read", path_.string(), values.type()->ToString());
+  }
+
+  std::filesystem::path path_;
+  std::unique_ptr<parquet::arrow::FileReader> reader_;
+  int ids_column_ = -1, mask_column_ = -1;
+  std::vector<std::int64_t> group_starts_;
+  int block_size_ = 0;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/parquet_writer.hpp"
+
+namespace moderngpt2 {
+
+/// The name of a shard: shard_00000.parquet, shard_00001.parquet, ...
+inline std::string shard_name(std::size_t number) { return fmt::format("shard_{:05}.parquet", number); }
+
+/// Writes blocks to as many shards of a folder as they take.
+class ShardWriter {
+ public:
+  ShardWriter(std::filesystem::path folder, int block_size, std::int64_t max_rows_per_shard)
+      : folder_(std::move(folder)), block_size_(block_size), max_rows_(max_rows_per_shard) {
+    if (max_rows_ < 1) throw Error("shards of {} blocks were asked for", max_rows_);
+  }
+
+  /// Adds a block. Throws Error where the disk is full or not writable.
+  void add(std::span<const std::int32_t> block) {
+    if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
+    writer_->add(block);
+    ++blocks_;
+    if (writer_->rows() == max_rows_) close();
+  }
+
+  /// Closes the last shard.
+  void finish() {
+    if (writer_) close();
+  }
+
+  std::int64_t blocks() const { return blocks_; }
+  /// The names of the closed shards, without the folder.
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  void close() {
+    writer_->finish();
+    writer_.reset();
+    names_.push_back(shard_name(names_.size()));
+  }
+
+  std::filesystem::path folder_;
+  int block_size_;
+  std::int64_t max_rows_, blocks_ = 0;
+  std::unique_ptr<ParquetWriter> writer_;
+  std::vector<std::string> names_;
+};
+
+}  // namespace moderngpt2

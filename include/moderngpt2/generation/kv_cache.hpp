@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/layers/pass.hpp"
+
+namespace moderngpt2 {
+
+/// Keys and values of all layers of `batch` sequences, (B, capacity, K*D) each, in one block that never grows. The
+/// model writes them through `views()`; `length` says how many tokens of each sequence are valid.
+template <class T>
+class KvCache {
+ public:
+  KvCache() = default;
+
+  /// width: K*D, the channels of the keys of one token. Refused memory is an Error that states the size.
+  KvCache(int layers, int batch, int capacity, int width) : capacity_(capacity) {
+    if (layers < 0 || batch < 1 || capacity < 1 || width < 1)
+      throw Error("internal: a cache of {} layers x {} sequences x {} tokens x {} channels", layers, batch, capacity,
+                  width);
+    const double bytes = 2.0 * layers * batch * capacity * width * sizeof(T);
+    const auto refuse = [&] {
+      throw Error("cannot allocate {:.2f} GiB for the keys and values of {} tokens: ask for fewer tokens",
+                  bytes / (1 << 30), std::int64_t(batch) * capacity);
+    };
+    if (bytes > 0x1p62) refuse();
+    const std::int64_t each = std::int64_t(batch) * capacity * width;
+    const std::size_t padded = round_up(std::size_t(each) * sizeof(T), alignment);
+    try {
+      memory_ = AlignedBuffer(2 * std::size_t(layers) * padded);
+    } catch (const Error&) {
+      refuse();
+    }
+    Arena arena(memory_);
+    views_.reserve(std::size_t(layers));
+    for (int layer = 0; layer < layers; ++layer) {
+      T* keys = arena.take<T>(each);
+      views_.push_back({keys, arena.take<T>(each), capacity});
+    }
+  }
+
+  KvCache(const Config& config, int batch, int capacity)
+      : KvCache(config.n_layer, batch, capacity, config.kv_width()) {}
+
+  /// One view a layer, as Model::forward takes them.
+  std::span<const KvView<T>> views() const { return views_; }
+  int capacity() const { return capacity_; }
+  std::size_t bytes() const { return memory_.size(); }
+
+  /// Tokens of each sequence that are in the cache: `Pass::past` of the next pass.
+  int length() const { return length_; }
+  /// Counts `tokens` that a pass has just written.
+  void advance(int tokens) { set_length(length_ + tokens); }
+  /// Forgets all but the first `length` tokens.
+  void truncate(int length) {
+    if (length > length_) throw Error("internal: a cache of {} tokens cannot be cut to {}", length_, length);
+    set_length(length);
+  }
+  void reset() { length_ = 0; }
+
+ private:
+  void set_length(int length) {
+    if (length < 0 || length > capacity_)
+      throw Error("internal: {} tokens do not fit a cache of {}", length, capacity_);
+    length_ = length;
+  }
+
+  AlignedBuffer memory_;
+  std::vector<KvView<T>> views_;
+  int capacity_ = 0;
+  int length_ = 0;
+};
+
+}  // namespace moderngpt2

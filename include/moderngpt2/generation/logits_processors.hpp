@@ -1,0 +1,102 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+
+#include "moderngpt2/core/error.hpp"
+
+// The logits processors of Hugging Face's generation as functions on the logits (V) of one sequence. A token is removed
+// by the logit -infinity. None allocates.
+namespace moderngpt2 {
+
+template <class T>
+inline constexpr T removed_logit = -std::numeric_limits<T>::infinity();
+
+/// Makes tokens that are there already less likely (Keskar et al. 2019, CTRL). `seen` names each token once.
+template <class T>
+void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, double penalty) {
+  for (const int token : seen) {
+    T& logit = logits[std::size_t(token)];
+    logit = logit < 0 ? T(logit * penalty) : T(logit / penalty);
+  }
+}
+
+template <class T>
+void apply_temperature(std::span<T> logits, double temperature) {
+  for (T& logit : logits) logit = T(logit / temperature);
+}
+
+/// Removes logits below the k-th largest; all that equal it stay. `scratch`: (V).
+template <class T>
+void keep_top_k(std::span<T> logits, int k, std::span<T> scratch) {
+  if (k < 1 || std::size_t(k) >= logits.size()) return;
+  std::copy(logits.begin(), logits.end(), scratch.begin());
+  const auto kth = scratch.begin() + (k - 1);
+  std::nth_element(scratch.begin(), kth, scratch.begin() + std::ptrdiff_t(logits.size()), std::greater<T>());
+  for (T& logit : logits)
+    if (logit < *kth) logit = removed_logit<T>;
+}
+
+/// Keeps the fewest of the likeliest tokens that have the probability p together (Holtzman et al. 2020), at least one:
+/// in ascending order those are removed up to which the sum is at most 1 - p. Of equal ones the first go first.
+/// `scratch`: (V).
+template <class T>
+void keep_top_p(std::span<T> logits, double p, std::span<int> scratch) {
+  std::size_t count = 0;
+  T top = removed_logit<T>;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] == removed_logit<T>) continue;
+    scratch[count++] = int(i);
+    top = std::max(top, logits[i]);
+  }
+  const std::span<int> kept = scratch.first(count);
+  std::sort(kept.begin(), kept.end(), [&](int a, int b) {
+    const T x = logits[std::size_t(a)], y = logits[std::size_t(b)];
+    return x != y ? x < y : a < b;
+  });
+  double total = 0, sum = 0;
+  for (const int i : kept) total += std::exp(double(logits[std::size_t(i)] - top));
+  for (std::size_t i = 0; i + 1 < count; ++i) {
+    T& logit = logits[std::size_t(kept[i])];
+    sum += std::exp(double(logit - top)) / total;
+    if (sum > 1 - p) break;
+    logit = removed_logit<T>;
+  }
+}
+
+/// Removes tokens less likely than min_p times the likeliest (Nguyen et al. 2024).
+template <class T>
+void keep_min_p(std::span<T> logits, double min_p) {
+  if (min_p <= 0) return;
+  const T top = *std::max_element(logits.begin(), logits.end());
+  for (T& logit : logits)
+    if (std::exp(double(logit - top)) < min_p) logit = removed_logit<T>;
+}
+
+/// The likeliest token, the first of equals.
+template <class T>
+int argmax(std::span<const T> logits) {
+  return int(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+/// The token at `uniform`, in [0, 1), of the softmax's distribution function.
+template <class T>
+int sample_softmax(std::span<const T> logits, double uniform) {
+  const T top = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (const T logit : logits) total += std::exp(double(logit - top));
+  const double target = uniform * total;
+  double sum = 0;
+  int last = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] == removed_logit<T>) continue;
+    sum += std::exp(double(logits[i] - top));
+    last = int(i);
+    if (sum > target) break;
+  }
+  return last;
+}
+
+}  // namespace moderngpt2

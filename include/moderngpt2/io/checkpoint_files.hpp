@@ -1,0 +1,166 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/safetensors_reader.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// The path of a shard that an index names. Only a plain name of a file inside the folder is taken. One kind of link
+/// out of it is followed: Hugging Face's cache keeps its files in ../../blobs, beside its folder `snapshots`.
+inline std::filesystem::path shard_path(const std::filesystem::path& folder, const std::string& name,
+                                        const std::string& where) {
+  namespace fs = std::filesystem;
+  if (name.empty() || name == "." || name == ".." || name.find('/') != name.npos || name.find('\0') != name.npos ||
+      name.size() > 255)
+    throw Error("{}: weight_map names the shard {}, it must be a file in the same folder", where, excerpt(name));
+  if (!name.ends_with(".safetensors"))
+    throw Error("{}: weight_map names the shard {}, only .safetensors files are read", where, excerpt(name));
+  const fs::path path = folder / name;
+  std::error_code error;
+  const fs::path real_folder = fs::canonical(folder, error);
+  const fs::path real = fs::canonical(path, error);
+  if (error) throw Error("{}: the shard {} is missing: {}", where, excerpt(name), error.message());
+  const fs::path home = real_folder.parent_path();
+  const bool cached = home.filename() == "snapshots" && real.parent_path() == home.parent_path() / "blobs";
+  if (real.parent_path() != real_folder && !cached)
+    throw Error("{}: the shard {} is a link that leads out of the folder", where, excerpt(name));
+  return path;
+}
+
+/// Files with PyTorch's pickled weights, which could run any code when read.
+inline bool is_pickle(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt";
+}
+
+inline constexpr std::string_view pickle_hint =
+    "pickled weights are not read, as they can run any code: convert them to model.safetensors, for instance with "
+    "save_pretrained(..., safe_serialization=True)";
+
+}  // namespace detail
+
+/// The tensors of a checkpoint: one safetensors file, or a folder with model.safetensors or with shards and
+/// model.safetensors.index.json. Reads as SafetensorsFile does, from whichever shard holds the tensor.
+class CheckpointTensors {
+ public:
+  explicit CheckpointTensors(const std::filesystem::path& file_or_folder) : path_(file_or_folder) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    if (!fs::is_directory(path_, error)) {
+      if (detail::is_pickle(path_)) throw Error("{}: {}", path_.string(), detail::pickle_hint);
+      add(path_);
+      return;
+    }
+    const fs::path single = path_ / "model.safetensors", index = path_ / "model.safetensors.index.json";
+    if (fs::exists(fs::symlink_status(single, error))) {
+      add(single);
+    } else if (fs::exists(fs::symlink_status(index, error))) {
+      open_shards(index);
+    } else {
+      for (const auto& entry : fs::directory_iterator(path_, error))
+        if (detail::is_pickle(entry.path())) throw Error("{}: {}", entry.path().string(), detail::pickle_hint);
+      throw Error("{} has neither model.safetensors nor model.safetensors.index.json", path_.string());
+    }
+  }
+
+  /// As given: the folder or the file.
+  const std::filesystem::path& path() const { return path_; }
+  const std::vector<SafetensorsFile>& files() const { return files_; }
+  /// All tensors of all shards; `shard` is the index in `files`.
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  /// The metadata of the first file.
+  const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
+
+  const TensorInfo* find(std::string_view name) const {
+    const auto found = index_.find(std::string(name));
+    return found == index_.end() ? nullptr : &tensors_[found->second];
+  }
+  const TensorInfo& at(std::string_view name) const {
+    if (const TensorInfo* info = find(name)) return *info;
+    throw Error("{}: no tensor {}", path_.string(), excerpt(name));
+  }
+  /// The file that holds a tensor, for error messages.
+  const std::filesystem::path& path_of(const TensorInfo& info) const { return file(info).path(); }
+
+  void read(const TensorInfo& info, std::span<std::byte> out, std::uint64_t offset = 0) const {
+    file(info).read(info, out, offset);
+  }
+  template <TensorElement T>
+  void read_as(const TensorInfo& info, T* out, std::int64_t first, std::int64_t count) const {
+    file(info).read_as(info, out, first, count);
+  }
+  template <TensorElement T>
+  void read_as(const TensorInfo& info, T* out) const {
+    file(info).read_as(info, out);
+  }
+  template <TensorElement T>
+  std::vector<T> read_vector(std::string_view name) const {
+    return file(at(name)).template read_vector<T>(name);
+  }
+
+ private:
+  const SafetensorsFile& file(const TensorInfo& info) const { return files_[static_cast<std::size_t>(info.shard)]; }
+
+  void add(const std::filesystem::path& path) {
+    files_.emplace_back(path);
+    for (TensorInfo info : files_.back().tensors()) {
+      info.shard = static_cast<int>(files_.size()) - 1;
+      const auto [other, is_new] = index_.emplace(info.name, tensors_.size());
+      if (!is_new)
+        throw Error("tensor {} stands in {} and in {}", excerpt(info.name), path_of(tensors_[other->second]).string(),
+                    path.string());
+      tensors_.push_back(std::move(info));
+    }
+  }
+
+  void open_shards(const std::filesystem::path& index) {
+    const std::string where = index.string();
+    const Json json = read_json_file(index);
+    const Json* weight_map = find_field(json, "weight_map", where);
+    if (!weight_map || !weight_map->is_object() || weight_map->empty())
+      throw Error("{}: weight_map must be an object that gives each tensor its file", where);
+    std::vector<std::string> names;
+    std::unordered_map<std::string, int> shards;
+    for (const auto& [tensor, shard] : weight_map->items()) {
+      const auto name = json_as<std::string>(shard, "weight_map " + excerpt(tensor), where);
+      if (shards.emplace(name, static_cast<int>(names.size())).second) names.push_back(name);
+    }
+    if (names.size() > max_shards) throw Error("{}: {} shards, at most {} are opened", where, names.size(), max_shards);
+    std::vector<std::filesystem::path> paths;
+    for (const std::string& name : names) paths.push_back(detail::shard_path(path_, name, where));
+    for (const auto& path : paths) add(path);
+    for (const auto& [tensor, shard] : weight_map->items()) {
+      const TensorInfo* info = find(tensor);
+      const auto& name = shard.get_ref<const std::string&>();
+      if (!info) throw Error("{}: no shard has the tensor {}, {} should", where, excerpt(tensor), excerpt(name));
+      if (info->shard != shards.at(name))
+        throw Error("{}: tensor {} is in {}, not in {}", where, excerpt(tensor), path_of(*info).filename().string(),
+                    excerpt(name));
+    }
+  }
+
+  /// Each open shard takes a file descriptor, of which a process may have 1024.
+  static constexpr std::size_t max_shards = 900;
+
+  std::filesystem::path path_;
+  std::vector<SafetensorsFile> files_;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, std::size_t> index_;
+};
+
+}  // namespace moderngpt2

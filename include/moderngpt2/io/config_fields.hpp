@@ -1,0 +1,197 @@
+#pragma once
+
+#include <array>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2::detail {
+
+/// Other spellings of a field: {read, written}.
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 7> config_aliases{{
+    {"hidden_size", "n_embd"},
+    {"num_hidden_layers", "n_layer"},
+    {"num_attention_heads", "n_head"},
+    {"max_position_embeddings", "n_positions"},
+    {"n_inner", "intermediate_size"},
+    {"hidden_act", "activation_function"},
+    {"hidden_activation", "activation_function"},
+}};
+
+/// Beyond it the products of two sizes would not fit an int; `validate` has the same limit.
+inline constexpr int max_config_size = 1 << 27;
+
+/// Reads the fields of one config.json with their aliases, ranges and defaults; each Error names file and field.
+class ConfigFields {
+ public:
+  ConfigFields(const Json& json, const std::string& where) : json_(json), where_(where) {
+    if (!json.is_object()) throw Error("{}: an object is needed, found {}", where, json_excerpt(json));
+  }
+
+  /// The value of a field under its own name, or null when absent.
+  const Json* find(std::string_view name) const { return find_field(json_, name, where_); }
+
+  /// The value under the name or an alias of it; two of them must agree. A null stands back for an alias.
+  std::pair<const Json*, std::string_view> find_aliased(std::string_view name) const {
+    std::pair<const Json*, std::string_view> result{find(name), name};
+    for (const auto& [alias, canonical] : config_aliases) {
+      if (canonical != name) continue;
+      const Json* other = find(alias);
+      if (!other || (other->is_null() && result.first)) continue;
+      if (result.first && !result.first->is_null() && !same(name, *result.first, *other))
+        throw Error("{}: {} is {} but {} is {}", where_, result.second, json_excerpt(*result.first), alias,
+                    json_excerpt(*other));
+      result = {other, alias};
+    }
+    return result;
+  }
+
+  /// A positive integer.
+  int size(std::string_view name, int otherwise) const {
+    const auto [value, spelling] = find_aliased(name);
+    return value ? size_value(*value, spelling) : otherwise;
+  }
+  /// A positive integer whose default follows from others; null means the default.
+  std::optional<int> optional_size(std::string_view name) const {
+    const auto [value, spelling] = find_aliased(name);
+    if (!value || value->is_null()) return std::nullopt;
+    return size_value(*value, spelling);
+  }
+  double number(std::string_view name, double otherwise) const {
+    return get_field_or<double>(json_, name, otherwise, where_);
+  }
+  std::optional<double> optional_number(std::string_view name) const {
+    return get_optional_field<double>(json_, name, where_);
+  }
+  bool flag(std::string_view name, bool otherwise) const { return get_field_or<bool>(json_, name, otherwise, where_); }
+  std::optional<std::string> optional_text(std::string_view name) const {
+    return get_optional_field<std::string>(json_, name, where_);
+  }
+
+  /// Token ids: a number, null or a list of numbers; absent gives the default.
+  std::vector<int> token_ids(std::string_view name, std::vector<int> otherwise, bool list_allowed) const {
+    const Json* value = find(name);
+    if (!value) return otherwise;
+    if (value->is_null()) return {};
+    std::vector<int> ids;
+    if (value->is_array() && list_allowed)
+      for (const Json& id : *value) ids.push_back(json_as<int>(id, name, where_));
+    else
+      ids.push_back(json_as<int>(*value, name, where_));
+    for (int id : ids)
+      if (id < 0) throw Error("{}: {} is {}, token ids are not negative", where_, name, id);
+    return ids;
+  }
+
+  Activation activation() const {
+    const auto [value, spelling] = find_aliased("activation_function");
+    return value ? activation_value(*value, spelling) : Activation::gelu_tanh;
+  }
+  std::optional<Activation> optional_activation(std::string_view name) const {
+    const Json* value = find(name);
+    if (!value || value->is_null()) return std::nullopt;
+    return activation_value(*value, name);
+  }
+
+  /// One of a closed set of names.
+  template <class Value, std::size_t N>
+  Value choice(std::string_view name, const std::array<std::pair<std::string_view, Value>, N>& choices,
+               Value otherwise) const {
+    const std::optional<std::string> text = optional_text(name);
+    if (!text) return otherwise;
+    std::string known;
+    for (const auto& [choice, value] : choices) {
+      if (choice == *text) return value;
+      known += (known.empty() ? "" : ", ") + std::string(choice);
+    }
+    throw Error("{}: {} is {}, known are {}", where_, name, excerpt(*text), known);
+  }
+
+  /// Linear scaling of positions from rope_scaling, rope_parameters or rope_scaling_factor; 1 without any.
+  double rope_scaling_factor() const {
+    std::optional<double> factor;
+    std::string_view source;
+    auto agree = [&](std::string_view name, double value) {
+      if (factor && *factor != value)
+        throw Error("{}: {} means a factor of {} but {} one of {}", where_, source, *factor, name, value);
+      factor = value, source = name;
+    };
+    for (std::string_view name : {std::string_view("rope_scaling"), std::string_view("rope_parameters")})
+      if (const Json* scaling = find(name); scaling && !scaling->is_null()) agree(name, scaling_value(*scaling, name));
+    if (const auto direct = optional_number("rope_scaling_factor")) agree("rope_scaling_factor", *direct);
+    return factor.value_or(1.0);
+  }
+
+  /// rope_theta, which newer files keep in rope_parameters.
+  double rope_theta() const {
+    const Json* parameters = find("rope_parameters");
+    if (!parameters || !parameters->is_object() || !parameters->contains("rope_theta"))
+      return number("rope_theta", 10000.0);
+    const double theta = get_field<double>(*parameters, "rope_theta", where_ + ": rope_parameters");
+    if (const double direct = number("rope_theta", theta); direct != theta)
+      throw Error("{}: rope_theta is {} but rope_parameters has {}", where_, direct, theta);
+    return theta;
+  }
+
+  /// num_labels, which is the size of id2label and of label2id where they are given.
+  int num_labels(int otherwise) const {
+    std::optional<int> count = optional_size("num_labels");
+    std::string_view source = "num_labels";
+    for (std::string_view name : {std::string_view("id2label"), std::string_view("label2id")}) {
+      const Json* labels = find(name);
+      if (!labels || labels->is_null()) continue;
+      if (!labels->is_object()) throw Error("{}: {} must be an object, found {}", where_, name, json_excerpt(*labels));
+      if (labels->empty() || labels->size() > static_cast<std::size_t>(max_config_size))
+        throw Error("{}: {} has {} labels", where_, name, labels->size());
+      const int n = static_cast<int>(labels->size());
+      if (count && *count != n) throw Error("{}: {} gives {} labels but {} gives {}", where_, source, *count, name, n);
+      count = n, source = name;
+    }
+    return count.value_or(otherwise);
+  }
+
+ private:
+  int size_value(const Json& value, std::string_view name) const {
+    const auto n = json_as<std::int64_t>(value, name, where_);
+    if (n < 1 || n > max_config_size)
+      throw Error("{}: {} is {}, it must be from 1 to {}", where_, name, n, max_config_size);
+    return static_cast<int>(n);
+  }
+  Activation activation_value(const Json& value, std::string_view name) const {
+    const auto text = json_as<std::string>(value, name, where_);
+    if (const auto activation = activation_from_name(text)) return *activation;
+    throw Error("{}: {} {} is unknown", where_, name, excerpt(text));
+  }
+  bool same(std::string_view name, const Json& a, const Json& b) const {
+    if (name == "activation_function" && a.is_string() && b.is_string())
+      return activation_value(a, name) == activation_value(b, name);
+    return a == b;
+  }
+  double scaling_value(const Json& scaling, std::string_view name) const {
+    const std::string here = where_ + ": " + std::string(name);
+    const auto kind = get_optional_field<std::string>(scaling, "rope_type", here);
+    const auto old_kind = get_optional_field<std::string>(scaling, "type", here);
+    if (kind && old_kind && *kind != *old_kind)
+      throw Error("{}: rope_type is {} but type is {}", here, excerpt(*kind), excerpt(*old_kind));
+    if (!kind && !old_kind) {
+      if (name == "rope_parameters") return 1.0;
+      throw Error("{}: rope_type is missing", here);
+    }
+    const std::string& type = kind ? *kind : *old_kind;
+    if (type == "default") return 1.0;
+    if (type != "linear") throw Error("{}: rope_type {} is not supported, only \"linear\" is", here, excerpt(type));
+    return get_field<double>(scaling, "factor", here);
+  }
+
+  const Json& json_;
+  const std::string& where_;
+};
+
+}  // namespace moderngpt2::detail

@@ -1,0 +1,216 @@
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// Text from a file made fit for an error message: quoted, control bytes escaped, cut after `limit` bytes.
+inline std::string excerpt(std::string_view text, std::size_t limit = 80) {
+  std::string out = "\"";
+  std::size_t end = std::min(text.size(), limit);
+  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  for (char c : text.substr(0, end)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f)
+      out += fmt::format("\\x{:02x}", byte);
+    else
+      out += c;
+  }
+  out += end < text.size() ? "...\"" : "\"";
+  return out;
+}
+
+namespace detail {
+
+/// Repeats a system call that a signal interrupted.
+template <class Call>
+auto retry_interrupted(Call call) {
+  decltype(call()) result;
+  do result = call();
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
+/// Owns a file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor() { close(); }
+
+  int get() const { return fd_; }
+  /// Returns 0, or the errno of a close that lost data. Linux frees the descriptor even when interrupted.
+  int close() {
+    if (fd_ < 0) return 0;
+    return ::close(std::exchange(fd_, -1)) != 0 && errno != EINTR ? errno : 0;
+  }
+
+ private:
+  int fd_;
+};
+
+inline std::string_view kind_of_file(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISCHR(mode) || S_ISBLK(mode)) return "a device";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "not a regular file";
+}
+
+}  // namespace detail
+
+/// A regular file, open for reading at any offset, from several threads at once. Read with pread and never mapped,
+/// so that a file cut short while in use is an Error and not a signal.
+class InputFile {
+ public:
+  /// Throws an Error for a file that is missing, unreadable or not a regular file (it never waits on a pipe).
+  explicit InputFile(std::filesystem::path path) : path_(std::move(path)) {
+    const char* name = path_.c_str();
+    fd_ = detail::Descriptor(
+        detail::retry_interrupted([&] { return ::open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); }));
+    if (fd_.get() < 0) throw Error("cannot open {}: {}", path_.string(), std::strerror(errno));
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) != 0) throw Error("cannot stat {}: {}", path_.string(), std::strerror(errno));
+    if (!S_ISREG(status.st_mode))
+      throw Error("{} is {}, a regular file is needed", path_.string(), detail::kind_of_file(status.st_mode));
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  /// Bytes, as they were when the file was opened.
+  std::uint64_t size() const { return size_; }
+
+  /// Fills `out` from byte `offset` on; throws an Error when the file ends before.
+  void read(std::uint64_t offset, std::span<std::byte> out) const {
+    std::size_t done = 0;
+    while (done < out.size()) {
+      // One call transfers less than 2 GiB whatever is asked for.
+      const std::size_t wanted = std::min<std::size_t>(out.size() - done, std::size_t{1} << 30);
+      const ssize_t got = detail::retry_interrupted(
+          [&] { return ::pread(fd_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done)); });
+      if (got < 0) throw Error("cannot read {}: {}", path_.string(), std::strerror(errno));
+      if (got == 0)
+        throw Error("{} ends at byte {}, {} bytes were expected: it is truncated", path_.string(), offset + done,
+                    offset + out.size());
+      done += static_cast<std::size_t>(got);
+    }
+  }
+
+ private:
+  std::filesystem::path path_;
+  detail::Descriptor fd_;
+  std::uint64_t size_ = 0;
+};
+
+/// The whole of a regular file; throws an Error when it is longer than `limit` bytes.
+inline std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30) {
+  InputFile file(path);
+  if (file.size() > limit) throw Error("{} has {} bytes, the limit is {}", path.string(), file.size(), limit);
+  std::string text(static_cast<std::size_t>(file.size()), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+/// Makes the names in a folder durable (what a rename before it did survives a power cut).
+inline void sync_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path name = folder.empty() ? "." : folder;
+  detail::Descriptor fd(
+      detail::retry_interrupted([&] { return ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (fd.get() < 0) throw Error("cannot open the folder {}: {}", name.string(), std::strerror(errno));
+  // File systems that cannot sync a folder answer EINVAL or ENOTSUP; there is nothing more to be had from them.
+  if (detail::retry_interrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EINVAL && errno != ENOTSUP)
+    throw Error("cannot sync the folder {}: {}", name.string(), std::strerror(errno));
+}
+
+/// A file that appears whole or not at all: written beside its target under a hidden temporary name, synced, renamed.
+/// Without `commit` the target stays as it was and the temporary file is removed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+    for (int attempt = 0;; ++attempt) {
+      temporary_ = target_.parent_path() /
+                   fmt::format(".{}.{}-{}.tmp", target_.filename().string(), static_cast<long>(::getpid()), attempt);
+      fd_ = detail::Descriptor(detail::retry_interrupted(
+          [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
+      if (fd_.get() >= 0) return;
+      if (errno != EEXIST || attempt == 1000)
+        throw Error("cannot write {}: {}", target_.string(), std::strerror(errno));
+    }
+  }
+  ~AtomicFile() { discard(); }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  const std::filesystem::path& path() const { return target_; }
+  /// Bytes written so far.
+  std::uint64_t size() const { return size_; }
+
+  /// Appends; throws an Error when the disk is full.
+  void write(std::span<const std::byte> data) {
+    while (!data.empty()) {
+      const std::size_t wanted = std::min<std::size_t>(data.size(), std::size_t{1} << 30);
+      const ssize_t put = detail::retry_interrupted([&] { return ::write(fd_.get(), data.data(), wanted); });
+      if (put < 0) fail("write", errno);
+      data = data.subspan(static_cast<std::size_t>(put));
+      size_ += static_cast<std::uint64_t>(put);
+    }
+  }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+  /// Makes what was written durable and closes the temporary file: the last step that a full disk can fail.
+  void finish() {
+    if (fd_.get() < 0) return;
+    if (detail::retry_interrupted([&] { return ::fsync(fd_.get()); }) != 0) fail("sync", errno);
+    if (const int error = fd_.close()) fail("close", error);
+  }
+
+  /// Publishes the file. When this throws before the rename, the target is as it was.
+  void commit() {
+    finish();
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("publish", errno);
+    temporary_.clear();
+    sync_folder(target_.parent_path());
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view action, int error) {
+    discard();
+    throw Error("cannot {} {}: {}", action, target_.string(), std::strerror(error));
+  }
+  void discard() {
+    fd_.close();
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    temporary_.clear();
+  }
+
+  std::filesystem::path target_, temporary_;
+  detail::Descriptor fd_;
+  std::uint64_t size_ = 0;
+};
+
+/// Replaces a file by `text`, all of it or nothing.
+inline void write_file(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+}  // namespace moderngpt2

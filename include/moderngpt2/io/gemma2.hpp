@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/config_fields.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+/// The name that Gemma 2 gives a tensor of ours, such as "model.layers.0.self_attn.q_proj.weight". Names outside the
+/// transformer (heads) are the same, but for the token classifier, which Gemma 2 calls score.
+inline std::string gemma2_name(std::string_view name) {
+  constexpr std::string_view block = "transformer.h.";
+  if (name == "transformer.wte.weight") return "model.embed_tokens.weight";
+  if (name == "transformer.ln_f.weight") return "model.norm.weight";
+  if (name.starts_with("classifier."))
+    return "score." + std::string(name.substr(std::string_view("classifier.").size()));
+  if (!name.starts_with(block)) return std::string(name);
+  std::string out = "model.layers." + std::string(name.substr(block.size()));
+  if (const std::size_t attention = out.find(".attn."); attention != out.npos) out.replace(attention, 6, ".self_attn.");
+  return out;
+}
+
+/// A gemma2 config.json in our own fields. What the file leaves out takes Gemma 2's defaults, which are not ours.
+/// Throws an Error for what this model does not compute: sliding windows narrower than the context, and the like.
+/// Source: configuration_gemma2.py of Transformers.
+inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
+  const detail::ConfigFields fields(gemma, where);
+  auto field = [&](std::string_view name, Json otherwise) {
+    const Json* value = fields.find(name);
+    return value ? *value : otherwise;
+  };
+
+  const int n_layer = fields.size("n_layer", 26);
+  const int n_positions = fields.size("n_positions", 8192);
+  const Json window = field("sliding_window", 4096);
+  const Json layer_types = field("layer_types", nullptr);
+  bool sliding = true;  // without layer_types every other layer slides
+  if (!layer_types.is_null()) {
+    if (!layer_types.is_array() || layer_types.size() != static_cast<std::size_t>(n_layer))
+      throw Error("{}: layer_types must list the {} layers", where, n_layer);
+    sliding = false;
+    for (const Json& type : layer_types) {
+      if (type != "full_attention" && type != "sliding_attention")
+        throw Error("{}: layer_types holds {}", where, detail::json_excerpt(type));
+      sliding = sliding || type == "sliding_attention";
+    }
+  }
+  if (sliding && !window.is_null() && json_as<std::int64_t>(window, "sliding_window", where) < n_positions)
+    throw Error(
+        "{}: sliding_window {} is narrower than max_position_embeddings {}, which is not supported; a copy "
+        "whose max_position_embeddings is the window computes the same up to there",
+        where, window.dump(), n_positions);
+  if (const Json both = field("use_bidirectional_attention", nullptr); !both.is_null() && both != false)
+    throw Error("{}: use_bidirectional_attention is not supported", where);
+
+  // Transformers looks at hidden_activation only; an old hidden_act on its own would be ignored there.
+  if (!fields.find("hidden_activation") && fields.find("hidden_act") && fields.activation() != Activation::gelu_tanh)
+    throw Error("{}: hidden_act without hidden_activation means nothing in a gemma2 file, give hidden_activation",
+                where);
+
+  Json out = gemma;
+  out["model_type"] = "moderngpt2";
+  const Json architectures = field("architectures", nullptr);
+  if (architectures.is_array() && !architectures.empty()) {
+    const auto name = json_as<std::string>(architectures[0], "architectures", where);
+    if (name == "Gemma2ForCausalLM")
+      out["architectures"] = {"ModernGPT2LMHeadModel"};
+    else if (name == "Gemma2ForSequenceClassification")
+      out["architectures"] = {"ModernGPT2ForSequenceClassification"};
+    else if (name == "Gemma2ForTokenClassification")
+      out["architectures"] = {"ModernGPT2ForTokenClassification"};
+    else
+      throw Error("{}: architecture {} is not supported", where, excerpt(name));
+  }
+  auto set_default = [&](const char* name, const char* alias, Json value) {
+    if (!out.contains(name) && !out.contains(alias)) out[name] = std::move(value);
+  };
+  set_default("vocab_size", "", 256000);
+  set_default("n_embd", "hidden_size", 2304);
+  set_default("n_layer", "num_hidden_layers", 26);
+  set_default("n_head", "num_attention_heads", 8);
+  set_default("num_key_value_heads", "", 4);
+  set_default("head_dim", "", 256);
+  set_default("intermediate_size", "n_inner", 9216);
+  set_default("n_positions", "max_position_embeddings", 8192);
+  set_default("final_logit_softcapping", "", 30.0);
+  set_default("attn_logit_softcapping", "", 50.0);
+  set_default("pad_token_id", "", 0);
+  set_default("eos_token_id", "", 1);
+  set_default("bos_token_id", "", 2);
+  out["attn_pdrop"] = field("attention_dropout", 0.0);
+  out["resid_pdrop"] = 0.0;
+  out["embd_pdrop"] = 0.0;
+
+  // Gemma 2 scales by query_pre_attn_scalar^-0.5, we by query_pre_attn_scalar; head_dim there is our default.
+  const double scalar = fields.number("query_pre_attn_scalar", 256.0);
+  if (!(scalar > 0)) throw Error("{}: query_pre_attn_scalar is {}, it must be positive", where, scalar);
+  const int head_dim = detail::ConfigFields(out, where).size("head_dim", 256);
+  out["query_pre_attn_scalar"] = scalar == head_dim ? Json(nullptr) : Json(1.0 / std::sqrt(scalar));
+  for (const char* name : {"sliding_window", "sliding_window_size", "layer_types", "attention_dropout",
+                           "use_bidirectional_attention", "cache_implementation"})
+    out.erase(name);
+  return out;
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/config_fields.hpp"
+#include "moderngpt2/io/config_file.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+/// A generation_config.json: what generation does where nobody says otherwise. A field that the file leaves out, or
+/// gives as null, is nothing here and is not written. The file itself is kept, so that unknown fields survive.
+struct GenerationConfigFile {
+  std::optional<int> max_length;      ///< prompt included
+  std::optional<int> max_new_tokens;  ///< outranks max_length
+  std::optional<bool> do_sample;
+  std::optional<double> temperature;
+  std::optional<int> top_k;  ///< 0: off
+  std::optional<double> top_p;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
+  std::optional<int> num_beams;
+  std::optional<int> num_return_sequences;
+  std::optional<int> bos_token_id;
+  std::vector<int> eos_token_ids;  ///< any of them ends a text
+  std::optional<int> pad_token_id;
+  bool from_model_config = false;  ///< `_from_model_config`: made from config.json, not by hand
+  Json json = Json::object();
+};
+
+namespace detail {
+
+/// An optional number of a closed or half-open range.
+inline std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low, double high,
+                                           bool low_included, const std::string& where) {
+  const std::optional<double> value = fields.optional_number(name);
+  if (value && !(low_included ? *value >= low && *value <= high : *value > low && *value <= high))
+    throw Error("{}: {} is {}, it must be {} {} and at most {}", where, name, *value,
+                low_included ? "at least" : "above", low, high);
+  return value;
+}
+
+}  // namespace detail
+
+/// Reads the fields of a generation_config.json; an Error names the field.
+inline GenerationConfigFile parse_generation_config(const Json& json, const std::string& where) {
+  const detail::ConfigFields fields(json, where);
+  GenerationConfigFile g;
+  g.json = json;
+  g.max_length = fields.optional_size("max_length");
+  g.max_new_tokens = fields.optional_size("max_new_tokens");
+  g.do_sample = get_optional_field<bool>(json, "do_sample", where);
+  constexpr double huge = 1e30;
+  g.temperature = detail::ranged_number(fields, "temperature", 0, huge, true, where);
+  g.top_k = get_optional_field<int>(json, "top_k", where);
+  if (g.top_k && *g.top_k < 0) throw Error("{}: top_k is {}, it must not be negative", where, *g.top_k);
+  g.top_p = detail::ranged_number(fields, "top_p", 0, 1, true, where);
+  g.min_p = detail::ranged_number(fields, "min_p", 0, 1, true, where);
+  g.repetition_penalty = detail::ranged_number(fields, "repetition_penalty", 0, huge, false, where);
+  g.num_beams = fields.optional_size("num_beams");
+  g.num_return_sequences = fields.optional_size("num_return_sequences");
+  g.bos_token_id = detail::first(fields.token_ids("bos_token_id", {}, false));
+  g.eos_token_ids = fields.token_ids("eos_token_id", {}, true);
+  g.pad_token_id = detail::first(fields.token_ids("pad_token_id", {}, false));
+  g.from_model_config = get_optional_field<bool>(json, "_from_model_config", where).value_or(false);
+  return g;
+}
+
+/// Reads a generation_config.json, or the one in a folder.
+inline GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder) {
+  std::error_code ignored;
+  const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
+  const std::filesystem::path path = folder ? file_or_folder / "generation_config.json" : file_or_folder;
+  return parse_generation_config(read_json_file(path), path.string());
+}
+
+/// What a new checkpoint's generation_config.json says: the special tokens of its config.
+inline GenerationConfigFile generation_config_from(const ConfigFile& file) {
+  GenerationConfigFile g;
+  g.from_model_config = true;
+  g.bos_token_id = file.config.bos_token_id;
+  g.pad_token_id = file.config.pad_token_id;
+  const bool listed = !file.eos_token_ids.empty() && file.eos_token_ids.front() == file.config.eos_token_id;
+  if (listed)
+    g.eos_token_ids = file.eos_token_ids;
+  else if (file.config.eos_token_id)
+    g.eos_token_ids = {*file.config.eos_token_id};
+  return g;
+}
+
+/// The generation_config.json to be written.
+inline Json generation_config_to_json(const GenerationConfigFile& g) {
+  Json out = g.json;
+  auto set = [&](const char* name, const auto& value) {
+    if (value)
+      out[name] = *value;
+    else
+      out.erase(name);
+  };
+  if (g.from_model_config)
+    out["_from_model_config"] = true;
+  else
+    out.erase("_from_model_config");
+  set("bos_token_id", g.bos_token_id);
+  if (g.eos_token_ids.empty())
+    out.erase("eos_token_id");
+  else if (g.eos_token_ids.size() == 1)
+    out["eos_token_id"] = g.eos_token_ids[0];
+  else
+    out["eos_token_id"] = g.eos_token_ids;
+  set("pad_token_id", g.pad_token_id);
+  set("max_length", g.max_length);
+  set("max_new_tokens", g.max_new_tokens);
+  set("do_sample", g.do_sample);
+  set("temperature", g.temperature);
+  set("top_k", g.top_k);
+  set("top_p", g.top_p);
+  set("min_p", g.min_p);
+  set("repetition_penalty", g.repetition_penalty);
+  set("num_beams", g.num_beams);
+  set("num_return_sequences", g.num_return_sequences);
+  return out;
+}
+
+/// Writes a generation_config.json, all of it or nothing.
+inline void write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g) {
+  write_json_file(path, generation_config_to_json(g));
+}
+
+}  // namespace moderngpt2

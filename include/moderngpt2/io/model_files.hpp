@@ -1,0 +1,81 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/checkpoint_files.hpp"
+#include "moderngpt2/io/config_file.hpp"
+#include "moderngpt2/io/gemma2.hpp"
+#include "moderngpt2/io/safetensors.hpp"
+#include "moderngpt2/model/parameters.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// A stored copy of the embedding under the head's name carries nothing new.
+inline bool is_tied_copy(std::string_view name, const Config& c) { return c.tied_head && name == "lm_head.weight"; }
+
+/// Throws an Error unless `file` holds exactly the tensors of `table`, in their shapes.
+inline void require_same_tensors(const CheckpointTensors& file, const std::vector<ParameterInfo>& table,
+                                 const std::vector<std::string>& names, const Config& config) {
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const TensorInfo* info = file.find(names[i]);
+    if (!info)
+      throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), names[i]);
+    if (info->shape != table[i].shape)
+      throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), names[i],
+                  shape_text(info->shape), shape_text(table[i].shape));
+  }
+  const std::unordered_set<std::string_view> wanted(names.begin(), names.end());
+  for (const TensorInfo& info : file.tensors())
+    if (!wanted.contains(info.name) && !is_tied_copy(info.name, config))
+      throw Error("{}: tensor {} has no place in a model of this config", file.path_of(info).string(),
+                  excerpt(info.name));
+}
+
+}  // namespace detail
+
+/// Reads all weights of a model. Names and shapes are checked before the first weight is changed: a missing, an extra
+/// or a misshaped tensor is an Error that names it. Gemma 2's names are read where the config is Gemma 2's.
+template <class M>
+void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
+  const std::vector<ParameterInfo>& table = model.parameters();
+  std::vector<std::string> names;
+  for (const ParameterInfo& p : table) names.push_back(config.model_type == "gemma2" ? gemma2_name(p.name) : p.name);
+  detail::require_same_tensors(file, table, names, model.config());
+  for (std::size_t i = 0; i < table.size(); ++i) file.read_as(file.at(names[i]), model.weights().at(table[i]));
+}
+
+/// Where each tensor of a set of buffers (weights, gradients, moments) is to be read from when it is written to a
+/// file; `prefix` goes before every name. The buffers must live until the file is written.
+template <class E>
+std::vector<TensorSource> tensor_sources(const ParameterBuffers<E>& buffers, const std::vector<ParameterInfo>& table,
+                                         const std::string& prefix = {}) {
+  std::vector<TensorSource> sources;
+  for (const ParameterInfo& p : table) sources.push_back(tensor_source(prefix + p.name, p.shape, buffers.at(p)));
+  return sources;
+}
+
+/// Writes model.safetensors, or shards with an index past 5 GB. A tied head is not stored.
+template <class M>
+void save_weights(const std::filesystem::path& folder, const M& model) {
+  write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
+}
+
+/// Opens a checkpoint folder: a model of its config with its weights.
+template <class M>
+M load_model(const std::filesystem::path& folder, typename M::Backend backend = typename M::Backend()) {
+  const ConfigFile config = read_config(folder);
+  M model(config.config, std::move(backend));
+  load_weights(model, CheckpointTensors(folder), config);
+  return model;
+}
+
+}  // namespace moderngpt2

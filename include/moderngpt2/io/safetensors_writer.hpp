@@ -1,0 +1,247 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/safetensors_header.hpp"
+
+namespace moderngpt2 {
+
+/// A tensor to be written. `fill` is called with successive pieces of whole elements: `out` wants the bytes from byte
+/// `offset` of the tensor on. So a tensor that is gathered or converted needs no second copy.
+struct TensorSource {
+  std::string name;
+  Dtype dtype = Dtype::f32;
+  std::vector<std::int64_t> shape;
+  std::function<void(std::uint64_t offset, std::span<std::byte> out)> fill;
+};
+
+/// A tensor in memory, written as it is. `data` must live until the file is written.
+template <class T>
+TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, const T* data) {
+  static_assert(dtype_of<T>.has_value(), "an element type of safetensors");
+  return {std::move(name), *dtype_of<T>, std::move(shape), [data](std::uint64_t offset, std::span<std::byte> out) {
+            if (!out.empty()) std::memcpy(out.data(), reinterpret_cast<const std::byte*>(data) + offset, out.size());
+          }};
+}
+
+/// Floating-point values in memory, converted to `dtype` (F32, F64, F16 or BF16) while they are written.
+template <class T>
+  requires std::is_convertible_v<T, float>
+TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, const T* data, Dtype dtype) {
+  auto converted = [&]<class To>(To) -> TensorSource {
+    return {std::move(name), dtype, std::move(shape), [data](std::uint64_t offset, std::span<std::byte> out) {
+              const T* from = data + offset / sizeof(To);
+              for (std::size_t i = 0; i < out.size() / sizeof(To); ++i) {
+                To value;
+                if constexpr (std::is_same_v<To, double>)
+                  value = static_cast<double>(from[i]);
+                else
+                  value = To(static_cast<float>(from[i]));
+                std::memcpy(out.data() + i * sizeof(To), &value, sizeof(To));
+              }
+            }};
+  };
+  switch (dtype) {
+    case Dtype::f32:
+      return converted(float{});
+    case Dtype::f64:
+      return converted(double{});
+    case Dtype::f16:
+      return converted(f16{});
+    case Dtype::bf16:
+      return converted(bf16{});
+    default:
+      throw Error("tensor {}: floating-point numbers cannot be written as {}", name, dtype_name(dtype));
+  }
+}
+
+using SafetensorsMetadata = std::map<std::string, std::string>;
+
+/// What Hugging Face's tools expect to find in a file of weights.
+inline const SafetensorsMetadata& default_safetensors_metadata() {
+  static const SafetensorsMetadata metadata{{"format", "pt"}};
+  return metadata;
+}
+
+namespace detail {
+
+/// Order of the bytes in a file: larger elements first, so that each tensor is aligned to its elements; as given
+/// otherwise.
+inline std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors) {
+  std::vector<const TensorSource*> order(tensors.begin(), tensors.end());
+  std::stable_sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
+    return dtype_bits(a->dtype) > dtype_bits(b->dtype);
+  });
+  return order;
+}
+
+inline std::uint64_t source_bytes(const TensorSource& tensor) {
+  const auto bytes = tensor_bytes(tensor.dtype, tensor.shape);
+  if (!bytes) throw Error("tensor {} of shape {} has no possible size", tensor.name, shape_text(tensor.shape));
+  return *bytes;
+}
+
+inline void require_distinct_names(std::span<const TensorSource> tensors) {
+  std::unordered_set<std::string_view> names{safetensors_metadata_key};
+  for (const TensorSource& tensor : tensors)
+    if (!names.insert(tensor.name).second) throw Error("cannot write two tensors named {}", excerpt(tensor.name));
+}
+
+/// Length, JSON and padding, so that the tensors' bytes begin at a multiple of 8.
+inline std::string header_text(std::span<const TensorSource* const> order, const SafetensorsMetadata& metadata,
+                               const std::string& where) {
+  Json::object_t header;  // appended to as a vector: the names are known to differ
+  if (!metadata.empty()) header.emplace_back(std::string(safetensors_metadata_key), Json(metadata));
+  std::uint64_t offset = 0;
+  for (const TensorSource* tensor : order) {
+    const std::uint64_t end = offset + source_bytes(*tensor);
+    Json entry = Json::object();
+    entry["dtype"] = dtype_name(tensor->dtype);
+    entry["shape"] = tensor->shape;
+    entry["data_offsets"] = {offset, end};
+    header.emplace_back(tensor->name, std::move(entry));
+    offset = end;
+  }
+  std::string text;
+  try {
+    text = Json(std::move(header)).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw Error("cannot write {}: a tensor's name is not valid UTF-8", where);
+  }
+  text.append((8 - text.size() % 8) % 8, ' ');
+  if (text.size() > max_safetensors_header)
+    throw Error("cannot write {}: its header would have {} bytes, readers take {}", where, text.size(),
+                max_safetensors_header);
+  std::string length(8, '\0');
+  for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
+  return length + text;
+}
+
+/// Writes a file in full, but does not publish it yet.
+inline void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors,
+                          const SafetensorsMetadata& metadata) {
+  const std::vector<const TensorSource*> order = file_order(tensors);
+  const std::string header = header_text(order, metadata, file.path().string());
+  file.write(header);
+  std::vector<std::byte> chunk(std::size_t{1} << 20);
+  for (const TensorSource* tensor : order) {
+    const std::uint64_t bytes = source_bytes(*tensor);
+    for (std::uint64_t offset = 0; offset < bytes;) {
+      const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), bytes - offset));
+      tensor->fill(offset, std::span(chunk).first(n));
+      file.write(std::span<const std::byte>(chunk).first(n));
+      offset += n;
+    }
+  }
+  file.finish();
+}
+
+/// Shards as sets of tensors: filled in order up to `limit` bytes, never empty.
+inline std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors,
+                                                                 std::uint64_t limit) {
+  std::vector<std::vector<const TensorSource*>> shards(1);
+  std::uint64_t filled = 0;
+  for (const TensorSource& tensor : tensors) {
+    const std::uint64_t bytes = source_bytes(tensor);
+    if (!shards.back().empty() && (filled > limit || bytes > limit - filled)) {
+      shards.emplace_back();
+      filled = 0;
+    }
+    shards.back().push_back(&tensor);
+    filled += bytes;
+  }
+  return shards;
+}
+
+/// True for model-00001-of-00002.safetensors and the like.
+inline bool is_shard_name(std::string_view name) {
+  constexpr std::string_view pattern = "model-#####-of-#####.safetensors";
+  return name.size() == pattern.size() && std::equal(name.begin(), name.end(), pattern.begin(), [](char c, char p) {
+           return p == '#' ? c >= '0' && c <= '9' : c == p;
+         });
+}
+
+/// Removes what an earlier checkpoint in the same folder left and the new one does not use.
+inline void remove_stale_shards(const std::filesystem::path& folder, const std::unordered_set<std::string>& keep) {
+  std::error_code error;
+  std::vector<std::filesystem::path> stale;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = is_shard_name(name) || name == "model.safetensors" || name == "model.safetensors.index.json";
+    if (ours && !keep.contains(name)) stale.push_back(entry.path());
+  }
+  for (const auto& path : stale) std::filesystem::remove(path, error);
+}
+
+}  // namespace detail
+
+/// Writes one safetensors file, all of it or nothing, in 1 MiB of memory besides the header.
+inline void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
+                              const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+  detail::require_distinct_names(tensors);
+  std::vector<const TensorSource*> all;
+  for (const TensorSource& tensor : tensors) all.push_back(&tensor);
+  AtomicFile file(path);
+  detail::write_tensors(file, all, metadata);
+  file.commit();
+}
+
+/// Writes a checkpoint's tensors into a folder in Hugging Face's layout: model.safetensors, or past `max_shard_bytes`
+/// model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the names of the files written. Nothing
+/// is published before everything is on the disk; then an earlier checkpoint's files in the same folder are removed.
+inline std::vector<std::string> write_sharded(const std::filesystem::path& folder,
+                                              std::span<const TensorSource> tensors,
+                                              std::uint64_t max_shard_bytes = 5'000'000'000,
+                                              const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+  detail::require_distinct_names(tensors);
+  const auto shards = detail::plan_shards(tensors, max_shard_bytes);
+  if (shards.size() > 900) throw Error("{}: {} shards are too many, allow larger ones", folder.string(), shards.size());
+  const std::string index_name = "model.safetensors.index.json";
+  std::vector<std::string> written;
+  std::vector<std::unique_ptr<AtomicFile>> files;
+  Json::object_t weight_map;
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    written.push_back(shards.size() == 1 ? "model.safetensors"
+                                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
+    files.push_back(std::make_unique<AtomicFile>(folder / written.back()));
+    detail::write_tensors(*files.back(), shards[i], metadata);
+    for (const TensorSource* tensor : shards[i]) {
+      weight_map.emplace_back(tensor->name, written.back());
+      total += detail::source_bytes(*tensor);
+    }
+  }
+  // Old and new shards may share their names: without an index a half-replaced set is not taken for a checkpoint.
+  std::error_code absent;
+  if (shards.size() > 1) std::filesystem::remove(folder / index_name, absent);
+  for (const auto& file : files) file->commit();
+  if (shards.size() > 1) {
+    Json index = Json::object();
+    index["metadata"]["total_size"] = total;
+    index["weight_map"] = std::move(weight_map);
+    written.push_back(index_name);
+    write_json_file(folder / index_name, index);
+  }
+  detail::remove_stale_shards(folder, {written.begin(), written.end()});
+  return written;
+}
+
+}  // namespace moderngpt2

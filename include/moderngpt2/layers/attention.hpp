@@ -1,0 +1,154 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
+#include "moderngpt2/layers/joint_linear.hpp"
+#include "moderngpt2/layers/linear.hpp"
+#include "moderngpt2/layers/pass.hpp"
+
+namespace moderngpt2 {
+
+/// Causal self-attention with H query heads that share K key/value heads (Ainslie et al. 2023), rotary positions,
+/// query scale and softcap.
+template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
+  requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
+struct GroupedQueryAttention {
+  [[no_unique_address]] Extent<C> n_embd;
+  [[no_unique_address]] Extent<H> n_head;
+  [[no_unique_address]] Extent<K> n_kv_head;
+  [[no_unique_address]] Extent<D> head_dim;
+  bool run_time_bias = false;
+  double query_scale = 1;
+  double softcap = 0;
+  double dropout = 0;
+
+  constexpr explicit GroupedQueryAttention(const Config& c)
+      : n_embd(c.n_embd), n_head(c.n_head), n_kv_head(c.n_kv_head), head_dim(c.head_dim),
+        run_time_bias(c.attention_bias), softcap(c.attn_logit_softcapping.value_or(0.0)), dropout(c.attn_pdrop) {
+    if (!std::is_constant_evaluated()) query_scale = c.query_scale();
+  }
+
+  constexpr bool bias() const { return Bias == Toggle::dynamic ? run_time_bias : Bias == Toggle::on; }
+  constexpr int q_width() const { return n_head * head_dim; }
+  constexpr int kv_width() const { return n_kv_head * head_dim; }
+  constexpr int qkv_width() const { return q_width() + 2 * kv_width(); }
+  constexpr Linear<C, times(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
+  constexpr Linear<C, times(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
+  constexpr Linear<times(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }
+
+  template <class E>
+  struct Params {
+    typename Linear<C, times(H, D)>::template Params<E> q_proj;
+    typename Linear<C, times(K, D)>::template Params<E> k_proj, v_proj;
+    typename Linear<times(H, D), C>::template Params<E> o_proj;
+
+    auto qkv_weights() const { return std::array{q_proj.weight, k_proj.weight, v_proj.weight}; }
+    auto qkv_biases() const { return std::array{q_proj.bias, k_proj.bias, v_proj.bias}; }
+  };
+
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    visitor.nested("q_proj", q_proj(), p.q_proj);
+    visitor.nested("k_proj", kv_proj(), p.k_proj);
+    visitor.nested("v_proj", kv_proj(), p.v_proj);
+    visitor.nested("o_proj", o_proj(), p.o_proj);
+  }
+
+  /// Kept from forward to backward.
+  template <class T>
+  struct Saved {
+    Rows<T> qkv;       // (BT, (H+2K)D), q and k turned, q scaled
+    Rows<T> o;         // (BT, HD)
+    T* lse = nullptr;  // (B,H,T) log of the sum of exponentials
+  };
+  template <class T>
+  constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
+    const int n = batch * time;
+    return {{arena.take<T>(std::int64_t(n) * qkv_width()), n, qkv_width()},
+            {arena.take<T>(std::int64_t(n) * q_width()), n, q_width()},
+            arena.take<T>(std::int64_t(n) * n_head)};
+  }
+  /// Needed in the backward pass only.
+  template <class T>
+  struct Scratch {
+    Rows<T> d_qkv, d_o;
+  };
+  template <class T>
+  constexpr Scratch<T> scratch(Arena& arena, int batch, int time) const {
+    const int n = batch * time;
+    return {{arena.take<T>(std::int64_t(n) * qkv_width()), n, qkv_width()},
+            {arena.take<T>(std::int64_t(n) * q_width()), n, q_width()}};
+  }
+
+  /// (BT,C) -> (BT,C). With a cache, keys and values are appended to it and the queries see all of it.
+  template <class B, class T, class E>
+  void forward(B& b, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>& s, const Pass<real_t<T>>& pass,
+               int layer, KvView<T> cache = {}) const {
+    using R = real_t<T>;
+    const auto [q, k, v] = split(s.qkv);
+    joint_forward(b, s.qkv, u, p.qkv_weights(), p.qkv_biases());
+    rotary(b, q, pass.rotary, pass.time, pass.past, R(query_scale));
+    rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
+    AttentionCall call = this->call(pass, layer);
+    if (cache.capacity > 0) {
+      append(cache.keys, k, pass, cache.capacity);
+      append(cache.values, v, pass, cache.capacity);
+      call.key_rows = cache.capacity;
+      const int cached = pass.batch * cache.capacity;
+      attention(b, s.o, static_cast<T*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
+                Rows<T>(cache.values, cached, kv_width()), call);
+    } else {
+      attention(b, s.o, s.lse, q, k, v, call);
+    }
+    o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
+  }
+
+  /// du = gradient of u; gradients of the weights are added to `g`.
+  template <class B, class T, class E, class G>
+  void backward(B& b, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
+                const Saved<T>& s, const Scratch<T>& scratch, const Pass<real_t<T>>& pass, int layer) const {
+    using R = real_t<T>;
+    const auto [q, k, v] = split(s.qkv);
+    const auto [dq, dk, dv] = split(scratch.d_qkv);
+    o_proj().backward(b, scratch.d_o, dy, Rows<const T>(s.o), p.o_proj, g.o_proj);
+    attention_backward(b, dq, dk, dv, scratch.d_o, s.o, s.lse, q, k, v, call(pass, layer));
+    rotary_backward(b, dq, pass.rotary, pass.time, 0, R(query_scale));
+    rotary_backward(b, dk, pass.rotary, pass.time, 0, R(1));
+    joint_backward(b, du, Rows<const T>(scratch.d_qkv), u, p.qkv_weights(), g.qkv_weights(), g.qkv_biases());
+  }
+
+ private:
+  template <class T>
+  std::array<Rows<T>, 3> split(Rows<T> qkv) const {
+    return {qkv.columns(0, q_width()), qkv.columns(q_width(), kv_width()),
+            qkv.columns(q_width() + kv_width(), kv_width())};
+  }
+  template <class R>
+  AttentionCall call(const Pass<R>& pass, int layer) const {
+    return {.batch = pass.batch,
+            .time = pass.time,
+            .past = pass.past,
+            .key_rows = pass.time,
+            .n_head = n_head,
+            .n_kv_head = n_kv_head,
+            .head_dim = head_dim,
+            .softcap = softcap,
+            .key_mask = pass.key_mask,
+            .first_key = pass.first_key,
+            .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
+  }
+  template <class T, class R>
+  static void append(T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
+    for (int r = 0; r < rows.count; ++r) {
+      const std::int64_t at = std::int64_t(r / pass.time) * capacity + pass.past + r % pass.time;
+      std::copy_n(rows.row(r), rows.width, cache + at * rows.width);
+    }
+  }
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <array>
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
+#include "moderngpt2/layers/joint_linear.hpp"
+#include "moderngpt2/layers/linear.hpp"
+#include "moderngpt2/layers/pass.hpp"
+
+namespace moderngpt2 {
+
+/// down(act(gate(x)) * up(x)) (Shazeer 2020), no biases.
+template <int C, int F, Activation A = Activation::dynamic>
+struct GatedMlp {
+  [[no_unique_address]] Extent<C> n_embd;
+  [[no_unique_address]] Extent<F> n_inner;
+  Activation run_time_activation = A;
+
+  constexpr explicit GatedMlp(const Config& c)
+      : n_embd(c.n_embd), n_inner(c.n_inner), run_time_activation(c.activation) {}
+
+  constexpr Activation activation() const { return A == Activation::dynamic ? run_time_activation : A; }
+  constexpr Linear<C, F> up_proj() const { return {n_embd, n_inner}; }
+  constexpr Linear<F, C> down_proj() const { return {n_inner, n_embd, false, Init::scaled_normal}; }
+
+  template <class E>
+  struct Params {
+    typename Linear<C, F>::template Params<E> gate_proj, up_proj;
+    typename Linear<F, C>::template Params<E> down_proj;
+
+    auto gate_up_weights() const { return std::array{gate_proj.weight, up_proj.weight}; }
+    auto gate_up_biases() const { return std::array{gate_proj.bias, up_proj.bias}; }
+  };
+
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    visitor.nested("gate_proj", up_proj(), p.gate_proj);
+    visitor.nested("up_proj", up_proj(), p.up_proj);
+    visitor.nested("down_proj", down_proj(), p.down_proj);
+  }
+
+  template <class T>
+  struct Saved {
+    Rows<T> gate_up;  // (BT,2F)
+    Rows<T> h;        // (BT,F)
+  };
+  template <class T>
+  constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
+    const int n = batch * time;
+    return {{arena.take<T>(std::int64_t(n) * 2 * n_inner), n, 2 * n_inner},
+            {arena.take<T>(std::int64_t(n) * n_inner), n, n_inner}};
+  }
+  template <class T>
+  struct Scratch {
+    Rows<T> dh;  // (BT,F)
+  };
+  template <class T>
+  constexpr Scratch<T> scratch(Arena& arena, int batch, int time) const {
+    return {{arena.take<T>(std::int64_t(batch) * time * n_inner), batch * time, n_inner}};
+  }
+
+  /// (BT,C) -> (BT,C)
+  template <class B, class T, class E>
+  void forward(B& b, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>& s, const Pass<real_t<T>>&, int,
+               KvView<T> = {}) const {
+    joint_forward(b, s.gate_up, u, p.gate_up_weights(), p.gate_up_biases());
+    gated_activation(b, s.h, s.gate_up, activation());
+    down_proj().forward(b, y, Rows<const T>(s.h), p.down_proj);
+  }
+
+  /// du = gradient of u; gradients of the weights are added to `g`. The saved gate_up is overwritten by its gradient.
+  template <class B, class T, class E, class G>
+  void backward(B& b, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
+                const Saved<T>& s, const Scratch<T>& scratch, const Pass<real_t<T>>&, int) const {
+    down_proj().backward(b, scratch.dh, dy, Rows<const T>(s.h), p.down_proj, g.down_proj);
+    gated_activation_backward(b, s.gate_up, scratch.dh, s.gate_up, activation());
+    joint_backward(b, du, Rows<const T>(s.gate_up), u, p.gate_up_weights(), g.gate_up_weights(), g.gate_up_biases());
+  }
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,89 @@
+#pragma once
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
+#include "moderngpt2/layers/embedding.hpp"
+#include "moderngpt2/layers/heads/labels.hpp"
+#include "moderngpt2/layers/linear.hpp"
+#include "moderngpt2/layers/pass.hpp"
+
+namespace moderngpt2 {
+
+/// Next-token prediction with the tied or its own matrix (V,C), logits capped by final_logit_softcapping.
+template <int C, Toggle Tied = Toggle::dynamic>
+struct LanguageModelHead {
+  static constexpr const char* architecture = "ModernGPT2LMHeadModel";
+  int vocab_size;
+  [[no_unique_address]] Extent<C> n_embd;
+  bool run_time_tied;
+  double softcap;
+
+  constexpr explicit LanguageModelHead(const Config& c)
+      : vocab_size(c.vocab_size), n_embd(c.n_embd), run_time_tied(c.tied_head),
+        softcap(c.final_logit_softcapping.value_or(0.0)) {}
+
+  constexpr bool tied() const { return Tied == Toggle::dynamic ? run_time_tied : Tied == Toggle::on; }
+
+  template <class E>
+  struct Params {
+    typename Linear<C, dynamic>::template Params<E> lm_head;  // null when tied
+  };
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    if (!tied()) visitor.nested("lm_head", Linear<C, dynamic>{n_embd, vocab_size}, p.lm_head);
+  }
+
+  template <class T>
+  struct Saved {
+    int* targets = nullptr;  // (BT) label of the next position
+  };
+  template <class T>
+  constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
+    return {arena.take<int>(std::int64_t(batch) * time)};
+  }
+
+  struct Labels {
+    const int* labels = nullptr;  ///< (B,T), not yet shifted
+    std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
+  };
+
+  /// Labels that count once shifted: all but the first of each row.
+  static std::int64_t count_targets(const int* labels, int batch, int time) {
+    std::int64_t count = 0;
+    for (int b = 0; b < batch; ++b) count += count_valid(labels + std::int64_t(b) * time + 1, time - 1);
+    return count;
+  }
+
+  /// The matrix of the logits: tied, that of the embedding.
+  template <class E>
+  auto weight(const Params<E>& p, const typename Embedding<C>::template Params<E>& wte) const {
+    return tied() ? wte.weight : p.lm_head.weight;
+  }
+
+  /// (N,C) -> (N,V), softcap included.
+  template <class B, class T, class E>
+  void predict(B& b, Rows<T> out, Rows<const T> hidden, const Params<E>& p,
+               const typename Embedding<C>::template Params<E>& wte) const {
+    logits(b, out, hidden, weight(p, wte), real_t<T>(softcap));
+  }
+
+  /// Mean cross-entropy of position t against label t + 1. With dhidden, its gradient and those of the weights.
+  template <class B, class T, class E, class G>
+  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                const typename Embedding<C>::template Params<E>& wte,
+                const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* /*ids*/,
+                const Labels& labels, const Pass<real_t<T>>& pass) const {
+    using R = real_t<T>;
+    for (int r = 0; r < hidden.count; ++r)
+      s.targets[r] = (r + 1) % pass.time == 0 ? ignored_label : labels.labels[r + 1];
+    const std::int64_t valid = labels.valid >= 0 ? labels.valid : count_valid(s.targets, hidden.count);
+    const R scale = mean_factor<R>(valid);
+    const auto w = weight(p, wte);
+    const sum_t<T> sum = dhidden.data ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)
+                                      : classifier_loss(b, hidden, w, s.targets, R(softcap));
+    return sum * real_t<sum_t<T>>(mean_factor<double>(valid));
+  }
+};
+
+}  // namespace moderngpt2

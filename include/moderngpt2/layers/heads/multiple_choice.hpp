@@ -1,0 +1,136 @@
+#pragma once
+
+#include <algorithm>
+
+#include "moderngpt2/backend/activation.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/layers/heads/language_model.hpp"
+
+namespace moderngpt2 {
+
+/// Next-token prediction and a score for each choice (Transformers' double heads). A choice is a row of the batch.
+template <int C, Toggle Tied = Toggle::dynamic>
+struct DoubleHeads {
+  static constexpr const char* architecture = "ModernGPT2DoubleHeadsModel";
+  LanguageModelHead<C, Tied> language;
+  SummaryType summary_type;
+  std::optional<Activation> summary_activation;
+  double dropout_rate;
+
+  constexpr explicit DoubleHeads(const Config& c)
+      : language(c), summary_type(c.summary_type), summary_activation(c.summary_activation),
+        dropout_rate(c.summary_first_dropout) {
+    if (!c.summary_use_proj || !c.summary_proj_to_labels)
+      throw Error("config: a multiple-choice head needs summary_use_proj and summary_proj_to_labels true");
+  }
+
+  template <class E>
+  struct Params {
+    typename LanguageModelHead<C, Tied>::template Params<E> language;
+    typename Linear<C, 1>::template Params<E> summary;
+  };
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    language.describe(p.language, visitor);
+    visitor.nested("multiple_choice_head.summary", summary(), p.summary);
+  }
+
+  template <class T>
+  struct Saved {
+    typename LanguageModelHead<C, Tied>::template Saved<T> language;
+    int* positions;                    // (B) row of hidden that each choice reads
+    Rows<T> pooled, d_pooled;          // (B,C)
+    Rows<T> scores, mc_logits, d_scores;  // (B,1), before and after summary_activation
+  };
+  template <class T>
+  constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
+    const int width = language.n_embd;
+    auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(batch) * w), batch, w); };
+    return {language.template saved<T>(arena, batch, time), arena.take<int>(batch), rows(width), rows(width), rows(1),
+            rows(1), rows(1)};
+  }
+
+  struct Labels {
+    typename LanguageModelHead<C, Tied>::Labels language;  ///< labels null: no language loss
+    int choices = 1;                                       ///< rows of the batch a question
+    const int* mc_token_ids = nullptr;                     ///< (B) position that cls_index reads; null: the last
+    const int* mc_labels = nullptr;                        ///< (B / choices) right choice; null: no choice loss
+  };
+
+  /// (N,C) -> (N,V) next-token logits.
+  template <class B, class T, class E>
+  void predict(B& b, Rows<T> out, Rows<const T> hidden, const Params<E>& p,
+               const typename Embedding<C>::template Params<E>& wte) const {
+    language.predict(b, out, hidden, p.language, wte);
+  }
+
+  /// Sum of the language loss and the loss over the choices. mc_logits are in saved.mc_logits.
+  template <class B, class T, class E, class G>
+  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                const typename Embedding<C>::template Params<E>& wte,
+                const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* ids,
+                const Labels& labels, const Pass<real_t<T>>& pass) const {
+    sum_t<T> total(0);
+    if (labels.language.labels)
+      total = language.loss(b, hidden, dhidden, p.language, g.language, wte, dwte, s.language, ids, labels.language, pass);
+    else if (dhidden.data)
+      fill(b, dhidden.data, dhidden.size(), T(0));
+    return total + choice_loss(b, hidden, dhidden, p, g, s, labels, pass);
+  }
+
+  /// The loss over the choices alone; with dhidden, its gradients are added.
+  template <class B, class T, class E, class G>
+  sum_t<T> choice_loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                       const Saved<T>& s, const Labels& labels, const Pass<real_t<T>>& pass) const {
+    using R = real_t<T>;
+    pool(b, hidden, s, labels, pass);
+    const Dropout drop = pass.dropout(RandomUse::head_dropout, dropout_rate, 0);
+    dropout(b, s.pooled, 1, drop);
+    summary().forward(b, s.scores, Rows<const T>(s.pooled), p.summary);
+    for (int r = 0; r < pass.batch; ++r)
+      *s.mc_logits.row(r) = summary_activation ? activate(*summary_activation, *s.scores.row(r)).value : *s.scores.row(r);
+    if (!labels.mc_labels) return sum_t<T>(0);
+    const int questions = pass.batch / labels.choices;
+    const std::int64_t valid = count_valid(labels.mc_labels, questions);
+    const Rows<T> answer(s.mc_logits.data, questions, labels.choices), d_answer(s.d_scores.data, questions, labels.choices);
+    const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));
+    if (dhidden.data) {
+      if (summary_activation)
+        for (int r = 0; r < pass.batch; ++r) *s.d_scores.row(r) *= activate(*summary_activation, *s.scores.row(r)).slope;
+      summary().backward(b, s.d_pooled, Rows<const T>(s.d_scores), Rows<const T>(s.pooled), p.summary, g.summary);
+      dropout(b, s.d_pooled, 1, drop);
+      spread(b, dhidden, s, pass);
+    }
+    return sum * real_t<sum_t<T>>(mean_factor<double>(valid));
+  }
+
+  constexpr Linear<C, 1> summary() const { return {language.n_embd, 1, true}; }
+
+ private:
+  template <class B, class T, class R>
+  void pool(B& b, Rows<const T> hidden, const Saved<T>& s, const Labels& labels, const Pass<R>& pass) const {
+    for (int r = 0; r < pass.batch; ++r) {
+      int t = pass.time - 1;
+      if (summary_type == SummaryType::first) t = 0;
+      if (summary_type == SummaryType::cls_index && labels.mc_token_ids) t = labels.mc_token_ids[r];
+      if (t < 0 || t >= pass.time) throw Error("mc_token_ids: position {} of choice {} is outside 0..{}", t, r, pass.time - 1);
+      s.positions[r] = r * pass.time + t;
+    }
+    if (summary_type != SummaryType::mean) return gather_rows(b, s.pooled, hidden, s.positions);
+    for (int r = 0; r < pass.batch; ++r)
+      for (int i = 0; i < s.pooled.width; ++i) {
+        T sum = T(0);
+        for (int t = 0; t < pass.time; ++t) sum += hidden.row(r * pass.time + t)[i];
+        s.pooled.row(r)[i] = sum / R(pass.time);
+      }
+  }
+
+  template <class B, class T, class R>
+  void spread(B& b, Rows<T> dhidden, const Saved<T>& s, const Pass<R>& pass) const {
+    if (summary_type != SummaryType::mean) return scatter_rows_add(b, dhidden, s.d_pooled, s.positions);
+    for (int r = 0; r < dhidden.count; ++r)
+      for (int i = 0; i < dhidden.width; ++i) dhidden.row(r)[i] += s.d_pooled.row(r / pass.time)[i] / R(pass.time);
+  }
+};
+
+}  // namespace moderngpt2

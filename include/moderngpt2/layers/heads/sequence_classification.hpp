@@ -1,0 +1,106 @@
+#pragma once
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/layers/embedding.hpp"
+#include "moderngpt2/layers/heads/labels.hpp"
+#include "moderngpt2/layers/linear.hpp"
+
+namespace moderngpt2 {
+
+/// Scores of the whole sequence, read at its last position that is not padding.
+template <int C, Toggle = Toggle::dynamic>
+struct SequenceClassificationHead {
+  static constexpr const char* architecture = "ModernGPT2ForSequenceClassification";
+  [[no_unique_address]] Extent<C> n_embd;
+  int num_labels;
+  ProblemType problem_type;
+  std::optional<int> pad_token_id;
+
+  constexpr explicit SequenceClassificationHead(const Config& c)
+      : n_embd(c.n_embd), num_labels(c.num_labels), problem_type(c.problem_type), pad_token_id(c.pad_token_id) {}
+
+  template <class E>
+  struct Params {
+    typename Linear<C, dynamic>::template Params<E> score;
+  };
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    visitor.nested("score", score(), p.score);
+  }
+
+  template <class T>
+  struct Saved {
+    int* positions;            // (B) row of hidden that is read
+    Rows<T> pooled, d_pooled;  // (B,C)
+    Rows<T> logits, d_logits;  // (B,num_labels)
+  };
+  template <class T>
+  constexpr Saved<T> saved(Arena& arena, int batch, int) const {
+    const int width = n_embd;
+    auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(batch) * w), batch, w); };
+    return {arena.take<int>(batch), rows(width), rows(width), rows(num_labels), rows(num_labels)};
+  }
+
+  /// Integer classes or real values; both null: logits only.
+  template <class R>
+  struct LabelsOf {
+    const int* classes = nullptr;  ///< (B)
+    const R* values = nullptr;     ///< (B,num_labels)
+  };
+  using Labels = LabelsOf<float>;
+
+  template <class B, class T, class E, class G, class L>
+  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
+                const Saved<T>& s, const int* ids, const L& labels, const Pass<real_t<T>>& pass) const {
+    using R = real_t<T>;
+    for (int r = 0; r < pass.batch; ++r) s.positions[r] = r * pass.time + last_position(ids + std::int64_t(r) * pass.time, pass);
+    gather_rows(b, s.pooled, hidden, s.positions);
+    score().forward(b, s.logits, Rows<const T>(s.pooled), p.score);
+    if (!labels.classes && !labels.values) return sum_t<T>(0);
+
+    const ProblemType problem = resolve(labels.classes != nullptr);
+    if ((problem == ProblemType::single_label) != (labels.classes != nullptr))
+      throw Error("labels: a {} problem takes {} labels", problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
+                  problem == ProblemType::single_label ? "integer" : "real");
+    const std::int64_t count = problem == ProblemType::single_label ? count_valid(labels.classes, pass.batch)
+                                                                     : std::int64_t(pass.batch) * num_labels;
+    const R scale = mean_factor<R>(count);
+    sum_t<T> sum(0);
+    if (problem == ProblemType::single_label)
+      sum = cross_entropy(b, s.d_logits, s.logits, labels.classes, scale);
+    else if (problem == ProblemType::regression)
+      sum = mean_squared_error(b, s.d_logits, s.logits, labels.values, scale);
+    else
+      sum = binary_cross_entropy(b, s.d_logits, s.logits, labels.values, scale);
+    if (dhidden.data) {
+      score().backward(b, s.d_pooled, Rows<const T>(s.d_logits), Rows<const T>(s.pooled), p.score, g.score);
+      fill(b, dhidden.data, dhidden.size(), T(0));
+      scatter_rows_add(b, dhidden, s.d_pooled, s.positions);
+    }
+    return sum * real_t<sum_t<T>>(mean_factor<double>(count));
+  }
+
+  constexpr Linear<C, dynamic> score() const { return {n_embd, num_labels}; }
+
+  /// One label is regression; integer labels choose one class, real ones any number of them.
+  constexpr ProblemType resolve(bool integers) const {
+    if (problem_type != ProblemType::automatic) return problem_type;
+    if (num_labels == 1) return ProblemType::regression;
+    return integers ? ProblemType::single_label : ProblemType::multi_label;
+  }
+
+ private:
+  template <class R>
+  int last_position(const int* ids, const Pass<R>& pass) const {
+    if (!pad_token_id) {
+      if (pass.batch > 1) throw Error("config: pad_token_id is null: a batch of several sequences needs one");
+      return pass.time - 1;
+    }
+    for (int t = pass.time - 1; t > 0; --t)
+      if (ids[t] != *pad_token_id) return t;
+    return 0;
+  }
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <algorithm>
+
+#include "moderngpt2/layers/embedding.hpp"
+#include "moderngpt2/layers/heads/labels.hpp"
+#include "moderngpt2/layers/linear.hpp"
+
+namespace moderngpt2 {
+
+/// A class for every token.
+template <int C, Toggle = Toggle::dynamic>
+struct TokenClassificationHead {
+  static constexpr const char* architecture = "ModernGPT2ForTokenClassification";
+  [[no_unique_address]] Extent<C> n_embd;
+  int num_labels;
+  double dropout_rate;
+
+  constexpr explicit TokenClassificationHead(const Config& c)
+      : n_embd(c.n_embd), num_labels(c.num_labels), dropout_rate(c.classifier_dropout) {}
+
+  template <class E>
+  struct Params {
+    typename Linear<C, dynamic>::template Params<E> classifier;
+  };
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    visitor.nested("classifier", projection(), p.classifier);
+  }
+
+  template <class T>
+  struct Saved {
+    Rows<T> dropped;           // (BT,C)
+    Rows<T> logits, d_logits;  // (BT,num_labels)
+  };
+  template <class T>
+  constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
+    const int n = batch * time, width = n_embd;
+    auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(n) * w), n, w); };
+    return {rows(width), rows(num_labels), rows(num_labels)};
+  }
+
+  struct Labels {
+    const int* labels = nullptr;  ///< (B,T); null: logits only
+  };
+
+  template <class B, class T, class E, class G>
+  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
+                const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
+    const Dropout drop = pass.dropout(RandomUse::head_dropout, dropout_rate, 0);
+    std::copy_n(hidden.data, hidden.size(), s.dropped.data);
+    dropout(b, s.dropped, pass.time, drop);
+    projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
+    if (!labels.labels) return sum_t<T>(0);
+    const std::int64_t valid = count_valid(labels.labels, hidden.count);
+    const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, labels.labels, mean_factor<real_t<T>>(valid));
+    if (dhidden.data) {
+      projection().backward(b, dhidden, Rows<const T>(s.d_logits), Rows<const T>(s.dropped), p.classifier, g.classifier);
+      dropout(b, dhidden, pass.time, drop);
+    }
+    return sum * real_t<sum_t<T>>(mean_factor<double>(valid));
+  }
+
+  constexpr Linear<C, dynamic> projection() const { return {n_embd, num_labels, true}; }
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "moderngpt2/core/extent.hpp"
+#include "moderngpt2/core/view.hpp"
+#include "moderngpt2/layers/parameter.hpp"
+
+namespace moderngpt2 {
+
+/// y = x W^T (+ bias). W is (Out,In), as in files.
+template <int In, int Out>
+struct Linear {
+  [[no_unique_address]] Extent<In> in;
+  [[no_unique_address]] Extent<Out> out;
+  bool has_bias = false;
+  Init init = Init::normal;
+
+  template <class E>
+  struct Params {
+    Matrix<typename E::MatrixType> weight;  // (Out,In)
+    Vector<typename E::VectorType> bias;    // (Out), null without one
+  };
+
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    visitor.matrix("weight", p.weight, out, in, init);
+    if (has_bias) visitor.vector("bias", p.bias, out);
+  }
+
+  /// (N,In) -> (N,Out)
+  template <class B, class T, class E>
+  void forward(B& b, Rows<T> y, Rows<const T> x, const Params<E>& p) const {
+    matmul(b, y, x, p.weight, p.bias);
+  }
+
+  /// dx (+)= dy W; the gradients of W and bias are added to `g`.
+  template <class B, class T, class E, class G>
+  void backward(B& b, Rows<T> dx, Rows<const T> dy, Rows<const T> x, const Params<E>& p, const Params<G>& g,
+                bool accumulate_dx = false) const {
+    matmul_backward_weight(b, g.weight, dy, x);
+    if (has_bias) column_sum(b, g.bias, dy);
+    if (dx.data) matmul_backward_input(b, dx, dy, p.weight, accumulate_dx);
+  }
+};
+
+}  // namespace moderngpt2

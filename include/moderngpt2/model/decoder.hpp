@@ -1,0 +1,128 @@
+#pragma once
+
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/config/precision.hpp"
+#include "moderngpt2/layers/embedding.hpp"
+#include "moderngpt2/layers/half_block.hpp"
+#include "moderngpt2/layers/parameter.hpp"
+#include "moderngpt2/model/parameters.hpp"
+
+namespace moderngpt2 {
+
+/// The layers of a model and where each one's parameters lie. Units in canonical order: the embedding, 2 n_layer half
+/// blocks (attention, MLP, attention, ...), the final norm with the head.
+template <ModelShape S, class HeadType>
+struct Decoder {
+  using Head = HeadType;
+  using AttentionHalf =
+      HalfBlock<S.n_embd, GroupedQueryAttention<S.n_embd, S.n_head, S.n_kv_head, S.head_dim, S.attention_bias>>;
+  using MlpHalf = HalfBlock<S.n_embd, GatedMlp<S.n_embd, S.n_inner, S.activation>>;
+
+  [[no_unique_address]] Extent<S.n_layer> n_layer;
+  [[no_unique_address]] Extent<S.n_embd> n_embd;
+  Embedding<S.n_embd> wte;
+  AttentionHalf attention_half;
+  MlpHalf mlp_half;
+  Norm<S.n_embd> ln_f;
+  Head head;
+
+  constexpr explicit Decoder(const Config& c)
+      : n_layer((require_match<S>(c), c.n_layer)), n_embd(c.n_embd), wte(c), attention_half(c, attention_names),
+        mlp_half(c, mlp_names), ln_f{c.n_embd}, head(c) {}
+
+  constexpr int half_blocks() const { return 2 * n_layer; }
+
+  template <class E>
+  struct FinalParams {
+    typename Norm<S.n_embd>::template Params<E> ln_f;
+    typename Head::template Params<E> head;
+  };
+
+  /// Exact elements and padded sizes of all parameters.
+  constexpr CountParameters count() const {
+    const CountParameters first = count_of(wte), a = count_of(attention_half), m = count_of(mlp_half);
+    CountParameters last = count_of(ln_f);
+    typename Head::template Params<Elements<float>> p{};
+    head.describe(p, last);
+    return {first.elements + n_layer * (a.elements + m.elements) + last.elements,
+            first.matrices + n_layer * (a.matrices + m.matrices) + last.matrices,
+            first.vectors + n_layer * (a.vectors + m.vectors) + last.vectors};
+  }
+
+  /// Every parameter by its name in files.
+  std::vector<ParameterInfo> list() const {
+    using E = Elements<float>;
+    ListParameters visitor;
+    typename Embedding<S.n_embd>::template Params<E> w;
+    typename AttentionHalf::template Params<E> a;
+    typename MlpHalf::template Params<E> m;
+    FinalParams<E> last;
+    visitor.nested("transformer.wte", wte, w);
+    for (int i = 0; i < n_layer; ++i) {
+      visitor.nested("transformer.h." + std::to_string(i), attention_half, a);
+      visitor.nested("transformer.h." + std::to_string(i), mlp_half, m);
+    }
+    visitor.nested("transformer.ln_f", ln_f, last.ln_f);
+    head.describe(last.head, visitor);
+    return std::move(visitor.table);
+  }
+
+  /// Views of one unit's weights or gradients, bound where the memory is when they are used.
+  template <class E>
+  auto bind_embedding(const ParameterBuffers<E>& buffers) const {
+    typename Embedding<S.n_embd>::template Params<E> p;
+    BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(), buffers.vectors.data()};
+    binder.nested("", wte, p);
+    return p;
+  }
+  template <class E>
+  auto bind_attention(const ParameterBuffers<E>& buffers, int layer) const {
+    typename AttentionHalf::template Params<E> p;
+    bind(buffers, layer, 0).nested("", attention_half, p);
+    return p;
+  }
+  template <class E>
+  auto bind_mlp(const ParameterBuffers<E>& buffers, int layer) const {
+    typename MlpHalf::template Params<E> p;
+    bind(buffers, layer, 1).nested("", mlp_half, p);
+    return p;
+  }
+  template <class E>
+  FinalParams<E> bind_final(const ParameterBuffers<E>& buffers) const {
+    FinalParams<E> p;
+    auto binder = bind(buffers, n_layer, 0);
+    binder.nested("", ln_f, p.ln_f);
+    head.describe(p.head, binder);
+    return p;
+  }
+  /// The gain of the norm before half block k, or of ln_f after the last.
+  template <class E>
+  auto bind_pre_norm(const ParameterBuffers<E>& buffers, int k) const {
+    if (k == half_blocks()) return bind_final(buffers).ln_f.weight;
+    return k % 2 == 0 ? bind_attention(buffers, k / 2).pre_norm.weight : bind_mlp(buffers, k / 2).pre_norm.weight;
+  }
+
+ private:
+  static constexpr CountParameters count_of(const auto& layer) {
+    typename std::remove_cvref_t<decltype(layer)>::template Params<Elements<float>> p{};
+    CountParameters n;
+    layer.describe(p, n);
+    return n;
+  }
+  /// Binder at a unit: half 0 or 1 of `layer`, where layer n_layer is the final unit; the embedding lies first.
+  template <class E>
+  auto bind(const ParameterBuffers<E>& buffers, int layer, int half) const {
+    const CountParameters a = count_of(attention_half), m = count_of(mlp_half);
+    BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(), buffers.vectors.data()};
+    binder.matrices += count_of(wte).matrices + layer * (a.matrices + m.matrices) + half * a.matrices;
+    binder.vectors += layer * (a.vectors + m.vectors) + half * a.vectors;
+    return binder;
+  }
+};
+
+}  // namespace moderngpt2

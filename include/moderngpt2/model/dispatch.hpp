@@ -1,0 +1,34 @@
+#pragma once
+
+#include <type_traits>
+
+#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/model/heads.hpp"
+
+namespace moderngpt2 {
+
+/// Whether a config has the shape that a static model is built for.
+template <ModelShape S>
+constexpr bool matches(const Config& c) {
+  return (S.n_layer == dynamic || S.n_layer == c.n_layer) && (S.n_embd == dynamic || S.n_embd == c.n_embd) &&
+         (S.n_head == dynamic || S.n_head == c.n_head) && (S.n_kv_head == dynamic || S.n_kv_head == c.n_kv_head) &&
+         (S.head_dim == dynamic || S.head_dim == c.head_dim) && (S.n_inner == dynamic || S.n_inner == c.n_inner) &&
+         (S.activation == Activation::dynamic || S.activation == c.activation) &&
+         (S.attention_bias == Toggle::dynamic || (S.attention_bias == Toggle::on) == c.attention_bias) &&
+         (S.tied_head == Toggle::dynamic || (S.tied_head == Toggle::on) == c.tied_head);
+}
+
+/// Calls f(std::type_identity<M>) with the type of language model that runs a config: the static small one, with
+/// MODERNGPT2_PRESETS the other sizes too, else the one that runs any.
+template <class F>
+decltype(auto) with_causal_lm(const Config& c, F&& f) {
+  if (matches<small_shape>(c)) return f(std::type_identity<CausalLM<small_shape>>{});
+#ifdef MODERNGPT2_PRESETS
+  if (matches<medium_shape>(c)) return f(std::type_identity<CausalLM<medium_shape>>{});
+  if (matches<large_shape>(c)) return f(std::type_identity<CausalLM<large_shape>>{});
+  if (matches<xl_shape>(c)) return f(std::type_identity<CausalLM<xl_shape>>{});
+#endif
+  return f(std::type_identity<CausalLM<any_shape>>{});
+}
+
+}  // namespace moderngpt2

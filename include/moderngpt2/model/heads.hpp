@@ -1,0 +1,33 @@
+#pragma once
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/layers/heads/language_model.hpp"
+#include "moderngpt2/layers/heads/multiple_choice.hpp"
+#include "moderngpt2/layers/heads/question_answering.hpp"
+#include "moderngpt2/layers/heads/sequence_classification.hpp"
+#include "moderngpt2/layers/heads/token_classification.hpp"
+#include "moderngpt2/model/model.hpp"
+
+namespace moderngpt2 {
+
+/// A language model. `CausalLM<any_shape>` runs any checkpoint; `CausalLM<small_shape>` is checked at compile time.
+template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
+using CausalLM = Model<S, LanguageModelHead<S.n_embd, S.tied_head>, Backend, Precision>;
+
+/// A language model that also scores choices.
+template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
+using DoubleHeadsModel = Model<S, DoubleHeads<S.n_embd, S.tied_head>, Backend, Precision>;
+
+/// A model that classifies whole sequences.
+template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
+using SequenceClassifier = Model<S, SequenceClassificationHead<S.n_embd>, Backend, Precision>;
+
+/// A model that classifies every token.
+template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
+using TokenClassifier = Model<S, TokenClassificationHead<S.n_embd>, Backend, Precision>;
+
+/// A model that marks the start and the end of an answer.
+template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
+using QuestionAnswerer = Model<S, QuestionAnsweringHead<S.n_embd>, Backend, Precision>;
+
+}  // namespace moderngpt2

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/layers/parameter.hpp"
+
+namespace moderngpt2 {
+
+/// One named tensor of a model and where it lies in its flat buffer.
+struct ParameterInfo {
+  std::string name;
+  std::vector<std::int64_t> shape;  ///< two dimensions: in the matrices (decayed); one: in the vectors
+  std::int64_t offset = 0;          ///< elements from the start of its buffer
+  std::int64_t size = 0;
+  Init init = Init::normal;
+
+  bool is_matrix() const { return shape.size() == 2; }
+};
+
+/// Visitor that lists every parameter with its full name, shape and place.
+class ListParameters {
+ public:
+  void matrix(const char* name, auto&, int rows, int cols, Init init) {
+    const std::int64_t size = std::int64_t(rows) * cols;
+    table.push_back({prefix_ + name, {rows, cols}, matrices_, size, init});
+    matrices_ += padded_size(size);
+  }
+  void vector(const char* name, auto&, int size) {
+    table.push_back({prefix_ + name, {size}, vectors_, size, Init::normal});
+    vectors_ += padded_size(size);
+  }
+  void nested(const std::string& name, const auto& layer, auto& params) {
+    const std::size_t length = prefix_.size();
+    prefix_ += name + '.';
+    layer.describe(params, *this);
+    prefix_.resize(length);
+  }
+
+  std::vector<ParameterInfo> table;
+
+ private:
+  std::string prefix_;
+  std::int64_t matrices_ = 0;
+  std::int64_t vectors_ = 0;
+};
+
+/// Weights, gradients or moments of a whole model: two flat, zero-filled buffers in one canonical order. Matrices:
+/// wte, then the blocks, then the head; vectors: norms and biases in the same order.
+template <class E>
+struct ParameterBuffers {
+  FlatBuffer<typename E::MatrixType> matrices;
+  FlatBuffer<typename E::VectorType> vectors;
+
+  ParameterBuffers() = default;
+  ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements)
+      : matrices(matrix_elements), vectors(vector_elements) {}
+
+  /// First element of a tensor, as `T` whichever buffer holds it; only where both have the same element type.
+  auto* at(const ParameterInfo& p) const {
+    return p.is_matrix() ? matrices.data() + p.offset : vectors.data() + p.offset;
+  }
+};
+
+}  // namespace moderngpt2

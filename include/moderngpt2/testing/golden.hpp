@@ -1,0 +1,241 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/testing/golden_case.hpp"
+
+namespace moderngpt2::golden {
+
+namespace detail {
+
+/// What every part of a check needs: the model, the case, and its inputs as the model takes them.
+template <class M>
+struct Session {
+  using T = typename M::T;
+  using R = typename M::R;
+
+  const Case& c;
+  M model;
+  std::vector<int> ids, labels;
+  std::vector<std::int8_t> mask;
+  int rows, time;
+
+  Session(const Case& golden, typename M::Backend backend) : c(golden), model(golden.config.config, std::move(backend)) {
+    load_weights(model, CheckpointTensors(c.folder), c.config);
+    ids = c.integers("input_ids");
+    time = int(c.shape("input_ids").back());
+    rows = int(ids.size()) / time;
+    if (c.uses_mask())
+      for (int m : c.integers("attention_mask")) mask.push_back(std::int8_t(m != 0));
+  }
+  Pass<R> pass() const {
+    Pass<R> p;
+    p.batch = rows, p.time = time, p.key_mask = mask.empty() ? nullptr : mask.data();
+    return p;
+  }
+};
+
+template <class T>
+std::vector<double> doubles(const T* data, std::int64_t n) {
+  return {data, data + n};
+}
+template <class T>
+std::vector<double> doubles(Rows<T> rows) {
+  return doubles(rows.data, rows.size());
+}
+
+template <class M, class Buffers>
+void store_parameters(Results& out, const std::string& prefix, const M& model, const Buffers& buffers) {
+  for (const ParameterInfo& p : model.parameters()) out.values[prefix + p.name] = doubles(buffers.at(p), p.size);
+}
+
+/// Forward and backward of the whole batch.
+template <class M, class Labels>
+void run_step(Session<M>& s, typename M::Work& work, const Labels& labels, Results& out) {
+  auto gradients = s.model.make_gradients();
+  out.values["loss"] = {double(s.model.loss_and_gradients(work, s.ids.data(), labels, gradients, s.pass()))};
+  store_parameters(out, "grad.", s.model, gradients);
+}
+
+/// Hidden states, with the forward pass they come from.
+template <class M>
+void run_hidden(Session<M>& s, typename M::Work& work, Results& out) {
+  const auto hidden = s.model.forward(work, s.ids.data(), s.pass());
+  const int n_layer = s.model.config().n_layer;
+  for (int i = 0; i < n_layer; ++i) out.values["hidden." + std::to_string(i)] = doubles(work.views.x[std::size_t(2 * i)]);
+  out.values["hidden." + std::to_string(n_layer)] = doubles(hidden);
+}
+
+template <class M>
+void run_logits(Session<M>& s, typename M::Work& work, Results& out) {
+  using T = typename M::T;
+  const int vocab = s.model.config().vocab_size;
+  std::vector<T> logits(std::size_t(s.rows) * std::size_t(s.time) * std::size_t(vocab));
+  const Rows<T> hidden = s.model.forward(work, s.ids.data(), s.pass());
+  s.model.logits(Rows<T>(logits.data(), s.rows * s.time, vocab), Rows<const T>(hidden));
+  out.values["logits"] = doubles(logits.data(), std::int64_t(logits.size()));
+}
+
+/// Greedy continuation of input_ids[0, :8], computed again from the start for every token.
+template <class M>
+void run_greedy(Session<M>& s, Results& out) {
+  using T = typename M::T;
+  const int total = int(s.c.shape("greedy").back()), vocab = s.model.config().vocab_size;
+  const int prompt = total - int(s.c.shape("greedy.margin").back());
+  std::vector<int> tokens(s.ids.begin(), s.ids.begin() + prompt);
+  std::vector<T> logits(static_cast<std::size_t>(vocab));
+  auto work = s.model.workspace(1, total, Mode::infer);
+  while (int(tokens.size()) < total) {
+    const int n = int(tokens.size());
+    const Rows<T> hidden = s.model.forward(work, tokens.data(), {.batch = 1, .time = n});
+    s.model.logits(Rows<T>(logits.data(), 1, vocab), Rows<const T>(hidden.slice(n - 1, 1)));
+    tokens.push_back(int(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+  }
+  out.greedy = tokens;
+}
+
+/// The optimizer steps that case.json describes, from the stored weights.
+template <class M>
+void run_training(Session<M>& s, Results& out) {
+  const std::string where = (s.c.folder / "case.json").string();
+  const Json* found = find_field(s.c.description, "train", where);
+  if (!found) throw Error("{}: train is missing, and expected.safetensors has train.batches", where);
+  const Json& train = *found;
+  const double max_norm = get_field<double>(train, "max_grad_norm", where), decay = get_field<double>(train, "weight_decay", where);
+  const Json* betas = find_field(train, "betas", where);
+  if (!betas || !betas->is_array() || betas->size() != 2) throw Error("{}: betas must be a list of two numbers", where);
+  AdamWStep adam{.learning_rate = get_field<double>(train, "learning_rate", where),
+                 .beta1 = json_as<double>((*betas)[0], "betas", where),
+                 .beta2 = json_as<double>((*betas)[1], "betas", where),
+                 .epsilon = get_field<double>(train, "eps", where)};
+  const std::vector<int> batches = s.c.integers("train.batches");
+  const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
+  const int steps = int(shape[0]), batch = int(shape[1]), time = int(shape[2]);
+  auto& backend = s.model.backend();
+  auto& weights = s.model.weights();
+  auto work = s.model.workspace(batch, time, Mode::train);
+  auto gradients = s.model.make_gradients(), first = s.model.make_gradients(), second = s.model.make_gradients();
+  using T = typename M::T;
+  for (int step = 0; step < steps; ++step) {
+    const int* ids = batches.data() + std::int64_t(step) * batch * time;
+    fill(backend, gradients.matrices.data(), gradients.matrices.size(), T(0));
+    fill(backend, gradients.vectors.data(), gradients.vectors.size(), T(0));
+    const typename M::Head::Labels labels{ids};
+    out.values["train.losses"].push_back(
+        double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
+    const double norm = std::sqrt(double(sum_of_squares(backend, gradients.matrices.data(), gradients.matrices.size()) +
+                                         sum_of_squares(backend, gradients.vectors.data(), gradients.vectors.size())));
+    out.values["train.grad_norms"].push_back(norm);
+    adam.step = step + 1;
+    adam.gradient_scale = std::min(1.0, max_norm / (norm + 1e-6));
+    adam.weight_decay = decay;
+    adamw(backend, weights.matrices.data(), first.matrices.data(), second.matrices.data(), gradients.matrices.data(),
+          weights.matrices.size(), adam);
+    adam.weight_decay = 0;
+    adamw(backend, weights.vectors.data(), first.vectors.data(), second.vectors.data(), gradients.vectors.data(),
+          weights.vectors.size(), adam);
+  }
+  store_parameters(out, "train.final.", s.model, weights);
+}
+
+}  // namespace detail
+
+/// Runs whatever a language-model case holds.
+template <class M>
+Results run_language_model(const Case& c, typename M::Backend backend) {
+  detail::Session<M> s(c, std::move(backend));
+  Results out;
+  auto work = s.model.workspace(s.rows, s.time, Mode::train);
+  detail::run_hidden(s, work, out);
+  detail::run_logits(s, work, out);
+  s.labels = c.integers("labels");
+  detail::run_step(s, work, typename M::Head::Labels{s.labels.data()}, out);
+  if (c.has("greedy")) detail::run_greedy(s, out);
+  if (c.has("train.batches")) detail::run_training(s, out);
+  return out;
+}
+
+template <class M>
+Results run_double_heads(const Case& c, typename M::Backend backend) {
+  detail::Session<M> s(c, std::move(backend));
+  Results out;
+  auto work = s.model.workspace(s.rows, s.time, Mode::train);
+  s.labels = c.integers("labels");
+  std::vector<int> positions, answers;
+  typename M::Head::Labels labels{.language = {s.labels.data()}};
+  if (c.shape("input_ids").size() == 3) labels.choices = int(c.shape("input_ids")[1]);
+  if (c.has("mc_token_ids")) positions = c.integers("mc_token_ids"), labels.mc_token_ids = positions.data();
+  if (c.has("mc_labels")) answers = c.integers("mc_labels"), labels.mc_labels = answers.data();
+  detail::run_step(s, work, labels, out);
+  out.values["mc_logits"] = detail::doubles(work.views.head.mc_logits);
+  // The step gives the sum of both losses; the language loss alone is the same call without answers.
+  labels.mc_labels = nullptr;
+  const double language = double(s.model.loss(work, s.ids.data(), labels, s.pass()));
+  out.values["mc_loss"] = {out.values["loss"][0] - language};
+  out.values["loss"] = {language};
+  detail::run_logits(s, work, out);
+  return out;
+}
+
+template <class M>
+Results run_sequence_classifier(const Case& c, typename M::Backend backend) {
+  detail::Session<M> s(c, std::move(backend));
+  Results out;
+  auto work = s.model.workspace(s.rows, s.time, Mode::train);
+  typename M::Head::template LabelsOf<typename M::R> labels;
+  std::vector<typename M::R> values;
+  if (c.expected.at("labels").dtype == Dtype::f32)
+    values = c.expected.read_vector<typename M::R>("labels"), labels.values = values.data();
+  else
+    s.labels = c.integers("labels"), labels.classes = s.labels.data();
+  detail::run_step(s, work, labels, out);
+  out.values["logits"] = detail::doubles(work.views.head.logits);
+  return out;
+}
+
+template <class M>
+Results run_token_classifier(const Case& c, typename M::Backend backend) {
+  detail::Session<M> s(c, std::move(backend));
+  Results out;
+  auto work = s.model.workspace(s.rows, s.time, Mode::train);
+  s.labels = c.integers("labels");
+  detail::run_step(s, work, typename M::Head::Labels{s.labels.data()}, out);
+  out.values["logits"] = detail::doubles(work.views.head.logits);
+  return out;
+}
+
+template <class M>
+Results run_question_answerer(const Case& c, typename M::Backend backend) {
+  detail::Session<M> s(c, std::move(backend));
+  Results out;
+  auto work = s.model.workspace(s.rows, s.time, Mode::train);
+  const std::vector<int> starts = c.integers("start_positions"), ends = c.integers("end_positions");
+  detail::run_step(s, work, typename M::Head::Labels{starts.data(), ends.data()}, out);
+  out.values["start_logits"] = detail::doubles(work.views.head.start);
+  out.values["end_logits"] = detail::doubles(work.views.head.end);
+  return out;
+}
+
+/// Runs a case with the model that its config names, of shape S.
+template <ModelShape S, class Backend, class Precision>
+Results run(const Case& c, Backend backend) {
+  const std::string& kind = c.config.architecture;
+  if (kind == "ModernGPT2DoubleHeadsModel")
+    return run_double_heads<DoubleHeadsModel<S, Backend, Precision>>(c, std::move(backend));
+  if (kind == "ModernGPT2ForSequenceClassification")
+    return run_sequence_classifier<SequenceClassifier<S, Backend, Precision>>(c, std::move(backend));
+  if (kind == "ModernGPT2ForTokenClassification")
+    return run_token_classifier<TokenClassifier<S, Backend, Precision>>(c, std::move(backend));
+  if (kind == "ModernGPT2ForQuestionAnswering")
+    return run_question_answerer<QuestionAnswerer<S, Backend, Precision>>(c, std::move(backend));
+  return run_language_model<CausalLM<S, Backend, Precision>>(c, std::move(backend));
+}
+
+}  // namespace moderngpt2::golden

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "moderngpt2/tokenizer/byte_trie.hpp"
+#include "moderngpt2/tokenizer/unicode_classes.hpp"
+#include "moderngpt2/tokenizer/utf8.hpp"
+
+namespace moderngpt2 {
+
+/// A token that is found in the text before the model sees it. The fields are those of Hugging Face `tokenizers`.
+struct AddedToken {
+  int id = 0;
+  std::string content;
+  bool single_word = false;  // only where no word character touches it
+  bool lstrip = false;       // takes the white space before it along
+  bool rstrip = false;       // and after it
+  bool normalized = false;   // is looked for in the normalized text
+  bool special = false;      // left out of decoded text on request
+};
+
+namespace detail {
+
+/// Cuts a text at its added tokens: at each place the longest, from left to right, none overlapping.
+class AddedTokenMatcher {
+ public:
+  /// Looks for `pattern`, which is the token's content or its normalized form.
+  void add(const AddedToken& token, std::string_view pattern) {
+    trie_.insert(pattern, static_cast<int>(tokens_.size()));
+    tokens_.push_back(token);
+  }
+
+  bool empty() const { return tokens_.empty(); }
+
+  /// Calls `on_text(piece)` and `on_token(id)` in the order of the text; with `split_special` a special token is text.
+  template <class OnText, class OnToken>
+  void split(std::string_view text, bool split_special, OnText&& on_text, OnToken&& on_token) const {
+    std::size_t done = 0;
+    for (std::size_t at = 0; at < text.size();) {
+      std::size_t length = 0;
+      int found = -1;
+      if (!is_utf8_continuation(text[at])) {
+        trie_.for_each_prefix(text.substr(at), [&](std::size_t l, int index) {
+          length = l;
+          found = index;
+        });
+      }
+      if (found < 0) {
+        ++at;
+        continue;
+      }
+      const AddedToken& token = tokens_[static_cast<std::size_t>(found)];
+      std::size_t begin = at, end = at + length;
+      at = end;
+      if (split_special && token.special) continue;
+      if (token.single_word && touches_word(text, begin, end)) continue;
+      if (token.lstrip) begin = std::max(begin_of_space_before(text, begin), done);
+      if (token.rstrip) end = end_of_space_after(text, end);
+      if (done < begin) on_text(text.substr(done, begin - done));
+      on_token(token.id);
+      done = end;
+    }
+    if (done < text.size()) on_text(text.substr(done));
+  }
+
+ private:
+  static char32_t character_before(std::string_view text, std::size_t end, std::size_t& begin) {
+    begin = end - 1;
+    while (is_utf8_continuation(text[begin])) --begin;
+    return utf8_decode(text, begin, end - begin);
+  }
+
+  static bool touches_word(std::string_view text, std::size_t begin, std::size_t end) {
+    std::size_t ignored;
+    if (begin > 0 && is_word_character(character_before(text, begin, ignored))) return true;
+    return end < text.size() && is_word_character(utf8_decode(text, end, utf8_length(text[end])));
+  }
+
+  static std::size_t begin_of_space_before(std::string_view text, std::size_t end) {
+    std::size_t begin = end;
+    while (end > 0 && is_white_space(character_before(text, end, begin))) end = begin;
+    return end;
+  }
+
+  static std::size_t end_of_space_after(std::string_view text, std::size_t at) {
+    while (at < text.size()) {
+      const std::size_t length = utf8_length(text[at]);
+      if (!is_white_space(utf8_decode(text, at, length))) break;
+      at += length;
+    }
+    return at;
+  }
+
+  ByteTrie trie_;
+  std::vector<AddedToken> tokens_;
+};
+
+}  // namespace detail
+}  // namespace moderngpt2

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "moderngpt2/tokenizer/utf8.hpp"
+
+namespace moderngpt2::detail {
+
+/// The byte that a token of the form <0xNN> stands for, or -1.
+inline int byte_of_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+  int value = 0;
+  for (const char c : token.substr(3, 2)) {
+    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+/// Appends the token's text: each space mark is a space.
+inline void append_token_text(std::string_view token, std::string& text) {
+  while (true) {
+    const std::size_t mark = token.find(space_mark);
+    text.append(token.substr(0, mark));
+    if (mark == token.npos) return;
+    text.push_back(' ');
+    token.remove_prefix(mark + space_mark.size());
+  }
+}
+
+/// Appends a run of bytes: its text, or, if any part of it is not UTF-8, one U+FFFD for each byte, as the ByteFallback
+/// decoder of Hugging Face `tokenizers` does.
+inline void append_byte_run(std::string_view bytes, std::string& text) {
+  if (valid_utf8_prefix(bytes) == bytes.size()) {
+    text.append(bytes);
+  } else {
+    for (std::size_t i = 0; i < bytes.size(); ++i) text.append(replacement_character);
+  }
+}
+
+}  // namespace moderngpt2::detail

@@ -1,0 +1,233 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/sentencepiece_model.hpp"
+#include "moderngpt2/tokenizer/utf8.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// Every split of a normal piece into two normal pieces, as pairs of texts: those that SentencePiece may merge (it
+/// looks up the text of the two neighbours together, and never merges control, user-defined or byte pieces). Ordered
+/// by (id of the result, length of the left part), so that a merge's rank follows the piece's rank.
+inline Json bpe_merges(const SentencePieceModel& model) {
+  using Type = SentencePieceModel::Type;
+  std::unordered_map<std::string_view, bool> normal;
+  for (const auto& piece : model.pieces)
+    if (piece.type == Type::normal) normal.emplace(piece.text, true);
+  Json merges = Json::array();
+  for (const auto& piece : model.pieces) {
+    if (piece.type != Type::normal) continue;
+    const std::string_view text = piece.text;
+    for (std::size_t cut = utf8_length(text[0]); cut < text.size(); cut += utf8_length(text[cut]))
+      if (normal.contains(text.substr(0, cut)) && normal.contains(text.substr(cut)))
+        merges.push_back(Json::array({text.substr(0, cut), text.substr(cut)}));
+  }
+  return merges;
+}
+
+inline std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type,
+                                     const std::string& text) {
+  for (std::size_t id = 0; id < model.pieces.size(); ++id)
+    if (model.pieces[id].type == type && model.pieces[id].text == text) return static_cast<int>(id);
+  return std::nullopt;
+}
+
+inline Json bpe_model_json(const SentencePieceModel& model) {
+  Json vocabulary = Json::object();
+  auto& entries = vocabulary.get_ref<Json::object_t&>();
+  int id = 0;
+  // As to a vector: the map's own insertion compares all keys. They are known to differ.
+  for (const auto& piece : model.pieces) entries.emplace_back(piece.text, Json(id++));
+  Json json;
+  json["type"] = "BPE";
+  json["dropout"] = nullptr;
+  json["unk_token"] = model.unk_piece;
+  json["continuing_subword_prefix"] = nullptr;
+  json["end_of_word_suffix"] = nullptr;
+  json["fuse_unk"] = true;
+  json["byte_fallback"] = model.byte_fallback;
+  json["ignore_merges"] = false;
+  json["vocab"] = std::move(vocabulary);
+  json["merges"] = bpe_merges(model);
+  return json;
+}
+
+/// `tokenizers` finds each piece in the text, SentencePiece only those of the text's own kind. So byte, control and
+/// unknown pieces get a score below any that their characters can sum up to, and text like "<0x41>" stays text, unless
+/// one of its characters has no piece.
+inline Json unigram_model_json(const SentencePieceModel& model) {
+  using Type = SentencePieceModel::Type;
+  const auto is_text = [](Type type) { return type == Type::normal || type == Type::user_defined; };
+  double lowest = -1;
+  std::size_t longest = 0;  // bytes, so at least the number of characters
+  for (const auto& piece : model.pieces) {
+    if (is_text(piece.type)) lowest = std::min(lowest, static_cast<double>(piece.score));
+    else longest = std::max(longest, piece.text.size());
+  }
+  const double never = lowest * static_cast<double>(longest + 1);
+  Json vocabulary = Json::array();
+  for (const auto& piece : model.pieces)
+    vocabulary.push_back(Json::array({piece.text, is_text(piece.type) ? static_cast<double>(piece.score) : never}));
+  Json json;
+  json["type"] = "Unigram";
+  json["unk_id"] = *find_piece(model, SentencePieceModel::Type::unknown, model.unk_piece);
+  json["vocab"] = std::move(vocabulary);
+  json["byte_fallback"] = model.byte_fallback;
+  return json;
+}
+
+/// Special: those that stand for no text. A user-defined piece with space marks is looked for after the normalizer,
+/// which makes them.
+inline Json added_tokens_json(const SentencePieceModel& model) {
+  using Type = SentencePieceModel::Type;
+  Json list = Json::array();
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    const auto& piece = model.pieces[id];
+    if (piece.type != Type::control && piece.type != Type::unknown && piece.type != Type::user_defined) continue;
+    Json token;
+    token["id"] = id;
+    token["content"] = piece.text;
+    for (const char* flag : {"single_word", "lstrip", "rstrip"}) token[flag] = false;
+    token["normalized"] = piece.text.find(space_mark) != std::string::npos;
+    token["special"] = piece.type != Type::user_defined;
+    list.push_back(std::move(token));
+  }
+  return list;
+}
+
+inline Json replace_json(std::string_view from, std::string_view to) {
+  Json json;
+  json["type"] = "Replace";
+  json["pattern"]["String"] = from;
+  json["content"] = to;
+  return json;
+}
+
+inline void check_exportable(const SentencePieceModel& model, const std::string& where) {
+  using Algorithm = SentencePieceModel::Algorithm;
+  if (model.algorithm != Algorithm::bpe && model.algorithm != Algorithm::unigram)
+    throw Error("{}: a model of words or characters; only bpe and unigram models become a tokenizer.json", where);
+  if (!find_piece(model, SentencePieceModel::Type::unknown, model.unk_piece))
+    throw Error("{}: the unknown piece {} is not in the vocabulary", where, excerpt(model.unk_piece, 40));
+  std::unordered_map<std::string_view, std::size_t> ids;
+  for (std::size_t id = 0; id < model.pieces.size(); ++id)
+    if (const auto [other, fresh] = ids.emplace(model.pieces[id].text, id); !fresh)
+      throw Error("{}: the ids {} and {} are both {}", where, other->second, id, excerpt(model.pieces[id].text, 40));
+}
+
+}  // namespace detail
+
+/// The settings of a model by which its tokenizer.json gives other ids than SentencePiece does; empty: the same ids
+/// (unigram: but for ties within rounding).
+inline std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model) {
+  std::vector<std::string> list;
+  if (model.has_character_map) list.push_back(fmt::format("the normalization {} is left out", model.normalization));
+  if (model.add_dummy_prefix) list.push_back("no space is set before the text (add_dummy_prefix)");
+  if (model.remove_extra_whitespaces) list.push_back("runs of spaces are kept (remove_extra_whitespaces)");
+  if (!model.escape_whitespaces) list.push_back("spaces become space marks (escape_whitespaces is off)");
+  if (model.treat_whitespace_as_suffix) list.push_back("words begin with their space (treat_whitespace_as_suffix)");
+  bool unused = false, out_of_order = false;
+  const float* previous = nullptr;
+  for (const auto& piece : model.pieces) {
+    unused |= piece.type == SentencePieceModel::Type::unused;
+    if (piece.type != SentencePieceModel::Type::normal) continue;
+    out_of_order |= previous && *previous <= piece.score;
+    previous = &piece.score;
+  }
+  if (unused) list.push_back("unused pieces are never chosen on the way to longer ones");
+  if (out_of_order && model.algorithm == SentencePieceModel::Algorithm::bpe)
+    list.push_back("merges follow the order of the ids, and the scores have another order");
+  return list;
+}
+
+/// The tokenizer.json of a bpe or unigram model: the model, Replace of " " by the space mark as normalizer, its
+/// reverse, ByteFallback and Fuse as decoder, and the unknown, control and user-defined pieces as added tokens. Throws
+/// Error, naming `where`, for a model that has none.
+inline Json tokenizer_json(const SentencePieceModel& model, const std::string& where) {
+  detail::check_exportable(model, where);
+  Json json;
+  json["version"] = "1.0";
+  json["truncation"] = nullptr;
+  json["padding"] = nullptr;
+  json["added_tokens"] = detail::added_tokens_json(model);
+  json["normalizer"] = detail::replace_json(" ", space_mark);
+  json["pre_tokenizer"] = nullptr;
+  json["post_processor"] = nullptr;
+  Json byte_fallback, fuse;
+  byte_fallback["type"] = "ByteFallback";
+  fuse["type"] = "Fuse";
+  json["decoder"]["type"] = "Sequence";
+  json["decoder"]["decoders"] = Json::array({detail::replace_json(space_mark, " "), byte_fallback, fuse});
+  json["model"] = model.algorithm == SentencePieceModel::Algorithm::bpe ? detail::bpe_model_json(model)
+                                                                        : detail::unigram_model_json(model);
+  return json;
+}
+
+/// The special_tokens_map.json of a model: the pieces of its roles, and its other control pieces.
+inline Json special_tokens_json(const SentencePieceModel& model) {
+  using Type = SentencePieceModel::Type;
+  Json json = Json::object();
+  const auto role = [&](const char* name, Type type, const std::string& piece) {
+    if (detail::find_piece(model, type, piece)) json[name] = piece;
+  };
+  role("bos_token", Type::control, model.bos_piece);
+  role("eos_token", Type::control, model.eos_piece);
+  role("unk_token", Type::unknown, model.unk_piece);
+  role("pad_token", Type::control, model.pad_piece);
+  Json others = Json::array();
+  for (const auto& piece : model.pieces)
+    if (piece.type == Type::control && piece.text != model.bos_piece && piece.text != model.eos_piece &&
+        piece.text != model.pad_piece)
+      others.push_back(piece.text);
+  json["additional_special_tokens"] = std::move(others);
+  return json;
+}
+
+/// The tokenizer_config.json of a model. PreTrainedTokenizerFast is named because Transformers would otherwise choose a
+/// class by the model's architecture, which may add tokens of its own. `model_max_length` counts tokens.
+inline Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length) {
+  Json json = special_tokens_json(model);
+  json["tokenizer_class"] = "PreTrainedTokenizerFast";
+  json["clean_up_tokenization_spaces"] = false;
+  json["model_max_length"] = model_max_length;
+  json["padding_side"] = "left";
+  return json;
+}
+
+/// What is written for a tokenizer that belongs to no model yet: no limit.
+inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
+
+/// Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`, which is
+/// made if need be. `model_bytes` is a SentencePiece .model file, which errors call `where`. Each file appears whole,
+/// tokenizer.json last.
+inline void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes,
+                                  const std::string& where,
+                                  std::int64_t model_max_length = unlimited_model_length) {
+  const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
+  const Json json = tokenizer_json(model, where);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw Error("cannot make the folder {}: {}", folder.string(), error.message());
+  write_file(folder / "tokenizer.model", model_bytes);
+  write_json_file(folder / "tokenizer_config.json", tokenizer_config_json(model, model_max_length));
+  write_json_file(folder / "special_tokens_map.json", special_tokens_json(model));
+  write_json_file(folder / "tokenizer.json", json);
+}
+
+}  // namespace moderngpt2

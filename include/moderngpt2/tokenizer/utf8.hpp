@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace moderngpt2 {
+
+/// U+2581 in UTF-8, which stands for a space inside SentencePiece's vocabularies.
+inline constexpr std::string_view space_mark = "\xE2\x96\x81";
+/// U+FFFD in UTF-8, which stands for bytes that are no text.
+inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
+
+namespace detail {
+
+struct Utf8Step {
+  std::size_t length;  // bytes, at least 1
+  bool valid;          // false: a maximal subpart of an ill-formed sequence
+  bool truncated;      // true: ill-formed only because the text ends here
+};
+
+/// The character, or the maximal subpart of an ill-formed sequence (Unicode 15, section 3.9, table 3-7), that begins
+/// at `text[at]`.
+inline Utf8Step utf8_step(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(at);
+  if (lead < 0x80) return {1, true, false};
+  std::size_t length = 0;
+  unsigned low = 0x80, high = 0xBF;  // bounds of the second byte: no overlong forms, surrogates, or past U+10FFFF
+  if (lead >= 0xC2 && lead <= 0xDF) {
+    length = 2;
+  } else if (lead >= 0xE0 && lead <= 0xEF) {
+    length = 3;
+    if (lead == 0xE0) low = 0xA0;
+    if (lead == 0xED) high = 0x9F;
+  } else if (lead >= 0xF0 && lead <= 0xF4) {
+    length = 4;
+    if (lead == 0xF0) low = 0x90;
+    if (lead == 0xF4) high = 0x8F;
+  } else {
+    return {1, false, false};
+  }
+  for (std::size_t i = 1; i < length; ++i) {
+    if (at + i >= text.size()) return {i, false, true};
+    const unsigned next = byte(at + i);
+    if (next < low || next > high) return {i, false, false};
+    low = 0x80;
+    high = 0xBF;
+  }
+  return {length, true, false};
+}
+
+/// Length in bytes of the character whose first byte is `lead`, in text that is known to be valid.
+inline std::size_t utf8_length(char lead) {
+  const auto byte = static_cast<unsigned char>(lead);
+  return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+}
+
+/// The character of `length` bytes that begins at `text[at]`, in text that is known to be valid.
+inline char32_t utf8_decode(std::string_view text, std::size_t at, std::size_t length) {
+  const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[at + i])); };
+  switch (length) {
+    case 1: return byte(0);
+    case 2: return (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F);
+    case 3: return (byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
+    default: return (byte(0) & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
+  }
+}
+
+inline bool is_utf8_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+}  // namespace detail
+
+/// Number of leading bytes of `text` that are whole, valid characters.
+inline std::size_t valid_utf8_prefix(std::string_view text) {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    std::uint64_t word;
+    if (at + sizeof word <= text.size()) {  // ASCII, eight bytes at a time
+      __builtin_memcpy(&word, text.data() + at, sizeof word);
+      if (!(word & 0x8080808080808080u)) {
+        at += sizeof word;
+        continue;
+      }
+    }
+    const auto step = detail::utf8_step(text, at);
+    if (!step.valid) break;
+    at += step.length;
+  }
+  return at;
+}
+
+/// `text` with each maximal subpart of an ill-formed sequence replaced by one U+FFFD, which is what Python's
+/// `bytes.decode("utf-8", errors="replace")` and the W3C's decoder give.
+inline std::string replace_invalid_utf8(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  while (true) {
+    const auto good = valid_utf8_prefix(text);
+    result.append(text.substr(0, good));
+    if (good == text.size()) return result;
+    result.append(replacement_character);
+    text.remove_prefix(good + detail::utf8_step(text, good).length);
+  }
+}
+
+}  // namespace moderngpt2

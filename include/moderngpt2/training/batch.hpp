@@ -1,0 +1,69 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/data/dataset.hpp"
+
+namespace moderngpt2 {
+
+/// The id whose positions have no label: the pad id, but for a pad that is the eos, whose labels count.
+inline std::optional<int> unlabelled_id(const Config& c) {
+  return c.pad_token_id != c.eos_token_id ? c.pad_token_id : std::nullopt;
+}
+
+/// Some blocks as a batch of a language model: ids and labels (rows, time), attention mask, and the number of labels
+/// that count. Loading allocates nothing.
+class TokenBatch {
+ public:
+  TokenBatch(std::int64_t most_rows, int time, std::optional<int> unlabelled_id)
+      : time_(time), unlabelled_id_(unlabelled_id), ids_(static_cast<std::size_t>(most_rows * time)),
+        labels_(ids_.size()), mask_(ids_.size()) {}
+
+  /// Loads `rows` blocks of a data set; `place(i)` is the number of the i-th one.
+  template <class Place>
+  void load(const BlockDataset& data, std::int64_t rows, Place&& place) {
+    rows_ = rows;
+    valid_ = 0;
+    masked_ = false;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::size_t begin = static_cast<std::size_t>(row * time_), length = static_cast<std::size_t>(time_);
+      const std::span<std::int8_t> mask = std::span(mask_).subspan(begin, length);
+      data.get(place(row), std::span(ids_).subspan(begin, length), mask);
+      for (std::size_t t = 0; t < length; ++t) {
+        const int id = ids_[begin + t];
+        masked_ |= mask[t] == 0;
+        labels_[begin + t] = mask[t] == 0 || id == unlabelled_id_ ? ignored_label : id;
+        valid_ += t > 0 && labels_[begin + t] != ignored_label;
+      }
+    }
+  }
+
+  std::int64_t rows() const { return rows_; }
+  int time() const { return time_; }
+  /// Labels that count in the mean, over all rows: the first of a row has no position that predicts it.
+  std::int64_t valid() const { return valid_; }
+  const int* ids(std::int64_t row) const { return ids_.data() + row * time_; }
+  const int* labels(std::int64_t row) const { return labels_.data() + row * time_; }
+  /// Null where no position of the batch is masked.
+  const std::int8_t* mask(std::int64_t row) const { return masked_ ? mask_.data() + row * time_ : nullptr; }
+
+  static constexpr std::int64_t bytes(std::int64_t rows, int time) { return rows * time * (2 * 4 + 1); }
+
+ private:
+  int time_;
+  std::optional<int> unlabelled_id_;
+  std::vector<std::int32_t> ids_;
+  std::vector<int> labels_;
+  std::vector<std::int8_t> mask_;
+  std::int64_t rows_ = 0;
+  std::int64_t valid_ = 0;
+  bool masked_ = false;
+};
+
+}  // namespace moderngpt2

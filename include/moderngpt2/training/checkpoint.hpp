@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/safetensors.hpp"
+#include "moderngpt2/training/checkpoint_folder.hpp"
+#include "moderngpt2/training/model_folder.hpp"
+#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/state.hpp"
+
+namespace moderngpt2 {
+
+/// The moments' file in a checkpoint: exp_avg.NAME and exp_avg_sq.NAME for every parameter.
+inline constexpr const char* optimizer_file = "optimizer.safetensors";
+
+/// Writes checkpoint-N of the state's step into an output folder, whole or not at all, and then deletes the oldest ones
+/// beyond the limit. Returns its folder.
+template <class M>
+std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
+                                      const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState state,
+                                      const TrainingSettings& settings) {
+  const std::filesystem::path target = output_dir / ("checkpoint-" + std::to_string(state.step));
+  AtomicFolder folder(target);
+  std::vector<std::string> names = save_model(folder.path(), model, companions);
+  std::vector<TensorSource> moments = tensor_sources(optimizer.first, model.parameters(), "exp_avg.");
+  for (TensorSource& source : tensor_sources(optimizer.second, model.parameters(), "exp_avg_sq."))
+    moments.push_back(std::move(source));
+  write_safetensors(folder.path() / optimizer_file, moments);
+  names.push_back(optimizer_file);
+  state.updates = optimizer.updates;
+  state.saved_at = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  state.files.clear();
+  for (const std::string& name : names) {
+    const InputFile file(folder.path() / name);
+    state.files.push_back({name, file.size(), detail::hash_file(file)});
+  }
+  write_json_file(folder.path() / "trainer_state.json", to_json(state, settings));
+  folder.commit();
+  rotate_checkpoints(output_dir, settings.save_total_limit, target);
+  return target;
+}
+
+namespace detail {
+
+template <class M>
+void load_moments(const SafetensorsFile& file, const M& model, typename M::Gradients& moments, const std::string& prefix) {
+  for (const ParameterInfo& p : model.parameters()) {
+    const TensorInfo& info = file.at(prefix + p.name);
+    if (info.shape != p.shape)
+      throw Error("{}: tensor {} has the shape {}, the model's has {}", file.path().string(), info.name,
+                  shape_text(info.shape), shape_text(p.shape));
+  }
+  for (const ParameterInfo& p : model.parameters()) file.read_as(file.at(prefix + p.name), moments.at(p));
+}
+
+}  // namespace detail
+
+/// Reads weights and moments of a checkpoint.
+template <class M>
+void load_checkpoint(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
+  const SafetensorsFile moments(checkpoint.folder / optimizer_file);
+  load_weights(model, CheckpointTensors(checkpoint.folder), read_config(checkpoint.folder));
+  detail::load_moments(moments, model, optimizer.first, "exp_avg.");
+  detail::load_moments(moments, model, optimizer.second, "exp_avg_sq.");
+  optimizer.updates = checkpoint.state.updates;
+}
+
+}  // namespace moderngpt2

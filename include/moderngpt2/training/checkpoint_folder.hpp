@@ -1,0 +1,225 @@
+#pragma once
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/state.hpp"
+
+namespace moderngpt2 {
+
+/// A complete checkpoint: every file that its trainer_state.json lists is there, in its size.
+struct Checkpoint {
+  std::filesystem::path folder;
+  TrainerState state;
+};
+
+namespace detail {
+
+/// N of "checkpoint-N", or -1.
+inline std::int64_t checkpoint_number(const std::string& name) {
+  constexpr std::string_view prefix = "checkpoint-";
+  if (!name.starts_with(prefix)) return -1;
+  std::int64_t number = -1;
+  const char* end = name.data() + name.size();
+  const auto result = std::from_chars(name.data() + prefix.size(), end, number);
+  return result.ec == std::errc() && result.ptr == end ? number : -1;
+}
+
+/// Hidden beside its checkpoint: never taken for one.
+inline bool is_checkpoint_leftover(const std::string& name) {
+  return name.starts_with(".checkpoint-") && name.ends_with(".tmp");
+}
+
+inline std::string hash_file(const InputFile& file) {
+  XXH3_state_t* state = XXH3_createState();
+  if (!state) throw Error("out of memory");
+  XXH3_64bits_reset(state);
+  std::vector<std::byte> chunk(std::size_t{1} << 20);
+  try {
+    for (std::uint64_t at = 0; at < file.size();) {
+      const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - at));
+      file.read(at, std::span(chunk).first(n));
+      XXH3_64bits_update(state, chunk.data(), n);
+      at += n;
+    }
+  } catch (...) {
+    XXH3_freeState(state);
+    throw;
+  }
+  const std::uint64_t hash = XXH3_64bits_digest(state);
+  XXH3_freeState(state);
+  return fmt::format("{:016x}", hash);
+}
+
+}  // namespace detail
+
+/// Opens a checkpoint; throws an Error that says what is missing or cut short.
+inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "trainer_state.json";
+  if (!std::filesystem::exists(file)) throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
+  Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
+  for (const FileRecord& record : checkpoint.state.files) {
+    if (record.name.empty() || record.name.find('/') != record.name.npos)
+      throw Error("{}: files names {}, which is not a file beside it", file.string(), excerpt(record.name));
+    std::error_code error;
+    const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
+    if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
+    if (bytes != record.bytes)
+      throw Error("{}: no complete checkpoint, {} has {} bytes of {}", folder.string(), record.name, bytes, record.bytes);
+  }
+  return checkpoint;
+}
+
+/// Reads every file of a checkpoint and throws an Error when one has changed since it was written.
+inline void verify_checkpoint(const Checkpoint& checkpoint) {
+  for (const FileRecord& record : checkpoint.state.files)
+    if (detail::hash_file(InputFile(checkpoint.folder / record.name)) != record.xxh3)
+      throw Error("{} is damaged: its bytes are not those that were written", (checkpoint.folder / record.name).string());
+}
+
+/// The complete checkpoints of an output folder, newest first: by the time of the save, then by step. `on_broken` is
+/// given a line about each that is not complete.
+template <class OnBroken>
+std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
+  std::vector<Checkpoint> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(output_dir, error)) {
+    if (detail::checkpoint_number(entry.path().filename().string()) < 0) continue;
+    try {
+      found.push_back(open_checkpoint(entry.path()));
+    } catch (const Error& broken) {
+      on_broken(std::string(broken.what()));
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const Checkpoint& a, const Checkpoint& b) {
+    return std::pair(a.state.saved_at, a.state.step) > std::pair(b.state.saved_at, b.state.step);
+  });
+  return found;
+}
+
+/// The newest checkpoint whose files are all as they were written, if there is one.
+template <class OnBroken>
+std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
+  for (Checkpoint& checkpoint : find_checkpoints(output_dir, on_broken)) {
+    try {
+      verify_checkpoint(checkpoint);
+      return std::move(checkpoint);
+    } catch (const Error& broken) {
+      on_broken(std::string(broken.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+/// Deletes the oldest checkpoints beyond `limit`; never the one of `keep`.
+inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep) {
+  int kept = 1;
+  for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
+    if (checkpoint.folder == keep || kept++ < limit) continue;
+    // Without its state it is no checkpoint any more, wherever the deletion stops.
+    std::error_code ignored;
+    std::filesystem::remove(checkpoint.folder / "trainer_state.json", ignored);
+    std::filesystem::remove_all(checkpoint.folder, ignored);
+  }
+}
+
+/// A folder that appears whole or not at all: filled under a hidden name, synced, renamed.
+class AtomicFolder {
+ public:
+  /// Leftovers of a save that was killed are removed.
+  explicit AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
+    temporary_ = target_.parent_path() / fmt::format(".{}.tmp", target_.filename().string());
+    std::filesystem::remove_all(temporary_);
+    std::filesystem::create_directory(temporary_);
+  }
+  ~AtomicFolder() {
+    std::error_code ignored;
+    if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+  }
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+  const std::filesystem::path& path() const { return temporary_; }
+
+  /// Publishes the folder, in the place of one of the same name. Its files must be synced.
+  void commit() {
+    sync_folder(temporary_);
+    if (std::filesystem::exists(std::filesystem::symlink_status(target_))) replace();
+    else rename(temporary_, target_);
+    sync_folder(target_.parent_path());
+    std::error_code ignored;
+    std::filesystem::remove_all(temporary_, ignored);  // after an exchange: what was there before
+    temporary_.clear();
+  }
+
+ private:
+  void replace() {
+#ifdef RENAME_EXCHANGE
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) return;
+    if (errno != EINVAL && errno != ENOSYS)
+      throw Error("cannot publish {}: {}", target_.string(), std::strerror(errno));
+#endif
+    std::filesystem::remove_all(target_);
+    rename(temporary_, target_);
+  }
+  static void rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+    if (::rename(from.c_str(), to.c_str()) != 0)
+      throw Error("cannot publish {}: {}", to.string(), std::strerror(errno));
+  }
+
+  std::filesystem::path target_, temporary_;
+};
+
+/// The folder that a run writes to, held for as long as the run lasts.
+class OutputFolder {
+ public:
+  /// Makes the folder, tries it, and removes what a killed run left there. Throws an Error where it cannot be written,
+  /// where another process has it, and where the disk has less than `bytes` to spare.
+  OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) throw Error("cannot make the output folder {}: {}", folder.string(), error.message());
+    lock_ = detail::Descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (lock_.get() < 0) throw Error("cannot open the output folder {}: {}", folder.string(), std::strerror(errno));
+    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      throw Error("{} is in use by another run: choose another --output_dir", folder.string());
+    AtomicFile trial(folder / "write-test");
+    const std::uint64_t available = std::filesystem::space(folder, error).available;
+    if (!error && available < bytes)
+      throw Error("{}: a checkpoint takes {:.2f} GiB, the disk has {:.2f} GiB left", folder.string(),
+                  double(bytes) / (1 << 30), double(available) / (1 << 30));
+    std::vector<std::filesystem::path> leftovers;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+      if (detail::is_checkpoint_leftover(entry.path().filename().string())) leftovers.push_back(entry.path());
+    for (const auto& path : leftovers) std::filesystem::remove_all(path, error);
+  }
+
+ private:
+  detail::Descriptor lock_;
+};
+
+}  // namespace moderngpt2

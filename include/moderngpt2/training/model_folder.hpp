@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/config_file.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/generation_config.hpp"
+#include "moderngpt2/io/model_files.hpp"
+
+namespace moderngpt2 {
+
+/// A tokenizer's files, as they were when the run began.
+struct TokenizerFiles {
+  static constexpr std::array<const char*, 8> names{"tokenizer.json",          "tokenizer.model",
+                                                    "tokenizer_config.json",   "special_tokens_map.json",
+                                                    "added_tokens.json",       "chat_template.jinja",
+                                                    "vocab.json",              "merges.txt"};
+  std::vector<std::pair<std::string, std::string>> files;  ///< name and content
+
+  /// Reads those of a folder, or of the folder that a tokenizer.json lies in.
+  static TokenizerFiles read(const std::filesystem::path& folder_or_file) {
+    const bool folder = std::filesystem::is_directory(folder_or_file);
+    const std::filesystem::path home = folder ? folder_or_file : folder_or_file.parent_path();
+    TokenizerFiles result;
+    for (const std::string name : names) {
+      const std::filesystem::path path = name == names[0] && !folder ? folder_or_file : home / name;
+      if (std::filesystem::exists(path)) result.files.emplace_back(name, read_file(path));
+    }
+    return result;
+  }
+
+  std::vector<std::string> write(const std::filesystem::path& folder) const {
+    std::vector<std::string> written;
+    for (const auto& [name, content] : files) {
+      write_file(folder / name, content);
+      written.push_back(name);
+    }
+    return written;
+  }
+};
+
+/// What a model's folder holds beside its weights.
+struct ModelCompanions {
+  ConfigFile config;
+  TokenizerFiles tokenizer;
+};
+
+/// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
+/// tokenizer's files. Returns the names of the files.
+template <class M>
+std::vector<std::string> save_model(const std::filesystem::path& folder, const M& model,
+                                    const ModelCompanions& companions) {
+  std::vector<std::string> names = write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
+  write_config(folder / "config.json", companions.config);
+  write_generation_config(folder / "generation_config.json", generation_config_from(companions.config));
+  names.insert(names.end(), {"config.json", "generation_config.json"});
+  for (std::string& name : companions.tokenizer.write(folder)) names.push_back(std::move(name));
+  return names;
+}
+
+}  // namespace moderngpt2

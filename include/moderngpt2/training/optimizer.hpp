@@ -1,0 +1,65 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/training/settings.hpp"
+
+namespace moderngpt2 {
+
+/// The 2-norm of all gradients, summed in double.
+template <class B, class Gradients>
+double gradient_norm(B& backend, const Gradients& g) {
+  return std::sqrt(double(sum_of_squares(backend, g.matrices.data(), g.matrices.size())) +
+                   double(sum_of_squares(backend, g.vectors.data(), g.vectors.size())));
+}
+
+/// What PyTorch's clip_grad_norm_ multiplies gradients by. A limit of 0 does not clip.
+inline double clip_coefficient(double norm, double max_norm) {
+  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+/// AdamW and its moments. Matrices decay, norms and biases do not.
+template <class M>
+class AdamW {
+ public:
+  using Gradients = typename M::Gradients;
+
+  AdamW(const M& model, const TrainingSettings& settings)
+      : first(model.make_gradients()), second(model.make_gradients()), settings_(settings) {}
+
+  struct Outcome {
+    double grad_norm = 0;  ///< before clipping
+    bool applied = false;  ///< false: the norm was not finite, and nothing has changed
+  };
+
+  /// Clips, and updates weights and moments.
+  Outcome step(M& model, const Gradients& gradients, double learning_rate) {
+    const double norm = gradient_norm(model.backend(), gradients);
+    if (!std::isfinite(norm)) return {norm, false};
+    AdamWStep call{.learning_rate = learning_rate,
+                   .beta1 = settings_.adam_beta1,
+                   .beta2 = settings_.adam_beta2,
+                   .epsilon = settings_.adam_epsilon,
+                   .weight_decay = settings_.weight_decay,
+                   .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm),
+                   .step = ++updates};
+    auto& w = model.weights();
+    adamw(model.backend(), w.matrices.data(), first.matrices.data(), second.matrices.data(),
+          gradients.matrices.data(), w.matrices.size(), call);
+    call.weight_decay = 0;
+    adamw(model.backend(), w.vectors.data(), first.vectors.data(), second.vectors.data(), gradients.vectors.data(),
+          w.vectors.size(), call);
+    return {norm, true};
+  }
+
+  Gradients first, second;   ///< exp_avg and exp_avg_sq of every parameter
+  std::int64_t updates = 0;  ///< steps applied, for the bias correction
+
+ private:
+  TrainingSettings settings_;
+};
+
+}  // namespace moderngpt2

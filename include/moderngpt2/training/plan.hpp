@@ -1,0 +1,90 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/layers/rotary.hpp"
+#include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/model/decoder.hpp"
+#include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/settings.hpp"
+
+namespace moderngpt2 {
+
+/// What a run will hold in memory.
+struct MemoryPlan {
+  struct Line {
+    std::string_view what;
+    std::uint64_t bytes = 0;
+  };
+  std::vector<Line> lines;
+  std::uint64_t checkpoint_bytes = 0;  ///< of weights and moments on the disk
+
+  std::uint64_t total() const {
+    std::uint64_t sum = 0;
+    for (const Line& line : lines) sum += line.bytes;
+    return sum;
+  }
+};
+
+/// The memory of training a model of type M on blocks of `time` tokens; nothing is allocated. `train_blocks` and
+/// `eval_blocks` bound the batches.
+template <class M>
+MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
+                       std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX) {
+  using Head = typename M::Head;
+  using T = typename M::T;
+  validate(config);
+  const Decoder<M::shape, Head> layers(config);
+  const auto count = layers.count();
+  auto buffers = [&]<class E>(std::type_identity<ParameterBuffers<E>>) {
+    return std::uint64_t(count.matrices) * sizeof(typename E::MatrixType) +
+           std::uint64_t(count.vectors) * sizeof(typename E::VectorType);
+  };
+  const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
+  const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
+  const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks));
+  const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, std::max<std::int64_t>(eval_blocks, 0)));
+  using Views = Activations<M::shape, Head, T>;
+  MemoryPlan plan;
+  plan.lines = {{"weights", weights},
+                {"gradients", gradients},
+                {"optimizer moments", 2 * gradients},
+                {"activations", Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
+  if (eval_batch > 0) plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
+  if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
+    plan.lines.push_back({"scratch of the operations", cpu::scratch_bytes(config, std::max(batch, eval_batch), time, threads)});
+  plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
+  const std::int64_t rows = std::min(s.global_batch(), train_blocks) + eval_batch;
+  plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
+  plan.checkpoint_bytes = weights + 2 * gradients;
+  return plan;
+}
+
+/// 123456789 bytes as "117.7 MiB".
+inline std::string byte_text(std::uint64_t bytes) {
+  const double n = double(bytes);
+  if (n >= 1 << 30) return fmt::format("{:.2f} GiB", n / (1 << 30));
+  if (n >= 1 << 20) return fmt::format("{:.1f} MiB", n / (1 << 20));
+  return fmt::format("{:.1f} KiB", n / (1 << 10));
+}
+
+/// The plan as lines of text.
+inline std::string plan_text(const MemoryPlan& plan) {
+  std::string text = "memory\n";
+  for (const auto& [what, bytes] : plan.lines) text += fmt::format("  {:<30} {:>12}\n", what, byte_text(bytes));
+  text += fmt::format("  {:<30} {:>12}\n", "total", byte_text(plan.total()));
+  text += fmt::format("disk: {} for each checkpoint\n", byte_text(plan.checkpoint_bytes));
+  return text;
+}
+
+}  // namespace moderngpt2

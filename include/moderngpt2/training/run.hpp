@@ -1,0 +1,209 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/model/dispatch.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "moderngpt2/training/model_settings.hpp"
+#include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/training/trainer.hpp"
+
+namespace moderngpt2 {
+
+/// What `train` was asked for.
+struct TrainingRequest {
+  TrainingSettings settings;
+  std::string model_size_name = "small";
+  ModelFields model_fields;
+  std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
+  std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
+  std::optional<int> block_size;              ///< nothing: what the shards have
+  std::int64_t streaming_eval_samples = 1000; ///< blocks to hold out where there is no evaluation set
+  std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
+  bool eval_only = false;
+  bool dry_run = false;
+  int threads = available_threads();
+};
+
+/// A request with everything opened and checked that it names.
+struct PreparedRun {
+  ModelCompanions companions;
+  std::optional<DatasetSplits> data;
+  std::optional<Checkpoint> checkpoint;
+  int block_size = 1024;
+};
+
+namespace detail {
+
+inline bool has_tokenizer(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "tokenizer.json");
+}
+
+template <class Say>
+std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say) {
+  if (!request.resume_from_checkpoint) return std::nullopt;
+  const std::string& from = *request.resume_from_checkpoint;
+  const std::filesystem::path& output = request.settings.output_dir;
+  std::optional<Checkpoint> found;
+  if (from == "latest") {
+    found = latest_checkpoint(output, [&](const std::string& line) { say("warning: " + line); });
+    if (!found) say(fmt::format("{} has no checkpoint: starting afresh", output.string()));
+  } else {
+    found = open_checkpoint(from);
+    verify_checkpoint(*found);
+  }
+  if (found) say(fmt::format("resuming from {}", found->folder.string()));
+  return found;
+}
+
+}  // namespace detail
+
+/// Opens what a request names. A dry run may leave out tokenizer and data. Throws an Error for what does not fit.
+template <class Say>
+PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
+  PreparedRun run;
+  run.checkpoint = detail::find_resumed(request, say);
+
+  std::optional<std::filesystem::path> tokenizer_path = request.tokenizer_path;
+  if (!tokenizer_path && request.model_path && detail::has_tokenizer(*request.model_path)) tokenizer_path = request.model_path;
+  if (!tokenizer_path && run.checkpoint && detail::has_tokenizer(run.checkpoint->folder)) tokenizer_path = run.checkpoint->folder;
+  std::optional<Tokenizer> tokenizer;
+  if (tokenizer_path) {
+    tokenizer = Tokenizer::load(*tokenizer_path);
+    run.companions.tokenizer = TokenizerFiles::read(*tokenizer_path);
+  } else if (!request.dry_run) {
+    throw UsageError("--tokenizer_path is needed: the folder that train_tokenizer wrote");
+  }
+
+  ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
+                     .size = request.model_size_name,
+                     .fields = request.model_fields};
+  const ConfigFile first = resolve_config(source, tokenizer ? &*tokenizer : nullptr, 0);
+  const auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
+  run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
+  if (dataset) {
+    run.data = DatasetSplits::open(*dataset, {.block_size = request.block_size.value_or(0),
+                                              .vocab_size = first.config.vocab_size,
+                                              .max_eval_blocks = request.streaming_eval_samples});
+    run.block_size = run.data->train.block_size();
+    const std::string& made_by = run.data->metadata.tokenizer_fingerprint;
+    if (tokenizer && !made_by.empty() && made_by != fmt::format("{:016x}", tokenizer->fingerprint()))
+      say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(), tokenizer_path->string()));
+  } else if (!request.dry_run) {
+    throw UsageError("--pre_tokenized_dataset_path or --metadata_file is needed: what pretokenize_dataset wrote");
+  }
+  run.companions.config = resolve_config(source, tokenizer ? &*tokenizer : nullptr, run.block_size);
+  if (run.checkpoint)
+    require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config, run.checkpoint->folder.string());
+  return run;
+}
+
+/// The values that hold, in a few lines.
+inline std::string settings_text(const TrainingRequest& request, const PreparedRun& run, std::int64_t parameters,
+                                 const char* backend) {
+  const TrainingSettings& s = request.settings;
+  const Config& c = run.companions.config.config;
+  const double flops = training_flops_per_token(c, run.block_size);
+  std::string text = fmt::format(
+      "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, positions "
+      "{}, dropout {}/{}/{}\n",
+      parameters, c.n_layer, c.n_embd, c.n_head, c.n_kv_head, c.head_dim, c.n_inner, activation_name(c.activation),
+      c.vocab_size, c.n_positions, c.resid_pdrop, c.embd_pdrop, c.attn_pdrop);
+  if (run.data)
+    text += fmt::format("data: {} blocks of {} tokens to train on, {} to evaluate\n", run.data->train.size(),
+                        run.block_size, run.data->eval.size());
+  text += fmt::format("batch: {} x {} accumulated = {} sequences, {} tokens\n", s.per_device_train_batch_size,
+                      s.gradient_accumulation_steps, s.global_batch(), s.global_batch() * run.block_size);
+  if (run.data || s.max_steps > 0) {
+    const std::int64_t blocks = run.data ? run.data->train.size() : INT64_MAX;
+    const TrainerState at = run.checkpoint ? run.checkpoint->state : TrainerState{};
+    const std::int64_t steps = last_step(s, blocks, at.step, at.position);
+    const double epochs = double(steps) / double(steps_per_epoch(blocks, s.global_batch()));
+    const double tokens = run.data ? epochs * double(blocks) * run.block_size
+                                   : double(steps) * double(s.global_batch()) * run.block_size;
+    text += fmt::format("steps: {}", steps);
+    if (run.data) text += fmt::format(" ({:.4g} epochs of {})", epochs, steps_per_epoch(blocks, s.global_batch()));
+    text += fmt::format(", {:.4g} tokens, {:.3g} FLOPs a token, {:.3g} FLOPs in all\n", tokens, flops, flops * tokens);
+    text += fmt::format("schedule: {}, learning rate {}, {} steps of warm-up\n", s.lr_scheduler_type, s.learning_rate,
+                        warmup_steps(s, steps));
+  } else {
+    text += fmt::format("schedule: {}, learning rate {}; {:.3g} FLOPs a token\n", s.lr_scheduler_type, s.learning_rate, flops);
+  }
+  text += fmt::format("optimizer: AdamW, betas {} and {}, epsilon {}, weight decay {} on matrices, gradient norm at most {}\n",
+                      s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.weight_decay, s.max_grad_norm);
+  text += fmt::format("run: fp32 on {} with {} threads, seed {}, gradient checkpointing {}, output {}\n", backend,
+                      request.threads, s.seed, s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
+  return text;
+}
+
+namespace detail {
+
+template <class M>
+int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
+  if (run.data->eval.size() == 0) throw Error("the data set has no block to evaluate on");
+  if (run.checkpoint) load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+  const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, run.data->eval.size()));
+  auto work = model.workspace(batch_size, run.block_size, Mode::infer);
+  TokenBatch batch(batch_size, run.block_size, unlabelled_id(model.config()));
+  const auto result = evaluate(model, work, batch, run.data->eval, batch_size, [&](std::int64_t done) {
+    if (hooks.on_evaluation) hooks.on_evaluation(done, run.data->eval.size());
+    return !hooks.stop || hooks.stop() == 0;
+  });
+  if (!result) return 128 + hooks.stop();
+  hooks.say(fmt::format("evaluation loss {:.9g}, perplexity {:.6g}, over {} tokens", result->loss, result->perplexity(), result->labels));
+  return 0;
+}
+
+template <class M>
+int run_model(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
+  const Config& config = run.companions.config.config;
+  const TrainingSettings& s = request.settings;
+  hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
+  const std::int64_t train_blocks = run.data ? run.data->train.size() : INT64_MAX;
+  const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
+  const MemoryPlan plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks, eval_blocks);
+  (void)make_schedule(s, last_step(s, train_blocks));
+  if (request.dry_run) {
+    hooks.say(plan_text(plan));
+    return 0;
+  }
+  std::optional<OutputFolder> output;
+  if (!request.eval_only) output.emplace(s.output_dir, plan.checkpoint_bytes + plan.checkpoint_bytes / 3);
+  M model(config, typename M::Backend(request.threads));
+  if (request.model_path && !run.checkpoint) load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
+  else if (!run.checkpoint) model.initialize(s.seed);
+  if (request.eval_only) return evaluate_only(run, request, model, hooks);
+  Trainer<M> trainer(model, *run.data, run.companions, s, hooks);
+  if (run.checkpoint) trainer.resume(*run.checkpoint);
+  const int signal = trainer.run();
+  return signal ? 128 + signal : 0;
+}
+
+}  // namespace detail
+
+/// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run. `hooks.say`
+/// must be given.
+inline int run_training(const TrainingRequest& request, const TrainingHooks& hooks) {
+  if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
+    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  const PreparedRun run = prepare_run(request, hooks.say);
+  if (request.eval_only && !request.model_path && !run.checkpoint) throw Error("there is nothing to evaluate: give --model_path");
+  return with_causal_lm(run.companions.config.config, [&]<class M>(std::type_identity<M>) {
+    return detail::run_model<M>(request, run, hooks);
+  });
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/schedule.hpp"
+
+namespace moderngpt2 {
+
+/// How a model is trained: the flags of `train` under their own names.
+struct TrainingSettings {
+  std::filesystem::path output_dir = "output_dir";
+  double num_train_epochs = 1;
+  std::int64_t max_steps = -1;  ///< outranks num_train_epochs where positive
+  int per_device_train_batch_size = 8;
+  int per_device_eval_batch_size = 8;
+  int gradient_accumulation_steps = 1;
+  std::uint64_t seed = 42;
+  bool gradient_checkpointing = false;
+
+  double learning_rate = 2.5e-4;
+  double weight_decay = 0.01;  ///< matrices only
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.95;
+  double adam_epsilon = 1e-8;
+  double max_grad_norm = 1.0;  ///< 0: no clipping
+  double warmup_ratio = 0.05;
+  std::optional<std::int64_t> warmup_steps;  ///< outranks warmup_ratio
+  std::string lr_scheduler_type = "cosine";
+  std::string lr_scheduler_kwargs;  ///< a JSON object; empty: none
+
+  std::int64_t logging_steps = 500;
+  std::int64_t eval_steps = 500;
+  std::int64_t save_steps = 5000;
+  int save_total_limit = 10;
+
+  /// Sequences of an optimizer step.
+  std::int64_t global_batch() const {
+    return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps;
+  }
+};
+
+/// Where in the data a run is: whole epochs done, and blocks of the present one. In samples and not in steps, so that a
+/// run may go on with another batch.
+struct DataPosition {
+  std::int64_t epoch = 0;
+  std::int64_t samples = 0;
+};
+
+/// Optimizer steps an epoch: the last batch may be smaller.
+constexpr std::int64_t steps_per_epoch(std::int64_t blocks, std::int64_t global_batch) {
+  return (blocks + global_batch - 1) / global_batch;
+}
+
+/// The number of the last step, for a run that has done `step` steps and stands at `at`.
+inline std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0,
+                              DataPosition at = {}) {
+  if (s.max_steps > 0) return s.max_steps;
+  const std::int64_t epoch = steps_per_epoch(blocks, s.global_batch());
+  const auto planned = static_cast<std::int64_t>(std::ceil(s.num_train_epochs * static_cast<double>(epoch) * (1 - 1e-12)));
+  const std::int64_t done = at.epoch * epoch + steps_per_epoch(at.samples, s.global_batch());
+  return step + std::max<std::int64_t>(planned - done, 0);
+}
+
+inline std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
+  return s.warmup_steps.value_or(warmup_steps_of_ratio(s.warmup_ratio, total_steps));
+}
+
+/// The schedule of a run of so many steps; throws an Error for bad names or arguments.
+inline LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
+  const Json kwargs =
+      s.lr_scheduler_kwargs.empty() ? Json::object() : parse_json(s.lr_scheduler_kwargs, "lr_scheduler_kwargs");
+  return {s.lr_scheduler_type, kwargs, s.learning_rate, warmup_steps(s, total_steps), total_steps};
+}
+
+}  // namespace moderngpt2

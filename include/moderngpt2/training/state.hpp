@@ -1,0 +1,130 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/settings.hpp"
+
+namespace moderngpt2 {
+
+/// A file of a checkpoint as it was written.
+struct FileRecord {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
+};
+
+/// Where a run stands: trainer_state.json, under Hugging Face's fields, with what they lack under "moderngpt2".
+struct TrainerState {
+  std::int64_t step = 0;
+  std::int64_t max_steps = 0;
+  DataPosition position;
+  std::uint64_t seed = 42;
+  std::int64_t updates = 0;          ///< optimizer steps applied
+  std::int64_t skipped = 0;          ///< steps whose gradients were not finite
+  std::int64_t skipped_in_a_row = 0;
+  std::int64_t tokens = 0;           ///< seen so far
+  double flops = 0;
+  std::int64_t blocks = 0;           ///< of the training data
+  int block_size = 0;
+  double logged_loss_sum = 0;        ///< since the last log line
+  std::int64_t logged_steps = 0;
+  Json log_history = Json::array();
+  std::int64_t saved_at = 0;  ///< seconds since 1970, to tell the newest of several checkpoints
+  std::vector<FileRecord> files;
+  Json json = Json::object();  ///< the file as read: fields unknown to us are kept
+
+  /// Epochs done, with the part of the present one.
+  double epoch() const {
+    return double(position.epoch) + (blocks > 0 ? double(position.samples) / double(blocks) : 0.0);
+  }
+};
+
+/// The trainer_state.json to be written.
+inline Json to_json(const TrainerState& state, const TrainingSettings& settings) {
+  Json out = state.json;
+  for (const char* absent : {"best_global_step", "best_metric", "best_model_checkpoint"})
+    if (!out.contains(absent)) out[absent] = nullptr;
+  out["epoch"] = state.epoch();
+  out["eval_steps"] = settings.eval_steps;
+  out["global_step"] = state.step;
+  out["is_hyper_param_search"] = false;
+  out["is_local_process_zero"] = true;
+  out["is_world_process_zero"] = true;
+  out["log_history"] = state.log_history;
+  out["logging_steps"] = settings.logging_steps;
+  out["max_steps"] = state.max_steps;
+  out["num_input_tokens_seen"] = state.tokens;
+  out["num_train_epochs"] = static_cast<std::int64_t>(std::ceil(settings.num_train_epochs));
+  out["save_steps"] = settings.save_steps;
+  if (!out.contains("stateful_callbacks")) out["stateful_callbacks"] = Json::object();
+  out["total_flos"] = state.flops;
+  out["train_batch_size"] = settings.per_device_train_batch_size;
+  for (const char* absent : {"trial_name", "trial_params"})
+    if (!out.contains(absent)) out[absent] = nullptr;
+  Json own = Json::object();
+  own["epoch"] = state.position.epoch;
+  own["samples_in_epoch"] = state.position.samples;
+  own["seed"] = state.seed;
+  own["optimizer_updates"] = state.updates;
+  own["skipped_steps"] = state.skipped;
+  own["skipped_in_a_row"] = state.skipped_in_a_row;
+  own["train_blocks"] = state.blocks;
+  own["block_size"] = state.block_size;
+  own["logged_loss_sum"] = state.logged_loss_sum;
+  own["logged_steps"] = state.logged_steps;
+  own["saved_at"] = state.saved_at;
+  own["files"] = Json::array();
+  for (const FileRecord& file : state.files)
+    own["files"].push_back(Json{{"name", file.name}, {"bytes", file.bytes}, {"xxh3", file.xxh3}});
+  out["moderngpt2"] = std::move(own);
+  return out;
+}
+
+/// Reads a trainer_state.json of this library; `where` begins each Error.
+inline TrainerState parse_trainer_state(const Json& json, const std::string& where) {
+  auto count = [&](const Json& object, const char* key) {
+    const auto n = get_field<std::int64_t>(object, key, where);
+    if (n < 0) throw Error("{}: {} is {}, it must not be negative", where, key, n);
+    return n;
+  };
+  const Json* own = find_field(json, "moderngpt2", where);
+  if (!own)
+    throw Error("{}: written by another program, only its weights can be used (--model_path)", where);
+  TrainerState state;
+  state.json = json;
+  state.step = count(json, "global_step");
+  state.max_steps = count(json, "max_steps");
+  state.tokens = count(json, "num_input_tokens_seen");
+  state.flops = get_field<double>(json, "total_flos", where);
+  if (const Json* history = find_field(json, "log_history", where)) {
+    if (!history->is_array()) throw Error("{}: log_history must be a list", where);
+    state.log_history = *history;
+  }
+  state.position = {count(*own, "epoch"), count(*own, "samples_in_epoch")};
+  state.seed = get_field<std::uint64_t>(*own, "seed", where);
+  state.updates = count(*own, "optimizer_updates");
+  state.skipped = count(*own, "skipped_steps");
+  state.skipped_in_a_row = count(*own, "skipped_in_a_row");
+  state.blocks = count(*own, "train_blocks");
+  state.block_size = get_field<int>(*own, "block_size", where);
+  state.logged_loss_sum =
+      get_optional_field<double>(*own, "logged_loss_sum", where).value_or(std::numeric_limits<double>::quiet_NaN());
+  state.logged_steps = count(*own, "logged_steps");
+  state.saved_at = count(*own, "saved_at");
+  const Json* files = find_field(*own, "files", where);
+  if (!files || !files->is_array() || files->empty()) throw Error("{}: files must be a list", where);
+  for (const Json& file : *files)
+    state.files.push_back({get_field<std::string>(file, "name", where), get_field<std::uint64_t>(file, "bytes", where),
+                           get_field<std::string>(file, "xxh3", where)});
+  if (state.position.samples > 0 && state.position.samples >= state.blocks)
+    throw Error("{}: samples_in_epoch is {} of {} blocks", where, state.position.samples, state.blocks);
+  return state;
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,269 @@
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/order.hpp"
+#include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/checkpoint.hpp"
+#include "moderngpt2/training/evaluation.hpp"
+#include "moderngpt2/training/metrics.hpp"
+#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/state.hpp"
+
+namespace moderngpt2 {
+
+/// What a step did, and how the run gets on.
+struct StepReport {
+  std::int64_t step = 0, last_step = 0;
+  double loss = 0;           ///< mean over the labels of this step
+  double learning_rate = 0;
+  double grad_norm = 0;      ///< before clipping
+  bool applied = true;       ///< false: gradients were not finite, or no label counted
+  std::int64_t tokens = 0;   ///< of this step
+};
+
+/// Whom a trainer talks to; each may be empty.
+struct TrainingHooks {
+  std::function<void(const std::string& line)> say;
+  std::function<void(const StepReport&)> on_step;
+  std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation;
+  std::function<int()> stop;  ///< a signal's number once the run shall end, else 0
+};
+
+/// Steps with loss or gradients that are not finite, in a row, after which a run gives up.
+inline constexpr int most_skipped_steps = 5;
+
+/// Trains a language model on blocks of tokens: accumulation, clipping, schedule, logs, evaluation, checkpoints.
+/// On the CPU a run that is stopped and resumed computes what an uninterrupted one does, bit for bit.
+template <class M>
+class Trainer {
+ public:
+  /// All memory that steps need is allocated here. The model and the data set must outlive the trainer.
+  Trainer(M& model, const DatasetSplits& data, ModelCompanions companions, TrainingSettings settings,
+          TrainingHooks hooks = {})
+      : model_(model), data_(data), companions_(std::move(companions)), settings_(std::move(settings)),
+        hooks_(std::move(hooks)), optimizer_(model, settings_), gradients_(model.make_gradients()),
+        work_(model.workspace(int(micro_batch()), time(),
+                              settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
+        batch_(rows_at_most(settings_.global_batch()), time(), unlabelled_id(model.config())) {
+    if (std::is_same_v<typename M::Backend, cpu::Backend>)
+      model.backend().reserve(cpu::scratch_bytes(
+          model.config(), std::max(int(micro_batch()), settings_.per_device_eval_batch_size), time(),
+          model.backend().threads()));
+    state_.seed = settings_.seed;
+    state_.blocks = data_.train.size();
+    state_.block_size = time();
+  }
+
+  const TrainerState& state() const { return state_; }
+  const AdamW<M>& optimizer() const { return optimizer_; }
+  std::int64_t last_step() const {
+    return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
+  }
+
+  /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not fit
+  /// the model.
+  void resume(const Checkpoint& checkpoint) {
+    const TrainerState& s = checkpoint.state;
+    if (s.blocks != data_.train.size() || s.block_size != time())
+      throw Error("{} was trained on {} blocks of {} tokens, this data set has {} of {}: resume with the same data",
+                  checkpoint.folder.string(), s.blocks, s.block_size, data_.train.size(), time());
+    load_checkpoint(checkpoint, model_, optimizer_);
+    state_ = s;
+    if (s.seed != settings_.seed) say("seed {} of the checkpoint holds, not {}", s.seed, settings_.seed);
+    resumed_ = true;
+  }
+
+  /// One optimizer step on the next blocks. Nothing is allocated once the blocks are in memory.
+  StepReport step(const LearningRateSchedule& schedule) {
+    const EpochOrder order(state_.seed, state_.blocks);
+    const DataPosition at = state_.position;
+    const std::int64_t rows = std::min(settings_.global_batch(), state_.blocks - at.samples);
+    batch_.load(data_.train, rows, [&](std::int64_t i) { return order.at(at.epoch, at.samples + i); });
+    fill(model_.backend(), gradients_.matrices.data(), gradients_.matrices.size(), 0.0f);
+    fill(model_.backend(), gradients_.vectors.data(), gradients_.vectors.size(), 0.0f);
+
+    StepReport report{.step = state_.step + 1, .learning_rate = schedule.at(state_.step), .tokens = rows * time()};
+    using Labels = typename M::Head::Labels;
+    for (std::int64_t first = 0; first < rows; first += settings_.per_device_train_batch_size) {
+      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, rows - first);
+      const Pass<typename M::R> pass{.batch = int(micro),
+                                     .time = time(),
+                                     .key_mask = batch_.mask(first),
+                                     .training = true,
+                                     .seed = state_.seed,
+                                     .step = std::uint64_t(state_.step),
+                                     .first_sequence = first};
+      report.loss += double(model_.loss_and_gradients(work_, batch_.ids(first),
+                                                      Labels{batch_.labels(first), batch_.valid()}, gradients_, pass));
+    }
+    if (batch_.valid() == 0) {
+      report.applied = false;
+    } else if (std::isfinite(report.loss)) {
+      const auto outcome = optimizer_.step(model_, gradients_, report.learning_rate);
+      report.grad_norm = outcome.grad_norm, report.applied = outcome.applied;
+    } else {
+      report.grad_norm = gradient_norm(model_.backend(), gradients_), report.applied = false;
+    }
+    advance(report, rows);
+    return report;
+  }
+
+  /// Trains to the last step. Returns 0, or the signal that ended the run before; a checkpoint is written either way,
+  /// and at the end the model is written to the output folder itself. Throws an Error where training cannot go on.
+  int run() {
+    const std::int64_t last = last_step();
+    state_.max_steps = last;
+    if (state_.step >= last) {
+      say("step {} of {} is done already: nothing is left to train", state_.step, last);
+      save_model(settings_.output_dir, model_, companions_);
+      return 0;
+    }
+    const LearningRateSchedule schedule = make_schedule(settings_, last);
+    const std::filesystem::path metrics_path = settings_.output_dir / "metrics.jsonl";
+    MetricsFile metrics = resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
+    metrics_ = &metrics;
+    while (state_.step < last) {
+      const auto begin = std::chrono::steady_clock::now();
+      StepReport report = step(schedule);
+      report.last_step = last;
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      seconds_ += seconds, run_seconds_ += seconds, tokens_ += report.tokens, ++run_steps_;
+      if (hooks_.on_step) hooks_.on_step(report);
+      if (!report.applied) tell_skipped(report);
+      if (state_.step % settings_.logging_steps == 0 || state_.step == last) log(report);
+      if (state_.step % settings_.eval_steps == 0 && data_.eval.size() > 0 && !stopped()) log_evaluation();
+      const int signal = stopped();
+      if (state_.step % settings_.save_steps == 0 || state_.step == last || signal) save();
+      if (signal && state_.step < last) return signal;
+    }
+    save_model(settings_.output_dir, model_, companions_);
+    say("the model is in {}", settings_.output_dir.string());
+    return 0;
+  }
+
+  /// The loss on the held-out blocks; nothing when the run is asked to stop meanwhile.
+  std::optional<Evaluation> evaluate() {
+    if (!evaluation_) {
+      const std::int64_t rows = std::clamp<std::int64_t>(data_.eval.size(), 1, settings_.per_device_eval_batch_size);
+      evaluation_.emplace(model_.workspace(int(rows), time(), Mode::infer), TokenBatch(rows, time(), unlabelled_id(model_.config())));
+    }
+    return moderngpt2::evaluate(model_, evaluation_->first, evaluation_->second, data_.eval,
+                                settings_.per_device_eval_batch_size, [&](std::int64_t done) {
+                                  if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
+                                  return stopped() == 0;
+                                });
+  }
+
+ private:
+  int time() const { return data_.train.block_size(); }
+  std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
+  std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
+  int stopped() const { return hooks_.stop ? hooks_.stop() : 0; }
+
+  template <class... Arguments>
+  void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
+    if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
+  }
+
+  void advance(const StepReport& report, std::int64_t rows) {
+    ++state_.step;
+    state_.position.samples += rows;
+    if (state_.position.samples == state_.blocks) state_.position = {state_.position.epoch + 1, 0};
+    state_.updates = optimizer_.updates;
+    state_.tokens += report.tokens;
+    state_.flops += double(report.tokens) * training_flops_per_token(model_.config(), time());
+    state_.logged_loss_sum += report.loss;
+    ++state_.logged_steps;
+    const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
+    state_.skipped += !finite;
+    state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
+  }
+
+  void tell_skipped(const StepReport& report) {
+    if (state_.skipped_in_a_row == 0) return say("step {}: no label counts, the step is skipped", report.step);
+    say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
+    if (state_.skipped_in_a_row < most_skipped_steps) return;
+    log(report);
+    throw Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint with a "
+                "smaller --learning_rate; nothing was saved over it",
+                state_.skipped_in_a_row, report.step);
+  }
+
+  void write_metrics(Json line) {
+    metrics_->add(line);
+    state_.log_history.push_back(std::move(line));
+  }
+
+  void log(const StepReport& report) {
+    const double loss = state_.logged_loss_sum / double(state_.logged_steps);
+    const double rate = seconds_ > 0 ? double(tokens_) / seconds_ : 0;
+    const double left = run_seconds_ / double(run_steps_) * double(report.last_step - report.step);
+    Json line = Json::object();
+    line["step"] = report.step;
+    line["epoch"] = state_.epoch();
+    line["loss"] = loss;
+    line["learning_rate"] = report.learning_rate;
+    line["grad_norm"] = report.grad_norm;
+    line["tokens_per_second"] = std::round(rate * 10) / 10;
+    if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
+    write_metrics(std::move(line));
+    const auto s = std::int64_t(left);
+    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}:{:02}:{:02} left",
+        report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm, rate, s / 3600,
+        s / 60 % 60, s % 60);
+    state_.logged_loss_sum = 0, state_.logged_steps = 0;
+    seconds_ = 0, tokens_ = 0;
+  }
+
+  void log_evaluation() {
+    const std::optional<Evaluation> result = evaluate();
+    if (!result) return;
+    Json line = Json::object();
+    line["step"] = state_.step;
+    line["epoch"] = state_.epoch();
+    line["eval_loss"] = result->loss;
+    line["eval_perplexity"] = result->perplexity();
+    write_metrics(std::move(line));
+    say("step {}  evaluation loss {:.9g}  perplexity {:.6g}", state_.step, result->loss, result->perplexity());
+  }
+
+  void save() {
+    const std::filesystem::path folder =
+        save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_);
+    say("saved {}", folder.string());
+  }
+
+  M& model_;
+  const DatasetSplits& data_;
+  ModelCompanions companions_;
+  TrainingSettings settings_;
+  TrainingHooks hooks_;
+  AdamW<M> optimizer_;
+  typename M::Gradients gradients_;
+  typename M::Work work_;
+  TokenBatch batch_;
+  std::optional<std::pair<typename M::Work, TokenBatch>> evaluation_;
+  TrainerState state_;
+  MetricsFile* metrics_ = nullptr;
+  bool resumed_ = false;
+  double seconds_ = 0, run_seconds_ = 0;  // since the last log line, and in this process
+  std::int64_t tokens_ = 0, run_steps_ = 0;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,59 @@
+#include <doctest/doctest.h>
+
+#include "backend/cases/losses.hpp"
+#include "backend/check_case.hpp"
+
+using namespace moderngpt2;
+
+TEST_CASE("classifier and logits") { test::check_cases(cases::classifier_cases()); }
+TEST_CASE("cross-entropy, squared error, binary cross-entropy") { test::check_cases(cases::loss_cases()); }
+TEST_CASE("adamw and sum_of_squares") { test::check_cases(cases::optimizer_cases()); }
+
+TEST_CASE("the classifier cuts its chunks by the vocabulary") {
+  CHECK(cpu::detail::classifier_chunk(1000, 32000) == 256);
+  CHECK(cpu::detail::classifier_chunk(5, 10) == 16);
+  CHECK(cpu::detail::classifier_chunk(1000, 600'000) == 16);
+  CHECK(cpu::classifier_scratch(1000, 32000) == 256 * 32001);
+}
+
+TEST_CASE("large logits give a finite loss and keep their digits") {
+  cpu::Backend b(1);
+  const int wrong = 1, right = 0;
+  for (float size : {100.0f, 1e4f, 1e30f}) {
+    float logits[3] = {size, size - 3, -size}, d[3];
+    const double loss = cross_entropy(b, Rows<float>(d, 1, 3), Rows<float>(logits, 1, 3), &right, 1.0f);
+    reference::Backend oracle;
+    double wide[3] = {logits[0], logits[1], logits[2]}, want_d[3];
+    const double want = cross_entropy(oracle, Rows<double>(want_d, 1, 3), Rows<double>(wide, 1, 3), &right, 1.0);
+    CHECK(loss == doctest::Approx(want).epsilon(1e-5));
+    CHECK(compare_values(d, want_d, 3).relative_max < 1e-5);
+    CHECK(std::isfinite(cross_entropy(b, Rows<float>(d, 1, 3), Rows<float>(logits, 1, 3), &wrong, 1.0f)));
+  }
+  const float targets[2] = {1, 0};
+  float far[2] = {-1e4f, 1e4f}, d[2];
+  CHECK(binary_cross_entropy(b, Rows<float>(d, 1, 2), Rows<float>(far, 1, 2), targets, 1.0f) == 2e4);
+  CHECK(d[0] == -1);
+  CHECK(d[1] == 1);
+}
+
+TEST_CASE("a NaN stays visible in a loss") {
+  cpu::Backend b(1);
+  for (int at : {0, 3, 20, 39}) {
+    std::vector<float> logits(40, 1.0f);
+    logits[std::size_t(at)] = std::numeric_limits<float>::quiet_NaN();
+    const int label = 5;
+    CHECK(std::isnan(cross_entropy(b, Rows<float>{}, Rows<float>(logits.data(), 1, 40), &label, 1.0f)));
+  }
+}
+
+TEST_CASE("AdamW against the formula by hand") {
+  reference::Backend b;
+  double w = 2, m = 0.5, v = 0.25, g = 3;
+  adamw(b, &w, &m, &v, &g, 1, {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.5,
+                               .gradient_scale = 0.5, .step = 2});
+  const double m1 = 0.9 * 0.5 + 0.1 * 1.5, v1 = 0.99 * 0.25 + 0.01 * 2.25;
+  CHECK(m == doctest::Approx(m1).epsilon(1e-15));
+  CHECK(v == doctest::Approx(v1).epsilon(1e-15));
+  const double update = m1 / (1 - 0.81) / (std::sqrt(v1 / (1 - 0.9801)) + 1e-8);
+  CHECK(w == doctest::Approx(2 * (1 - 0.1 * 0.5) - 0.1 * update).epsilon(1e-15));
+}

@@ -1,0 +1,151 @@
+#include "moderngpt2/cli/main.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/progress.hpp"
+
+using namespace moderngpt2;
+
+namespace {
+
+struct Outcome {
+  int status;
+  std::string errors;
+};
+
+/// Runs `program` in a process of its own, with `output` as its standard output.
+Outcome run(int (*program)(int, char**), const char* output = "/dev/null") {
+  int errors[2];
+  REQUIRE(pipe(errors) == 0);
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    const int out = open(output, O_WRONLY);
+    int closed[2];
+    if (out >= 0) dup2(out, 1);
+    else if (pipe(closed) == 0) dup2(closed[1], 1), close(closed[0]), close(closed[1]);
+    dup2(errors[1], 2);
+    char name[] = "/some/where/tool";
+    char* argv[] = {name, nullptr};
+    _exit(run_main(1, argv, program));
+  }
+  close(errors[1]);
+  Outcome outcome{0, ""};
+  char buffer[4096];
+  for (ssize_t n; (n = read(errors[0], buffer, sizeof buffer)) > 0;) outcome.errors.append(buffer, static_cast<size_t>(n));
+  close(errors[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  return outcome;
+}
+
+int print_much(int, char**) {
+  for (int i = 0; i < 100000; ++i) std::puts("a line");
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("what a program throws becomes one line and a status") {
+  CHECK(run([](int, char**) { return 0; }).status == 0);
+  CHECK(run([](int, char**) { return 7; }).status == 7);
+  const Outcome error = run([](int, char**) -> int { throw Error("file {}: bad", 3); });
+  CHECK(error.status == 1);
+  CHECK(error.errors == "tool: error: file 3: bad\n");
+  const Outcome usage = run([](int, char**) -> int { throw UsageError("no option --x"); });
+  CHECK(usage.status == 2);
+  CHECK(usage.errors == "tool: error: no option --x\nTry 'tool --help'.\n");
+  const Outcome memory = run([](int, char**) -> int { throw std::bad_alloc(); });
+  CHECK(memory.status == 1);
+  CHECK(memory.errors.starts_with("tool: error: out of memory"));
+  CHECK(run([](int, char**) -> int { throw 3; }).status == 1);
+  CHECK(run([](int, char**) -> int { throw ExitRequest{5, "text"}; }).status == 5);
+}
+
+TEST_CASE("a full disk and a closed pipe behind standard output") {
+  const Outcome full = run(print_much, "/dev/full");
+  CHECK(full.status == 1);
+  CHECK(full.errors.starts_with("tool: error: cannot write to standard output"));
+  const Outcome closed = run(print_much, "/no/such/output");
+  CHECK(closed.status == 141);
+  CHECK(closed.errors.empty());
+}
+
+TEST_CASE("the first interrupt is noted, the second leaves at once") {
+  const auto once = [](int, char**) {
+    catch_interrupts();
+    if (interrupted()) return 9;
+    raise(SIGTERM);
+    return interrupted();
+  };
+  CHECK(run(once).status == SIGTERM);
+  const auto twice = [](int, char**) {
+    catch_interrupts();
+    raise(SIGINT);
+    raise(SIGINT);
+    return 0;
+  };
+  CHECK(run(twice).status == 130);
+}
+
+TEST_CASE("numbers for people") {
+  CHECK(with_separators(0) == "0");
+  CHECK(with_separators(999) == "999");
+  CHECK(with_separators(1000) == "1,000");
+  CHECK(with_separators(-1234567) == "-1,234,567");
+  CHECK(with_separators(-123) == "-123");
+  CHECK(short_count(0) == "0");
+  CHECK(short_count(2.8) == "2.8");
+  CHECK(short_count(950) == "950");
+  CHECK(short_count(12345) == "12.3k");
+  CHECK(short_count(999999) == "999k");
+  CHECK(short_count(4.56e6) == "4.56M");
+  CHECK(clock_text(7) == "0:07");
+  CHECK(clock_text(11110) == "3:05:10");
+}
+
+TEST_CASE("progress: a line now and then in a log, one redrawn line on a terminal") {
+  char* text = nullptr;
+  std::size_t size = 0;
+  double time = 0;
+  const auto clock = [&time] { return time; };
+  SUBCASE("log") {
+    std::FILE* out = open_memstream(&text, &size);
+    {
+      Progress progress("read", "MB", 100, out, false, clock);
+      for (; time < 25; time += 0.5) progress.update(time);
+      progress.finish(25, "done");
+    }
+    std::fclose(out);
+    CHECK(std::string(text) == "read: 10% 10/100 MB, 1 MB/s, 0:10, 1:30 left\n"
+                               "read: 20% 20/100 MB, 1 MB/s, 0:20, 1:20 left\n"
+                               "read: 25 MB, 1 MB/s, 0:25, done\n");
+  }
+  SUBCASE("terminal") {
+    std::FILE* out = open_memstream(&text, &size);
+    {
+      Progress progress("read", "MB", 0, out, true, clock);
+      for (int i = 0; i < 1000; ++i, time += 0.001) progress.update(i);
+    }
+    std::fclose(out);
+    const std::string drawn = text;
+    CHECK(drawn.starts_with("\rread: 0 MB"));
+    CHECK(std::count(drawn.begin(), drawn.end(), '\r') <= 12);
+    CHECK(drawn.find('\n') == std::string::npos);
+    CHECK(drawn.ends_with("\r\x1b[K"));
+  }
+  std::free(text);
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds and runs one of the three projects that use the library, in a fresh folder.
+#
+#   check.sh find_package|add_subdirectory|fetch_content BUILD_FOLDER COMPILER
+set -euo pipefail
+
+way=$1
+build=$2
+compiler=$3
+here=$(cd "$(dirname "$0")" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+arguments=(-DMODERNGPT2_SOURCE="$here/../..")
+if [ "$way" = find_package ]; then
+  cmake --install "$build" --prefix "$scratch/prefix" --component development >/dev/null
+  arguments=(-DCMAKE_PREFIX_PATH="$scratch/prefix")
+fi
+cmake -S "$here/$way" -B "$scratch/build" -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+  -Werror=dev "${arguments[@]}"
+cmake --build "$scratch/build"
+said=$("$(find "$scratch/build" -name consumer -type f)")
+echo "$said"
+[ "$said" = "a model of 3 layers" ]
+
+# What suits this project's own programs is not forced on others.
+if grep -nE -e '-march|-Werror|-ffast-math|-fno-math-errno' "$scratch/build/compile_commands.json"; then
+  echo "$way: a flag of this project's own programs reaches its consumer"
+  exit 1
+fi

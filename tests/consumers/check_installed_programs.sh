@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installed programs start, and bring the shared libraries that no system package provides.
+#
+#   check_installed_programs.sh BUILD_FOLDER
+set -euo pipefail
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cmake --install "$1" --prefix "$scratch/first" --component programs >/dev/null
+mv "$scratch/first" "$scratch/moved"
+
+count=0
+for program in "$scratch"/moved/bin/*; do
+  if [ -x "$program" ]; then
+    libraries=$(ldd "$program")
+    if grep -E 'not found|pyarrow' <<<"$libraries"; then
+      echo "$program: needs a library that is not carried along"
+      exit 1
+    fi
+    "$program" --help >"$scratch/help.txt" || {
+      echo "$program --help failed"
+      exit 1
+    }
+    [ -s "$scratch/help.txt" ] || {
+      echo "$program --help says nothing"
+      exit 1
+    }
+    count=$((count + 1))
+  fi
+done
+echo "$count installed programs start"
+[ "$count" -gt 0 ]

@@ -1,0 +1,182 @@
+#include "moderngpt2/data/source.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "dataset/text_samples.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace moderngpt2;
+using namespace moderngpt2::test;
+
+namespace {
+
+struct Fixture {
+  TemporaryFolder folder;
+  SourceOptions options;
+  std::vector<std::string> warnings;
+
+  Fixture() {
+    options.warn = [this](const std::string& line) { warnings.push_back(line); };
+  }
+
+  void add(const std::string& name, std::string_view bytes) {
+    std::filesystem::create_directories((folder / name).parent_path());
+    write_bytes(folder / name, bytes);
+  }
+
+  /// The texts of all documents of `inputs` (names in the folder).
+  std::vector<std::string> read(const std::vector<std::string>& inputs) {
+    options.inputs.clear();
+    for (const std::string& input : inputs) options.inputs.push_back((folder / input).string());
+    DocumentSource source(options);
+    std::vector<std::string> texts;
+    for (Document document; source.next(document);) texts.push_back(document.text);
+    CHECK(source.bytes_read() <= source.total_bytes());
+    return texts;
+  }
+
+  std::string error(const std::vector<std::string>& inputs) {
+    try {
+      read(inputs);
+    } catch (const Error& refused) {
+      const std::string text = refused.what();
+      const std::string prefix = folder.path().string() + "/";
+      const std::size_t found = text.find(prefix);
+      return found == std::string::npos ? text : text.substr(0, found) + text.substr(found + prefix.size());
+    }
+    return "read";
+  }
+};
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "every format gives the same documents") {
+  const std::string json = "{\"text\": \"a\\nb\", \"url\": [1, {\"text\": \"no\"}]}\r\n\n{\"id\": 2, \"text\": \"\\u00e9 \xe6\x97\xa5\"}";
+  const Texts expected{"a\nb", "\xc3\xa9 \xe6\x97\xa5"};
+  add("a.json", json);
+  add("a.jsonl", "\xEF\xBB\xBF" + json);
+  add("a.json.gz", gzip(json.substr(0, 9)) + gzip(json.substr(9)) + std::string(512, '\0'));
+  add("a.jsonl.zst", zstd(json.substr(0, 9)) + zstd(json.substr(9)));
+  const std::string txt = "\n \na\r\nb\r\n\r\n\r\n\xc3\xa9 \xe6\x97\xa5";
+  add("a.txt", txt);
+  add("a.txt.gz", gzip(txt));
+  for (const char* name : {"a.json", "a.jsonl", "a.json.gz", "a.jsonl.zst", "a.txt", "a.txt.gz"}) {
+    CAPTURE(name);
+    CHECK(read({name}) == expected);
+  }
+  CHECK(warnings.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "documents of a text file") {
+  add("a.txt", "one\ntwo\n\n  \nthree\n");
+  CHECK(read({"a.txt"}) == Texts{"one\ntwo", "three"});
+  options.text_document = TextDocument::line;
+  CHECK(read({"a.txt"}) == Texts{"one", "two", "three"});
+  options.text_document = TextDocument::file;
+  CHECK(read({"a.txt"}) == Texts{"one\ntwo\n\n  \nthree"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "the languages take turns until all are exhausted") {
+  add("c4-en.0.jsonl", "{\"text\":\"e1\"}\n{\"text\":\"e2\"}\n");
+  add("c4-en.1.jsonl", "{\"text\":\"e3\"}\n{\"text\":\"e4\"}\n");
+  add("c4-ja.0.jsonl", "{\"text\":\"j1\"}\n");
+  add("zh/part.0.jsonl", "{\"text\":\"z1\"}\n{\"text\":\"z2\"}\n");
+  add("zh/.hidden.jsonl", "{\"text\":\"no\"}\n");
+  add("zh/readme.md", "no");
+  CHECK(read({""}) == Texts{"e1", "j1", "z1", "e2", "z2", "e3", "e4"});
+  CHECK(read({"zh", "c4-*.jsonl", "c4-en.0.jsonl"}) == Texts{"z1", "e1", "j1", "z2", "e2", "e3", "e4"});
+  CHECK(read({"c4-{ja,en}.[01].jsonl"}) == Texts{"e1", "j1", "e2", "e3", "e4"});
+  options.max_documents = 2;
+  CHECK(read({""}) == Texts{"e1", "j1"});
+}
+
+TEST_CASE("languages by file names") {
+  CHECK(language_of("d/c4-ja.tfrecord-00000-of-01024.json.gz") == "ja");
+  CHECK(language_of("d/stories-en-0.jsonl") == "en");
+  CHECK(language_of("d/wiki_ko.txt") == "ko");
+  CHECK(language_of("en/c4-train.00000-of-01024.json.gz") == "en");
+  CHECK(language_of("d/en.txt") == "text");
+  CHECK(language_of("d/when-to-go.txt") == "text");
+  CHECK(language_of("d/x-en") == "text");
+}
+
+TEST_CASE_FIXTURE(Fixture, "lines that give no document are skipped and counted") {
+  std::string text = "{\"text\":\"good\"}\n{\"txt\":1}\n{\"text\":3}\n[1]\n{\"text\":\"a\n{\"text\":\"\xff\"}\n7\n"
+                     "{\"text\":\"a\",\"text\":\"b\"}\n" + std::string(200000, '[') + "\n{\"text\":\"end\"}\n";
+  add("a.jsonl", text);
+  CHECK(read({"a.jsonl"}) == Texts{"good", "end"});
+  REQUIRE(warnings.size() == 7);
+  CHECK(warnings[0].ends_with("a.jsonl:2: skipped: no field 'text'"));
+  CHECK(warnings[1].ends_with("a.jsonl:3: skipped: the field 'text' is not a string"));
+  CHECK(warnings[2].ends_with("a.jsonl:4: skipped: not a JSON object"));
+  CHECK(warnings[3].find("a.jsonl:5: skipped: broken JSON at byte") != std::string::npos);
+  CHECK(warnings[6] == "8 lines gave no document and were skipped");
+  options.strict = true;
+  CHECK(error({"a.jsonl"}) == "a.jsonl:2: no field 'text'");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a text column by another name, and none at all") {
+  add("a.jsonl", "{\"content\":\"x\"}\n{\"content\":\"y\"}\n");
+  CHECK(error({"a.jsonl"}) == "no line gives a document; the first one is a.jsonl:1: no field 'text'");
+  options.text_column = "content";
+  CHECK(read({"a.jsonl"}) == Texts{"x", "y"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "empty files are passed over with a warning") {
+  add("a.txt", "");
+  add("b.jsonl.gz", gzip(""));
+  add("c.jsonl", "\n\n");
+  add("d.json.gz", "");
+  CHECK(read({""}).empty());
+  CHECK(warnings.size() == 4);
+}
+
+TEST_CASE_FIXTURE(Fixture, "files that are missing, of another kind or damaged") {
+  CHECK(error({"none.txt"}) == "none.txt: no such file or folder");
+  CHECK(error({"*.gz"}) == "*.gz: no file matches");
+  std::filesystem::create_directory(folder / "empty");
+  CHECK(error({"empty"}).starts_with("empty: no .json, .jsonl or .txt file"));
+  add("a.csv", "x");
+  CHECK(error({"a.csv"}).starts_with("a.csv: unknown format"));
+  const std::string whole = gzip("{\"text\":\"one\"}\n{\"text\":\"two\"}\n");
+  add("short.json.gz", whole.substr(0, whole.size() - 5));
+  CHECK(error({"short.json.gz"}) == "short.json.gz: the gzip data breaks off at byte " +
+                                        std::to_string(whole.size() - 5) +
+                                        ": the file was not copied or written to its end");
+  std::string flipped = whole;
+  flipped[15] = static_cast<char>(flipped[15] ^ 0x55);
+  add("flipped.json.gz", flipped);
+  CHECK(error({"flipped.json.gz"}).starts_with("flipped.json.gz: damaged gzip data near byte"));
+  add("plain.json.gz", "{\"text\":\"one\"}\n");
+  CHECK(error({"plain.json.gz"}).starts_with("plain.json.gz: damaged gzip data near byte"));
+  add("tail.json.gz", whole + "garbage");
+  CHECK(error({"tail.json.gz"}).starts_with("tail.json.gz: damaged gzip data near byte"));
+  const std::string frame = zstd("{\"text\":\"one\"}\n");
+  add("short.json.zst", frame.substr(0, frame.size() - 3));
+  CHECK(error({"short.json.zst"}).find("breaks off") != std::string::npos);
+  add("bad.json.zst", "not zstd at all");
+  CHECK(error({"bad.json.zst"}).starts_with("bad.json.zst: damaged zstd data"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "long lines: bounded, and text is not lost") {
+  options.max_document_bytes = 1000;
+  const std::string bomb(5'000'000, 'x');
+  add("bomb.jsonl.gz", gzip("{\"text\":\"a\"}\n{\"text\":\"" + bomb + "\"}\n{\"text\":\"b\"}\n"));
+  CHECK(read({"bomb.jsonl.gz"}) == Texts{"a", "b"});
+  REQUIRE(warnings.size() == 2);
+  CHECK(warnings[0].ends_with(":2: skipped: the line is longer than 1000 bytes"));
+  add("long.txt", "a\n\n" + std::string(2500, 'y') + "\nend\n\nb\n");
+  std::string joined;
+  for (const std::string& text : read({"long.txt"})) {
+    CHECK(text.size() <= 1000);
+    joined += text + "|";
+  }
+  CHECK(joined == "a|" + std::string(1000, 'y') + "|" + std::string(1000, 'y') + "|" + std::string(500, 'y') +
+                      "\nend|b|");
+}

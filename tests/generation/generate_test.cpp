@@ -1,0 +1,213 @@
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/backend/reference.hpp"
+#include "moderngpt2/generation/generate.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/model/heads.hpp"
+
+using namespace moderngpt2;
+namespace fs = std::filesystem;
+
+namespace {
+
+using CpuModel = CausalLM<any_shape>;
+using ReferenceModel = CausalLM<any_shape, reference::Backend, Exact<double>>;
+
+Config tiny_config() {
+  Config c;
+  c.vocab_size = 61;
+  c.n_positions = 40;
+  c.n_embd = 16;
+  c.n_layer = 2;
+  c.n_head = 4;
+  c.n_kv_head = 4;
+  c.head_dim = 6;
+  c.n_inner = 24;
+  c.initializer_range = 0.5;  // clear choices
+  return c;
+}
+
+/// The tiny model with each feature of the attention that the cache could get wrong.
+std::vector<Config> variants() {
+  std::vector<Config> all(5, tiny_config());
+  all[1].attn_logit_softcapping = 2.0, all[1].final_logit_softcapping = 3.0;
+  all[2].n_kv_head = 2;
+  all[3].n_kv_head = 1, all[3].attention_bias = true;
+  all[4].rope_scaling_factor = 2.5, all[4].tied_head = false, all[4].query_pre_attn_scalar = 0.7;
+  return all;
+}
+
+GenerationOptions greedy(int max_new_tokens) {
+  GenerationOptions o;
+  o.do_sample = false;
+  o.max_new_tokens = max_new_tokens;
+  return o;
+}
+
+/// Weights by a seed, biases and norms too.
+template <class M>
+M random_model(const Config& config, std::uint64_t seed = 7) {
+  M model(config);
+  model.initialize(seed);
+  for (std::int64_t i = 0; i < model.weights().vectors.size(); ++i)
+    model.weights().vectors[i] = typename M::T(0.3 * normal_at(seed, std::uint64_t(i)));
+  return model;
+}
+
+/// Greedy tokens with everything computed anew for each.
+template <class M>
+std::vector<int> greedy_without_cache(M& model, std::vector<int> ids, int count) {
+  using T = typename M::T;
+  std::vector<int> tokens;
+  FlatBuffer<T> logits(model.config().vocab_size);
+  for (int i = 0; i < count; ++i) {
+    auto work = model.workspace(1, int(ids.size()), Mode::infer);
+    Pass<typename M::R> pass{.batch = 1, .time = int(ids.size())};
+    const Rows<T> hidden = model.forward(work, ids.data(), pass);
+    model.logits(Rows<T>(logits.data(), 1, int(logits.size())), hidden.slice(hidden.count - 1, 1));
+    tokens.push_back(argmax<T>({logits.data(), std::size_t(logits.size())}));
+    ids.push_back(tokens.back());
+  }
+  return tokens;
+}
+
+const std::vector<int> prompt{5, 60, 0, 17, 17, 33, 2};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("greedy tokens with the cache are those without it", M, CpuModel, ReferenceModel) {
+  for (const Config& config : variants()) {
+    M model = random_model<M>(config);
+    const std::vector<int> expected = greedy_without_cache(model, prompt, 25);
+    CHECK(generate(model, prompt, greedy(25)).tokens == expected);
+    for (const int chunk : {1, 2, 3, 6}) {
+      GenerationOptions o = greedy(25);
+      o.prefill_chunk = chunk;
+      CHECK(generate(model, prompt, o).tokens == expected);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("the golden continuations", M, CpuModel, CausalLM<any_shape, reference::Backend, Exact<float>>) {
+  int cases = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(MODERNGPT2_TEST_DATA) / "golden")) {
+    if (!entry.is_directory()) continue;
+    const SafetensorsFile expected(entry.path() / "expected.safetensors");
+    if (!expected.find("greedy")) continue;
+    INFO(entry.path().string());
+    ++cases;
+    const auto whole = expected.read_vector<int>("greedy");
+    const auto margin = expected.read_vector<float>("greedy.margin");
+    REQUIRE(whole.size() == 8 + margin.size());
+    M model = load_model<M>(entry.path());
+    const GenerationResult result = generate(model, std::span(whole).first(8), greedy(int(margin.size())));
+    REQUIRE(result.tokens.size() == margin.size());
+    for (std::size_t i = 0; i < margin.size() && margin[i] >= 1e-3f; ++i) CHECK(result.tokens[i] == whole[8 + i]);
+  }
+  CHECK(cases >= 8);
+}
+
+TEST_CASE("why a completion ends") {
+  CpuModel model = random_model<CpuModel>(tiny_config());
+  const GenerationResult all = generate(model, prompt, greedy(1000));
+  CHECK(all.stop == StopReason::n_positions);
+  CHECK(all.tokens.size() == 40 - prompt.size());
+  CHECK(all.prompt_tokens == int(prompt.size()));
+
+  const GenerationResult some = generate(model, prompt, greedy(4));
+  CHECK(some.stop == StopReason::max_new_tokens);
+  CHECK(some.tokens == std::vector<int>(all.tokens.begin(), all.tokens.begin() + 4));
+  CHECK(generate(model, prompt, greedy(int(all.tokens.size()))).stop == StopReason::max_new_tokens);
+  CHECK(generate(model, prompt, greedy(0)).tokens.empty());
+
+  GenerationOptions with_eos = greedy(1000);
+  with_eos.eos_token_ids = {-5, 1000, all.tokens[3]};
+  const GenerationResult ended = generate(model, prompt, with_eos);
+  const auto first = std::find(all.tokens.begin(), all.tokens.end(), all.tokens[3]);
+  CHECK(ended.stop == StopReason::eos);
+  CHECK(ended.eos_token == all.tokens[3]);
+  CHECK(ended.tokens == std::vector<int>(all.tokens.begin(), first));
+
+  std::vector<int> heard;
+  const auto until_three = [&](int token) { return heard.push_back(token), heard.size() < 3; };
+  const GenerationResult halted = generate(model, prompt, greedy(1000), until_three);
+  CHECK(halted.stop == StopReason::callback);
+  CHECK(halted.tokens == heard);
+  CHECK(heard.size() == 3);
+}
+
+TEST_CASE("prompts at the edges") {
+  CpuModel model = random_model<CpuModel>(tiny_config());
+  CHECK_THROWS_WITH_AS(generate(model, {}, greedy(3)), "an empty prompt starts from the eos token, and this model has none",
+                       Error);
+  GenerationOptions o = greedy(3);
+  o.eos_token_ids = {9};
+  const GenerationResult from_eos = generate(model, {}, o);
+  CHECK(from_eos.tokens == generate(model, std::vector<int>{9}, o).tokens);
+  CHECK(from_eos.prompt_tokens == 1);
+
+  const GenerationResult full = generate(model, std::vector<int>(40, 3), greedy(3));
+  CHECK(full.tokens.empty());
+  CHECK(full.stop == StopReason::n_positions);
+  CHECK_THROWS_WITH_AS(generate(model, std::vector<int>(41, 3), greedy(3)),
+                       "the prompt has 41 tokens, more than the model's n_positions 40: shorten it", Error);
+  CHECK_THROWS_AS(generate(model, std::vector<int>{61}, greedy(3)), Error);
+  CHECK_THROWS_AS(generate(model, std::vector<int>{-1}, greedy(3)), Error);
+}
+
+TEST_CASE("damaged weights are an error, not a token") {
+  CpuModel model = random_model<CpuModel>(tiny_config());
+  model.weights().matrices[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_AS(generate(model, std::vector<int>{0}, greedy(3)), Error);
+}
+
+TEST_CASE("sampled tokens are a function of seed and sequence") {
+  CpuModel model = random_model<CpuModel>(tiny_config());
+  GenerationOptions o;
+  o.max_new_tokens = 30;
+  o.temperature = 3;
+  o.seed = 11;
+  const std::vector<int> first = generate(model, prompt, o).tokens;
+  CHECK(generate(model, prompt, o).tokens == first);
+  o.sequence = 1;
+  CHECK(generate(model, prompt, o).tokens != first);
+  o.sequence = 0, o.seed = 12;
+  CHECK(generate(model, prompt, o).tokens != first);
+  o.top_k = 1;
+  CHECK(generate(model, prompt, o).tokens == generate(model, prompt, greedy(30)).tokens);
+}
+
+TEST_CASE("a generator keeps what the next prompt shares with the last text") {
+  CpuModel model = random_model<CpuModel>(tiny_config());
+  Generator<CpuModel> generator(model, 40);
+  const auto on = [](int) { return true; };
+  const GenerationResult first = generator.generate(prompt, greedy(10), on);
+  CHECK(first.cached_tokens == 0);
+  const GenerationResult again = generator.generate(prompt, greedy(10), on);
+  CHECK(again.cached_tokens == int(prompt.size()) - 1);
+  CHECK(again.tokens == first.tokens);
+
+  std::vector<int> chat = prompt;
+  chat.insert(chat.end(), first.tokens.begin(), first.tokens.end());
+  chat.insert(chat.end(), {1, 2, 3});
+  const GenerationResult answer = generator.generate(chat, greedy(5), on);
+  CHECK(answer.cached_tokens == int(chat.size()) - 4);  // the last token of a completion is never computed
+  CHECK(answer.tokens == generate(model, chat, greedy(5)).tokens);
+
+  std::vector<int> other = chat;
+  other[2] = 40;
+  const GenerationResult changed = generator.generate(other, greedy(5), on);
+  CHECK(changed.cached_tokens == 2);
+  CHECK(changed.tokens == generate(model, other, greedy(5)).tokens);
+
+  Generator<CpuModel> small(model, 9);
+  CHECK_THROWS_AS(small.generate(prompt, greedy(3), on), Error);
+}

@@ -1,0 +1,6 @@
+// Two translation units that include every header must link: whatever a header defines is inline or a template.
+#include "all_headers.hpp"
+
+int answer_of_the_other_unit();
+
+int main() { return answer_of_the_other_unit() == 42 ? 0 : 1; }

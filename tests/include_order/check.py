@@ -1,0 +1,128 @@
+"""Checks the include order and the other house rules that an include line can break.
+
+    check.py ROOT
+
+ROOT is the project (or a folder of the same form). Prints one line for each fault; exit status 1 if there is one.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+# A header may include its own folder and earlier ones.
+ORDER = ["core", "config", "backend", "layers", "model", "generation", "io", "tokenizer", "data", "distributed",
+         "training", "cli", "testing"]
+
+# The umbrella leaves out what is slow to compile or needs more than the basic packages; what stands in fwd.hpp are
+# names of the earliest folders only, so that anybody may include it.
+UMBRELLA = "moderngpt2/moderngpt2.hpp"
+FORWARD = "moderngpt2/fwd.hpp"
+NOT_UNDER_UMBRELLA = re.compile(r"(CLI|arrow|parquet)/|sentencepiece_trainer\.h|mpi\.h|moderngpt2/cli/")
+
+# Third-party headers that one file alone may see.
+ONLY_IN = [
+    (re.compile(r"Eigen/|dnnl"), {"moderngpt2/backend/cpu/gemm.hpp"}),
+    (re.compile(r"cuda_runtime|cuda_bf16|cuda_fp16|cublas|cudnn"), {"moderngpt2/backend/cuda/runtime.hpp"}),
+    (re.compile(r"omp\.h"), {"moderngpt2/core/parallel.hpp"}),
+]
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+PROJECT = "moderngpt2/"
+
+
+def folder_of(name):
+    """The folder below moderngpt2/ of an include path, or None for a file that lies right in it."""
+    parts = name.split("/")
+    return parts[1] if len(parts) > 2 else None
+
+
+def rank(name):
+    if name == UMBRELLA:
+        return len(ORDER)
+    if name == FORWARD:
+        return ORDER.index("config")
+    folder = folder_of(name)
+    return ORDER.index(folder) if folder in ORDER else None
+
+
+def includes_of(path):
+    """(line number, is quoted, name) of each include."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if match := INCLUDE.match(line):
+            yield number, match[1] == '"', match[2]
+
+
+def check_header(include_folder, name, faults):
+    path = include_folder / name
+    if rank(name) is None:
+        faults.append(f"{name}: its folder has no place in the include order")
+        return
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".hpp" and not re.search(r"^#pragma once$", text, re.M):
+        faults.append(f"{name}: no #pragma once")
+    if "#pragma omp" in text and name != "moderngpt2/core/parallel.hpp":
+        faults.append(f"{name}: OpenMP pragmas belong in moderngpt2/core/parallel.hpp alone")
+    for number, quoted, other in includes_of(path):
+        where = f"{name}:{number}: {other}"
+        if quoted != other.startswith(PROJECT):
+            faults.append(f"{where}: project headers stand in quotes from moderngpt2/ on, all others in <>")
+        elif not quoted:
+            for pattern, allowed in ONLY_IN:
+                if pattern.match(other) and name not in allowed:
+                    faults.append(f"{where}: is for {', '.join(sorted(allowed))} alone")
+        elif not (include_folder / other).is_file():
+            faults.append(f"{where}: no such file")
+        elif rank(other) is not None and rank(other) > rank(name):
+            faults.append(f"{where}: {folder_of(name)} comes before {folder_of(other)}")
+
+
+def check_cycles(include_folder, names, faults):
+    """No header reaches itself."""
+    done, path = set(), []
+
+    def visit(name):
+        if name in path:
+            faults.append(f"{' -> '.join(path[path.index(name):] + [name])}: a circle of includes")
+        elif name not in done:
+            path.append(name)
+            for _, quoted, other in includes_of(include_folder / name):
+                if quoted and (include_folder / other).is_file():
+                    visit(other)
+            path.pop()
+            done.add(name)
+
+    for name in names:
+        visit(name)
+
+
+def check_umbrella(include_folder, faults):
+    pending, came_from = [UMBRELLA], {UMBRELLA: None}
+    while pending:
+        name = pending.pop()
+        for _, _, other in includes_of(include_folder / name):
+            if NOT_UNDER_UMBRELLA.match(other):
+                chain = [other, name]
+                while came_from[chain[-1]]:
+                    chain.append(came_from[chain[-1]])
+                faults.append(f"{' -> '.join(reversed(chain))}: not under the umbrella")
+            elif other not in came_from and (include_folder / other).is_file():
+                came_from[other] = name
+                pending.append(other)
+
+
+def main(root):
+    include_folder = Path(root) / "include"
+    paths = sorted(p for p in include_folder.rglob("*") if p.suffix in (".hpp", ".cuh"))
+    names = [p.relative_to(include_folder).as_posix() for p in paths]
+    faults = []
+    for name in names:
+        check_header(include_folder, name, faults)
+    check_cycles(include_folder, names, faults)
+    if (include_folder / UMBRELLA).is_file():
+        check_umbrella(include_folder, faults)
+    print("\n".join(faults) if faults else f"{len(names)} headers keep the order")
+    return 1 if faults or not names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

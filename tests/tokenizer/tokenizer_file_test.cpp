@@ -1,0 +1,165 @@
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "support/temporary_folder.hpp"
+
+#include "io/expect_error.hpp"
+
+using namespace moderngpt2;
+
+namespace {
+
+/// A tokenizer.json of five tokens.
+Json small() {
+  return parse_json(R"({"version": "1.0", "truncation": null, "padding": null,
+    "added_tokens": [{"id": 0, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": false,
+                      "normalized": false, "special": true}],
+    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    "pre_tokenizer": null, "post_processor": null,
+    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                                                 {"type": "ByteFallback"}, {"type": "Fuse"}]},
+    "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
+              "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+              "vocab": {"<unk>": 0, "a": 1, "b": 2, "ab": 3, "▁": 4}, "merges": [["a", "b"]]}})", "small");
+}
+
+Tokenizer load(const Json& json) { return Tokenizer::parse(json.dump(), "t.json"); }
+
+Json added(int id, const std::string& content) {
+  Json token = small()["added_tokens"][0];
+  token["id"] = id;
+  token["content"] = content;
+  return token;
+}
+
+}  // namespace
+
+TEST_CASE("the small tokenizer works, with both notations of merges") {
+  CHECK(load(small()).encode("ab a?ba") == std::vector<int>{3, 4, 1, 0, 2, 1});
+  Json old = small();
+  old["model"]["merges"] = Json::array({"a b"});
+  CHECK(load(old).encode("ab a?ba") == std::vector<int>{3, 4, 1, 0, 2, 1});
+}
+
+TEST_CASE("an unknown component is an error that names it") {
+  const auto with = [](const char* key, const char* value) {
+    Json json = small();
+    json[key] = parse_json(value, "test");
+    return json;
+  };
+  CHECK_ERROR(load(with("pre_tokenizer", R"({"type": "ByteLevel"})")), "t.json", "pre_tokenizer", "ByteLevel");
+  CHECK_ERROR(load(with("normalizer", R"({"type": "NFKC"})")), "t.json", "normalizer", "NFKC");
+  CHECK_ERROR(load(with("decoder", R"({"type": "Metaspace"})")), "t.json", "decoder", "Metaspace");
+  CHECK_ERROR(load(with("decoder", "null")), "decoder");
+  CHECK_ERROR(load(with("post_processor", R"({"type": "BertProcessing"})")), "post_processor", "BertProcessing");
+  CHECK_ERROR(load(with("truncation", R"({"max_length": 3})")), "truncation");
+  CHECK_ERROR(load(with("padding", "{}")), "padding");
+  CHECK_ERROR(load(with("model", R"({"type": "WordPiece"})")), "model", "WordPiece");
+  CHECK_ERROR(load(with("extra", "1")), "extra");
+  CHECK_ERROR(load(parse_json("[]", "test")), "t.json", "object");
+}
+
+TEST_CASE("a damaged model is an error") {
+  const auto with = [](const char* key, const char* value) {
+    Json json = small();
+    json["model"][key] = parse_json(value, "test");
+    return json;
+  };
+  CHECK_ERROR(load(with("merges", R"([["a", "z"]])")), "t.json", "merge 0", "\"z\"");
+  CHECK_ERROR(load(with("merges", R"([["a", "b"], ["b", "a"]])")), "merge 1", "\"ba\"");
+  CHECK_ERROR(load(with("merges", R"(["a b b"])")), "merge 0");
+  CHECK_ERROR(load(with("merges", R"(["ab"])")), "merge 0");
+  CHECK_ERROR(load(with("merges", R"([["a"]])")), "merge 0");
+  CHECK_ERROR(load(with("merges", R"([7])")), "merge 0");
+  CHECK_ERROR(load(with("merges", R"({})")), "merges");
+  CHECK_ERROR(load(with("vocab", R"({"<unk>": 0, "a": 1, "b": 1, "ab": 3, "▁": 4})")), "id 1", "\"a\"", "\"b\"");
+  CHECK_ERROR(load(with("vocab", R"({"<unk>": 0, "a": 1, "b": 2, "ab": 3, "▁": 9})")), "id 9", "holes");
+  CHECK_ERROR(load(with("vocab", R"({"<unk>": 0, "a": 1, "b": -2, "ab": 3, "▁": 4})")), "negative", "-2");
+  CHECK_ERROR(load(with("vocab", R"({"<unk>": 0, "a": 1, "b": 2.5, "ab": 3, "▁": 4})")), "integer");
+  CHECK_ERROR(load(with("vocab", R"({"<unk>": 0, "a": 1, "b": 99999999999999999999, "ab": 3, "▁": 4})")), "\"b\"");
+  CHECK_ERROR(load(with("vocab", R"({"<unk>": 0, "": 1})")), "empty");
+  CHECK_ERROR(load(with("vocab", R"([])")), "vocab");
+  CHECK_ERROR(load(with("unk_token", R"("?")")), "unk_token", "\"?\"");
+  CHECK_ERROR(load(with("dropout", "0.1")), "dropout");
+  CHECK_ERROR(load(with("end_of_word_suffix", R"("</w>")")), "end_of_word_suffix");
+  CHECK_ERROR(load(with("ignore_merges", "true")), "ignore_merges");
+  CHECK_ERROR(load(with("fuse_unk", "1")), "fuse_unk");
+  CHECK_ERROR(load(with("cache", "1")), "cache");
+  Json none = small();
+  none["model"].erase("merges");
+  CHECK_ERROR(load(none), "merges");
+  CHECK_ERROR(Tokenizer::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}}})", "t.json"), "t.json", "twice");
+}
+
+TEST_CASE("added tokens extend the ids without holes or repeats") {
+  const auto with = [](std::initializer_list<Json> tokens) {
+    Json json = small();
+    for (const Json& token : tokens) json["added_tokens"].push_back(token);
+    return json;
+  };
+  const Tokenizer tokenizer = load(with({added(6, "y"), added(5, "x")}));
+  CHECK(tokenizer.vocab_size() == 7);
+  CHECK(tokenizer.encode("axyb") == std::vector<int>{1, 5, 6, 2});
+  CHECK_ERROR(load(with({added(6, "x")})), "t.json", "added_tokens", "holes");
+  CHECK_ERROR(load(with({added(-1, "x")})), "negative");
+  CHECK_ERROR(load(with({added(3, "x")})), "the id 3");
+  CHECK_ERROR(load(with({added(5, "ab")})), "the id 5");
+  CHECK_ERROR(load(with({added(0, "<unk>")})), "repeats");
+  CHECK_ERROR(load(with({added(5, "x"), added(6, "x")})), "repeats");
+  CHECK_ERROR(load(with({added(5, "")})), "empty");
+  Json incomplete = added(5, "x");
+  incomplete.erase("lstrip");
+  CHECK_ERROR(load(with({incomplete})), "entry 1", "lstrip");
+}
+
+TEST_CASE("a damaged unigram model is an error") {
+  const auto with = [](const char* model) {
+    Json json = small();
+    json["model"] = parse_json(model, "test");
+    return json;
+  };
+  CHECK(load(with(R"({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["a", -1.5]]})")).encode("aab") ==
+        std::vector<int>{1, 1, 0});
+  CHECK_ERROR(load(with(R"({"type": "Unigram", "unk_id": 2, "vocab": [["<unk>", 0], ["a", -1.5]]})")), "unk_id");
+  CHECK_ERROR(load(with(R"({"type": "Unigram", "unk_id": null, "vocab": [["<unk>", 0], ["a", -1.5]]})")), "unk_id");
+  CHECK_ERROR(load(with(R"({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["<unk>", -1.5]]})")), "two ids");
+  CHECK_ERROR(load(with(R"({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>"]]})")), "entry 0");
+  CHECK_ERROR(load(with(R"({"type": "Unigram", "unk_id": 0, "vocab": {}})")), "vocab");
+}
+
+TEST_CASE("the post-processor's template") {
+  Json json = small();
+  json["post_processor"] = parse_json(R"({"type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<unk>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [], "special_tokens": {"<unk>": {"id": "<unk>", "ids": [0], "tokens": ["<unk>"]}}})", "test");
+  CHECK(load(json).prefix_ids() == std::vector<int>{0});
+  CHECK(load(json).suffix_ids().empty());
+  json["post_processor"]["special_tokens"]["<unk>"]["ids"][0] = 77;
+  CHECK_ERROR(load(json), "post_processor", "77");
+  json["post_processor"]["single"] = Json::array();
+  CHECK_ERROR(load(json), "post_processor");
+}
+
+TEST_CASE("roles come from the files beside tokenizer.json") {
+  const test::TemporaryFolder folder;
+  write_json_file(folder / "tokenizer.json", small());
+  CHECK(!Tokenizer::load(folder.path()).eos_id());
+  CHECK(Tokenizer::load(folder.path()).unk_id() == 0);
+  write_file(folder / "special_tokens_map.json", R"({"eos_token": "a", "pad_token": {"content": "b"}})");
+  write_file(folder / "tokenizer_config.json", R"({"eos_token": "ab", "pad_token": null})");
+  CHECK(Tokenizer::load(folder.path()).eos_id() == 3);
+  CHECK(Tokenizer::load(folder.path()).pad_id() == 2);
+  write_file(folder / "tokenizer_config.json", R"({"eos_token": "none"})");
+  CHECK_ERROR(Tokenizer::load(folder.path()), "tokenizer_config.json", "eos_token", "\"none\"");
+  write_file(folder / "tokenizer_config.json", R"({"eos_token": 3})");
+  CHECK_ERROR(Tokenizer::load(folder.path()), "tokenizer_config.json", "eos_token");
+  CHECK_ERROR(Tokenizer::load(folder / "missing"), "missing");
+  write_file(folder / "tokenizer.json", "{\"model\":");
+  CHECK_ERROR(Tokenizer::load(folder.path()), "tokenizer.json");
+}
