@@ -15,7 +15,7 @@ pyarrow_sha256_x86_64=39cb0f2418282c24bea6ceda77b03e5a8f0a5766b63a8bf194d4e2a2c4
 packages=(
   g++ make cmake ninja-build python3
   libeigen3-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libdnnl-dev
-  libsimdjson-dev libyaml-cpp-dev zlib1g-dev libzstd-dev
+  libyaml-cpp-dev zlib1g-dev libzstd-dev
   libsentencepiece-dev libcli11-dev
 )
 test_packages=(

@@ -1,7 +1,5 @@
 /// Continues a text with a trained model: reads the command line, opens the checkpoint and streams the completion.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -10,6 +8,7 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -39,8 +38,9 @@ int program(int argc, char** argv) {
   GenerationOptions settings;
   settings.seed = 42;
 
-  Options options("generate", "Continues a text with a trained model. The checkpoint's generation_config.json is heeded "
-                              "where a flag is not typed.");
+  Options options("generate",
+                  "Continues a text with a trained model. The checkpoint's generation_config.json is heeded "
+                  "where a flag is not typed.");
   options.section("Text");
   options.add("model_path", model_path, "the checkpoint's folder").required();
   options.add("prompt", prompt, "the text to continue; without it, standard input (less a last line feed)");
@@ -97,8 +97,10 @@ int program(int argc, char** argv) {
   ids = prompt_or_eos(ids, settings.eos_token_ids);
   settings.max_new_tokens = max_new_tokens ? *max_new_tokens : max_length - int(ids.size());
   if (settings.max_new_tokens < 0 || (!max_new_tokens && settings.max_new_tokens == 0))
-    throw Error("the prompt has {} tokens, which leaves no room within max_length {}: raise --max_length, or give "
-                "--max_new_tokens", ids.size(), max_length);
+    throw Error(
+        "the prompt has {} tokens, which leaves no room within max_length {}: raise --max_length, or give "
+        "--max_new_tokens",
+        ids.size(), max_length);
 
   auto model = load_model<CausalLM<any_shape>>(model_path, cpu::Backend(threads));
   Generator generator(model, std::int64_t(ids.size()) + settings.max_new_tokens);

@@ -78,9 +78,9 @@ int program(int argc, char** argv) {
   options.add_choice("shape", shape, {{"static", ShapeKind::fixed}, {"dynamic", ShapeKind::dynamic}},
                      "sizes known at compile time (for the shapes that are compiled in), or read from config.json");
   options.add("threads", threads, "threads of the CPU backend").at_least(1);
-  options.positional("folder", folders, "case folders");
+  options.positional("DIR", folders);
   options.parse(argc, argv);
-  if (folders.empty()) throw UsageError("give the folders of the cases to check");
+  if (folders.empty()) throw UsageError("name the folders of the cases to check");
 
   int failed = 0;
   for (const auto& folder : folders) {

@@ -22,15 +22,16 @@ int program(int argc, char** argv) {
   std::filesystem::path tokenizer_path = "./my_tokenizer";
   settings.output_path = "./pretokenized_dataset";
 
-  Options options("pretokenize_dataset", "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
+  Options options("pretokenize_dataset",
+                  "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
   options.section("Text");
-  options.add("input", settings.source.inputs, "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst");
+  options.add("input", settings.source.inputs,
+              "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst");
   options.add("text_column", settings.source.text_column, "the field of a JSON line that holds the text");
-  options.add_choice("txt_document", settings.source.text_document,
-                     {{"line", TextDocument::line},
-                      {"paragraph", TextDocument::paragraph},
-                      {"file", TextDocument::file}},
-                     "what one document of a .txt file is; a blank line ends a paragraph");
+  options.add_choice(
+      "txt_document", settings.source.text_document,
+      {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
+      "what one document of a .txt file is; a blank line ends a paragraph");
   options.add("max_input_lines_total", settings.source.max_documents, "documents to read, over all languages; 0: all")
       .at_least(0);
   options.add("strict", settings.source.strict, "ends with an error at a line without text, instead of a warning");
@@ -44,12 +45,8 @@ int program(int argc, char** argv) {
   options.add("max_samples_per_shard", settings.max_samples_per_shard, "blocks in a shard").at_least(1);
   options.add("eval_fraction", settings.eval_fraction, "part of the blocks, the last ones, to keep for evaluation")
       .between(0, 0.5);
-  options.add_ignored("c4_langs", "the text comes from --input; streaming is not there yet");
-  options.add_ignored("num_proc", "one thread encodes for now; the shards would be the same");
   options.parse(argc, argv);
-  if (settings.source.inputs.empty())
-    throw UsageError("--input is needed: streaming C4 from the Hub is not there yet");
-  for (const std::string& note : options.notes()) fmt::print(stderr, "note: {}\n", note);
+  if (settings.source.inputs.empty()) throw UsageError("--input is needed: streaming C4 from the Hub is not there yet");
 
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   Progress progress("pretokenize", "MB", 0);
@@ -60,12 +57,11 @@ int program(int argc, char** argv) {
   catch_interrupts();
   const auto extra = [&](const PretokenizeProgress& now) {
     const double seconds = std::max(progress.seconds(), 1e-9);
-    return fmt::format("{} documents/s, {} tokens/s, {:.0f}% of the input",
-                       short_count(static_cast<double>(now.documents) / seconds),
-                       short_count(static_cast<double>(now.tokens) / seconds),
-                       now.total_bytes > 0 ? 100.0 * static_cast<double>(now.bytes_read) /
-                                                 static_cast<double>(now.total_bytes)
-                                           : 100.0);
+    return fmt::format(
+        "{} documents/s, {} tokens/s, {:.0f}% of the input", short_count(static_cast<double>(now.documents) / seconds),
+        short_count(static_cast<double>(now.tokens) / seconds),
+        now.total_bytes > 0 ? 100.0 * static_cast<double>(now.bytes_read) / static_cast<double>(now.total_bytes)
+                            : 100.0);
   };
   PretokenizeProgress last;
   const DatasetMetadata metadata = pretokenize(tokenizer, settings, [&](const PretokenizeProgress& now) {

@@ -162,7 +162,7 @@ echo "it is in $output_dir/tokenizer"
 
 step "Turning the text into blocks of $block_size tokens"
 quietly pretokenize "$bin/pretokenize_dataset" --input "${input[@]}" --tokenizer_path "$output_dir/tokenizer" \
-  --output_path "$output_dir/blocks" --block_size "$block_size" --eval_fraction 0.02 --num_proc "$threads"
+  --output_path "$output_dir/blocks" --block_size "$block_size" --eval_fraction 0.02
 echo "they are in $output_dir/blocks"
 
 cat >"$output_dir/config.json" <<JSON

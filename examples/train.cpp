@@ -25,17 +25,19 @@ int program(int argc, char** argv) {
   Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
   options.section("Model");
   options.add("model_size_name", request.model_size_name, "size of a new model")
-      .choices({"small", "medium", "large", "xl"});
+      .choices({"small", "medium", "large", "xl"})
+      .default_text("small");
   options.add("config_file", request.config_file, "config.json of a new model; outranks the size");
   options.add("model_path", request.model_path, "folder of a model to start from, weights and config");
   options.add("tokenizer_path", request.tokenizer_path, "the tokenizer's folder").default_text("that of --model_path");
   options.section("Data");
   options.add("pre_tokenized_dataset_path", request.pre_tokenized_dataset_path, "folder of shards");
   options.add("metadata_file", request.metadata_file, "YAML with lists of shards; outranks the folder");
-  options.add("block_size", request.block_size, "what the shards must have").at_least(1)
-      .default_text("what they have");
-  options.add("streaming_eval_samples", request.streaming_eval_samples,
-              "blocks to hold out of training, 5% at most, where there is no evaluation set").at_least(0);
+  options.add("block_size", request.block_size, "what the shards must have").at_least(1).default_text("what they have");
+  options
+      .add("streaming_eval_samples", request.streaming_eval_samples,
+           "blocks to hold out of training, 5% at most, where there is no evaluation set")
+      .at_least(0);
   options.section("Training");
   options.add("output_dir", s.output_dir, "folder of the checkpoints, the log and at the end the model");
   options.add("num_train_epochs", s.num_train_epochs, "passes over the data").more_than(0);

@@ -25,7 +25,7 @@ int program(int argc, char** argv) {
   TokenizerTraining training;
   std::filesystem::path output_path = "./my_tokenizer";
 
-  Options options("train_tokenizer", "Trains a tokenizer and writes it as tokenizer.json and as a SentencePiece model.");
+  Options options("train_tokenizer", "Trains a tokenizer; writes tokenizer.json and a SentencePiece model.");
   options.section("Text");
   options.add("input", text.inputs, "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst");
   options.add("text_column", text.text_column, "the field of a JSON line that holds the text");
@@ -33,7 +33,7 @@ int program(int argc, char** argv) {
   options.section("Vocabulary");
   options.add("vocab_size", training.vocab_size, "tokens, special tokens and the 256 bytes included").at_least(1);
   options.add("special_tokens", training.special_tokens,
-              "tokens that text never becomes by itself; <pad>, <unk> and <|endoftext|> always have the ids 0, 1, 2");
+              "tokens with a meaning of their own; <pad>, <unk> and <|endoftext|> always have the ids 0, 1, 2");
   options.add("chat_tokens", training.chat_tokens, "adds the special tokens of chats, such as <|user|> and <|eot_id|>");
   options.add("character_coverage", training.character_coverage,
               "share of the text whose characters get a token; other characters become bytes").between(0.98, 1);

@@ -67,10 +67,10 @@ struct Case {
   std::vector<TensorSpec> tensors;
   std::function<double(reference::Backend&, const Tensors<double>&)> reference;  ///< returns a loss, or 0
   std::function<double(cpu::Backend&, const Tensors<float>&)> cpu;
-  double tolerance = 2e-6;         ///< of the largest error relative to the largest magnitude
-  bool any_thread_count = true;    ///< the same bits for any thread count are promised
-  double flops = 0;                ///< for benchmarks; 0: bound by memory
-  std::vector<std::size_t> unread; ///< outputs of which only parts are written
+  double tolerance = 2e-6;          ///< of the largest error relative to the largest magnitude
+  bool any_thread_count = true;     ///< the same bits for any thread count are promised
+  double flops = 0;                 ///< for benchmarks; 0: bound by memory
+  std::vector<std::size_t> unread;  ///< outputs of which only parts are written
 };
 
 /// A case from one function f(backend, tensors) that works for both backends and returns the loss, or nothing.

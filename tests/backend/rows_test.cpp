@@ -24,7 +24,8 @@ TEST_CASE("the backward rotation is the transpose of the forward one") {
   rotary(b, Rows<double>(turned.data(), rows, width), table, time, 0, 0.3);
   rotary_backward(b, Rows<double>(back.data(), rows, width), table, time, 0, 0.3);
   double left = 0, right = 0;
-  for (int i = 0; i < rows * width; ++i) left += turned[std::size_t(i)] * y[std::size_t(i)], right += x[std::size_t(i)] * back[std::size_t(i)];
+  for (int i = 0; i < rows * width; ++i)
+    left += turned[std::size_t(i)] * y[std::size_t(i)], right += x[std::size_t(i)] * back[std::size_t(i)];
   CHECK(left == doctest::Approx(right).epsilon(1e-13));
   rotary_backward(b, Rows<double>(turned.data(), rows, width), table, time, 0, 1 / 0.3);
   CHECK(compare_values(turned.data(), x.data(), rows * width).relative_max < 1e-14);

@@ -1,19 +1,17 @@
-#include "moderngpt2/cli/main.hpp"
-
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <new>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <doctest/doctest.h>
 
 #include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/progress.hpp"
 
 using namespace moderngpt2;
@@ -34,8 +32,10 @@ Outcome run(int (*program)(int, char**), const char* output = "/dev/null") {
   if (child == 0) {
     const int out = open(output, O_WRONLY);
     int closed[2];
-    if (out >= 0) dup2(out, 1);
-    else if (pipe(closed) == 0) dup2(closed[1], 1), close(closed[0]), close(closed[1]);
+    if (out >= 0)
+      dup2(out, 1);
+    else if (pipe(closed) == 0)
+      dup2(closed[1], 1), close(closed[0]), close(closed[1]);
     dup2(errors[1], 2);
     char name[] = "/some/where/tool";
     char* argv[] = {name, nullptr};
@@ -44,7 +44,8 @@ Outcome run(int (*program)(int, char**), const char* output = "/dev/null") {
   close(errors[1]);
   Outcome outcome{0, ""};
   char buffer[4096];
-  for (ssize_t n; (n = read(errors[0], buffer, sizeof buffer)) > 0;) outcome.errors.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = read(errors[0], buffer, sizeof buffer)) > 0;)
+    outcome.errors.append(buffer, static_cast<size_t>(n));
   close(errors[0]);
   int status = 0;
   waitpid(child, &status, 0);
@@ -130,9 +131,10 @@ TEST_CASE("progress: a line now and then in a log, one redrawn line on a termina
       progress.finish(25, "done");
     }
     std::fclose(out);
-    CHECK(std::string(text) == "read: 10% 10/100 MB, 1 MB/s, 0:10, 1:30 left\n"
-                               "read: 20% 20/100 MB, 1 MB/s, 0:20, 1:20 left\n"
-                               "read: 25 MB, 1 MB/s, 0:25, done\n");
+    CHECK(std::string(text) ==
+          "read: 10% 10/100 MB, 1 MB/s, 0:10, 1:30 left\n"
+          "read: 20% 20/100 MB, 1 MB/s, 0:20, 1:20 left\n"
+          "read: 25 MB, 1 MB/s, 0:25, done\n");
   }
   SUBCASE("terminal") {
     std::FILE* out = open_memstream(&text, &size);

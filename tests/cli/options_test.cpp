@@ -1,5 +1,3 @@
-#include "moderngpt2/cli/options.hpp"
-
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -7,6 +5,8 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+
+#include "moderngpt2/cli/options.hpp"
 
 using namespace moderngpt2;
 

@@ -50,7 +50,8 @@ TEST_CASE("presets are GPT-2's sizes") {
     CHECK(p.config.query_scale() == 0.125);
     CHECK_NOTHROW(validate(p.config));
   }
-  static_assert(small_shape.n_inner == 3072 && small_shape.attention_bias == Toggle::off && small_shape.tied_head == Toggle::on);
+  static_assert(small_shape.n_inner == 3072 && small_shape.attention_bias == Toggle::off &&
+                small_shape.tied_head == Toggle::on);
   static_assert(small_config.query_width() == 768 && small_config.kv_width() == 768);
 }
 
@@ -80,8 +81,10 @@ TEST_CASE("validate names the field that is wrong") {
   auto reals = [&](std::string field, double Config::*member, std::vector<double> bad) {
     for (double b : bad) faults.push_back({field, [=](Config& c) { c.*member = b; }});
   };
-  for (auto [field, member] : {std::pair{"resid_pdrop", &Config::resid_pdrop}, {"embd_pdrop", &Config::embd_pdrop},
-                               {"attn_pdrop", &Config::attn_pdrop}, {"classifier_dropout", &Config::classifier_dropout},
+  for (auto [field, member] : {std::pair{"resid_pdrop", &Config::resid_pdrop},
+                               {"embd_pdrop", &Config::embd_pdrop},
+                               {"attn_pdrop", &Config::attn_pdrop},
+                               {"classifier_dropout", &Config::classifier_dropout},
                                {"summary_first_dropout", &Config::summary_first_dropout}})
     reals(field, member, {-0.1, 1.0, 2.0, nan, infinity});
   reals("rms_norm_eps", &Config::rms_norm_eps, {-1e-9, nan, infinity});
@@ -98,6 +101,8 @@ TEST_CASE("validate names the field that is wrong") {
   faults.push_back({"head_dim 63", [](Config& c) { c.head_dim = 63; }});
   faults.push_back({"n_layer", [](Config& c) { c.n_layer = 100'001; }});
   faults.push_back({"beyond any model", [](Config& c) { c.n_head = c.n_kv_head = 1 << 20, c.head_dim = 1 << 20; }});
+  faults.push_back({"intermediate_size make", [](Config& c) { c.n_embd = c.n_inner = 1 << 27, c.n_layer = 100'000; }});
+  faults.push_back({"activation_function", [](Config& c) { c.activation = Activation::dynamic; }});
   for (const Fault& fault : faults) {
     Config c;
     fault.plant(c);
@@ -124,9 +129,11 @@ TEST_CASE("require_match names the field and both values") {
   CHECK(refusal([](Config& c) { c.n_layer = 13; }) == "this model is built for n_layer 12, the config says 13");
   CHECK(refusal([](Config& c) { c.n_embd = 770; }) == "this model is built for n_embd 768, the config says 770");
   CHECK(refusal([](Config& c) { c.n_head = 24; }) == "this model is built for n_head 12, the config says 24");
-  CHECK(refusal([](Config& c) { c.n_kv_head = 4; }) == "this model is built for num_key_value_heads 12, the config says 4");
+  CHECK(refusal([](Config& c) { c.n_kv_head = 4; }) ==
+        "this model is built for num_key_value_heads 12, the config says 4");
   CHECK(refusal([](Config& c) { c.head_dim = 32; }) == "this model is built for head_dim 64, the config says 32");
-  CHECK(refusal([](Config& c) { c.n_inner = 7; }) == "this model is built for intermediate_size 3072, the config says 7");
+  CHECK(refusal([](Config& c) { c.n_inner = 7; }) ==
+        "this model is built for intermediate_size 3072, the config says 7");
   CHECK(refusal([](Config& c) { c.activation = Activation::relu; }) ==
         "this model is built for activation_function gelu_pytorch_tanh, the config says relu");
   CHECK(refusal([](Config& c) { c.attention_bias = true; }) ==

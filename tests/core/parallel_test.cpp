@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <stdexcept>
@@ -19,7 +20,7 @@ TEST_CASE("every task runs once, on a thread that exists") {
         ++runs[std::size_t(task)];
         wrong += thread < 0 || thread >= std::max(threads, 1);
       });
-      for (std::int64_t i = 0; i < n; ++i) CHECK(runs[std::size_t(i)] == 1);
+      CHECK(std::count(runs.begin(), runs.end() - 1, 1) == n);
       CHECK(wrong == 0);
     }
 }
@@ -35,7 +36,7 @@ TEST_CASE("ranges cover everything once, in parts of at least the grain") {
           small += end - begin < std::min(grain, n);
           for (std::int64_t i = begin; i < end; ++i) ++runs[std::size_t(i)];
         });
-        for (std::int64_t i = 0; i < n; ++i) CHECK(runs[std::size_t(i)] == 1);
+        CHECK(std::count(runs.begin(), runs.end() - 1, 1) == n);
         CHECK(calls <= threads);
         CHECK(small == 0);
       }

@@ -1,5 +1,3 @@
-#include "moderngpt2/data/packing.hpp"
-
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
@@ -9,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "moderngpt2/data/order.hpp"
+#include "moderngpt2/data/packing.hpp"
 
 using namespace moderngpt2;
 

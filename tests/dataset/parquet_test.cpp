@@ -1,5 +1,3 @@
-#include "moderngpt2/data/dataset.hpp"
-
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
@@ -15,6 +13,7 @@
 #include <parquet/arrow/writer.h>
 
 #include "dataset/text_samples.hpp"
+#include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/parquet_writer.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -150,7 +149,8 @@ TEST_CASE("shards of other makers") {
   const DatasetSplits splits = DatasetSplits::open(folder.path());
   REQUIRE(splits.train.size() == 6);
   for (std::int64_t i = 0; i < 6; ++i)
-    CHECK(block(splits.train, i) == std::vector<std::int32_t>{static_cast<int>(2 * i + 1), static_cast<int>(2 * i + 2)});
+    CHECK(block(splits.train, i) ==
+          std::vector<std::int32_t>{static_cast<int>(2 * i + 1), static_cast<int>(2 * i + 2)});
   std::vector<std::int32_t> ids(2);
   std::vector<std::int8_t> mask(2);
   splits.train.get(4, ids, mask);
@@ -222,10 +222,12 @@ TEST_CASE("bad shards are refused by name and row") {
   write_table(shard, {{"input_ids", int_lists(four_rows)}});
   CHECK(error(folder.path(), small_vocabulary).find("row 3") == std::string::npos);  // it is held out
   write_table(shard, {{"input_ids", int_lists({{1, 2}, {3, 4}, {5, 6}, {7, 8}, {1, 1}})}});
-  CHECK(error(folder.path(), small_vocabulary).starts_with("shard_0.parquet: row 3: token id 8 is outside the vocabulary of 8"));
+  CHECK(error(folder.path(), small_vocabulary)
+            .starts_with("shard_0.parquet: row 3: token id 8 is outside the vocabulary of 8"));
   write_table(shard, {{"input_ids", int_lists({{1, 2}, {3, -4}, {5, 6}})}});
   CHECK(error(folder.path()).starts_with("shard_0.parquet: row 1: token id -4 is out"));
-  write_table(shard, {{"input_ids", lists<arrow::ListBuilder, arrow::Int64Builder>({{1, std::int64_t{1} << 40}, {1, 1}})}});
+  write_table(shard,
+              {{"input_ids", lists<arrow::ListBuilder, arrow::Int64Builder>({{1, std::int64_t{1} << 40}, {1, 1}})}});
   CHECK(error(folder.path()).starts_with("shard_0.parquet: row 0: token id 1099511627776 is out"));
 
   DatasetOptions other_block;
@@ -277,7 +279,8 @@ TEST_CASE("metadata files") {
   CHECK(refused("- 1").find("not a map") != std::string::npos);
   CHECK(refused("train: [").find("not valid YAML") != std::string::npos);
   CHECK(refused("train: {a: 1}").find("'train' has a value of the wrong kind") != std::string::npos);
-  CHECK(refused("train: data/other.parquet\nblock_size: many").find("yaml:2: the field 'block_size'") != std::string::npos);
+  CHECK(refused("train: data/other.parquet\nblock_size: many").find("yaml:2: the field 'block_size'") !=
+        std::string::npos);
   CHECK(refused("train: data/other.parquet\neval_size: -1").find("'eval_size' is negative") != std::string::npos);
   CHECK(refused("train: data/other.parquet\nvocab_size: 60").find("row 27: token id 60") != std::string::npos);
   CHECK(refused("train: data/other.parquet") == "read");

@@ -1,18 +1,16 @@
-#include "moderngpt2/data/pretokenize.hpp"
-
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "dataset/text_samples.hpp"
+#include "moderngpt2/data/pretokenize.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
@@ -157,7 +155,8 @@ TEST_CASE_FIXTURE(Fixture, "a folder never holds two runs, or half of one") {
   CHECK(std::filesystem::exists(folder / "stopped/.unfinished/shard_00000.parquet"));
   run();
   CHECK(listing(folder / "stopped") == files);
-  for (const std::string& name : files) CHECK(read_bytes(folder / "out" / name) == read_bytes(folder / "stopped" / name));
+  for (const std::string& name : files)
+    CHECK(read_bytes(folder / "out" / name) == read_bytes(folder / "stopped" / name));
 }
 
 TEST_CASE_FIXTURE(Fixture, "a run killed while it moved its shards is undone") {

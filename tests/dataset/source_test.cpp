@@ -1,5 +1,3 @@
-#include "moderngpt2/data/source.hpp"
-
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -7,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "dataset/text_samples.hpp"
+#include "moderngpt2/data/source.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
@@ -57,7 +56,8 @@ using Texts = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "every format gives the same documents") {
-  const std::string json = "{\"text\": \"a\\nb\", \"url\": [1, {\"text\": \"no\"}]}\r\n\n{\"id\": 2, \"text\": \"\\u00e9 \xe6\x97\xa5\"}";
+  const std::string json =
+      "{\"text\": \"a\\nb\", \"url\": [1, {\"text\": \"no\"}]}\r\n\n{\"id\": 2, \"text\": \"\\u00e9 \xe6\x97\xa5\"}";
   const Texts expected{"a\nb", "\xc3\xa9 \xe6\x97\xa5"};
   add("a.json", json);
   add("a.jsonl", "\xEF\xBB\xBF" + json);
@@ -107,8 +107,10 @@ TEST_CASE("languages by file names") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "lines that give no document are skipped and counted") {
-  std::string text = "{\"text\":\"good\"}\n{\"txt\":1}\n{\"text\":3}\n[1]\n{\"text\":\"a\n{\"text\":\"\xff\"}\n7\n"
-                     "{\"text\":\"a\",\"text\":\"b\"}\n" + std::string(200000, '[') + "\n{\"text\":\"end\"}\n";
+  std::string text =
+      "{\"text\":\"good\"}\n{\"txt\":1}\n{\"text\":3}\n[1]\n{\"text\":\"a\n{\"text\":\"\xff\"}\n7\n"
+      "{\"text\":\"a\",\"text\":\"b\"}\n" +
+      std::string(200000, '[') + "\n{\"text\":\"end\"}\n";
   add("a.jsonl", text);
   CHECK(read({"a.jsonl"}) == Texts{"good", "end"});
   REQUIRE(warnings.size() == 7);
@@ -177,6 +179,6 @@ TEST_CASE_FIXTURE(Fixture, "long lines: bounded, and text is not lost") {
     CHECK(text.size() <= 1000);
     joined += text + "|";
   }
-  CHECK(joined == "a|" + std::string(1000, 'y') + "|" + std::string(1000, 'y') + "|" + std::string(500, 'y') +
-                      "\nend|b|");
+  CHECK(joined ==
+        "a|" + std::string(1000, 'y') + "|" + std::string(1000, 'y') + "|" + std::string(500, 'y') + "\nend|b|");
 }

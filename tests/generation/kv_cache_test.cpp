@@ -40,8 +40,7 @@ TEST_CASE("the length of a cache stays within its capacity") {
 
 TEST_CASE("refused memory is an error that states the size") {
   const int huge = std::numeric_limits<int>::max();
-  for (const int layers : {1, 100'000})
-    try {
+  for (const int layers : {1, 100'000}) try {
       KvCache<float> cache(layers, 1 << 10, huge, 1 << 20);
       FAIL("no error");
     } catch (const Error& error) {

@@ -65,8 +65,10 @@ double chi_square(const GenerationOptions& base, const std::vector<float>& logit
   double statistic = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const double mean = expected[i] * draws;
-    if (mean == 0) statistic += counts[i] > 0 ? 1e9 : 0;
-    else statistic += (counts[i] - mean) * (counts[i] - mean) / mean;
+    if (mean == 0)
+      statistic += counts[i] > 0 ? 1e9 : 0;
+    else
+      statistic += (counts[i] - mean) * (counts[i] - mean) / mean;
   }
   return statistic;
 }

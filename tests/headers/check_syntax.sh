@@ -17,7 +17,7 @@ check_file() {
     *.cpp) output=$("${command[@]}" "$file" 2>&1) && return 0 ;;
     *) output=$(printf '#include "%s"\n#include "%s"\n' "$file" "$file" | "${command[@]}" - 2>&1) && return 0 ;;
   esac
-  optional='(arrow|parquet|CLI|yaml-cpp|simdjson\.h|sentencepiece[a-z_]*\.h|dnnl\.hpp|mpi\.h|cuda[a-z_]*\.h|nccl\.h)'
+  optional='(arrow|parquet|CLI|yaml-cpp|sentencepiece[a-z_]*\.h|dnnl\.hpp|mpi\.h|cuda[a-z_]*\.h|nccl\.h)'
   if grep -Eq "fatal error: '?$optional.*(No such file|file not found)" <<<"$output"; then
     echo "skipped $file: $(grep -Eom1 "${optional}[^' :]*" <<<"$output") is not installed"
     return 0

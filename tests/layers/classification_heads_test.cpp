@@ -74,6 +74,16 @@ TEST_CASE("token classification, with and without dropout, ignored labels") {
   check_head<Head>(c, {.training = true}, make);
 }
 
+TEST_CASE("labels outside the classes are refused before anything is indexed by them") {
+  static const std::vector<int> classes{2, 0, 3, 1}, negative{0, -1, 0, 0};
+  auto sequence = []<class R>() { return SequenceHead::LabelsOf<R>{classes.data(), nullptr}; };
+  CHECK_THROWS_WITH_AS(check_head<SequenceHead>(tiny(3), {.batch = 4}, sequence, ids.data()),
+                       "labels: 3 at place 2 is neither in 0..2 nor -100, which marks a label to ignore", Error);
+  using Head = TokenClassificationHead<dynamic>;
+  auto token = []<class R>() { return Head::Labels{negative.data()}; };
+  CHECK_THROWS_AS(check_head<Head>(tiny(3), {.batch = 1, .time = 4}, token), Error);
+}
+
 TEST_CASE("question answering: positions that are clamped and ignored") {
   using Head = QuestionAnsweringHead<dynamic>;
   static const std::vector<int> starts{0, -3, 5, 2}, ends{4, 1, 3, 99}, beyond{5, 6, 7, 8};

@@ -61,7 +61,8 @@ TEST_CASE("double heads: every summary, activation, choice and language loss") {
   Config c = tiny();
   c.summary_first_dropout = 0.5;
   for (SummaryType type : {SummaryType::cls_index, SummaryType::last, SummaryType::first, SummaryType::mean})
-    for (std::optional<Activation> a : {std::optional<Activation>(), std::optional(Activation::tanh), std::optional(Activation::gelu)})
+    for (std::optional<Activation> a :
+         {std::optional<Activation>(), std::optional(Activation::tanh), std::optional(Activation::gelu)})
       for (bool language : {true, false}) {
         c.summary_type = type;
         c.summary_activation = a;
@@ -98,6 +99,16 @@ TEST_CASE("double heads: an ignored choice, no choice loss, the last position by
   };
   CHECK_THROWS_WITH_AS(check_head<DoubleHeads<dynamic>>(c, {.batch = 4}, outside),
                        "mc_token_ids: position 5 of choice 1 is outside 0..4", Error);
+  auto three = [&]<class R>() {
+    DoubleHeads<dynamic>::Labels l;
+    l.choices = 3, l.mc_labels = choice_labels.data();
+    return l;
+  };
+  CHECK_THROWS_WITH_AS(check_head<DoubleHeads<dynamic>>(c, {.batch = 4}, three),
+                       "labels: a batch of 4 rows does not hold questions of 3 choices each", Error);
+  const std::vector<int> too_large(10, 11);
+  auto beyond = [&]<class R>() { return LanguageModelHead<dynamic>::Labels{too_large.data(), 4}; };
+  CHECK_THROWS_AS(check_head<LanguageModelHead<dynamic>>(c, {}, beyond), Error);
   c.summary_use_proj = false;
   CHECK_THROWS_AS(DoubleHeads<dynamic>{c}, Error);
 }

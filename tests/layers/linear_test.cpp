@@ -75,8 +75,8 @@ TEST_CASE("Linear without an input gradient leaves dx alone, and adds to it when
 }
 
 TEST_CASE("joint_linear: neighbours in memory and not, with and without biases") {
-  for (const auto& layer : {TwoLinears{8, 8, 5, false}, TwoLinears{8, 8, 5, true}, TwoLinears{7, 3, 5, false},
-                            TwoLinears{7, 3, 5, true}}) {
+  for (const auto& layer :
+       {TwoLinears{8, 8, 5, false}, TwoLinears{8, 8, 5, true}, TwoLinears{7, 3, 5, false}, TwoLinears{7, 3, 5, true}}) {
     const auto report = test_layer(layer, {.in = layer.in, .out = layer.first + layer.second});
     CHECK_MESSAGE(report.good(), report.text());
   }

@@ -56,7 +56,14 @@ struct CallHalfBlock {
         decltype(mixer.template saved<T>(arena, 1, 1)) saved;
         decltype(mixer.template scratch<T>(arena, 1, 1)) scratch;
       };
-      return All{rows(), rows(), rows(), rows(), rows(), rows(), rows(), rows(),
+      return All{rows(),
+                 rows(),
+                 rows(),
+                 rows(),
+                 rows(),
+                 rows(),
+                 rows(),
+                 rows(),
                  mixer.template saved<T>(arena, run.pass.batch, run.pass.time),
                  mixer.template scratch<T>(arena, run.pass.batch, run.pass.time)};
     };

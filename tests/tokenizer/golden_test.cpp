@@ -12,10 +12,10 @@
 
 using namespace moderngpt2;
 
-// The files under tests/data/tokenizer: cases.json holds what Hugging Face `tokenizers` 0.23 made of each text with the
-// tokenizer.json beside it. `bpe` (700 tokens) and `unigram` (460) were trained by train_tokenizer on sentences in
-// English, Japanese, Korean and Chinese made for it; `flags` is `bpe` without byte fallback, with merges that join words
-// over a space, merges in the old notation, and added tokens with every flag.
+// The files under tests/data/tokenizer: cases.json holds what Hugging Face `tokenizers` 0.23 made of each text with
+// the tokenizer.json beside it. `bpe` (700 tokens) and `unigram` (460) were trained by train_tokenizer on sentences in
+// English, Japanese, Korean and Chinese made for it; `flags` is `bpe` without byte fallback, with merges that join
+// words over a space, merges in the old notation, and added tokens with every flag.
 namespace {
 
 const std::filesystem::path folder = std::filesystem::path(MODERNGPT2_TEST_DATA) / "tokenizer";
@@ -104,7 +104,8 @@ TEST_CASE("threads share a tokenizer, and two tokenizers share a thread") {
   std::vector<std::thread> threads;
   for (int& count : wrong) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 50; ++i) count += bpe.encode(text) != one || unigram.encode(text) != two || flags.encode(text) != three;
+      for (int i = 0; i < 50; ++i)
+        count += bpe.encode(text) != one || unigram.encode(text) != two || flags.encode(text) != three;
     });
   }
   for (std::thread& thread : threads) thread.join();

@@ -94,7 +94,7 @@ TEST_CASE("a damaged model is an error") {
   Json none = small();
   none["model"].erase("merges");
   CHECK_ERROR(load(none), "merges");
-  CHECK_ERROR(Tokenizer::parse(R"({"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}}})", "t.json"), "t.json", "twice");
+  CHECK_ERROR(Tokenizer::parse(R"({"model": {"vocab": {"a": 0, "a": 1}}})", "t.json"), "t.json", "twice");
 }
 
 TEST_CASE("added tokens extend the ids without holes or repeats") {

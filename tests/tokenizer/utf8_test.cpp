@@ -22,7 +22,8 @@ TEST_CASE("maximal subparts of ill-formed text give one U+FFFD each") {
   CHECK(replace_invalid_utf8("\xF0\x9F\x98") == bad);
   CHECK(replace_invalid_utf8("\xC0\xAF") == bad + bad);
   CHECK(replace_invalid_utf8("\xED\xA0\x80") == bad + bad + bad);
-  CHECK(replace_invalid_utf8("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42") == bad + bad + bad + bad + bad + "A" + bad + bad + "B");
+  CHECK(replace_invalid_utf8("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42") ==
+        bad + bad + bad + bad + bad + "A" + bad + bad + "B");
   CHECK(replace_invalid_utf8("\xF1\x80\x80\xE1\x80\xC2\x62") == bad + bad + bad + "b");
 }
 

@@ -31,8 +31,10 @@ inline void check_cpu() {
   if (!__builtin_cpu_supports("avx512bf16")) missing = "AVX-512 BF16";
 #endif
   if (missing)
-    throw Error("this program was built for processors with {}, which this one lacks: build it with "
-                "-DMODERNGPT2_ARCH=x86-64-v2 or on this machine", missing);
+    throw Error(
+        "this program was built for processors with {}, which this one lacks: build it with "
+        "-DMODERNGPT2_ARCH=x86-64-v2 or on this machine",
+        missing);
 #endif
 }
 

@@ -1,9 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <signal.h>
 #include <unistd.h>
-
-#include <atomic>
 
 namespace moderngpt2 {
 

@@ -12,14 +12,16 @@ inline void add_model_flags(Options& options, ModelFields& fields) {
   options.add("n_embd", fields.n_embd, "width of the model").at_least(1);
   options.add("n_layer", fields.n_layer, "number of blocks").at_least(1);
   options.add("n_head", fields.n_head, "query heads").at_least(1);
-  options.add("num_key_value_heads", fields.num_key_value_heads, "key and value heads").at_least(1)
+  options.add("num_key_value_heads", fields.num_key_value_heads, "key and value heads")
+      .at_least(1)
       .default_text("n_head");
   options.add("head_dim", fields.head_dim, "width of a head").at_least(2).default_text("n_embd / n_head");
   options.add("intermediate_size", fields.intermediate_size, "width of the MLP").at_least(1).default_text("4 n_embd");
   options.add("activation_function", fields.activation_function, "of the gated MLP").default_text("gelu_pytorch_tanh");
   options.add("attention_bias", fields.attention_bias, "biases in q, k, v and o").negatable();
   options.add("tie_word_embeddings", fields.tie_word_embeddings, "the head is the embedding").negatable();
-  options.add("attn_logit_softcapping", fields.attn_logit_softcapping, "cap of the attention scores; 0: none").at_least(0);
+  options.add("attn_logit_softcapping", fields.attn_logit_softcapping, "cap of the attention scores; 0: none")
+      .at_least(0);
   options.add("final_logit_softcapping", fields.final_logit_softcapping, "cap of the logits; 0: none").at_least(0);
   options.add("query_pre_attn_scalar", fields.query_pre_attn_scalar, "multiplier of the queries")
       .default_text("head_dim^-0.5");

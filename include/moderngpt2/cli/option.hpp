@@ -72,7 +72,8 @@ class Option {
   /// Throws UsageError where `number` is out of bounds.
   void check_number(double number) const {
     if (least_ && number < *least_) throw UsageError("--{}: {} is less than {}", name_, number, *least_);
-    if (more_than_ && number <= *more_than_) throw UsageError("--{}: {} is not more than {}", name_, number, *more_than_);
+    if (more_than_ && number <= *more_than_)
+      throw UsageError("--{}: {} is not more than {}", name_, number, *more_than_);
     if (most_ && number > *most_) throw UsageError("--{}: {} is more than {}", name_, number, *most_);
   }
 

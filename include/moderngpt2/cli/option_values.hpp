@@ -98,10 +98,14 @@ std::string print_option_value(const T& value) {
 /// The word that stands for a value in --help.
 template <class T>
 std::string option_metavar() {
-  if constexpr (std::integral<T>) return "INT";
-  else if constexpr (std::floating_point<T>) return "FLOAT";
-  else if constexpr (std::same_as<T, std::filesystem::path>) return "PATH";
-  else return "TEXT";
+  if constexpr (std::integral<T>)
+    return "INT";
+  else if constexpr (std::floating_point<T>)
+    return "FLOAT";
+  else if constexpr (std::same_as<T, std::filesystem::path>)
+    return "PATH";
+  else
+    return "TEXT";
 }
 
 /// The number of insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.

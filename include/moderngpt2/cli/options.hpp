@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +25,8 @@ namespace moderngpt2 {
 ///   options.add("block_size", settings.block_size, "tokens in a block").at_least(1);
 ///   options.parse(argc, argv);
 ///
-/// Values are written `--name value` or `--name=value`; a value that begins with two dashes, or an empty one, goes after
-/// the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --help_markdown (for the
+/// Values are written `--name value` or `--name=value`; a value that begins with two dashes, or an empty one, goes
+/// after the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --help_markdown (for the
 /// documentation) are always there. This header is slow to compile: only programs include it.
 class Options {
  public:
@@ -59,8 +60,10 @@ class Options {
         items.push_back(detail::parse_option_value<Item>(option.name(), word));
         if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
       }
-      if constexpr (is_list) target = std::move(items);
-      else target = static_cast<Item>(items.back());
+      if constexpr (is_list)
+        target = std::move(items);
+      else
+        target = static_cast<Item>(items.back());
     };
     return option;
   }
@@ -79,6 +82,13 @@ class Options {
         if (word == typed.back()) target = value;
     };
     return option;
+  }
+
+  /// Takes the words that belong to no flag, any number of them, as `target`; NAME stands for them in --help.
+  template <class Item>
+  void positional(std::string name, std::vector<Item>& target) {
+    positional_name_ = std::move(name);
+    store_positional_ = [&target](const std::vector<std::string>& words) { target.assign(words.begin(), words.end()); };
   }
 
   /// Accepts --NAME with any number of values, for programs' sake that pass it, and does nothing but to put `note` into
@@ -146,6 +156,8 @@ class Options {
   [[noreturn]] void refuse(const std::string& argument) const;
 
   std::string program_, description_, section_;
+  std::string positional_name_;
+  std::function<void(const std::vector<std::string>&)> store_positional_;
   std::deque<Option> options_;  // a deque, since rows are referred to while others are added
   std::vector<std::string> notes_;
 };
@@ -175,8 +187,9 @@ inline std::vector<std::string> Options::unambiguous(const std::vector<std::stri
     const bool last = i + 1 == arguments.size();
     if (option->kind() == Option::Kind::toggle) {
       bool on = has_value ? detail::parse_switch(flag, word.substr(word.find('=') + 1)) : true;
-      if (!has_value && !last && (arguments[i + 1] == "true" || arguments[i + 1] == "True" ||
-                                  arguments[i + 1] == "false" || arguments[i + 1] == "False"))
+      if (!has_value && !last &&
+          (arguments[i + 1] == "true" || arguments[i + 1] == "True" || arguments[i + 1] == "false" ||
+           arguments[i + 1] == "False"))
         on = detail::parse_switch(flag, arguments[++i]);
       if (option->is_negatable() && flag == "no_" + option->name()) on = !on;
       words.push_back(fmt::format("--{}={}", option->name(), on));
@@ -228,7 +241,9 @@ inline void Options::parse(const std::vector<std::string>& arguments) {
   }
   const std::vector<std::string> rest = app.remaining();
   const auto flag = std::find_if(rest.begin(), rest.end(), [](const std::string& w) { return w.starts_with("-"); });
-  if (!rest.empty()) refuse(flag == rest.end() ? rest.front() : *flag);
+  if (flag != rest.end()) refuse(*flag);
+  if (!rest.empty() && !store_positional_) refuse(rest.front());
+  if (store_positional_) store_positional_(rest);
   for (const Option& option : options_)
     if (option.is_required() && !option.typed()) throw UsageError("--{} is required", option.name());
 }
@@ -236,16 +251,16 @@ inline void Options::parse(const std::vector<std::string>& arguments) {
 inline void Options::refuse(const std::string& argument) const {
   if (!argument.starts_with("-")) throw UsageError("unexpected argument '{}'", argument);
   const std::string typed = argument.substr(0, argument.find('='));
-  const std::string nearest = detail::nearest_name(typed.substr(typed.find_first_not_of('-') == std::string::npos
-                                                                    ? typed.size()
-                                                                    : typed.find_first_not_of('-')),
-                                                   flag_names());
+  const std::string nearest = detail::nearest_name(
+      typed.substr(typed.find_first_not_of('-') == std::string::npos ? typed.size() : typed.find_first_not_of('-')),
+      flag_names());
   if (nearest.empty()) throw UsageError("there is no option {}", typed);
   throw UsageError("there is no option {}; did you mean --{}?", typed, nearest);
 }
 
 inline std::string Options::help() const {
-  std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]\n", description_, program_);
+  std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]{}\n", description_, program_,
+                                 positional_name_.empty() ? "" : " " + positional_name_ + "...");
   std::string heading = "\n";  // no section has this name
   constexpr std::size_t column = 36, width = 110;
   const auto row = [&](const std::string& left, const std::string& right) {
@@ -270,8 +285,10 @@ inline std::string Options::help() const {
     heading = option.section();
     std::string right = option.help();
     for (const std::string& other : option.aliases()) right += fmt::format(" (also --{})", other);
-    if (option.is_required()) right += " (required)";
-    else if (!option.default_text().empty()) right += fmt::format(" (default: {})", option.default_text());
+    if (option.is_required())
+      right += " (required)";
+    else if (!option.default_text().empty())
+      right += fmt::format(" (default: {})", option.default_text());
     row(option.usage(), right);
   }
   text += "\nHelp:\n";
@@ -294,9 +311,9 @@ inline std::string Options::markdown() const {
       text += "| flag | default | meaning |\n| --- | --- | --- |\n";
     }
     heading = option.section();
-    const std::string fallback = option.is_required()             ? "required"
+    const std::string fallback = option.is_required()            ? "required"
                                  : option.default_text().empty() ? ""
-                                                                  : "`" + escaped(option.default_text()) + "`";
+                                                                 : "`" + escaped(option.default_text()) + "`";
     text += fmt::format("| `{}` | {} | {} |\n", escaped(option.usage()), fallback, escaped(option.help()));
   }
   return text;

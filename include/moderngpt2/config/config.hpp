@@ -84,6 +84,10 @@ inline void validate(const Config& c) {
   if (c.head_dim % 2 != 0) throw Error("config: head_dim {} is odd, rotary positions need pairs of channels", c.head_dim);
   if (double(c.n_head) * c.head_dim > (1 << 27))
     throw Error("config: n_head {} x head_dim {} is beyond any model", c.n_head, c.head_dim);
+  const double layer = double(c.n_embd) * (2.0 * c.n_head * c.head_dim + 2.0 * c.n_kv_head * c.head_dim + 3.0 * c.n_inner);
+  if (const double n = 2.0 * c.vocab_size * c.n_embd + c.n_layer * layer; n > 1e15)  // far from overflowing 64 bits
+    throw Error("config: n_layer, n_embd and intermediate_size make {:.1e} parameters, which is beyond any model", n);
+  if (c.activation == Activation::dynamic) throw Error("config: activation_function is not given");
   auto probability = [](std::string_view field, double p) {
     if (!(p >= 0 && p < 1)) throw Error("config: {} is {}, it must be at least 0 and less than 1", field, p);
   };

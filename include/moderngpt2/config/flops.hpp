@@ -14,10 +14,10 @@ constexpr std::int64_t matmul_parameters(const Config& c) {
   return c.n_layer * layer + width * c.vocab_size;
 }
 
-/// Floating-point operations that training takes for each token of sequences of `time` tokens: 6 for each parameter of a
-/// matrix product (2 forward, 4 backward), and 12 n_layer n_head head_dim keys for the two products of attention, where
-/// a query sees (time + 1) / 2 keys on average. Recomputation is not counted (as for model FLOPs utilisation: Chowdhery
-/// et al., PaLM, 2022, appendix B).
+/// Floating-point operations that training takes for each token of sequences of `time` tokens: 6 for each parameter of
+/// a matrix product (2 forward, 4 backward), and 12 n_layer n_head head_dim keys for the two products of attention,
+/// where a query sees (time + 1) / 2 keys on average. Recomputation is not counted (as for model FLOPs utilisation:
+/// Chowdhery et al., PaLM, 2022, appendix B).
 constexpr double training_flops_per_token(const Config& c, int time) {
   const double keys = (time + 1) / 2.0;
   return 6.0 * double(matmul_parameters(c)) + 12.0 * c.n_layer * double(c.query_width()) * keys;

@@ -1,14 +1,13 @@
 #pragma once
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "moderngpt2/core/error.hpp"
 
@@ -47,7 +46,8 @@ class FileReader final : public ByteReader {
         position_ += count;
         return static_cast<std::size_t>(count);
       }
-      if (errno != EINTR) throw Error("{}: cannot read at byte {}: {}", path_.string(), position_, std::strerror(errno));
+      if (errno != EINTR)
+        throw Error("{}: cannot read at byte {}: {}", path_.string(), position_, std::strerror(errno));
     }
   }
   std::int64_t position() const override { return position_; }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/parquet_reader.hpp"
 
@@ -22,17 +23,17 @@ namespace moderngpt2 {
 
 /// How a pre-tokenized data set is opened.
 struct DatasetOptions {
-  int block_size = 0;                    // what the shards must have; 0 takes what they have
-  std::int64_t vocab_size = 0;           // ids must be below; 0 takes what metadata.yaml says, if it does
-  std::int64_t max_eval_blocks = 1000;   // to hold out of training where there is no evaluation set
+  int block_size = 0;                   // what the shards must have; 0 takes what they have
+  std::int64_t vocab_size = 0;          // ids must be below; 0 takes what metadata.yaml says, if it does
+  std::int64_t max_eval_blocks = 1000;  // to hold out of training where there is no evaluation set
   std::size_t cache_bytes = std::size_t{1} << 30;
 };
 
 namespace detail {
 
-/// The shards of a data set as one sequence of blocks. Decoded row groups are kept, the latest used ones, up to a number
-/// of bytes; open files likewise. Safe to use from several threads.
-class ShardSet {
+/// The shards of a data set as one sequence of blocks. Decoded row groups are kept, the latest used ones, up to a
+/// number of bytes; open files likewise. Safe to use from several threads.
+class ShardSet final : public BlockSource {
  public:
   ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each, const DatasetOptions& options)
       : options_(options) {
@@ -51,10 +52,10 @@ class ShardSet {
     }
   }
 
-  std::int64_t size() const { return starts_.back(); }
-  int block_size() const { return options_.block_size; }
+  std::int64_t size() const override { return starts_.back(); }
+  int block_size() const override { return options_.block_size; }
 
-  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) {
+  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     const std::size_t shard =
         static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), index) - starts_.begin()) - 1;
@@ -100,7 +101,8 @@ class ShardSet {
 
   ParquetReader& open(std::size_t shard) {
     constexpr std::size_t open_files = 64;
-    auto found = std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
+    auto found =
+        std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
     if (found != readers_.end()) {
       readers_.splice(readers_.begin(), readers_, found);
     } else {
@@ -136,8 +138,8 @@ inline std::int64_t shard_number(const std::filesystem::path& path) {
 
 }  // namespace detail
 
-/// The files shard_N.parquet of a folder in the order of their numbers; none where there is no such folder. Throws Error
-/// where two have the same number.
+/// The files shard_N.parquet of a folder in the order of their numbers; none where there is no such folder. Throws
+/// Error where two have the same number.
 inline std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
   std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
   std::error_code error;
@@ -155,36 +157,8 @@ inline std::vector<std::filesystem::path> find_shards(const std::filesystem::pat
   return files;
 }
 
-/// Blocks of token ids, all of one length, read by index in any order. A copy shares the open files.
-class BlockDataset {
- public:
-  BlockDataset() = default;
-
-  std::int64_t size() const { return end_ - begin_; }
-  int block_size() const { return shards_ ? shards_->block_size() : 0; }
-
-  /// Copies block `index` into `ids`, and its attention mask into `mask` (which may be empty): block_size() each. Throws
-  /// Error naming the shard and row where an id is outside the vocabulary. Several threads may call it at once.
-  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask = {}) const {
-    if (index < 0 || index >= size()) throw Error("block {} of a data set of {} was asked for", index, size());
-    const std::size_t length = static_cast<std::size_t>(block_size());
-    if (ids.size() != length || (!mask.empty() && mask.size() != length))
-      throw Error("a buffer for {} ids was given where a block has {}", ids.size(), length);
-    shards_->get(begin_ + index, ids, mask);
-  }
-
- private:
-  friend struct DatasetSplits;
-  BlockDataset(std::shared_ptr<detail::ShardSet> shards, std::int64_t begin, std::int64_t end)
-      : shards_(std::move(shards)), begin_(begin), end_(end) {}
-
-  std::shared_ptr<detail::ShardSet> shards_;
-  std::int64_t begin_ = 0, end_ = 0;
-};
-
-/// A pre-tokenized data set: what to train on, and what is kept from training to measure the loss on.
-struct DatasetSplits {
-  BlockDataset train, eval;
+/// A pre-tokenized data set.
+struct DatasetSplits : TrainAndEval {
   DatasetMetadata metadata;  // empty but for the file lists where the folder has no metadata.yaml
 
   /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there) or a metadata file.
@@ -211,18 +185,14 @@ struct DatasetSplits {
     const auto train = std::make_shared<detail::ShardSet>(train_files, all, options);
     if (train->size() == 0) throw Error("{}: its shards hold no block", path.string());
     options.block_size = train->block_size();
-    std::int64_t held_out = 0;
-    if (!eval_files.empty()) {
-      const bool listed = !std::filesystem::is_directory(path);
-      const auto eval =
-          std::make_shared<detail::ShardSet>(eval_files, listed ? splits.metadata.eval_size : all, options);
-      splits.eval = BlockDataset(eval, 0, eval->size());
-    } else {
-      held_out = std::min(options.max_eval_blocks, train->size() / 20);
-      if (train->size() >= 2) held_out = std::max<std::int64_t>(held_out, 1);
-      splits.eval = BlockDataset(train, train->size() - held_out, train->size());
+    if (eval_files.empty()) {
+      static_cast<TrainAndEval&>(splits) = hold_out(train, options.max_eval_blocks);
+      return splits;
     }
-    splits.train = BlockDataset(train, 0, train->size() - held_out);
+    const bool listed = !std::filesystem::is_directory(path);
+    const auto eval = std::make_shared<detail::ShardSet>(eval_files, listed ? splits.metadata.eval_size : all, options);
+    splits.eval = BlockDataset(eval, 0, eval->size());
+    splits.train = BlockDataset(train, 0, train->size());
     return splits;
   }
 
@@ -232,9 +202,12 @@ struct DatasetSplits {
     std::vector<std::filesystem::path> files;
     for (const std::string& name : names) {
       const std::filesystem::path beside = metadata_file.parent_path() / name;
-      if (std::filesystem::exists(beside)) files.push_back(beside);
-      else if (std::filesystem::exists(name)) files.push_back(name);
-      else throw Error("{}: the shard {} is missing", metadata_file.string(), name);
+      if (std::filesystem::exists(beside))
+        files.push_back(beside);
+      else if (std::filesystem::exists(name))
+        files.push_back(name);
+      else
+        throw Error("{}: the shard {} is missing", metadata_file.string(), name);
     }
     return files;
   }

@@ -9,9 +9,9 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/byte_reader.hpp"
 #include "moderngpt2/data/gzip_reader.hpp"
-#include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/data/json_field.hpp"
 #include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/data/zstd_reader.hpp"
 
 namespace moderngpt2 {
@@ -30,9 +30,12 @@ enum class TextDocument { line, paragraph, file };
 /// A stream of the file's bytes, unpacked as its name says.
 inline std::unique_ptr<ByteReader> open_bytes(const TextFile& file) {
   switch (file.format.packing) {
-    case TextFormat::Packing::gzip: return std::make_unique<GzipReader>(file.path);
-    case TextFormat::Packing::zstd: return std::make_unique<ZstdReader>(file.path);
-    case TextFormat::Packing::none: break;
+    case TextFormat::Packing::gzip:
+      return std::make_unique<GzipReader>(file.path);
+    case TextFormat::Packing::zstd:
+      return std::make_unique<ZstdReader>(file.path);
+    case TextFormat::Packing::none:
+      break;
   }
   return std::make_unique<FileReader>(file.path);
 }

@@ -39,7 +39,8 @@ class LineReader {
       }
       const char* first = chunk_.data() + begin_;
       const void* found = std::memchr(first, '\n', end_ - begin_);
-      const std::size_t length = found ? static_cast<std::size_t>(static_cast<const char*>(found) - first) : end_ - begin_;
+      const std::size_t length =
+          found ? static_cast<std::size_t>(static_cast<const char*>(found) - first) : end_ - begin_;
       const std::size_t taken = std::min(length, limit_ - buffer_.size());
       if (buffer_.empty() && found && taken == length) {  // the usual line: no copy
         begin_ += length + 1;

@@ -66,8 +66,8 @@ class ParquetReader {
     out.rows = group_starts_[static_cast<std::size_t>(group) + 1] - out.first_row;
     detail::guard_arrow(path_, "read", [&](const auto& check) {
       const bool with_mask = mask_column_ >= 0 && !all_ones(group);
-      auto read = reader_->ReadRowGroup(group, with_mask ? std::vector<int>{ids_column_, mask_column_}
-                                                         : std::vector<int>{ids_column_});
+      auto read = reader_->ReadRowGroup(
+          group, with_mask ? std::vector<int>{ids_column_, mask_column_} : std::vector<int>{ids_column_});
       check(read.status());
       const std::shared_ptr<arrow::Table> table = read.ValueUnsafe();
       append(*table, "input_ids", out.first_row, out.ids);
@@ -101,7 +101,7 @@ class ParquetReader {
                   ids->type()->ToString());
     const std::shared_ptr<arrow::Field> mask = field("attention_mask");
     if (mask && (!is_list(*mask->type()) || !(arrow::is_integer(mask->type()->field(0)->type()->id()) ||
-                                                   mask->type()->field(0)->type()->id() == arrow::Type::BOOL)))
+                                              mask->type()->field(0)->type()->id() == arrow::Type::BOOL)))
       throw Error("{}: the column 'attention_mask' is {}, not a list of integers", path_.string(),
                   mask->type()->ToString());
   }
@@ -124,7 +124,8 @@ class ParquetReader {
     for (int g = 0; g < metadata->num_row_groups(); ++g) {
       const std::unique_ptr<parquet::RowGroupMetaData> group = metadata->RowGroup(g);
       const std::int64_t rows = group->num_rows(), values = group->ColumnChunk(ids_column_)->num_values();
-      if (rows < 0 || rows > std::int64_t{1} << 40) throw Error("{}: row group {} has {} rows", path_.string(), g, rows);
+      if (rows < 0 || rows > std::int64_t{1} << 40)
+        throw Error("{}: row group {} has {} rows", path_.string(), g, rows);
       group_starts_.push_back(group_starts_.back() + rows);
       if (rows == 0) continue;
       if (values % rows != 0 || values < rows || values / rows > std::numeric_limits<int>::max())
@@ -195,20 +196,31 @@ class ParquetReader {
       }
     };
     switch (values.type_id()) {
-      case arrow::Type::INT32: return from(static_cast<const arrow::Int32Array&>(values));
-      case arrow::Type::INT64: return from(static_cast<const arrow::Int64Array&>(values));
-      default: break;
+      case arrow::Type::INT32:
+        return from(static_cast<const arrow::Int32Array&>(values));
+      case arrow::Type::INT64:
+        return from(static_cast<const arrow::Int64Array&>(values));
+      default:
+        break;
     }
     if constexpr (sizeof(T) == 1) {
       switch (values.type_id()) {
-        case arrow::Type::INT8: return from(static_cast<const arrow::Int8Array&>(values));
-        case arrow::Type::UINT8: return from(static_cast<const arrow::UInt8Array&>(values));
-        case arrow::Type::INT16: return from(static_cast<const arrow::Int16Array&>(values));
-        case arrow::Type::UINT16: return from(static_cast<const arrow::UInt16Array&>(values));
-        case arrow::Type::UINT32: return from(static_cast<const arrow::UInt32Array&>(values));
-        case arrow::Type::UINT64: return from(static_cast<const arrow::UInt64Array&>(values));
-        case arrow::Type::BOOL: return from(static_cast<const arrow::BooleanArray&>(values));
-        default: break;
+        case arrow::Type::INT8:
+          return from(static_cast<const arrow::Int8Array&>(values));
+        case arrow::Type::UINT8:
+          return from(static_cast<const arrow::UInt8Array&>(values));
+        case arrow::Type::INT16:
+          return from(static_cast<const arrow::Int16Array&>(values));
+        case arrow::Type::UINT16:
+          return from(static_cast<const arrow::UInt16Array&>(values));
+        case arrow::Type::UINT32:
+          return from(static_cast<const arrow::UInt32Array&>(values));
+        case arrow::Type::UINT64:
+          return from(static_cast<const arrow::UInt64Array&>(values));
+        case arrow::Type::BOOL:
+          return from(static_cast<const arrow::BooleanArray&>(values));
+        default:
+          break;
       }
     }
     throw Error("{}: a column is of type {}, which is not read", path_.string(), values.type()->ToString());

@@ -54,8 +54,8 @@ inline std::int64_t rows_per_group(int block_size) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / std::max(block_size, 1), 1, 1000);
 }
 
-/// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, ones), zstd. The same
-/// blocks give the same bytes, for one version of Arrow. The file appears when finish() returns.
+/// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, ones), zstd. The
+/// same blocks give the same bytes, for one version of Arrow. The file appears when finish() returns.
 class ParquetWriter {
  public:
   /// Throws Error where the file cannot be written, as all members do.

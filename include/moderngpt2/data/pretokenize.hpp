@@ -79,14 +79,16 @@ inline void split_evaluation(const std::filesystem::path& folder, const Pretoken
 
 }  // namespace detail
 
-/// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder, which
-/// holds all of them when this returns and none when it throws. `report`, where given, is called after each document and
-/// may throw to stop. Throws Error where the output holds a data set already, an input cannot be read, the tokenizer has
-/// no eos, or the text is too short for a block.
+/// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder,
+/// which holds all of them when this returns and none when it throws. `report`, where given, is called after each
+/// document and may throw to stop. Throws Error where the output holds a data set already, an input cannot be read, the
+/// tokenizer has no eos, or the text is too short for a block.
 inline DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
                                    const std::function<void(const PretokenizeProgress&)>& report = {}) {
-  if (!tokenizer.eos_id()) throw Error("the tokenizer has no eos token, which must end each document: set \"eos_token\" "
-                                       "in its tokenizer_config.json");
+  if (!tokenizer.eos_id())
+    throw Error(
+        "the tokenizer has no eos token, which must end each document: set \"eos_token\" "
+        "in its tokenizer_config.json");
   DocumentSource source(options.source);
   DatasetStaging staging(options.output_path);
   ShardWriter shards(staging.folder(), options.block_size, options.max_samples_per_shard);
@@ -129,8 +131,8 @@ inline DatasetMetadata pretokenize(const Tokenizer& tokenizer, const Pretokenize
 
 /// A table of what was packed of each language, for people.
 inline std::string summary(const DatasetMetadata& metadata) {
-  std::string text = fmt::format("{:<10} {:>12} {:>15} {:>16} {:>12}\n", "language", "documents", "tokens", "bytes",
-                                 "bytes/token");
+  std::string text =
+      fmt::format("{:<10} {:>12} {:>15} {:>16} {:>12}\n", "language", "documents", "tokens", "bytes", "bytes/token");
   LanguageCounts total{"total", 0, 0, 0};
   const auto row = [&](const LanguageCounts& c) {
     const double ratio = c.tokens > 0 ? static_cast<double>(c.bytes) / static_cast<double>(c.tokens) : 0;
@@ -142,9 +144,10 @@ inline std::string summary(const DatasetMetadata& metadata) {
   }
   if (metadata.languages.size() > 1) row(total);
   const std::int64_t used = (metadata.train_blocks + metadata.eval_blocks) * metadata.block_size;
-  return text + fmt::format("{} blocks of {} tokens for training, {} for evaluation; {} tokens of a last, partial block "
-                            "left out\n", metadata.train_blocks, metadata.block_size, metadata.eval_blocks,
-                            total.tokens - used);
+  return text + fmt::format(
+                    "{} blocks of {} tokens for training, {} for evaluation; {} tokens of a last, partial block "
+                    "left out\n",
+                    metadata.train_blocks, metadata.block_size, metadata.eval_blocks, total.tokens - used);
 }
 
 }  // namespace moderngpt2

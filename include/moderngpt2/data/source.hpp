@@ -33,7 +33,8 @@ class DocumentSource {
   explicit DocumentSource(SourceOptions options) : options_(std::move(options)) {
     for (TextFile& file : find_text_files(options_.inputs)) {
       total_bytes_ += file.bytes;
-      auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.language == file.language; });
+      auto group =
+          std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.language == file.language; });
       if (group == groups_.end()) group = groups_.insert(groups_.end(), Group{file.language, {}, 0, nullptr, false});
       group->files.push_back(std::move(file));
     }

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <sys/file.h>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -18,8 +17,8 @@
 
 namespace moderngpt2 {
 
-/// The hidden folder inside an output folder in which a data set is made, so that the output holds all of it or nothing.
-/// What a run that was killed has left there is cleared away by the next one, moved shards included.
+/// The hidden folder inside an output folder in which a data set is made, so that the output holds all of it or
+/// nothing. What a run that was killed has left there is cleared away by the next one, moved shards included.
 class DatasetStaging {
  public:
   /// Makes the folders. Throws Error where the output holds a data set already, cannot be written, or another process

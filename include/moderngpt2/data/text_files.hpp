@@ -1,7 +1,5 @@
 #pragma once
 
-#include <glob.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -12,6 +10,8 @@
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include <glob.h>
 
 #include "moderngpt2/core/error.hpp"
 
@@ -37,19 +37,23 @@ struct TextFile {
 inline TextFormat text_format(const std::filesystem::path& path) {
   TextFormat format;
   std::string name = path.filename().string();
-  if (name.ends_with(".gz")) format.packing = TextFormat::Packing::gzip, name.resize(name.size() - 3);
-  else if (name.ends_with(".zst")) format.packing = TextFormat::Packing::zstd, name.resize(name.size() - 4);
-  if (name.ends_with(".json") || name.ends_with(".jsonl")) format.content = TextFormat::Content::json_lines;
-  else if (name.ends_with(".txt")) format.content = TextFormat::Content::text;
+  if (name.ends_with(".gz"))
+    format.packing = TextFormat::Packing::gzip, name.resize(name.size() - 3);
+  else if (name.ends_with(".zst"))
+    format.packing = TextFormat::Packing::zstd, name.resize(name.size() - 4);
+  if (name.ends_with(".json") || name.ends_with(".jsonl"))
+    format.content = TextFormat::Content::json_lines;
+  else if (name.ends_with(".txt"))
+    format.content = TextFormat::Content::text;
   return format;
 }
 
 /// The language of a file: a language's two letters in its name after '-' or '_' and before '-', '_' or '.', as in
 /// c4-ja.00000-of-01024.json.gz, or the name of its folder, as in en/c4-train.00000-of-01024.json.gz; otherwise "text".
 inline std::string language_of(const std::filesystem::path& path) {
-  constexpr std::array<std::string_view, 31> languages{
-      "ar", "cn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it",
-      "ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "th", "tr", "tw", "uk", "vi", "zh"};
+  constexpr std::array<std::string_view, 31> languages{"ar", "cn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr",
+                                                       "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "no", "pl", "pt",
+                                                       "ro", "ru", "sv", "th", "tr", "tw", "uk", "vi", "zh"};
   const auto known = [&](std::string_view word) {
     return std::find(languages.begin(), languages.end(), word) != languages.end();
   };
@@ -92,23 +96,27 @@ inline void add_folder(const std::filesystem::path& folder, std::vector<std::fil
 }  // namespace detail
 
 /// The files that `inputs` (files, globs, folders with all that lies in them) stand for: the inputs in their order, the
-/// files of a glob or folder sorted by name, each file once. Throws Error where an input matches nothing or a file is of
-/// no known format.
+/// files of a glob or folder sorted by name, each file once. Throws Error where an input matches nothing or a file is
+/// of no known format.
 inline std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs) {
   std::vector<TextFile> files;
   std::set<std::filesystem::path> seen;
   for (const std::string& input : inputs) {
     std::error_code error;
     std::vector<std::filesystem::path> matches;
-    if (std::filesystem::exists(input, error)) matches.push_back(input);
-    else matches = detail::glob_files(input);
+    if (std::filesystem::exists(input, error))
+      matches.push_back(input);
+    else
+      matches = detail::glob_files(input);
     if (matches.empty())
       throw Error("{}: {}", input,
                   input.find_first_of("*?[{") == std::string::npos ? "no such file or folder" : "no file matches");
     std::vector<std::filesystem::path> paths;
     for (const std::filesystem::path& match : matches) {
-      if (std::filesystem::is_directory(match, error)) detail::add_folder(match, paths);
-      else paths.push_back(match);
+      if (std::filesystem::is_directory(match, error))
+        detail::add_folder(match, paths);
+      else
+        paths.push_back(match);
     }
     if (paths.empty()) throw Error("{}: no .json, .jsonl or .txt file (or .gz, .zst of these) in it", input);
     std::sort(paths.begin(), paths.end());

@@ -21,14 +21,14 @@ namespace moderngpt2 {
 enum class StopReason : unsigned char { eos, max_new_tokens, n_positions, callback };
 
 struct GenerationResult {
-  std::vector<int> tokens;       ///< the completion, without prompt and eos
+  std::vector<int> tokens;  ///< the completion, without prompt and eos
   StopReason stop = StopReason::max_new_tokens;
   std::optional<int> eos_token;  ///< the one that ended it
   int prompt_tokens = 0;         ///< the eos that stands for an empty prompt included
   int cached_tokens = 0;         ///< of these, in the cache already
   int decode_passes = 0;
-  double prefill_seconds = 0;    ///< from the prompt to the first logits
-  double decode_seconds = 0;     ///< all passes after that, and the choice of tokens
+  double prefill_seconds = 0;  ///< from the prompt to the first logits
+  double decode_seconds = 0;   ///< all passes after that, and the choice of tokens
 
   double prefill_rate() const { return rate(prompt_tokens - cached_tokens, prefill_seconds); }  ///< tokens a second
   double decode_rate() const { return rate(decode_passes, decode_seconds); }
@@ -160,7 +160,8 @@ GenerationResult generate(M& model, std::span<const int> prompt, const Generatio
                           Callback&& callback) {
   validate(options);
   const std::int64_t length = std::max<std::int64_t>(std::int64_t(prompt.size()), 1);
-  Generator<M> generator(model, length + options.max_new_tokens, int(std::min<std::int64_t>(length, options.prefill_chunk)));
+  Generator<M> generator(model, length + options.max_new_tokens,
+                         int(std::min<std::int64_t>(length, options.prefill_chunk)));
   return generator.generate(prompt, options, std::forward<Callback>(callback));
 }
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <functional>
 #include <limits>
 #include <span>
-
-#include "moderngpt2/core/error.hpp"
 
 // The logits processors of Hugging Face's generation as functions on the logits (V) of one sequence. A token is removed
 // by the logit -infinity. None allocates.

@@ -20,8 +20,8 @@ struct GenerationOptions {
   double repetition_penalty = 1;  ///< logits of tokens that are there already: divided where positive, else multiplied
   std::uint64_t seed = 0;
   std::uint64_t sequence = 0;  ///< which of several completions of a prompt this is: each has random numbers of its own
-  std::vector<int> eos_token_ids;  ///< any of them ends the text
-  int prefill_chunk = 512;         ///< tokens of the prompt in one pass: bounds the memory of activations
+  std::vector<int> eos_token_ids{};  ///< any of them ends the text
+  int prefill_chunk = 512;           ///< tokens of the prompt in one pass: bounds the memory of activations
 };
 
 /// Throws an Error that names the first setting out of range.

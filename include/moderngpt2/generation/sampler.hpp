@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -17,7 +18,9 @@ template <class T>
 class Sampler {
  public:
   Sampler(const GenerationOptions& options, int vocab_size)
-      : options_(options), is_seen_(std::size_t(vocab_size)), values_(std::size_t(vocab_size)),
+      : options_(options),
+        is_seen_(std::size_t(vocab_size)),
+        values_(std::size_t(vocab_size)),
         order_(std::size_t(vocab_size)) {
     validate(options_);
     seen_.reserve(std::size_t(vocab_size));

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/backend/backend.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -34,6 +35,7 @@ class Workspace {
   /// Places the views for a smaller pass in the same memory.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
+    batch_ = time_ = 0;  // nothing is placed when this batch turns out too large
     views.place(arena_, layers_, batch, time, mode_);
     batch_ = batch, time_ = time;
   }
@@ -56,6 +58,7 @@ class Workspace {
 /// A ModernGPT2 with a head: embedding, a chain of 2 n_layer half blocks joined by `add_norm`, ln_f, head.
 /// S: what is known at compile time; Backend: who computes; Precision: element types.
 template <ModelShape S, class HeadType, class BackendType, class Precision>
+  requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
  public:
   using Head = HeadType;
@@ -115,7 +118,7 @@ class Model {
   }
 
   /// Loss of a batch, no gradients; the head's logits are left in work.views.head.
-  template <class Labels>
+  template <class Labels = typename Head::Labels>
   sum_t<T> loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
     const Rows<T> hidden = forward(work, ids, pass);
     const auto p = layers_.bind_final(weights_).head;
@@ -124,7 +127,7 @@ class Model {
   }
 
   /// Loss of a batch; its gradients are added to `gradients`.
-  template <class Labels>
+  template <class Labels = typename Head::Labels>
   sum_t<T> loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass) {
     if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
     auto& v = work.views;

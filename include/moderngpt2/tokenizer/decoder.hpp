@@ -13,9 +13,9 @@ inline int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int value = 0;
   for (const char c : token.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-    if (digit < 0) return -1;
-    value = value * 16 + digit;
+    const std::size_t digit = std::string_view("0123456789ABCDEFabcdef").find(c);
+    if (digit == std::string_view::npos) return -1;
+    value = value * 16 + static_cast<int>(digit < 16 ? digit : digit - 6);
   }
   return value;
 }

@@ -227,7 +227,8 @@ class TokenizerFileReader {
       if (!seen_contents.insert(token.content).second) fail("{} repeats {}", component, excerpt(token.content, 40));
       const auto known = file_.ids.find(token.content);
       if (known != file_.ids.end() ? known->second != token.id : token.id < file_.model_size)
-        fail("{} gives {} the id {}, which the model's vocab does not", component, excerpt(token.content, 40), token.id);
+        fail("{} gives {} the id {}, which the model's vocab does not", component, excerpt(token.content, 40),
+             token.id);
       if (known == file_.ids.end()) beyond.emplace(token.id, token.content);
       file_.added_tokens.push_back(std::move(token));
     }

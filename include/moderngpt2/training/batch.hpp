@@ -8,7 +8,7 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/config/config.hpp"
-#include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/blocks.hpp"
 
 namespace moderngpt2 {
 
@@ -22,8 +22,11 @@ inline std::optional<int> unlabelled_id(const Config& c) {
 class TokenBatch {
  public:
   TokenBatch(std::int64_t most_rows, int time, std::optional<int> unlabelled_id)
-      : time_(time), unlabelled_id_(unlabelled_id), ids_(static_cast<std::size_t>(most_rows * time)),
-        labels_(ids_.size()), mask_(ids_.size()) {}
+      : time_(time),
+        unlabelled_id_(unlabelled_id),
+        ids_(static_cast<std::size_t>(most_rows * time)),
+        labels_(ids_.size()),
+        mask_(ids_.size()) {}
 
   /// Loads `rows` blocks of a data set; `place(i)` is the number of the i-th one.
   template <class Place>

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -19,11 +21,16 @@ namespace moderngpt2 {
 /// The moments' file in a checkpoint: exp_avg.NAME and exp_avg_sq.NAME for every parameter.
 inline constexpr const char* optimizer_file = "optimizer.safetensors";
 
+inline std::int64_t seconds_since_1970() {
+  using namespace std::chrono;
+  return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+}
+
 /// Writes checkpoint-N of the state's step into an output folder, whole or not at all, and then deletes the oldest ones
-/// beyond the limit. Returns its folder.
+/// beyond the limit. Returns its folder; the state learns when it was saved, and as what files.
 template <class M>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
-                                      const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState state,
+                                      const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState& state,
                                       const TrainingSettings& settings) {
   const std::filesystem::path target = output_dir / ("checkpoint-" + std::to_string(state.step));
   AtomicFolder folder(target);
@@ -34,7 +41,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   write_safetensors(folder.path() / optimizer_file, moments);
   names.push_back(optimizer_file);
   state.updates = optimizer.updates;
-  state.saved_at = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  // Never before the save that this run went on from, whatever the clock does.
+  state.saved_at = std::max(state.saved_at, seconds_since_1970());
   state.files.clear();
   for (const std::string& name : names) {
     const InputFile file(folder.path() / name);
@@ -49,7 +57,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
 namespace detail {
 
 template <class M>
-void load_moments(const SafetensorsFile& file, const M& model, typename M::Gradients& moments, const std::string& prefix) {
+void load_moments(const SafetensorsFile& file, const M& model, typename M::Gradients& moments,
+                  const std::string& prefix) {
   for (const ParameterInfo& p : model.parameters()) {
     const TensorInfo& info = file.at(prefix + p.name);
     if (info.shape != p.shape)

@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstddef>
@@ -17,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -80,7 +79,8 @@ inline std::string hash_file(const InputFile& file) {
 /// Opens a checkpoint; throws an Error that says what is missing or cut short.
 inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "trainer_state.json";
-  if (!std::filesystem::exists(file)) throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
+  if (!std::filesystem::exists(file))
+    throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
   Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
   for (const FileRecord& record : checkpoint.state.files) {
     if (record.name.empty() || record.name.find('/') != record.name.npos)
@@ -89,7 +89,8 @@ inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
     const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
     if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
     if (bytes != record.bytes)
-      throw Error("{}: no complete checkpoint, {} has {} bytes of {}", folder.string(), record.name, bytes, record.bytes);
+      throw Error("{}: no complete checkpoint, {} has {} bytes of {}", folder.string(), record.name, bytes,
+                  record.bytes);
   }
   return checkpoint;
 }
@@ -98,7 +99,8 @@ inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
 inline void verify_checkpoint(const Checkpoint& checkpoint) {
   for (const FileRecord& record : checkpoint.state.files)
     if (detail::hash_file(InputFile(checkpoint.folder / record.name)) != record.xxh3)
-      throw Error("{} is damaged: its bytes are not those that were written", (checkpoint.folder / record.name).string());
+      throw Error("{} is damaged: its bytes are not those that were written",
+                  (checkpoint.folder / record.name).string());
 }
 
 /// The complete checkpoints of an output folder, newest first: by the time of the save, then by step. `on_broken` is
@@ -140,10 +142,12 @@ inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limi
   int kept = 1;
   for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
     if (checkpoint.folder == keep || kept++ < limit) continue;
-    // Without its state it is no checkpoint any more, wherever the deletion stops.
+    // Under its hidden name it is no checkpoint any more, wherever the deletion stops.
     std::error_code ignored;
-    std::filesystem::remove(checkpoint.folder / "trainer_state.json", ignored);
-    std::filesystem::remove_all(checkpoint.folder, ignored);
+    const std::filesystem::path hidden = output_dir / fmt::format(".{}.tmp", checkpoint.folder.filename().string());
+    std::filesystem::remove_all(hidden, ignored);
+    std::filesystem::rename(checkpoint.folder, hidden, ignored);
+    std::filesystem::remove_all(hidden, ignored);
   }
 }
 
@@ -168,8 +172,10 @@ class AtomicFolder {
   /// Publishes the folder, in the place of one of the same name. Its files must be synced.
   void commit() {
     sync_folder(temporary_);
-    if (std::filesystem::exists(std::filesystem::symlink_status(target_))) replace();
-    else rename(temporary_, target_);
+    if (std::filesystem::exists(std::filesystem::symlink_status(target_)))
+      replace();
+    else
+      rename(temporary_, target_);
     sync_folder(target_.parent_path());
     std::error_code ignored;
     std::filesystem::remove_all(temporary_, ignored);  // after an exchange: what was there before

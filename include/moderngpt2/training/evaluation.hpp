@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/layers/pass.hpp"
 #include "moderngpt2/training/batch.hpp"
 

@@ -32,7 +32,8 @@ class MetricsFile {
     if (std::filesystem::exists(path_)) {
       const std::string text = read_file(path_);
       for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1)
-        if (step_of(std::string_view(text).substr(begin, end - begin)) <= step) kept += text.substr(begin, end - begin + 1);
+        if (step_of(std::string_view(text).substr(begin, end - begin)) <= step)
+          kept += text.substr(begin, end - begin + 1);
     } else {
       for (const Json& line : history) kept += line.dump() + "\n";
     }

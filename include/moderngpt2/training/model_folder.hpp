@@ -16,10 +16,14 @@ namespace moderngpt2 {
 
 /// A tokenizer's files, as they were when the run began.
 struct TokenizerFiles {
-  static constexpr std::array<const char*, 8> names{"tokenizer.json",          "tokenizer.model",
-                                                    "tokenizer_config.json",   "special_tokens_map.json",
-                                                    "added_tokens.json",       "chat_template.jinja",
-                                                    "vocab.json",              "merges.txt"};
+  static constexpr std::array<const char*, 8> names{"tokenizer.json",
+                                                    "tokenizer.model",
+                                                    "tokenizer_config.json",
+                                                    "special_tokens_map.json",
+                                                    "added_tokens.json",
+                                                    "chat_template.jinja",
+                                                    "vocab.json",
+                                                    "merges.txt"};
   std::vector<std::pair<std::string, std::string>> files;  ///< name and content
 
   /// Reads those of a folder, or of the folder that a tokenizer.json lies in.

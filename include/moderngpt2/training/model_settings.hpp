@@ -64,14 +64,14 @@ struct ModelFields {
 
 /// Where a run's config comes from.
 struct ModelSource {
-  std::optional<std::filesystem::path> config;  ///< a config.json or a folder with one; else the size
+  std::optional<std::filesystem::path> config{};  ///< a config.json or a folder with one; else the size
   std::string size = "small";
-  ModelFields fields;
+  ModelFields fields{};
 };
 
-/// The config of a run. A new model's vocabulary is the tokenizer's (that of a file stands where it is not smaller), and
-/// its positions max(1024, block_size); block_size 0 is not known yet. Special tokens are the tokenizer's.
-/// Throws an Error that names the field for whatever does not fit.
+/// The config of a run. A new model's vocabulary is the tokenizer's (that of a file stands where it is not smaller),
+/// and its positions max(1024, block_size); block_size 0 is not known yet. Special tokens are the tokenizer's. Throws
+/// an Error that names the field for whatever does not fit.
 inline ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
@@ -112,11 +112,13 @@ inline ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tok
   return file;
 }
 
-/// Throws an Error that names the first field in which two models differ, where that makes their weights incompatible or
-/// changes what they compute.
+/// Throws an Error that names the first field in which two models differ, where that makes their weights incompatible
+/// or changes what they compute.
 inline void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
   auto same = [&](const char* field, const auto& a, const auto& b) {
-    if (a != b) throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where, field, Json(a).dump());
+    if (a != b)
+      throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where, field,
+                  Json(a).dump());
   };
   auto number = [](const std::optional<double>& value) { return value.value_or(0.0); };
   same("vocab_size", checkpoint.vocab_size, wanted.vocab_size);
@@ -126,7 +128,8 @@ inline void require_same_model(const Config& checkpoint, const Config& wanted, c
   same("num_key_value_heads", checkpoint.n_kv_head, wanted.n_kv_head);
   same("head_dim", checkpoint.head_dim, wanted.head_dim);
   same("intermediate_size", checkpoint.n_inner, wanted.n_inner);
-  same("activation_function", std::string(activation_name(checkpoint.activation)), std::string(activation_name(wanted.activation)));
+  same("activation_function", std::string(activation_name(checkpoint.activation)),
+       std::string(activation_name(wanted.activation)));
   same("attention_bias", checkpoint.attention_bias, wanted.attention_bias);
   same("tie_word_embeddings", checkpoint.tied_head, wanted.tied_head);
   same("rms_norm_eps", checkpoint.rms_norm_eps, wanted.rms_norm_eps);

@@ -47,8 +47,8 @@ class AdamW {
                    .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm),
                    .step = ++updates};
     auto& w = model.weights();
-    adamw(model.backend(), w.matrices.data(), first.matrices.data(), second.matrices.data(),
-          gradients.matrices.data(), w.matrices.size(), call);
+    adamw(model.backend(), w.matrices.data(), first.matrices.data(), second.matrices.data(), gradients.matrices.data(),
+          w.matrices.size(), call);
     call.weight_decay = 0;
     adamw(model.backend(), w.vectors.data(), first.vectors.data(), second.vectors.data(), gradients.vectors.data(),
           w.vectors.size(), call);

@@ -53,16 +53,19 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
   const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks));
-  const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, std::max<std::int64_t>(eval_blocks, 0)));
+  const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks));
   using Views = Activations<M::shape, Head, T>;
   MemoryPlan plan;
   plan.lines = {{"weights", weights},
                 {"gradients", gradients},
                 {"optimizer moments", 2 * gradients},
-                {"activations", Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
-  if (eval_batch > 0) plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
+                {"activations",
+                 Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
+  if (eval_batch > 0)
+    plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-    plan.lines.push_back({"scratch of the operations", cpu::scratch_bytes(config, std::max(batch, eval_batch), time, threads)});
+    plan.lines.push_back(
+        {"scratch of the operations", cpu::scratch_bytes(config, std::max(batch, eval_batch), time, threads)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
   const std::int64_t rows = std::min(s.global_batch(), train_blocks) + eval_batch;
   plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});

@@ -26,12 +26,12 @@ namespace moderngpt2 {
 /// What `train` was asked for.
 struct TrainingRequest {
   TrainingSettings settings;
-  std::string model_size_name = "small";
+  std::optional<std::string> model_size_name;  ///< nothing: small, or that of the checkpoint to resume from
   ModelFields model_fields;
   std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
   std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
-  std::optional<int> block_size;              ///< nothing: what the shards have
-  std::int64_t streaming_eval_samples = 1000; ///< blocks to hold out where there is no evaluation set
+  std::optional<int> block_size;                      ///< nothing: what the shards have
+  std::int64_t streaming_eval_samples = 1000;         ///< blocks to hold out where there is no evaluation set
   std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
   bool eval_only = false;
   bool dry_run = false;
@@ -78,8 +78,10 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
   run.checkpoint = detail::find_resumed(request, say);
 
   std::optional<std::filesystem::path> tokenizer_path = request.tokenizer_path;
-  if (!tokenizer_path && request.model_path && detail::has_tokenizer(*request.model_path)) tokenizer_path = request.model_path;
-  if (!tokenizer_path && run.checkpoint && detail::has_tokenizer(run.checkpoint->folder)) tokenizer_path = run.checkpoint->folder;
+  if (!tokenizer_path && request.model_path && detail::has_tokenizer(*request.model_path))
+    tokenizer_path = request.model_path;
+  if (!tokenizer_path && run.checkpoint && detail::has_tokenizer(run.checkpoint->folder))
+    tokenizer_path = run.checkpoint->folder;
   std::optional<Tokenizer> tokenizer;
   if (tokenizer_path) {
     tokenizer = Tokenizer::load(*tokenizer_path);
@@ -89,8 +91,9 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
   }
 
   ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
-                     .size = request.model_size_name,
+                     .size = request.model_size_name.value_or("small"),
                      .fields = request.model_fields};
+  if (!source.config && !request.model_size_name && run.checkpoint) source.config = run.checkpoint->folder;
   const ConfigFile first = resolve_config(source, tokenizer ? &*tokenizer : nullptr, 0);
   const auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
   run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
@@ -101,13 +104,15 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
     run.block_size = run.data->train.block_size();
     const std::string& made_by = run.data->metadata.tokenizer_fingerprint;
     if (tokenizer && !made_by.empty() && made_by != fmt::format("{:016x}", tokenizer->fingerprint()))
-      say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(), tokenizer_path->string()));
+      say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(),
+                      tokenizer_path->string()));
   } else if (!request.dry_run) {
     throw UsageError("--pre_tokenized_dataset_path or --metadata_file is needed: what pretokenize_dataset wrote");
   }
   run.companions.config = resolve_config(source, tokenizer ? &*tokenizer : nullptr, run.block_size);
   if (run.checkpoint)
-    require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config, run.checkpoint->folder.string());
+    require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
+                       run.checkpoint->folder.string());
   return run;
 }
 
@@ -118,7 +123,8 @@ inline std::string settings_text(const TrainingRequest& request, const PreparedR
   const Config& c = run.companions.config.config;
   const double flops = training_flops_per_token(c, run.block_size);
   std::string text = fmt::format(
-      "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, positions "
+      "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, "
+      "positions "
       "{}, dropout {}/{}/{}\n",
       parameters, c.n_layer, c.n_embd, c.n_head, c.n_kv_head, c.head_dim, c.n_inner, activation_name(c.activation),
       c.vocab_size, c.n_positions, c.resid_pdrop, c.embd_pdrop, c.attn_pdrop);
@@ -127,23 +133,26 @@ inline std::string settings_text(const TrainingRequest& request, const PreparedR
                         run.block_size, run.data->eval.size());
   text += fmt::format("batch: {} x {} accumulated = {} sequences, {} tokens\n", s.per_device_train_batch_size,
                       s.gradient_accumulation_steps, s.global_batch(), s.global_batch() * run.block_size);
+  if (request.eval_only) return text;
   if (run.data || s.max_steps > 0) {
     const std::int64_t blocks = run.data ? run.data->train.size() : INT64_MAX;
     const TrainerState at = run.checkpoint ? run.checkpoint->state : TrainerState{};
     const std::int64_t steps = last_step(s, blocks, at.step, at.position);
     const double epochs = double(steps) / double(steps_per_epoch(blocks, s.global_batch()));
-    const double tokens = run.data ? epochs * double(blocks) * run.block_size
-                                   : double(steps) * double(s.global_batch()) * run.block_size;
+    const double tokens =
+        run.data ? epochs * double(blocks) * run.block_size : double(steps) * double(s.global_batch()) * run.block_size;
     text += fmt::format("steps: {}", steps);
     if (run.data) text += fmt::format(" ({:.4g} epochs of {})", epochs, steps_per_epoch(blocks, s.global_batch()));
     text += fmt::format(", {:.4g} tokens, {:.3g} FLOPs a token, {:.3g} FLOPs in all\n", tokens, flops, flops * tokens);
     text += fmt::format("schedule: {}, learning rate {}, {} steps of warm-up\n", s.lr_scheduler_type, s.learning_rate,
                         warmup_steps(s, steps));
   } else {
-    text += fmt::format("schedule: {}, learning rate {}; {:.3g} FLOPs a token\n", s.lr_scheduler_type, s.learning_rate, flops);
+    text += fmt::format("schedule: {}, learning rate {}; {:.3g} FLOPs a token\n", s.lr_scheduler_type, s.learning_rate,
+                        flops);
   }
-  text += fmt::format("optimizer: AdamW, betas {} and {}, epsilon {}, weight decay {} on matrices, gradient norm at most {}\n",
-                      s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.weight_decay, s.max_grad_norm);
+  text += fmt::format(
+      "optimizer: AdamW, betas {} and {}, epsilon {}, weight decay {} on matrices, gradient norm at most {}\n",
+      s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.weight_decay, s.max_grad_norm);
   text += fmt::format("run: fp32 on {} with {} threads, seed {}, gradient checkpointing {}, output {}\n", backend,
                       request.threads, s.seed, s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
   return text;
@@ -154,8 +163,10 @@ namespace detail {
 template <class M>
 int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
   if (run.data->eval.size() == 0) throw Error("the data set has no block to evaluate on");
-  if (run.checkpoint) load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
-  const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, run.data->eval.size()));
+  if (run.checkpoint)
+    load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+  const int batch_size =
+      int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, run.data->eval.size()));
   auto work = model.workspace(batch_size, run.block_size, Mode::infer);
   TokenBatch batch(batch_size, run.block_size, unlabelled_id(model.config()));
   const auto result = evaluate(model, work, batch, run.data->eval, batch_size, [&](std::int64_t done) {
@@ -163,7 +174,8 @@ int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& mod
     return !hooks.stop || hooks.stop() == 0;
   });
   if (!result) return 128 + hooks.stop();
-  hooks.say(fmt::format("evaluation loss {:.9g}, perplexity {:.6g}, over {} tokens", result->loss, result->perplexity(), result->labels));
+  hooks.say(fmt::format("evaluation loss {:.9g}, perplexity {:.6g}, over {} tokens", result->loss, result->perplexity(),
+                        result->labels));
   return 0;
 }
 
@@ -182,9 +194,15 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
   }
   std::optional<OutputFolder> output;
   if (!request.eval_only) output.emplace(s.output_dir, plan.checkpoint_bytes + plan.checkpoint_bytes / 3);
+  if (output && !run.checkpoint)
+    if (const auto older = find_checkpoints(s.output_dir, [](const std::string&) {}); !older.empty())
+      hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
+                            older.front().folder.string()));
   M model(config, typename M::Backend(request.threads));
-  if (request.model_path && !run.checkpoint) load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
-  else if (!run.checkpoint) model.initialize(s.seed);
+  if (request.model_path && !run.checkpoint)
+    load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
+  else if (!run.checkpoint)
+    model.initialize(s.seed);
   if (request.eval_only) return evaluate_only(run, request, model, hooks);
   Trainer<M> trainer(model, *run.data, run.companions, s, hooks);
   if (run.checkpoint) trainer.resume(*run.checkpoint);
@@ -194,16 +212,16 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
 
 }  // namespace detail
 
-/// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run. `hooks.say`
-/// must be given.
+/// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run.
+/// `hooks.say` must be given.
 inline int run_training(const TrainingRequest& request, const TrainingHooks& hooks) {
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
   const PreparedRun run = prepare_run(request, hooks.say);
-  if (request.eval_only && !request.model_path && !run.checkpoint) throw Error("there is nothing to evaluate: give --model_path");
-  return with_causal_lm(run.companions.config.config, [&]<class M>(std::type_identity<M>) {
-    return detail::run_model<M>(request, run, hooks);
-  });
+  if (request.eval_only && !request.model_path && !run.checkpoint)
+    throw Error("there is nothing to evaluate: give --model_path");
+  return with_causal_lm(run.companions.config.config,
+                        [&]<class M>(std::type_identity<M>) { return detail::run_model<M>(request, run, hooks); });
 }
 
 }  // namespace moderngpt2

@@ -16,9 +16,15 @@
 namespace moderngpt2 {
 
 /// Names that `--lr_scheduler_type` takes: Hugging Face's.
-inline constexpr std::array<std::string_view, 9> schedule_names{
-    "linear",   "cosine",               "cosine_with_restarts", "cosine_with_min_lr", "polynomial",
-    "constant", "constant_with_warmup", "inverse_sqrt",         "warmup_stable_decay"};
+inline constexpr std::array<std::string_view, 9> schedule_names{"linear",
+                                                                "cosine",
+                                                                "cosine_with_restarts",
+                                                                "cosine_with_min_lr",
+                                                                "polynomial",
+                                                                "constant",
+                                                                "constant_with_warmup",
+                                                                "inverse_sqrt",
+                                                                "warmup_stable_decay"};
 
 /// ceil(ratio * total), but for rounding errors in the product.
 inline std::int64_t warmup_steps_of_ratio(double ratio, std::int64_t total) {
@@ -61,7 +67,8 @@ class LearningRateSchedule {
     if (name_ == "cosine_with_restarts") cycles_ = number("num_cycles", 1);
     if (name_ == "polynomial") {
       end_rate_ = number("lr_end", 1e-7), power_ = number("power", 1);
-      if (!(base_ > end_rate_)) throw Error("{}: lr_end {} must be less than the learning rate {}", where, end_rate_, base_);
+      if (!(base_ > end_rate_))
+        throw Error("{}: lr_end {} must be less than the learning rate {}", where, end_rate_, base_);
     }
     if (name_ == "inverse_sqrt") {
       timescale_ = number("timescale", warmup_ > 0 ? warmup_ : 10000);
@@ -84,7 +91,8 @@ class LearningRateSchedule {
     }
     for (const auto& [key, value] : kwargs.items())
       if ((", " + known + ",").find(", " + key + ",") == std::string::npos)
-        throw Error("{}: {} has no argument {}{}{}", where, name_, excerpt(key), known.empty() ? "" : ", it has ", known);
+        throw Error("{}: {} has no argument {}{}{}", where, name_, excerpt(key), known.empty() ? "" : ", it has ",
+                    known);
   }
 
   double factor(double step) const {

@@ -29,9 +29,9 @@ struct TrainingSettings {
   double adam_epsilon = 1e-8;
   double max_grad_norm = 1.0;  ///< 0: no clipping
   double warmup_ratio = 0.05;
-  std::optional<std::int64_t> warmup_steps;  ///< outranks warmup_ratio
+  std::optional<std::int64_t> warmup_steps{};  ///< outranks warmup_ratio
   std::string lr_scheduler_type = "cosine";
-  std::string lr_scheduler_kwargs;  ///< a JSON object; empty: none
+  std::string lr_scheduler_kwargs{};  ///< a JSON object; empty: none
 
   std::int64_t logging_steps = 500;
   std::int64_t eval_steps = 500;
@@ -39,9 +39,7 @@ struct TrainingSettings {
   int save_total_limit = 10;
 
   /// Sequences of an optimizer step.
-  std::int64_t global_batch() const {
-    return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps;
-  }
+  std::int64_t global_batch() const { return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps; }
 };
 
 /// Where in the data a run is: whole epochs done, and blocks of the present one. In samples and not in steps, so that a
@@ -61,7 +59,8 @@ inline std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, st
                               DataPosition at = {}) {
   if (s.max_steps > 0) return s.max_steps;
   const std::int64_t epoch = steps_per_epoch(blocks, s.global_batch());
-  const auto planned = static_cast<std::int64_t>(std::ceil(s.num_train_epochs * static_cast<double>(epoch) * (1 - 1e-12)));
+  const auto planned =
+      static_cast<std::int64_t>(std::ceil(s.num_train_epochs * static_cast<double>(epoch) * (1 - 1e-12)));
   const std::int64_t done = at.epoch * epoch + steps_per_epoch(at.samples, s.global_batch());
   return step + std::max<std::int64_t>(planned - done, 0);
 }

@@ -25,14 +25,14 @@ struct TrainerState {
   std::int64_t max_steps = 0;
   DataPosition position;
   std::uint64_t seed = 42;
-  std::int64_t updates = 0;          ///< optimizer steps applied
-  std::int64_t skipped = 0;          ///< steps whose gradients were not finite
+  std::int64_t updates = 0;  ///< optimizer steps applied
+  std::int64_t skipped = 0;  ///< steps whose gradients were not finite
   std::int64_t skipped_in_a_row = 0;
-  std::int64_t tokens = 0;           ///< seen so far
+  std::int64_t tokens = 0;  ///< seen so far
   double flops = 0;
-  std::int64_t blocks = 0;           ///< of the training data
+  std::int64_t blocks = 0;  ///< of the training data
   int block_size = 0;
-  double logged_loss_sum = 0;        ///< since the last log line
+  double logged_loss_sum = 0;  ///< since the last log line
   std::int64_t logged_steps = 0;
   Json log_history = Json::array();
   std::int64_t saved_at = 0;  ///< seconds since 1970, to tell the newest of several checkpoints
@@ -94,8 +94,7 @@ inline TrainerState parse_trainer_state(const Json& json, const std::string& whe
     return n;
   };
   const Json* own = find_field(json, "moderngpt2", where);
-  if (!own)
-    throw Error("{}: written by another program, only its weights can be used (--model_path)", where);
+  if (!own) throw Error("{}: written by another program, only its weights can be used (--model_path)", where);
   TrainerState state;
   state.json = json;
   state.step = count(json, "global_step");

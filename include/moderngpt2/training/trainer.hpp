@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -14,7 +16,7 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/order.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/training/batch.hpp"
@@ -30,19 +32,19 @@ namespace moderngpt2 {
 /// What a step did, and how the run gets on.
 struct StepReport {
   std::int64_t step = 0, last_step = 0;
-  double loss = 0;           ///< mean over the labels of this step
+  double loss = 0;  ///< mean over the labels of this step
   double learning_rate = 0;
-  double grad_norm = 0;      ///< before clipping
-  bool applied = true;       ///< false: gradients were not finite, or no label counted
-  std::int64_t tokens = 0;   ///< of this step
+  double grad_norm = 0;     ///< before clipping
+  bool applied = true;      ///< false: gradients were not finite, or no label counted
+  std::int64_t tokens = 0;  ///< of this step
 };
 
 /// Whom a trainer talks to; each may be empty.
 struct TrainingHooks {
-  std::function<void(const std::string& line)> say;
-  std::function<void(const StepReport&)> on_step;
-  std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation;
-  std::function<int()> stop;  ///< a signal's number once the run shall end, else 0
+  std::function<void(const std::string& line)> say{};
+  std::function<void(const StepReport&)> on_step{};
+  std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation{};
+  std::function<int()> stop{};  ///< a signal's number once the run shall end, else 0
 };
 
 /// Steps with loss or gradients that are not finite, in a row, after which a run gives up.
@@ -54,17 +56,25 @@ template <class M>
 class Trainer {
  public:
   /// All memory that steps need is allocated here. The model and the data set must outlive the trainer.
-  Trainer(M& model, const DatasetSplits& data, ModelCompanions companions, TrainingSettings settings,
+  Trainer(M& model, const TrainAndEval& data, ModelCompanions companions, TrainingSettings settings,
           TrainingHooks hooks = {})
-      : model_(model), data_(data), companions_(std::move(companions)), settings_(std::move(settings)),
-        hooks_(std::move(hooks)), optimizer_(model, settings_), gradients_(model.make_gradients()),
+      : model_(model),
+        data_(data),
+        companions_(std::move(companions)),
+        settings_(std::move(settings)),
+        hooks_(std::move(hooks)),
+        optimizer_(model, settings_),
+        gradients_(model.make_gradients()),
         work_(model.workspace(int(micro_batch()), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batch_(rows_at_most(settings_.global_batch()), time(), unlabelled_id(model.config())) {
-    if (std::is_same_v<typename M::Backend, cpu::Backend>)
-      model.backend().reserve(cpu::scratch_bytes(
-          model.config(), std::max(int(micro_batch()), settings_.per_device_eval_batch_size), time(),
-          model.backend().threads()));
+    const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
+    if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
+      model.backend().reserve(cpu::scratch_bytes(model.config(), int(std::max(micro_batch(), eval_rows)), time(),
+                                                 model.backend().threads()));
+    if (eval_rows > 0)
+      evaluation_.emplace(model_.workspace(int(eval_rows), time(), Mode::infer),
+                          TokenBatch(eval_rows, time(), unlabelled_id(model_.config())));
     state_.seed = settings_.seed;
     state_.blocks = data_.train.size();
     state_.block_size = time();
@@ -76,8 +86,8 @@ class Trainer {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
   }
 
-  /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not fit
-  /// the model.
+  /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
+  /// fit the model.
   void resume(const Checkpoint& checkpoint) {
     const TrainerState& s = checkpoint.state;
     if (s.blocks != data_.train.size() || s.block_size != time())
@@ -136,8 +146,10 @@ class Trainer {
     }
     const LearningRateSchedule schedule = make_schedule(settings_, last);
     const std::filesystem::path metrics_path = settings_.output_dir / "metrics.jsonl";
-    MetricsFile metrics = resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
+    MetricsFile metrics =
+        resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
     metrics_ = &metrics;
+    if (resumed_ && evaluation_due() && !evaluated()) log_evaluation();  // what a stop at this step left out
     while (state_.step < last) {
       const auto begin = std::chrono::steady_clock::now();
       StepReport report = step(schedule);
@@ -147,9 +159,11 @@ class Trainer {
       if (hooks_.on_step) hooks_.on_step(report);
       if (!report.applied) tell_skipped(report);
       if (state_.step % settings_.logging_steps == 0 || state_.step == last) log(report);
-      if (state_.step % settings_.eval_steps == 0 && data_.eval.size() > 0 && !stopped()) log_evaluation();
+      if (evaluation_due() && !stopped()) log_evaluation();
       const int signal = stopped();
-      if (state_.step % settings_.save_steps == 0 || state_.step == last || signal) save();
+      // Not while steps are skipped: rotation would delete the states from before.
+      const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
+      if (save_due || state_.step == last || signal) save();
       if (signal && state_.step < last) return signal;
     }
     save_model(settings_.output_dir, model_, companions_);
@@ -159,10 +173,7 @@ class Trainer {
 
   /// The loss on the held-out blocks; nothing when the run is asked to stop meanwhile.
   std::optional<Evaluation> evaluate() {
-    if (!evaluation_) {
-      const std::int64_t rows = std::clamp<std::int64_t>(data_.eval.size(), 1, settings_.per_device_eval_batch_size);
-      evaluation_.emplace(model_.workspace(int(rows), time(), Mode::infer), TokenBatch(rows, time(), unlabelled_id(model_.config())));
-    }
+    if (!evaluation_) throw Error("the data set has no block to evaluate on");
     return moderngpt2::evaluate(model_, evaluation_->first, evaluation_->second, data_.eval,
                                 settings_.per_device_eval_batch_size, [&](std::int64_t done) {
                                   if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
@@ -200,9 +211,10 @@ class Trainer {
     say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
     if (state_.skipped_in_a_row < most_skipped_steps) return;
     log(report);
-    throw Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint with a "
-                "smaller --learning_rate; nothing was saved over it",
-                state_.skipped_in_a_row, report.step);
+    throw Error(
+        "loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint with a "
+        "smaller --learning_rate; nothing was saved over it",
+        state_.skipped_in_a_row, report.step);
   }
 
   void write_metrics(Json line) {
@@ -224,11 +236,19 @@ class Trainer {
     if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
     write_metrics(std::move(line));
     const auto s = std::int64_t(left);
-    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}:{:02}:{:02} left",
+    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  "
+        "{}:{:02}:{:02} left",
         report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm, rate, s / 3600,
         s / 60 % 60, s % 60);
     state_.logged_loss_sum = 0, state_.logged_steps = 0;
     seconds_ = 0, tokens_ = 0;
+  }
+
+  bool evaluation_due() const { return evaluation_ && state_.step > 0 && state_.step % settings_.eval_steps == 0; }
+  bool evaluated() const {
+    if (state_.log_history.empty()) return false;
+    const Json& last = state_.log_history.back();
+    return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
   }
 
   void log_evaluation() {
@@ -250,7 +270,7 @@ class Trainer {
   }
 
   M& model_;
-  const DatasetSplits& data_;
+  const TrainAndEval& data_;
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;

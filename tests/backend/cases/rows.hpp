@@ -20,12 +20,12 @@ inline std::vector<Case> embedding_cases() {
       const Dropout d{rate, 77, 3};
       const std::int64_t n = std::int64_t(rows) * width;
       const std::string size = fmt::format("B{} T{} C{} dropout {}", batch, time, width, rate);
-      table.push_back(make_case("embedding " + size, {{Role::output, n}, {Role::input, std::int64_t(vocab) * width}},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  embedding(b, Rows<T>(t[0], rows, width), ids->data(), Matrix<T>{t[1], vocab, width},
-                                            T(3.25), time, d);
-                                }));
+      table.push_back(make_case(
+          "embedding " + size, {{Role::output, n}, {Role::input, std::int64_t(vocab) * width}},
+          [=](auto& b, const auto& t) {
+            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            embedding(b, Rows<T>(t[0], rows, width), ids->data(), Matrix<T>{t[1], vocab, width}, T(3.25), time, d);
+          }));
       table.push_back(make_case("embedding_backward " + size,
                                 {{Role::added, std::int64_t(vocab) * width}, {Role::input, n}},
                                 [=](auto& b, const auto& t) {
@@ -34,16 +34,16 @@ inline std::vector<Case> embedding_cases() {
                                                      Rows<T>(t[1], rows, width), T(3.25), time, d);
                                 }));
       const auto index = random_ids(9, rows, 6);
-      table.push_back(make_case("gather_rows " + size, {{Role::output, 9 * width}, {Role::input, n}},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  gather_rows(b, Rows<T>(t[0], 9, width), Rows<T>(t[1], rows, width), index->data());
-                                }));
-      table.push_back(make_case("scatter_rows_add " + size, {{Role::added, n}, {Role::input, 9 * width}},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  scatter_rows_add(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], 9, width), index->data());
-                                }));
+      table.push_back(
+          make_case("gather_rows " + size, {{Role::output, 9 * width}, {Role::input, n}}, [=](auto& b, const auto& t) {
+            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            gather_rows(b, Rows<T>(t[0], 9, width), Rows<T>(t[1], rows, width), index->data());
+          }));
+      table.push_back(make_case(
+          "scatter_rows_add " + size, {{Role::added, n}, {Role::input, 9 * width}}, [=](auto& b, const auto& t) {
+            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            scatter_rows_add(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], 9, width), index->data());
+          }));
     }
   return table;
 }
@@ -51,25 +51,26 @@ inline std::vector<Case> embedding_cases() {
 /// rotary forward and backward on a slice of wider rows, from a position on.
 inline std::vector<Case> rotary_cases() {
   std::vector<Case> table;
-  for (auto [batch, time, heads, head_dim, past] : {std::array{1, 1, 1, 2, 0}, {2, 5, 3, 6, 4}, {2, 33, 4, 64, 0}, {1, 7, 2, 36, 9}})
+  for (auto [batch, time, heads, head_dim, past] :
+       {std::array{1, 1, 1, 2, 0}, {2, 5, 3, 6, 4}, {2, 33, 4, 64, 0}, {1, 7, 2, 36, 9}})
     for (bool backward : {false, true}) {
       const int width = heads * head_dim, stride = width + 5, rows = batch * time, half = head_dim / 2;
-      table.push_back(make_case(
-          fmt::format("rotary{} B{} T{} H{} D{} past {}", backward ? "_backward" : "", batch, time, heads, head_dim, past),
-          {{Role::added, std::int64_t(rows) * stride}}, [=](auto& b, const auto& t) {
-            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-            std::vector<T> cosine, sine;
-            for (int p = 0; p < past + time; ++p)
-              for (int i = 0; i < half; ++i) {
-                cosine.push_back(T(float(std::cos(p * std::pow(1e4, -2.0 * i / head_dim)))));
-                sine.push_back(T(float(std::sin(p * std::pow(1e4, -2.0 * i / head_dim)))));
-              }
-            const RotaryTable<T> table{cosine.data(), sine.data(), half, past + time};
-            if (backward)
-              rotary_backward(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
-            else
-              rotary(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
-          }));
+      table.push_back(make_case(fmt::format("rotary{} B{} T{} H{} D{} past {}", backward ? "_backward" : "", batch,
+                                            time, heads, head_dim, past),
+                                {{Role::added, std::int64_t(rows) * stride}}, [=](auto& b, const auto& t) {
+                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                                  std::vector<T> cosine, sine;
+                                  for (int p = 0; p < past + time; ++p)
+                                    for (int i = 0; i < half; ++i) {
+                                      cosine.push_back(T(float(std::cos(p * std::pow(1e4, -2.0 * i / head_dim)))));
+                                      sine.push_back(T(float(std::sin(p * std::pow(1e4, -2.0 * i / head_dim)))));
+                                    }
+                                  const RotaryTable<T> table{cosine.data(), sine.data(), half, past + time};
+                                  if (backward)
+                                    rotary_backward(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
+                                  else
+                                    rotary(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
+                                }));
     }
   return table;
 }
@@ -84,8 +85,8 @@ inline std::vector<Case> norm_cases() {
       const Dropout d{rate, 78, 1};
       const std::string size = fmt::format("B{} T{} C{}", batch, time, width);
       const std::string dropped = size + fmt::format(" dropout {}", rate);
-      const TensorSpec x{Role::input, n}, gain{Role::input, width, 0.3}, dgain{Role::added, width}, out{Role::output, n},
-          inout{Role::added, n};
+      const TensorSpec x{Role::input, n}, gain{Role::input, width, 0.3}, dgain{Role::added, width},
+          out{Role::output, n}, inout{Role::added, n};
       if (rate == 0) {
         table.push_back(make_case("rms_norm " + size, {out, x, gain}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
@@ -105,15 +106,15 @@ inline std::vector<Case> norm_cases() {
         add_norm(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width), Rows<T>(t[2], rows, width),
                  Rows<T>(t[3], rows, width), Vector<T>{t[4], width}, Vector<T>{t[5], width}, T(1e-6), time, d);
       }));
-      Case backward = make_case("add_norm_backward " + dropped, {inout, out, dgain, dgain, x, x, x, gain, gain},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  auto r = [&](int i) { return Rows<T>(t[std::size_t(i)], rows, width); };
-                                  auto v = [&](int i) { return Vector<T>{t[std::size_t(i)], width}; };
-                                  add_norm_backward(b, r(0), r(1), v(2), v(3), r(4), r(5), r(6), v(7), v(8), T(1e-6),
-                                                    time, d);
-                                });
-      if (width == 2) backward.tolerance = 1e-4;  // the norm of two channels is almost constant: its gradient is rounding
+      Case backward = make_case(
+          "add_norm_backward " + dropped, {inout, out, dgain, dgain, x, x, x, gain, gain}, [=](auto& b, const auto& t) {
+            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            auto r = [&](int i) { return Rows<T>(t[std::size_t(i)], rows, width); };
+            auto v = [&](int i) { return Vector<T>{t[std::size_t(i)], width}; };
+            add_norm_backward(b, r(0), r(1), v(2), v(3), r(4), r(5), r(6), v(7), v(8), T(1e-6), time, d);
+          });
+      if (width == 2)
+        backward.tolerance = 1e-4;  // the norm of two channels is almost constant: its gradient is rounding
       table.push_back(std::move(backward));
     }
   return table;
@@ -127,24 +128,24 @@ inline std::vector<Case> activation_cases() {
       const auto activation = Activation(a);
       const std::string size = fmt::format("{} {}x{}", activation_name(activation), rows, width);
       const std::int64_t n = std::int64_t(rows) * width;
-      table.push_back(make_case("gated_activation " + size, {{Role::output, n}, {Role::input, 2 * n, 3}},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  gated_activation(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, 2 * width),
-                                                   activation);
-                                }));
-      table.push_back(make_case("gated_activation_backward " + size,
-                                {{Role::output, 2 * n}, {Role::input, n}, {Role::input, 2 * n, 3}},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  gated_activation_backward(b, Rows<T>(t[0], rows, 2 * width), Rows<T>(t[1], rows, width),
-                                                            Rows<T>(t[2], rows, 2 * width), activation);
-                                }));
+      table.push_back(make_case(
+          "gated_activation " + size, {{Role::output, n}, {Role::input, 2 * n, 3}}, [=](auto& b, const auto& t) {
+            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            gated_activation(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, 2 * width), activation);
+          }));
+      table.push_back(
+          make_case("gated_activation_backward " + size,
+                    {{Role::output, 2 * n}, {Role::input, n}, {Role::input, 2 * n, 3}}, [=](auto& b, const auto& t) {
+                      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                      gated_activation_backward(b, Rows<T>(t[0], rows, 2 * width), Rows<T>(t[1], rows, width),
+                                                Rows<T>(t[2], rows, 2 * width), activation);
+                    }));
       table.push_back(make_case("gated_activation_backward in place " + size,
                                 {{Role::added, 2 * n, 3}, {Role::input, n}}, [=](auto& b, const auto& t) {
                                   using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  gated_activation_backward(b, Rows<T>(t[0], rows, 2 * width), Rows<T>(t[1], rows, width),
-                                                            Rows<T>(t[0], rows, 2 * width), activation);
+                                  gated_activation_backward(b, Rows<T>(t[0], rows, 2 * width),
+                                                            Rows<T>(t[1], rows, width), Rows<T>(t[0], rows, 2 * width),
+                                                            activation);
                                 }));
     }
   return table;

@@ -73,6 +73,7 @@ inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q
   const int D = call.head_dim, tiles = (call.time + query_tile - 1) / query_tile;
   const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch(D);
   float* scratch = b.scratch<float>(each * b.threads());
+  const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), heads * tiles, [&](std::int64_t task, int thread) {
     // The last tiles see the most keys: they go first, so that threads finish together.
     const int tile = tiles - 1 - int(task / heads), bh = int(task % heads), seq = bh / call.n_head, h = bh % call.n_head;
@@ -183,6 +184,7 @@ inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<
   const int D = call.head_dim, T = call.time, group = call.group();
   const std::int64_t each = attention_backward_scratch(T, group, D);
   float* scratch = b.scratch<float>(each * b.threads());
+  const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), std::int64_t(call.batch) * call.n_kv_head, [&](std::int64_t task, int thread) {
     const int seq = int(task) / call.n_kv_head, kv = int(task) % call.n_kv_head, row0 = seq * T;
     float *p = scratch + each * thread, *dp = p + query_tile * key_tile, *tanh = dp + query_tile * key_tile;

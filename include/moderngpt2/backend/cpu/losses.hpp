@@ -35,13 +35,14 @@ inline float cross_entropy_row(float* d, const float* s, int width, int label, f
     });
     total += sum(sums);
   }
-  const float lse = top + float(std::log(total));
-  const float loss = lse - s[label];
+  // Never top + log(total): with logits of 100 its rounding would be most of a small loss.
+  const float loss = float(std::log(total)) - (s[label] - top);
   if (d) {
+    const float share = float(scale / total);
     const float at_label = s[label], slope_at_label = softcap > 0 ? 1 - at_label * at_label / (softcap * softcap) : 1.0f;
     vector_loop(width, [&](int i, auto part) {
       const f32v logit = load(s + i, part);
-      f32v g = exponential(logit - lse) * scale;
+      f32v g = exponential(logit - top) * share;
       if (softcap > 0) {
         const f32v tanh = logit * (1.0f / softcap);
         g *= 1.0f - tanh * tanh;

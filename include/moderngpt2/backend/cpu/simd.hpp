@@ -67,10 +67,10 @@ inline float largest(float top, const float* s, int n) {
   int i = 0;
   for (; i + lanes <= n; i += lanes) {
     const f32v v = load(s + i);
-    tops = v <= tops ? tops : v;
+    tops = ((v <= tops) | (tops != tops)) ? tops : v;
   }
-  for (int j = 0; j < lanes; ++j) top = tops[j] <= top ? top : tops[j];
-  for (; i < n; ++i) top = s[i] <= top ? top : s[i];
+  for (int j = 0; j < lanes; ++j) top = tops[j] <= top || top != top ? top : tops[j];
+  for (; i < n; ++i) top = s[i] <= top || top != top ? top : s[i];
   return top;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
 
@@ -11,6 +12,15 @@ inline std::int64_t count_valid(const int* labels, std::int64_t n) {
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < n; ++i) count += labels[i] != ignored_label;
   return count;
+}
+
+/// The same, after a look at each label: one outside 0..classes-1 is an Error, before anything is indexed by it.
+inline std::int64_t count_valid(const int* labels, std::int64_t n, int classes) {
+  for (std::int64_t i = 0; i < n; ++i)
+    if (labels[i] != ignored_label && (labels[i] < 0 || labels[i] >= classes))
+      throw Error("labels: {} at place {} is neither in 0..{} nor {}, which marks a label to ignore", labels[i], i,
+                  classes - 1, ignored_label);
+  return count_valid(labels, n);
 }
 
 /// 1 / count, or 0 when nothing counts: a batch without valid labels has loss 0 and gradient 0.

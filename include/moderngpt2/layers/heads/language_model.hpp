@@ -77,7 +77,8 @@ struct LanguageModelHead {
     using R = real_t<T>;
     for (int r = 0; r < hidden.count; ++r)
       s.targets[r] = (r + 1) % pass.time == 0 ? ignored_label : labels.labels[r + 1];
-    const std::int64_t valid = labels.valid >= 0 ? labels.valid : count_valid(s.targets, hidden.count);
+    const std::int64_t counted = count_valid(s.targets, hidden.count, vocab_size);
+    const std::int64_t valid = labels.valid >= 0 ? labels.valid : counted;
     const R scale = mean_factor<R>(valid);
     const auto w = weight(p, wte);
     const sum_t<T> sum = dhidden.data ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)

@@ -90,8 +90,10 @@ struct DoubleHeads {
     for (int r = 0; r < pass.batch; ++r)
       *s.mc_logits.row(r) = summary_activation ? activate(*summary_activation, *s.scores.row(r)).value : *s.scores.row(r);
     if (!labels.mc_labels) return sum_t<T>(0);
+    if (labels.choices < 1 || pass.batch % labels.choices != 0)
+      throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
-    const std::int64_t valid = count_valid(labels.mc_labels, questions);
+    const std::int64_t valid = count_valid(labels.mc_labels, questions, labels.choices);
     const Rows<T> answer(s.mc_logits.data, questions, labels.choices), d_answer(s.d_scores.data, questions, labels.choices);
     const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));
     if (dhidden.data) {

@@ -63,7 +63,7 @@ struct SequenceClassificationHead {
     if ((problem == ProblemType::single_label) != (labels.classes != nullptr))
       throw Error("labels: a {} problem takes {} labels", problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
                   problem == ProblemType::single_label ? "integer" : "real");
-    const std::int64_t count = problem == ProblemType::single_label ? count_valid(labels.classes, pass.batch)
+    const std::int64_t count = problem == ProblemType::single_label ? count_valid(labels.classes, pass.batch, num_labels)
                                                                      : std::int64_t(pass.batch) * num_labels;
     const R scale = mean_factor<R>(count);
     sum_t<T> sum(0);

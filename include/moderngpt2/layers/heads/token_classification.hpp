@@ -53,7 +53,7 @@ struct TokenClassificationHead {
     dropout(b, s.dropped, pass.time, drop);
     projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
     if (!labels.labels) return sum_t<T>(0);
-    const std::int64_t valid = count_valid(labels.labels, hidden.count);
+    const std::int64_t valid = count_valid(labels.labels, hidden.count, num_labels);
     const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, labels.labels, mean_factor<real_t<T>>(valid));
     if (dhidden.data) {
       projection().backward(b, dhidden, Rows<const T>(s.d_logits), Rows<const T>(s.dropped), p.classifier, g.classifier);

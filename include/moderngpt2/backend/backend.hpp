@@ -1,0 +1,78 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/dropout.hpp"
+#include "moderngpt2/core/scalar.hpp"
+#include "moderngpt2/core/view.hpp"
+
+// The operations: what a backend has to do, once. Layers call them unqualified with the backend's context first, and
+// find them in the backend's namespace. N rows; other letters as in core/view.hpp. "+=" is added to what is there.
+//
+//   embedding(x, ids, wte, scale, time, dropout)          x (N,C) = wte[ids] * scale, then dropout
+//   embedding_backward(dwte, ids, dx, scale, time, d)     dwte[ids] += dx * mask * scale, in the order of the rows
+//   dropout(x, time, dropout)                             x *= mask / (1 - rate), in place; its own backward pass
+//   matmul(y, x, w, bias)                                 y (N,Out) = x (N,In) w^T (+ bias); rows may be strided
+//   matmul_backward_input(dx, dy, w, accumulate)          dx (N,In) (+)= dy w
+//   matmul_backward_weight(dw, dy, x)                     dw (Out,In) += dy^T x
+//   column_sum(sums, x)                                   sums += sum of the rows of x
+//   rotary(heads, table, time, past, scale)               turns each head of each row by its position, times scale
+//   rotary_backward(...)                                  turns back, times scale
+//   attention(o, lse, q, k, v, call)                      o (BT,HD), lse (B,H,T) or null; masks after the cap
+//   attention_backward(dq, dk, dv, do, o, lse, q, k, v, call)
+//   rms_norm(u, x, w, eps)                                u = x rsqrt(mean x^2 + eps) (1 + w)
+//   rms_norm_backward(dx, dw, du, x, w, eps, accumulate)  dx (+)=, dw +=
+//   add_norm(x_out, u, x, y, post, next, eps, time, d)    y: dropout in place; x_out = x + norm(y, post);
+//                                                         u = norm(x_out, next)
+//   add_norm_backward(dx, dy, dpost, dnext, du, x_out, y, post, next, eps, time, d)
+//                                                         in: du, dx by the residual path; out: dx, dy
+//   gated_activation(h, gate_up, a)                       h (N,F) = a(gate) * up; gate_up (N,2F)
+//   gated_activation_backward(d_gate_up, dh, gate_up, a)  d_gate_up may be gate_up itself
+//   logits(out, hidden, w, softcap)                       out (N,V) = c tanh(hidden w^T / c)
+//   classifier(dhidden, dw, hidden, w, labels, softcap, scale)
+//                                                         sum of the losses; gradients times scale, logits never whole
+//   classifier_loss(hidden, w, labels, softcap)           the same sum alone
+//   cross_entropy / mean_squared_error / binary_cross_entropy (dlogits, logits, targets, scale)
+//                                                         sum of the losses; dlogits may be null
+//   gather_rows(out, x, index), scatter_rows_add(dx, dout, index)
+//   fill(x, n, value), sum_of_squares(x, n), adamw(weight, first, second, gradient, n, step)
+//
+// Sums have a fixed order, so that a run repeats bit for bit with any thread count of the same machine, but for what
+// the matrix products of a library do. Nothing is allocated once a backend's scratch is reserved, outside of those.
+namespace moderngpt2 {
+
+/// A context B whose namespace has the operations for activations of type T. Checks one operation of each kind.
+template <class B, class T>
+concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Vector<T> vector, const int* ids, T* data,
+                              real_t<T> r, const AttentionCall& call, const RotaryTable<real_t<T>>& table,
+                              const Dropout& drop) {
+  { b.threads() } -> std::convertible_to<int>;
+  embedding(b, rows, ids, matrix, r, 1, drop);
+  embedding_backward(b, matrix, ids, rows, r, 1, drop);
+  dropout(b, rows, 1, drop);
+  matmul(b, rows, rows, matrix);
+  matmul_backward_input(b, rows, rows, matrix);
+  matmul_backward_weight(b, matrix, rows, rows);
+  column_sum(b, vector, rows);
+  rotary(b, rows, table, 1, 0, r);
+  rotary_backward(b, rows, table, 1, 0, r);
+  attention(b, rows, data, rows, rows, rows, call);
+  attention_backward(b, rows, rows, rows, rows, rows, data, rows, rows, rows, call);
+  rms_norm(b, rows, rows, vector, r);
+  rms_norm_backward(b, rows, vector, rows, rows, vector, r, true);
+  add_norm(b, rows, rows, rows, rows, vector, vector, r, 1, drop);
+  add_norm_backward(b, rows, rows, vector, vector, rows, rows, rows, vector, vector, r, 1, drop);
+  gated_activation(b, rows, rows, Activation::silu);
+  gated_activation_backward(b, rows, rows, rows, Activation::silu);
+  logits(b, rows, Rows<const T>(rows), matrix, r);
+  { classifier(b, rows, matrix, rows, matrix, ids, r, r) } -> std::same_as<sum_t<T>>;
+  { cross_entropy(b, rows, rows, ids, r) } -> std::same_as<sum_t<T>>;
+  gather_rows(b, rows, rows, ids);
+  scatter_rows_add(b, rows, rows, ids);
+  fill(b, data, std::int64_t(1), T(0));
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,24 @@
+#pragma once
+
+// The whole library but for what needs a package of its own: Parquet (data/dataset.hpp), training a tokenizer
+// (tokenizer/train.hpp), command lines (cli/) and helpers for tests (testing/).
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/backend/reference.hpp"
+#include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/config/precision.hpp"
+#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/core/version.hpp"
+#include "moderngpt2/data/blocks.hpp"
+#include "moderngpt2/data/order.hpp"
+#include "moderngpt2/generation/generate.hpp"
+#include "moderngpt2/io/config_file.hpp"
+#include "moderngpt2/io/generation_config.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/model/dispatch.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/tokenizer/stream_decoder.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/schedule.hpp"
+#include "moderngpt2/training/trainer.hpp"

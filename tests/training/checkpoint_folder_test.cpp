@@ -1,0 +1,189 @@
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "io/expect_error.hpp"
+#include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/checkpoint_folder.hpp"
+#include "moderngpt2/training/metrics.hpp"
+#include "support/temporary_folder.hpp"
+#include "training/tiny_run.hpp"
+
+using namespace moderngpt2;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A checkpoint with one file.
+fs::path make_checkpoint(const fs::path& output, std::int64_t step, std::int64_t saved_at) {
+  const fs::path target = output / ("checkpoint-" + std::to_string(step));
+  AtomicFolder folder(target);
+  write_file(folder.path() / "weights", "0123456789");
+  TrainerState state;
+  state.step = step;
+  state.saved_at = saved_at;
+  state.blocks = 10;
+  state.files = {{"weights", 10, detail::hash_file(InputFile(folder.path() / "weights"))}};
+  write_json_file(folder.path() / "trainer_state.json", to_json(state, TrainingSettings{}));
+  folder.commit();
+  return target;
+}
+
+}  // namespace
+
+TEST_CASE("the newest complete checkpoint is found among leftovers") {
+  test::TemporaryFolder temporary;
+  const fs::path& out = temporary.path();
+  std::vector<std::string> broken;
+  const auto latest = [&] {
+    broken.clear();
+    const auto found = latest_checkpoint(out, [&](const std::string& line) { broken.push_back(line); });
+    return found ? found->state.step : -1;
+  };
+  CHECK(latest() == -1);
+  make_checkpoint(out, 20, 100);
+  make_checkpoint(out, 9, 100);
+  CHECK(latest() == 20);  // of the same second: by step
+  make_checkpoint(out, 10, 101);
+  CHECK(latest() == 10);  // a later run that went on from an earlier step
+  fs::create_directory(out / ".checkpoint-30.tmp");
+  fs::create_directory(out / "checkpoint-31");
+  fs::create_directory(out / "checkpoint-x");
+  CHECK(latest() == 10);
+  REQUIRE(broken.size() == 1);
+  CHECK(test::contains(broken[0], "checkpoint-31"));
+
+  write_file(out / "checkpoint-10" / "weights", "0123456780");  // a changed bit: found by the hash
+  CHECK(latest() == 20);
+  CHECK(test::contains(broken.back(), "damaged"));
+  CHECK_ERROR(verify_checkpoint(open_checkpoint(out / "checkpoint-10")), "weights", "damaged");
+  write_file(out / "checkpoint-20" / "weights", "01234");  // cut short
+  CHECK(latest() == 9);
+  CHECK_ERROR(open_checkpoint(out / "checkpoint-20"), "weights", "5 bytes of 10");
+  fs::remove(out / "checkpoint-9" / "weights");
+  CHECK(latest() == -1);
+  CHECK_ERROR(open_checkpoint(out / "checkpoint-9"), "weights is missing");
+  CHECK_ERROR(open_checkpoint(out / "checkpoint-8"), "trainer_state.json");
+}
+
+TEST_CASE("a folder replaces what a killed save left, and one of the same name") {
+  test::TemporaryFolder temporary;
+  const fs::path target = temporary / "checkpoint-5";
+  fs::create_directory(temporary / ".checkpoint-5.tmp");
+  write_file(temporary / ".checkpoint-5.tmp" / "old", "x");
+  fs::create_directory(target);
+  write_file(target / "partial", "x");
+  make_checkpoint(temporary.path(), 5, 1);
+  CHECK(fs::exists(target / "weights"));
+  CHECK_FALSE(fs::exists(target / "old"));
+  CHECK_FALSE(fs::exists(target / "partial"));
+  CHECK_FALSE(fs::exists(temporary / ".checkpoint-5.tmp"));
+  try {
+    AtomicFolder folder(target);
+    write_file(folder.path() / "new", "x");
+    throw Error("disk full");
+  } catch (const Error&) {
+  }
+  CHECK(fs::exists(target / "weights"));
+  CHECK_FALSE(fs::exists(temporary / ".checkpoint-5.tmp"));
+}
+
+TEST_CASE("rotation deletes the oldest, never the one just saved") {
+  test::TemporaryFolder temporary;
+  const fs::path& out = temporary.path();
+  for (int step : {1, 2, 3, 4}) make_checkpoint(out, step, 100 + step);
+  rotate_checkpoints(out, 2, out / "checkpoint-4");
+  CHECK_FALSE(fs::exists(out / "checkpoint-2"));
+  CHECK(fs::exists(out / "checkpoint-3"));
+  CHECK(fs::exists(out / "checkpoint-4"));
+  rotate_checkpoints(out, 1, out / "checkpoint-3");
+  CHECK(fs::exists(out / "checkpoint-3"));
+  CHECK_FALSE(fs::exists(out / "checkpoint-4"));
+}
+
+TEST_CASE("an output folder belongs to one run, and must be writable and large enough") {
+  test::TemporaryFolder temporary;
+  fs::create_directory(temporary / ".checkpoint-3.tmp");
+  {
+    OutputFolder first(temporary.path(), 0);
+    CHECK_FALSE(fs::exists(temporary / ".checkpoint-3.tmp"));
+    CHECK_ERROR(OutputFolder(temporary.path(), 0), "in use");
+  }
+  OutputFolder again(temporary / "a" / "b" / "c", 0);
+  CHECK(fs::is_empty(temporary / "a" / "b" / "c"));
+  CHECK_ERROR(OutputFolder(temporary / "big", std::uint64_t{1} << 60), "the disk has");
+  write_file(temporary / "file", "x");
+  CHECK_ERROR(OutputFolder(temporary / "file", 0), "file");
+  CHECK_ERROR(OutputFolder(temporary / "file" / "under", 0), "file");
+}
+
+TEST_CASE("a state survives its file, unknown fields too") {
+  TrainerState state;
+  state.step = 12;
+  state.position = {2, 5};
+  state.blocks = 10;
+  state.seed = ~std::uint64_t{0};
+  state.logged_loss_sum = 0.1 + 0.2;
+  state.files = {{"a", 1, "b"}};
+  state.json = parse_json(R"({"best_metric": 3, "of_others": [1]})", "t");
+  Json json = parse_json(to_json(state, TrainingSettings{}).dump(), "t");
+  const TrainerState back = parse_trainer_state(json, "t");
+  CHECK(back.step == 12);
+  CHECK(back.position.epoch == 2);
+  CHECK(back.position.samples == 5);
+  CHECK(back.seed == state.seed);
+  CHECK(back.logged_loss_sum == state.logged_loss_sum);
+  CHECK(back.epoch() == 2.5);
+  CHECK(json["best_metric"] == 3);
+  CHECK(json["of_others"].size() == 1);
+  state.logged_loss_sum = NAN;
+  CHECK(
+      std::isnan(parse_trainer_state(parse_json(to_json(state, TrainingSettings{}).dump(), "t"), "t").logged_loss_sum));
+  json["global_step"] = -1;
+  CHECK_ERROR(parse_trainer_state(json, "t"), "global_step");
+  json.erase("moderngpt2");
+  CHECK_ERROR(parse_trainer_state(json, "t"), "another program");
+}
+
+TEST_CASE("metrics continue after the resumed step") {
+  test::TemporaryFolder temporary;
+  const fs::path path = temporary / "metrics.jsonl";
+  {
+    MetricsFile file(path);
+    for (int step : {10, 20, 30}) file.add(Json{{"step", step}, {"loss", step == 20 ? NAN : 1.5}});
+  }
+  CHECK(test::contains(read_file(path), R"({"step":20,"loss":null})"));
+  write_file(path, read_file(path) + R"({"step":15,"lo)");
+  { MetricsFile(path, 20, Json::array()).add(Json{{"step", 25}}); }
+  CHECK(read_file(path) == "{\"step\":10,\"loss\":1.5}\n{\"step\":20,\"loss\":null}\n{\"step\":25}\n");
+  fs::remove(path);
+  { MetricsFile(path, 20, parse_json(R"([{"step":10}])", "t")); }
+  CHECK(read_file(path) == "{\"step\":10}\n");
+  { MetricsFile{path}; }
+  CHECK(read_file(path).empty());
+}
+
+TEST_CASE("a batch labels what is not padding") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary.path(), 6, 2, 16);  // block i has 5 i mod 16 pads
+  TokenBatch batch(4, 16, 0);
+  batch.load(data.train, 3, [](std::int64_t i) { return i + 1; });
+  CHECK(batch.rows() == 3);
+  CHECK(batch.valid() == 15 * 3 - 5 - 10 - 15);
+  CHECK(batch.labels(0)[10] == batch.ids(0)[10]);
+  CHECK(batch.labels(0)[11] == ignored_label);
+  CHECK(batch.ids(0)[11] == 0);
+  CHECK(batch.mask(0) == nullptr);
+  TokenBatch all(4, 16, std::nullopt);
+  all.load(data.train, 4, [](std::int64_t i) { return i; });
+  CHECK(all.valid() == 15 * 4);
+  Config c = test::tiny_config();
+  CHECK(unlabelled_id(c) == 0);
+  c.pad_token_id = c.eos_token_id;
+  CHECK_FALSE(unlabelled_id(c));
+  c.pad_token_id.reset();
+  CHECK_FALSE(unlabelled_id(c));
+}

@@ -1,0 +1,221 @@
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "io/expect_error.hpp"
+#include "moderngpt2/io/safetensors.hpp"
+#include "moderngpt2/training/run.hpp"
+#include "support/temporary_folder.hpp"
+#include "training/tiny_run.hpp"
+
+using namespace moderngpt2;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A tokenizer of `tokens` ids: <pad>, <unk>, <eos>, then one letter or number each.
+void write_tokenizer(const fs::path& folder, int tokens) {
+  fs::create_directories(folder);
+  Json json = parse_json(R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    "pre_tokenizer": null, "post_processor": null,
+    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                                                 {"type": "ByteFallback"}, {"type": "Fuse"}]},
+    "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
+              "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+              "vocab": {}, "merges": []}})",
+                         "tokenizer");
+  for (const char* name : {"<pad>", "<unk>", "<eos>"}) {
+    json["added_tokens"].push_back(Json{{"id", json["added_tokens"].size()},
+                                        {"content", name},
+                                        {"single_word", false},
+                                        {"lstrip", false},
+                                        {"rstrip", false},
+                                        {"normalized", false},
+                                        {"special", true}});
+    json["model"]["vocab"][name] = json["model"]["vocab"].size();
+  }
+  for (int i = 3; i < tokens; ++i) json["model"]["vocab"]["t" + std::to_string(i)] = i;
+  write_json_file(folder / "tokenizer.json", json);
+  write_file(folder / "tokenizer_config.json", R"({"eos_token": "<eos>", "pad_token": "<pad>"})");
+}
+
+struct Fixture {
+  test::TemporaryFolder temporary;
+  TrainingRequest request;
+  std::vector<std::string> said;
+
+  Fixture() {
+    write_tokenizer(temporary / "tokenizer", 64);
+    test::make_data(temporary / "data");
+    request.settings = test::tiny_settings(temporary / "out");
+    request.settings.max_steps = 6;
+    request.settings.save_steps = 3;
+    request.tokenizer_path = temporary / "tokenizer";
+    request.pre_tokenized_dataset_path = temporary / "data";
+    request.model_fields.n_layer = 1;
+    request.model_fields.n_embd = 16;
+    request.model_fields.n_head = 2;
+    request.threads = 1;
+  }
+  int run() {
+    said.clear();
+    return run_training(request, {.say = [&](const std::string& line) { said.push_back(line); }});
+  }
+  std::string text() const {
+    std::string all;
+    for (const std::string& line : said) all += line + "\n";
+    return all;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
+  Fixture f;
+  const fs::path out = f.request.settings.output_dir;
+  f.request.dry_run = true;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "activations"));
+  CHECK(test::contains(f.text(), "steps: 6"));
+  CHECK_FALSE(fs::exists(out));
+
+  f.request.dry_run = false;
+  f.request.resume_from_checkpoint = "latest";
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "starting afresh"));
+  for (const char* folder : {"", "checkpoint-3", "checkpoint-6"})
+    for (const char* file :
+         {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"})
+      CHECK_MESSAGE(fs::exists(out / folder / file), folder << "/" << file);
+  CHECK(read_file(out / "model.safetensors") == read_file(out / "checkpoint-6" / "model.safetensors"));
+  CHECK(read_file(out / "tokenizer.json") == read_file(f.temporary / "tokenizer" / "tokenizer.json"));
+  const Config c = read_config(out).config;
+  CHECK(c.vocab_size == 64);
+  CHECK(c.n_positions == 1024);
+  CHECK(c.n_inner == 64);
+  CHECK(c.eos_token_id == 2);
+  CHECK(c.pad_token_id == 0);
+  CHECK_FALSE(c.bos_token_id);
+
+  // From the earlier of the two, with nothing but what it takes: the same model, bit for bit.
+  const std::string weights = read_file(out / "model.safetensors"),
+                    moments = read_file(out / "checkpoint-6" / "optimizer.safetensors");
+  fs::remove_all(out / "checkpoint-6");
+  f.request.model_fields = {};
+  f.request.tokenizer_path.reset();
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "checkpoint-3"));
+  CHECK(read_file(out / "model.safetensors") == weights);
+  CHECK(read_file(out / "checkpoint-6" / "optimizer.safetensors") == moments);
+
+  f.request.model_fields.n_embd = 32;
+  CHECK_ERROR(f.run(), "checkpoint-6", "n_embd");
+  f.request.model_fields = {};
+
+  f.request.resume_from_checkpoint.reset();
+  f.request.model_path = out;
+  f.request.settings.output_dir = f.temporary / "second";
+  f.request.eval_only = true;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.said.back(), "perplexity"));
+  CHECK_FALSE(fs::exists(f.request.settings.output_dir));
+  f.request.eval_only = false;
+  f.request.settings.learning_rate = 0;
+  CHECK(f.run() == 0);
+  CHECK(read_file(f.temporary / "second" / "model.safetensors") == weights);
+}
+
+TEST_CASE("requests that do not fit") {
+  Fixture f;
+  const auto refused = [&](auto change, const std::string& part) {
+    TrainingRequest before = f.request;
+    change(f.request);
+    CHECK_ERROR(f.run(), part);
+    f.request = before;
+    CHECK_FALSE(fs::exists(f.request.settings.output_dir));
+  };
+  refused([](auto& r) { r.tokenizer_path.reset(); }, "--tokenizer_path");
+  refused([](auto& r) { r.pre_tokenized_dataset_path.reset(); }, "--pre_tokenized_dataset_path");
+  refused([](auto& r) { r.pre_tokenized_dataset_path = "/nowhere/data"; }, "/nowhere/data");
+  refused([](auto& r) { r.metadata_file = "/nowhere/m.yaml"; }, "/nowhere/m.yaml");
+  refused([](auto& r) { r.block_size = 32; }, "16 ids where 32");
+  refused([](auto& r) { r.model_fields.n_positions = 8; }, "n_positions");
+  refused([](auto& r) { r.model_fields.n_head = 3; }, "n_head");
+  refused([](auto& r) { r.model_size_name = "huge"; }, "huge");
+  refused([](auto& r) { r.eval_only = true; }, "--model_path");
+  refused([](auto& r) { r.settings.lr_scheduler_type = "cosinus"; }, "cosinus");
+  refused([](auto& r) { r.settings.lr_scheduler_kwargs = "{"; }, "lr_scheduler_kwargs");
+  refused([](auto& r) { r.resume_from_checkpoint = "/nowhere/checkpoint-5"; }, "/nowhere/checkpoint-5");
+  refused(
+      [&](auto& r) {
+        write_file(f.temporary / "config.json", R"({"model_type": "moderngpt2", "vocab_size": 60})");
+        r.config_file = f.temporary / "config.json";
+      },
+      "vocab_size");
+  refused(
+      [&](auto& r) {
+        write_file(f.temporary / "config.json", R"({"model_type": "moderngpt2", "vocab_size": 99, "n_positions": 15})");
+        r.config_file = f.temporary / "config.json";
+      },
+      "blocks of 16");
+}
+
+TEST_CASE("an id outside the vocabulary names its shard and row") {
+  Fixture f;
+  write_tokenizer(f.temporary / "few", 50);  // the data has ids up to 62
+  f.request.tokenizer_path = f.temporary / "few";
+  CHECK_ERROR(f.run(), "shard_00000.parquet", "row");
+}
+
+TEST_CASE("flags outrank the config file, which outranks the size") {
+  test::TemporaryFolder temporary;
+  write_tokenizer(temporary / "tokenizer", 64);
+  const Tokenizer tokenizer = Tokenizer::load(temporary / "tokenizer");
+  ModelSource source{.size = "medium"};
+  CHECK(resolve_config(source, &tokenizer, 2048).config.n_positions == 2048);
+  CHECK(resolve_config(source, &tokenizer, 2048).config.n_layer == 24);
+  write_file(temporary / "config.json",
+             R"({"model_type": "moderngpt2", "vocab_size": 100, "hidden_size": 64, "n_layer": 3, "n_head": 4,
+                 "rope_scaling": {"type": "linear", "factor": 2}, "attn_logit_softcapping": 50, "resid_pdrop": 0.3,
+                 "custom": 1})");
+  source.config = temporary / "config.json";
+  source.fields.n_embd = 32;
+  source.fields.attn_logit_softcapping = 0;
+  source.fields.rope_scaling_factor = 4;
+  source.fields.tie_word_embeddings = false;
+  const ConfigFile file = resolve_config(source, &tokenizer, 16);
+  CHECK(file.config.vocab_size == 100);
+  CHECK(file.config.n_embd == 32);
+  CHECK(file.config.n_layer == 3);
+  CHECK(file.config.head_dim == 8);
+  CHECK(file.config.n_inner == 128);
+  CHECK_FALSE(file.config.attn_logit_softcapping);
+  CHECK(file.config.rope_scaling_factor == 4);
+  CHECK(file.config.resid_pdrop == 0.3);
+  CHECK_FALSE(file.config.tied_head);
+  const Json written = config_to_json(file);
+  CHECK(written["custom"] == 1);
+  CHECK(written["bos_token_id"].is_null());
+  CHECK(parse_config(written, "written").config.rope_scaling_factor == 4);
+}
+
+TEST_CASE("the memory plan is what is allocated") {
+  using TinyModel = CausalLM<any_shape>;
+  Config c = test::tiny_config();
+  TrainingSettings s = test::tiny_settings("out");
+  const MemoryPlan plan = plan_memory<TinyModel>(c, s, 16, 1);
+  TinyModel model(c);
+  CHECK(plan.lines[0].bytes == std::uint64_t(model.weights().matrices.size() + model.weights().vectors.size()) * 4);
+  CHECK(plan.lines[2].bytes == 2 * plan.lines[1].bytes);
+  CHECK(plan.lines[3].bytes == model.workspace(3, 16, Mode::train).bytes());
+  CHECK(plan.lines[4].bytes == model.workspace(4, 16, Mode::infer).bytes());
+  s.gradient_checkpointing = true;
+  CHECK(plan_memory<TinyModel>(c, s, 16, 1).total() < plan.total());
+  CHECK(test::contains(plan_text(plan), "total"));
+  c.n_layer = 0;
+  CHECK_ERROR(plan_memory<TinyModel>(c, s, 16, 1), "n_layer");
+}
