@@ -1,5 +1,5 @@
-/// A layer of your own and its gradient check: y = down(relu(up(x))^2), an MLP without a gate (So et al. 2021). It works
-/// on any backend, since it calls the library's operations, and on any scalar, since its own loop does.
+/// A layer of your own and its gradient check: y = down(relu(up(x))^2), an MLP without a gate (So et al. 2021). It
+/// works on any backend, since it calls the library's operations, and on any scalar, since its own loop does.
 
 #include <cstdio>
 

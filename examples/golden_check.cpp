@@ -11,7 +11,7 @@
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/testing/golden.hpp"
 
 namespace {
@@ -30,26 +30,18 @@ constexpr ModelShape case_shape(int layers, int embd, int heads, int kv, int dim
 constexpr ModelShape mha = case_shape(2, 32, 4, 4, 8, 128), gqa = case_shape(2, 48, 6, 2, 8, 80),
                      wide = case_shape(1, 128, 2, 1, 64, 96), long_rows = case_shape(2, 64, 2, 2, 32, 96),
                      mqa = case_shape(2, 32, 4, 1, 8, 128, Activation::silu, Toggle::on),
-                     padded = case_shape(2, 32, 4, 2, 8, 128),
-                     relu = case_shape(1, 32, 4, 4, 8, 128, Activation::relu),
+                     padded = case_shape(2, 32, 4, 2, 8, 128), relu = case_shape(1, 32, 4, 4, 8, 128, Activation::relu),
                      untied = case_shape(3, 32, 2, 2, 16, 128, Activation::gelu, Toggle::off, Toggle::off);
-
-bool same(const ModelShape& a, const ModelShape& b) {
-  return a.n_layer == b.n_layer && a.n_embd == b.n_embd && a.n_head == b.n_head && a.n_kv_head == b.n_kv_head &&
-         a.head_dim == b.head_dim && a.n_inner == b.n_inner && a.activation == b.activation &&
-         a.attention_bias == b.attention_bias && a.tied_head == b.tied_head;
-}
 
 /// Runs the static language model of the case's shape, if one is compiled in.
 template <class Precision, ModelShape... Shapes>
 bool run_static(const golden::Case& c, auto make_backend, golden::Results& out) {
   using Backend = decltype(make_backend());
-  const ModelShape shape = shape_of(c.config.config);
   const auto run_one = [&]<ModelShape S>() {
     out = golden::run_language_model<CausalLM<S, Backend, Precision>>(c, make_backend());
     return true;
   };
-  return ((same(shape, Shapes) && run_one.template operator()<Shapes>()) || ...);
+  return ((matches<Shapes>(c.config.config) && run_one.template operator()<Shapes>()) || ...);
 }
 
 template <class Precision>
@@ -59,7 +51,7 @@ golden::Results run(const golden::Case& c, ShapeKind kind, auto make_backend, st
   shape_used = "static";
   if (kind == ShapeKind::fixed) {
     const bool is_lm = c.config.architecture == architectures[0];
-    if (!is_lm && same(shape_of(c.config.config), mha)) return golden::run<mha, Backend, Precision>(c, make_backend());
+    if (!is_lm && matches<mha>(c.config.config)) return golden::run<mha, Backend, Precision>(c, make_backend());
     if (is_lm && run_static<Precision, mha, gqa, wide, long_rows, mqa, padded, relu, untied>(c, make_backend, out))
       return out;
   }
@@ -86,10 +78,11 @@ int program(int argc, char** argv) {
   for (const auto& folder : folders) {
     const golden::Case c(folder);
     std::string shape_used;
-    const golden::Results results =
-        backend == BackendName::cpu
-            ? run<Fp32>(c, shape, [threads] { return cpu::Backend(threads); }, shape_used)
-            : run<Exact<double>>(c, shape, [] { return reference::Backend(); }, shape_used);
+    const golden::Results results = backend == BackendName::cpu
+                                        ? run<Fp32>(
+                                              c, shape, [threads] { return cpu::Backend(threads); }, shape_used)
+                                        : run<Exact<double>>(
+                                              c, shape, [] { return reference::Backend(); }, shape_used);
     fmt::print("{} ({}, {})\n", folder.string(), c.config.architecture, shape_used);
     bool passed = true;
     for (const golden::Comparison& one : golden::compare(c, results)) {

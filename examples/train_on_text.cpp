@@ -19,8 +19,15 @@ namespace {
 
 using namespace moderngpt2;
 
-constexpr ModelShape shape{.n_layer = 4, .n_embd = 128, .n_head = 4, .n_kv_head = 2, .head_dim = 32, .n_inner = 512,
-                           .activation = Activation::silu, .attention_bias = Toggle::off, .tied_head = Toggle::on};
+constexpr ModelShape shape{.n_layer = 4,
+                           .n_embd = 128,
+                           .n_head = 4,
+                           .n_kv_head = 2,
+                           .head_dim = 32,
+                           .n_inner = 512,
+                           .activation = Activation::silu,
+                           .attention_bias = Toggle::off,
+                           .tied_head = Toggle::on};
 
 constexpr Config make_config() {
   Config c;
@@ -45,7 +52,8 @@ int program(int argc, char** argv) {
   options.parse(argc, argv);
   constexpr int batch = 16, time = 128;
   const std::string text = read_file(input);
-  if (text.size() <= time) throw Error("{} has {} bytes, at least {} are needed", input.string(), text.size(), time + 1);
+  if (text.size() <= time)
+    throw Error("{} has {} bytes, at least {} are needed", input.string(), text.size(), time + 1);
 
   CausalLM<shape> model(config);
   model.initialize(42);
@@ -66,7 +74,8 @@ int program(int argc, char** argv) {
     const double loss = model.loss_and_gradients(work, ids.data(), {ids.data()}, gradients,
                                                  {.batch = batch, .time = time, .training = true});
     const auto [norm, applied] = optimizer.step(model, gradients, schedule.at(step));
-    if (step % 20 == 0 || step + 1 == steps) fmt::print("step {:4} loss {:.4f} gradient norm {:.3f}\n", step, loss, norm);
+    if (step % 20 == 0 || step + 1 == steps)
+      fmt::print("step {:4} loss {:.4f} gradient norm {:.3f}\n", step, loss, norm);
   }
 
   std::vector<int> start;

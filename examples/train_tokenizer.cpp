@@ -35,8 +35,10 @@ int program(int argc, char** argv) {
   options.add("special_tokens", training.special_tokens,
               "tokens with a meaning of their own; <pad>, <unk> and <|endoftext|> always have the ids 0, 1, 2");
   options.add("chat_tokens", training.chat_tokens, "adds the special tokens of chats, such as <|user|> and <|eot_id|>");
-  options.add("character_coverage", training.character_coverage,
-              "share of the text whose characters get a token; other characters become bytes").between(0.98, 1);
+  options
+      .add("character_coverage", training.character_coverage,
+           "share of the text whose characters get a token; other characters become bytes")
+      .between(0.98, 1);
   options.add("model_type", training.model_type, "the kind of model").choices({"bpe", "unigram"});
   options.section("Run");
   options.add("max_sentence_length", training.max_sentence_length, "bytes; longer text is split, never skipped")

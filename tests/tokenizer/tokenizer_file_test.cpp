@@ -4,12 +4,11 @@
 
 #include <doctest/doctest.h>
 
+#include "io/expect_error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "support/temporary_folder.hpp"
-
-#include "io/expect_error.hpp"
 
 using namespace moderngpt2;
 
@@ -26,7 +25,8 @@ Json small() {
                                                  {"type": "ByteFallback"}, {"type": "Fuse"}]},
     "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
               "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-              "vocab": {"<unk>": 0, "a": 1, "b": 2, "ab": 3, "▁": 4}, "merges": [["a", "b"]]}})", "small");
+              "vocab": {"<unk>": 0, "a": 1, "b": 2, "ab": 3, "▁": 4}, "merges": [["a", "b"]]}})",
+                    "small");
 }
 
 Tokenizer load(const Json& json) { return Tokenizer::parse(json.dump(), "t.json"); }
@@ -137,7 +137,8 @@ TEST_CASE("the post-processor's template") {
   Json json = small();
   json["post_processor"] = parse_json(R"({"type": "TemplateProcessing",
     "single": [{"SpecialToken": {"id": "<unk>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-    "pair": [], "special_tokens": {"<unk>": {"id": "<unk>", "ids": [0], "tokens": ["<unk>"]}}})", "test");
+    "pair": [], "special_tokens": {"<unk>": {"id": "<unk>", "ids": [0], "tokens": ["<unk>"]}}})",
+                                      "test");
   CHECK(load(json).prefix_ids() == std::vector<int>{0});
   CHECK(load(json).suffix_ids().empty());
   json["post_processor"]["special_tokens"]["<unk>"]["ids"][0] = 77;

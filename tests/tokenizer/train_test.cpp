@@ -6,14 +6,13 @@
 #include <doctest/doctest.h>
 #include <sentencepiece_processor.h>
 
+#include "io/expect_error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/train.hpp"
 #include "support/temporary_folder.hpp"
-
-#include "io/expect_error.hpp"
 
 using namespace moderngpt2;
 
@@ -51,9 +50,17 @@ Tokenizer tokenizer_of(const std::string& model) {
   return Tokenizer::parse(tokenizer_json(parse_sentencepiece_model(model, "m"), "m").dump(), "t.json");
 }
 
-const std::vector<std::string> samples{
-    "", " ", "The baker", "  two  spaces   three ", "sacks of flour, sacks of rye", "粉屋は flour を\n\n数えた", "tab\tzero",
-    "emoji 😀 and ▅", "\r\n", "aaaaaaaa", "    \n    x"};
+const std::vector<std::string> samples{"",
+                                       " ",
+                                       "The baker",
+                                       "  two  spaces   three ",
+                                       "sacks of flour, sacks of rye",
+                                       "粉屋は flour を\n\n数えた",
+                                       "tab\tzero",
+                                       "emoji 😀 and ▅",
+                                       "\r\n",
+                                       "aaaaaaaa",
+                                       "    \n    x"};
 
 }  // namespace
 

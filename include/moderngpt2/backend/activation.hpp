@@ -46,7 +46,8 @@ ActivationValue<T> activate(Activation a, T x) {
     case Activation::gelu_tanh: {  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
       const R c = R(std::numbers::sqrt2 * std::numbers::inv_sqrtpi), d = R(0.044715);
       const T t = std::tanh(c * (x + d * x * x * x));
-      return {R(0.5) * x * (T(1) + t), R(0.5) * (T(1) + t) + R(0.5) * x * (T(1) - t * t) * c * (T(1) + R(3) * d * x * x)};
+      return {R(0.5) * x * (T(1) + t),
+              R(0.5) * (T(1) + t) + R(0.5) * x * (T(1) - t * t) * c * (T(1) + R(3) * d * x * x)};
     }
     case Activation::gelu: {  // x Phi(x)
       const T phi = R(0.5) * (T(1) + error_function(x / R(std::numbers::sqrt2)));
@@ -77,7 +78,8 @@ ActivationValue<T> activate(Activation a, T x) {
       const T s = sigmoid(x);
       return {s, s * (T(1) - s)};
     }
-    case Activation::dynamic: break;
+    case Activation::dynamic:
+      break;
   }
   return {x, T(1)};
 }

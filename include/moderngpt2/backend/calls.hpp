@@ -18,11 +18,11 @@ struct AttentionCall {
   int n_head = 1;
   int n_kv_head = 1;
   int head_dim = 2;
-  double softcap = 0;                    ///< s = c tanh(s / c) before the mask; 0: none
-  int window = 0;                        ///< a query sees its last `window` keys; 0: all earlier ones
-  const std::int8_t* key_mask = nullptr; ///< (B, past + T); 0 is padding that no query sees; null: none
-  const int* first_key = nullptr;        ///< (B,T) first key that each query may see (document bounds); null: 0
-  Dropout dropout;                       ///< on the probabilities, keyed by sequence, head, query and key
+  double softcap = 0;                     ///< s = c tanh(s / c) before the mask; 0: none
+  int window = 0;                         ///< a query sees its last `window` keys; 0: all earlier ones
+  const std::int8_t* key_mask = nullptr;  ///< (B, past + T); 0 is padding that no query sees; null: none
+  const int* first_key = nullptr;         ///< (B,T) first key that each query may see (document bounds); null: 0
+  Dropout dropout;                        ///< on the probabilities, keyed by sequence, head, query and key
 
   constexpr int keys() const { return past + time; }
   constexpr int group() const { return n_head / n_kv_head; }
@@ -33,9 +33,7 @@ struct AttentionCall {
     const int first = by_window > by_document ? by_window : by_document;
     return first > 0 ? first : 0;
   }
-  constexpr bool masked(int b, int key) const {
-    return key_mask && key_mask[std::int64_t(b) * keys() + key] == 0;
-  }
+  constexpr bool masked(int b, int key) const { return key_mask && key_mask[std::int64_t(b) * keys() + key] == 0; }
 
   /// A query all of whose keys are padding attends evenly to the keys of which exactly one of position and padding
   /// hides them: the padding before it and the tokens after it. So does the model's reference, which adds a large

@@ -24,9 +24,9 @@ struct Config {
   int n_embd = 768;
   int n_layer = 12;
   int n_head = 12;
-  int n_kv_head = 12;   ///< num_key_value_heads
-  int head_dim = 64;    ///< n_embd / n_head unless given
-  int n_inner = 3072;   ///< intermediate_size, 4 n_embd unless given
+  int n_kv_head = 12;  ///< num_key_value_heads
+  int head_dim = 64;   ///< n_embd / n_head unless given
+  int n_inner = 3072;  ///< intermediate_size, 4 n_embd unless given
   Activation activation = Activation::gelu_tanh;
   bool attention_bias = false;
   bool tied_head = true;  ///< tie_word_embeddings
@@ -81,10 +81,12 @@ inline void validate(const Config& c) {
   if (c.n_layer > 100'000) throw Error("config: n_layer is {}, which is beyond any model", c.n_layer);
   if (c.n_head % c.n_kv_head != 0)
     throw Error("config: n_head {} is not a multiple of num_key_value_heads {}", c.n_head, c.n_kv_head);
-  if (c.head_dim % 2 != 0) throw Error("config: head_dim {} is odd, rotary positions need pairs of channels", c.head_dim);
+  if (c.head_dim % 2 != 0)
+    throw Error("config: head_dim {} is odd, rotary positions need pairs of channels", c.head_dim);
   if (double(c.n_head) * c.head_dim > (1 << 27))
     throw Error("config: n_head {} x head_dim {} is beyond any model", c.n_head, c.head_dim);
-  const double layer = double(c.n_embd) * (2.0 * c.n_head * c.head_dim + 2.0 * c.n_kv_head * c.head_dim + 3.0 * c.n_inner);
+  const double layer =
+      double(c.n_embd) * (2.0 * c.n_head * c.head_dim + 2.0 * c.n_kv_head * c.head_dim + 3.0 * c.n_inner);
   if (const double n = 2.0 * c.vocab_size * c.n_embd + c.n_layer * layer; n > 1e15)  // far from overflowing 64 bits
     throw Error("config: n_layer, n_embd and intermediate_size make {:.1e} parameters, which is beyond any model", n);
   if (c.activation == Activation::dynamic) throw Error("config: activation_function is not given");
@@ -113,7 +115,8 @@ inline void validate(const Config& c) {
 namespace detail {
 
 constexpr void match_extent(std::string_view field, int built, int given) {
-  if (built != dynamic && built != given) throw Error("this model is built for {} {}, the config says {}", field, built, given);
+  if (built != dynamic && built != given)
+    throw Error("this model is built for {} {}, the config says {}", field, built, given);
 }
 
 constexpr void match_toggle(std::string_view field, Toggle built, bool given) {
@@ -126,16 +129,26 @@ constexpr void match_toggle(std::string_view field, Toggle built, bool given) {
 /// Hugging Face's name of an activation, as written to config.json.
 constexpr std::string_view activation_name(Activation a) {
   switch (a) {
-    case Activation::gelu_tanh: return "gelu_pytorch_tanh";
-    case Activation::gelu: return "gelu";
-    case Activation::quick_gelu: return "quick_gelu";
-    case Activation::silu: return "silu";
-    case Activation::relu: return "relu";
-    case Activation::relu2: return "relu2";
-    case Activation::mish: return "mish";
-    case Activation::tanh: return "tanh";
-    case Activation::sigmoid: return "sigmoid";
-    case Activation::dynamic: break;
+    case Activation::gelu_tanh:
+      return "gelu_pytorch_tanh";
+    case Activation::gelu:
+      return "gelu";
+    case Activation::quick_gelu:
+      return "quick_gelu";
+    case Activation::silu:
+      return "silu";
+    case Activation::relu:
+      return "relu";
+    case Activation::relu2:
+      return "relu2";
+    case Activation::mish:
+      return "mish";
+    case Activation::tanh:
+      return "tanh";
+    case Activation::sigmoid:
+      return "sigmoid";
+    case Activation::dynamic:
+      break;
   }
   return "dynamic";
 }

@@ -35,7 +35,14 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
 }
 
 /// What a random number is for; part of every key, so that two uses never share numbers.
-enum class RandomUse : std::uint32_t { init, embedding_dropout, residual_dropout, attention_dropout, head_dropout, sampling };
+enum class RandomUse : std::uint32_t {
+  init,
+  embedding_dropout,
+  residual_dropout,
+  attention_dropout,
+  head_dropout,
+  sampling
+};
 
 /// The key of all numbers of one use at (step, layer).
 constexpr std::uint64_t random_key(std::uint64_t seed, RandomUse use, std::uint64_t step = 0, std::uint64_t layer = 0) {
@@ -47,14 +54,16 @@ constexpr double uniform_from(std::uint32_t high, std::uint32_t low) {
   return double((std::uint64_t(high) << 32 | low) >> 11) * 0x1p-53;
 }
 
-/// Standard normal number `index` of a key (Box-Muller on two uniforms of 53 bits).
-inline double normal_at(std::uint64_t key, std::uint64_t index) {
-  const std::uint64_t pair = index / 2;
+/// Standard normal numbers 2 pair and 2 pair + 1 of a key (Box-Muller on two uniforms of 53 bits).
+inline std::array<double, 2> normal_pair(std::uint64_t key, std::uint64_t pair) {
   const auto w = Philox::block({std::uint32_t(pair), std::uint32_t(pair >> 32), 0, 0}, key);
   const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform_from(w[0], w[1])));
   const double angle = 2.0 * std::numbers::pi * uniform_from(w[2], w[3]);
-  return index % 2 == 0 ? radius * std::cos(angle) : radius * std::sin(angle);
+  return {radius * std::cos(angle), radius * std::sin(angle)};
 }
+
+/// Standard normal number `index` of a key.
+inline double normal_at(std::uint64_t key, std::uint64_t index) { return normal_pair(key, index / 2)[index % 2]; }
 
 /// Uniform number in [0, 1), `index` of a key.
 constexpr double uniform_at(std::uint64_t key, std::uint64_t index) {

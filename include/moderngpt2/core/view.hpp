@@ -15,7 +15,11 @@ struct Vector {
   int size = 0;
 
   constexpr explicit operator bool() const { return data != nullptr; }
-  constexpr operator Vector<const T>() const requires(!std::is_const_v<T>) { return {data, size}; }
+  constexpr operator Vector<const T>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, size};
+  }
 };
 
 /// A parameter with two dimensions, (rows, cols), contiguous.
@@ -26,7 +30,11 @@ struct Matrix {
   int cols = 0;
 
   constexpr std::int64_t size() const { return std::int64_t(rows) * cols; }
-  constexpr operator Matrix<const T>() const requires(!std::is_const_v<T>) { return {data, rows, cols}; }
+  constexpr operator Matrix<const T>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, rows, cols};
+  }
 };
 
 /// Activations: `count` rows of `width` elements, `stride` elements apart (so that q, k and v can share one buffer).
@@ -49,7 +57,11 @@ struct Rows {
   constexpr bool contiguous() const { return stride == width; }
   /// Elements of a contiguous view.
   constexpr std::int64_t size() const { return std::int64_t(count) * width; }
-  constexpr operator Rows<const T>() const requires(!std::is_const_v<T>) { return {data, count, width, stride}; }
+  constexpr operator Rows<const T>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, count, width, stride};
+  }
 };
 
 /// Inputs of an operation: T is deduced from its output, so that a mutable view converts.

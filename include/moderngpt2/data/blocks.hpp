@@ -11,7 +11,8 @@
 
 namespace moderngpt2 {
 
-/// Where blocks come from: shards (data/dataset.hpp), memory, or a source of your own. Safe to use from several threads.
+/// Where blocks come from: shards (data/dataset.hpp), memory, or a source of your own. Safe to use from several
+/// threads.
 class BlockSource {
  public:
   virtual ~BlockSource() = default;
@@ -50,8 +51,8 @@ class BlockDataset {
   std::int64_t size() const { return end_ - begin_; }
   int block_size() const { return source_ ? source_->block_size() : 0; }
 
-  /// Copies block `index` into `ids`, and its attention mask into `mask` (which may be empty): block_size() each. Throws
-  /// Error naming the shard and row where an id is outside the vocabulary. Several threads may call it at once.
+  /// Copies block `index` into `ids`, and its attention mask into `mask` (which may be empty): block_size() each.
+  /// Throws Error naming the shard and row where an id is outside the vocabulary. Several threads may call it at once.
   void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask = {}) const {
     if (index < 0 || index >= size()) throw Error("block {} of a data set of {} was asked for", index, size());
     const std::size_t length = static_cast<std::size_t>(block_size());

@@ -27,8 +27,7 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
                                  const std::vector<std::string>& names, const Config& config) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     const TensorInfo* info = file.find(names[i]);
-    if (!info)
-      throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), names[i]);
+    if (!info) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), names[i]);
     if (info->shape != table[i].shape)
       throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), names[i],
                   shape_text(info->shape), shape_text(table[i].shape));

@@ -28,8 +28,13 @@ struct GroupedQueryAttention {
   double dropout = 0;
 
   constexpr explicit GroupedQueryAttention(const Config& c)
-      : n_embd(c.n_embd), n_head(c.n_head), n_kv_head(c.n_kv_head), head_dim(c.head_dim),
-        run_time_bias(c.attention_bias), softcap(c.attn_logit_softcapping.value_or(0.0)), dropout(c.attn_pdrop) {
+      : n_embd(c.n_embd),
+        n_head(c.n_head),
+        n_kv_head(c.n_kv_head),
+        head_dim(c.head_dim),
+        run_time_bias(c.attention_bias),
+        softcap(c.attn_logit_softcapping.value_or(0.0)),
+        dropout(c.attn_pdrop) {
     if (!std::is_constant_evaluated()) query_scale = c.query_scale();
   }
 

@@ -46,7 +46,8 @@ struct Activations {
     repeat(y, halves, kept, rows);
     repeat(attention, layers.n_layer, (kept + 1) / 2,
            [&] { return layers.attention_half.mixer.template saved<T>(arena, batch, time); });
-    repeat(mlp, layers.n_layer, (kept + 1) / 2, [&] { return layers.mlp_half.mixer.template saved<T>(arena, batch, time); });
+    repeat(mlp, layers.n_layer, (kept + 1) / 2,
+           [&] { return layers.mlp_half.mixer.template saved<T>(arena, batch, time); });
     head = layers.head.template saved<T>(arena, batch, time);
     if (mode == Mode::infer) return;
     dx = rows(), du = rows(), dy = rows();

@@ -32,8 +32,13 @@ struct Decoder {
   Head head;
 
   constexpr explicit Decoder(const Config& c)
-      : n_layer((require_match<S>(c), c.n_layer)), n_embd(c.n_embd), wte(c), attention_half(c, attention_names),
-        mlp_half(c, mlp_names), ln_f{c.n_embd}, head(c) {}
+      : n_layer((require_match<S>(c), c.n_layer)),
+        n_embd(c.n_embd),
+        wte(c),
+        attention_half(c, attention_names),
+        mlp_half(c, mlp_names),
+        ln_f{c.n_embd},
+        head(c) {}
 
   constexpr int half_blocks() const { return 2 * n_layer; }
 
@@ -76,7 +81,8 @@ struct Decoder {
   template <class E>
   auto bind_embedding(const ParameterBuffers<E>& buffers) const {
     typename Embedding<S.n_embd>::template Params<E> p;
-    BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(), buffers.vectors.data()};
+    BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(),
+                                                                          buffers.vectors.data()};
     binder.nested("", wte, p);
     return p;
   }
@@ -118,7 +124,8 @@ struct Decoder {
   template <class E>
   auto bind(const ParameterBuffers<E>& buffers, int layer, int half) const {
     const CountParameters a = count_of(attention_half), m = count_of(mlp_half);
-    BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(), buffers.vectors.data()};
+    BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(),
+                                                                          buffers.vectors.data()};
     binder.matrices += count_of(wte).matrices + layer * (a.matrices + m.matrices) + half * a.matrices;
     binder.vectors += layer * (a.vectors + m.vectors) + half * a.vectors;
     return binder;

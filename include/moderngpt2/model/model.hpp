@@ -28,14 +28,18 @@ template <ModelShape S, class Head, class T>
 class Workspace {
  public:
   Workspace(const Decoder<S, Head>& layers, int batch, int time, Mode mode)
-      : layers_(layers), memory_(Activations<S, Head, T>::bytes(layers, batch, time, mode)), arena_(memory_), mode_(mode) {
+      : layers_(layers),
+        memory_(Activations<S, Head, T>::bytes(layers, batch, time, mode)),
+        arena_(memory_),
+        mode_(mode) {
     reshape(batch, time);
   }
 
   /// Places the views for a smaller pass in the same memory.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
-    batch_ = time_ = 0;  // nothing is placed when this batch turns out too large
+    if (Activations<S, Head, T>::bytes(layers_, batch, time, mode_) > memory_.size())
+      throw Error("a pass of {} x {} tokens is larger than its workspace was made for", batch, time);
     views.place(arena_, layers_, batch, time, mode_);
     batch_ = batch, time_ = time;
   }
@@ -73,13 +77,18 @@ class Model {
   /// Weights are zero until `initialize` or a checkpoint fills them. Throws an Error for a config that is out of
   /// range or contradicts S.
   explicit Model(const Config& config, Backend backend = Backend())
-      : config_((validate(config), config)), layers_(config), backend_(std::move(backend)), table_(layers_.list()),
+      : config_((validate(config), config)),
+        layers_(config),
+        backend_(std::move(backend)),
+        table_(layers_.list()),
         rotary_(config) {
     const CountParameters n = layers_.count();
     weights_ = Weights(n.matrices, n.vectors);
   }
 
-  static constexpr std::int64_t parameter_count(const Config& config) { return Decoder<S, Head>(config).count().elements; }
+  static constexpr std::int64_t parameter_count(const Config& config) {
+    return Decoder<S, Head>(config).count().elements;
+  }
 
   const Config& config() const { return config_; }
   const Decoder<S, Head>& layers() const { return layers_; }
@@ -90,7 +99,7 @@ class Model {
   const std::vector<ParameterInfo>& parameters() const { return table_; }
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
-  void initialize(std::uint64_t seed) { moderngpt2::initialize(weights_, table_, config_, seed); }
+  void initialize(std::uint64_t seed) { moderngpt2::initialize(weights_, table_, config_, seed, backend_.threads()); }
   Gradients make_gradients() const { return Gradients(weights_.matrices.size(), weights_.vectors.size()); }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 
@@ -123,7 +132,8 @@ class Model {
     const Rows<T> hidden = forward(work, ids, pass);
     const auto p = layers_.bind_final(weights_).head;
     const auto wte = layers_.bind_embedding(weights_);
-    return layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, p, wte, wte, work.views.head, ids, labels, pass);
+    return layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, p, wte, wte, work.views.head, ids, labels,
+                             pass);
   }
 
   /// Loss of a batch; its gradients are added to `gradients`.
@@ -174,11 +184,13 @@ class Model {
     const int layer = k / 2;
     auto& v = work.views;
     if (k % 2 == 0)
-      f(layers_.attention_half, [&](const auto& buffers) { return layers_.bind_attention(buffers, layer); },
-        v.attention[std::size_t(layer)], v.attention_scratch, layer);
+      f(
+          layers_.attention_half, [&](const auto& buffers) { return layers_.bind_attention(buffers, layer); },
+          v.attention[std::size_t(layer)], v.attention_scratch, layer);
     else
-      f(layers_.mlp_half, [&](const auto& buffers) { return layers_.bind_mlp(buffers, layer); },
-        v.mlp[std::size_t(layer)], v.mlp_scratch, layer);
+      f(
+          layers_.mlp_half, [&](const auto& buffers) { return layers_.bind_mlp(buffers, layer); },
+          v.mlp[std::size_t(layer)], v.mlp_scratch, layer);
   }
 
   Dropout residual_dropout(const Pass<R>& pass, int k) const {

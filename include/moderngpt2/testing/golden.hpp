@@ -27,7 +27,8 @@ struct Session {
   std::vector<std::int8_t> mask;
   int rows, time;
 
-  Session(const Case& golden, typename M::Backend backend) : c(golden), model(golden.config.config, std::move(backend)) {
+  Session(const Case& golden, typename M::Backend backend)
+      : c(golden), model(golden.config.config, std::move(backend)) {
     load_weights(model, CheckpointTensors(c.folder), c.config);
     ids = c.integers("input_ids");
     time = int(c.shape("input_ids").back());
@@ -69,7 +70,8 @@ template <class M>
 void run_hidden(Session<M>& s, typename M::Work& work, Results& out) {
   const auto hidden = s.model.forward(work, s.ids.data(), s.pass());
   const int n_layer = s.model.config().n_layer;
-  for (int i = 0; i < n_layer; ++i) out.values["hidden." + std::to_string(i)] = doubles(work.views.x[std::size_t(2 * i)]);
+  for (int i = 0; i < n_layer; ++i)
+    out.values["hidden." + std::to_string(i)] = doubles(work.views.x[std::size_t(2 * i)]);
   out.values["hidden." + std::to_string(n_layer)] = doubles(hidden);
 }
 
@@ -108,7 +110,8 @@ void run_training(Session<M>& s, Results& out) {
   const Json* found = find_field(s.c.description, "train", where);
   if (!found) throw Error("{}: train is missing, and expected.safetensors has train.batches", where);
   const Json& train = *found;
-  const double max_norm = get_field<double>(train, "max_grad_norm", where), decay = get_field<double>(train, "weight_decay", where);
+  const double max_norm = get_field<double>(train, "max_grad_norm", where),
+               decay = get_field<double>(train, "weight_decay", where);
   const Json* betas = find_field(train, "betas", where);
   if (!betas || !betas->is_array() || betas->size() != 2) throw Error("{}: betas must be a list of two numbers", where);
   AdamWStep adam{.learning_rate = get_field<double>(train, "learning_rate", where),

@@ -29,7 +29,9 @@ struct Case {
   SafetensorsFile expected;
 
   explicit Case(const std::filesystem::path& path)
-      : folder(path), config(read_config(path)), description(read_json_file(path / "case.json")),
+      : folder(path),
+        config(read_config(path)),
+        description(read_json_file(path / "case.json")),
         expected(path / "expected.safetensors") {}
 
   bool has(const std::string& name) const { return expected.find(name) != nullptr; }
@@ -143,9 +145,9 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results) {
   };
   for (const TensorInfo& info : c.expected.tensors()) {
     const std::string& name = info.name;
-    const bool is_input = name == "input_ids" || name == "labels" || name == "attention_mask" || name == "train.batches" ||
-                          name == "greedy.margin" || name == "start_positions" || name == "end_positions" ||
-                          name == "mc_token_ids" || name == "mc_labels";
+    const bool is_input = name == "input_ids" || name == "labels" || name == "attention_mask" ||
+                          name == "train.batches" || name == "greedy.margin" || name == "start_positions" ||
+                          name == "end_positions" || name == "mc_token_ids" || name == "mc_labels";
     if (is_input) continue;
     if (name == "greedy") {
       add("greedy tokens", 0, greedy_error(c, results.greedy), name);
@@ -167,9 +169,11 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results) {
             double worst = 0;
             for (std::size_t i = 0; i < e.size(); ++i) worst = std::max(worst, error_of(std::abs(a[i] - e[i])));
             return worst;
-          }), name);
+          }),
+          name);
     } else if (name == "train.grad_norms") {
-      add("gradient norms", norm_limit, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }), name);
+      add("gradient norms", norm_limit, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }),
+          name);
     } else if (name == "loss" || name == "mc_loss") {
       add(name, loss_limit, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }), name);
     } else {
@@ -177,8 +181,9 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results) {
       const bool by_position = !counts.empty() && c.logits_stride() == 1 && info.shape.size() >= 2 &&
                                info.count() % std::int64_t(counts.size()) == 0 && info.shape[1] == time;
       const std::string what = name.starts_with("hidden.") ? "hidden states" : name;
-      add(what, activation_limit,
-          error([&](const auto& a, const auto& e) { return largest_error(a, e, by_position ? counts : std::vector<bool>{}); }),
+      add(what, activation_limit, error([&](const auto& a, const auto& e) {
+            return largest_error(a, e, by_position ? counts : std::vector<bool>{});
+          }),
           name);
     }
   }

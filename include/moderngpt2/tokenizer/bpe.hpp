@@ -25,8 +25,8 @@ struct BpeMerge {
 };
 
 struct BpeOptions {
-  int unk_id = -1;                          // -1: unknown characters are dropped
-  bool fuse_unk = false;                    // a run of unknown characters gives one unk
+  int unk_id = -1;                           // -1: unknown characters are dropped
+  bool fuse_unk = false;                     // a run of unknown characters gives one unk
   std::array<int, 256> byte_ids = no_ids();  // byte fallback; all -1: none
 
   static std::array<int, 256> no_ids() {
@@ -231,9 +231,9 @@ class BpeModel {
   }
 
   FlatMap<RankedResult> merges_;
-  FlatMap<std::uint8_t> borders_;                                            // inner borders of merges
+  FlatMap<std::uint8_t> borders_;                                             // inner borders of merges
   std::vector<std::uint32_t> pages_ = std::vector<std::uint32_t>(0x1100, 0);  // by the character's high bits
-  std::vector<int> character_ids_ = std::vector<int>(256, -1);               // page 0: characters without a token
+  std::vector<int> character_ids_ = std::vector<int>(256, -1);                // page 0: characters without a token
   BpeOptions options_;
   std::uint64_t serial_;
   bool cuts_at_spaces_ = false;

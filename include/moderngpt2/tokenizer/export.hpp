@@ -77,8 +77,10 @@ inline Json unigram_model_json(const SentencePieceModel& model) {
   double lowest = -1;
   std::size_t longest = 0;  // bytes, so at least the number of characters
   for (const auto& piece : model.pieces) {
-    if (is_text(piece.type)) lowest = std::min(lowest, static_cast<double>(piece.score));
-    else longest = std::max(longest, piece.text.size());
+    if (is_text(piece.type))
+      lowest = std::min(lowest, static_cast<double>(piece.score));
+    else
+      longest = std::max(longest, piece.text.size());
   }
   const double never = lowest * static_cast<double>(longest + 1);
   Json vocabulary = Json::array();
@@ -217,8 +219,7 @@ inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
 /// made if need be. `model_bytes` is a SentencePiece .model file, which errors call `where`. Each file appears whole,
 /// tokenizer.json last.
 inline void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes,
-                                  const std::string& where,
-                                  std::int64_t model_max_length = unlimited_model_length) {
+                                  const std::string& where, std::int64_t model_max_length = unlimited_model_length) {
   const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
   const Json json = tokenizer_json(model, where);
   std::error_code error;

@@ -54,11 +54,20 @@ class ProtobufReader {
     wire_type_ = static_cast<int>(key & 7);
     if (field_ == 0 || field_ > 0x1FFFFFFF) fail("a field with the number {}", field_);
     switch (wire_type_) {
-      case 0: varint_ = read_varint(); break;
-      case 1: bytes_ = take(8); break;
-      case 2: bytes_ = take(read_varint()); break;
-      case 5: bytes_ = take(4); break;
-      default: fail("a field of wire type {}", wire_type_);
+      case 0:
+        varint_ = read_varint();
+        break;
+      case 1:
+        bytes_ = take(8);
+        break;
+      case 2:
+        bytes_ = take(read_varint());
+        break;
+      case 5:
+        bytes_ = take(4);
+        break;
+      default:
+        fail("a field of wire type {}", wire_type_);
     }
     return true;
   }
@@ -135,13 +144,26 @@ inline void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) 
         if (reader.integer() < 1 || reader.integer() > 4) reader.fail("the model type {}", reader.integer());
         model.algorithm = static_cast<SentencePieceModel::Algorithm>(reader.integer());
         break;
-      case 24: model.treat_whitespace_as_suffix = reader.boolean(); break;
-      case 35: model.byte_fallback = reader.boolean(); break;
-      case 45: model.unk_piece = reader.string(); break;
-      case 46: model.bos_piece = reader.string(); break;
-      case 47: model.eos_piece = reader.string(); break;
-      case 48: model.pad_piece = reader.string(); break;
-      default: break;
+      case 24:
+        model.treat_whitespace_as_suffix = reader.boolean();
+        break;
+      case 35:
+        model.byte_fallback = reader.boolean();
+        break;
+      case 45:
+        model.unk_piece = reader.string();
+        break;
+      case 46:
+        model.bos_piece = reader.string();
+        break;
+      case 47:
+        model.eos_piece = reader.string();
+        break;
+      case 48:
+        model.pad_piece = reader.string();
+        break;
+      default:
+        break;
     }
   }
 }
@@ -149,12 +171,23 @@ inline void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) 
 inline void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model) {
   while (reader.next()) {
     switch (reader.field()) {
-      case 1: model.normalization = reader.string(); break;
-      case 2: model.has_character_map = !reader.bytes().empty(); break;
-      case 3: model.add_dummy_prefix = reader.boolean(); break;
-      case 4: model.remove_extra_whitespaces = reader.boolean(); break;
-      case 5: model.escape_whitespaces = reader.boolean(); break;
-      default: break;
+      case 1:
+        model.normalization = reader.string();
+        break;
+      case 2:
+        model.has_character_map = !reader.bytes().empty();
+        break;
+      case 3:
+        model.add_dummy_prefix = reader.boolean();
+        break;
+      case 4:
+        model.remove_extra_whitespaces = reader.boolean();
+        break;
+      case 5:
+        model.escape_whitespaces = reader.boolean();
+        break;
+      default:
+        break;
     }
   }
 }

@@ -30,8 +30,8 @@ struct TokenizerFile {
   std::vector<BpeMerge> merges;  // BPE, by rank
   BpeOptions options;            // both: unk and bytes
   std::vector<AddedToken> added_tokens;
-  bool replaces_spaces = false;         // the normalizer turns " " into the space mark
-  std::vector<int> prefix, suffix;      // what the post-processor sets around a single text
+  bool replaces_spaces = false;     // the normalizer turns " " into the space mark
+  std::vector<int> prefix, suffix;  // what the post-processor sets around a single text
 };
 
 /// Reads the kind of tokenizer.json that SentencePiece models become; anything else is an Error that names the file
@@ -41,8 +41,9 @@ class TokenizerFileReader {
   explicit TokenizerFileReader(std::string where) : where_(std::move(where)) {}
 
   TokenizerFile read(const Json& json) {
-    expect_keys(json, "the file", {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
-                                   "post_processor", "decoder", "model"});
+    expect_keys(json, "the file",
+                {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
+                 "decoder", "model"});
     expect_null(json, "truncation");
     expect_null(json, "padding");
     expect_null(json, "pre_tokenizer");
@@ -76,8 +77,7 @@ class TokenizerFileReader {
 
   void expect_null(const Json& object, std::string_view key) const {
     const Json* value = find_field(object, key, where_);
-    if (value && !value->is_null())
-      fail("{} is {}, which is not supported: only null is", key, describe(*value));
+    if (value && !value->is_null()) fail("{} is {}, which is not supported: only null is", key, describe(*value));
   }
 
   static std::string describe(const Json& component) {
@@ -112,8 +112,9 @@ class TokenizerFileReader {
   }
 
   void read_bpe(const Json& model) {
-    expect_keys(model, "the model", {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
-                                     "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"});
+    expect_keys(model, "the model",
+                {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+                 "byte_fallback", "ignore_merges", "vocab", "merges"});
     expect_null(model, "dropout");
     for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (get_optional_field<std::string>(model, affix, where_).value_or("") != "")

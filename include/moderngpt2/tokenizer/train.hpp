@@ -36,10 +36,18 @@ struct TokenizerTraining {
 using NextDocument = std::function<bool(std::string&)>;
 
 inline const std::vector<std::string>& chat_special_tokens() {
-  static const std::vector<std::string> tokens{
-      "<|system|>",          "<|user|>",          "<|assistant|>", "<|begin_of_text|>", "<|end_of_text|>",
-      "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",    "<|reserved_special_token_0|>",
-      "<|reserved_special_token_1|>", "<|reserved_special_token_2|>", "<|reserved_special_token_3|>"};
+  static const std::vector<std::string> tokens{"<|system|>",
+                                               "<|user|>",
+                                               "<|assistant|>",
+                                               "<|begin_of_text|>",
+                                               "<|end_of_text|>",
+                                               "<|start_header_id|>",
+                                               "<|end_header_id|>",
+                                               "<|eot_id|>",
+                                               "<|reserved_special_token_0|>",
+                                               "<|reserved_special_token_1|>",
+                                               "<|reserved_special_token_2|>",
+                                               "<|reserved_special_token_3|>"};
   return tokens;
 }
 
@@ -175,8 +183,10 @@ inline std::string quoted_list(const std::vector<std::string>& values) {
     throw Error("vocab_size {} is too large for this text: the largest possible is {}; lower it or give more text",
                 training.vocab_size, most);
   if (const std::string least = number_after(fmt::format("{} vs ", training.vocab_size)); !least.empty())
-    throw Error("vocab_size {} is too small: special tokens, bytes and the text's characters need {}; raise it or "
-                "lower character_coverage (now {})", training.vocab_size, least, training.character_coverage);
+    throw Error(
+        "vocab_size {} is too small: special tokens, bytes and the text's characters need {}; raise it or "
+        "lower character_coverage (now {})",
+        training.vocab_size, least, training.character_coverage);
   throw Error("SentencePiece could not train the tokenizer: {}", excerpt(message, 400));
 }
 

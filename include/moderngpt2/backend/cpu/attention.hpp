@@ -76,7 +76,8 @@ inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q
   const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), heads * tiles, [&](std::int64_t task, int thread) {
     // The last tiles see the most keys: they go first, so that threads finish together.
-    const int tile = tiles - 1 - int(task / heads), bh = int(task % heads), seq = bh / call.n_head, h = bh % call.n_head;
+    const int tile = tiles - 1 - int(task / heads), bh = int(task % heads), seq = bh / call.n_head,
+              h = bh % call.n_head;
     const int t0 = tile * query_tile, rows = std::min(query_tile, call.time - t0), g = h / call.group() * D;
     float *s = scratch + each * thread, *acc = s + query_tile * key_tile, *row_top = acc + query_tile * D;
     float *total = row_top + query_tile, *factors = total + query_tile;
@@ -88,8 +89,8 @@ inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q
     for (int u0 = first_visible_key(call, seq, t0, rows) / key_tile * key_tile; u0 < end; u0 += key_tile) {
       const int keys = std::min(key_tile, end - u0);
       const std::int64_t key_row = std::int64_t(seq) * call.key_rows + u0;
-      gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, k.row(int(key_row)) + g, k.stride,
-           s, keys, false);
+      gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, k.row(int(key_row)) + g,
+           k.stride, s, keys, false);
       for (int i = 0; i < rows; ++i) {
         float* p = s + i * keys;
         const VisibleKeys seen(call, seq, t0 + i, u0, keys);
@@ -121,7 +122,8 @@ inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q
         row_top[i] = top;
         for (int d = 0; d < D; ++d) acc[i * D + d] *= shrink;
         if (call.dropout.active()) {
-          dropout_factors(call.dropout, seq, std::uint32_t(h), std::uint32_t(call.past + t0 + i), u0 + seen.low, n, factors);
+          dropout_factors(call.dropout, seq, std::uint32_t(h), std::uint32_t(call.past + t0 + i), u0 + seen.low, n,
+                          factors);
           for (int j = 0; j < n; ++j) visible[j] *= factors[j];
         }
       }
@@ -208,8 +210,10 @@ inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<
           const Rows<const float> queries = q.slice(row0 + t0, rows).columns(h * D, D);
           const Rows<const float> d_out = d_o.slice(row0 + t0, rows).columns(h * D, D);
           const Rows<float> d_query = dq.slice(row0 + t0, rows).columns(h * D, D);
-          gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, key, k.stride, p, keys, false);
-          gemm(Transpose::no, Transpose::yes, rows, keys, D, d_out.data, d_out.stride, value, v.stride, dp, keys, false);
+          gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, key, k.stride, p, keys,
+               false);
+          gemm(Transpose::no, Transpose::yes, rows, keys, D, d_out.data, d_out.stride, value, v.stride, dp, keys,
+               false);
           for (int i = 0; i < rows; ++i) {
             const int t = t0 + i;
             float *pi = p + i * keys, *di = dp + i * keys;
@@ -225,8 +229,7 @@ inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<
                 if (call.masked(seq, u0 + seen.low + c)) pi[c] = -std::numeric_limits<float>::infinity();
             const float row_lse = lse[(std::int64_t(seq) * call.n_head + h) * T + t], row_mean = mean[j * T + t];
             const bool drop = call.dropout.active();
-            if (drop)
-              dropout_factors(call.dropout, seq, std::uint32_t(h), std::uint32_t(t), u0 + seen.low, n, factors);
+            if (drop) dropout_factors(call.dropout, seq, std::uint32_t(h), std::uint32_t(t), u0 + seen.low, n, factors);
             vector_loop(n, [&](int c, auto part) {
               const f32v probability = exponential(load(pi + c, part) - row_lse);
               const f32v factor = drop ? load(factors + c, part) : broadcast(1.0f);
@@ -241,7 +244,8 @@ inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<
           }
           gemm(Transpose::yes, Transpose::no, keys, D, rows, p, keys, d_out.data, d_out.stride, dv_sum, D, true);
           gemm(Transpose::yes, Transpose::no, keys, D, rows, dp, keys, queries.data, queries.stride, dk_sum, D, true);
-          gemm(Transpose::no, Transpose::no, rows, D, keys, dp, keys, key, k.stride, d_query.data, d_query.stride, true);
+          gemm(Transpose::no, Transpose::no, rows, D, keys, dp, keys, key, k.stride, d_query.data, d_query.stride,
+               true);
         }
       for (int u = 0; u < keys; ++u) {
         std::copy_n(dk_sum + u * D, D, dk.row(row0 + u0 + u) + kv * D);

@@ -18,7 +18,8 @@ inline void drop_row(float* x, int begin, int end, int r, int time, const Dropou
   for (int at = begin; at < end; at += dropout_block) {
     const int n = std::min(dropout_block, end - at);
     dropout_factors(d, r / time, 0, std::uint32_t(r % time), at, n, factors);
-    vector_loop(n, [&](int i, auto part) { store(x + at + i, load(x + at + i, part) * load(factors + i, part), part); });
+    vector_loop(n,
+                [&](int i, auto part) { store(x + at + i, load(x + at + i, part) * load(factors + i, part), part); });
   }
 }
 
@@ -58,9 +59,8 @@ inline void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, R
             store(to + i, load(to + i, part) + load(from + i, part) * load(factors + i, part) * scale, part);
           });
         } else {
-          vector_loop(n, [&](int i, auto part) {
-            store(to + i, load(to + i, part) + load(from + i, part) * scale, part);
-          });
+          vector_loop(
+              n, [&](int i, auto part) { store(to + i, load(to + i, part) + load(from + i, part) * scale, part); });
         }
       }
     }

@@ -56,16 +56,26 @@ inline void activate(f32v x, f32v& value, f32v& slope) {
 template <class F>
 void with_activation(Activation a, F&& f) {
   switch (a) {
-    case Activation::gelu_tanh: return f.template operator()<Activation::gelu_tanh>();
-    case Activation::gelu: return f.template operator()<Activation::gelu>();
-    case Activation::quick_gelu: return f.template operator()<Activation::quick_gelu>();
-    case Activation::silu: return f.template operator()<Activation::silu>();
-    case Activation::relu: return f.template operator()<Activation::relu>();
-    case Activation::relu2: return f.template operator()<Activation::relu2>();
-    case Activation::mish: return f.template operator()<Activation::mish>();
-    case Activation::tanh: return f.template operator()<Activation::tanh>();
-    case Activation::sigmoid: return f.template operator()<Activation::sigmoid>();
-    case Activation::dynamic: break;
+    case Activation::gelu_tanh:
+      return f.template operator()<Activation::gelu_tanh>();
+    case Activation::gelu:
+      return f.template operator()<Activation::gelu>();
+    case Activation::quick_gelu:
+      return f.template operator()<Activation::quick_gelu>();
+    case Activation::silu:
+      return f.template operator()<Activation::silu>();
+    case Activation::relu:
+      return f.template operator()<Activation::relu>();
+    case Activation::relu2:
+      return f.template operator()<Activation::relu2>();
+    case Activation::mish:
+      return f.template operator()<Activation::mish>();
+    case Activation::tanh:
+      return f.template operator()<Activation::tanh>();
+    case Activation::sigmoid:
+      return f.template operator()<Activation::sigmoid>();
+    case Activation::dynamic:
+      break;
   }
 }
 

@@ -29,7 +29,8 @@ inline void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std
   using Array = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using Stride = Eigen::OuterStride<>;
   const bool at = ta == Transpose::yes, bt = tb == Transpose::yes;
-  Eigen::Map<const Array, 0, Stride> ma(a, at ? k : m, at ? m : k, Stride(lda)), mb(b, bt ? n : k, bt ? k : n, Stride(ldb));
+  Eigen::Map<const Array, 0, Stride> ma(a, at ? k : m, at ? m : k, Stride(lda)),
+      mb(b, bt ? n : k, bt ? k : n, Stride(ldb));
   Eigen::Map<Array, 0, Stride> mc(c, m, n, Stride(ldc));
   if (!accumulate) mc.setZero();
   if (at && bt)

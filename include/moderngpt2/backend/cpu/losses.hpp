@@ -39,7 +39,8 @@ inline float cross_entropy_row(float* d, const float* s, int width, int label, f
   const float loss = float(std::log(total)) - (s[label] - top);
   if (d) {
     const float share = float(scale / total);
-    const float at_label = s[label], slope_at_label = softcap > 0 ? 1 - at_label * at_label / (softcap * softcap) : 1.0f;
+    const float at_label = s[label],
+                slope_at_label = softcap > 0 ? 1 - at_label * at_label / (softcap * softcap) : 1.0f;
     vector_loop(width, [&](int i, auto part) {
       const f32v logit = load(s + i, part);
       f32v g = exponential(logit - top) * share;
@@ -55,7 +56,8 @@ inline float cross_entropy_row(float* d, const float* s, int width, int label, f
 }
 
 inline void cap_row(float* s, int width, float cap) {
-  vector_loop(width, [&](int i, auto part) { store(s + i, hyperbolic_tangent(load(s + i, part) * (1.0f / cap)) * cap, part); });
+  vector_loop(
+      width, [&](int i, auto part) { store(s + i, hyperbolic_tangent(load(s + i, part) * (1.0f / cap)) * cap, part); });
 }
 
 /// Tokens whose logits exist at once: about 32 MB of them.
@@ -140,15 +142,18 @@ inline double chunked_classifier(Backend& b, Rows<float> dhidden, Matrix<float> 
     const Rows<float> s(scores, rows, w.rows);
     const Rows<const float> x = hidden.slice(start, rows);
     ThreadScope threads(b.threads());
-    gemm(Transpose::no, Transpose::yes, rows, w.rows, w.cols, x.data, x.stride, w.data, w.cols, s.data, s.stride, false);
+    gemm(Transpose::no, Transpose::yes, rows, w.rows, w.cols, x.data, x.stride, w.data, w.cols, s.data, s.stride,
+         false);
     total += sum_row_losses(b, losses, rows, [&](int r) {
       if (softcap > 0) cap_row(s.row(r), s.width, softcap);
       return cross_entropy_row(dhidden.data ? s.row(r) : nullptr, s.row(r), s.width, labels[start + r], softcap, scale);
     });
     if (!dhidden.data) continue;
     const Rows<float> dx = dhidden.slice(start, rows);
-    gemm(Transpose::no, Transpose::no, rows, w.cols, w.rows, s.data, s.stride, w.data, w.cols, dx.data, dx.stride, false);
-    gemm(Transpose::yes, Transpose::no, w.rows, w.cols, rows, s.data, s.stride, x.data, x.stride, dw.data, dw.cols, true);
+    gemm(Transpose::no, Transpose::no, rows, w.cols, w.rows, s.data, s.stride, w.data, w.cols, dx.data, dx.stride,
+         false);
+    gemm(Transpose::yes, Transpose::no, w.rows, w.cols, rows, s.data, s.stride, x.data, x.stride, dw.data, dw.cols,
+         true);
   }
   return total;
 }

@@ -9,7 +9,8 @@
 
 namespace moderngpt2::cpu {
 
-inline void matmul(Backend& b, Rows<float> y, Rows<const float> x, Matrix<const float> w, Vector<const float> bias = {}) {
+inline void matmul(Backend& b, Rows<float> y, Rows<const float> x, Matrix<const float> w,
+                   Vector<const float> bias = {}) {
   ThreadScope threads(b.threads());
   if (bias)
     for (int r = 0; r < y.count; ++r) std::copy_n(bias.data, bias.size, y.row(r));

@@ -22,9 +22,8 @@ inline float reciprocal_rms(const float* x, int width, float eps) {
 
 inline void norm_row(float* u, const float* x, const float* w, int width, float eps) {
   const float rstd = reciprocal_rms(x, width, eps);
-  vector_loop(width, [&](int i, auto part) {
-    store(u + i, load(x + i, part) * rstd * (1.0f + load(w + i, part)), part);
-  });
+  vector_loop(width,
+              [&](int i, auto part) { store(u + i, load(x + i, part) * rstd * (1.0f + load(w + i, part)), part); });
 }
 
 /// dx (+)= gradient through y = x rstd (1 + w); dw += its gradient. docs/math.md derives it.
@@ -59,7 +58,8 @@ void sum_gain_gradients(Backend& b, int rows, int width, const Vector<float> (&g
   for (int n = 0; n < N; ++n)
     parallel_ranges(b.threads(), width, 256, [&](std::int64_t begin, std::int64_t end) {
       for (int part = 0; part < parts; ++part)
-        for (std::int64_t i = begin; i < end; ++i) gains[n].data[i] += partial[(std::int64_t(part) * N + n) * width + i];
+        for (std::int64_t i = begin; i < end; ++i)
+          gains[n].data[i] += partial[(std::int64_t(part) * N + n) * width + i];
     });
 }
 

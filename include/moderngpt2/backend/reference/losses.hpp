@@ -33,8 +33,7 @@ sum_t<T> cross_entropy(Backend&, Rows<T> dlogits, ConstRows<T> logits, const int
 }
 
 template <class T>
-sum_t<T> mean_squared_error(Backend&, Rows<T> dlogits, ConstRows<T> logits, const real_t<T>* targets,
-                            real_t<T> scale) {
+sum_t<T> mean_squared_error(Backend&, Rows<T> dlogits, ConstRows<T> logits, const real_t<T>* targets, real_t<T> scale) {
   sum_t<T> loss(0);
   for (int r = 0; r < logits.count; ++r)
     for (int i = 0; i < logits.width; ++i) {
@@ -80,8 +79,8 @@ sum_t<T> classifier_loss(Backend& b, Rows<const T> hidden, ConstMatrix<T> w, con
 }
 
 template <class T>
-sum_t<T> classifier(Backend& b, Rows<T> dhidden, Matrix<T> dw, ConstRows<T> hidden, ConstMatrix<T> w,
-                    const int* labels, real_t<T> softcap, real_t<T> scale) {
+sum_t<T> classifier(Backend& b, Rows<T> dhidden, Matrix<T> dw, ConstRows<T> hidden, ConstMatrix<T> w, const int* labels,
+                    real_t<T> softcap, real_t<T> scale) {
   std::vector<T> row(std::size_t(w.rows)), gradient(std::size_t(w.rows));
   sum_t<T> loss(0);
   for (int r = 0; r < hidden.count; ++r) {

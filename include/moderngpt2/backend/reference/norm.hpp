@@ -53,8 +53,8 @@ void rms_norm_backward(Backend&, Rows<T> dx, Vector<T> dw, ConstRows<T> du, Cons
 }
 
 template <class T>
-void add_norm(Backend& b, Rows<T> x_out, Rows<T> u, ConstRows<T> x, Rows<T> y, ConstVector<T> post,
-              ConstVector<T> next, real_t<T> eps, int time, const Dropout& d) {
+void add_norm(Backend& b, Rows<T> x_out, Rows<T> u, ConstRows<T> x, Rows<T> y, ConstVector<T> post, ConstVector<T> next,
+              real_t<T> eps, int time, const Dropout& d) {
   dropout(b, y, time, d);
   for (int r = 0; r < x.count; ++r) {
     const T rstd = detail::reciprocal_rms(y.row(r), x.width, eps);

@@ -10,6 +10,11 @@
 
 namespace moderngpt2 {
 
+struct LanguageModelLabels {
+  const int* labels = nullptr;  ///< (B,T), not yet shifted
+  std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
+};
+
 /// Next-token prediction with the tied or its own matrix (V,C), logits capped by final_logit_softcapping.
 template <int C, Toggle Tied = Toggle::dynamic>
 struct LanguageModelHead {
@@ -20,7 +25,9 @@ struct LanguageModelHead {
   double softcap;
 
   constexpr explicit LanguageModelHead(const Config& c)
-      : vocab_size(c.vocab_size), n_embd(c.n_embd), run_time_tied(c.tied_head),
+      : vocab_size(c.vocab_size),
+        n_embd(c.n_embd),
+        run_time_tied(c.tied_head),
         softcap(c.final_logit_softcapping.value_or(0.0)) {}
 
   constexpr bool tied() const { return Tied == Toggle::dynamic ? run_time_tied : Tied == Toggle::on; }
@@ -43,10 +50,7 @@ struct LanguageModelHead {
     return {arena.take<int>(std::int64_t(batch) * time)};
   }
 
-  struct Labels {
-    const int* labels = nullptr;  ///< (B,T), not yet shifted
-    std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
-  };
+  using Labels = LanguageModelLabels;
 
   /// Labels that count once shifted: all but the first of each row.
   static std::int64_t count_targets(const int* labels, int batch, int time) {

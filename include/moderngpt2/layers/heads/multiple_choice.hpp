@@ -18,7 +18,9 @@ struct DoubleHeads {
   double dropout_rate;
 
   constexpr explicit DoubleHeads(const Config& c)
-      : language(c), summary_type(c.summary_type), summary_activation(c.summary_activation),
+      : language(c),
+        summary_type(c.summary_type),
+        summary_activation(c.summary_activation),
         dropout_rate(c.summary_first_dropout) {
     if (!c.summary_use_proj || !c.summary_proj_to_labels)
       throw Error("config: a multiple-choice head needs summary_use_proj and summary_proj_to_labels true");
@@ -38,23 +40,28 @@ struct DoubleHeads {
   template <class T>
   struct Saved {
     typename LanguageModelHead<C, Tied>::template Saved<T> language;
-    int* positions;                    // (B) row of hidden that each choice reads
-    Rows<T> pooled, d_pooled;          // (B,C)
+    int* positions;                       // (B) row of hidden that each choice reads
+    Rows<T> pooled, d_pooled;             // (B,C)
     Rows<T> scores, mc_logits, d_scores;  // (B,1), before and after summary_activation
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
     const int width = language.n_embd;
     auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(batch) * w), batch, w); };
-    return {language.template saved<T>(arena, batch, time), arena.take<int>(batch), rows(width), rows(width), rows(1),
-            rows(1), rows(1)};
+    return {language.template saved<T>(arena, batch, time),
+            arena.take<int>(batch),
+            rows(width),
+            rows(width),
+            rows(1),
+            rows(1),
+            rows(1)};
   }
 
   struct Labels {
-    typename LanguageModelHead<C, Tied>::Labels language;  ///< labels null: no language loss
-    int choices = 1;                                       ///< rows of the batch a question
-    const int* mc_token_ids = nullptr;                     ///< (B) position that cls_index reads; null: the last
-    const int* mc_labels = nullptr;                        ///< (B / choices) right choice; null: no choice loss
+    LanguageModelLabels language;       ///< labels null: no language loss
+    int choices = 1;                    ///< rows of the batch a question
+    const int* mc_token_ids = nullptr;  ///< (B) position that cls_index reads; null: the last
+    const int* mc_labels = nullptr;     ///< (B / choices) right choice; null: no choice loss
   };
 
   /// (N,C) -> (N,V) next-token logits.
@@ -72,7 +79,8 @@ struct DoubleHeads {
                 const Labels& labels, const Pass<real_t<T>>& pass) const {
     sum_t<T> total(0);
     if (labels.language.labels)
-      total = language.loss(b, hidden, dhidden, p.language, g.language, wte, dwte, s.language, ids, labels.language, pass);
+      total =
+          language.loss(b, hidden, dhidden, p.language, g.language, wte, dwte, s.language, ids, labels.language, pass);
     else if (dhidden.data)
       fill(b, dhidden.data, dhidden.size(), T(0));
     return total + choice_loss(b, hidden, dhidden, p, g, s, labels, pass);
@@ -88,17 +96,20 @@ struct DoubleHeads {
     dropout(b, s.pooled, 1, drop);
     summary().forward(b, s.scores, Rows<const T>(s.pooled), p.summary);
     for (int r = 0; r < pass.batch; ++r)
-      *s.mc_logits.row(r) = summary_activation ? activate(*summary_activation, *s.scores.row(r)).value : *s.scores.row(r);
+      *s.mc_logits.row(r) =
+          summary_activation ? activate(*summary_activation, *s.scores.row(r)).value : *s.scores.row(r);
     if (!labels.mc_labels) return sum_t<T>(0);
     if (labels.choices < 1 || pass.batch % labels.choices != 0)
       throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
     const std::int64_t valid = count_valid(labels.mc_labels, questions, labels.choices);
-    const Rows<T> answer(s.mc_logits.data, questions, labels.choices), d_answer(s.d_scores.data, questions, labels.choices);
+    const Rows<T> answer(s.mc_logits.data, questions, labels.choices),
+        d_answer(s.d_scores.data, questions, labels.choices);
     const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));
     if (dhidden.data) {
       if (summary_activation)
-        for (int r = 0; r < pass.batch; ++r) *s.d_scores.row(r) *= activate(*summary_activation, *s.scores.row(r)).slope;
+        for (int r = 0; r < pass.batch; ++r)
+          *s.d_scores.row(r) *= activate(*summary_activation, *s.scores.row(r)).slope;
       summary().backward(b, s.d_pooled, Rows<const T>(s.d_scores), Rows<const T>(s.pooled), p.summary, g.summary);
       dropout(b, s.d_pooled, 1, drop);
       spread(b, dhidden, s, pass);
@@ -115,7 +126,8 @@ struct DoubleHeads {
       int t = pass.time - 1;
       if (summary_type == SummaryType::first) t = 0;
       if (summary_type == SummaryType::cls_index && labels.mc_token_ids) t = labels.mc_token_ids[r];
-      if (t < 0 || t >= pass.time) throw Error("mc_token_ids: position {} of choice {} is outside 0..{}", t, r, pass.time - 1);
+      if (t < 0 || t >= pass.time)
+        throw Error("mc_token_ids: position {} of choice {} is outside 0..{}", t, r, pass.time - 1);
       s.positions[r] = r * pass.time + t;
     }
     if (summary_type != SummaryType::mean) return gather_rows(b, s.pooled, hidden, s.positions);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/heads/labels.hpp"
 #include "moderngpt2/layers/linear.hpp"
@@ -35,8 +36,8 @@ struct QuestionAnsweringHead {
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
     auto rows = [&](int n, int w) { return Rows<T>(arena.take<T>(std::int64_t(n) * w), n, w); };
-    return {rows(batch * time, 2), rows(batch * time, 2), rows(batch, time), rows(batch, time), rows(batch, time),
-            rows(batch, time),     arena.take<int>(2 * batch)};
+    return {rows(batch * time, 2), rows(batch * time, 2), rows(batch, time),         rows(batch, time),
+            rows(batch, time),     rows(batch, time),     arena.take<int>(2 * batch)};
   }
 
   struct Labels {

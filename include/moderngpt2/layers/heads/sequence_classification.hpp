@@ -1,6 +1,7 @@
 #pragma once
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/heads/labels.hpp"
 #include "moderngpt2/layers/linear.hpp"
@@ -54,17 +55,20 @@ struct SequenceClassificationHead {
                 const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
                 const Saved<T>& s, const int* ids, const L& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
-    for (int r = 0; r < pass.batch; ++r) s.positions[r] = r * pass.time + last_position(ids + std::int64_t(r) * pass.time, pass);
+    for (int r = 0; r < pass.batch; ++r)
+      s.positions[r] = r * pass.time + last_position(ids + std::int64_t(r) * pass.time, pass);
     gather_rows(b, s.pooled, hidden, s.positions);
     score().forward(b, s.logits, Rows<const T>(s.pooled), p.score);
     if (!labels.classes && !labels.values) return sum_t<T>(0);
 
     const ProblemType problem = resolve(labels.classes != nullptr);
     if ((problem == ProblemType::single_label) != (labels.classes != nullptr))
-      throw Error("labels: a {} problem takes {} labels", problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
+      throw Error("labels: a {} problem takes {} labels",
+                  problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
                   problem == ProblemType::single_label ? "integer" : "real");
-    const std::int64_t count = problem == ProblemType::single_label ? count_valid(labels.classes, pass.batch, num_labels)
-                                                                     : std::int64_t(pass.batch) * num_labels;
+    const std::int64_t count = problem == ProblemType::single_label
+                                   ? count_valid(labels.classes, pass.batch, num_labels)
+                                   : std::int64_t(pass.batch) * num_labels;
     const R scale = mean_factor<R>(count);
     sum_t<T> sum(0);
     if (problem == ProblemType::single_label)

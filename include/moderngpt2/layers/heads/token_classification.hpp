@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/heads/labels.hpp"
 #include "moderngpt2/layers/linear.hpp"
@@ -56,7 +57,8 @@ struct TokenClassificationHead {
     const std::int64_t valid = count_valid(labels.labels, hidden.count, num_labels);
     const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, labels.labels, mean_factor<real_t<T>>(valid));
     if (dhidden.data) {
-      projection().backward(b, dhidden, Rows<const T>(s.d_logits), Rows<const T>(s.dropped), p.classifier, g.classifier);
+      projection().backward(b, dhidden, Rows<const T>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
+                            g.classifier);
       dropout(b, dhidden, pass.time, drop);
     }
     return sum * real_t<sum_t<T>>(mean_factor<double>(valid));

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "moderngpt2/config/presets.hpp"
+
+namespace moderngpt2::bench {
+
+/// The models that are measured, with a vocabulary of 32000 and no dropout: `tiny` fits everywhere, `small` is GPT-2's.
+constexpr Config without_dropout(Config c) {
+  c.vocab_size = 32000;
+  c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = 0;
+  return c;
+}
+inline constexpr Config tiny_config = without_dropout(size_config(4, 256, 4));
+inline constexpr Config small_config = without_dropout(moderngpt2::small_config);
+inline constexpr ModelShape tiny_shape = shape_of(tiny_config);
+
+}  // namespace moderngpt2::bench

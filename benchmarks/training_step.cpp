@@ -1,0 +1,87 @@
+// One training step (forward, backward, clipping, AdamW) and one forward pass of `tiny` and `small`, static against
+// dynamic. Counters: tokens/s, and floating-point operations per second by config/flops.hpp.
+
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "moderngpt2/backend/cpu/scratch.hpp"
+#include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/optimizer.hpp"
+#include "sizes.hpp"
+
+namespace {
+
+using namespace moderngpt2;
+
+std::vector<int> some_ids(const Config& c, int n) {
+  std::vector<int> ids;
+  for (int i = 0; i < n; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * c.vocab_size));
+  return ids;
+}
+
+void count(benchmark::State& state, int tokens, double flops_per_token) {
+  const double total = double(state.iterations()) * tokens;
+  state.counters["tokens/s"] = benchmark::Counter(total, benchmark::Counter::kIsRate);
+  state.counters["FLOP/s"] = benchmark::Counter(total * flops_per_token, benchmark::Counter::kIsRate);
+}
+
+template <class M>
+void training_step(benchmark::State& state, const Config& c, int batch, int time, Mode mode) {
+  M model(c);
+  model.initialize(1);
+  model.backend().reserve(cpu::scratch_bytes(c, batch, time, model.backend().threads()));
+  auto work = model.workspace(batch, time, mode);
+  auto gradients = model.make_gradients();
+  AdamW optimizer(model, {});
+  const std::vector<int> ids = some_ids(c, batch * time);
+  for (auto _ : state) {
+    fill(model.backend(), gradients.matrices.data(), gradients.matrices.size(), 0.0f);
+    fill(model.backend(), gradients.vectors.data(), gradients.vectors.size(), 0.0f);
+    benchmark::DoNotOptimize(model.loss_and_gradients(work, ids.data(), {ids.data()}, gradients,
+                                                      {.batch = batch, .time = time, .training = true}));
+    optimizer.step(model, gradients, 1e-4);
+  }
+  count(state, batch * time, training_flops_per_token(c, time));
+}
+
+template <class M>
+void forward(benchmark::State& state, const Config& c, int batch, int time) {
+  M model(c);
+  model.initialize(1);
+  auto work = model.workspace(batch, time, Mode::infer);
+  const std::vector<int> ids = some_ids(c, batch * time);
+  for (auto _ : state)
+    benchmark::DoNotOptimize(model.loss(work, ids.data(), {ids.data()}, {.batch = batch, .time = time}));
+  count(state, batch * time, training_flops_per_token(c, time) / 3);
+}
+
+using bench::tiny_config, bench::tiny_shape;
+constexpr Config small = bench::small_config;
+
+BENCHMARK_CAPTURE(training_step<CausalLM<any_shape>>, tiny_dynamic, tiny_config, 4, 512, Mode::train)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(training_step<CausalLM<tiny_shape>>, tiny_static, tiny_config, 4, 512, Mode::train)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(training_step<CausalLM<any_shape>>, tiny_recompute, tiny_config, 4, 512, Mode::train_recompute)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(training_step<CausalLM<any_shape>>, small_dynamic, small, 2, 1024, Mode::train)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(training_step<CausalLM<small_shape>>, small_static, small, 2, 1024, Mode::train)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(forward<CausalLM<any_shape>>, tiny_dynamic, tiny_config, 4, 512)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(forward<CausalLM<any_shape>>, small_dynamic, small, 2, 1024)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+
+BENCHMARK_MAIN();

@@ -1,0 +1,50 @@
+// Trains the small model for two steps and compares the memory that the process took with the plan that --dry_run
+// prints. A program of its own: a peak is of the whole process.
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/data/blocks.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/training/trainer.hpp"
+
+using namespace moderngpt2;
+
+/// A field of /proc/self/status, in bytes: VmRSS (resident now) or VmHWM (its peak).
+double process_bytes(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(field + ":")) return 1024 * std::strtod(line.c_str() + field.size() + 1, nullptr);
+  return 0;
+}
+
+int main() {
+  using M = CausalLM<small_shape>;
+  Config config = small_config;
+  config.vocab_size = 8000;
+  constexpr int time = 128;
+  TrainingSettings settings;
+  settings.per_device_train_batch_size = 2, settings.per_device_eval_batch_size = 2, settings.max_steps = 2;
+  const auto blocks = std::make_shared<MemoryBlocks>(std::vector<std::int32_t>(20 * time, 5), time);
+  const TrainAndEval data = hold_out(blocks, 2);
+  const int threads = available_threads();
+
+  const double before = process_bytes("VmRSS");
+  M model(config, cpu::Backend(threads));
+  Trainer<M> trainer(model, data, {}, settings);
+  const LearningRateSchedule schedule = make_schedule(settings, 2);
+  trainer.step(schedule);
+  trainer.step(schedule);
+  const double after_training = process_bytes("VmHWM");
+
+  const MemoryPlan plan = plan_memory<M>(config, settings, time, threads, data.train.size(), data.eval.size());
+  const double measured = after_training - before, planned = double(plan.total());
+  std::printf("%splanned %.1f MiB, measured %.1f MiB: %+.1f%%\n", plan_text(plan).c_str(), planned / (1 << 20),
+              measured / (1 << 20), 100 * (measured / planned - 1));
+  return std::abs(measured / planned - 1) < 0.05 ? 0 : 1;
+}
