@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/layers/attention.hpp"
 #include "moderngpt2/layers/gated_mlp.hpp"
 #include "moderngpt2/layers/rotary.hpp"
