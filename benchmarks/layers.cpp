@@ -57,11 +57,17 @@ void mixer(benchmark::State& state, bool backward) {
 using Attention = GroupedQueryAttention<dynamic, dynamic, dynamic, dynamic>;
 using Mlp = GatedMlp<dynamic, dynamic>;
 
-BENCHMARK_CAPTURE(mixer<Attention>, attention_forward, false)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(mixer<Attention>, attention_forward_backward, true)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(mixer<Mlp>, mlp_forward, false)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(mixer<Mlp>, mlp_forward_backward, true)->UseRealTime()->Unit(benchmark::kMillisecond);
-
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const auto add = [](const char* name, auto* run, bool backward) {
+    benchmark::RegisterBenchmark(name, run, backward)->UseRealTime()->Unit(benchmark::kMillisecond);
+  };
+  add("attention/forward", &mixer<Attention>, false);
+  add("attention/forward+backward", &mixer<Attention>, true);
+  add("mlp/forward", &mixer<Mlp>, false);
+  add("mlp/forward+backward", &mixer<Mlp>, true);
+  benchmark::RunSpecifiedBenchmarks();
+}

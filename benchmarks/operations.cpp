@@ -38,7 +38,8 @@ struct Data {
   FlatBuffer<float> gain = numbers(C), d_gain{C}, d_gain2{C}, moments = numbers(std::int64_t(2) * V * C);
   RotaryPositions<float> rotary{c};
   std::vector<int> ids, labels;
-  AttentionCall call{.batch = batch, .time = time_, .key_rows = time_, .n_head = H, .n_kv_head = H, .head_dim = D};
+  AttentionCall call{
+      .batch = batch, .time = time_, .key_rows = time_, .n_head = H, .n_kv_head = H, .head_dim = D, .dropout = {}};
 
   Data() {
     for (int i = 0; i < rows; ++i) ids.push_back(int(uniform_at(5, std::uint64_t(i)) * V));

@@ -60,28 +60,20 @@ void forward(benchmark::State& state, const Config& c, int batch, int time) {
 using bench::tiny_config, bench::tiny_shape;
 constexpr Config small = bench::small_config;
 
-BENCHMARK_CAPTURE(training_step<CausalLM<any_shape>>, tiny_dynamic, tiny_config, 4, 512, Mode::train)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(training_step<CausalLM<tiny_shape>>, tiny_static, tiny_config, 4, 512, Mode::train)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(training_step<CausalLM<any_shape>>, tiny_recompute, tiny_config, 4, 512, Mode::train_recompute)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(training_step<CausalLM<any_shape>>, small_dynamic, small, 2, 1024, Mode::train)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(training_step<CausalLM<small_shape>>, small_static, small, 2, 1024, Mode::train)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(forward<CausalLM<any_shape>>, tiny_dynamic, tiny_config, 4, 512)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(forward<CausalLM<any_shape>>, small_dynamic, small, 2, 1024)
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
-
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  const auto add = [](const char* name, auto* run, auto... arguments) {
+    benchmark::RegisterBenchmark(name, run, arguments...)->UseRealTime()->Unit(benchmark::kMillisecond);
+  };
+  add("step/tiny/dynamic", &training_step<CausalLM<any_shape>>, tiny_config, 4, 512, Mode::train);
+  add("step/tiny/static", &training_step<CausalLM<tiny_shape>>, tiny_config, 4, 512, Mode::train);
+  add("step/tiny/recompute", &training_step<CausalLM<any_shape>>, tiny_config, 4, 512, Mode::train_recompute);
+  add("step/small/dynamic", &training_step<CausalLM<any_shape>>, small, 2, 1024, Mode::train);
+  add("step/small/static", &training_step<CausalLM<small_shape>>, small, 2, 1024, Mode::train);
+  add("forward/tiny/dynamic", &forward<CausalLM<any_shape>>, tiny_config, 4, 512);
+  add("forward/small/dynamic", &forward<CausalLM<any_shape>>, small, 2, 1024);
+  benchmark::RunSpecifiedBenchmarks();
+}
