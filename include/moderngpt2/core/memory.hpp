@@ -77,7 +77,8 @@ class Arena {
     used_ += round_up(std::size_t(count) * sizeof(T), alignment);
     peak_ = std::max(peak_, used_);
     if (!base_) return nullptr;
-    if (used_ > size_) throw Error("internal: an activation plan of {} bytes is too small for {}", size_, used_);
+    if (used_ > size_)
+      throw Error("a pass needs more than the {} bytes of activations that its workspace was made for", size_);
     return reinterpret_cast<T*>(base_ + at);
   }
   constexpr std::size_t mark() const { return used_; }
