@@ -205,7 +205,7 @@ TEST_CASE("the golden configs are read and rewritten to the same") {
     CHECK(model.at("transformer.h.0.attn.k_proj.weight").shape == std::vector<std::int64_t>{c.kv_width(), c.n_embd});
     CHECK(model.at("transformer.h.0.mlp.down_proj.weight").shape == std::vector<std::int64_t>{c.n_embd, c.n_inner});
     const Json before = read_json_file(entry.path() / "config.json"), after = config_to_json(file);
-    for (const auto& [key, value] : before.items()) CHECK_MESSAGE(after.at(key) == value, key);
+    for (const auto& field : before.items()) CHECK_MESSAGE(after.at(field.key()) == field.value(), field.key());
   }
   CHECK(read == 15);
 }

@@ -45,12 +45,14 @@ TEST_CASE("names and shapes are those of the reference's checkpoints") {
     const SafetensorsFile file(entry.path() / "model.safetensors");
     for (const TensorInfo& t : file.tensors()) stored[t.name] = t.shape;
     const auto ours = names_of(read_config(entry.path()));
-    for (const auto& [name, shape] : stored) {
+    for (const auto& tensor : stored) {
+      const auto& name = tensor.first;
+      const auto& shape = tensor.second;
       CAPTURE(name);
       CHECK(ours.contains(name));
       if (ours.contains(name)) CHECK(ours.at(name) == shape);
     }
-    for (const auto& [name, shape] : ours) CHECK_MESSAGE(stored.contains(name), name);
+    for (const auto& tensor : ours) CHECK_MESSAGE(stored.contains(tensor.first), tensor.first);
     ++cases;
   }
   CHECK(cases == 15);

@@ -16,7 +16,9 @@ using namespace moderngpt2;
 TEST_CASE("every schedule gives Hugging Face's rates") {
   const Json golden = read_json_file(std::string(MODERNGPT2_TEST_DATA) + "/golden/lr_schedules.json");
   CHECK(golden.size() == schedule_names.size());
-  for (const auto& [name, entry] : golden.items()) {
+  for (const auto& item : golden.items()) {
+    const std::string& name = item.key();
+    const Json& entry = item.value();
     CAPTURE(name);
     const LearningRateSchedule schedule(name, entry.at("kwargs"), entry.at("base_lr").get<double>(),
                                         entry.at("num_warmup_steps").get<std::int64_t>(),

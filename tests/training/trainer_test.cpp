@@ -130,7 +130,8 @@ TEST_CASE("the update does not depend on how a batch is cut") {
   const DatasetSplits data = test::make_data(temporary / "data");
   TrainingSettings settings = test::tiny_settings(temporary.path());
   std::unique_ptr<Run> whole;
-  for (const auto& [batch, accumulation] : {std::pair(6, 1), std::pair(3, 2), std::pair(2, 3), std::pair(1, 6)}) {
+  for (const auto& split : {std::pair(6, 1), std::pair(3, 2), std::pair(2, 3), std::pair(1, 6)}) {
+    const int batch = split.first, accumulation = split.second;
     CAPTURE(batch);
     settings.per_device_train_batch_size = batch;
     settings.gradient_accumulation_steps = accumulation;

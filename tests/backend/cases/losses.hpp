@@ -23,9 +23,11 @@ inline std::vector<Case> classifier_cases() {
     int rows, width, vocab;
     double deviation;
   };
-  for (auto [rows, width, vocab, deviation] :
+  for (const Size& each :
        {Size{1, 4, 3, 1}, Size{7, 5, 11, 1}, Size{33, 64, 1030, 1}, Size{20, 8, 50, 20}, Size{37, 3, 600'000, 1}})
     for (float softcap : {0.0f, 5.0f}) {
+      const int rows = each.rows, width = each.width, vocab = each.vocab;
+      const double deviation = each.deviation;
       if (softcap > 0 && vocab > 100'000) continue;
       const auto labels = some_labels(rows, vocab);
       const std::int64_t hidden = std::int64_t(rows) * width, weights = std::int64_t(vocab) * width;
@@ -71,9 +73,10 @@ inline std::vector<Case> classifier_cases() {
 /// The losses of the heads, with gradients and without.
 inline std::vector<Case> loss_cases() {
   std::vector<Case> table;
-  for (auto [rows, width] : {std::pair{1, 1}, {3, 2}, {20, 7}, {9, 1500}})
+  for (const auto& each : {std::pair{1, 1}, {3, 2}, {20, 7}, {9, 1500}})
     for (double deviation : {1.0, 15.0})
       for (bool gradient : {true, false}) {
+        const int rows = each.first, width = each.second;
         const auto labels = some_labels(rows, width);
         const std::int64_t n = std::int64_t(rows) * width;
         const std::string size = fmt::format("{}x{} size {}{}", rows, width, deviation, gradient ? " gradient" : "");

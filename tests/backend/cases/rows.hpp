@@ -13,9 +13,9 @@ namespace moderngpt2::cases {
 /// embedding and its backward; gather_rows and scatter_rows_add.
 inline std::vector<Case> embedding_cases() {
   std::vector<Case> table;
-  for (auto [batch, time, width] : {std::array{1, 1, 1}, {2, 5, 7}, {3, 40, 130}, {2, 64, 768}})
+  for (const auto& each : {std::array{1, 1, 1}, {2, 5, 7}, {3, 40, 130}, {2, 64, 768}})
     for (double rate : {0.0, 0.5}) {
-      const int vocab = 23, rows = batch * time;
+      const int batch = each[0], time = each[1], width = each[2], vocab = 23, rows = batch * time;
       const auto ids = random_ids(rows, vocab, 5);
       const Dropout d{rate, 77, 3};
       const std::int64_t n = std::int64_t(rows) * width;
@@ -51,9 +51,9 @@ inline std::vector<Case> embedding_cases() {
 /// rotary forward and backward on a slice of wider rows, from a position on.
 inline std::vector<Case> rotary_cases() {
   std::vector<Case> table;
-  for (auto [batch, time, heads, head_dim, past] :
-       {std::array{1, 1, 1, 2, 0}, {2, 5, 3, 6, 4}, {2, 33, 4, 64, 0}, {1, 7, 2, 36, 9}})
+  for (const auto& each : {std::array{1, 1, 1, 2, 0}, {2, 5, 3, 6, 4}, {2, 33, 4, 64, 0}, {1, 7, 2, 36, 9}})
     for (bool backward : {false, true}) {
+      const int batch = each[0], time = each[1], heads = each[2], head_dim = each[3], past = each[4];
       const int width = heads * head_dim, stride = width + 5, rows = batch * time, half = head_dim / 2;
       table.push_back(make_case(fmt::format("rotary{} B{} T{} H{} D{} past {}", backward ? "_backward" : "", batch,
                                             time, heads, head_dim, past),
@@ -78,9 +78,9 @@ inline std::vector<Case> rotary_cases() {
 /// rms_norm, add_norm and their backward passes.
 inline std::vector<Case> norm_cases() {
   std::vector<Case> table;
-  for (auto [batch, time, width] : {std::array{1, 1, 2}, {1, 3, 7}, {2, 20, 33}, {5, 13, 100}, {2, 64, 768}})
+  for (const auto& each : {std::array{1, 1, 2}, {1, 3, 7}, {2, 20, 33}, {5, 13, 100}, {2, 64, 768}})
     for (double rate : {0.0, 0.5}) {
-      const int rows = batch * time;
+      const int batch = each[0], time = each[1], width = each[2], rows = batch * time;
       const std::int64_t n = std::int64_t(rows) * width;
       const Dropout d{rate, 78, 1};
       const std::string size = fmt::format("B{} T{} C{}", batch, time, width);
@@ -124,7 +124,8 @@ inline std::vector<Case> norm_cases() {
 inline std::vector<Case> activation_cases() {
   std::vector<Case> table;
   for (int a = 0; a <= int(Activation::sigmoid); ++a)
-    for (auto [rows, width] : {std::array{1, 1}, {5, 7}, {9, 48}}) {
+    for (const auto& each : {std::array{1, 1}, {5, 7}, {9, 48}}) {
+      const int rows = each[0], width = each[1];
       const auto activation = Activation(a);
       const std::string size = fmt::format("{} {}x{}", activation_name(activation), rows, width);
       const std::int64_t n = std::int64_t(rows) * width;
