@@ -37,8 +37,7 @@ void training_step(benchmark::State& state, const Config& c, int batch, int time
   AdamW optimizer(model, {});
   const std::vector<int> ids = some_ids(c, batch * time);
   for (auto _ : state) {
-    fill(model.backend(), gradients.matrices.data(), gradients.matrices.size(), 0.0f);
-    fill(model.backend(), gradients.vectors.data(), gradients.vectors.size(), 0.0f);
+    set_to_zero(model.backend(), gradients);
     benchmark::DoNotOptimize(model.loss_and_gradients(work, ids.data(), {ids.data()}, gradients,
                                                       {.batch = batch, .time = time, .training = true}));
     optimizer.step(model, gradients, 1e-4);

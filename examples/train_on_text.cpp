@@ -69,8 +69,7 @@ int program(int argc, char** argv) {
       const char* from = text.data() + std::size_t(place * double(text.size() - time));
       for (int t = 0; t < time; ++t) ids[std::size_t(b * time + t)] = static_cast<unsigned char>(from[t]);
     }
-    fill(model.backend(), gradients.matrices.data(), gradients.matrices.size(), 0.0f);
-    fill(model.backend(), gradients.vectors.data(), gradients.vectors.size(), 0.0f);
+    set_to_zero(model.backend(), gradients);
     const double loss = model.loss_and_gradients(work, ids.data(), {ids.data()}, gradients,
                                                  {.batch = batch, .time = time, .training = true});
     const auto [norm, applied] = optimizer.step(model, gradients, schedule.at(step));

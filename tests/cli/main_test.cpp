@@ -80,6 +80,16 @@ TEST_CASE("a full disk and a closed pipe behind standard output") {
   const Outcome full = run(print_much, "/dev/full");
   CHECK(full.status == 1);
   CHECK(full.errors.starts_with("tool: error: cannot write to standard output"));
+  CHECK(std::count(full.errors.begin(), full.errors.end(), '\n') == 1);
+  const Outcome noticed = run(
+      [](int argc, char** argv) {
+        print_much(argc, argv);
+        flush_standard_output();
+        return 0;
+      },
+      "/dev/full");
+  CHECK(noticed.status == 1);
+  CHECK(std::count(noticed.errors.begin(), noticed.errors.end(), '\n') == 1);
   const Outcome closed = run(print_much, "/no/such/output");
   CHECK(closed.status == 141);
   CHECK(closed.errors.empty());

@@ -9,6 +9,7 @@
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/tokenizer_json.hpp"
 
 using namespace moderngpt2;
 
@@ -16,27 +17,14 @@ namespace {
 
 /// A tokenizer.json of five tokens.
 Json small() {
-  return parse_json(R"({"version": "1.0", "truncation": null, "padding": null,
-    "added_tokens": [{"id": 0, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": false,
-                      "normalized": false, "special": true}],
-    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-    "pre_tokenizer": null, "post_processor": null,
-    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-                                                 {"type": "ByteFallback"}, {"type": "Fuse"}]},
-    "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
-              "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-              "vocab": {"<unk>": 0, "a": 1, "b": 2, "ab": 3, "▁": 4}, "merges": [["a", "b"]]}})",
-                    "small");
+  Json json = test::empty_tokenizer_json();
+  json["added_tokens"].push_back(test::special_token(0, "<unk>"));
+  json["model"]["vocab"] = {{"<unk>", 0}, {"a", 1}, {"b", 2}, {"ab", 3}, {"▁", 4}};
+  json["model"]["merges"] = Json::array({Json::array({"a", "b"})});
+  return json;
 }
 
 Tokenizer load(const Json& json) { return Tokenizer::parse(json.dump(), "t.json"); }
-
-Json added(int id, const std::string& content) {
-  Json token = small()["added_tokens"][0];
-  token["id"] = id;
-  token["content"] = content;
-  return token;
-}
 
 }  // namespace
 
@@ -103,17 +91,17 @@ TEST_CASE("added tokens extend the ids without holes or repeats") {
     for (const Json& token : tokens) json["added_tokens"].push_back(token);
     return json;
   };
-  const Tokenizer tokenizer = load(with({added(6, "y"), added(5, "x")}));
+  const Tokenizer tokenizer = load(with({test::special_token(6, "y"), test::special_token(5, "x")}));
   CHECK(tokenizer.vocab_size() == 7);
   CHECK(tokenizer.encode("axyb") == std::vector<int>{1, 5, 6, 2});
-  CHECK_ERROR(load(with({added(6, "x")})), "t.json", "added_tokens", "holes");
-  CHECK_ERROR(load(with({added(-1, "x")})), "negative");
-  CHECK_ERROR(load(with({added(3, "x")})), "the id 3");
-  CHECK_ERROR(load(with({added(5, "ab")})), "the id 5");
-  CHECK_ERROR(load(with({added(0, "<unk>")})), "repeats");
-  CHECK_ERROR(load(with({added(5, "x"), added(6, "x")})), "repeats");
-  CHECK_ERROR(load(with({added(5, "")})), "empty");
-  Json incomplete = added(5, "x");
+  CHECK_ERROR(load(with({test::special_token(6, "x")})), "t.json", "added_tokens", "holes");
+  CHECK_ERROR(load(with({test::special_token(-1, "x")})), "negative");
+  CHECK_ERROR(load(with({test::special_token(3, "x")})), "the id 3");
+  CHECK_ERROR(load(with({test::special_token(5, "ab")})), "the id 5");
+  CHECK_ERROR(load(with({test::special_token(0, "<unk>")})), "repeats");
+  CHECK_ERROR(load(with({test::special_token(5, "x"), test::special_token(6, "x")})), "repeats");
+  CHECK_ERROR(load(with({test::special_token(5, "")})), "empty");
+  Json incomplete = test::special_token(5, "x");
   incomplete.erase("lstrip");
   CHECK_ERROR(load(with({incomplete})), "entry 1", "lstrip");
 }

@@ -9,6 +9,7 @@
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/training/run.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/tokenizer_json.hpp"
 #include "training/tiny_run.hpp"
 
 using namespace moderngpt2;
@@ -19,24 +20,11 @@ namespace {
 /// A tokenizer of `tokens` ids: <pad>, <unk>, <eos>, then one letter or number each.
 void write_tokenizer(const fs::path& folder, int tokens) {
   fs::create_directories(folder);
-  Json json = parse_json(R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
-    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-    "pre_tokenizer": null, "post_processor": null,
-    "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-                                                 {"type": "ByteFallback"}, {"type": "Fuse"}]},
-    "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
-              "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-              "vocab": {}, "merges": []}})",
-                         "tokenizer");
+  Json json = test::empty_tokenizer_json();
   for (const char* name : {"<pad>", "<unk>", "<eos>"}) {
-    json["added_tokens"].push_back(Json{{"id", json["added_tokens"].size()},
-                                        {"content", name},
-                                        {"single_word", false},
-                                        {"lstrip", false},
-                                        {"rstrip", false},
-                                        {"normalized", false},
-                                        {"special", true}});
-    json["model"]["vocab"][name] = json["model"]["vocab"].size();
+    const int id = int(json["added_tokens"].size());
+    json["added_tokens"].push_back(test::special_token(id, name));
+    json["model"]["vocab"][name] = id;
   }
   for (int i = 3; i < tokens; ++i) json["model"]["vocab"]["t" + std::to_string(i)] = i;
   write_json_file(folder / "tokenizer.json", json);

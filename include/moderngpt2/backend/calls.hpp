@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "moderngpt2/core/dropout.hpp"
@@ -21,7 +22,8 @@ struct AttentionCall {
   double softcap = 0;                     ///< s = c tanh(s / c) before the mask; 0: none
   int window = 0;                         ///< a query sees its last `window` keys; 0: all earlier ones
   const std::int8_t* key_mask = nullptr;  ///< (B, past + T); 0 is padding that no query sees; null: none
-  const int* first_key = nullptr;         ///< (B,T) first key that each query may see (document bounds); null: 0
+  const int* first_key = nullptr;         ///< (B,T) first key that each query may see (document bounds), its own at
+                                          ///< the latest; null: 0
   Dropout dropout;                        ///< on the probabilities, keyed by sequence, head, query and key
 
   constexpr int keys() const { return past + time; }
@@ -30,8 +32,7 @@ struct AttentionCall {
   constexpr int begin(int b, int t) const {
     const int by_window = window > 0 ? past + t + 1 - window : 0;
     const int by_document = first_key ? first_key[std::int64_t(b) * time + t] : 0;
-    const int first = by_window > by_document ? by_window : by_document;
-    return first > 0 ? first : 0;
+    return std::clamp(std::max(by_window, by_document), 0, past + t);
   }
   constexpr bool masked(int b, int key) const { return key_mask && key_mask[std::int64_t(b) * keys() + key] == 0; }
 

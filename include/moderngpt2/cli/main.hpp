@@ -71,11 +71,11 @@ inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)
     check_cpu();
     return program(argc, argv);
   });
-  const int written = detail::status_of(name, [] {
+  if (status != 0) return status;  // what is wrong has been said; exit() writes out the rest
+  return detail::status_of(name, [] {
     flush_standard_output();
     return 0;
   });
-  return status != 0 ? status : written;
 }
 
 }  // namespace moderngpt2

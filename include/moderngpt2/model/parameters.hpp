@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/parameter.hpp"
 
@@ -63,5 +64,12 @@ struct ParameterBuffers {
     return p.is_matrix() ? matrices.data() + p.offset : vectors.data() + p.offset;
   }
 };
+
+/// What gradients must be before the first backward pass of a step, for backward passes add.
+template <class B, class E>
+void set_to_zero(B& backend, ParameterBuffers<E>& buffers) {
+  fill(backend, buffers.matrices.data(), buffers.matrices.size(), typename E::MatrixType(0));
+  fill(backend, buffers.vectors.data(), buffers.vectors.size(), typename E::VectorType(0));
+}
 
 }  // namespace moderngpt2

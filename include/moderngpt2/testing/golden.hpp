@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/testing/golden_case.hpp"
+#include "moderngpt2/training/optimizer.hpp"
 
 namespace moderngpt2::golden {
 
@@ -110,42 +110,28 @@ void run_training(Session<M>& s, Results& out) {
   const Json* found = find_field(s.c.description, "train", where);
   if (!found) throw Error("{}: train is missing, and expected.safetensors has train.batches", where);
   const Json& train = *found;
-  const double max_norm = get_field<double>(train, "max_grad_norm", where),
-               decay = get_field<double>(train, "weight_decay", where);
   const Json* betas = find_field(train, "betas", where);
   if (!betas || !betas->is_array() || betas->size() != 2) throw Error("{}: betas must be a list of two numbers", where);
-  AdamWStep adam{.learning_rate = get_field<double>(train, "learning_rate", where),
-                 .beta1 = json_as<double>((*betas)[0], "betas", where),
-                 .beta2 = json_as<double>((*betas)[1], "betas", where),
-                 .epsilon = get_field<double>(train, "eps", where)};
+  const double learning_rate = get_field<double>(train, "learning_rate", where);
+  AdamW optimizer(s.model, {.weight_decay = get_field<double>(train, "weight_decay", where),
+                            .adam_beta1 = json_as<double>((*betas)[0], "betas", where),
+                            .adam_beta2 = json_as<double>((*betas)[1], "betas", where),
+                            .adam_epsilon = get_field<double>(train, "eps", where),
+                            .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
   const std::vector<int> batches = s.c.integers("train.batches");
   const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
   const int steps = int(shape[0]), batch = int(shape[1]), time = int(shape[2]);
-  auto& backend = s.model.backend();
-  auto& weights = s.model.weights();
   auto work = s.model.workspace(batch, time, Mode::train);
-  auto gradients = s.model.make_gradients(), first = s.model.make_gradients(), second = s.model.make_gradients();
-  using T = typename M::T;
+  auto gradients = s.model.make_gradients();
   for (int step = 0; step < steps; ++step) {
     const int* ids = batches.data() + std::int64_t(step) * batch * time;
-    fill(backend, gradients.matrices.data(), gradients.matrices.size(), T(0));
-    fill(backend, gradients.vectors.data(), gradients.vectors.size(), T(0));
+    set_to_zero(s.model.backend(), gradients);
     const typename M::Head::Labels labels{ids};
     out.values["train.losses"].push_back(
         double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
-    const double norm = std::sqrt(double(sum_of_squares(backend, gradients.matrices.data(), gradients.matrices.size()) +
-                                         sum_of_squares(backend, gradients.vectors.data(), gradients.vectors.size())));
-    out.values["train.grad_norms"].push_back(norm);
-    adam.step = step + 1;
-    adam.gradient_scale = std::min(1.0, max_norm / (norm + 1e-6));
-    adam.weight_decay = decay;
-    adamw(backend, weights.matrices.data(), first.matrices.data(), second.matrices.data(), gradients.matrices.data(),
-          weights.matrices.size(), adam);
-    adam.weight_decay = 0;
-    adamw(backend, weights.vectors.data(), first.vectors.data(), second.vectors.data(), gradients.vectors.data(),
-          weights.vectors.size(), adam);
+    out.values["train.grad_norms"].push_back(optimizer.step(s.model, gradients, learning_rate).grad_norm);
   }
-  store_parameters(out, "train.final.", s.model, weights);
+  store_parameters(out, "train.final.", s.model, s.model.weights());
 }
 
 }  // namespace detail

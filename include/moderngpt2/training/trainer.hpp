@@ -105,8 +105,7 @@ class Trainer {
     const DataPosition at = state_.position;
     const std::int64_t rows = std::min(settings_.global_batch(), state_.blocks - at.samples);
     batch_.load(data_.train, rows, [&](std::int64_t i) { return order.at(at.epoch, at.samples + i); });
-    fill(model_.backend(), gradients_.matrices.data(), gradients_.matrices.size(), 0.0f);
-    fill(model_.backend(), gradients_.vectors.data(), gradients_.vectors.size(), 0.0f);
+    set_to_zero(model_.backend(), gradients_);
 
     StepReport report{.step = state_.step + 1, .learning_rate = schedule.at(state_.step), .tokens = rows * time()};
     using Labels = typename M::Head::Labels;

@@ -110,77 +110,56 @@ inline Case attention_backward_case(const AttentionOptions& o) {
   return c;
 }
 
-/// Forward passes with and without a cache, over the borders of the tiles (64 queries, 128 keys).
+/// Shapes over the borders of the tiles (64 queries, 128 keys), and all that masks.
+inline std::vector<AttentionOptions> attention_options() {
+  std::vector<AttentionOptions> table;
+  for (int time : {1, 2, 63, 64, 65, 127, 128, 129, 193, 300})
+    table.push_back({.batch = 2, .time = time, .n_head = 4, .n_kv_head = 2, .head_dim = 8});
+  for (int head_dim : {2, 6, 10, 18, 34, 64, 66, 96, 128})
+    table.push_back({.time = 70, .n_head = 2, .n_kv_head = 1, .head_dim = head_dim});
+  table.push_back({.batch = 2, .time = 40, .n_head = 3, .n_kv_head = 3, .head_dim = 16});
+  table.push_back({.batch = 2, .time = 40, .n_head = 5, .n_kv_head = 1, .head_dim = 16});
+  table.push_back({.batch = 1, .time = 140, .n_head = 6, .n_kv_head = 2, .head_dim = 16, .softcap = 1.5});
+  for (int window : {1, 5, 64, 130})
+    table.push_back({.time = 200, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .window = window});
+  for (int time : {6, 150, 290}) {
+    table.push_back({.batch = 3, .time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .key_mask = true});
+    table.push_back({.batch = 2, .time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .documents = true});
+    table.push_back({.batch = 3,
+                     .time = time,
+                     .n_head = 4,
+                     .n_kv_head = 2,
+                     .head_dim = 8,
+                     .softcap = 3,
+                     .window = 50,
+                     .key_mask = true,
+                     .documents = true,
+                     .dropout = 0.5});
+  }
+  table.push_back({.batch = 2, .time = 130, .n_head = 2, .n_kv_head = 1, .head_dim = 16, .dropout = 0.5});
+  return table;
+}
+
+/// Forward passes, with a cache too.
 inline std::vector<Case> attention_cases() {
   std::vector<Case> table;
-  auto add = [&](AttentionOptions o) { table.push_back(attention_case(o)); };
-  for (int time : {1, 2, 63, 64, 65, 127, 128, 129, 193, 300})
-    add({.batch = 2, .time = time, .n_head = 4, .n_kv_head = 2, .head_dim = 8});
-  for (int head_dim : {2, 6, 10, 18, 34, 64, 66, 96, 128})
-    add({.time = 70, .n_head = 2, .n_kv_head = 1, .head_dim = head_dim});
-  add({.batch = 2, .time = 40, .n_head = 3, .n_kv_head = 3, .head_dim = 16});
-  add({.batch = 2, .time = 40, .n_head = 5, .n_kv_head = 1, .head_dim = 16});
-  add({.batch = 1, .time = 140, .n_head = 6, .n_kv_head = 2, .head_dim = 16, .softcap = 1.5});
-  for (int window : {1, 5, 64, 130}) add({.time = 200, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .window = window});
-  for (int time : {6, 150, 290}) {
-    add({.batch = 3, .time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .key_mask = true});
-    add({.batch = 2, .time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .documents = true});
-    add({.batch = 3,
-         .time = time,
-         .n_head = 4,
-         .n_kv_head = 2,
-         .head_dim = 8,
-         .softcap = 3,
-         .window = 50,
-         .key_mask = true,
-         .documents = true,
-         .dropout = 0.5});
-  }
+  for (const AttentionOptions& o : attention_options()) table.push_back(attention_case(o));
   for (int past : {1, 63, 128, 200})
     for (int time : {1, 5, 70}) {
-      add({.batch = 2, .time = time, .past = past, .extra_key_rows = 7, .n_head = 4, .n_kv_head = 2, .head_dim = 16});
-      add({.batch = 2,
-           .time = time,
-           .past = past,
-           .extra_key_rows = 7,
-           .n_head = 4,
-           .n_kv_head = 2,
-           .head_dim = 16,
-           .softcap = 2,
-           .window = 80,
-           .key_mask = true,
-           .documents = true});
+      AttentionOptions o{
+          .batch = 2, .time = time, .past = past, .extra_key_rows = 7, .n_head = 4, .n_kv_head = 2, .head_dim = 16};
+      table.push_back(attention_case(o));
+      o.softcap = 2, o.window = 80, o.key_mask = o.documents = true;
+      table.push_back(attention_case(o));
     }
-  add({.batch = 2, .time = 130, .n_head = 2, .n_kv_head = 1, .head_dim = 16, .dropout = 0.5});
-  add({.batch = 1, .time = 20, .past = 120, .n_head = 2, .n_kv_head = 1, .head_dim = 16, .dropout = 0.5});
+  table.push_back(attention_case(
+      {.batch = 1, .time = 20, .past = 120, .n_head = 2, .n_kv_head = 1, .head_dim = 16, .dropout = 0.5}));
   return table;
 }
 
 inline std::vector<Case> attention_backward_cases() {
   std::vector<Case> table;
-  auto add = [&](AttentionOptions o) { table.push_back(attention_backward_case(o)); };
-  for (int time : {1, 2, 63, 64, 65, 128, 129, 193, 300})
-    add({.batch = 2, .time = time, .n_head = 4, .n_kv_head = 2, .head_dim = 8});
-  for (int head_dim : {2, 6, 34, 64, 128}) add({.time = 70, .n_head = 2, .n_kv_head = 1, .head_dim = head_dim});
-  add({.batch = 2, .time = 40, .n_head = 3, .n_kv_head = 3, .head_dim = 16});
-  add({.batch = 2, .time = 40, .n_head = 5, .n_kv_head = 1, .head_dim = 16});
-  add({.batch = 1, .time = 140, .n_head = 6, .n_kv_head = 2, .head_dim = 16, .softcap = 1.5});
-  for (int window : {1, 5, 64, 130}) add({.time = 200, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .window = window});
-  for (int time : {6, 150, 290}) {
-    add({.batch = 3, .time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .key_mask = true});
-    add({.batch = 2, .time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .documents = true});
-    add({.batch = 3,
-         .time = time,
-         .n_head = 4,
-         .n_kv_head = 2,
-         .head_dim = 8,
-         .softcap = 3,
-         .window = 50,
-         .key_mask = true,
-         .documents = true,
-         .dropout = 0.5});
-  }
-  add({.batch = 2, .time = 130, .n_head = 2, .n_kv_head = 1, .head_dim = 16, .dropout = 0.5});
+  for (const AttentionOptions& o : attention_options()) table.push_back(attention_backward_case(o));
   return table;
 }
 

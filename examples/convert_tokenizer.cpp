@@ -1,0 +1,44 @@
+/// Makes Hugging Face's tokenizer files from a SentencePiece model, and says where its ids will differ.
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/tokenizer/export.hpp"
+#include "moderngpt2/tokenizer/sentencepiece_model.hpp"
+
+namespace {
+
+using namespace moderngpt2;
+
+int program(int argc, char** argv) {
+  std::filesystem::path spm_model, output_dir;
+  std::int64_t model_max_length = unlimited_model_length;
+
+  Options options("convert_tokenizer",
+                  "Makes tokenizer.json and the files beside it from an existing SentencePiece model (BPE or unigram). "
+                  "Tells which of the model's settings have no place in them.");
+  options.add("spm_model", spm_model, "the SentencePiece model, mostly tokenizer.model").required();
+  options.add("output_dir", output_dir, "the folder to write").required();
+  options.add("model_max_length", model_max_length, "tokens that the model it belongs to can take").at_least(1);
+  options.parse(argc, argv);
+
+  const std::string bytes = read_file(spm_model, largest_sentencepiece_model);
+  const SentencePieceModel model = parse_sentencepiece_model(bytes, spm_model.string());
+  write_tokenizer_files(output_dir, bytes, spm_model.string(), model_max_length);
+  const auto differences = sentencepiece_differences(model);
+  for (const std::string& difference : differences)
+    fmt::print(stderr, "warning: other ids than SentencePiece's: {}\n", difference);
+  fmt::print("{}: {} tokens, {}\n", output_dir.string(), model.pieces.size(),
+             differences.empty() ? "with SentencePiece's ids for every text" : "not exact: see the warnings");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return moderngpt2::run_main(argc, argv, program); }
