@@ -40,15 +40,13 @@ class AddedTokenMatcher {
   template <class OnText, class OnToken>
   void split(std::string_view text, bool split_special, OnText&& on_text, OnToken&& on_token) const {
     std::size_t done = 0;
-    for (std::size_t at = 0; at < text.size();) {
+    for (std::size_t at = 0; (at = trie_.next_candidate(text, at)) < text.size();) {
       std::size_t length = 0;
       int found = -1;
-      if (!is_utf8_continuation(text[at])) {
-        trie_.for_each_prefix(text.substr(at), [&](std::size_t l, int index) {
-          length = l;
-          found = index;
-        });
-      }
+      trie_.for_each_prefix(text.substr(at), [&](std::size_t l, int index) {
+        length = l;
+        found = index;
+      });
       if (found < 0) {
         ++at;
         continue;

@@ -5,29 +5,27 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/tokenizer/flat_map.hpp"
+#include "moderngpt2/tokenizer/border_filter.hpp"
+#include "moderngpt2/tokenizer/bpe_merges.hpp"
+#include "moderngpt2/tokenizer/character_ids.hpp"
+#include "moderngpt2/tokenizer/id_writer.hpp"
 #include "moderngpt2/tokenizer/segment_cache.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2::detail {
 
-/// A rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its place in the list.
-struct BpeMerge {
-  int left, right, result;  // ids
-};
-
 struct BpeOptions {
   int unk_id = -1;                           // -1: unknown characters are dropped
   bool fuse_unk = false;                     // a run of unknown characters gives one unk
+  bool marks_spaces = false;                 // a space in the text counts as a space mark
   std::array<int, 256> byte_ids = no_ids();  // byte fallback; all -1: none
+  std::size_t window = 4096;                 // characters that are merged together, in a stretch without a cut
 
   static std::array<int, 256> no_ids() {
     std::array<int, 256> ids;
@@ -36,170 +34,195 @@ struct BpeOptions {
   }
 };
 
-/// Byte pair encoding (Sennrich et al. 2016) of normalized text, with the results of Hugging Face `tokenizers`: the
-/// merge of the lowest rank is applied first, leftmost first among equals.
+/// Byte pair encoding (Sennrich et al. 2016) with the results of Hugging Face `tokenizers`: the merge of the lowest
+/// rank is applied first, leftmost first among equals.
 ///
-/// Text is cut where no merge can reach across, which changes nothing in the result: before each run of space marks,
-/// if no merge joins something to a space mark at its right (checked here; so SentencePiece trains), and in long
-/// stretches without spaces, between two characters that no merge has at its inner border.
+/// Text is cut where no merge can reach across, which changes nothing in the result: between two characters of the
+/// vocabulary that no merge has at its inner border, and where characters that are not of the vocabulary begin or end,
+/// if no merge takes the tokens that stand for them. A segment is mostly a word, or a few characters in a language
+/// that writes no spaces.
 class BpeModel {
  public:
-  /// `tokens[id]` is the text of each id of the model.
+  /// `tokens[id]` is the text of each id of the model; the result of a merge has the text of both sides.
   BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges, const BpeOptions& options)
-      : merges_(merges.size()), borders_(merges.size()), options_(options), serial_(next_serial()) {
-    for (std::size_t id = 0; id < tokens.size(); ++id) {
-      const std::string& token = tokens[id];
-      if (!token.empty() && utf8_length(token[0]) == token.size())
-        set_character(utf8_decode(token, 0, token.size()), static_cast<int>(id));
+      : characters_(tokens), merges_(merges, first_characters(tokens)), borders_(merges.size()), options_(options) {
+    if (options.marks_spaces) characters_.set(U' ', characters_[U'\u2581']);
+    std::vector<bool> is_fallback(tokens.size(), false);
+    for (const int id : options.byte_ids)
+      if (id >= 0) is_fallback[static_cast<std::size_t>(id)] = true;
+    if (options.unk_id >= 0) {
+      is_fallback[static_cast<std::size_t>(options.unk_id)] = true;
+    } else if (std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) != options.byte_ids.end()) {
+      fallback_stands_alone_ = false;  // a character that is dropped leaves its neighbours side by side
     }
-    cuts_at_spaces_ = character_id(space) >= 0;
-    for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-      const BpeMerge& merge = merges[rank];
-      merges_.set(pair_key(merge.left, merge.right), {static_cast<std::uint32_t>(rank), merge.result});
-      const char32_t last = last_character(tokens[static_cast<std::size_t>(merge.left)]);
-      const std::string& right = tokens[static_cast<std::size_t>(merge.right)];
-      const char32_t first = right.empty() ? 0 : utf8_decode(right, 0, utf8_length(right[0]));
-      borders_.set(border_key(last, first), 1);
-      if (first == space && last != space) cuts_at_spaces_ = false;
+    for (const BpeMerge& merge : merges) {
+      const auto left = static_cast<std::size_t>(merge.left), right = static_cast<std::size_t>(merge.right);
+      const int last = characters_[last_character(tokens[left])];
+      const int first = characters_[first_character(tokens[right])];
+      if (last >= 0 && first >= 0) borders_.insert(last, first);
+      if (is_fallback[left] || is_fallback[right]) fallback_stands_alone_ = false;
     }
+    for (const char32_t c : std::u32string_view(U"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+      is_letter_[c] = characters_[c] >= 0;
   }
 
-  /// Appends the ids of `text`, which is valid UTF-8 after the normalizer.
+  /// Appends the ids of `text`, which is valid UTF-8.
   void encode(std::string_view text, std::vector<int>& ids) const {
-    if (!cuts_at_spaces_) return encode_long(text, ids);
-    SegmentCache& cache = SegmentCache::of_this_thread(serial_);
-    while (!text.empty()) {
-      std::size_t end = 0;
-      while (text.substr(end, space_mark.size()) == space_mark) end += space_mark.size();
-      end = std::min(text.find(space_mark, end), text.size());
-      const std::string_view segment = text.substr(0, end);
-      text.remove_prefix(end);
-      if (segment.size() > SegmentCache::longest_segment) {
-        encode_long(segment, ids);
-      } else if (!cache.append_to(segment, ids)) {
-        const std::size_t begin = ids.size();
-        encode_segment(segment, ids);
-        cache.store(segment, std::span(ids).subspan(begin));
+    if (text.empty()) return;
+    SegmentCache& cache = SegmentCache::of_this_thread();
+    IdWriter out(ids);
+    CharacterIds::Step step = characters_.step(text, 0);
+    for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
+      end += step.length;
+      if (step.id < 0 && fallback_stands_alone_) {
+        while (end < text.size() && (step = characters_.step(text, end)).id < 0) end += step.length;
+        add_characters(text.substr(begin, end - begin), text.size(), [&](int id) { out.add(id); });
+        continue;
+      }
+      const int first = step.id;
+      int left = first;
+      bool one_character = true;
+      while (end < text.size()) {
+        if (is_letter(text[end - 1]) && is_letter(text[end])) {  // letters are hardly ever cut: not worth a look
+          while (end < text.size() && is_letter(text[end])) ++end;
+          left = characters_[static_cast<unsigned char>(text[end - 1])];
+        } else {
+          step = characters_.step(text, end);
+          if (is_cut(left, step.id)) break;
+          left = step.id;
+          end += step.length;
+        }
+        one_character = false;
+      }
+      if (one_character && first >= 0) {
+        out.add(first);
+      } else {
+        add_segment(text.substr(begin), end - begin, cache, out);
       }
     }
+    out.flush();
   }
 
-  bool cuts_at_spaces() const { return cuts_at_spaces_; }
-
  private:
-  static constexpr char32_t space = 0x2581;
-  static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+  static constexpr std::size_t last_window = std::size_t{1} << 30;
 
-  struct RankedResult {
-    std::uint32_t rank;
-    int id;
-  };
-  struct Symbol {
-    int id;  // -1: merged into its left neighbour
-    std::uint32_t previous, next;
-  };
-  struct Candidate {
-    std::uint32_t rank, position;
-    int id;
-    bool operator<(const Candidate& other) const {  // for a heap whose top is the lowest (rank, position)
-      return rank != other.rank ? rank > other.rank : position > other.position;
+  /// What merging works on, kept by each thread.
+  struct Scratch {
+    std::vector<int> symbols;
+    std::vector<std::uint64_t> queue;
+
+    void release_much() {  // one huge segment must not hold its memory for ever
+      constexpr std::size_t kept = std::size_t{1} << 18;
+      if (symbols.capacity() > kept) symbols = {};
+      if (queue.capacity() > kept) queue = {};
     }
   };
 
-  static std::uint64_t next_serial() {
-    static std::atomic<std::uint64_t> serial{0};
-    return ++serial;
+  static std::uint32_t next_number() {
+    static std::atomic<std::uint32_t> number{0};
+    return number < SegmentCache::most_models ? ++number : SegmentCache::most_models;
   }
-  static std::uint64_t pair_key(int left, int right) {
-    return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
+
+  static char32_t first_character(std::string_view token) {
+    return token.empty() ? 0 : utf8_decode(token, 0, utf8_length(token[0]));
   }
-  static std::uint64_t border_key(char32_t left, char32_t right) { return std::uint64_t{left} << 32 | right; }
   static char32_t last_character(std::string_view token) {
     std::size_t at = token.size();
     while (at > 0 && is_utf8_continuation(token[--at])) {
     }
     return token.empty() ? 0 : utf8_decode(token, at, token.size() - at);
   }
+  std::vector<int> first_characters(std::span<const std::string> tokens) const {
+    std::vector<int> ids;
+    for (const std::string& token : tokens) ids.push_back(characters_[first_character(token)]);
+    return ids;
+  }
 
-  void set_character(char32_t character, int id) {
-    std::uint32_t& page = pages_[character >> 8];
-    if (page == 0) {
-      page = static_cast<std::uint32_t>(character_ids_.size() / 256);
-      character_ids_.resize(character_ids_.size() + 256, -1);
+  bool is_letter(char c) const { return is_letter_[static_cast<unsigned char>(c)]; }
+  bool is_cut(int left, int right) const {
+    if (left < 0 || right < 0) return fallback_stands_alone_;
+    return !borders_.may_contain(left, right);
+  }
+
+  /// The segment is the first `size` bytes of `text`.
+  void add_segment(std::string_view text, std::size_t size, SegmentCache& cache, IdWriter& out) const {
+    if (size > SegmentCache::longest_segment || number_ >= SegmentCache::most_models)
+      return add_merged(text.substr(0, size), [&](int id) { out.add(id); });
+    const SegmentCache::Key key(text, size);
+    SegmentCache::Place& place = cache(key, number_);
+    if (!place.holds(key, number_)) {
+      std::array<int, SegmentCache::longest_segment * space_mark.size()> ids;
+      std::size_t count = 0;
+      add_merged(text.substr(0, size), [&](int id) { ids[count++] = id; });
+      const std::span result = std::span(ids).first(count);
+      if (!place.store(key, number_, result)) return out.add(result);
     }
-    character_ids_[page * std::size_t{256} + (character & 0xFF)] = id;
-  }
-  int character_id(char32_t character) const {
-    return character_ids_[pages_[character >> 8] * std::size_t{256} + (character & 0xFF)];
+    out.add(place.ids(), place.count());
   }
 
-  /// Cuts where both characters are of the vocabulary (so that a run of unknown ones stays whole) and no merge has
-  /// them at its inner border.
-  void encode_long(std::string_view text, std::vector<int>& ids) const {
-    std::size_t begin = 0;
-    char32_t previous = 0;
-    bool previous_known = false;
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t length = utf8_length(text[at]);
-      const char32_t character = utf8_decode(text, at, length);
-      const bool known = character_id(character) >= 0;
-      if (known && previous_known && !borders_.find(border_key(previous, character))) {
-        encode_segment(text.substr(begin, at - begin), ids);
-        begin = at;
+  /// A segment longer than a window is merged window by window: each time as many symbols are taken as the text behind
+  /// them cannot change. If that is less than half of the window (no natural text does so), the window is doubled.
+  template <class Add>
+  void add_merged(std::string_view segment, Add&& add) const {
+    thread_local Scratch scratch;
+    std::vector<int>& symbols = scratch.symbols;
+    std::size_t window = fallback_stands_alone_ ? options_.window : last_window;
+    while (!segment.empty()) {
+      symbols.clear();
+      const std::size_t end = add_characters(segment, window, [&](int id) { symbols.push_back(id); });
+      const bool whole = end == segment.size();
+      if (symbols.size() <= BpeMerges::few && whole) {
+        const std::size_t count = merges_.merge_few(symbols);
+        for (std::size_t i = 0; i < count; ++i) add(symbols[i]);
+        return;
       }
-      previous = character;
-      previous_known = known;
-      at += length;
+      if (symbols.size() > last_window || (!whole && window >= last_window))
+        throw Error("tokenizer: a stretch of {} bytes without a place to cut it; split the document", segment.size());
+      const int following = whole ? -1 : characters_.step(segment, end).id;
+      const std::size_t settled = merges_.merge_many(symbols, following, scratch.queue);
+      if (!whole && settled < window / 2) {
+        window *= 2;
+        continue;
+      }
+      for (std::size_t at = 0; at < settled; at += BpeMerges::length_of_first(std::span(symbols).subspan(at)))
+        add(symbols[at]);
+      segment.remove_prefix(whole ? end : bytes_of(segment, settled));
     }
-    encode_segment(text.substr(begin), ids);
+    scratch.release_much();
   }
 
-  void encode_segment(std::string_view text, std::vector<int>& ids) const {
-    thread_local std::vector<Symbol> symbols;
-    thread_local std::vector<Candidate> heap;
-    symbols.clear();
-    heap.clear();
-    if (text.size() >= none)
-      throw Error("tokenizer: a stretch of {} bytes without a place to cut it; split the document", text.size());
-    add_characters(text, symbols);
-    for (std::uint32_t i = 0; i + 1 < symbols.size(); ++i) add_candidate(symbols, i, i + 1, heap);
-    std::make_heap(heap.begin(), heap.end());
-    while (!heap.empty()) {
-      const Candidate top = heap.front();
-      std::pop_heap(heap.begin(), heap.end());
-      heap.pop_back();
-      apply(top, symbols, heap);
-    }
-    for (const Symbol& symbol : symbols)
-      if (symbol.id >= 0) ids.push_back(symbol.id);
-    constexpr std::size_t kept = std::size_t{1} << 20;  // one huge document must not hold its memory for ever
-    if (symbols.capacity() > kept) symbols = {};
-    if (heap.capacity() > kept) heap = {};
-  }
-
-  void add_characters(std::string_view text, std::vector<Symbol>& symbols) const {
-    const auto add = [&](int id) {
-      const auto at = static_cast<std::uint32_t>(symbols.size());
-      symbols.push_back({id, at == 0 ? none : at - 1, at + 1});
-    };
+  /// Calls `add` with the id of each of the first `most` characters, or the ids that stand for it, and returns how many
+  /// bytes these characters are.
+  template <class Add>
+  std::size_t add_characters(std::string_view text, std::size_t most, Add&& add) const {
     bool pending_unk = false;  // as in `tokenizers`, written when the next known character comes, after any bytes
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t length = utf8_length(text[at]);
-      const int id = character_id(utf8_decode(text, at, length));
+    std::size_t at = 0;
+    for (std::size_t n = 0; n < most && at < text.size(); ++n) {
+      const auto [id, length] = characters_.step(text, at);
+      std::string_view character = text.substr(at, length);
+      at += length;
       if (id >= 0) {
         if (pending_unk) add(options_.unk_id);
         pending_unk = false;
         add(id);
-      } else if (has_bytes(text.substr(at, length))) {
-        for (const char c : text.substr(at, length)) add(byte_id(c));
+        continue;
+      }
+      if (options_.marks_spaces && character == " ") character = space_mark;
+      if (has_bytes(character)) {
+        for (const char c : character) add(byte_id(c));
       } else if (options_.unk_id >= 0) {
         if (pending_unk && !options_.fuse_unk) add(options_.unk_id);
         pending_unk = true;
       }
-      at += length;
     }
     if (pending_unk) add(options_.unk_id);
-    if (!symbols.empty()) symbols.back().next = none;
+    return at;
+  }
+
+  static std::size_t bytes_of(std::string_view text, std::size_t characters) {
+    std::size_t bytes = 0;
+    for (; characters > 0; --characters) bytes += utf8_length(text[bytes]);
+    return bytes;
   }
 
   int byte_id(char c) const { return options_.byte_ids[static_cast<unsigned char>(c)]; }
@@ -207,36 +230,13 @@ class BpeModel {
     return std::all_of(character.begin(), character.end(), [&](char c) { return byte_id(c) >= 0; });
   }
 
-  bool add_candidate(const std::vector<Symbol>& symbols, std::uint32_t left, std::uint32_t right,
-                     std::vector<Candidate>& heap) const {
-    const RankedResult* merge = merges_.find(pair_key(symbols[left].id, symbols[right].id));
-    if (merge) heap.push_back({merge->rank, left, merge->id});
-    return merge != nullptr;
-  }
-
-  void apply(const Candidate& top, std::vector<Symbol>& symbols, std::vector<Candidate>& heap) const {
-    Symbol& left = symbols[top.position];
-    if (left.id < 0 || left.next == none) return;
-    Symbol& right = symbols[left.next];
-    const RankedResult* merge = merges_.find(pair_key(left.id, right.id));
-    if (!merge || merge->id != top.id) return;  // the pair has changed since it was queued
-    left.id = top.id;
-    left.next = right.next;
-    right.id = -1;
-    if (left.next != none) symbols[left.next].previous = top.position;
-    if (left.previous != none && add_candidate(symbols, left.previous, top.position, heap))
-      std::push_heap(heap.begin(), heap.end());
-    if (left.next != none && add_candidate(symbols, top.position, left.next, heap))
-      std::push_heap(heap.begin(), heap.end());
-  }
-
-  FlatMap<RankedResult> merges_;
-  FlatMap<std::uint8_t> borders_;                                             // inner borders of merges
-  std::vector<std::uint32_t> pages_ = std::vector<std::uint32_t>(0x1100, 0);  // by the character's high bits
-  std::vector<int> character_ids_ = std::vector<int>(256, -1);                // page 0: characters without a token
+  CharacterIds characters_;
+  BpeMerges merges_;
+  BorderFilter borders_;
   BpeOptions options_;
-  std::uint64_t serial_;
-  bool cuts_at_spaces_ = false;
+  bool fallback_stands_alone_ = true;
+  bool is_letter_[256] = {};
+  std::uint32_t number_ = next_number();
 };
 
 }  // namespace moderngpt2::detail

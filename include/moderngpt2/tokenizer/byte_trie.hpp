@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -25,15 +26,25 @@ class ByteTrie {
       }
     }
     ids_[node] = id;
-    if (!text.empty()) first_[static_cast<unsigned char>(text[0])] = true;
+    if (text.empty() || is_first(text[0])) return;
+    first_[static_cast<unsigned char>(text[0])] = true;
+    ++first_bytes_;
+    some_first_ = text[0];
   }
 
   bool empty() const { return ids_.size() == 1; }
 
+  /// The first place from `at` on where a byte stands that some string of the trie begins with, or the text's end.
+  std::size_t next_candidate(std::string_view text, std::size_t at) const {
+    if (first_bytes_ == 1) return std::min(text.find(some_first_, at), text.size());
+    while (at < text.size() && !is_first(text[at])) ++at;
+    return at;
+  }
+
   /// Calls `f(length, id)` for each string of the trie that `text` begins with, the shortest first.
   template <class F>
   void for_each_prefix(std::string_view text, F&& f) const {
-    if (text.empty() || !first_[static_cast<unsigned char>(text[0])]) return;
+    if (text.empty() || !is_first(text[0])) return;
     std::uint32_t node = 0;
     for (std::size_t i = 0; i < text.size(); ++i) {
       const auto* next = edges_.find(edge(node, text[i]));
@@ -44,6 +55,7 @@ class ByteTrie {
   }
 
  private:
+  bool is_first(char c) const { return first_[static_cast<unsigned char>(c)]; }
   static std::uint64_t edge(std::uint32_t node, char c) {
     return std::uint64_t{node} << 8 | static_cast<unsigned char>(c);
   }
@@ -51,6 +63,8 @@ class ByteTrie {
   FlatMap<std::uint32_t> edges_;
   std::vector<int> ids_{-1};  // by node; -1: no string ends here
   bool first_[256] = {};
+  int first_bytes_ = 0;
+  char some_first_ = 0;
 };
 
 }  // namespace moderngpt2::detail

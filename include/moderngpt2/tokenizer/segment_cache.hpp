@@ -1,64 +1,99 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <cstring>
 #include <span>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace moderngpt2::detail {
 
-/// The ids of segments (mostly words) seen lately by one thread, for one model. Words repeat so much that most of
-/// them are never merged twice. Bounded: it is emptied when full.
+/// The ids of segments (mostly words) that one thread has seen lately, for any number of models. Words repeat so much
+/// that most of them are never merged twice. Each segment has one place, which the next segment that needs it takes
+/// over: so the memory stays as it is (2 MiB), and a look-up reads one cache line.
 class SegmentCache {
  public:
-  static constexpr std::size_t longest_segment = 96;  // bytes
-  static constexpr std::size_t most_segments = std::size_t{1} << 16;
+  static constexpr std::size_t longest_segment = 31;  // bytes
+  static constexpr std::size_t most_ids = 7;
+  static constexpr std::uint32_t most_models = std::uint32_t{1} << 29;
 
-  /// The calling thread's cache, emptied if another model used it last.
-  static SegmentCache& of_this_thread(std::uint64_t model_serial) {
-    thread_local SegmentCache cache;
-    if (cache.model_serial_ != model_serial) {
-      cache.clear();
-      cache.model_serial_ = model_serial;
+  /// A segment as its place is found and told from others: its bytes, zeros, and its length in the last byte.
+  struct Key {
+    std::uint64_t words[4];
+
+    /// Of `size` bytes, at most `longest_segment`, at the beginning of `text`.
+    Key(std::string_view text, std::size_t size) {
+      if (text.size() >= sizeof words) {
+        static constexpr auto masks = [] {
+          struct {
+            unsigned char bytes[64];
+          } kept{};
+          for (std::size_t i = 0; i < 32; ++i) kept.bytes[i] = 0xFF;
+          return kept;
+        }();
+        std::uint64_t mask[4];
+        std::memcpy(words, text.data(), sizeof words);
+        std::memcpy(mask, masks.bytes + (sizeof words - size), sizeof mask);
+        for (std::size_t i = 0; i < 4; ++i) words[i] &= mask[i];
+      } else {
+        std::memset(words, 0, sizeof words);
+        std::memcpy(words, text.data(), size);
+      }
+      words[3] |= std::uint64_t{size} << 56;
     }
+
+    std::size_t place(std::uint32_t model) const {
+      std::uint64_t hash = (words[0] ^ model) * 0x9E3779B97F4A7C15u;
+      hash = (hash ^ hash >> 32 ^ words[1]) * 0xD6E8FEB86659FD93u;
+      hash = (hash ^ hash >> 32 ^ words[2]) * 0xA0761D6478BD642Fu;
+      hash = (hash ^ hash >> 32 ^ words[3]) * 0xE7037ED1A0B428DBu;
+      return hash >> (64 - log2_places);
+    }
+  };
+
+  class Place {
+   public:
+    /// Whether `ids` are those of this segment for this model.
+    bool holds(const Key& key, std::uint32_t model) const {
+      return (((key.words[0] ^ words_[0]) | (key.words[1] ^ words_[1]) | (key.words[2] ^ words_[2]) |
+               (key.words[3] ^ words_[3])) == 0) &
+             (model_and_count_ >> 3 == model);
+    }
+    /// False, with nothing done, if there are too many ids.
+    bool store(const Key& key, std::uint32_t model, std::span<const int> ids) {
+      if (ids.size() > most_ids) return false;
+      std::memcpy(words_, key.words, sizeof words_);
+      model_and_count_ = model << 3 | static_cast<std::uint32_t>(ids.size());
+      std::copy(ids.begin(), ids.end(), ids_);
+      return true;
+    }
+    std::size_t count() const { return model_and_count_ & 7; }
+    const int (&ids() const)[most_ids] { return ids_; }
+
+   private:
+    std::uint64_t words_[4] = {};
+    std::uint32_t model_and_count_ = 0;  // no model has the number 0
+    int ids_[most_ids] = {};
+  };
+
+  static SegmentCache& of_this_thread() {
+    thread_local SegmentCache cache;
     return cache;
   }
 
-  bool append_to(std::string_view segment, std::vector<int>& ids) const {
-    const auto found = places_.find(segment);
-    if (found == places_.end()) return false;
-    const auto begin = ids_.begin() + found->second.begin;
-    ids.insert(ids.end(), begin, begin + found->second.count);
-    return true;
-  }
-
-  void store(std::string_view segment, std::span<const int> ids) {
-    if (places_.size() >= most_segments) clear();
-    places_.emplace(segment, Place{static_cast<std::ptrdiff_t>(ids_.size()), static_cast<std::ptrdiff_t>(ids.size())});
-    ids_.insert(ids_.end(), ids.begin(), ids.end());
-  }
+  /// The place of a segment of the model with this number, which is from 1 to most_models - 1.
+  Place& operator()(const Key& key, std::uint32_t model) { return places_[key.place(model)].place; }
 
  private:
-  struct Place {
-    std::ptrdiff_t begin, count;
+  static constexpr int log2_places = 15;
+  struct alignas(64) Line {
+    Place place;
   };
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-  };
+  static_assert(sizeof(Line) == 64);
 
-  void clear() {
-    places_.clear();
-    ids_.clear();
-  }
-
-  std::uint64_t model_serial_ = 0;
-  std::unordered_map<std::string, Place, Hash, std::equal_to<>> places_;
-  std::vector<int> ids_;
+  std::vector<Line> places_ = std::vector<Line>(std::size_t{1} << log2_places);
 };
 
 }  // namespace moderngpt2::detail

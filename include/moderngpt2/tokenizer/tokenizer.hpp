@@ -74,7 +74,8 @@ class Tokenizer {
     const auto on_token = [&](int id) { ids.push_back(id); };
     std::string normalized;
     const auto on_raw_text = [&](std::string_view piece) {
-      if (state_->file.replaces_spaces) piece = mark_spaces(piece, normalized);
+      const bool model_marks_spaces = state_->bpe && state_->after_normalizer.empty();
+      if (state_->file.replaces_spaces && !model_marks_spaces) piece = mark_spaces(piece, normalized);
       const auto on_text = [&](std::string_view part) { encode_model(part, ids); };
       if (state_->after_normalizer.empty()) return on_text(piece);
       state_->after_normalizer.split(piece, split_special_tokens, on_text, on_token);
@@ -160,7 +161,9 @@ class Tokenizer {
           vocabulary.emplace_back(model_tokens[id], file.scores[id]);
         unigram.emplace(vocabulary, file.options.unk_id, file.options.byte_ids);
       } else {
-        bpe.emplace(model_tokens, file.merges, file.options);
+        detail::BpeOptions options = file.options;
+        options.marks_spaces = file.replaces_spaces;
+        bpe.emplace(model_tokens, file.merges, options);
       }
     }
 

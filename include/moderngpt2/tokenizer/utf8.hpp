@@ -74,6 +74,14 @@ inline char32_t utf8_decode(std::string_view text, std::size_t at, std::size_t l
 
 inline bool is_utf8_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
+/// Whether three bytes at `text[at]` are a character whose lead byte allows any continuation (not E0 or ED).
+inline bool is_plain_utf8_of_three(std::string_view text, std::size_t at) {
+  if (at + 3 > text.size()) return false;
+  const auto lead = static_cast<unsigned char>(text[at]);
+  return lead > 0xE0 && lead < 0xF0 && lead != 0xED && is_utf8_continuation(text[at + 1]) &&
+         is_utf8_continuation(text[at + 2]);
+}
+
 }  // namespace detail
 
 /// Number of leading bytes of `text` that are whole, valid characters.
@@ -87,6 +95,10 @@ inline std::size_t valid_utf8_prefix(std::string_view text) {
         at += sizeof word;
         continue;
       }
+    }
+    if (detail::is_plain_utf8_of_three(text, at)) {  // most of Chinese, Japanese and Korean
+      at += 3;
+      continue;
     }
     const auto step = detail::utf8_step(text, at);
     if (!step.valid) break;

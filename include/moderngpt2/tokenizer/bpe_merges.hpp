@@ -1,0 +1,164 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/tokenizer/flat_map.hpp"
+
+namespace moderngpt2::detail {
+
+/// A rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its place in the list.
+struct BpeMerge {
+  int left, right, result;  // ids
+};
+
+/// Applies merges to symbols: the lowest rank first, leftmost first among equals.
+class BpeMerges {
+ public:
+  static constexpr std::size_t few = 32;  // symbols that `merge_few` takes at most
+
+  /// `first_characters[id]` is the id of the first character of each token, or -1.
+  BpeMerges(std::span<const BpeMerge> merges, std::vector<int> first_characters)
+      : merges_(merges.size()), crossings_(merges.size()), first_characters_(std::move(first_characters)) {
+    for (std::size_t rank = 0; rank < merges.size(); ++rank) {
+      const BpeMerge& merge = merges[rank];
+      merges_.set(pair_key(merge.left, merge.right),
+                  std::uint64_t{rank} << 32 | static_cast<std::uint32_t>(merge.result));
+    }
+    for (std::size_t rank = merges.size(); rank-- > 0;) {  // the lowest rank is set last and stays
+      const int first = first_characters_[static_cast<std::size_t>(merges[rank].right)];
+      if (first >= 0) crossings_.set(pair_key(merges[rank].left, first), static_cast<std::uint32_t>(rank));
+    }
+  }
+
+  /// Merges at most `few` symbols in place and returns how many are left.
+  std::size_t merge_few(std::span<int> symbols) const {
+    std::uint64_t merges[few + 1];  // of each symbol with the next
+    std::size_t n = symbols.size();
+    if (n < 2) return n;
+    for (std::size_t i = 0; i + 1 < n; ++i) merges[i] = merge_of(symbols[i], symbols[i + 1]);
+    while (true) {
+      merges[n - 1] = none;
+      std::uint64_t lowest = none;
+      std::size_t at = 0;
+      for (std::size_t i = 0; i + 1 < n; ++i) {
+        at = merges[i] < lowest ? i : at;
+        lowest = std::min(lowest, merges[i]);
+      }
+      if (lowest == none) return n;
+      symbols[at] = result_of(lowest);
+      --n;
+      for (std::size_t i = at + 1; i < n; ++i) {
+        symbols[i] = symbols[i + 1];
+        merges[i] = merges[i + 1];
+      }
+      if (at > 0) merges[at - 1] = merge_of(symbols[at - 1], symbols[at]);
+      if (at + 1 < n) merges[at] = merge_of(symbols[at], symbols[at + 1]);
+    }
+  }
+
+  /// Merges any number of symbols (below 2^31) that are characters, in place, and returns how many of them, from the
+  /// left, have become what they are to be whatever follows; the rest is left in disorder. `following` is the character
+  /// that stands behind them, -1 for the end of the text, where all are returned.
+  ///
+  /// Each symbol that stands for several characters has its id at the first of them; the second and the last hold
+  /// minus their number, which links the symbols both ways without more memory.
+  ///
+  /// Until the end of the text is there, the symbol before the frontier might be merged with something behind it, at
+  /// `bound` (rank, position) or later. A merge that comes before the bound is the next one near here in the whole text
+  /// too; else the last symbol is given up and the frontier moves before it.
+  std::size_t merge_many(std::span<int> symbols, int following, std::vector<std::uint64_t>& queue) const {
+    std::size_t frontier = symbols.size();
+    std::size_t last = frontier - 1;
+    const auto next = [&](std::size_t at) {
+      return at + 1 < symbols.size() && symbols[at + 1] < 0 ? at + length(symbols[at + 1]) : at + 1;
+    };
+    const auto previous = [&](std::size_t at) { return symbols[at - 1] < 0 ? at - length(symbols[at - 1]) : at - 1; };
+    const auto bound_now = [&] { return following < 0 ? none : queue_entry(crossing(symbols[last], following), last); };
+
+    queue.clear();
+    for (std::size_t i = 0; i + 1 < frontier; ++i)
+      if (const std::uint64_t merge = merge_of(symbols[i], symbols[i + 1]); merge != none)
+        queue.push_back(queue_entry(merge, i));
+    std::make_heap(queue.begin(), queue.end(), std::greater<>());
+    const auto offer = [&](std::size_t at, std::size_t right) {
+      const std::uint64_t merge = merge_of(symbols[at], symbols[right]);
+      if (merge == none) return;
+      queue.push_back(queue_entry(merge, at));
+      std::push_heap(queue.begin(), queue.end(), std::greater<>());
+    };
+
+    std::uint64_t bound = bound_now();
+    while (true) {
+      const std::uint64_t top = queue.empty() ? none : queue.front();
+      if (top >= bound) {
+        if (bound == none) return frontier;
+        following = first_characters_[static_cast<std::size_t>(symbols[last])];
+        frontier = last;
+        if (frontier == 0) return 0;
+        last = previous(last);
+        bound = bound_now();
+        continue;
+      }
+      std::pop_heap(queue.begin(), queue.end(), std::greater<>());
+      queue.pop_back();
+      const std::size_t at = top & 0xFFFFFFFF;
+      if (at >= frontier || symbols[at] < 0) continue;
+      const std::size_t right = next(at);
+      if (right >= frontier) continue;
+      const std::uint64_t merge = merge_of(symbols[at], symbols[right]);
+      if (merge == none || merge >> 32 != top >> 32) continue;  // the pair has changed since it was queued
+      const std::size_t end = next(right);
+      symbols[right] = dead;
+      symbols[at] = result_of(merge);
+      symbols[at + 1] = symbols[end - 1] = -static_cast<int>(end - at);
+      if (at > 0) offer(previous(at), at);
+      if (end < frontier) offer(at, end);
+      if (right == last) {
+        last = at;
+        bound = bound_now();
+      }
+    }
+  }
+
+  /// The number of characters of the symbol at the beginning of what `merge_many` has left.
+  static std::size_t length_of_first(std::span<const int> symbols) {
+    return symbols.size() > 1 && symbols[1] < 0 ? length(symbols[1]) : 1;
+  }
+
+ private:
+  static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
+  static constexpr int dead = -1;
+
+  static std::uint64_t pair_key(int left, int right) {
+    return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
+  }
+  static std::size_t length(int link) { return static_cast<std::size_t>(-static_cast<std::int64_t>(link)); }
+  static int result_of(std::uint64_t merge) { return static_cast<int>(merge & 0xFFFFFFFF); }
+  static std::uint64_t queue_entry(std::uint64_t merge, std::size_t at) {
+    return merge == none ? none : (merge & ~std::uint64_t{0xFFFFFFFF}) | at;
+  }
+
+  /// Rank << 32 | id of the result, or `none`.
+  std::uint64_t merge_of(int left, int right) const {
+    const std::uint64_t* found = merges_.find(pair_key(left, right));
+    return found ? *found : none;
+  }
+  /// The lowest rank << 32 of the merges of `left` with a token that begins with the character, or `none`.
+  std::uint64_t crossing(int left, int character) const {
+    const std::uint32_t* rank = crossings_.find(pair_key(left, character));
+    return rank ? std::uint64_t{*rank} << 32 : none;
+  }
+
+  FlatMap<std::uint64_t> merges_;
+  FlatMap<std::uint32_t> crossings_;
+  std::vector<int> first_characters_;
+};
+
+}  // namespace moderngpt2::detail
