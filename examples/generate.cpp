@@ -1,7 +1,7 @@
-/// Continues a text with a trained model: reads the command line, opens the checkpoint and streams the completion.
+/// Continues texts with a trained model: reads the command line, opens the checkpoint, and streams the completion,
+/// fills a file of prompts, or chats.
 
 #include <algorithm>
-#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -9,119 +9,103 @@
 #include <optional>
 #include <string>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/cli/chat.hpp"
+#include "moderngpt2/cli/completions.hpp"
+#include "moderngpt2/cli/generate_flags.hpp"
+#include "moderngpt2/cli/input_lines.hpp"
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
-#include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/generation/generate.hpp"
-#include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/tokenizer/stream_decoder.hpp"
-#include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace {
 
 using namespace moderngpt2;
+using CausalModel = CausalLM<any_shape>;
+
+void write(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  flush_standard_output();
+}
+
+void note(const std::string& line) { fmt::print(stderr, "generate: {}\n", line); }
+
+void chat(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
+  ChatSettings settings{.format = resolve_chat_format(flags.chat_format, flags.model_path, tokenizer),
+                        .system_prompt = flags.system_prompt,
+                        .options = flags.settings,
+                        .window = model.config().n_positions};
+  if (settings.system_prompt && settings.format == ChatFormat::plain)
+    throw UsageError(
+        "--system_prompt needs a chat with headers, and this checkpoint has no chat template: add "
+        "--chat_format header");
+  if (flags.max_length_given) settings.window = std::min(settings.window, flags.max_length);
+  settings.options.max_new_tokens = flags.max_new_tokens.value_or(default_answer_tokens);
+  InputLines lines(STDIN_FILENO);
+  const bool by_hand = ::isatty(STDIN_FILENO) == 1;
+  const auto read = [&] {
+    if (by_hand) fmt::print(stderr, "> ");
+    std::optional<std::string> line = lines.next();
+    if (by_hand && !line) fmt::print(stderr, "\n");
+    return line;
+  };
+  Chat<CausalModel>(model, tokenizer, settings, {read, write, note}).run();
+}
+
+void complete(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
+  std::vector<int> ids = tokenizer.prefix_ids();
+  tokenizer.encode(*flags.prompt, ids);
+  const Completions done = stream_completions(model, tokenizer, ids, flags, write);
+  if (done.reached_n_positions())
+    note(fmt::format("stopped at the model's longest text, n_positions {}", model.config().n_positions));
+  if (flags.verbose) note(done.speed());
+}
+
+void complete_file(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlags& flags,
+                   const std::vector<std::string>& prompts) {
+  std::vector<std::vector<int>> ids(prompts.size(), tokenizer.prefix_ids());
+  for (std::size_t i = 0; i < prompts.size(); ++i) tokenizer.encode(prompts[i], ids[i]);
+  if (!flags.output_file) return write_completions(model, tokenizer, prompts, ids, flags, write);
+  AtomicFile file(*flags.output_file);
+  write_completions(model, tokenizer, prompts, ids, flags, [&](const std::string& line) { file.write(line); });
+  file.commit();
+}
 
 int program(int argc, char** argv) {
-  std::filesystem::path model_path;
-  std::optional<std::string> prompt;
-  std::optional<int> max_new_tokens;
-  int max_length = 100, sequences = 1, threads = available_threads();
-  std::string precision = "fp32";
-  bool verbose = ::isatty(STDERR_FILENO) == 1;
-  GenerationOptions settings;
-  settings.seed = 42;
-
+  GenerateFlags flags;
+  flags.verbose = ::isatty(STDERR_FILENO) == 1;
   Options options("generate",
                   "Continues a text with a trained model. The checkpoint's generation_config.json is heeded "
                   "where a flag is not typed.");
-  options.section("Text");
-  options.add("model_path", model_path, "the checkpoint's folder").required();
-  options.add("prompt", prompt, "the text to continue; without it, standard input (less a last line feed)");
-  options.add("max_new_tokens", max_new_tokens, "tokens to write; outranks --max_length").at_least(0);
-  options.add("max_length", max_length, "tokens of the whole text, prompt included").at_least(1);
-  options.add("num_return_sequences", sequences, "completions to write, with a line of dashes between").at_least(1);
-  options.section("Choice of tokens");
-  options.add("do_sample", settings.do_sample, "draws tokens by chance; without it, the likeliest").negatable();
-  options.add("temperature", settings.temperature, "below 1 likelier tokens, above 1 more variety").more_than(0);
-  options.add("top_k", settings.top_k, "draws from this many of the likeliest tokens; 0: all").at_least(0);
-  options.add("top_p", settings.top_p, "draws from the likeliest tokens with this probability together").between(0, 1);
-  options.add("min_p", settings.min_p, "leaves out tokens less likely than this part of the likeliest").between(0, 1);
-  options.add("repetition_penalty", settings.repetition_penalty, "above 1 makes tokens of the text less likely")
-      .more_than(0);
-  options.add("seed", settings.seed, "of the random numbers");
-  options.section("Run");
-  options.add("threads", threads, "threads").between(1, 1024).default_text("all cores");
-  options.add("precision", precision, "type of the numbers").choices({"fp32"});
-  options.add("verbose", verbose, "tells the speed on standard error").default_text("on a terminal");
+  add_generate_flags(options, flags);
   options.parse(argc, argv);
-  if (sequences > 1 && !settings.do_sample)
-    throw UsageError("--num_return_sequences above 1 needs --do_sample: the likeliest tokens are always the same");
-  if (!prompt && ::isatty(STDIN_FILENO) == 1) throw UsageError("--prompt is needed, or a text on standard input");
+  check_generate_flags(options, flags);
+  const bool from_input = !flags.prompt && !flags.prompts_file && !flags.interactive;
+  if (from_input && ::isatty(STDIN_FILENO) == 1)
+    throw UsageError("--prompt is needed, or a text on standard input, --prompts_file or --interactive");
 
-  const ConfigFile config = read_config(model_path);
-  GenerationConfigFile stored;
-  if (std::filesystem::exists(model_path / "generation_config.json")) stored = read_generation_config(model_path);
-  const auto take = [&](const char* flag, auto& target, const auto& value) {
-    if (value && !options.typed(flag)) target = *value;
-  };
-  if (!options.typed("max_length")) take("max_new_tokens", max_new_tokens, stored.max_new_tokens);
-  take("max_length", max_length, stored.max_length);
-  take("do_sample", settings.do_sample, stored.do_sample);
-  take("temperature", settings.temperature, stored.temperature);
-  take("top_k", settings.top_k, stored.top_k);
-  take("top_p", settings.top_p, stored.top_p);
-  take("min_p", settings.min_p, stored.min_p);
-  take("repetition_penalty", settings.repetition_penalty, stored.repetition_penalty);
-  settings.eos_token_ids = stored.eos_token_ids.empty() ? config.eos_token_ids : stored.eos_token_ids;
-
-  const Tokenizer tokenizer = Tokenizer::load(model_path);
-  if (tokenizer.vocab_size() > config.config.vocab_size)
-    throw Error("{}: the tokenizer has {} tokens, the model's vocabulary {}: they do not belong together",
-                model_path.string(), tokenizer.vocab_size(), config.config.vocab_size);
-  std::erase_if(settings.eos_token_ids, [&](int id) { return id >= config.config.vocab_size; });
-  if (settings.eos_token_ids.empty() && tokenizer.eos_id()) settings.eos_token_ids = {*tokenizer.eos_id()};
-
-  if (!prompt) {
-    prompt.emplace(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
-    if (prompt->ends_with('\n')) prompt->pop_back();
+  const ConfigFile config = read_config(flags.model_path);
+  const Tokenizer tokenizer = load_generation_settings(options, config, flags);
+  std::vector<std::string> prompts;
+  if (flags.prompts_file) prompts = read_prompts(*flags.prompts_file);
+  if (from_input) {
+    flags.prompt.emplace(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+    if (flags.prompt->ends_with('\n')) flags.prompt->pop_back();
   }
-  std::vector<int> ids = tokenizer.prefix_ids();
-  tokenizer.encode(*prompt, ids);
-  ids = prompt_or_eos(ids, settings.eos_token_ids);
-  settings.max_new_tokens = max_new_tokens ? *max_new_tokens : max_length - int(ids.size());
-  if (settings.max_new_tokens < 0 || (!max_new_tokens && settings.max_new_tokens == 0))
-    throw Error(
-        "the prompt has {} tokens, which leaves no room within max_length {}: raise --max_length, or give "
-        "--max_new_tokens",
-        ids.size(), max_length);
-
-  auto model = load_model<CausalLM<any_shape>>(model_path, cpu::Backend(threads));
-  Generator generator(model, std::int64_t(ids.size()) + settings.max_new_tokens);
+  auto model = load_model<CausalModel>(flags.model_path, cpu::Backend(flags.threads));
   catch_interrupts();
-  for (; settings.sequence < std::uint64_t(sequences); ++settings.sequence) {
-    StreamDecoder decoder(tokenizer);
-    if (settings.sequence > 0) fmt::print("---\n");
-    const GenerationResult result = generator.generate(ids, settings, [&](int token) {
-      std::fputs(decoder.put(token).c_str(), stdout);
-      flush_standard_output();
-      return !interrupted();
-    });
-    fmt::print("{}\n", decoder.finish());
-    flush_standard_output();
-    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
-    if (result.stop == StopReason::n_positions)
-      fmt::print(stderr, "generate: stopped at the model's longest text, n_positions {}\n", config.config.n_positions);
-    if (verbose)
-      fmt::print(stderr, "generate: prompt {} tokens, {:.0f} tokens/s; completion {} tokens, {:.1f} tokens/s\n",
-                 result.prompt_tokens, result.prefill_rate(), result.tokens.size(), result.decode_rate());
-  }
+  if (flags.interactive)
+    chat(model, tokenizer, flags);
+  else if (flags.prompts_file)
+    complete_file(model, tokenizer, flags, prompts);
+  else
+    complete(model, tokenizer, flags);
   return 0;
 }
 

@@ -38,6 +38,28 @@ TEST_CASE("the length of a cache stays within its capacity") {
   CHECK_THROWS_AS(KvCache<float>(1, 1, 0, 2), Error);
 }
 
+TEST_CASE("one sequence of a cache, and copies between them") {
+  KvCache<float> cache(2, 3, 4, 2);
+  for (int sequence = 0; sequence < 3; ++sequence)
+    for (int layer = 0; layer < 2; ++layer)
+      for (int i = 0; i < 8; ++i) {
+        const KvView<float> view = cache.sequence(sequence)[std::size_t(layer)];
+        CHECK(view.capacity == 4);
+        view.keys[i] = float(100 * layer + 10 * sequence + i);
+        view.values[i] = -view.keys[i];
+      }
+  CHECK(cache.views()[1].keys[8 + 3] == 113);
+  cache.copy(2, 0, 1, 3);
+  cache.copy(1, 1, 0, 4);
+  cache.copy(1, 2, 3, 3);
+  for (int layer = 0; layer < 2; ++layer)
+    for (int i = 0; i < 24; ++i) {
+      const int from = i >= 2 && i < 6 ? 20 + i : 10 * (i / 8) + i % 8;
+      CHECK(cache.views()[std::size_t(layer)].keys[i] == 100 * layer + from);
+      CHECK(cache.views()[std::size_t(layer)].values[i] == -(100 * layer + from));
+    }
+}
+
 TEST_CASE("refused memory is an error that states the size") {
   const int huge = std::numeric_limits<int>::max();
   for (const int layers : {1, 100'000}) try {

@@ -60,7 +60,7 @@ double chi_square(const GenerationOptions& base, const std::vector<float>& logit
     if (by_sequence) options.sequence = std::uint64_t(i);
     Sampler<float> sampler(options, int(logits.size()));
     std::vector<float> row = logits;
-    ++counts[std::size_t(sampler.choose(row, by_sequence ? 3 : std::uint64_t(i)))];
+    ++counts[std::size_t(sampler.choose(row, {}, by_sequence ? 3 : std::size_t(i)))];
   }
   double statistic = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
@@ -172,16 +172,15 @@ TEST_CASE("the settings act in Hugging Face's order") {
   o.repetition_penalty = 10;  // first: token 0 falls from 5 to 0.5, below top-k
   o.top_k = 2;
   Sampler<float> sampler(o, 4);
-  sampler.see(0), sampler.see(0), sampler.see(-1), sampler.see(4);
   std::vector<float> logits{5, 1, 2, 0};
-  sampler.choose(logits, 0);
+  sampler.choose(logits, std::vector<int>{0, 0}, 0);
   CHECK(kept(logits) == "12");
 
   o = plain();
   o.temperature = 3;  // before top-p: at 1, token 1 alone has 0.73
   o.top_p = 0.7;
   std::vector<float> pair{0, 1};
-  Sampler<float>(o, 2).choose(pair, 0);
+  Sampler<float>(o, 2).choose(pair, {}, 0);
   CHECK(kept(pair) == "01");
 }
 
@@ -191,9 +190,67 @@ TEST_CASE("greedy choice heeds the repetition penalty alone, and what it chose")
   o.temperature = 0;
   o.repetition_penalty = 4;
   Sampler<double> sampler(o, 3);
+  std::vector<int> text;
   for (const int expected : {2, 1, 2}) {
     std::vector<double> logits{0, 3, 4};
-    CHECK(sampler.choose(logits, 0) == expected);
+    CHECK(sampler.choose(logits, text, text.size()) == expected);
+    text.push_back(expected);
+  }
+}
+
+TEST_CASE("no n-gram stands twice") {
+  const auto kept_after = [](const std::vector<int>& text, int size) {
+    std::vector<float> logits{0, 1, 2, 3};
+    forbid_repeated_ngrams<float>(logits, text, size);
+    return kept(logits);
+  };
+  CHECK(kept_after({0, 1, 2, 0, 1}, 3) == "013");
+  CHECK(kept_after({0, 1, 2, 0, 1, 3, 0, 1}, 3) == "01");
+  CHECK(kept_after({0, 1, 2, 0}, 2) == "023");
+  CHECK(kept_after({1, 1}, 2) == "023");
+  CHECK(kept_after({1, 1}, 3) == "0123");  // the run 1 1 1 is not there yet
+  CHECK(kept_after({3, 1}, 1) == "02");
+  CHECK(kept_after({0, 1}, 3) == "0123");
+  CHECK(kept_after({}, 1) == "0123");
+  CHECK(kept_after({0, 0, 0}, 0) == "0123");
+}
+
+TEST_CASE_TEMPLATE("log-softmax", T, float, double) {
+  std::vector<T> logits = logits_of<T>({0.1, 0.4, 0.2, 0.3});
+  logits.push_back(removed_logit<T>);
+  apply_log_softmax<T>(logits);
+  CHECK(logits[0] == doctest::Approx(std::log(0.1)));
+  CHECK(logits[3] == doctest::Approx(std::log(0.3)));
+  CHECK(logits[4] == removed_logit<T>);
+}
+
+TEST_CASE("rules on the text act on greedy choice and before the sampling settings") {
+  GenerationOptions o;
+  o.do_sample = false;
+  o.eos_token_ids = {3, 77, -1};
+  o.min_new_tokens = 2;
+  o.no_repeat_ngram_size = 2;
+  Sampler<float> sampler(o, 4);
+  const std::vector<int> text{2, 0, 2};
+  const auto choose = [&](std::size_t step) {
+    std::vector<float> logits{3, 1, 2, 4};
+    return sampler.choose(logits, text, step);
+  };
+  CHECK(choose(0) == 2);
+  CHECK(choose(1) == 2);  // 3 is an eos, 2 0 is there
+  CHECK(choose(2) == 3);
+
+  o.do_sample = true, o.top_k = 1;
+  std::vector<float> logits{3, 1, 2, 4};
+  CHECK(Sampler<float>(o, 4).choose(logits, text, 0) == 2);
+
+  o.no_repeat_ngram_size = 1;
+  for (const bool do_sample : {false, true}) {
+    o.do_sample = do_sample;
+    std::vector<float> none{3, 1, 2, 4};
+    CHECK_THROWS_WITH_AS(Sampler<float>(o, 4).choose(none, std::vector<int>{0, 1, 2, 3}, 3),
+                         "no token is left to go on with: no_repeat_ngram_size 1 or min_new_tokens 2 asks too much",
+                         Error);
   }
 }
 
@@ -201,10 +258,10 @@ TEST_CASE("logits that are not numbers are an error") {
   Sampler<float> sampler(plain(), 2);
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> logits{0, bad};
-    CHECK_THROWS_AS(sampler.choose(logits, 0), Error);
+    CHECK_THROWS_AS(sampler.choose(logits, {}, 0), Error);
   }
   std::vector<float> short_row{1};
-  CHECK_THROWS_AS(sampler.choose(short_row, 0), Error);
+  CHECK_THROWS_AS(sampler.choose(short_row, {}, 0), Error);
 }
 
 TEST_CASE("settings out of range are named") {
@@ -230,4 +287,9 @@ TEST_CASE("settings out of range are named") {
   CHECK(refused([](auto& o) { o.repetition_penalty = 0; }) == "repetition_penalty");
   CHECK(refused([](auto& o) { o.max_new_tokens = -1; }) == "max_new_tokens");
   CHECK(refused([](auto& o) { o.prefill_chunk = 0; }) == "prefill_chunk");
+  CHECK(refused([](auto& o) { o.min_new_tokens = -1; }) == "min_new_tokens");
+  CHECK(refused([](auto& o) { o.no_repeat_ngram_size = -1; }) == "no_repeat_ngram_size");
+  CHECK(refused([](auto& o) { o.num_beams = 0; }) == "num_beams");
+  CHECK(refused([&](auto& o) { o.length_penalty = nan; }) == "length_penalty");
+  CHECK(refused([](auto& o) { o.temperature = 0, o.num_beams = 2; }) == "accepted");
 }

@@ -18,7 +18,8 @@ GenerationConfigFile parse(const std::string& text) {
 
 TEST_CASE("fields of a generation config, absent ones left open") {
   const GenerationConfigFile g = parse(R"({"max_length":100,"do_sample":true,"temperature":0.7,"top_k":0,"top_p":0.95,
-      "repetition_penalty":1.1,"num_beams":4,"eos_token_id":[2,9],"pad_token_id":null,"min_p":null})");
+      "repetition_penalty":1.1,"num_beams":4,"length_penalty":-0.5,"early_stopping":"never","no_repeat_ngram_size":3,
+      "min_new_tokens":0,"eos_token_id":[2,9],"pad_token_id":null,"min_p":null})");
   CHECK(g.max_length == 100);
   CHECK(!g.max_new_tokens);
   CHECK(g.do_sample == true);
@@ -28,6 +29,12 @@ TEST_CASE("fields of a generation config, absent ones left open") {
   CHECK(!g.min_p);
   CHECK(g.repetition_penalty == 1.1);
   CHECK(g.num_beams == 4);
+  CHECK(g.length_penalty == -0.5);
+  CHECK(g.early_stopping == EarlyStopping::never);
+  CHECK(g.no_repeat_ngram_size == 3);
+  CHECK(g.min_new_tokens == 0);
+  CHECK(parse(R"({"early_stopping":true})").early_stopping == EarlyStopping::at_once);
+  CHECK(parse(R"({"early_stopping":false})").early_stopping == EarlyStopping::heuristic);
   CHECK(g.eos_token_ids == std::vector<int>{2, 9});
   CHECK(!g.bos_token_id);
   CHECK(!g.pad_token_id);
@@ -41,7 +48,9 @@ TEST_CASE("fields out of range or of a wrong type") {
       CHECK_ERROR(parse("{\"" + std::string(field) + "\":" + value + "}"), "g.json: ", field);
   for (const char* text : {R"({"temperature":-1})", R"({"temperature":"1"})", R"({"top_p":1.5})", R"({"min_p":-0.1})",
                            R"({"top_k":-1})", R"({"top_k":1.5})", R"({"repetition_penalty":0})", R"({"do_sample":1})",
-                           R"({"eos_token_id":"x"})", R"({"bos_token_id":-1})", R"({"_from_model_config":0})", "[]"})
+                           R"({"early_stopping":"always"})", R"({"early_stopping":1})", R"({"length_penalty":"1"})",
+                           R"({"no_repeat_ngram_size":-1})", R"({"min_new_tokens":-2})", R"({"eos_token_id":"x"})",
+                           R"({"bos_token_id":-1})", R"({"_from_model_config":0})", "[]"})
     CHECK_ERROR(parse(text), "g.json: ");
 }
 
@@ -56,6 +65,20 @@ TEST_CASE("a rewrite keeps unknown fields") {
   write_generation_config(t / "generation_config.json", g);
   CHECK(read_json_file(t / "generation_config.json").dump() ==
         R"({"_from_model_config":true,"zeta":[1],"transformers_version":"4.0","eos_token_id":3,"max_new_tokens":7})");
+}
+
+TEST_CASE("every field of a generation config is written as it was read") {
+  for (const char* stopping : {"true", "false", "\"never\""}) {
+    const Json json = parse_json(
+        R"({"bos_token_id":1,"eos_token_id":2,"pad_token_id":0,"max_length":9,"max_new_tokens":5,"min_new_tokens":2,
+        "do_sample":true,"temperature":0.5,"top_k":4,"top_p":0.5,"min_p":0.25,"repetition_penalty":1.5,
+        "no_repeat_ngram_size":3,"num_beams":2,"length_penalty":2.0,"early_stopping":)" +
+            std::string(stopping) + R"(,"num_return_sequences":2})",
+        "g.json");
+    GenerationConfigFile g = parse_generation_config(json, "g.json");
+    g.json = Json::object();
+    CHECK(generation_config_to_json(g).dump() == json.dump());
+  }
 }
 
 TEST_CASE("a new generation config takes the special tokens of the model") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -20,7 +21,7 @@ class KvCache {
   KvCache() = default;
 
   /// width: K*D, the channels of the keys of one token. Refused memory is an Error that states the size.
-  KvCache(int layers, int batch, int capacity, int width) : capacity_(capacity) {
+  KvCache(int layers, int batch, int capacity, int width) : batch_(batch), capacity_(capacity), width_(width) {
     if (layers < 0 || batch < 1 || capacity < 1 || width < 1)
       throw Error("internal: a cache of {} layers x {} sequences x {} tokens x {} channels", layers, batch, capacity,
                   width);
@@ -43,6 +44,7 @@ class KvCache {
       T* keys = arena.take<T>(each);
       views_.push_back({keys, arena.take<T>(each), capacity});
     }
+    one_ = views_;
   }
 
   KvCache(const Config& config, int batch, int capacity)
@@ -50,6 +52,23 @@ class KvCache {
 
   /// One view a layer, as Model::forward takes them.
   std::span<const KvView<T>> views() const { return views_; }
+  /// The same of one sequence alone, valid until the next call.
+  std::span<const KvView<T>> sequence(int index) {
+    const std::int64_t at = std::int64_t(index) * capacity_ * width_;
+    for (std::size_t layer = 0; layer < views_.size(); ++layer)
+      one_[layer] = {views_[layer].keys + at, views_[layer].values + at, capacity_};
+    return one_;
+  }
+  /// Copies the tokens [begin, end) of one sequence to another.
+  void copy(int from, int to, int begin, int end) {
+    if (from == to || begin >= end) return;
+    const auto at = [&](int index) { return (std::int64_t(index) * capacity_ + begin) * width_; };
+    for (const KvView<T>& view : views_)
+      for (T* data : {view.keys, view.values})
+        std::copy_n(data + at(from), std::int64_t(end - begin) * width_, data + at(to));
+  }
+
+  int batch() const { return batch_; }
   int capacity() const { return capacity_; }
   std::size_t bytes() const { return memory_.size(); }
 
@@ -72,8 +91,10 @@ class KvCache {
   }
 
   AlignedBuffer memory_;
-  std::vector<KvView<T>> views_;
+  std::vector<KvView<T>> views_, one_;
+  int batch_ = 0;
   int capacity_ = 0;
+  int width_ = 0;
   int length_ = 0;
 };
 

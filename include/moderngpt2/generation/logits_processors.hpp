@@ -23,6 +23,33 @@ void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, do
   }
 }
 
+/// Removes every token that would end a run of `size` tokens which stands in `text` already.
+template <class T>
+void forbid_repeated_ngrams(std::span<T> logits, std::span<const int> text, int size) {
+  if (size < 1 || text.size() < std::size_t(size)) return;
+  const auto tail = text.last(std::size_t(size - 1));
+  for (std::size_t end = tail.size(); end < text.size(); ++end)
+    if (std::equal(tail.begin(), tail.end(), text.begin() + std::ptrdiff_t(end - tail.size())))
+      logits[std::size_t(text[end])] = removed_logit<T>;
+}
+
+/// Removes tokens by their ids; those outside the vocabulary are none.
+template <class T>
+void remove_tokens(std::span<T> logits, std::span<const int> tokens) {
+  for (const int token : tokens)
+    if (token >= 0 && std::size_t(token) < logits.size()) logits[std::size_t(token)] = removed_logit<T>;
+}
+
+/// log(softmax(logits)): logits less the log of the sum of their exponentials.
+template <class T>
+void apply_log_softmax(std::span<T> logits) {
+  const double top = double(*std::max_element(logits.begin(), logits.end()));
+  double total = 0;
+  for (const T logit : logits) total += std::exp(double(logit) - top);
+  const double shift = top + std::log(total);
+  for (T& logit : logits) logit = T(double(logit) - shift);
+}
+
 template <class T>
 void apply_temperature(std::span<T> logits, double temperature) {
   for (T& logit : logits) logit = T(logit / temperature);

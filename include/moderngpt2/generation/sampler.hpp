@@ -1,15 +1,14 @@
 #pragma once
 
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <vector>
 
-#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/random.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/text_rules.hpp"
 
 namespace moderngpt2 {
 
@@ -18,32 +17,20 @@ template <class T>
 class Sampler {
  public:
   Sampler(const GenerationOptions& options, int vocab_size)
-      : options_(options),
-        is_seen_(std::size_t(vocab_size)),
-        values_(std::size_t(vocab_size)),
-        order_(std::size_t(vocab_size)) {
-    validate(options_);
-    seen_.reserve(std::size_t(vocab_size));
-  }
+      : options_((validate(options), options)),
+        rules_(options_, vocab_size),
+        values_(options.do_sample ? std::size_t(vocab_size) : 0),
+        order_(options.do_sample ? std::size_t(vocab_size) : 0) {}
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
 
-  /// Notes a token of the prompt or the completion, for the repetition penalty.
-  void see(int token) {
-    if (token < 0 || std::size_t(token) >= is_seen_.size() || is_seen_[std::size_t(token)]) return;
-    is_seen_[std::size_t(token)] = 1;
-    seen_.push_back(token);
-  }
-
-  /// The token of completion step `step`, and notes it. A pure function of the logits (V), which it changes, the
-  /// options, the tokens seen and the step. Logits that are not numbers are an Error.
-  int choose(std::span<T> logits, std::uint64_t step) {
-    if (logits.size() != is_seen_.size())
-      throw Error("internal: {} logits for a vocabulary of {}", logits.size(), is_seen_.size());
-    for (const T logit : logits)
-      if (std::isnan(logit) || logit == std::numeric_limits<T>::infinity())
-        throw Error("the model's logits are not finite: its weights are damaged, or its training went astray");
-    if (options_.repetition_penalty != 1) apply_repetition_penalty<T>(logits, seen_, options_.repetition_penalty);
+  /// The token that follows `text`, prompt and completion, of which the last `step` are the completion. A pure function
+  /// of the logits (V), which it changes, the options, the text and the step. Logits that are not numbers are an Error.
+  int choose(std::span<T> logits, std::span<const int> text, std::size_t step) {
+    require_finite(std::span<const T>(logits));
+    rules_.apply(logits, text, step);
     const int token = options_.do_sample ? sample(logits, step) : argmax<T>(logits);
-    see(token);
+    if (logits[std::size_t(token)] == removed_logit<T>) throw_no_token_left(options_);
     return token;
   }
 
@@ -58,8 +45,7 @@ class Sampler {
   }
 
   GenerationOptions options_;
-  std::vector<char> is_seen_;  // by token
-  std::vector<int> seen_;      // each token once
+  TextRules<T> rules_;
   std::vector<T> values_;
   std::vector<int> order_;
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -19,13 +20,17 @@ namespace moderngpt2 {
 struct GenerationConfigFile {
   std::optional<int> max_length;      ///< prompt included
   std::optional<int> max_new_tokens;  ///< outranks max_length
+  std::optional<int> min_new_tokens;
   std::optional<bool> do_sample;
   std::optional<double> temperature;
   std::optional<int> top_k;  ///< 0: off
   std::optional<double> top_p;
   std::optional<double> min_p;
   std::optional<double> repetition_penalty;
+  std::optional<int> no_repeat_ngram_size;  ///< 0: off
   std::optional<int> num_beams;
+  std::optional<double> length_penalty;
+  std::optional<EarlyStopping> early_stopping;  ///< in the file true, false or "never"
   std::optional<int> num_return_sequences;
   std::optional<int> bos_token_id;
   std::vector<int> eos_token_ids;  ///< any of them ends a text
@@ -46,6 +51,21 @@ inline std::optional<double> ranged_number(const ConfigFields& fields, std::stri
   return value;
 }
 
+/// An optional count that may be 0.
+inline std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where) {
+  const auto value = get_optional_field<int>(json, name, where);
+  if (value && *value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, *value);
+  return value;
+}
+
+inline std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
+  const Json* value = find_field(json, "early_stopping", where);
+  if (!value || value->is_null()) return std::nullopt;
+  if (value->is_boolean()) return value->get<bool>() ? EarlyStopping::at_once : EarlyStopping::heuristic;
+  if (*value == "never") return EarlyStopping::never;
+  throw Error("{}: early_stopping must be true, false or \"never\", found {}", where, json_excerpt(*value));
+}
+
 }  // namespace detail
 
 /// Reads the fields of a generation_config.json; an Error names the field.
@@ -55,15 +75,18 @@ inline GenerationConfigFile parse_generation_config(const Json& json, const std:
   g.json = json;
   g.max_length = fields.optional_size("max_length");
   g.max_new_tokens = fields.optional_size("max_new_tokens");
+  g.min_new_tokens = detail::optional_count(json, "min_new_tokens", where);
   g.do_sample = get_optional_field<bool>(json, "do_sample", where);
   constexpr double huge = 1e30;
   g.temperature = detail::ranged_number(fields, "temperature", 0, huge, true, where);
-  g.top_k = get_optional_field<int>(json, "top_k", where);
-  if (g.top_k && *g.top_k < 0) throw Error("{}: top_k is {}, it must not be negative", where, *g.top_k);
+  g.top_k = detail::optional_count(json, "top_k", where);
   g.top_p = detail::ranged_number(fields, "top_p", 0, 1, true, where);
   g.min_p = detail::ranged_number(fields, "min_p", 0, 1, true, where);
   g.repetition_penalty = detail::ranged_number(fields, "repetition_penalty", 0, huge, false, where);
+  g.no_repeat_ngram_size = detail::optional_count(json, "no_repeat_ngram_size", where);
   g.num_beams = fields.optional_size("num_beams");
+  g.length_penalty = fields.optional_number("length_penalty");
+  g.early_stopping = detail::optional_early_stopping(json, where);
   g.num_return_sequences = fields.optional_size("num_return_sequences");
   g.bos_token_id = detail::first(fields.token_ids("bos_token_id", {}, false));
   g.eos_token_ids = fields.token_ids("eos_token_id", {}, true);
@@ -117,13 +140,20 @@ inline Json generation_config_to_json(const GenerationConfigFile& g) {
   set("pad_token_id", g.pad_token_id);
   set("max_length", g.max_length);
   set("max_new_tokens", g.max_new_tokens);
+  set("min_new_tokens", g.min_new_tokens);
   set("do_sample", g.do_sample);
   set("temperature", g.temperature);
   set("top_k", g.top_k);
   set("top_p", g.top_p);
   set("min_p", g.min_p);
   set("repetition_penalty", g.repetition_penalty);
+  set("no_repeat_ngram_size", g.no_repeat_ngram_size);
   set("num_beams", g.num_beams);
+  set("length_penalty", g.length_penalty);
+  if (g.early_stopping == EarlyStopping::never)
+    out["early_stopping"] = "never";
+  else
+    set("early_stopping", g.early_stopping ? std::optional(*g.early_stopping == EarlyStopping::at_once) : std::nullopt);
   set("num_return_sequences", g.num_return_sequences);
   return out;
 }

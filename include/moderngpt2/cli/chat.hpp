@@ -1,0 +1,114 @@
+#pragma once
+
+#include <algorithm>
+#include <csignal>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/cli/chat_format.hpp"
+#include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/generation/generator.hpp"
+#include "moderngpt2/tokenizer/stream_decoder.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+
+namespace moderngpt2 {
+
+/// Takes note of the signal that interrupted() told, so that the next one counts anew.
+inline void forget_interrupt() { detail::interrupt_signal.store(0); }
+
+struct ChatSettings {
+  ChatFormat format = ChatFormat::plain;  ///< not automatic
+  std::optional<std::string> system_prompt;
+  GenerationOptions options;  ///< max_new_tokens: of one answer
+  int window = 0;             ///< tokens that the model may see at once: at most n_positions
+};
+
+/// What a chat reads and writes.
+struct ChatTerminal {
+  std::function<std::optional<std::string>()> read;  ///< the user's next line; nothing at the end
+  std::function<void(const std::string&)> write;     ///< a piece of an answer, at once
+  std::function<void(const std::string&)> note;      ///< a line beside the chat
+};
+
+/// A chat with a model. Keys and values stay in the cache from turn to turn, so that an answer costs what is new.
+template <class M>
+class Chat {
+ public:
+  Chat(M& model, Tokenizer tokenizer, ChatSettings settings, ChatTerminal terminal)
+      : tokenizer_(std::move(tokenizer)),
+        settings_(std::move(settings)),
+        terminal_(std::move(terminal)),
+        generator_(model, settings_.window) {
+    if (settings_.format == ChatFormat::header) {
+      history_.emplace(HeaderFormat(tokenizer_), settings_.system_prompt);
+      settings_.options.eos_token_ids.push_back(history_->format().end_of_turn());
+    }
+  }
+
+  /// Answers lines until `quit`, `exit` or the end of the input. SIGINT while an answer is written ends the answer,
+  /// and the chat where a line is waited for (an ExitRequest); SIGTERM ends the chat.
+  void run() {
+    while (const std::optional<std::string> line = terminal_.read()) {
+      if (*line == "quit" || *line == "exit") return;
+      if (line->find_first_not_of(" \t") == line->npos) continue;
+      answer(*line);
+      if (interrupted() == SIGINT) forget_interrupt();
+    }
+    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+  }
+
+  /// Writes the answer to one message; nothing where the message is too long.
+  std::optional<GenerationResult> answer(const std::string& message) {
+    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, most_prompt_tokens()) : plain(message);
+    const int room = settings_.window - int(prompt.ids.size());
+    if (room < 1) {
+      terminal_.note(fmt::format("the message has {} tokens, and {} is the most that the model sees: it is left out",
+                                 prompt.ids.size(), settings_.window));
+      return std::nullopt;
+    }
+    if (prompt.forgotten > 0)
+      terminal_.note(fmt::format("the chat no longer fits {} tokens: its first {} forgotten", settings_.window,
+                                 prompt.forgotten == 1 ? "turn is" : fmt::format("{} turns are", prompt.forgotten)));
+    GenerationOptions options = settings_.options;
+    options.max_new_tokens = std::min(options.max_new_tokens, room);
+    StreamDecoder decoder(tokenizer_);
+    const GenerationResult result = generator_.generate(prompt.ids, options, [&](int token) {
+      terminal_.write(decoder.put(token));
+      return !interrupted();
+    });
+    terminal_.write(decoder.finish() + "\n");
+    ++settings_.options.sequence;  // another turn, other random numbers
+    if (history_) history_->answer(result.tokens);
+    if (result.stop == StopReason::max_new_tokens && options.max_new_tokens == room)
+      terminal_.note(fmt::format("the answer stopped at the most that the model sees, {} tokens", settings_.window));
+    return result;
+  }
+
+ private:
+  ChatHistory::Prompt plain(const std::string& message) const {
+    ChatHistory::Prompt prompt{tokenizer_.prefix_ids(), 0};
+    tokenizer_.encode(message, prompt.ids);
+    return prompt;
+  }
+
+  /// Half of the window at least is left to a long answer.
+  std::size_t most_prompt_tokens() const {
+    const int answer = std::clamp(settings_.options.max_new_tokens, 1, std::max(settings_.window / 2, 1));
+    return std::size_t(settings_.window - answer);
+  }
+
+  Tokenizer tokenizer_;
+  ChatSettings settings_;
+  ChatTerminal terminal_;
+  Generator<M> generator_;
+  std::optional<ChatHistory> history_;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+
+namespace moderngpt2 {
+
+/// How the turns of a chat become a text: each line on its own (plain), or messages with headers. Automatic: headers
+/// where the checkpoint has been trained for a chat, which its template tells.
+enum class ChatFormat : unsigned char { automatic, plain, header };
+
+/// Whether a checkpoint carries a chat template, in tokenizer_config.json or as chat_template.jinja.
+inline bool has_chat_template(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / "chat_template.jinja")) return true;
+  const std::filesystem::path path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return false;
+  const Json json = read_json_file(path);
+  const Json* value = find_field(json, "chat_template", path.string());
+  return value && !value->is_null();
+}
+
+/// Messages as `<|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>` after one `<|begin_of_text|>`, as ids. TEXT
+/// is ordinary text throughout: a user who types the name of a special token does not get the token.
+class HeaderFormat {
+ public:
+  /// The first token that a tokenizer lacks for this format, if any.
+  static std::optional<std::string> missing_token(const Tokenizer& tokenizer) {
+    for (const char* token : {begin_token, start_token, end_token, eot_token})
+      if (!tokenizer.id(token)) return token;
+    return std::nullopt;
+  }
+
+  /// Throws an Error for a tokenizer without the tokens of the format.
+  explicit HeaderFormat(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {
+    if (const auto missing = missing_token(tokenizer_))
+      throw Error(
+          "the tokenizer has no token {}, which chats with headers need: use --chat_format plain, or train the "
+          "tokenizer with --chat_tokens",
+          *missing);
+  }
+
+  /// What a chat begins with.
+  std::vector<int> begin() const { return {id(begin_token)}; }
+  /// The token that ends a message.
+  int end_of_turn() const { return id(eot_token); }
+
+  void append_message(std::vector<int>& ids, std::string_view role, std::string_view text) const {
+    append_header(ids, role, text);
+    ids.push_back(end_of_turn());
+  }
+  /// The beginning of a message that the model is to write.
+  void append_question(std::vector<int>& ids, std::string_view role) const { append_header(ids, role, ""); }
+
+ private:
+  static constexpr const char* begin_token = "<|begin_of_text|>";
+  static constexpr const char* start_token = "<|start_header_id|>";
+  static constexpr const char* end_token = "<|end_header_id|>";
+  static constexpr const char* eot_token = "<|eot_id|>";
+
+  int id(const char* token) const { return *tokenizer_.id(token); }
+
+  void append_header(std::vector<int>& ids, std::string_view role, std::string_view text) const {
+    ids.push_back(id(start_token));
+    tokenizer_.encode(role, ids, true);
+    ids.push_back(id(end_token));
+    tokenizer_.encode("\n\n" + std::string(text), ids, true);
+  }
+
+  Tokenizer tokenizer_;
+};
+
+/// Which of the two formats a checkpoint's chat has.
+inline ChatFormat resolve_chat_format(ChatFormat asked, const std::filesystem::path& folder,
+                                      const Tokenizer& tokenizer) {
+  if (asked != ChatFormat::automatic) return asked;
+  return has_chat_template(folder) && !HeaderFormat::missing_token(tokenizer) ? ChatFormat::header : ChatFormat::plain;
+}
+
+/// What was said in a chat with headers, as ids: the answers as the model gave them, so that a cache of the text so far
+/// stays of use.
+class ChatHistory {
+ public:
+  ChatHistory(HeaderFormat format, const std::optional<std::string>& system_prompt)
+      : format_(std::move(format)), start_(format_.begin()) {
+    if (system_prompt) format_.append_message(start_, "system", *system_prompt);
+  }
+
+  struct Prompt {
+    std::vector<int> ids;   ///< the whole chat, up to where the answer begins
+    std::size_t forgotten;  ///< turns, each a message and its answer, that were dropped to make it fit
+  };
+
+  /// The prompt for a new message. Where it has more than `most_tokens`, whole turns are forgotten from the first on;
+  /// the system prompt stays. The new message alone may still be longer.
+  Prompt ask(std::string_view message, std::size_t most_tokens) {
+    question_.clear();
+    format_.append_message(question_, "user", message);
+    format_.append_question(question_, "assistant");
+    std::size_t length = start_.size() + question_.size();
+    for (const std::vector<int>& turn : turns_) length += turn.size();
+    forgotten_ = 0;
+    while (length > most_tokens && forgotten_ < turns_.size()) length -= turns_[forgotten_++].size();
+    Prompt prompt{start_, forgotten_};
+    for (std::size_t i = forgotten_; i < turns_.size(); ++i)
+      prompt.ids.insert(prompt.ids.end(), turns_[i].begin(), turns_[i].end());
+    prompt.ids.insert(prompt.ids.end(), question_.begin(), question_.end());
+    return prompt;
+  }
+
+  /// Notes the answer to the last message that was asked; without it, the chat stays as it was before the message.
+  void answer(std::span<const int> tokens) {
+    turns_.erase(turns_.begin(), turns_.begin() + std::ptrdiff_t(forgotten_));
+    forgotten_ = 0;
+    std::vector<int>& turn = turns_.emplace_back(std::move(question_));
+    turn.insert(turn.end(), tokens.begin(), tokens.end());
+    turn.push_back(format_.end_of_turn());
+  }
+
+  const HeaderFormat& format() const { return format_; }
+
+ private:
+  HeaderFormat format_;
+  std::vector<int> start_;  // begin of text and system prompt
+  std::vector<std::vector<int>> turns_;
+  std::vector<int> question_;  // the last message asked
+  std::size_t forgotten_ = 0;  // first turns that did not fit beside it
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/generate_flags.hpp"
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/prompts_file.hpp"
+#include "moderngpt2/cli/text_streams.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/generation/generate.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// Calls token(index, id) and done(index, result) for `num_return_sequences` completions of each prompt, which have
+/// neighbouring indices; beams come all at once, without tokens. Throws ExitRequest where a signal asks for it.
+template <class M, class Token, class Done>
+void complete_all(M& model, const std::vector<std::vector<int>>& prompts, const GenerateFlags& flags, Token&& token,
+                  Done&& done) {
+  const std::size_t each = std::size_t(flags.num_return_sequences);
+  std::vector<GenerationRequest> requests;
+  for (std::size_t i = 0; i < prompts.size(); ++i) try {
+      const std::size_t length = prompt_or_eos(prompts[i], flags.settings.eos_token_ids).size();
+      room_after(length, model.config());
+      GenerationRequest request{prompts[i], flags.settings};
+      request.options.max_new_tokens = new_tokens_after(length, flags);
+      for (std::size_t sequence = 0; sequence < each; ++sequence) {
+        request.options.sequence = sequence;
+        requests.push_back(request);
+      }
+    } catch (const Error& error) {
+      if (prompts.size() == 1) throw;
+      throw Error("prompt {}: {}", i + 1, error.what());
+    }
+  if (flags.settings.num_beams == 1) {
+    generate_batch(
+        model, requests, flags.batch_size,
+        [&](std::size_t index, int id) {
+          token(index, id);
+          return !interrupted();
+        },
+        done);
+    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    return;
+  }
+  for (std::size_t first = 0; first < requests.size(); first += each) {
+    const GenerationRequest& request = requests[first];
+    auto results = beam_search(model, request.prompt, request.options, flags.num_return_sequences,
+                               [](int) { return !interrupted(); });
+    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    results.resize(each);  // a tiny vocabulary has fewer texts than asked for
+    for (std::size_t i = 0; i < each; ++i) done(first + i, results[i]);
+  }
+}
+
+}  // namespace detail
+
+/// What came of one prompt.
+struct Completions {
+  std::vector<GenerationResult> results;
+  double seconds = 0;  ///< from the prompt to the last token
+
+  /// A line for people.
+  std::string speed() const {
+    std::size_t tokens = 0;
+    for (const GenerationResult& result : results) tokens += result.tokens.size();
+    const double decode = seconds - results.front().prefill_seconds;
+    return fmt::format("prompt {} tokens, {:.0f} tokens/s; {} {}, {} tokens, {:.1f} tokens/s",
+                       results.front().prompt_tokens, results.front().prefill_rate(), results.size(),
+                       results.size() == 1 ? "completion" : "completions", tokens,
+                       decode > 0 ? double(tokens) / decode : 0.0);
+  }
+  /// Whether any is as long as the model can see.
+  bool reached_n_positions() const {
+    return std::ranges::any_of(results, [](const auto& r) { return r.stop == StopReason::n_positions; });
+  }
+};
+
+/// Writes the completions of one prompt, with a line of dashes between; sampled and greedy ones as they come.
+template <class M>
+Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::vector<int>& prompt,
+                               const GenerateFlags& flags, const std::function<void(const std::string&)>& write) {
+  const std::size_t count = std::size_t(flags.num_return_sequences);
+  TextStreams streams(tokenizer, count, write);
+  Completions completions{std::vector<GenerationResult>(count)};
+  const double start = detail::seconds_now();
+  const bool beams = flags.settings.num_beams > 1;
+  detail::complete_all(
+      model, {prompt}, flags, [&](std::size_t index, int token) { streams.put(index, token); },
+      [&](std::size_t index, const GenerationResult& result) {
+        for (std::size_t i = 0; beams && i < result.tokens.size(); ++i) streams.put(index, result.tokens[i]);
+        streams.end(index);
+        completions.results[index] = result;
+      });
+  completions.seconds = detail::seconds_now() - start;
+  return completions;
+}
+
+/// Writes a line of JSON for each completion of each prompt, in the order of the prompts, each as soon as those before
+/// it are there.
+template <class M>
+void write_completions(M& model, const Tokenizer& tokenizer, const std::vector<std::string>& prompts,
+                       const std::vector<std::vector<int>>& ids, const GenerateFlags& flags,
+                       const std::function<void(const std::string&)>& write) {
+  const std::size_t each = std::size_t(flags.num_return_sequences);
+  std::vector<std::string> lines(prompts.size() * each);
+  std::size_t next = 0;
+  detail::complete_all(
+      model, ids, flags, [](std::size_t, int) {},
+      [&](std::size_t index, const GenerationResult& result) {
+        if (interrupted()) return;  // what it has is cut short
+        lines[index] = completion_line(prompts[index / each], tokenizer.decode(result.tokens, true));
+        for (; next < lines.size() && !lines[next].empty(); lines[next++].clear()) write(lines[next]);
+      });
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+#include <poll.h>
+#include <string>
+#include <unistd.h>
+#include <utility>
+
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// Lines of a file descriptor, as standard input, whose wait a signal ends: the streams of the library would go on
+/// waiting.
+class InputLines {
+ public:
+  explicit InputLines(int descriptor) : descriptor_(descriptor) {}
+
+  /// The next line without its end (a line feed, or carriage return and line feed); nothing at the end of the input, or
+  /// once a signal has asked the program to stop.
+  std::optional<std::string> next() {
+    while (true) {
+      if (interrupted()) return std::nullopt;
+      if (const std::size_t end = text_.find('\n'); end != text_.npos) return take(end, end + 1);
+      if (at_end_) {
+        if (text_.empty()) return std::nullopt;
+        return take(text_.size(), text_.size());
+      }
+      // The signal may have gone to another thread, which does not wake this one: so it looks ten times a second.
+      pollfd wait{descriptor_, POLLIN, 0};
+      if (::poll(&wait, 1, 100) > 0) read();
+    }
+  }
+
+ private:
+  void read() {
+    char block[4096];
+    const ssize_t count = ::read(descriptor_, block, sizeof block);
+    if (count < 0 && errno != EINTR && errno != EAGAIN)
+      throw Error("cannot read standard input: {}", std::strerror(errno));
+    if (count == 0) at_end_ = true;
+    if (count > 0) text_.append(block, std::size_t(count));
+  }
+
+  std::string take(std::size_t length, std::size_t used) {
+    std::string line = text_.substr(0, length);
+    text_.erase(0, used);
+    if (line.ends_with('\r')) line.pop_back();
+    return line;
+  }
+
+  int descriptor_;
+  std::string text_;
+  bool at_end_ = false;
+};
+
+}  // namespace moderngpt2

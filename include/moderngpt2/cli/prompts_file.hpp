@@ -1,0 +1,47 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+/// The prompts of a .txt file, one a line, or of a .jsonl file, each the field "prompt" of a line's object. Blank lines
+/// are passed over. Throws an Error that names file and line.
+inline std::vector<std::string> read_prompts(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  if (extension != ".txt" && extension != ".jsonl")
+    throw Error("{}: prompts are read from a .txt file, one a line, or from a .jsonl file", path.string());
+  const std::string content = read_file(path);
+  std::string_view text = content;
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte-order mark
+  std::vector<std::string> prompts;
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.find_first_not_of(" \t") == line.npos) continue;
+    const std::string where = fmt::format("{}, line {}", path.string(), number);
+    prompts.push_back(extension == ".txt" ? std::string(line)
+                                          : get_field<std::string>(parse_json(line, where), "prompt", where));
+  }
+  if (prompts.empty()) throw Error("{}: there is no prompt in it", path.string());
+  return prompts;
+}
+
+/// A completion as a line of JSON, its line feed included. Bytes that are not UTF-8 become U+FFFD.
+inline std::string completion_line(const std::string& prompt, const std::string& completion) {
+  const Json line{{"prompt", prompt}, {"completion", completion}};
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace moderngpt2

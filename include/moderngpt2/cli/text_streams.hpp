@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/tokenizer/stream_decoder.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+
+namespace moderngpt2 {
+
+/// Shows texts that grow side by side one after the other: the first that has not ended is written as it comes, in
+/// whole characters, the others are kept back. Each ends with a line feed, and a line of dashes stands between two.
+class TextStreams {
+ public:
+  TextStreams(const Tokenizer& tokenizer, std::size_t count, std::function<void(const std::string&)> write)
+      : decoders_(count, StreamDecoder(tokenizer)), held_(count), ended_(count), write_(std::move(write)) {}
+
+  void put(std::size_t index, int token) {
+    held_[index] += decoders_[index].put(token);
+    if (index == current_) flush();
+  }
+
+  void end(std::size_t index) {
+    held_[index] += decoders_[index].finish() + "\n";
+    ended_[index] = true;
+    while (current_ < held_.size() && ended_[current_]) {
+      flush();
+      if (++current_ < held_.size()) held_[current_].insert(0, "---\n");
+    }
+    if (current_ < held_.size()) flush();
+  }
+
+ private:
+  void flush() {
+    write_(held_[current_]);
+    held_[current_].clear();
+  }
+
+  std::vector<StreamDecoder> decoders_;
+  std::vector<std::string> held_;  // what was not written yet
+  std::vector<char> ended_;
+  std::size_t current_ = 0;
+  std::function<void(const std::string&)> write_;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,180 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/generation/cached_model.hpp"
+#include "moderngpt2/generation/completion.hpp"
+#include "moderngpt2/generation/options.hpp"
+
+namespace moderngpt2 {
+
+/// One of several texts to be continued.
+struct GenerationRequest {
+  std::vector<int> prompt;  ///< an empty one starts from the eos token
+  GenerationOptions options{};
+};
+
+namespace detail {
+
+/// Texts that are decoded together: rows of one cache that end at the same column.
+template <class M>
+class Batch {
+ public:
+  using T = typename M::T;
+
+  Batch(CachedModel<M>& rows, std::deque<Completion<T>>& completions) : rows_(rows) {
+    for (Completion<T>& completion : completions) {
+      past_ = std::max(past_, int(completion.prompt().size()));
+      running_.push_back({&completion, running_.size(), seconds_now()});
+    }
+    tokens_.resize(running_.size());
+  }
+
+  /// Runs all to their ends: callback(place, token) -> whether that one goes on, done(place, result).
+  template <class Callback, class Done>
+  void run(Callback&& callback, Done&& done) {
+    prefill();
+    while (!running_.empty()) {
+      for (std::size_t row = 0; row < running_.size(); ++row) {
+        Row& r = running_[row];
+        if (!r.completion->finished())
+          r.completion->extend(rows_.logits(int(row)), [&](int token) { return callback(r.place, token); });
+      }
+      for (std::size_t row = running_.size(); row-- > 0;)
+        if (running_[row].completion->finished()) retire(row, done);
+      if (running_.empty()) return;
+      for (std::size_t row = 0; row < running_.size(); ++row) {
+        tokens_[row] = running_[row].completion->last_token();
+        ++running_[row].completion->result.decode_passes;
+      }
+      rows_.step(std::span(tokens_).first(running_.size()), past_++);
+    }
+  }
+
+ private:
+  struct Row {
+    Completion<T>* completion;
+    std::size_t place;
+    double start;  // of its prefill, then of its first token
+  };
+
+  /// Computes each prompt in its own row, and copies where the row before has the same one.
+  void prefill() {
+    for (std::size_t row = 0; row < running_.size(); ++row) {
+      Completion<T>& completion = *running_[row].completion;
+      if (completion.finished()) continue;
+      const auto prompt = completion.prompt();
+      const int first = past_ - int(prompt.size());
+      const double start = seconds_now();
+      if (row > 0 && !running_[row - 1].completion->finished() &&
+          std::ranges::equal(prompt, running_[row - 1].completion->prompt())) {
+        rows_.copy(int(row) - 1, int(row), first, past_, true);
+        completion.result.cached_tokens = int(prompt.size());
+      } else {
+        rows_.prefill(int(row), prompt, first, first);
+      }
+      running_[row].start = seconds_now();
+      completion.result.prefill_seconds = running_[row].start - start;
+    }
+  }
+
+  /// Reports a finished text and lets the last row take its place: one copy in the life of a text, which is far less
+  /// than the passes over a dead row would cost.
+  template <class Done>
+  void retire(std::size_t row, Done&& done) {
+    const Row r = running_[row];
+    const std::size_t last = running_.size() - 1;
+    if (row != last) {
+      rows_.copy(int(last), int(row), 0, past_, false);
+      running_[row] = running_[last];
+    }
+    running_.pop_back();
+    done(r.place, r.completion->take(r.start));
+  }
+
+  CachedModel<M>& rows_;
+  std::vector<Row> running_;  // row by row
+  std::vector<int> tokens_;   // of the next pass
+  int past_ = 0;              // the column of the next token
+};
+
+/// Which requests are decoded together, and what that takes.
+struct BatchPlan {
+  std::vector<std::size_t> ends;  // of each batch, in the order of the requests
+  std::size_t rows = 1;           // of the largest
+  std::int64_t columns = 1;       // of the longest texts, before n_positions bounds them
+};
+
+/// Fills batches in order. A shorter prompt is shifted to the end of the batch's longest, which must not cost it room
+/// within n_positions: where it would, the next batch begins.
+inline BatchPlan plan_batches(std::span<const GenerationRequest> requests, std::size_t batch_size, int n_positions) {
+  BatchPlan plan;
+  for (std::size_t first = 0, i = 0; first < requests.size(); first = i) {
+    std::int64_t longest = 0, shortest = n_positions, most_new = 0;
+    for (; i < requests.size() && i < first + batch_size; ++i) {
+      const auto length = std::max<std::int64_t>(std::int64_t(requests[i].prompt.size()), 1);
+      const std::int64_t low = std::min(shortest, length), high = std::max(longest, length);
+      const std::int64_t added = std::max<std::int64_t>(most_new, requests[i].options.max_new_tokens);
+      if (i > first && low != high && high + added > n_positions) break;
+      shortest = low, longest = high, most_new = added;
+    }
+    plan.ends.push_back(i);
+    plan.rows = std::max(plan.rows, i - first);
+    plan.columns = std::max(plan.columns, longest + most_new);
+  }
+  return plan;
+}
+
+}  // namespace detail
+
+/// Continues several texts, up to `batch_size` in one pass, with the tokens that each alone would get (but for the
+/// rounding of sums, which may decide between two tokens that are equally likely). Equal prompts that follow one
+/// another are computed once. `callback(index, token)` gets each new token, in the order of time, and returns whether
+/// that text goes on; `done(index, result)` follows its last. Throws an Error for a prompt longer than n_positions or
+/// settings out of range; no token is chosen before all are checked.
+template <class M, class Callback, class Done>
+void generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size, Callback&& callback,
+                    Done&& done) {
+  if (batch_size < 1) throw Error("batch_size is {}, it must be positive", batch_size);
+  std::size_t longest_prompt = 1;
+  int chunk = GenerationOptions{}.prefill_chunk;
+  for (const GenerationRequest& request : requests) {
+    validate(request.options);
+    const std::size_t length = prompt_or_eos(request.prompt, request.options.eos_token_ids).size();
+    room_after(length, model.config());
+    longest_prompt = std::max(longest_prompt, length);
+    chunk = std::min(chunk, request.options.prefill_chunk);
+  }
+  if (requests.empty()) return;
+  const detail::BatchPlan plan = detail::plan_batches(requests, std::size_t(batch_size), model.config().n_positions);
+  CachedModel<M> cached(model, int(plan.rows), plan.columns, int(std::min(std::size_t(chunk), longest_prompt)));
+  std::size_t first = 0;
+  for (const std::size_t end : plan.ends) {
+    std::deque<detail::Completion<typename M::T>> completions;
+    for (std::size_t i = first; i < end; ++i)
+      completions.emplace_back(requests[i].prompt, requests[i].options, model.config());
+    detail::Batch<M>(cached, completions)
+        .run([&](std::size_t place, int token) { return callback(first + place, token); },
+             [&](std::size_t place, GenerationResult result) { done(first + place, std::move(result)); });
+    first = end;
+  }
+}
+
+/// The same without callbacks: the results in the order of the requests.
+template <class M>
+std::vector<GenerationResult> generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size) {
+  std::vector<GenerationResult> results(requests.size());
+  generate_batch(
+      model, requests, batch_size, [](std::size_t, int) { return true; },
+      [&](std::size_t index, GenerationResult result) { results[index] = std::move(result); });
+  return results;
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,234 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/generation/beam_hypotheses.hpp"
+#include "moderngpt2/generation/beam_rows.hpp"
+#include "moderngpt2/generation/cached_model.hpp"
+#include "moderngpt2/generation/completion.hpp"
+#include "moderngpt2/generation/logits_processors.hpp"
+#include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/text_rules.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// One more token for one of the running beams.
+struct BeamCandidate {
+  double score;  // log-probability of the whole completion
+  int beam;
+  int token;
+
+  /// Better first; of equals the one of the earlier beam, then of the smaller id.
+  friend bool operator<(const BeamCandidate& a, const BeamCandidate& b) {
+    if (a.score != b.score) return a.score > b.score;
+    return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
+  }
+};
+
+/// The best `count` continuations over all beams.
+class BestCandidates {
+ public:
+  explicit BestCandidates(std::size_t count) : count_(count) { heap_.reserve(count); }
+
+  template <class T>
+  void offer(int beam, double score, std::span<const T> log_probabilities) {
+    for (std::size_t token = 0; token < log_probabilities.size(); ++token) {
+      if (log_probabilities[token] == removed_logit<T>) continue;
+      const BeamCandidate candidate{score + double(log_probabilities[token]), beam, int(token)};
+      if (heap_.size() == count_) {
+        if (!(candidate < heap_.front())) continue;
+        std::pop_heap(heap_.begin(), heap_.end());
+        heap_.pop_back();
+      }
+      heap_.push_back(candidate);
+      std::push_heap(heap_.begin(), heap_.end());
+    }
+  }
+
+  /// Best first; the next step starts anew.
+  std::vector<BeamCandidate> take() {
+    std::vector<BeamCandidate> best = heap_;
+    std::sort(best.begin(), best.end());
+    heap_.clear();
+    return best;
+  }
+
+ private:
+  std::size_t count_;
+  std::vector<BeamCandidate> heap_;  // the worst in front
+};
+
+struct Beam {
+  std::vector<int> text;  // prompt and completion
+  double score = 0;       // log-probability of the completion
+  int row = 0;
+};
+
+/// The search for one prompt.
+template <class M>
+class BeamSearch {
+ public:
+  using T = typename M::T;
+
+  BeamSearch(M& model, CachedModel<M>& rows, std::span<const int> prompt, const GenerationOptions& options)
+      : options_(options),
+        rows_(rows),
+        prompt_(prompt_or_eos(prompt, options.eos_token_ids)),
+        room_(room_after(prompt_.size(), model.config())),
+        limit_(std::min(room_, options.max_new_tokens)),
+        rules_(options_, model.config().vocab_size),
+        hypotheses_(options_, limit_) {}
+
+  template <class Callback>
+  std::vector<GenerationResult> run(int num_return_sequences, Callback&& callback) {
+    const double start = seconds_now();
+    double ready = start;
+    if (limit_ > 0) {
+      rows_.prefill(0, prompt_, 0);
+      ready = seconds_now();
+      search(callback);
+      if (hypotheses_.kept().empty()) throw_no_token_left(options_);
+    } else {
+      hypotheses_.kept().resize(std::size_t(num_return_sequences));
+    }
+    std::vector<GenerationResult> results;
+    for (BeamHypothesis& hypothesis : hypotheses_.kept()) {
+      if (results.size() == std::size_t(num_return_sequences)) break;
+      GenerationResult& result = results.emplace_back();
+      result.stop = hypothesis.eos_token              ? StopReason::eos
+                    : stopped_                        ? StopReason::callback
+                    : room_ < options_.max_new_tokens ? StopReason::n_positions
+                                                      : StopReason::max_new_tokens;
+      result.tokens = std::move(hypothesis.tokens);
+      result.eos_token = hypothesis.eos_token;
+      result.score = hypothesis.score;
+      result.prompt_tokens = int(prompt_.size());
+      result.decode_passes = passes_;
+      result.prefill_seconds = ready - start;
+      result.decode_seconds = seconds_now() - ready;
+    }
+    return results;
+  }
+
+ private:
+  bool is_eos(int token) const {
+    return std::ranges::find(options_.eos_token_ids, token) != options_.eos_token_ids.end();
+  }
+
+  template <class Callback>
+  void search(Callback&& callback) {
+    const std::size_t beams = std::size_t(options_.num_beams);
+    // So many that, however many of them end, num_beams remain.
+    BestCandidates best(beams * std::max<std::size_t>(2, 1 + options_.eos_token_ids.size()));
+    BeamRows<M> held(rows_, prompt_.size());
+    running_ = {{prompt_, 0.0, 0}};
+    for (int length = 1; length <= limit_; ++length) {
+      for (std::size_t i = 0; i < running_.size(); ++i) {
+        const Beam& beam = running_[i];
+        const std::span<T> scores = rows_.logits(beam.row);
+        require_finite(std::span<const T>(scores));
+        apply_log_softmax(scores);
+        rules_.apply(scores, beam.text, std::size_t(length - 1));
+        best.offer(int(i), beam.score, std::span<const T>(scores));
+      }
+      advance(best.take(), length, held);
+      if (running_.empty()) return;
+      if (hypotheses_.done(running_.front().score, length)) return;
+      if (!callback(length)) {
+        stopped_ = true;
+        for (Beam& beam : running_) keep(beam, length);
+        return;
+      }
+      step(length, held);
+    }
+  }
+
+  /// Sorts the candidates into finished texts and the next running beams.
+  void advance(const std::vector<BeamCandidate>& candidates, int length, BeamRows<M>& held) {
+    std::vector<Beam> next;
+    std::vector<int> parents;
+    const std::size_t beams = std::size_t(options_.num_beams);
+    for (std::size_t rank = 0; rank < candidates.size() && next.size() < beams; ++rank) {
+      const BeamCandidate& candidate = candidates[rank];
+      const Beam& parent = running_[std::size_t(candidate.beam)];
+      Beam child{parent.text, candidate.score, parent.row};
+      const bool ends = is_eos(candidate.token);
+      if (!ends) child.text.push_back(candidate.token);
+      if (ends || length == limit_) {
+        // Those behind are there to keep the beams running, not to be chosen.
+        if (rank < beams) keep(child, length, ends ? std::optional(candidate.token) : std::nullopt);
+        continue;
+      }
+      parents.push_back(parent.row);
+      next.push_back(std::move(child));
+    }
+    const std::vector<int> rows = held.assign(parents);
+    for (std::size_t i = 0; i < next.size(); ++i) next[i].row = rows[i];
+    running_ = std::move(next);
+  }
+
+  void keep(const Beam& beam, int length, std::optional<int> eos = std::nullopt) {
+    hypotheses_.add({{beam.text.begin() + std::ptrdiff_t(prompt_.size()), beam.text.end()},
+                     eos,
+                     hypotheses_.score(beam.score, length)});
+  }
+
+  /// Computes the last token of each beam, the `length`-th new one; rows between that hold none compute along.
+  void step(int length, BeamRows<M>& held) {
+    int rows = 0;
+    for (const Beam& beam : running_) rows = std::max(rows, beam.row + 1);
+    std::vector<int> tokens(std::size_t(rows), prompt_.front());
+    for (const Beam& beam : running_) {
+      tokens[std::size_t(beam.row)] = beam.text.back();
+      held.append(beam.row, beam.text.back());
+    }
+    rows_.step(tokens, int(prompt_.size()) + length - 1);
+    ++passes_;
+  }
+
+  GenerationOptions options_;
+  CachedModel<M>& rows_;
+  std::vector<int> prompt_;
+  int room_, limit_;
+  TextRules<T> rules_;
+  BeamHypotheses hypotheses_;
+  std::vector<Beam> running_;  // best first
+  int passes_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace detail
+
+/// The best continuations of a prompt by beam search, best first, with Hugging Face's rules (`generate` with num_beams
+/// and without do_sample): the scores of a step are log-probabilities, on which the processors act; a text that ends is
+/// kept when it is among the first num_beams of its step. Fewer than `num_return_sequences` come where the vocabulary
+/// leaves no more. `callback(new tokens)` is asked after each step whether to go on; when not, the running beams are
+/// the results. Throws an Error for a prompt longer than n_positions or settings out of range.
+template <class M, class Callback>
+std::vector<GenerationResult> beam_search(M& model, std::span<const int> prompt, const GenerationOptions& options,
+                                          int num_return_sequences, Callback&& callback) {
+  validate(options);
+  if (num_return_sequences < 1 || num_return_sequences > options.num_beams)
+    throw Error("num_return_sequences is {}, it must be between 1 and num_beams {}", num_return_sequences,
+                options.num_beams);
+  const std::int64_t length = std::max<std::int64_t>(std::int64_t(prompt.size()), 1);
+  CachedModel<M> rows(model, options.num_beams, length + options.max_new_tokens,
+                      int(std::min<std::int64_t>(length, options.prefill_chunk)));
+  return detail::BeamSearch<M>(model, rows, prompt, options).run(num_return_sequences, callback);
+}
+
+template <class M>
+std::vector<GenerationResult> beam_search(M& model, std::span<const int> prompt, const GenerationOptions& options,
+                                          int num_return_sequences = 1) {
+  return beam_search(model, prompt, options, num_return_sequences, [](int) { return true; });
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/generation/kv_cache.hpp"
+#include "moderngpt2/model/model.hpp"
+
+namespace moderngpt2 {
+
+/// A model with the keys and values of several sequences, each a row of one cache. All rows end at the same column, so
+/// that one pass computes the next token of each: a shorter text begins at a later column, its first key, and no query
+/// looks before that. Scores depend on differences of positions only (rotary), so a shifted text has the same logits
+/// but for rounding.
+template <class M>
+class CachedModel {
+ public:
+  using T = typename M::T;
+
+  /// `max_tokens`: columns of a row, within 1 and n_positions; `chunk`: most tokens of one row in one pass, which
+  /// bounds the memory of the activations. The model must outlive this.
+  CachedModel(M& model, int rows, std::int64_t max_tokens, int chunk)
+      : model_(&model),
+        cache_(model.config(), rows, int(std::clamp<std::int64_t>(max_tokens, 1, model.config().n_positions))),
+        chunk_(std::clamp(chunk, 1, cache_.capacity())),
+        work_(model.workspace(1, std::max(chunk_, rows), Mode::infer)),
+        logits_(std::int64_t(rows) * model.config().vocab_size),
+        first_column_(std::size_t(rows)),
+        first_keys_(std::size_t(std::max(chunk_, rows))) {}
+
+  const KvCache<T>& cache() const { return cache_; }
+  int rows() const { return cache_.batch(); }
+  int capacity() const { return cache_.capacity(); }
+
+  /// Computes tokens of one row at the columns from `past` on, of a text that begins at `first_column`, and the logits
+  /// of the last.
+  void prefill(int row, std::span<const int> tokens, int past, int first_column = 0) {
+    first_column_[std::size_t(row)] = first_column;
+    Rows<T> hidden;
+    while (!tokens.empty()) {
+      const auto part = tokens.first(std::min(tokens.size(), std::size_t(chunk_)));
+      Pass<typename M::R> pass{.batch = 1, .time = int(part.size()), .past = past};
+      if (first_column > 0) {
+        std::fill_n(first_keys_.begin(), part.size(), first_column);
+        pass.first_key = first_keys_.data();
+      }
+      hidden = model_->forward(work_, part.data(), pass, cache_.sequence(row));
+      past += int(part.size());
+      tokens = tokens.subspan(part.size());
+    }
+    model_->logits(logit_rows(row, 1), hidden.slice(hidden.count - 1, 1));
+  }
+
+  /// Computes one token for each of the first rows, all at column `past`, and their logits.
+  void step(std::span<const int> tokens, int past) {
+    Pass<typename M::R> pass{.batch = int(tokens.size()), .time = 1, .past = past};
+    if (std::any_of(first_column_.begin(), first_column_.begin() + pass.batch, [](int c) { return c > 0; }))
+      pass.first_key = first_column_.data();
+    const Rows<T> hidden = model_->forward(work_, tokens.data(), pass, cache_.views());
+    model_->logits(logit_rows(0, pass.batch), hidden);
+  }
+
+  /// Logits (V) of the last token of a row. Their reader may change them.
+  std::span<T> logits(int row) {
+    const std::size_t width = std::size_t(model_->config().vocab_size);
+    return {logits_.data() + std::size_t(row) * width, width};
+  }
+
+  /// Makes one row the copy of another: the columns [begin, end) of its keys and values, its first column and, where
+  /// `with_logits`, its logits. What stands in other columns must be equal already, or lie before the text.
+  void copy(int from, int to, int begin, int end, bool with_logits) {
+    if (from == to) return;
+    cache_.copy(from, to, begin, end);
+    first_column_[std::size_t(to)] = first_column_[std::size_t(from)];
+    if (with_logits) std::ranges::copy(logits(from), logits(to).begin());
+  }
+
+ private:
+  Rows<T> logit_rows(int first, int count) { return {logits(first).data(), count, model_->config().vocab_size}; }
+
+  M* model_;
+  KvCache<T> cache_;
+  int chunk_;
+  typename M::Work work_;
+  FlatBuffer<T> logits_;           // (rows, V)
+  std::vector<int> first_column_;  // by row
+  std::vector<int> first_keys_;    // the same number for each token of a pass
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,115 @@
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/cli/generate_flags.hpp"
+
+using namespace moderngpt2;
+
+namespace {
+
+/// The flags after a command line and a generation_config.json.
+GenerateFlags settle(std::vector<std::string> words, const std::string& stored = "{}") {
+  GenerateFlags flags;
+  Options options("generate", "Continues a text.");
+  add_generate_flags(options, flags);
+  words.insert(words.begin(), "--model_path=m");
+  options.parse(words);
+  check_generate_flags(options, flags);
+  merge_generation_config(options, parse_generation_config(parse_json(stored, "g.json"), "g.json"), flags);
+  return flags;
+}
+
+std::string error(const std::vector<std::string>& words, const std::string& stored = "{}") {
+  try {
+    settle(words, stored);
+  } catch (const UsageError& refused) {
+    return refused.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("the checkpoint's settings stand where a flag was not typed") {
+  const std::string stored =
+      R"({"do_sample":false,"temperature":0.5,"top_k":7,"top_p":0.5,"min_p":0.1,"repetition_penalty":1.5,
+          "no_repeat_ngram_size":3,"min_new_tokens":4,"num_beams":3,"length_penalty":2.0,"early_stopping":"never",
+          "num_return_sequences":2,"max_new_tokens":11,"max_length":50,"eos_token_id":[3,4]})";
+  const GenerateFlags all = settle({}, stored);
+  CHECK(!all.settings.do_sample);
+  CHECK(all.settings.temperature == 0.5);
+  CHECK(all.settings.top_k == 7);
+  CHECK(all.settings.top_p == 0.5);
+  CHECK(all.settings.min_p == 0.1);
+  CHECK(all.settings.repetition_penalty == 1.5);
+  CHECK(all.settings.no_repeat_ngram_size == 3);
+  CHECK(all.settings.min_new_tokens == 4);
+  CHECK(all.settings.num_beams == 3);
+  CHECK(all.settings.length_penalty == 2);
+  CHECK(all.settings.early_stopping == EarlyStopping::never);
+  CHECK(all.settings.eos_token_ids == std::vector<int>{3, 4});
+  CHECK(all.settings.seed == 42);
+  CHECK(all.num_return_sequences == 2);
+  CHECK(all.max_new_tokens == 11);
+  CHECK(all.max_length == 50);
+  CHECK(all.max_length_given);
+
+  const GenerateFlags typed =
+      settle({"--top_k=0", "--num_beams=2", "--early_stopping=true", "--max_length=60"}, stored);
+  CHECK(typed.settings.top_k == 0);
+  CHECK(typed.settings.num_beams == 2);
+  CHECK(typed.settings.early_stopping == EarlyStopping::at_once);
+  CHECK(!typed.max_new_tokens);
+  CHECK(typed.max_length == 60);
+  CHECK(settle({"--max_new_tokens=5"}, stored).max_new_tokens == 5);
+
+  const GenerateFlags none = settle({});
+  CHECK(none.settings.do_sample);
+  CHECK(none.settings.top_k == 50);
+  CHECK(none.settings.top_p == 0.95);
+  CHECK(none.max_length == 100);
+  CHECK(!none.max_length_given);
+}
+
+TEST_CASE("beams and numbers of completions, typed and stored") {
+  CHECK(!settle({"--num_beams=4"}).settings.do_sample);
+  CHECK(settle({"--num_beams=4", "--num_return_sequences=4"}).num_return_sequences == 4);
+  CHECK(settle({"--do_sample"}, R"({"num_beams":4})").settings.num_beams == 1);
+  CHECK(settle({"--no_do_sample"}, R"({"num_return_sequences":4})").num_return_sequences == 1);
+  CHECK(settle({"--num_beams=2"}, R"({"num_return_sequences":4})").num_return_sequences == 2);
+  const GenerateFlags chat = settle({"--interactive"}, R"({"num_beams":4,"num_return_sequences":2})");
+  CHECK(chat.settings.num_beams == 1);
+  CHECK(chat.num_return_sequences == 1);
+}
+
+TEST_CASE("flags that contradict each other have their line") {
+  CHECK(error({"--prompt=a", "--prompts_file=b.txt"}) == "--prompt and --prompts_file do not go together");
+  CHECK(error({"--prompt=a", "--output_file=b"}) == "--output_file is for the lines of --prompts_file");
+  CHECK(error({"--interactive", "--prompt=a"}) == "--interactive and --prompt do not go together");
+  CHECK(error({"--interactive", "--prompts_file=a.txt"}) == "--interactive and --prompts_file do not go together");
+  CHECK(error({"--interactive", "--num_beams=2"}).starts_with("--num_beams above 1 and --interactive"));
+  CHECK(error({"--interactive", "--num_return_sequences=2"}).starts_with("--num_return_sequences above 1 and"));
+  CHECK(error({"--chat_format=header"}) == "--chat_format is for a chat: add --interactive");
+  CHECK(error({"--system_prompt=x"}) == "--system_prompt is for a chat: add --interactive");
+  CHECK(error({"--interactive", "--chat_format=fancy"}) == "--chat_format: 'fancy' is not one of auto, plain, header");
+  CHECK(error({"--num_beams=2", "--do_sample"}).starts_with("--num_beams above 1 and --do_sample"));
+  CHECK(error({"--num_beams=2", "--num_return_sequences=3"}) ==
+        "--num_return_sequences 3 is more than the 2 beams: raise --num_beams");
+  CHECK(error({"--no_do_sample", "--num_return_sequences=2"}).starts_with("--num_return_sequences above 1 needs"));
+  CHECK(error({"--num_return_sequences=2"}, R"({"do_sample":false})").starts_with("--num_return_sequences above 1"));
+  CHECK(error({"--num_beams=2", "--do_sample=false"}) == "accepted");
+}
+
+TEST_CASE("room for new tokens") {
+  GenerateFlags flags;
+  CHECK(new_tokens_after(30, flags) == 70);
+  CHECK_THROWS_WITH_AS(new_tokens_after(100, flags),
+                       "the prompt has 100 tokens, which leaves no room within max_length 100: raise --max_length, or "
+                       "give --max_new_tokens",
+                       Error);
+  flags.max_new_tokens = 0;
+  CHECK(new_tokens_after(1000, flags) == 0);
+}
