@@ -1,6 +1,6 @@
 /// Trains a language model on pre-tokenized text: reads the command line and calls run_training().
 
-#include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <string>
 
@@ -10,6 +10,7 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/training/run.hpp"
 
@@ -20,7 +21,8 @@ using namespace moderngpt2;
 int program(int argc, char** argv) {
   TrainingRequest request;
   TrainingSettings& s = request.settings;
-  std::string precision = "fp32";
+  std::string precision = "fp32", device = "cpu", command_line;
+  for (int i = 0; i < argc; ++i) command_line += (i > 0 ? " " : "") + detail::shell_word(argv[i]);
 
   Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
   options.section("Model");
@@ -38,16 +40,24 @@ int program(int argc, char** argv) {
       .add("streaming_eval_samples", request.streaming_eval_samples,
            "blocks to hold out of training, 5% at most, where there is no evaluation set")
       .at_least(0);
+  options
+      .add("dataloader_num_workers", s.dataloader_num_workers,
+           "0: blocks are read between steps; more: by one other thread while a step runs")
+      .at_least(0);
   options.section("Training");
   options.add("output_dir", s.output_dir, "folder of the checkpoints, the log and at the end the model");
   options.add("num_train_epochs", s.num_train_epochs, "passes over the data").more_than(0);
   options.add("max_steps", s.max_steps, "optimizer steps; outranks the epochs where positive").at_least(-1);
+  options.add("total_train_samples", s.total_train_samples, "blocks that make an epoch of --num_train_epochs")
+      .at_least(1)
+      .default_text("all");
   options.add("per_device_train_batch_size", s.per_device_train_batch_size, "sequences at once").at_least(1);
   options.add("per_device_eval_batch_size", s.per_device_eval_batch_size, "the same of the evaluation").at_least(1);
   options.add("gradient_accumulation_steps", s.gradient_accumulation_steps, "such batches for a step").at_least(1);
   options.add("gradient_checkpointing", s.gradient_checkpointing, "computes activations again, to save memory")
       .negatable();
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
+  options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
   options.add("precision", precision, "number format; the others are not there yet").choices({"fp32"});
   options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores");
   options.section("Optimizer");
@@ -71,11 +81,28 @@ int program(int argc, char** argv) {
               "folder of a checkpoint to go on from, or 'latest': the newest in --output_dir");
   options.add("eval_only", request.eval_only, "only says the loss on the held-out blocks");
   options.add("dry_run", request.dry_run, "only says what would be done, and the memory it takes");
+  options.section("Reports");
+  options.add("sample_prompts", request.samples.prompts, "texts that the model continues at each evaluation");
+  options.add("sample_tokens", request.samples.max_new_tokens, "new tokens of each").at_least(1);
+  options.add_choice("report_to", request.report.to,
+                     {{"none", ReportTo::none},
+                      {"tensorboard", ReportTo::tensorboard},
+                      {"wandb", ReportTo::wandb},
+                      {"all", ReportTo::all}},
+                     "writes a TensorBoard log; wandb: and says how to send it there");
+  options.add("wandb_project", request.report.project, "the project there");
+  options.add("wandb_entity", request.report.entity, "the user or team there");
+  options.add("wandb_run_name", request.report.run_name, "of the run and its log's folder")
+      .default_text("{project}-{size}");
   add_model_flags(options, request.model_fields);
+  add_ignored_training_flags(options);
   options.parse(argc, argv);
+  require_device(device);
+  for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
 
   catch_interrupts();
-  TrainingProgress progress;
+  std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
+  TrainingProgress progress(command_line);
   return run_training(request, progress.hooks());
 }
 

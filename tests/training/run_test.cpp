@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -152,6 +155,56 @@ TEST_CASE("requests that do not fit") {
       "blocks of 16");
 }
 
+TEST_CASE("samples and reports change nothing, and a resumed run goes on with both") {
+  Fixture f;
+  const fs::path plain = f.request.settings.output_dir, out = f.temporary / "reported";
+  f.request.settings.logging_steps = 1;
+  f.request.settings.eval_steps = 2;
+  f.request.settings.dataloader_num_workers = 0;
+  CHECK(f.run() == 0);
+  f.request.settings.dataloader_num_workers = 4;
+  f.request.settings.output_dir = out;
+  f.request.samples = {.prompts = {"t5", "", "bad \xff byte"}, .max_new_tokens = 5};
+  f.request.report = {.to = ReportTo::wandb, .project = "p"};
+  std::vector<std::int64_t> steps;
+  int starts = 0, saves = 0;
+  std::int64_t stop_after = 3;
+  TrainingHooks hooks{.say = [&](const std::string& line) { f.said.push_back(line); },
+                      .stop = [&] { return !steps.empty() && steps.back() >= stop_after ? 15 : 0; },
+                      .on_start = [&](const RunDescription& run) { starts += run.config.contains("n_embd"); },
+                      .on_log = [&](const Json& line) { steps.push_back(line.at("step").get<std::int64_t>()); },
+                      .on_saved = [&] { ++saves; }};
+  f.said.clear();
+  CHECK(run_training(f.request, hooks) == 128 + 15);
+  stop_after = 100;
+  f.request.resume_from_checkpoint = "latest";
+  CHECK(run_training(f.request, hooks) == 0);
+  CHECK(read_file(out / "model.safetensors") == read_file(plain / "model.safetensors"));
+  CHECK(read_file(out / "checkpoint-6" / "optimizer.safetensors") ==
+        read_file(plain / "checkpoint-6" / "optimizer.safetensors"));
+  CHECK(starts == 2);
+  CHECK(saves == 2);
+  CHECK(steps == std::vector<std::int64_t>{1, 2, 2, 3, 4, 4, 5, 6, 6});
+  const std::string samples = read_file(out / "samples.jsonl");
+  CHECK(std::count(samples.begin(), samples.end(), '\n') == 3 * 3);
+  CHECK(test::contains(samples, R"({"step":6,"prompt":"t5")"));
+  CHECK(test::contains(f.text(), "wandb sync --sync-tensorboard --project p --id p-small"));
+  const auto events = [&](const char* name) {
+    return std::distance(fs::directory_iterator(out / "runs" / name), fs::directory_iterator());
+  };
+  CHECK(events("p-small") == 2);
+
+  // The name of the log is the checkpoint's, whatever the flags say of the size; samples of a long prompt are refused.
+  fs::remove_all(out / "checkpoint-6");
+  f.request.config_file = out / "config.json";
+  CHECK(run_training(f.request, hooks) == 0);
+  CHECK(events("p-small") == 3);
+  f.request.samples.prompts = {""};
+  for (int i = 0; i < 1024; ++i) f.request.samples.prompts[0] += "<eos>";
+  fs::remove_all(out / "checkpoint-6");
+  CHECK_ERROR(f.run(), "--sample_prompts", "positions");
+}
+
 TEST_CASE("an id outside the vocabulary names its shard and row") {
   Fixture f;
   write_tokenizer(f.temporary / "few", 50);  // the data has ids up to 62
@@ -197,6 +250,14 @@ TEST_CASE("the memory plan is what is allocated") {
   TrainingSettings s = test::tiny_settings("out");
   const MemoryPlan plan = plan_memory<TinyModel>(c, s, 16, 1);
   TinyModel model(c);
+  CHECK(plan.model_bytes == plan.lines[0].bytes);
+  CHECK(plan.checkpoint_bytes == 3 * plan.model_bytes);
+  s.save_steps = 10, s.save_total_limit = 2;
+  CHECK(plan_disk(plan, s, 5) == plan.checkpoint_bytes + plan.model_bytes);
+  CHECK(plan_disk(plan, s, 15) == 2 * plan.checkpoint_bytes + plan.model_bytes);
+  CHECK(plan_disk(plan, s, 1000) == 3 * plan.checkpoint_bytes + plan.model_bytes);
+  CHECK(plan_disk(plan, s, 1000, 2) == plan.checkpoint_bytes + plan.model_bytes);
+  CHECK(plan_disk(plan, s, 1000, 7) == plan.checkpoint_bytes + plan.model_bytes);
   CHECK(plan.lines[0].bytes == std::uint64_t(model.weights().matrices.size() + model.weights().vectors.size()) * 4);
   CHECK(plan.lines[2].bytes == 2 * plan.lines[1].bytes);
   CHECK(plan.lines[3].bytes == model.workspace(3, 16, Mode::train).bytes());

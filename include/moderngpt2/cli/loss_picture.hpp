@@ -93,14 +93,21 @@ class BrailleCanvas {
 
 }  // namespace detail
 
-/// The curve as one self-contained SVG: training loss (a light line, and its smoothed course), evaluation loss (dots).
-inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Loss by training step") {
+/// What stands on a chart beside the numbers.
+struct ChartText {
+  std::string title, summary, y_axis;
+  bool smooth = true;  ///< also draws the training curve's smoothed course
+};
+
+/// A curve over training steps as one self-contained SVG: training values (a light line, and their smoothed course),
+/// evaluation values (dots).
+inline std::string curve_svg(const LossCurve& curve, const ChartText& words) {
   constexpr double width = 880, height = 440, left = 74, right = 850, top = 84, bottom = 382;
   constexpr std::size_t most_points = 1200;
   const detail::Axis steps = detail::step_axis(curve, 8), losses = detail::loss_axis(curve, 9);
   const auto x = [&](double step) { return left + (right - left) * steps.place(step); };
   const auto y = [&](double loss) { return bottom - (bottom - top) * losses.place(loss); };
-  const std::vector<LossPoint> smooth = detail::smoothed(curve.training);
+  const std::vector<LossPoint> smooth = words.smooth ? detail::smoothed(curve.training) : curve.training;
 
   std::string svg = fmt::format(
       "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {0:g} {1:g}' width='{0:g}' height='{1:g}' role='img' "
@@ -108,7 +115,7 @@ inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Lo
       "<rect x='0.5' y='0.5' width='{3:g}' height='{4:g}' rx='8' fill='#ffffff' stroke='#d0d7de'/>\n"
       "<text x='{5:g}' y='34' font-size='18' font-weight='600' fill='#1f2328'>{2}</text>\n"
       "<text x='{5:g}' y='57'>{6}</text>\n",
-      width, height, detail::xml_text(title), width - 1, height - 1, left, detail::loss_summary(curve, smooth));
+      width, height, detail::xml_text(words.title), width - 1, height - 1, left, detail::xml_text(words.summary));
   for (const double tick : losses.ticks())
     svg += fmt::format(
         "<path d='M{0:g} {1:.1f}H{2:g}' stroke='#eaeef2'/>"
@@ -122,8 +129,8 @@ inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Lo
   svg += fmt::format(
       "<path d='M{0:g} {1:g}H{2:g}' stroke='#8c959f'/>\n"
       "<text x='{3:g}' y='{4:g}' text-anchor='middle'>step</text>\n"
-      "<text transform='translate(22 {5:g}) rotate(-90)' text-anchor='middle'>nats per token</text>\n",
-      left, bottom, right, (left + right) / 2, bottom + 44, (top + bottom) / 2);
+      "<text transform='translate(22 {5:g}) rotate(-90)' text-anchor='middle'>{6}</text>\n",
+      left, bottom, right, (left + right) / 2, bottom + 44, (top + bottom) / 2, detail::xml_text(words.y_axis));
 
   const auto polyline = [&](const std::vector<LossPoint>& points, std::string_view colour, double thickness) {
     if (points.empty()) return;
@@ -134,12 +141,13 @@ inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Lo
     svg.back() = '\'';
     svg += "/>\n";
   };
-  polyline(curve.training, "#a9cbf5", 1.1);
+  if (words.smooth) polyline(curve.training, "#a9cbf5", 1.1);
   polyline(smooth, "#0b5cc4", 2.2);
   for (const LossPoint& point : detail::thinned(curve.evaluation, 200))
     svg += fmt::format("<circle cx='{:.1f}' cy='{:.1f}' r='4.2' fill='#d9480f' stroke='#ffffff' stroke-width='1.4'/>\n",
                        x(point.step), y(point.loss));
 
+  if (!words.smooth) return svg + "</svg>\n";
   double key = right - (curve.training.empty() ? 92 : curve.evaluation.empty() ? 188 : 290);
   const auto legend = [&](std::string_view shape, std::string_view name, double space) {
     svg += fmt::format("<g transform='translate({:g} 30)'>{}<text x='26' y='4.5'>{}</text></g>\n", key, shape, name);
@@ -151,6 +159,13 @@ inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Lo
   }
   if (!curve.evaluation.empty()) legend("<circle cx='10' r='4.2' fill='#d9480f'/>", "evaluation", 0);
   return svg + "</svg>\n";
+}
+
+/// The losses of a run as one self-contained SVG.
+inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Loss by training step") {
+  return curve_svg(curve, {.title = std::string(title),
+                           .summary = detail::loss_summary(curve, detail::smoothed(curve.training)),
+                           .y_axis = "nats per token"});
 }
 
 /// The curve as plain text for a terminal, `columns` x `rows` characters with its axes: the smoothed training loss in

@@ -3,26 +3,36 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/progress.hpp"
-#include "moderngpt2/training/trainer.hpp"
+#include "moderngpt2/cli/training_report.hpp"
+#include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/meter.hpp"
 
 namespace moderngpt2 {
 
-/// Shows a training run: lines on standard output, a progress line on standard error; SIGINT and SIGTERM stop it.
+/// Shows a training run: lines on standard output, a progress line on standard error, report.html at each checkpoint.
+/// SIGINT and SIGTERM stop it.
 class TrainingProgress {
  public:
+  /// `command_line` stands in the report.
+  explicit TrainingProgress(std::string command_line = "") : command_line_(std::move(command_line)) {}
+
   /// To be given to a run; refers to this object.
   TrainingHooks hooks() {
     return {.say = [this](const std::string& line) { say(line); },
             .on_step = [this](const StepReport& report) { step(report); },
             .on_evaluation = [this](std::int64_t done, std::int64_t blocks) { evaluation(done, blocks); },
-            .stop = [] { return interrupted(); }};
+            .stop = [] { return interrupted(); },
+            .on_start = [this](const RunDescription& run) { report_.emplace(run, command_line_); },
+            .on_saved = [this] { write_report(); }};
   }
 
  private:
@@ -43,9 +53,18 @@ class TrainingProgress {
       return;
     }
     tokens_ += double(report.tokens);
-    if (steps_->due())
-      steps_->update(tokens_, fmt::format("step {}/{}, loss {:.4f}, lr {:.3g}, grad norm {:.3g}", report.step,
-                                          report.last_step, report.loss, report.learning_rate, report.grad_norm));
+    if (steps_->due()) steps_->update(tokens_, text(report));
+  }
+
+  static std::string text(const StepReport& report) {
+    std::string line = fmt::format("step {}/{}, loss {:.4f}, lr {:.3g}, grad norm {:.3g}", report.step,
+                                   report.last_step, report.loss, report.learning_rate, report.grad_norm);
+    if (report.speed.matmul_utilization > 0)
+      line += fmt::format(", {:.0f}% of matmul speed", 100 * report.speed.matmul_utilization);
+    if (report.speed.data_wait >= 0.01) line += fmt::format(", {:.0f}% waiting for data", 100 * report.speed.data_wait);
+    if (const std::uint64_t bytes = resident_bytes()) line += fmt::format(", {:.2f} GiB", double(bytes) / (1 << 30));
+    if (report.skipped > 0) line += fmt::format(", {} skipped", report.skipped);
+    return line;
   }
 
   void evaluation(std::int64_t done, std::int64_t blocks) {
@@ -54,6 +73,18 @@ class TrainingProgress {
     if (done == blocks) evaluation_.reset();
   }
 
+  /// The checkpoint is safe by now: a page that cannot be written ends no run.
+  void write_report() {
+    if (!report_) return;
+    try {
+      report_->write();
+    } catch (const std::exception& error) {
+      say(fmt::format("warning: no report: {}", error.what()));
+    }
+  }
+
+  std::string command_line_;
+  std::optional<TrainingReport> report_;
   std::optional<Progress> steps_, evaluation_;
   double tokens_ = 0;
 };

@@ -26,8 +26,9 @@ inline std::int64_t seconds_since_1970() {
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
-/// Writes checkpoint-N of the state's step into an output folder, whole or not at all, and then deletes the oldest ones
-/// beyond the limit. Returns its folder; the state learns when it was saved, and as what files.
+/// Writes checkpoint-N of the state's step into an output folder, whole or not at all. When it has been read back and
+/// holds, the oldest ones beyond the limit are deleted; but none after a step that was skipped, since those before
+/// may be the last good ones. Returns its folder; the state learns when it was saved, and as what files.
 template <class M>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState& state,
@@ -50,7 +51,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   }
   write_json_file(folder.path() / "trainer_state.json", to_json(state, settings));
   folder.commit();
-  rotate_checkpoints(output_dir, settings.save_total_limit, target);
+  verify_checkpoint(open_checkpoint(target));
+  if (state.skipped_in_a_row == 0) rotate_checkpoints(output_dir, settings.save_total_limit, target);
   return target;
 }
 

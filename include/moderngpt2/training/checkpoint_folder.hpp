@@ -203,7 +203,7 @@ class AtomicFolder {
 class OutputFolder {
  public:
   /// Makes the folder, tries it, and removes what a killed run left there. Throws an Error where it cannot be written,
-  /// where another process has it, and where the disk has less than `bytes` to spare.
+  /// where another process has it, and where the disk has less than the `bytes` that are still to be written.
   OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
@@ -215,8 +215,10 @@ class OutputFolder {
     AtomicFile trial(folder / "write-test");
     const std::uint64_t available = std::filesystem::space(folder, error).available;
     if (!error && available < bytes)
-      throw Error("{}: a checkpoint takes {:.2f} GiB, the disk has {:.2f} GiB left", folder.string(),
-                  double(bytes) / (1 << 30), double(available) / (1 << 30));
+      throw Error(
+          "{}: the checkpoints of this run need {:.1f} MiB, the disk has {:.1f} MiB left: make room, or lower "
+          "--save_total_limit",
+          folder.string(), double(bytes) / (1 << 20), double(available) / (1 << 20));
     std::vector<std::filesystem::path> leftovers;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error))
       if (detail::is_checkpoint_leftover(entry.path().filename().string())) leftovers.push_back(entry.path());

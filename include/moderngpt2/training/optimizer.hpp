@@ -21,6 +21,12 @@ inline double clip_coefficient(double norm, double max_norm) {
   return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
 }
 
+/// Whether no weight of a model is infinite or not a number.
+template <class M>
+bool has_finite_weights(M& model) {
+  return std::isfinite(gradient_norm(model.backend(), model.weights()));
+}
+
 /// AdamW and its moments. Matrices decay, norms and biases do not.
 template <class M>
 class AdamW {

@@ -28,6 +28,7 @@ struct MemoryPlan {
   };
   std::vector<Line> lines;
   std::uint64_t checkpoint_bytes = 0;  ///< of weights and moments on the disk
+  std::uint64_t model_bytes = 0;       ///< of the weights alone
 
   std::uint64_t total() const {
     std::uint64_t sum = 0;
@@ -67,10 +68,22 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
     plan.lines.push_back(
         {"scratch of the operations", cpu::scratch_bytes(config, std::max(batch, eval_batch), time, threads)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
-  const std::int64_t rows = std::min(s.global_batch(), train_blocks) + eval_batch;
+  const std::int64_t rows =
+      std::min(s.global_batch(), train_blocks) * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
   plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
   plan.checkpoint_bytes = weights + 2 * gradients;
+  plan.model_bytes = weights;
   return plan;
+}
+
+/// Bytes that a run adds to its output folder at most: its checkpoints, of which one more than the limit is there while
+/// the oldest is about to be deleted, and the model at the end. `existing` checkpoints are there already.
+inline std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
+                               std::int64_t existing = 0) {
+  const std::int64_t saves = std::max<std::int64_t>(steps, 0) / s.save_steps + 1;
+  const std::int64_t most = std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1);
+  const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
+  return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }
 
 /// 123456789 bytes as "117.7 MiB".

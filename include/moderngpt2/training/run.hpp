@@ -19,6 +19,8 @@
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/model_settings.hpp"
 #include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/training/report.hpp"
+#include "moderngpt2/training/samples.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 namespace moderngpt2 {
@@ -35,12 +37,15 @@ struct TrainingRequest {
   std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
   bool eval_only = false;
   bool dry_run = false;
+  SampleSettings samples{};
+  ReportSettings report{};
   int threads = available_threads();
 };
 
 /// A request with everything opened and checked that it names.
 struct PreparedRun {
   ModelCompanions companions;
+  std::optional<Tokenizer> tokenizer;
   std::optional<DatasetSplits> data;
   std::optional<Checkpoint> checkpoint;
   int block_size = 1024;
@@ -82,7 +87,7 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
     tokenizer_path = request.model_path;
   if (!tokenizer_path && run.checkpoint && detail::has_tokenizer(run.checkpoint->folder))
     tokenizer_path = run.checkpoint->folder;
-  std::optional<Tokenizer> tokenizer;
+  std::optional<Tokenizer>& tokenizer = run.tokenizer;
   if (tokenizer_path) {
     tokenizer = Tokenizer::load(*tokenizer_path);
     run.companions.tokenizer = TokenizerFiles::read(*tokenizer_path);
@@ -179,6 +184,56 @@ int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& mod
   return 0;
 }
 
+/// The run's log for TensorBoard lies in a folder of this name; empty: there is none.
+inline std::string log_name(const TrainingRequest& request, const PreparedRun& run) {
+  if (request.report.to == ReportTo::none) return "";
+  if (run.checkpoint && request.report.run_name.empty() && !run.checkpoint->state.run_name.empty())
+    return run.checkpoint->state.run_name;
+  const bool is_other = !request.model_size_name && (request.config_file || request.model_path);
+  return report_name(request.report, is_other ? "custom" : request.model_size_name.value_or("small"));
+}
+
+template <class M>
+int train_model(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
+                const MemoryPlan& plan, const std::string& run_name) {
+  const TrainingSettings& s = request.settings;
+  const std::int64_t step = run.checkpoint ? run.checkpoint->state.step : 0;
+  TrainingHooks with = hooks;
+  std::optional<TensorBoardReport> board;
+  if (!run_name.empty()) {
+    board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
+    with.on_log = [&](const Json& line) {
+      board->add(line);
+      if (hooks.on_log) hooks.on_log(line);
+    };
+  }
+  std::optional<SampleLog> samples;
+  if (!request.samples.prompts.empty()) {
+    samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(), s.seed);
+    with.on_samples = [&](std::int64_t at) {
+      samples->write(model, at, hooks.say);
+      if (hooks.on_samples) hooks.on_samples(at);
+    };
+  }
+  if (hooks.on_start)
+    hooks.on_start({s.output_dir, settings_text(request, run, M::parameter_count(model.config()), M::Backend::name),
+                    plan_text(plan), config_to_json(run.companions.config)});
+  Trainer<M> trainer(model, *run.data, run.companions, s, with);
+  if (run.checkpoint) trainer.resume(*run.checkpoint);
+  if (!run_name.empty()) trainer.set_run_name(run_name);
+  if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
+    const double rate = measure_matmul<typename M::T>(model.backend());
+    hooks.say(
+        fmt::format("speed: a matrix product alone does {:.1f} GFLOP/s here, now; matmul_utilization is the part "
+                    "of it that training reaches",
+                    rate / 1e9));
+    trainer.set_matmul_rate(rate);
+  }
+  const int signal = trainer.run();
+  if (board) board->finish();
+  return signal ? 128 + signal : 0;
+}
+
 template <class M>
 int run_model(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
@@ -187,27 +242,31 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
   const std::int64_t train_blocks = run.data ? run.data->train.size() : INT64_MAX;
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const MemoryPlan plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks, eval_blocks);
-  (void)make_schedule(s, last_step(s, train_blocks));
+  const TrainerState at = run.checkpoint ? run.checkpoint->state : TrainerState{};
+  const std::int64_t steps = run.data || s.max_steps > 0 ? last_step(s, train_blocks, at.step, at.position) : 1;
+  (void)make_schedule(s, steps);
+  const std::string run_name = log_name(request, run);
   if (request.dry_run) {
     hooks.say(plan_text(plan));
+    if (run.data || s.max_steps > 0)
+      hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, steps - at.step))));
     return 0;
   }
   std::optional<OutputFolder> output;
-  if (!request.eval_only) output.emplace(s.output_dir, plan.checkpoint_bytes + plan.checkpoint_bytes / 3);
-  if (output && !run.checkpoint)
-    if (const auto older = find_checkpoints(s.output_dir, [](const std::string&) {}); !older.empty())
+  if (!request.eval_only) {
+    const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
+    output.emplace(s.output_dir, plan_disk(plan, s, steps - at.step, std::int64_t(older.size())));
+    if (!run.checkpoint && !older.empty())
       hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
                             older.front().folder.string()));
+  }
   M model(config, typename M::Backend(request.threads));
   if (request.model_path && !run.checkpoint)
     load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
   else if (!run.checkpoint)
     model.initialize(s.seed);
   if (request.eval_only) return evaluate_only(run, request, model, hooks);
-  Trainer<M> trainer(model, *run.data, run.companions, s, hooks);
-  if (run.checkpoint) trainer.resume(*run.checkpoint);
-  const int signal = trainer.run();
-  return signal ? 128 + signal : 0;
+  return train_model(run, request, model, hooks, plan, run_name);
 }
 
 }  // namespace detail

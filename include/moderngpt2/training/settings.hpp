@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -15,7 +16,8 @@ namespace moderngpt2 {
 struct TrainingSettings {
   std::filesystem::path output_dir = "output_dir";
   double num_train_epochs = 1;
-  std::int64_t max_steps = -1;  ///< outranks num_train_epochs where positive
+  std::int64_t max_steps = -1;            ///< outranks num_train_epochs where positive
+  std::int64_t total_train_samples = -1;  ///< blocks that count as an epoch in num_train_epochs, where positive
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
@@ -37,6 +39,7 @@ struct TrainingSettings {
   std::int64_t eval_steps = 500;
   std::int64_t save_steps = 5000;
   int save_total_limit = 10;
+  int dataloader_num_workers = 4;  ///< 0: blocks are read by the training thread; more: by another one, a step ahead
 
   /// Sequences of an optimizer step.
   std::int64_t global_batch() const { return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps; }
@@ -51,13 +54,28 @@ struct DataPosition {
 
 /// Optimizer steps an epoch: the last batch may be smaller.
 constexpr std::int64_t steps_per_epoch(std::int64_t blocks, std::int64_t global_batch) {
-  return (blocks + global_batch - 1) / global_batch;
+  return blocks / global_batch + (blocks % global_batch != 0);
+}
+
+/// Steps from `at` until `samples` more blocks are read, rounded up.
+inline std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
+                                     DataPosition at) {
+  const std::int64_t rest = blocks - at.samples;
+  if (samples <= rest) return steps_per_epoch(std::max<std::int64_t>(samples, 0), global_batch);
+  samples -= rest;
+  return steps_per_epoch(rest, global_batch) + samples / blocks * steps_per_epoch(blocks, global_batch) +
+         steps_per_epoch(samples % blocks, global_batch);
 }
 
 /// The number of the last step, for a run that has done `step` steps and stands at `at`.
 inline std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0,
                               DataPosition at = {}) {
   if (s.max_steps > 0) return s.max_steps;
+  if (s.total_train_samples > 0) {
+    const double planned = std::ceil(s.num_train_epochs * double(s.total_train_samples) * (1 - 1e-12));
+    const std::int64_t done = at.epoch * blocks + at.samples;
+    return step + steps_of_samples(std::int64_t(planned) - done, blocks, s.global_batch(), at);
+  }
   const std::int64_t epoch = steps_per_epoch(blocks, s.global_batch());
   const auto planned =
       static_cast<std::int64_t>(std::ceil(s.num_train_epochs * static_cast<double>(epoch) * (1 - 1e-12)));

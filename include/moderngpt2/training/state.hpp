@@ -35,6 +35,7 @@ struct TrainerState {
   double logged_loss_sum = 0;  ///< since the last log line
   std::int64_t logged_steps = 0;
   Json log_history = Json::array();
+  std::string run_name;       ///< of the TensorBoard log; empty: there is none
   std::int64_t saved_at = 0;  ///< seconds since 1970, to tell the newest of several checkpoints
   std::vector<FileRecord> files;
   Json json = Json::object();  ///< the file as read: fields unknown to us are kept
@@ -78,6 +79,7 @@ inline Json to_json(const TrainerState& state, const TrainingSettings& settings)
   own["block_size"] = state.block_size;
   own["logged_loss_sum"] = state.logged_loss_sum;
   own["logged_steps"] = state.logged_steps;
+  if (!state.run_name.empty()) own["run_name"] = state.run_name;
   own["saved_at"] = state.saved_at;
   own["files"] = Json::array();
   for (const FileRecord& file : state.files)
@@ -116,6 +118,7 @@ inline TrainerState parse_trainer_state(const Json& json, const std::string& whe
       get_optional_field<double>(*own, "logged_loss_sum", where).value_or(std::numeric_limits<double>::quiet_NaN());
   state.logged_steps = count(*own, "logged_steps");
   state.saved_at = count(*own, "saved_at");
+  state.run_name = get_optional_field<std::string>(*own, "run_name", where).value_or("");
   const Json* files = find_field(*own, "files", where);
   if (!files || !files->is_array() || files->empty()) throw Error("{}: files must be a list", where);
   for (const Json& file : *files)

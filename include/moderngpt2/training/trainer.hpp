@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -17,11 +16,14 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/blocks.hpp"
-#include "moderngpt2/data/order.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
+#include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/loss_spikes.hpp"
+#include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/metrics.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
@@ -29,26 +31,8 @@
 
 namespace moderngpt2 {
 
-/// What a step did, and how the run gets on.
-struct StepReport {
-  std::int64_t step = 0, last_step = 0;
-  double loss = 0;  ///< mean over the labels of this step
-  double learning_rate = 0;
-  double grad_norm = 0;     ///< before clipping
-  bool applied = true;      ///< false: gradients were not finite, or no label counted
-  std::int64_t tokens = 0;  ///< of this step
-};
-
-/// Whom a trainer talks to; each may be empty.
-struct TrainingHooks {
-  std::function<void(const std::string& line)> say{};
-  std::function<void(const StepReport&)> on_step{};
-  std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation{};
-  std::function<int()> stop{};  ///< a signal's number once the run shall end, else 0
-};
-
 /// Steps with loss or gradients that are not finite, in a row, after which a run gives up.
-inline constexpr int most_skipped_steps = 5;
+inline constexpr int most_skipped_steps = 10;
 
 /// Trains a language model on blocks of tokens: accumulation, clipping, schedule, logs, evaluation, checkpoints.
 /// On the CPU a run that is stopped and resumed computes what an uninterrupted one does, bit for bit.
@@ -67,7 +51,8 @@ class Trainer {
         gradients_(model.make_gradients()),
         work_(model.workspace(int(micro_batch()), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
-        batch_(rows_at_most(settings_.global_batch()), time(), unlabelled_id(model.config())) {
+        batches_(data.train, rows_at_most(settings_.global_batch()), unlabelled_id(model.config()),
+                 settings_.dataloader_num_workers > 0) {
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       model.backend().reserve(cpu::scratch_bytes(model.config(), int(std::max(micro_batch(), eval_rows)), time(),
@@ -101,27 +86,30 @@ class Trainer {
 
   /// One optimizer step on the next blocks. Nothing is allocated once the blocks are in memory.
   StepReport step(const LearningRateSchedule& schedule) {
-    const EpochOrder order(state_.seed, state_.blocks);
-    const DataPosition at = state_.position;
-    const std::int64_t rows = std::min(settings_.global_batch(), state_.blocks - at.samples);
-    batch_.load(data_.train, rows, [&](std::int64_t i) { return order.at(at.epoch, at.samples + i); });
+    const auto begin = Clock::now();
+    const BatchPlace place = batch_at(state_.position);
+    const TokenBatch& batch = batches_.load(place, batch_at(position_after(place)));
+    const double data_seconds = seconds_since(begin);
     set_to_zero(model_.backend(), gradients_);
 
-    StepReport report{.step = state_.step + 1, .learning_rate = schedule.at(state_.step), .tokens = rows * time()};
+    StepReport report{.step = state_.step + 1,
+                      .learning_rate = schedule.at(state_.step),
+                      .tokens = place.rows * time(),
+                      .data_seconds = data_seconds};
     using Labels = typename M::Head::Labels;
-    for (std::int64_t first = 0; first < rows; first += settings_.per_device_train_batch_size) {
-      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, rows - first);
+    for (std::int64_t first = 0; first < place.rows; first += settings_.per_device_train_batch_size) {
+      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, place.rows - first);
       const Pass<typename M::R> pass{.batch = int(micro),
                                      .time = time(),
-                                     .key_mask = batch_.mask(first),
+                                     .key_mask = batch.mask(first),
                                      .training = true,
                                      .seed = state_.seed,
                                      .step = std::uint64_t(state_.step),
                                      .first_sequence = first};
-      report.loss += double(model_.loss_and_gradients(work_, batch_.ids(first),
-                                                      Labels{batch_.labels(first), batch_.valid()}, gradients_, pass));
+      report.loss += double(model_.loss_and_gradients(work_, batch.ids(first),
+                                                      Labels{batch.labels(first), batch.valid()}, gradients_, pass));
     }
-    if (batch_.valid() == 0) {
+    if (batch.valid() == 0) {
       report.applied = false;
     } else if (std::isfinite(report.loss)) {
       const auto outcome = optimizer_.step(model_, gradients_, report.learning_rate);
@@ -129,7 +117,7 @@ class Trainer {
     } else {
       report.grad_norm = gradient_norm(model_.backend(), gradients_), report.applied = false;
     }
-    advance(report, rows);
+    advance(report, place);
     return report;
   }
 
@@ -148,17 +136,23 @@ class Trainer {
     MetricsFile metrics =
         resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
     metrics_ = &metrics;
-    if (resumed_ && evaluation_due() && !evaluated()) log_evaluation();  // what a stop at this step left out
+    Meter meter(training_flops_per_token(model_.config(), time()), matmul_rate_);
+    LossSpikes spikes;
+    if (resumed_ && evaluation_ && look_due() && !evaluated()) look();  // what a stop at this step left out
     while (state_.step < last) {
-      const auto begin = std::chrono::steady_clock::now();
+      const auto begin = Clock::now();
       StepReport report = step(schedule);
       report.last_step = last;
-      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      seconds_ += seconds, run_seconds_ += seconds, tokens_ += report.tokens, ++run_steps_;
+      report.skipped = state_.skipped;
+      meter.add(seconds_since(begin), report.data_seconds, report.tokens);
+      report.speed = meter.speed(last - report.step);
       if (hooks_.on_step) hooks_.on_step(report);
       if (!report.applied) tell_skipped(report);
-      if (state_.step % settings_.logging_steps == 0 || state_.step == last) log(report);
-      if (evaluation_due() && !stopped()) log_evaluation();
+      if (report.applied && spikes.add(report.loss))
+        say("warning: step {}: loss {:.6g} stands out, its running mean is {:.6g}", report.step, report.loss,
+            spikes.mean());
+      if (state_.step % settings_.logging_steps == 0 || state_.step == last) log(report), meter.begin();
+      if ((look_due() || state_.step == last) && !stopped()) look();
       const int signal = stopped();
       // Not while steps are skipped: rotation would delete the states from before.
       const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
@@ -167,8 +161,14 @@ class Trainer {
     }
     save_model(settings_.output_dir, model_, companions_);
     say("the model is in {}", settings_.output_dir.string());
+    if (state_.skipped > 0) say("{} steps of {} were skipped: not finite", state_.skipped, last);
     return 0;
   }
+
+  /// The speed of a matrix product alone (measure_matmul()), to compare that of training with.
+  void set_matmul_rate(double flops_per_second) { matmul_rate_ = flops_per_second; }
+  /// The name of the log that a resumed run is to go on with, kept in checkpoints.
+  void set_run_name(std::string name) { state_.run_name = std::move(name); }
 
   /// The loss on the held-out blocks; nothing when the run is asked to stop meanwhile.
   std::optional<Evaluation> evaluate() {
@@ -181,6 +181,11 @@ class Trainer {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  static double seconds_since(Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+
   int time() const { return data_.train.block_size(); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
@@ -191,10 +196,17 @@ class Trainer {
     if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
   }
 
-  void advance(const StepReport& report, std::int64_t rows) {
+  BatchPlace batch_at(DataPosition at) const {
+    return {state_.seed, at.epoch, at.samples, std::min(settings_.global_batch(), state_.blocks - at.samples)};
+  }
+  DataPosition position_after(const BatchPlace& batch) const {
+    const std::int64_t samples = batch.first + batch.rows;
+    return samples == state_.blocks ? DataPosition{batch.epoch + 1, 0} : DataPosition{batch.epoch, samples};
+  }
+
+  void advance(const StepReport& report, const BatchPlace& batch) {
     ++state_.step;
-    state_.position.samples += rows;
-    if (state_.position.samples == state_.blocks) state_.position = {state_.position.epoch + 1, 0};
+    state_.position = position_after(batch);
     state_.updates = optimizer_.updates;
     state_.tokens += report.tokens;
     state_.flops += double(report.tokens) * training_flops_per_token(model_.config(), time());
@@ -218,41 +230,47 @@ class Trainer {
 
   void write_metrics(Json line) {
     metrics_->add(line);
+    if (hooks_.on_log) hooks_.on_log(line);
     state_.log_history.push_back(std::move(line));
   }
 
   void log(const StepReport& report) {
     const double loss = state_.logged_loss_sum / double(state_.logged_steps);
-    const double rate = seconds_ > 0 ? double(tokens_) / seconds_ : 0;
-    const double left = run_seconds_ / double(run_steps_) * double(report.last_step - report.step);
+    const RunSpeed& speed = report.speed;
     Json line = Json::object();
     line["step"] = report.step;
     line["epoch"] = state_.epoch();
     line["loss"] = loss;
     line["learning_rate"] = report.learning_rate;
     line["grad_norm"] = report.grad_norm;
-    line["tokens_per_second"] = std::round(rate * 10) / 10;
+    add_speed(line, speed);
     if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
     write_metrics(std::move(line));
-    const auto s = std::int64_t(left);
+    const auto s = std::int64_t(speed.seconds_left);
     say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  "
         "{}:{:02}:{:02} left",
-        report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm, rate, s / 3600,
-        s / 60 % 60, s % 60);
+        report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
+        speed.tokens_per_second, s / 3600, s / 60 % 60, s % 60);
     state_.logged_loss_sum = 0, state_.logged_steps = 0;
-    seconds_ = 0, tokens_ = 0;
   }
 
-  bool evaluation_due() const { return evaluation_ && state_.step > 0 && state_.step % settings_.eval_steps == 0; }
+  /// Evaluation and samples: every eval_steps steps.
+  bool look_due() const { return state_.step > 0 && state_.step % settings_.eval_steps == 0; }
   bool evaluated() const {
     if (state_.log_history.empty()) return false;
     const Json& last = state_.log_history.back();
     return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
   }
 
-  void log_evaluation() {
+  void look() {
+    if (evaluation_ && look_due() && !log_evaluation()) return;
+    if (hooks_.on_samples) hooks_.on_samples(state_.step);
+  }
+
+  /// False where the run was asked to stop meanwhile.
+  bool log_evaluation() {
     const std::optional<Evaluation> result = evaluate();
-    if (!result) return;
+    if (!result) return false;
     Json line = Json::object();
     line["step"] = state_.step;
     line["epoch"] = state_.epoch();
@@ -260,12 +278,18 @@ class Trainer {
     line["eval_perplexity"] = result->perplexity();
     write_metrics(std::move(line));
     say("step {}  evaluation loss {:.9g}  perplexity {:.6g}", state_.step, result->loss, result->perplexity());
+    return true;
   }
 
   void save() {
+    // A state from which nothing can be trained must not stand as the newest checkpoint.
+    if (!has_finite_weights(model_))
+      throw Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints are as they were",
+                  state_.step);
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_);
     say("saved {}", folder.string());
+    if (hooks_.on_saved) hooks_.on_saved();
   }
 
   M& model_;
@@ -276,13 +300,12 @@ class Trainer {
   AdamW<M> optimizer_;
   typename M::Gradients gradients_;
   typename M::Work work_;
-  TokenBatch batch_;
+  BatchLoader batches_;
   std::optional<std::pair<typename M::Work, TokenBatch>> evaluation_;
   TrainerState state_;
   MetricsFile* metrics_ = nullptr;
   bool resumed_ = false;
-  double seconds_ = 0, run_seconds_ = 0;  // since the last log line, and in this process
-  std::int64_t tokens_ = 0, run_steps_ = 0;
+  double matmul_rate_ = 0;
 };
 
 }  // namespace moderngpt2

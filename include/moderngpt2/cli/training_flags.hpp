@@ -1,0 +1,37 @@
+#pragma once
+
+#include <initializer_list>
+#include <string>
+
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// Flags of training programs that other libraries need and this one does not: accepted, with a note about what holds
+/// instead.
+inline void add_ignored_training_flags(Options& options) {
+  const auto ignore = [&](std::initializer_list<const char*> names, const char* note) {
+    for (const char* name : names) options.add_ignored(name, note);
+  };
+  ignore({"torch_compile", "torch_compile_backend", "torch_compile_mode"},
+         "nothing to do, the program is compiled already");
+  ignore({"dataloader_pin_memory"}, "nothing to do, batches are read into memory that stays");
+  ignore({"dataloader_prefetch_factor"},
+         "the next step's blocks are read while a step runs (--dataloader_num_workers)");
+  ignore({"streaming", "force_no_streaming", "dataset_streaming", "no_dataset_streaming"},
+         "shards are always read as they are needed, never copied or loaded whole");
+  ignore({"dataset_cache_dir", "use_dataset_cache", "clear_dataset_cache"},
+         "there is no cache to keep, shards are read in place");
+  ignore({"language"}, "the data set says what it holds");
+}
+
+/// Throws UsageError where a run is to use a device that this program was not built for.
+inline void require_device(const std::string& device) {
+  if (device == "cpu") return;
+  if (device == "cuda" || device.starts_with("cuda:"))
+    throw UsageError("--device {}: this program was built without CUDA, it has --device cpu", device);
+  throw UsageError("--device: '{}' is not one of cpu, cuda, cuda:N", device);
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <fstream>
+#include <unistd.h>
+
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/view.hpp"
+#include "moderngpt2/training/hooks.hpp"
+
+namespace moderngpt2 {
+
+/// Memory of this process that is in RAM now, in bytes; 0 where /proc does not say.
+inline std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t pages = 0, resident = 0;
+  if (!(file >> pages >> resident)) return 0;
+  return resident * std::uint64_t(std::max(::sysconf(_SC_PAGESIZE), 1L));
+}
+
+/// The speed of one large matrix product on a backend, in floating-point operations a second: the best of several
+/// within `seconds`. What a run can at most reach, as this machine is now; no figure of the processor's maker.
+template <class T, class Backend>
+double measure_matmul(Backend& backend, double seconds = 0.2) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int rows = 1024, width = 1024;
+  FlatBuffer<T> x(std::int64_t{rows} * width), w(std::int64_t{width} * width), y(std::int64_t{rows} * width);
+  std::fill_n(x.data(), x.size(), T(0.5f));
+  std::fill_n(w.data(), w.size(), T(0.25f));
+  const Clock::time_point begin = Clock::now();
+  double best = 0;
+  for (int i = 0; i < 2 || std::chrono::duration<double>(Clock::now() - begin).count() < seconds; ++i) {
+    const Clock::time_point start = Clock::now();
+    matmul(backend, Rows<T>(y.data(), rows, width), Rows<const T>(x.data(), rows, width),
+           Matrix<const T>{w.data(), width, width});
+    const double taken = std::chrono::duration<double>(Clock::now() - start).count();
+    if (i > 0 && taken > 0) best = std::max(best, 2.0 * rows * width * width / taken);
+  }
+  return best;
+}
+
+/// Writes a run's speed and memory into a line of the log. Only these fields depend on the clock and the machine.
+inline void add_speed(Json& line, const RunSpeed& speed) {
+  line["tokens_per_second"] = std::round(speed.tokens_per_second * 10) / 10;
+  if (speed.matmul_utilization > 0) line["matmul_utilization"] = std::round(speed.matmul_utilization * 1e4) / 1e4;
+  line["data_wait"] = std::round(speed.data_wait * 1e4) / 1e4;
+  if (const std::uint64_t bytes = resident_bytes()) line["resident_bytes"] = bytes;
+  line["seconds_left"] = std::round(speed.seconds_left);
+}
+
+/// Adds up what the steps of a process took.
+class Meter {
+ public:
+  /// FLOPs that a token takes, and FLOPs a second of a matrix product (0: not measured).
+  Meter(double flops_per_token, double matmul_rate) : flops_per_token_(flops_per_token), matmul_rate_(matmul_rate) {}
+
+  void add(double seconds, double data_seconds, std::int64_t tokens) {
+    seconds_ += seconds, data_seconds_ += data_seconds, tokens_ += double(tokens);
+    run_seconds_ += seconds, ++run_steps_;
+  }
+
+  RunSpeed speed(std::int64_t steps_left) const {
+    RunSpeed speed;
+    speed.tokens_per_second = seconds_ > 0 ? tokens_ / seconds_ : 0;
+    speed.data_wait = seconds_ > 0 ? data_seconds_ / seconds_ : 0;
+    if (matmul_rate_ > 0) speed.matmul_utilization = speed.tokens_per_second * flops_per_token_ / matmul_rate_;
+    if (run_steps_ > 0) speed.seconds_left = run_seconds_ / double(run_steps_) * double(steps_left);
+    return speed;
+  }
+
+  /// Begins to count anew, but for the time left.
+  void begin() { seconds_ = data_seconds_ = tokens_ = 0; }
+
+ private:
+  double flops_per_token_, matmul_rate_;
+  double seconds_ = 0, data_seconds_ = 0, tokens_ = 0;  // since the last line of the log
+  double run_seconds_ = 0;
+  std::int64_t run_steps_ = 0;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/tensorboard.hpp"
+
+namespace moderngpt2 {
+
+/// Who is to be told of a run beside its own files. wandb is given the same log as TensorBoard, by hand.
+enum class ReportTo : unsigned char { none, tensorboard, wandb, all };
+
+struct ReportSettings {
+  ReportTo to = ReportTo::none;
+  std::string project = "moderngpt2";
+  std::string entity{};
+  std::string run_name{};  ///< empty: {project}-{size}
+};
+
+/// The name of a run, which is that of the folder of its log. Throws UsageError for one that is no name of a folder.
+inline std::string report_name(const ReportSettings& settings, const std::string& size) {
+  const std::string name = settings.run_name.empty() ? fmt::format("{}-{}", settings.project, size) : settings.run_name;
+  if (name.find('/') != name.npos || name == "." || name == ".." || name.size() > 200)
+    throw UsageError("--wandb_run_name: {} is no name for the folder of the run's log", excerpt(name));
+  return name;
+}
+
+namespace detail {
+
+/// A word as a shell takes it.
+inline std::string shell_word(const std::string& word) {
+  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
+  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace detail
+
+/// A run's log for TensorBoard, in OUTPUT_DIR/runs/NAME. A log that cannot be written is told once, and the run goes
+/// on without it.
+class TensorBoardReport {
+ public:
+  TensorBoardReport(const ReportSettings& settings, const std::filesystem::path& output_dir, const std::string& name,
+                    std::int64_t step, std::function<void(const std::string&)> say)
+      : settings_(settings), name_(name), folder_(output_dir / "runs" / name), say_(std::move(say)) {
+    log_.emplace(folder_, step);
+    say_(fmt::format("TensorBoard: tensorboard --logdir {}", detail::shell_word((output_dir / "runs").string())));
+    finish();
+  }
+
+  /// Adds a line of metrics.jsonl.
+  void add(const Json& line) {
+    if (!log_) return;
+    try {
+      log_->add(get_field<std::int64_t>(line, "step", "metrics"), tensorboard_scalars(line));
+    } catch (const Error& error) {
+      say_(fmt::format("warning: no more is logged for TensorBoard: {}", error.what()));
+      log_.reset();
+    }
+  }
+
+  /// Says how to send the log to wandb, where that was asked for.
+  void finish() const {
+    if (settings_.to != ReportTo::wandb && settings_.to != ReportTo::all) return;
+    say_("wandb: send the log with: " + sync_command());
+  }
+
+  /// The command that sends the log.
+  std::string sync_command() const {
+    using detail::shell_word;
+    std::string command = "wandb sync --sync-tensorboard --project " + shell_word(settings_.project);
+    if (!settings_.entity.empty()) command += " --entity " + shell_word(settings_.entity);
+    return command + " --id " + shell_word(name_) + " " + shell_word(folder_.string());
+  }
+
+ private:
+  ReportSettings settings_;
+  std::string name_;
+  std::filesystem::path folder_;
+  std::function<void(const std::string&)> say_;
+  std::optional<TensorBoardLog> log_;
+};
+
+}  // namespace moderngpt2

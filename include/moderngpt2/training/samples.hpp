@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/generation/generate.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "moderngpt2/tokenizer/utf8.hpp"
+#include "moderngpt2/training/metrics.hpp"
+
+namespace moderngpt2 {
+
+/// What a run lets its model write along the way, to be read by people.
+struct SampleSettings {
+  std::vector<std::string> prompts{};
+  int max_new_tokens = 60;
+};
+
+/// Continues the prompts now and then, with random numbers that are the same each time, and keeps what was written in
+/// samples.jsonl: {"step", "prompt", "completion"}. The model's weights and the run's random numbers are left alone.
+class SampleLog {
+ public:
+  /// Throws an Error for a prompt that is longer than the model's positions. `step`: the one to go on from, 0 for a
+  /// new run, which begins an empty file.
+  SampleLog(const std::filesystem::path& output_dir, std::int64_t step, SampleSettings settings, Tokenizer tokenizer,
+            const Config& config, std::uint64_t seed)
+      : settings_(std::move(settings)),
+        tokenizer_(std::move(tokenizer)),
+        file_(step > 0 ? MetricsFile(output_dir / "samples.jsonl", step, Json::array())
+                       : MetricsFile(output_dir / "samples.jsonl")) {
+    if (config.eos_token_id) options_.eos_token_ids = {*config.eos_token_id};
+    options_.seed = seed;
+    options_.max_new_tokens = settings_.max_new_tokens;
+    for (std::string& prompt : settings_.prompts) {
+      prompt = replace_invalid_utf8(prompt);
+      std::vector<int> ids = tokenizer_.prefix_ids();
+      tokenizer_.encode(prompt, ids);
+      ids_.push_back(prompt_or_eos(ids, options_.eos_token_ids));
+      if (ids_.back().size() >= std::size_t(config.n_positions))
+        throw Error("--sample_prompts: {} has {} tokens, the model has {} positions", excerpt(prompt),
+                    ids_.back().size(), config.n_positions);
+    }
+  }
+
+  /// Continues every prompt; `say` is given a line about each. A model that cannot be sampled from, since its weights
+  /// are not finite, is told and no Error.
+  template <class M, class Say>
+  void write(M& model, std::int64_t step, Say&& say) {
+    for (std::size_t i = 0; i < ids_.size(); ++i) {
+      const std::string& prompt = settings_.prompts[i];
+      std::string completion;
+      try {
+        completion = tokenizer_.decode(generate(model, ids_[i], options_).tokens, true);
+      } catch (const Error& error) {
+        say(fmt::format("step {}  no sample for {}: {}", step, excerpt(prompt), error.what()));
+        continue;
+      }
+      say(fmt::format("step {}  sample {} -> {}", step, excerpt(prompt), excerpt(completion, 400)));
+      file_.add(Json{{"step", step}, {"prompt", prompt}, {"completion", completion}});
+    }
+  }
+
+ private:
+  SampleSettings settings_;
+  Tokenizer tokenizer_;
+  GenerationOptions options_;
+  std::vector<std::vector<int>> ids_;
+  MetricsFile file_;
+};
+
+}  // namespace moderngpt2

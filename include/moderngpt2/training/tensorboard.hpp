@@ -1,0 +1,183 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// CRC-32C (Castagnoli, reflected polynomial 0x82f63b78), as TFRecord files use it: RFC 3720, appendix B.4.
+constexpr std::uint32_t crc32c(std::string_view bytes) {
+  std::uint32_t crc = ~std::uint32_t{0};
+  for (const char c : bytes) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0x82f63b78u : 0u);
+  }
+  return ~crc;
+}
+static_assert(crc32c("123456789") == 0xe3069283u);
+
+/// TFRecord stores checksums rotated and shifted, since a checksum of data that holds its own is of no use.
+constexpr std::uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
+
+template <class Integer>
+std::string little_endian(Integer value) {
+  std::string bytes;
+  for (std::size_t i = 0; i < sizeof(value); ++i) bytes += static_cast<char>(value >> (8 * i) & 0xff);
+  return bytes;
+}
+
+/// One record: length, its checksum, data, its checksum.
+inline std::string tf_record(std::string_view data) {
+  const std::string length = little_endian(std::uint64_t{data.size()});
+  return length + little_endian(masked_crc32c(length)) + std::string(data) + little_endian(masked_crc32c(data));
+}
+
+/// Fields of a protocol buffer message, in the order in which they are added.
+class ProtoMessage {
+ public:
+  ProtoMessage& integer(unsigned field, std::int64_t value) {
+    tag(field, 0);
+    varint(static_cast<std::uint64_t>(value));
+    return *this;
+  }
+  ProtoMessage& real64(unsigned field, double value) {
+    tag(field, 1);
+    bytes_ += little_endian(std::bit_cast<std::uint64_t>(value));
+    return *this;
+  }
+  ProtoMessage& real32(unsigned field, float value) {
+    tag(field, 5);
+    bytes_ += little_endian(std::bit_cast<std::uint32_t>(value));
+    return *this;
+  }
+  ProtoMessage& text(unsigned field, std::string_view value) {
+    tag(field, 2);
+    varint(value.size());
+    bytes_ += value;
+    return *this;
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  void tag(unsigned field, unsigned wire_type) { varint(field << 3 | wire_type); }
+  void varint(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
+    bytes_ += static_cast<char>(value);
+  }
+  std::string bytes_;
+};
+
+}  // namespace detail
+
+using Scalars = std::vector<std::pair<std::string, double>>;
+
+/// The numbers of a line of metrics.jsonl under the names that Hugging Face's trainer gives them in TensorBoard:
+/// "loss" is train/loss, "eval_loss" eval/loss.
+inline Scalars tensorboard_scalars(const Json& line) {
+  Scalars scalars;
+  for (const auto& [key, value] : line.items()) {
+    if (!value.is_number() || key == "step") continue;
+    const bool eval = key.starts_with("eval_");
+    scalars.emplace_back(eval ? "eval/" + key.substr(5) : "train/" + key, value.template get<double>());
+  }
+  return scalars;
+}
+
+/// A log that TensorBoard reads: a folder of event files, one for each process that wrote to it. The messages are
+/// Event and Summary of TensorFlow's event.proto and summary.proto.
+class TensorBoardLog {
+ public:
+  /// Begins a new file in `folder`. What older files there say of steps after `step`, the one to go on from, no longer
+  /// counts.
+  TensorBoardLog(const std::filesystem::path& folder, std::int64_t step) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) throw Error("cannot make the folder {}: {}", folder.string(), error.message());
+    path_ = folder / file_name(folder);
+    file_.reset(std::fopen(path_.c_str(), "abxe"));
+    if (!file_) throw Error("cannot write {}: {}", path_.string(), std::strerror(errno));
+    constexpr unsigned file_version = 3, session_log = 7, status = 1, start = 1;
+    append(event().text(file_version, "brain.Event:2"));
+    append(
+        event().integer(event_step, step + 1).text(session_log, detail::ProtoMessage().integer(status, start).bytes()));
+    flush();
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Throws an Error where the file cannot be written.
+  void add(std::int64_t step, const Scalars& scalars) {
+    constexpr unsigned summary = 5, summary_value = 1, tag = 1, simple_value = 2;
+    detail::ProtoMessage values;
+    for (const auto& [name, value] : scalars)
+      values.text(summary_value,
+                  detail::ProtoMessage().text(tag, name).real32(simple_value, static_cast<float>(value)).bytes());
+    append(event().integer(event_step, step).text(summary, values.bytes()));
+    flush();
+  }
+
+ private:
+  static constexpr unsigned event_wall_time = 1, event_step = 2;
+
+  static double now() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
+  static detail::ProtoMessage event() { return detail::ProtoMessage().real64(event_wall_time, now()); }
+
+  /// Readers go through the files of a folder in the order of their names, which begin with the second: later than all
+  /// that are there.
+  static std::string file_name(const std::filesystem::path& folder) {
+    constexpr std::string_view prefix = "events.out.tfevents.";
+    auto second = static_cast<std::int64_t>(now());
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      const std::string name = entry.path().filename().string();
+      std::int64_t there = 0;
+      if (name.starts_with(prefix)) std::from_chars(name.data() + prefix.size(), name.data() + name.size(), there);
+      if (there < 9'999'999'999) second = std::max(second, there + 1);
+    }
+    char host[256] = "";
+    if (::gethostname(host, sizeof host - 1) != 0 || !*host) std::strcpy(host, "localhost");
+    return fmt::format("{}{:010}.{}.{}", prefix, second, host, ::getpid());
+  }
+
+  void append(const detail::ProtoMessage& message) {
+    const std::string record = detail::tf_record(message.bytes());
+    if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size()) fail();
+  }
+  void flush() {
+    if (std::fflush(file_.get()) != 0) fail();
+  }
+  [[noreturn]] void fail() const { throw Error("cannot write {}: {}", path_.string(), std::strerror(errno)); }
+
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::filesystem::path path_;
+  std::unique_ptr<std::FILE, Close> file_;
+};
+
+}  // namespace moderngpt2
