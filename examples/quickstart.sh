@@ -25,7 +25,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$root/build/bin
 block_size=256
 batch_size=2 # many small steps learn more in ten minutes than few big ones
-documents=40000
+documents=20000
 
 complain() { echo "quickstart: error: $*" >&2; }
 fail() {
@@ -201,7 +201,7 @@ at_least_one() { echo $(($1 > 1 ? $1 : 1)); }
 "$bin/train" "${data[@]}" --config_file "$output_dir/config.json" --output_dir "$output_dir/model" \
   --max_steps "$max_steps" --learning_rate 1e-3 --warmup_ratio 0.05 --weight_decay 0.1 --adam_beta2 0.99 \
   --save_steps "$max_steps" \
-  --logging_steps "$(at_least_one $((max_steps / 200)))" --eval_steps "$(at_least_one $((max_steps / 10)))"
+  --logging_steps "$(at_least_one $((max_steps / 200)))" --eval_steps "$(at_least_one $((max_steps / 8)))"
 
 step "Evaluating it on text that it has not seen"
 "$bin/train" "${data[@]}" --model_path "$output_dir/model" --output_dir "$output_dir/evaluation" --eval_only
