@@ -28,14 +28,17 @@ int program(int argc, char** argv) {
   options.add("model_max_length", model_max_length, "tokens that the model it belongs to can take").at_least(1);
   options.parse(argc, argv);
 
-  const std::string bytes = read_file(spm_model, largest_sentencepiece_model);
+  const std::string bytes = read_file(spm_model);
   const SentencePieceModel model = parse_sentencepiece_model(bytes, spm_model.string());
   write_tokenizer_files(output_dir, bytes, spm_model.string(), model_max_length);
   const auto differences = sentencepiece_differences(model);
   for (const std::string& difference : differences)
     fmt::print(stderr, "warning: other ids than SentencePiece's: {}\n", difference);
+  const bool unigram = model.algorithm == SentencePieceModel::Algorithm::unigram;
   fmt::print("{}: {} tokens, {}\n", output_dir.string(), model.pieces.size(),
-             differences.empty() ? "with SentencePiece's ids for every text" : "not exact: see the warnings");
+             !differences.empty() ? "not exact: see the warnings"
+             : unigram            ? "with SentencePiece's ids but for ties of scores"
+                                  : "with SentencePiece's ids for every text");
   return 0;
 }
 

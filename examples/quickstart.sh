@@ -24,8 +24,8 @@ TEXT
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$root/build/bin
 block_size=256
-batch_size=16
-documents=40000
+batch_size=2 # many small steps learn more in ten minutes than few big ones
+documents=20000
 
 complain() { echo "quickstart: error: $*" >&2; }
 fail() {
@@ -169,12 +169,12 @@ cat >"$output_dir/config.json" <<JSON
 {
   "model_type": "moderngpt2",
   "vocab_size": $vocab_size,
-  "n_embd": 256,
-  "n_layer": 8,
-  "n_head": 4,
+  "n_embd": 384,
+  "n_layer": 4,
+  "n_head": 6,
   "head_dim": 64,
   "num_key_value_heads": 2,
-  "intermediate_size": 1024,
+  "intermediate_size": 1152,
   "n_positions": 1024,
   "resid_pdrop": 0.0,
   "embd_pdrop": 0.0,
@@ -189,7 +189,7 @@ step "Training the model"
 if [ -z "$max_steps" ]; then
   trial=$output_dir/trial
   quietly trial "$bin/train" "${data[@]}" --config_file "$output_dir/config.json" --output_dir "$trial" \
-    --max_steps 8 --logging_steps 4 --eval_steps 1000000 --save_steps 1000000
+    --max_steps 40 --logging_steps 20 --eval_steps 1000000 --save_steps 1000000
   speed=$(sed -n 's/.*"tokens_per_second": *\([0-9][0-9]*\).*/\1/p' "$trial/metrics.jsonl" | tail -n 1)
   [ -n "$speed" ] || fail "$trial/metrics.jsonl does not say how many tokens a second: use --max_steps"
   rm -rf "$trial"
@@ -199,8 +199,9 @@ if [ -z "$max_steps" ]; then
 fi
 at_least_one() { echo $(($1 > 1 ? $1 : 1)); }
 "$bin/train" "${data[@]}" --config_file "$output_dir/config.json" --output_dir "$output_dir/model" \
-  --max_steps "$max_steps" --learning_rate 1e-3 --warmup_ratio 0.05 --save_steps "$max_steps" \
-  --logging_steps "$(at_least_one $((max_steps / 200)))" --eval_steps "$(at_least_one $((max_steps / 10)))"
+  --max_steps "$max_steps" --learning_rate 1e-3 --warmup_ratio 0.05 --weight_decay 0.1 --adam_beta2 0.99 \
+  --save_steps "$max_steps" \
+  --logging_steps "$(at_least_one $((max_steps / 200)))" --eval_steps "$(at_least_one $((max_steps / 8)))"
 
 step "Evaluating it on text that it has not seen"
 "$bin/train" "${data[@]}" --model_path "$output_dir/model" --output_dir "$output_dir/evaluation" --eval_only

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# From text to a model that writes, with the programs as a user calls them: small, but all the way. What they write must
+# be whole, a converted tokenizer the same as the trained one, and a resumed run the same as one never interrupted.
+#
+#   pipeline.sh FOLDER_OF_PROGRAMS
+set -euo pipefail
+bin=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+  echo "pipeline: $*" >&2
+  exit 1
+}
+same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
+
+"$bin/make_stories" --output_path text --documents 300 >/dev/null
+for model_type in bpe unigram; do
+  "$bin/train_tokenizer" --input text --output_path "$model_type" --vocab_size 600 --model_type "$model_type" \
+    --character_coverage 0.99 --num_threads 1 >"$model_type.log" 2>&1 || fail "$(tail -n 3 "$model_type.log")"
+  "$bin/convert_tokenizer" --spm_model "$model_type/tokenizer.model" --output_dir "converted-$model_type" >convert.log
+  grep -q "600 tokens" convert.log || fail "convert_tokenizer said: $(cat convert.log)"
+  for file in tokenizer.model tokenizer.json tokenizer_config.json special_tokens_map.json; do
+    same "$model_type/$file" "converted-$model_type/$file"
+  done
+done
+
+"$bin/pretokenize_dataset" --input text --tokenizer_path bpe --output_path blocks --block_size 64 \
+  --eval_fraction 0.1 >pretokenize.log 2>&1 || fail "$(tail -n 3 pretokenize.log)"
+[ -s blocks/shard_00000.parquet ] && [ -s blocks/eval/shard_00000.parquet ] || fail "no shards"
+
+cat >config.json <<'JSON'
+{"model_type": "moderngpt2", "vocab_size": 600, "n_embd": 32, "n_layer": 2, "n_head": 4, "num_key_value_heads": 2,
+ "head_dim": 8, "intermediate_size": 64, "n_positions": 256, "resid_pdrop": 0.1}
+JSON
+train() {
+  "$bin/train" --config_file config.json --tokenizer_path bpe --pre_tokenized_dataset_path blocks --max_steps 6 \
+    --save_steps 3 --logging_steps 1 --eval_steps 3 --per_device_train_batch_size 4 --warmup_steps 2 \
+    --learning_rate 1e-2 "$@" >train.log 2>&1 || fail "$(tail -n 3 train.log)"
+}
+train --output_dir whole
+train --output_dir resumed --dry_run
+[ ! -e resumed ] || fail "--dry_run has written something"
+mkdir resumed
+cp -r whole/checkpoint-3 resumed/
+train --output_dir resumed --resume_from_checkpoint latest
+same whole/model.safetensors resumed/model.safetensors
+same whole/checkpoint-6/model.safetensors resumed/checkpoint-6/model.safetensors
+[ "$(grep -c '"eval_loss"' whole/metrics.jsonl)" = 2 ] || fail "two evaluations belong in metrics.jsonl"
+train --model_path whole --output_dir evaluated --eval_only
+grep -q "evaluation loss" train.log || fail "--eval_only said: $(cat train.log)"
+
+"$bin/generate" --model_path whole --prompt "Once there was" --max_new_tokens 12 --do_sample --seed 3 >first.txt
+"$bin/generate" --model_path whole --prompt "Once there was" --max_new_tokens 12 --do_sample --seed 3 >second.txt
+same first.txt second.txt
+[ -s first.txt ] || fail "generate wrote nothing"
+
+"$bin/plot_loss" --metrics_file whole/metrics.jsonl --output_path loss.svg >/dev/null
+grep -q "</svg>" loss.svg || fail "plot_loss wrote no picture"
+
+# Mistakes: the status, one line that names the matter, and nothing written.
+mistake() {
+  local status=$1 word=$2 got=0
+  shift 2
+  "$bin/$1" "${@:2}" >out.txt 2>err.txt || got=$?
+  [ "$got" = "$status" ] || fail "$* ended with status $got, not $status"
+  grep -q -- "$word" err.txt || fail "$* does not name $word: $(cat err.txt)"
+  [ ! -e nothing ] || fail "$* left something behind"
+}
+mistake 2 "--output_path" pretokenize_dataset --output_pathh nothing
+mistake 1 "missing.txt" pretokenize_dataset --input missing.txt --tokenizer_path bpe --output_path nothing
+mistake 1 "missing.model" convert_tokenizer --spm_model missing.model --output_dir nothing
+mistake 1 "config.json" convert_tokenizer --spm_model config.json --output_dir nothing
+mistake 2 "--output_dir" convert_tokenizer --spm_model bpe/tokenizer.model
+mistake 1 "config.json" generate --model_path bpe --prompt x
+mistake 2 "--model_path" generate --prompt x
+echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"
