@@ -1,33 +1,55 @@
 /// Turns text into shards of token ids, ready for training: reads the command line and calls pretokenize().
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/progress.hpp"
+#include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
+#include "moderngpt2/data/streamed_datasets.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace {
 
 using namespace moderngpt2;
 
+/// What stands behind the megabytes in the progress line: rates of this run, not of one that it resumes.
+std::string details(const PretokenizeProgress& now, const PretokenizeProgress& first, double seconds) {
+  const double share =
+      now.total_bytes > 0 ? static_cast<double>(now.bytes_read) / static_cast<double>(now.total_bytes) : 1;
+  const auto rate = [&](std::int64_t count) {
+    return short_count(static_cast<double>(count) / std::max(seconds, 1e-9));
+  };
+  std::string text = fmt::format("{} documents/s, {} tokens/s, {:.0f}% of the input",
+                                 rate(now.documents - first.documents), rate(now.tokens - first.tokens), 100 * share);
+  if (share > 0 && share < 1) text += fmt::format(", {} left", clock_text(seconds * (1 - share) / share));
+  return text;
+}
+
 int program(int argc, char** argv) {
   PretokenizeOptions settings;
-  std::filesystem::path tokenizer_path = "./my_tokenizer";
   settings.output_path = "./pretokenized_dataset";
+  settings.source.open_parquet = &open_parquet_text;
+  settings.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
+  std::filesystem::path tokenizer_path = "./my_tokenizer";
+  TextFlags text{{}, "c4", {"en", "ja", "ko", "zh"}, {}};
 
   Options options("pretokenize_dataset",
                   "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
   options.section("Text");
   options.add("input", settings.source.inputs,
-              "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst");
-  options.add("text_column", settings.source.text_column, "the field of a JSON line that holds the text");
+              "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet");
+  options.add("text_column", settings.source.text_column,
+              "the field of a JSON line, or the column of a Parquet file, that holds the text");
   options.add_choice(
       "txt_document", settings.source.text_document,
       {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
@@ -35,6 +57,9 @@ int program(int argc, char** argv) {
   options.add("max_input_lines_total", settings.source.max_documents, "documents to read, over all languages; 0: all")
       .at_least(0);
   options.add("strict", settings.source.strict, "ends with an error at a line without text, instead of a warning");
+  options.add("dataset", text.dataset, "the data set to stream without --input (not there yet)")
+      .choices({"c4", "fineweb2"});
+  options.add("c4_langs", text.languages, "its languages (not there yet)");
   options.section("Tokens");
   options.add("tokenizer_path", tokenizer_path, "the tokenizer's folder, or its tokenizer.json");
   options.add("block_size", settings.block_size, "tokens in a block").between(1, 1 << 24);
@@ -45,32 +70,42 @@ int program(int argc, char** argv) {
   options.add("max_samples_per_shard", settings.max_samples_per_shard, "blocks in a shard").at_least(1);
   options.add("eval_fraction", settings.eval_fraction, "part of the blocks, the last ones, to keep for evaluation")
       .between(0, 0.5);
+  options.section("Run");
+  options.add("num_proc", settings.num_threads, "threads that encode; the output never depends on it")
+      .between(1, 1024)
+      .default_text("all cores");
+  options.add("resume", settings.resume, "goes on after the last finished shard of a run that was stopped or killed");
   options.parse(argc, argv);
-  if (settings.source.inputs.empty()) throw UsageError("--input is needed: streaming C4 from the Hub is not there yet");
+  for (const char* flag : {"dataset", "c4_langs"})
+    if (options.typed(flag)) text.streaming_as_typed.push_back(flag);
+  text.inputs = settings.source.inputs;
+  expect_files(text);
 
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   Progress progress("pretokenize", "MB", 0);
-  settings.source.warn = [&](const std::string& line) {
+  const auto say = [&](const std::string& line) {
     progress.clear();
-    fmt::print(stderr, "warning: {}\n", line);
+    fmt::print(stderr, "{}\n", line);
   };
+  settings.source.warn = [&](const std::string& line) { say("warning: " + line); };
+  settings.note = say;
   catch_interrupts();
-  const auto extra = [&](const PretokenizeProgress& now) {
-    const double seconds = std::max(progress.seconds(), 1e-9);
-    return fmt::format(
-        "{} documents/s, {} tokens/s, {:.0f}% of the input", short_count(static_cast<double>(now.documents) / seconds),
-        short_count(static_cast<double>(now.tokens) / seconds),
-        now.total_bytes > 0 ? 100.0 * static_cast<double>(now.bytes_read) / static_cast<double>(now.total_bytes)
-                            : 100.0);
-  };
-  PretokenizeProgress last;
+  const auto megabytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  PretokenizeProgress first, last;
+  bool any = false;
   const DatasetMetadata metadata = pretokenize(tokenizer, settings, [&](const PretokenizeProgress& now) {
     if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    if (!any) progress.start_from(megabytes(now.resumed_text_bytes));
+    if (!any) first = now;
+    any = true;
     last = now;
-    if (progress.due()) progress.update(static_cast<double>(now.text_bytes) / 1e6, extra(now));
+    if (progress.due()) progress.update(megabytes(now.text_bytes), details(now, first, progress.seconds()));
   });
-  progress.finish(static_cast<double>(last.text_bytes) / 1e6, extra(last));
+  if (any) progress.finish(megabytes(last.text_bytes), details(last, first, progress.seconds()));
   fmt::print("{}", summary(metadata));
+  if (any)
+    fmt::print("{:.1f} seconds, {:.1f} MB/s\n", progress.seconds(),
+               megabytes(last.text_bytes - last.resumed_text_bytes) / std::max(progress.seconds(), 1e-9));
   return 0;
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,24 +12,28 @@
 
 using namespace moderngpt2;
 
-TEST_CASE("documents are packed end to end, each with its eos") {
+TEST_CASE("documents are packed end to end") {
   std::vector<std::int32_t> packed;
-  const auto encode = [](std::string_view text, std::vector<int>& ids) {
-    for (const char c : text) ids.push_back(c == '$' ? 0 : c);
-  };
-  BlockPacker packer(4, 0, encode, [&](const auto& block) {
+  std::size_t taken = 0;
+  BlockPacker packer(4, [&](std::span<const std::int32_t> block) {
     CHECK(block.size() == 4);
     packed.insert(packed.end(), block.begin(), block.end());
+    taken = packer.taken();
   });
-  CHECK(packer.add("abc") == 4);
-  CHECK(packer.add(" \n\t\xe3\x80\x80\xc2\xa0") == 0);
-  CHECK(packer.add("") == 0);
-  CHECK(packer.add("de$") == 3);  // eos is not doubled
-  CHECK(packer.add("fghijk") == 7);
-  CHECK(packed == std::vector<std::int32_t>{'a', 'b', 'c', 0, 'd', 'e', 0, 'f', 'g', 'h', 'i', 'j'});
-  CHECK(packer.blocks() == 3);
+  const auto add = [&](std::vector<std::int32_t> ids) { packer.add(ids); };
+  add({1, 2, 3});
+  CHECK(packer.remainder() == 3);
+  add({});
+  add({4});
+  CHECK(packer.remainder() == 0);
+  CHECK(taken == 1);
+  add({5, 6, 7, 8, 9});
+  CHECK(taken == 4);
+  add({10, 11, 12, 13, 14, 15, 16, 17, 18});
+  CHECK(taken == 7);
+  CHECK(packed == std::vector<std::int32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16});
   CHECK(packer.remainder() == 2);
-  CHECK_THROWS_AS(BlockPacker(0, 0, encode, [](const auto&) {}), Error);
+  CHECK_THROWS_AS(BlockPacker(0, [](auto) {}), Error);
 }
 
 TEST_CASE("white space") {

@@ -3,84 +3,20 @@
 #include <csignal>
 #include <filesystem>
 #include <string>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "dataset/text_samples.hpp"
+#include "dataset/pretokenize_fixture.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
-#include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::test;
 
-namespace {
-
-/// Characters a to z, the space mark and two merges; eos is id 2.
-std::string tokenizer_json() {
-  std::string vocabulary = R"("<pad>": 0, "<unk>": 1, "<|endoftext|>": 2)";
-  int id = 3;
-  for (int byte = 0; byte < 256; ++byte) vocabulary += fmt::format(", \"<0x{:02X}>\": {}", byte, id++);
-  vocabulary += fmt::format(", \"\xe2\x96\x81\": {}", id++);
-  for (char c = 'a'; c <= 'z'; ++c) vocabulary += fmt::format(", \"{}\": {}", c, id++);
-  vocabulary += fmt::format(", \"ab\": {}, \"abc\": {}", id, id + 1);
-  return R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [
-    {"id": 2, "content": "<|endoftext|>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-     "special": true}],
-    "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}, "pre_tokenizer": null,
-    "post_processor": null, "decoder": {"type": "Sequence", "decoders": [
-      {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]},
-    "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
-      "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": {)" +
-         vocabulary + R"(}, "merges": [["a", "b"], ["ab", "c"]]}})";
-}
-
-struct Fixture {
-  TemporaryFolder folder;
-  PretokenizeOptions options;
-
-  Fixture() {
-    std::filesystem::create_directory(folder / "tokenizer");
-    write_bytes(folder / "tokenizer/tokenizer.json", tokenizer_json());
-    write_bytes(folder / "tokenizer/tokenizer_config.json", R"({"eos_token": "<|endoftext|>"})");
-    std::string english, japanese;
-    for (int i = 0; i < 300; ++i) english += fmt::format("{{\"text\": \"abc {} x\"}}\n", std::string(i % 23, 'q'));
-    for (int i = 0; i < 70; ++i) japanese += fmt::format("{{\"text\": \"\xe6\x97\xa5{}\"}}\n", i);
-    japanese += "{\"text\": \" \\n \"}\n{\"text\": \"abc<|endoftext|>\"}\n";
-    write_bytes(folder / "t-en.jsonl", english);
-    write_bytes(folder / "t-ja.jsonl", japanese);
-    options.source.inputs = {folder.path().string() + "/*.jsonl"};
-    options.output_path = folder / "out";
-    options.block_size = 16;
-    options.max_samples_per_shard = 100;
-  }
-
-  Tokenizer tokenizer() const { return Tokenizer::load(folder / "tokenizer"); }
-  DatasetMetadata run() { return pretokenize(tokenizer(), options); }
-
-  std::vector<std::int32_t> all_ids(const BlockDataset& data) const {
-    std::vector<std::int32_t> ids, block(static_cast<std::size_t>(data.block_size()));
-    for (std::int64_t i = 0; i < data.size(); ++i) {
-      data.get(i, block);
-      ids.insert(ids.end(), block.begin(), block.end());
-    }
-    return ids;
-  }
-
-  std::vector<std::string> listing(const std::filesystem::path& path) const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
-      names.push_back(std::filesystem::relative(entry.path(), path).string());
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-};
-
-}  // namespace
-
-TEST_CASE_FIXTURE(Fixture, "text becomes blocks with nothing lost, in the order of the source") {
+TEST_CASE_FIXTURE(PretokenizeFixture, "text becomes blocks with nothing lost, in the order of the source") {
   const DatasetMetadata metadata = run();
   std::vector<std::int32_t> expected;
   DocumentSource source(options.source);
@@ -108,7 +44,7 @@ TEST_CASE_FIXTURE(Fixture, "text becomes blocks with nothing lost, in the order 
   CHECK(summary(metadata).find("total ") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(Fixture, "an evaluation set takes the last blocks and changes no other byte") {
+TEST_CASE_FIXTURE(PretokenizeFixture, "an evaluation set takes the last blocks and changes no other byte") {
   const DatasetMetadata whole = run();
   options.output_path = folder / "split";
   options.eval_fraction = 0.37;
@@ -127,7 +63,7 @@ TEST_CASE_FIXTURE(Fixture, "an evaluation set takes the last blocks and changes 
   CHECK(DatasetSplits::open(folder / "split/metadata.yaml").eval.size() == split.eval_blocks);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a folder never holds two runs, or half of one") {
+TEST_CASE_FIXTURE(PretokenizeFixture, "a folder never holds two runs, or half of one") {
   run();
   const std::vector<std::string> files = listing(folder / "out");
   CHECK_THROWS_WITH_AS(run(), doctest::Contains("holds a data set already"), Error);
@@ -136,7 +72,7 @@ TEST_CASE_FIXTURE(Fixture, "a folder never holds two runs, or half of one") {
   options.output_path = folder / "stopped";
   int seen = 0;
   const auto stop = [&](const PretokenizeProgress&) {
-    if (++seen == 250) throw Error("stopped");
+    if (++seen == 5) throw Error("stopped");
   };
   CHECK_THROWS_WITH_AS(pretokenize(tokenizer(), options, stop), "stopped", Error);
   CHECK(listing(folder / "stopped").empty());
@@ -159,7 +95,7 @@ TEST_CASE_FIXTURE(Fixture, "a folder never holds two runs, or half of one") {
     CHECK(read_bytes(folder / "out" / name) == read_bytes(folder / "stopped" / name));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a run killed while it moved its shards is undone") {
+TEST_CASE_FIXTURE(PretokenizeFixture, "a run killed while it moved its shards is undone") {
   run();
   const std::vector<std::string> files = listing(folder / "out");
   const std::filesystem::path hidden = folder / "out/.unfinished";
@@ -171,7 +107,7 @@ TEST_CASE_FIXTURE(Fixture, "a run killed while it moved its shards is undone") {
   CHECK(listing(folder / "out") == files);
 }
 
-TEST_CASE_FIXTURE(Fixture, "two runs at once, and outputs that cannot be") {
+TEST_CASE_FIXTURE(PretokenizeFixture, "two runs at once, and outputs that cannot be") {
   {
     const DatasetStaging first(folder / "out");
     CHECK_THROWS_WITH_AS(DatasetStaging(folder / "out"), doctest::Contains("another process"), Error);
@@ -188,9 +124,56 @@ TEST_CASE_FIXTURE(Fixture, "two runs at once, and outputs that cannot be") {
   CHECK(listing(folder / "out").empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "special tokens in the text are tokens or text") {
+TEST_CASE_FIXTURE(PretokenizeFixture, "special tokens in the text are tokens or text") {
   const std::int64_t as_tokens = run().languages[1].tokens;
   options.output_path = folder / "split";
   options.split_special_tokens = true;
   CHECK(run().languages[1].tokens > as_tokens + 5);
+}
+
+TEST_CASE_FIXTURE(PretokenizeFixture, "the bytes do not depend on the number of threads") {
+  options.eval_fraction = 0.2;
+  run();
+  const std::vector<std::string> one = contents(folder / "out");
+  for (const int threads : {2, 3, 16}) {
+    options.num_threads = threads;
+    options.output_path = folder / fmt::format("out{}", threads);
+    run();
+    CHECK(contents(options.output_path) == one);
+  }
+}
+
+TEST_CASE_FIXTURE(PretokenizeFixture, "warnings come to the calling thread, and errors after what stands before them") {
+  write_bytes(folder / "t-ko.jsonl", "{\"text\": \"a\"}\nbroken\n");
+  std::vector<std::string> warnings;
+  options.source.warn = [&](const std::string& line) { warnings.push_back(line); };
+  options.num_threads = 3;
+  run();
+  REQUIRE(warnings.size() == 2);
+  CHECK(warnings[0].find("t-ko.jsonl:2: skipped: broken JSON") != std::string::npos);
+  CHECK(warnings[1] == "1 lines gave no document and were skipped");
+  options.source.strict = true;
+  options.output_path = folder / "strict";
+  CHECK_THROWS_WITH_AS(run(), doctest::Contains("t-ko.jsonl:2: broken JSON"), Error);
+  CHECK(listing(folder / "strict").empty());
+}
+
+TEST_CASE_FIXTURE(PretokenizeFixture, "a full disk leaves nothing behind") {
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{1000, 1000};  // of a file's bytes: EFBIG comes as ENOSPC would
+    setrlimit(RLIMIT_FSIZE, &limit);
+    try {
+      run();
+    } catch (const Error& error) {
+      const std::string what = error.what();
+      _exit(what.find("shard_00000.parquet") != what.npos && what.find("File too large") != what.npos ? 7 : 8);
+    }
+    _exit(9);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WEXITSTATUS(status) == 7);
+  CHECK(listing(folder / "out").empty());
 }

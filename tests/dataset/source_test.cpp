@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -33,8 +34,17 @@ struct Fixture {
     for (const std::string& input : inputs) options.inputs.push_back((folder / input).string());
     DocumentSource source(options);
     std::vector<std::string> texts;
+    const std::size_t seen = warnings.size();
     for (Document document; source.next(document);) texts.push_back(document.text);
     CHECK(source.bytes_read() <= source.total_bytes());
+    if (options.read_ahead_bytes == 0) {  // again by threads: the same documents and warnings
+      const std::vector<std::string> before = std::exchange(warnings, {});
+      options.read_ahead_bytes = 1000;
+      CHECK(read(inputs) == texts);
+      options.read_ahead_bytes = 0;
+      CHECK(warnings == std::vector<std::string>(before.begin() + static_cast<std::ptrdiff_t>(seen), before.end()));
+      warnings = before;
+    }
     return texts;
   }
 
@@ -66,7 +76,11 @@ TEST_CASE_FIXTURE(Fixture, "every format gives the same documents") {
   const std::string txt = "\n \na\r\nb\r\n\r\n\r\n\xc3\xa9 \xe6\x97\xa5";
   add("a.txt", txt);
   add("a.txt.gz", gzip(txt));
-  for (const char* name : {"a.json", "a.jsonl", "a.json.gz", "a.jsonl.zst", "a.txt", "a.txt.gz"}) {
+  add("a.txt.zst", zstd(txt));
+  add("a.json.zst", zstd(json));
+  add("a.jsonl.gz", gzip(json));
+  for (const char* name : {"a.json", "a.jsonl", "a.json.gz", "a.jsonl.gz", "a.json.zst", "a.jsonl.zst", "a.txt",
+                           "a.txt.gz", "a.txt.zst"}) {
     CAPTURE(name);
     CHECK(read({name}) == expected);
   }
@@ -143,8 +157,9 @@ TEST_CASE_FIXTURE(Fixture, "files that are missing, of another kind or damaged")
   CHECK(error({"none.txt"}) == "none.txt: no such file or folder");
   CHECK(error({"*.gz"}) == "*.gz: no file matches");
   std::filesystem::create_directory(folder / "empty");
-  CHECK(error({"empty"}).starts_with("empty: no .json, .jsonl or .txt file"));
+  CHECK(error({"empty"}) == "empty: no .json, .jsonl or .txt file (or .gz, .zst of these) and no .parquet in it");
   add("a.csv", "x");
+  CHECK(error({"a.csv"}).find(".parquet") != std::string::npos);
   CHECK(error({"a.csv"}).starts_with("a.csv: unknown format"));
   const std::string whole = gzip("{\"text\":\"one\"}\n{\"text\":\"two\"}\n");
   add("short.json.gz", whole.substr(0, whole.size() - 5));
@@ -181,4 +196,50 @@ TEST_CASE_FIXTURE(Fixture, "long lines: bounded, and text is not lost") {
   }
   CHECK(joined ==
         "a|" + std::string(1000, 'y') + "|" + std::string(1000, 'y') + "|" + std::string(500, 'y') + "\nend|b|");
+}
+
+TEST_CASE_FIXTURE(Fixture, "long lines are cut between characters, and paragraphs at lines") {
+  options.max_document_bytes = 1000;
+  std::string text;
+  while (text.size() < 3500) text += "\xe6\x97\xa5";
+  add("a.txt", text + "\r\n");
+  std::string joined;
+  for (const std::string& piece : read({"a.txt"})) {
+    CHECK(piece.size() <= 1000);
+    CHECK(piece.size() % 3 == 0);
+    joined += piece;
+  }
+  CHECK(joined == text);
+  std::string lines;
+  for (int i = 0; i < 50; ++i) lines += std::string(99, static_cast<char>('a' + i % 26)) + "\n";
+  add("b.txt", lines);
+  joined.clear();
+  for (const std::string& piece : read({"b.txt"})) {
+    CHECK(piece.size() <= 1000);
+    joined += piece + "\n";
+  }
+  CHECK(joined == lines);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a reader that runs ahead: its error comes where it stands, and it can be left") {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += "{\"text\":\"" + std::to_string(i) + "\"}\n";
+  const std::string whole = gzip(text);
+  add("a.json.gz", whole.substr(0, whole.size() - 5));
+  add("b-ja.jsonl", text);
+  options.inputs = {folder.path().string()};
+  options.read_ahead_bytes = 10000;
+  {
+    DocumentSource source(options);
+    Document document;
+    int documents = 0;
+    const auto read_all = [&] {
+      while (source.next(document)) ++documents;
+    };
+    CHECK_THROWS_WITH_AS(read_all(), doctest::Contains("breaks off"), Error);
+    CHECK(documents > 30000);
+  }
+  DocumentSource left(options);
+  Document document;
+  for (int i = 0; i < 10; ++i) CHECK(left.next(document));
 }

@@ -65,6 +65,9 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
+  /// So much was done before the start, and does not count for the rate.
+  void start_from(double done) { done_before_ = done; }
+
   /// Whether the next update() will show a line: callers need not compose `extra` otherwise.
   bool due() const { return clock_() - shown_ >= (terminal_ ? redraw_seconds : log_seconds); }
 
@@ -99,7 +102,7 @@ class Progress {
   void show(double done, std::string_view extra, bool last) {
     shown_ = clock_();
     const double elapsed = shown_ - start_;
-    const double rate = elapsed > 0 ? done / elapsed : 0;
+    const double rate = elapsed > 0 ? (done - done_before_) / elapsed : 0;
     std::string line = label_ + ": ";
     if (total_ > 0 && !last) line += fmt::format("{:.0f}% ", std::floor(100 * std::min(1.0, done / total_)));
     line += short_count(done);
@@ -118,7 +121,7 @@ class Progress {
   std::FILE* out_;
   bool terminal_;
   std::function<double()> clock_;
-  double start_, shown_;
+  double start_, shown_, done_before_ = 0;
   bool drawn_ = false;
 };
 

@@ -16,7 +16,7 @@
 
 namespace moderngpt2 {
 
-/// One document of the training text, and where it was found (line from 1).
+/// One document of the training text, and where it was found (line, or row of a Parquet file, from 1).
 struct Document {
   std::string text;
   std::string language;
@@ -45,58 +45,67 @@ class DocumentReader {
  public:
   enum class Result { document, skipped, end };
 
-  DocumentReader(TextFile file, std::string text_column, TextDocument text_document, std::size_t max_bytes)
+  virtual ~DocumentReader() = default;
+  /// The next document; or `skipped` for a line that gives none, and why in `reason`. A text longer than the limit
+  /// comes as several documents. Sets all fields but the language. Throws Error where the file cannot be read.
+  virtual Result next(Document& out, std::string& reason) = 0;
+  /// How many bytes of the file have been read, for progress.
+  virtual std::int64_t position() const = 0;
+};
+
+/// The documents of a file of lines: JSON or plain text.
+class LineDocumentReader final : public DocumentReader {
+ public:
+  LineDocumentReader(TextFile file, std::string text_column, TextDocument text_document, std::size_t max_bytes)
       : file_(std::move(file)),
         text_column_(std::move(text_column)),
         text_document_(text_document),
         max_bytes_(max_bytes),
         lines_(open_bytes(file_), max_bytes) {}
 
-  /// The next document; or `skipped` for a line that gives none, and why in `reason`. A text longer than the limit
-  /// comes as several documents. Throws Error where the file cannot be read.
-  Result next(Document& out, std::string& reason) {
+  Result next(Document& out, std::string& reason) override {
     out.text.clear();
-    out.language = file_.language;
     out.file = file_.path.string();
     if (file_.format.content == TextFormat::Content::json_lines) return next_json(out, reason);
     return next_text(out);
   }
-
-  const TextFile& file() const { return file_; }
-  std::int64_t position() const { return lines_.position(); }
+  std::int64_t position() const override { return lines_.position(); }
 
  private:
   static bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\f\v") == std::string_view::npos; }
 
   Result next_text(Document& out) {
-    std::string_view line;
     bool any = false;
-    while (lines_.next(line)) {
-      const bool blank = is_blank(line) && !lines_.is_piece();
+    while (has_line_ || lines_.next(line_)) {
+      has_line_ = false;
+      const bool blank = is_blank(line_) && !lines_.is_piece();
       if (!any && blank) continue;  // before the first line of a document
       if (!any) out.line = lines_.number();
       if (blank && text_document_ == TextDocument::paragraph) return Result::document;
+      if (any && out.text.size() + 1 + line_.size() > max_bytes_) {
+        has_line_ = true;
+        return Result::document;
+      }
       if (any && !joined_) out.text += '\n';
       any = true;
       joined_ = lines_.unfinished();
-      out.text.append(line);
+      out.text.append(line_);
       if (text_document_ == TextDocument::line || out.text.size() >= max_bytes_) return Result::document;
     }
     return any ? Result::document : Result::end;
   }
 
   Result next_json(Document& out, std::string& reason) {
-    std::string_view line;
     do {
-      if (!lines_.next(line)) return Result::end;
-    } while (is_blank(line));
+      if (!lines_.next(line_)) return Result::end;
+    } while (is_blank(line_));
     out.line = lines_.number();
     if (lines_.unfinished()) {
-      while (lines_.unfinished() && lines_.next(line)) {
+      while (lines_.unfinished() && lines_.next(line_)) {
       }
       return reason = fmt::format("the line is longer than {} bytes", max_bytes_), Result::skipped;
     }
-    reason = read_json_field(line, text_column_, out.text);
+    reason = read_json_field(line_, text_column_, out.text);
     if (!reason.empty()) return Result::skipped;
     return Result::document;
   }
@@ -106,7 +115,8 @@ class DocumentReader {
   TextDocument text_document_;
   std::size_t max_bytes_;
   LineReader lines_;
-  bool joined_ = false;
+  std::string_view line_;
+  bool has_line_ = false, joined_ = false;  // line_ waits for the next document; it goes on in the next piece
 };
 
 }  // namespace moderngpt2

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/json_scanner.hpp"
 
 namespace moderngpt2 {
 
@@ -70,6 +71,8 @@ class JsonFieldHandler {
 /// Puts the string in `field` of the JSON object `line` into `out`, and returns what is wrong with the line: nothing,
 /// mostly. Not done by simdjson: Arrow's libparquet exports another version of it under the same names.
 inline std::string read_json_field(std::string_view line, std::string_view field, std::string& out) {
+  if (detail::JsonFieldScanner(line, field, out).scan()) return "";
+  out.clear();
   detail::JsonFieldHandler handler(field, out);
   nlohmann::json::sax_parse(line.begin(), line.end(), &handler);
   if (!handler.problem().empty()) return handler.problem();

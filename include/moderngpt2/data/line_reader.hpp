@@ -13,18 +13,35 @@
 
 namespace moderngpt2 {
 
+namespace detail {
+
+/// Bytes at the end of `text` that begin a character of UTF-8 and do not end it: 0 to 3.
+inline std::size_t unfinished_character(std::string_view text) {
+  for (std::size_t tail = 1; tail <= std::min<std::size_t>(3, text.size()); ++tail) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - tail]);
+    if (byte < 0x80) return 0;
+    if (byte >= 0xc0) return (byte >= 0xf0 ? 4u : byte >= 0xe0 ? 3u : 2u) > tail ? tail : 0;
+  }
+  return 0;
+}
+
+}  // namespace detail
+
 /// The lines of a stream, without their ends (LF or CRLF) and without a byte-order mark. A line longer than the limit
-/// comes in pieces of at most that length, so memory stays bounded.
+/// comes in pieces of at most that length, cut between characters, so memory stays bounded.
 class LineReader {
  public:
-  LineReader(std::unique_ptr<ByteReader> bytes, std::size_t limit) : bytes_(std::move(bytes)), limit_(limit) {
+  LineReader(std::unique_ptr<ByteReader> bytes, std::size_t limit)
+      : bytes_(std::move(bytes)), limit_(std::max<std::size_t>(limit, 16)) {
     chunk_.resize(std::min<std::size_t>(limit_, 1 << 18));
   }
 
   /// The next line or piece of one, valid until the next call; false at the end.
   bool next(std::string_view& line) {
     if (complete_) ++number_;
-    buffer_.clear();
+    if (buffer_.capacity() > large_buffer) buffer_ = {};
+    buffer_.assign(rest_);
+    rest_.clear();
     continued_ = !complete_;
     while (true) {
       if (begin_ == end_) {
@@ -56,6 +73,8 @@ class LineReader {
       }
       if (buffer_.size() == limit_) {
         complete_ = false;
+        rest_ = buffer_.substr(buffer_.size() - detail::unfinished_character(buffer_));
+        buffer_.resize(buffer_.size() - rest_.size());
         return finish(line, buffer_);
       }
     }
@@ -70,6 +89,8 @@ class LineReader {
   std::int64_t position() const { return bytes_->position(); }
 
  private:
+  static constexpr std::size_t large_buffer = std::size_t{1} << 20;  // given back after use
+
   bool finish(std::string_view& line, std::string_view text) {
     if (complete_ && text.ends_with('\r')) text.remove_suffix(1);
     if (number_ == 1 && !continued_ && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
@@ -80,7 +101,7 @@ class LineReader {
   std::unique_ptr<ByteReader> bytes_;
   std::size_t limit_;
   std::vector<char> chunk_;
-  std::string buffer_;
+  std::string buffer_, rest_;  // rest_: the first bytes of a character that the last piece had no room for
   std::size_t begin_ = 0, end_ = 0;
   std::int64_t number_ = 0;
   bool complete_ = true, continued_ = false;

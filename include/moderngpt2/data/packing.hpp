@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -33,49 +36,46 @@ inline bool is_white_space(std::string_view text) {
   return true;
 }
 
-/// Packs documents end to end into blocks: each document's ids, then eos unless it ends so already. Nothing is dropped
-/// but what is left in the last, partial block.
+/// Packs documents end to end into blocks. Nothing is dropped but what is left in the last, partial block.
 class BlockPacker {
  public:
-  using Encode = std::function<void(std::string_view text, std::vector<int>& ids)>;
-  using Emit = std::function<void(const std::vector<std::int32_t>& block)>;
+  using Emit = std::function<void(std::span<const std::int32_t> block)>;
 
-  /// `encode` replaces what stands in `ids`; `emit` takes each full block of `block_size` ids.
-  BlockPacker(int block_size, int eos_id, Encode encode, Emit emit)
-      : block_size_(block_size), eos_id_(eos_id), encode_(std::move(encode)), emit_(std::move(emit)) {
-    if (block_size_ < 1) throw Error("a block of {} tokens was asked for", block_size_);
-    block_.reserve(static_cast<std::size_t>(block_size_));
+  /// `emit` takes each full block of `block_size` ids.
+  BlockPacker(int block_size, Emit emit) : block_size_(block_size), emit_(std::move(emit)) {
+    if (block_size < 1) throw Error("a block of {} tokens was asked for", block_size);
+    block_.reserve(static_cast<std::size_t>(block_size));
   }
 
-  /// Adds a document and returns the number of its tokens, eos included: 0 for one of white space only.
-  std::int64_t add(std::string_view text) {
-    if (is_white_space(text)) return 0;
-    ids_.clear();
-    encode_(text, ids_);
-    if (ids_.empty()) return 0;
-    if (ids_.back() != eos_id_) ids_.push_back(eos_id_);
-    for (const int id : ids_) {
-      block_.push_back(id);
-      if (block_.size() == static_cast<std::size_t>(block_size_)) {
-        emit_(block_);
-        ++blocks_;
-        block_.clear();
+  /// Adds the ids of a document, eos included.
+  void add(std::span<const std::int32_t> ids) {
+    const auto block_size = static_cast<std::size_t>(block_size_);
+    taken_ = 0;
+    while (taken_ < ids.size()) {
+      const std::size_t count = std::min(ids.size() - taken_, block_size - block_.size());
+      const std::span<const std::int32_t> part = ids.subspan(taken_, count);
+      taken_ += count;
+      if (count == block_size) {
+        emit_(part);
+        continue;
       }
+      block_.insert(block_.end(), part.begin(), part.end());
+      if (block_.size() < block_size) return;
+      emit_(block_);
+      block_.clear();
     }
-    return static_cast<std::int64_t>(ids_.size());
   }
 
-  /// Full blocks so far, and the tokens that wait for the next one to fill.
-  std::int64_t blocks() const { return blocks_; }
+  /// While `emit` is called: how many ids of the present document are in the blocks so far.
+  std::size_t taken() const { return taken_; }
+  /// The tokens that wait for the next block to fill.
   std::int64_t remainder() const { return static_cast<std::int64_t>(block_.size()); }
 
  private:
-  int block_size_, eos_id_;
-  Encode encode_;
+  int block_size_;
   Emit emit_;
-  std::vector<int> ids_;
   std::vector<std::int32_t> block_;
-  std::int64_t blocks_ = 0;
+  std::size_t taken_ = 0;
 };
 
 }  // namespace moderngpt2

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <arrow/api.h>
 #include <arrow/io/interfaces.h>
@@ -66,17 +67,19 @@ class ParquetWriter {
         id_values_(std::make_shared<arrow::Int32Builder>()),
         mask_values_(std::make_shared<arrow::Int8Builder>()),
         ids_(arrow::default_memory_pool(), id_values_),
-        mask_(arrow::default_memory_pool(), mask_values_) {
+        mask_(arrow::default_memory_pool(), mask_values_),
+        ones_(static_cast<std::size_t>(block_size), 1) {
     detail::guard_arrow(path_, "write", [&](const auto& check) {
       schema_ = arrow::schema({arrow::field("input_ids", arrow::list(arrow::int32())),
                                arrow::field("attention_mask", arrow::list(arrow::int8()))});
       // Ids hardly repeat within a page's dictionary: plain values compress better and decode faster.
-      const auto properties = parquet::WriterProperties::Builder()
-                                  .disable_dictionary()
-                                  ->compression(parquet::Compression::ZSTD)
-                                  ->compression_level(3)
-                                  ->enable_page_checksum()
-                                  ->build();
+      const auto properties =
+          parquet::WriterProperties::Builder()
+              .disable_dictionary()
+              ->compression(parquet::Compression::ZSTD)
+              ->compression_level(1)  // the next two levels save 3% of the size and cost half as much time again
+              ->enable_page_checksum()
+              ->build();
       auto opened = parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), stream_, properties);
       check(opened.status());
       writer_ = std::move(opened).ValueUnsafe();
@@ -91,7 +94,7 @@ class ParquetWriter {
       check(ids_.Append());
       check(id_values_->AppendValues(block.data(), block_size_));
       check(mask_.Append());
-      for (int i = 0; i < block_size_; ++i) check(mask_values_->Append(1));
+      check(mask_values_->AppendValues(ones_.data(), block_size_));
       if (ids_.length() == rows_per_group(block_size_)) flush(check);
     });
     ++rows_;
@@ -127,6 +130,7 @@ class ParquetWriter {
   std::shared_ptr<arrow::Int32Builder> id_values_;
   std::shared_ptr<arrow::Int8Builder> mask_values_;
   arrow::ListBuilder ids_, mask_;
+  std::vector<std::int8_t> ones_;
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
   std::int64_t rows_ = 0;
 };

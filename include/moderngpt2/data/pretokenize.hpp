@@ -5,42 +5,33 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <set>
+#include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/encoding_pipeline.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/packing.hpp"
+#include "moderngpt2/data/pretokenize_options.hpp"
+#include "moderngpt2/data/resume_state.hpp"
 #include "moderngpt2/data/shard_writer.hpp"
-#include "moderngpt2/data/source.hpp"
 #include "moderngpt2/data/staging.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
 
-/// What pretokenize() makes of which text.
-struct PretokenizeOptions {
-  SourceOptions source;
-  std::filesystem::path output_path;
-  int block_size = 1024;
-  std::int64_t max_samples_per_shard = 200000;
-  double eval_fraction = 0;           // of the blocks, the last ones, kept apart for evaluation
-  bool split_special_tokens = false;  // text that looks like a special token is ordinary text
-};
-
-/// How far a run is: `bytes_read` of `total_bytes` as the files lie on disk, the rest of what came out of them.
-struct PretokenizeProgress {
-  std::int64_t documents = 0, tokens = 0, text_bytes = 0, bytes_read = 0, total_bytes = 0;
-};
-
 namespace detail {
 
-/// Takes the last blocks of the shards in `folder` out of them and into shards of `folder`/eval; what stays is byte for
-/// byte what would have been written without them.
-inline void split_evaluation(const std::filesystem::path& folder, const PretokenizeOptions& options,
+/// Puts the last blocks of the staged shards into shards for evaluation, and the shard that they begin in, without
+/// them, beside it; what stays is byte for byte what would have been written without them. The staged shards are left
+/// as they are, so that a run that is killed here can do it again.
+inline void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options,
                              DatasetMetadata& metadata) {
   const std::int64_t blocks = metadata.train_blocks;
   if (options.eval_fraction <= 0 || blocks < 2) return;
@@ -48,14 +39,14 @@ inline void split_evaluation(const std::filesystem::path& folder, const Pretoken
   const std::int64_t taken = std::clamp<std::int64_t>(static_cast<std::int64_t>(wanted), 1, blocks - 1);
   const std::int64_t kept = blocks - taken;
   std::vector<std::filesystem::path> files;
-  for (const std::string& name : metadata.train_files) files.push_back(folder / name);
+  for (const std::string& name : metadata.train_files) files.push_back(staging.folder() / name);
   DatasetOptions all;
   all.cache_bytes = 0;
   all.block_size = options.block_size;
   ShardSet shards(files, blocks, all);
   std::vector<std::int32_t> block(static_cast<std::size_t>(options.block_size));
 
-  ShardWriter eval(folder / "eval", options.block_size, options.max_samples_per_shard);
+  ShardWriter eval(staging.eval_folder(), options.block_size, options.max_samples_per_shard);
   for (std::int64_t i = kept; i < blocks; ++i) {
     shards.get(i, block, {});
     eval.add(block);
@@ -63,7 +54,7 @@ inline void split_evaluation(const std::filesystem::path& folder, const Pretoken
   eval.finish();
   const std::int64_t whole = kept / options.max_samples_per_shard, rest = kept % options.max_samples_per_shard;
   if (rest > 0) {
-    ParquetWriter shard(files[static_cast<std::size_t>(whole)], options.block_size);
+    ParquetWriter shard(staging.cut_shard(), options.block_size);
     for (std::int64_t i = kept - rest; i < kept; ++i) {
       shards.get(i, block, {});
       shard.add(block);
@@ -77,56 +68,170 @@ inline void split_evaluation(const std::filesystem::path& folder, const Pretoken
   metadata.eval_size = std::min(taken, options.max_samples_per_shard);
 }
 
+/// One run of pretokenize(), from the start or from the state that another one left.
+class PretokenizeRun {
+ public:
+  using Report = std::function<void(const PretokenizeProgress&)>;
+
+  PretokenizeRun(const Tokenizer& tokenizer, const PretokenizeOptions& options, const Report& report)
+      : tokenizer_(tokenizer),
+        options_(options),
+        report_(report),
+        pipeline_(options.source, {tokenizer, options.split_special_tokens}, options.num_threads),
+        staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
+    state_.fingerprint = pretokenize_fingerprint(tokenizer, options, pipeline_.source().files());
+    for (const std::string& language : pipeline_.languages()) state_.languages.push_back({language, 0, 0, 0});
+  }
+
+  DatasetMetadata run() {
+    if (options_.resume) {
+      if (std::filesystem::exists(staging_.state_file())) take_state();
+      if (staging_.is_publishing()) return staging_.finish_publication();
+      if (staging_.is_complete()) return existing();
+      prepare();
+    }
+    try {
+      if (!state_.packed) pack();
+      DatasetMetadata metadata;
+      metadata.languages = state_.languages;
+      for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) metadata.train_files.push_back(shard_name(i));
+      metadata.train_blocks = state_.blocks;
+      metadata.block_size = options_.block_size;
+      metadata.vocab_size = tokenizer_.vocab_size();
+      metadata.tokenizer_fingerprint = fmt::format("{:016x}", tokenizer_.fingerprint());
+      split_evaluation(staging_, options_, metadata);
+      staging_.publish(metadata);
+      return metadata;
+    } catch (...) {
+      if (staging_.is_kept())
+        note(fmt::format("{} finished shards are kept: --resume goes on after them", state_.shard_bytes.size()));
+      throw;
+    }
+  }
+
+ private:
+  void note(const std::string& line) const {
+    if (options_.note) options_.note(line);
+  }
+  std::string output() const { return options_.output_path.string(); }
+
+  void take_state() {
+    staging_.keep();  // also where this run may not go on: another may
+    const PretokenizeState found = read_state(staging_.state_file());
+    const std::string differs = difference(found.fingerprint, state_.fingerprint);
+    if (!differs.empty())
+      throw Error("{}: cannot resume the unfinished run there: {} (without --resume it is cleared away)", output(),
+                  differs);
+    state_ = found;
+  }
+
+  // A whole data set is there: the one that was asked for, as far as its metadata tells.
+  DatasetMetadata existing() const {
+    DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
+    const std::string fingerprint = fmt::format("{:016x}", tokenizer_.fingerprint());
+    if (metadata.block_size != options_.block_size)
+      throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
+                  metadata.block_size, options_.block_size);
+    if (metadata.tokenizer_fingerprint != fingerprint)
+      throw Error("{}: holds a data set made with another tokenizer: name another folder", output());
+    note(fmt::format("{}: is complete, nothing is left to do", output()));
+    return metadata;
+  }
+
+  // Clears away all but the finished shards.
+  void prepare() {
+    std::set<std::string> names{"state.json"};
+    for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) {
+      const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
+      std::error_code error;
+      if (std::filesystem::file_size(shard, error) != static_cast<std::uintmax_t>(state_.shard_bytes[i]) || error)
+        throw Error("{}: is missing or was changed: the run cannot be resumed; without --resume it starts anew",
+                    shard.string());
+    }
+    staging_.keep_only(names);
+    staging_.expect_no_dataset();
+    if (state_.shard_bytes.empty())
+      note(fmt::format("{}: nothing to resume, starting from the start", output()));
+    else
+      note(fmt::format("{}: going on after {} shards, {} documents", output(), state_.shard_bytes.size(),
+                       state_.documents));
+  }
+
+  void pack() {
+    ShardWriter shards(staging_.folder(), options_.block_size, options_.max_samples_per_shard,
+                       state_.shard_bytes.size());
+    PretokenizeProgress progress;
+    progress.total_bytes = pipeline_.source().total_bytes();
+    for (const LanguageCounts& counts : state_.languages) {
+      progress.documents += counts.documents;
+      progress.tokens += counts.tokens;
+      progress.text_bytes += counts.bytes;
+    }
+    progress.resumed_text_bytes = progress.text_bytes;
+    const std::int64_t passed = state_.documents;
+    std::size_t begin = static_cast<std::size_t>(state_.tokens_of_next);
+    BlockPacker packer(options_.block_size, [&](std::span<const std::int32_t> block) {
+      if (shards.add(block)) save(shards, begin + packer.taken());
+    });
+    const auto tell = [&] {
+      progress.bytes_read = pipeline_.bytes_read();
+      if (report_) report_(progress);
+    };
+    const auto take = [&](const EncodedDocument& document) {
+      packer.add(document.ids.subspan(std::min(begin, document.ids.size())));
+      begin = 0;
+      ++state_.documents;
+      if (document.ids.empty()) return;
+      LanguageCounts& counts = state_.languages[document.language];
+      const auto tokens = static_cast<std::int64_t>(document.ids.size());
+      ++counts.documents, ++progress.documents;
+      counts.tokens += tokens, progress.tokens += tokens;
+      counts.bytes += document.bytes, progress.text_bytes += document.bytes;
+      tell();
+    };
+    pipeline_.run(passed, take, tell);
+    shards.finish();
+    if (shards.blocks() == 0)
+      throw Error("the text gives {} tokens, too few for one block of {}: give more text or a smaller --block_size",
+                  progress.tokens, options_.block_size);
+    state_.packed = true;
+    save(shards, 0);
+  }
+
+  // What state_ counts is in the shards, but for what BlockPacker holds; called where it holds nothing, or at the end.
+  void save(const ShardWriter& shards, std::size_t tokens_of_next) {
+    for (std::size_t i = state_.shard_bytes.size(); i < shards.names().size(); ++i)
+      state_.shard_bytes.push_back(
+          static_cast<std::int64_t>(std::filesystem::file_size(staging_.folder() / shards.names()[i])));
+    state_.blocks = shards.blocks();
+    state_.tokens_of_next = static_cast<std::int64_t>(tokens_of_next);
+    write_state(staging_.state_file(), state_);
+    staging_.keep();
+  }
+
+  const Tokenizer& tokenizer_;
+  const PretokenizeOptions& options_;
+  const Report& report_;
+  EncodingPipeline pipeline_;
+  DatasetStaging staging_;
+  PretokenizeState state_;
+};
+
 }  // namespace detail
 
 /// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder,
-/// which holds all of them when this returns and none when it throws. `report`, where given, is called after each
-/// document and may throw to stop. Throws Error where the output holds a data set already, an input cannot be read, the
-/// tokenizer has no eos, or the text is too short for a block.
+/// which holds all of them when this returns and none when it throws; what is finished stays in a hidden folder there
+/// for a run with `resume`. The bytes depend on the text, the tokenizer and the options, never on the number of threads
+/// or on interruptions. `report`, where given, is called after each document and now and then, and may throw to stop.
+/// Throws Error where the output holds a data set already, an input cannot be read, the tokenizer has no eos, the text
+/// is too short for a block, or the unfinished run to resume was another one.
 inline DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
                                    const std::function<void(const PretokenizeProgress&)>& report = {}) {
   if (!tokenizer.eos_id())
     throw Error(
         "the tokenizer has no eos token, which must end each document: set \"eos_token\" "
         "in its tokenizer_config.json");
-  DocumentSource source(options.source);
-  DatasetStaging staging(options.output_path);
-  ShardWriter shards(staging.folder(), options.block_size, options.max_samples_per_shard);
-  const auto encode = [&](std::string_view text, std::vector<int>& ids) {
-    ids.insert(ids.end(), tokenizer.prefix_ids().begin(), tokenizer.prefix_ids().end());
-    tokenizer.encode(text, ids, options.split_special_tokens);
-    ids.insert(ids.end(), tokenizer.suffix_ids().begin(), tokenizer.suffix_ids().end());
-  };
-  BlockPacker packer(options.block_size, *tokenizer.eos_id(), encode, [&](const auto& block) { shards.add(block); });
-
-  DatasetMetadata metadata;
-  for (const std::string& language : source.languages()) metadata.languages.push_back({language, 0, 0, 0});
-  PretokenizeProgress progress;
-  progress.total_bytes = source.total_bytes();
-  for (Document document; source.next(document);) {
-    const std::int64_t tokens = packer.add(document.text);
-    if (tokens == 0) continue;
-    const auto counts = std::find_if(metadata.languages.begin(), metadata.languages.end(),
-                                     [&](const LanguageCounts& c) { return c.language == document.language; });
-    const auto bytes = static_cast<std::int64_t>(document.text.size());
-    ++counts->documents, ++progress.documents;
-    counts->tokens += tokens, progress.tokens += tokens;
-    counts->bytes += bytes, progress.text_bytes += bytes;
-    progress.bytes_read = source.bytes_read();
-    if (report) report(progress);
-  }
-  shards.finish();
-  if (shards.blocks() == 0)
-    throw Error("the text gives {} tokens, too few for one block of {}: give more text or a smaller --block_size",
-                progress.tokens, options.block_size);
-  metadata.train_files = shards.names();
-  metadata.train_blocks = shards.blocks();
-  metadata.block_size = options.block_size;
-  metadata.vocab_size = tokenizer.vocab_size();
-  metadata.tokenizer_fingerprint = fmt::format("{:016x}", tokenizer.fingerprint());
-  detail::split_evaluation(staging.folder(), options, metadata);
-  staging.publish(metadata);
-  return metadata;
+  return detail::PretokenizeRun(tokenizer, options, report).run();
 }
 
 /// A table of what was packed of each language, for people.

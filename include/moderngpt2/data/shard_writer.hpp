@@ -19,17 +19,24 @@ inline std::string shard_name(std::size_t number) { return fmt::format("shard_{:
 /// Writes blocks to as many shards of a folder as they take.
 class ShardWriter {
  public:
-  ShardWriter(std::filesystem::path folder, int block_size, std::int64_t max_rows_per_shard)
+  /// The folder holds `finished_shards` full ones already.
+  ShardWriter(std::filesystem::path folder, int block_size, std::int64_t max_rows_per_shard,
+              std::size_t finished_shards = 0)
       : folder_(std::move(folder)), block_size_(block_size), max_rows_(max_rows_per_shard) {
     if (max_rows_ < 1) throw Error("shards of {} blocks were asked for", max_rows_);
+    while (names_.size() < finished_shards) names_.push_back(shard_name(names_.size()));
+    blocks_ = max_rows_ * static_cast<std::int64_t>(finished_shards);
   }
 
-  /// Adds a block. Throws Error where the disk is full or not writable.
-  void add(std::span<const std::int32_t> block) {
+  /// Adds a block; true where it was the last one of its shard, whose file is then there. Throws Error where the disk
+  /// is full or not writable.
+  bool add(std::span<const std::int32_t> block) {
     if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
     writer_->add(block);
     ++blocks_;
-    if (writer_->rows() == max_rows_) close();
+    if (writer_->rows() < max_rows_) return false;
+    close();
+    return true;
   }
 
   /// Closes the last shard.

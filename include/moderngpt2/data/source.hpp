@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,20 +9,11 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/document_reader.hpp"
+#include "moderngpt2/data/language_reader.hpp"
+#include "moderngpt2/data/source_options.hpp"
 #include "moderngpt2/data/text_files.hpp"
 
 namespace moderngpt2 {
-
-/// Where text comes from and how it is cut into documents.
-struct SourceOptions {
-  std::vector<std::string> inputs;                       // files, globs, folders
-  std::string text_column = "text";                      // the field of a JSON line that holds the text
-  TextDocument text_document = TextDocument::paragraph;  // what ends a document of a .txt file
-  std::int64_t max_documents = 0;                        // over all languages; 0 means all
-  bool strict = false;                                   // a line without a document is an Error, not a warning
-  std::size_t max_document_bytes = std::size_t{1} << 28;
-  std::function<void(const std::string&)> warn;  // takes one line; may be empty
-};
 
 /// The documents of all inputs, in an order that depends on the inputs only: the languages take turns document by
 /// document, until all are exhausted, and each language's files follow one another.
@@ -31,12 +21,23 @@ class DocumentSource {
  public:
   /// Throws Error where an input matches no file or one of no known format.
   explicit DocumentSource(SourceOptions options) : options_(std::move(options)) {
+    std::vector<std::vector<TextFile>> files;  // of each language
     for (TextFile& file : find_text_files(options_.inputs)) {
+      files_.push_back(file);
       total_bytes_ += file.bytes;
-      auto group =
-          std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) { return g.language == file.language; });
-      if (group == groups_.end()) group = groups_.insert(groups_.end(), Group{file.language, {}, 0, nullptr, false});
-      group->files.push_back(std::move(file));
+      const auto group = std::find_if(files.begin(), files.end(),
+                                      [&](const auto& others) { return others.front().language == file.language; });
+      if (group == files.end())
+        files.push_back({std::move(file)});
+      else
+        group->push_back(std::move(file));
+    }
+    for (std::vector<TextFile>& group : files) {
+      const std::string language = group.front().language;
+      std::unique_ptr<ReadingStream> stream = std::make_unique<LanguageReader>(std::move(group), options_);
+      if (options_.read_ahead_bytes > 0)
+        stream = std::make_unique<ReadAhead>(std::move(stream), options_.read_ahead_bytes / files.size());
+      groups_.push_back({language, std::move(stream), 0});
     }
   }
 
@@ -55,6 +56,8 @@ class DocumentSource {
     return finish();
   }
 
+  /// The files in the order of their reading within a language.
+  const std::vector<TextFile>& files() const { return files_; }
   /// The languages in the order of their turns.
   std::vector<std::string> languages() const {
     std::vector<std::string> names;
@@ -67,9 +70,8 @@ class DocumentSource {
   std::int64_t skipped() const { return skipped_; }
   /// Bytes read so far, and in all files together, as they lie on disk.
   std::int64_t bytes_read() const {
-    std::int64_t bytes = finished_bytes_;
-    for (const Group& group : groups_)
-      if (group.reader) bytes += group.reader->position();
+    std::int64_t bytes = 0;
+    for (const Group& group : groups_) bytes += group.bytes_read;
     return bytes;
   }
   std::int64_t total_bytes() const { return total_bytes_; }
@@ -77,30 +79,25 @@ class DocumentSource {
  private:
   struct Group {
     std::string language;
-    std::vector<TextFile> files;
-    std::size_t next_file;
-    std::unique_ptr<DocumentReader> reader;
-    bool any;  // whether the open file has given a document or skipped a line
+    std::unique_ptr<ReadingStream> readings;
+    std::int64_t bytes_read;
   };
 
   bool next_of(Group& group, Document& out) {
-    while (group.reader || group.next_file < group.files.size()) {
-      if (!group.reader) {
-        group.reader = std::make_unique<DocumentReader>(group.files[group.next_file++], options_.text_column,
-                                                        options_.text_document, options_.max_document_bytes);
-        group.any = false;
+    Reading reading;
+    while (group.readings->next(reading)) {
+      group.bytes_read = reading.bytes_read;
+      switch (reading.kind) {
+        case Reading::Kind::document:
+          out = std::move(reading.document);
+          out.language = group.language;
+          return true;
+        case Reading::Kind::skipped:
+          skip(reading.document, reading.reason);
+          break;
+        case Reading::Kind::empty_file:
+          warn(fmt::format("{}: holds no text", reading.document.file));
       }
-      std::string reason;
-      const DocumentReader::Result result = group.reader->next(out, reason);
-      if (result == DocumentReader::Result::end) {
-        if (!group.any) warn(fmt::format("{}: holds no text", group.reader->file().path.string()));
-        finished_bytes_ += group.reader->position();
-        group.reader.reset();
-        continue;
-      }
-      group.any = true;
-      if (result == DocumentReader::Result::document) return true;
-      skip(out, reason);
     }
     return false;
   }
@@ -127,9 +124,10 @@ class DocumentSource {
   static constexpr std::int64_t shown_warnings = 5;
 
   SourceOptions options_;
+  std::vector<TextFile> files_;
   std::vector<Group> groups_;
   std::size_t turn_ = 0;
-  std::int64_t documents_ = 0, skipped_ = 0, total_bytes_ = 0, finished_bytes_ = 0;
+  std::int64_t documents_ = 0, skipped_ = 0, total_bytes_ = 0;
   std::string first_reason_;
   bool finished_ = false;
 };

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <sys/file.h>
 #include <system_error>
@@ -18,12 +19,16 @@
 namespace moderngpt2 {
 
 /// The hidden folder inside an output folder in which a data set is made, so that the output holds all of it or
-/// nothing. What a run that was killed has left there is cleared away by the next one, moved shards included.
+/// nothing. What a run that was killed has left there is cleared away by the next one, moved shards included, unless
+/// that one resumes it.
 class DatasetStaging {
  public:
-  /// Makes the folders. Throws Error where the output holds a data set already, cannot be written, or another process
-  /// is at work in it.
-  explicit DatasetStaging(std::filesystem::path output) : output_(std::move(output)), folder_(output_ / ".unfinished") {
+  enum class Start { fresh, resume };
+
+  /// Makes the folders. Throws Error where the output cannot be written, another process is at work in it, or, in a
+  /// fresh start, it holds a data set already.
+  explicit DatasetStaging(std::filesystem::path output, Start start = Start::fresh)
+      : output_(std::move(output)), folder_(output_ / ".unfinished") {
     std::error_code error;
     std::filesystem::create_directories(folder_, error);
     if (error) throw Error("{}: cannot make the folder: {}", folder_.string(), error.message());
@@ -31,63 +36,114 @@ class DatasetStaging {
     if (lock_.get() < 0 || ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
       throw Error("{}: another process writes a data set here: {}", output_.string(), std::strerror(errno));
     owner_ = true;
-    undo_publication();
-    for (const auto& entry : std::filesystem::directory_iterator(folder_)) std::filesystem::remove_all(entry.path());
-    if (!find_shards(output_).empty() || !find_shards(output_ / "eval").empty() ||
-        std::filesystem::exists(output_ / "metadata.yaml")) {
-      remove();
-      throw Error("{}: holds a data set already: remove it, or name another folder", output_.string());
-    }
-    std::filesystem::create_directory(eval_folder());
+    if (start == Start::fresh) begin();
   }
-  ~DatasetStaging() { remove(); }
+  ~DatasetStaging() { end(); }
   DatasetStaging(const DatasetStaging&) = delete;
   DatasetStaging& operator=(const DatasetStaging&) = delete;
 
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path eval_folder() const { return folder_ / "eval"; }
+  std::filesystem::path state_file() const { return folder_ / "state.json"; }
+  /// What publish() puts in the place of the last training shard, where it is there.
+  std::filesystem::path cut_shard() const { return folder_ / "cut.parquet"; }
+
+  /// Whether a killed run had begun to move its shards.
+  bool is_publishing() const {
+    return std::filesystem::exists(marker()) && std::filesystem::exists(folder_ / "metadata.yaml");
+  }
+  /// Whether the output holds a whole data set.
+  bool is_complete() const { return std::filesystem::exists(output_ / "metadata.yaml"); }
+  /// Throws Error where the output holds shards of any data set.
+  void expect_no_dataset() {
+    if (find_shards(output_).empty() && find_shards(output_ / "eval").empty() && !is_complete()) return;
+    end();
+    throw Error("{}: holds a data set already: remove it, or name another folder", output_.string());
+  }
+
+  /// Clears all away for a fresh start.
+  void begin() {
+    take_back();
+    keep_only({});
+    expect_no_dataset();
+  }
+
+  /// Clears away what is in the folder but for the files of these names.
+  void keep_only(const std::set<std::string>& names) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_))
+      if (!names.contains(entry.path().filename().string())) std::filesystem::remove_all(entry.path());
+    std::filesystem::create_directory(eval_folder());
+  }
+
+  /// From here on the folder stays, whatever happens before the end, for a run that resumes this one.
+  void keep() { keep_ = true; }
+  bool is_kept() const { return keep_; }
 
   /// Moves the shards that `metadata` names, and metadata.yaml after them, into the output folder.
   void publish(const DatasetMetadata& metadata) {
     write_metadata(folder_ / "metadata.yaml", metadata);
     write_file(marker(), "");
+    finish_publication();
+  }
+
+  /// Moves what is not moved yet, after publish() was called here or by a run that was killed.
+  DatasetMetadata finish_publication() {
+    const DatasetMetadata metadata = read_metadata(folder_ / "metadata.yaml");
     if (!metadata.eval_files.empty()) std::filesystem::create_directories(output_ / "eval");
-    for (const auto* files : {&metadata.train_files, &metadata.eval_files})
-      for (const std::string& name : *files) std::filesystem::rename(folder_ / name, output_ / name);
+    for_each_file(metadata, [&](const std::string& name) {
+      if (std::filesystem::exists(output_ / name)) return;  // by the run that was killed
+      const bool cut = name == metadata.train_files.back() && std::filesystem::exists(cut_shard());
+      move(cut ? cut_shard() : folder_ / name, output_ / name);
+    });
     if (!metadata.eval_files.empty()) sync_folder(output_ / "eval");
     sync_folder(output_);
-    std::filesystem::rename(folder_ / "metadata.yaml", output_ / "metadata.yaml");
+    move(folder_ / "metadata.yaml", output_ / "metadata.yaml");
     sync_folder(output_);
     published_ = true;
+    return metadata;
   }
 
  private:
   std::filesystem::path marker() const { return folder_ / "publishing"; }
 
-  // A run that ended between its first move and its last has left its list here: those shards are its own.
-  void undo_publication() const {
-    if (!std::filesystem::exists(marker()) || !std::filesystem::exists(folder_ / "metadata.yaml")) return;
-    const DatasetMetadata metadata = read_metadata(folder_ / "metadata.yaml");
-    for (const auto* files : {&metadata.train_files, &metadata.eval_files})
-      for (const std::string& name : *files)
-        if (detail::shard_number(name) >= 0) std::filesystem::remove(output_ / name);
+  static void move(const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::error_code error;
+    std::filesystem::rename(from, to, error);
+    if (error) throw Error("{}: cannot be moved to {}: {}", from.string(), to.string(), error.message());
   }
 
-  void remove() noexcept {
+  template <class F>
+  static void for_each_file(const DatasetMetadata& metadata, F&& f) {
+    for (const auto* files : {&metadata.train_files, &metadata.eval_files})
+      for (const std::string& name : *files)
+        if (detail::shard_number(name) >= 0) f(name);
+  }
+
+  // A run that ended between its first move and its last has left its list here: those shards are its own.
+  void take_back() const {
+    if (!is_publishing()) return;
+    for_each_file(read_metadata(folder_ / "metadata.yaml"), [&](const std::string& name) {
+      const bool cut = std::filesystem::exists(folder_ / name);
+      if (std::filesystem::exists(output_ / name)) move(output_ / name, cut ? cut_shard() : folder_ / name);
+    });
+    std::filesystem::remove(marker());
+  }
+
+  void end() noexcept {
     if (!owner_) return;
     owner_ = false;
     try {
-      if (!published_) undo_publication();
+      if (!published_) take_back();
     } catch (const std::exception&) {
       return;  // the next run tries again
     }
     std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
+    if (!keep_ || published_) std::filesystem::remove_all(folder_, ignored);
   }
 
   std::filesystem::path output_, folder_;
   detail::Descriptor lock_;
-  bool owner_ = false, published_ = false;
+  bool owner_ = false, keep_ = false, published_ = false;
 };
 
 }  // namespace moderngpt2

@@ -19,7 +19,7 @@ namespace moderngpt2 {
 
 /// What a text file's name says of its contents.
 struct TextFormat {
-  enum class Content { unknown, json_lines, text };
+  enum class Content { unknown, json_lines, text, parquet };
   enum class Packing { none, gzip, zstd };
   Content content = Content::unknown;
   Packing packing = Packing::none;
@@ -33,7 +33,7 @@ struct TextFile {
   std::int64_t bytes = 0;
 };
 
-/// The format by the name's endings: .json, .jsonl or .txt, then nothing, .gz or .zst.
+/// The format by the name's endings: .json, .jsonl or .txt, then nothing, .gz or .zst; or .parquet.
 inline TextFormat text_format(const std::filesystem::path& path) {
   TextFormat format;
   std::string name = path.filename().string();
@@ -45,6 +45,8 @@ inline TextFormat text_format(const std::filesystem::path& path) {
     format.content = TextFormat::Content::json_lines;
   else if (name.ends_with(".txt"))
     format.content = TextFormat::Content::text;
+  else if (name.ends_with(".parquet") && format.packing == TextFormat::Packing::none)
+    format.content = TextFormat::Content::parquet;
   return format;
 }
 
@@ -118,12 +120,13 @@ inline std::vector<TextFile> find_text_files(const std::vector<std::string>& inp
       else
         paths.push_back(match);
     }
-    if (paths.empty()) throw Error("{}: no .json, .jsonl or .txt file (or .gz, .zst of these) in it", input);
+    if (paths.empty())
+      throw Error("{}: no .json, .jsonl or .txt file (or .gz, .zst of these) and no .parquet in it", input);
     std::sort(paths.begin(), paths.end());
     for (const std::filesystem::path& path : paths) {
       const TextFormat format = text_format(path);
       if (format.content == TextFormat::Content::unknown)
-        throw Error("{}: unknown format; text is read from .json, .jsonl and .txt, also with .gz or .zst",
+        throw Error("{}: unknown format; text is read from .json, .jsonl and .txt, also with .gz or .zst, and .parquet",
                     path.string());
       if (!seen.insert(std::filesystem::weakly_canonical(path, error)).second) continue;
       const std::uintmax_t bytes = std::filesystem::file_size(path, error);

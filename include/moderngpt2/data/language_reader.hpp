@@ -1,0 +1,146 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/bounded_queue.hpp"
+#include "moderngpt2/data/document_reader.hpp"
+#include "moderngpt2/data/source_options.hpp"
+#include "moderngpt2/data/text_files.hpp"
+
+namespace moderngpt2 {
+
+/// What comes next in the files of one language: a document; or where (file and line) and why there is none.
+struct Reading {
+  enum class Kind { document, skipped, empty_file };
+  Kind kind = Kind::document;
+  Document document;
+  std::string reason;
+  std::int64_t bytes_read = 0;  // of the language's files, as they lie on disk
+};
+
+/// A stream of readings.
+class ReadingStream {
+ public:
+  virtual ~ReadingStream() = default;
+  /// The next reading; false at the end. Throws Error where a file cannot be read.
+  virtual bool next(Reading& out) = 0;
+};
+
+/// Reads the files of one language one after another.
+class LanguageReader final : public ReadingStream {
+ public:
+  LanguageReader(std::vector<TextFile> files, const SourceOptions& options)
+      : files_(std::move(files)), options_(options) {}
+
+  bool next(Reading& out) override {
+    while (reader_ || file_ < files_.size()) {
+      const TextFile& file = files_[file_];
+      if (!reader_) {
+        reader_ = open(file);
+        any_ = false;
+      }
+      const DocumentReader::Result result = reader_->next(out.document, out.reason);
+      out.bytes_read = finished_bytes_ + reader_->position();
+      if (result != DocumentReader::Result::end) {
+        const bool found = result == DocumentReader::Result::document;
+        out.kind = found ? Reading::Kind::document : Reading::Kind::skipped;
+        return any_ = true;
+      }
+      finished_bytes_ += reader_->position();
+      reader_.reset();
+      ++file_;
+      if (any_) continue;
+      out.kind = Reading::Kind::empty_file;
+      out.document.file = file.path.string();
+      return true;
+    }
+    return false;
+  }
+
+ private:
+  std::unique_ptr<DocumentReader> open(const TextFile& file) const {
+    if (file.format.content != TextFormat::Content::parquet)
+      return std::make_unique<LineDocumentReader>(file, options_.text_column, options_.text_document,
+                                                  options_.max_document_bytes);
+    if (!options_.open_parquet) throw Error("{}: this program reads no Parquet", file.path.string());
+    return options_.open_parquet(file, options_.text_column, options_.max_document_bytes);
+  }
+
+  std::vector<TextFile> files_;
+  SourceOptions options_;
+  std::size_t file_ = 0;
+  std::unique_ptr<DocumentReader> reader_;
+  std::int64_t finished_bytes_ = 0;
+  bool any_ = false;  // whether the open file has given a document or skipped a line
+};
+
+/// The same readings, made ahead by a thread of its own; what it throws comes out where it stands among them.
+class ReadAhead final : public ReadingStream {
+ public:
+  /// Text of about `limit` bytes may wait.
+  ReadAhead(std::unique_ptr<ReadingStream> stream, std::size_t limit)
+      : stream_(std::move(stream)),
+        batch_bytes_(std::min(limit / 4, std::size_t{1} << 18)),
+        queue_(limit),
+        thread_([this] { read_all(); }) {}
+  ~ReadAhead() override { queue_.close(); }
+
+  bool next(Reading& out) override {
+    while (at_ == batch_.readings.size()) {
+      if (batch_.error) std::rethrow_exception(batch_.error);
+      std::optional<Batch> batch = queue_.pop();
+      if (!batch) return false;
+      batch_ = std::move(*batch);
+      at_ = 0;
+    }
+    out = std::move(batch_.readings[at_++]);
+    return true;
+  }
+
+ private:
+  struct Batch {
+    std::vector<Reading> readings;
+    std::exception_ptr error;  // after the readings
+  };
+
+  void read_all() {
+    bool more = true;
+    while (more) {
+      Batch batch;
+      std::size_t bytes = 0;
+      try {
+        while (more && bytes < batch_bytes_) {
+          Reading reading;
+          more = stream_->next(reading);
+          if (!more) break;
+          bytes += sizeof(Reading) + reading.document.text.capacity();
+          batch.readings.push_back(std::move(reading));
+        }
+      } catch (...) {
+        batch.error = std::current_exception();
+        more = false;
+      }
+      if (!queue_.push(std::move(batch), bytes)) return;
+    }
+    queue_.finish();
+  }
+
+  std::unique_ptr<ReadingStream> stream_;
+  std::size_t batch_bytes_;
+  BoundedQueue<Batch> queue_;
+  Batch batch_;
+  std::size_t at_ = 0;
+  std::jthread thread_;  // last: it ends before what it uses
+};
+
+}  // namespace moderngpt2

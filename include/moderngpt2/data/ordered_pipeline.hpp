@@ -1,0 +1,134 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace moderngpt2 {
+
+/// A map over a stream of items by several threads, whose results come out in the items' order.
+template <class In, class Out>
+class OrderedPipeline {
+ public:
+  std::function<std::optional<In>()> produce;  // called by one thread of its own; nothing: the end
+  std::function<std::size_t(const In&)> cost;  // what an item weighs against the limit
+  std::function<Out(In&&)> transform;          // called by `threads` threads at once
+  std::function<void(Out&&)> consume;          // called by the thread that calls run(), in order
+  std::function<void()> idle = [] {};          // called by it now and then while it waits; may throw to stop
+
+  /// Runs until the stream ends. Items between produce and consume cost `limit` together at most, or are one. What any
+  /// of the functions throws comes out here, when its turn in the order comes, after all threads have ended.
+  void run(int threads, std::size_t limit) {
+    limit_ = limit;
+    std::vector<std::jthread> workers;  // they end when `stop` has been destroyed
+    const StopAtEnd stop{*this};
+    workers.emplace_back([this] { produce_all(); });
+    for (int i = 0; i < threads; ++i) workers.emplace_back([this] { transform_all(); });
+    while (std::shared_ptr<Slot> slot = next_result()) {
+      if (slot->error) std::rethrow_exception(slot->error);
+      consume(std::move(*slot->out));
+      slot->out.reset();
+      const std::lock_guard lock(mutex_);
+      in_flight_ -= slot->cost;
+      room_.notify_one();
+    }
+  }
+
+ private:
+  struct Slot {
+    std::optional<In> in;
+    std::optional<Out> out;
+    std::exception_ptr error;
+    std::size_t cost = 0;
+    bool done = false;
+  };
+  struct StopAtEnd {
+    OrderedPipeline& pipeline;
+    ~StopAtEnd() { pipeline.stop(); }
+  };
+
+  void stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    room_.notify_all();
+    work_there_.notify_all();
+  }
+
+  void produce_all() {
+    while (true) {
+      auto slot = std::make_shared<Slot>();
+      try {
+        slot->in = produce();
+        if (slot->in) slot->cost = cost(*slot->in);
+      } catch (...) {
+        slot->in.reset();
+        slot->error = std::current_exception();
+        slot->done = true;
+      }
+      std::unique_lock lock(mutex_);
+      room_.wait(lock, [&] { return stopped_ || in_flight_ == 0 || in_flight_ + slot->cost <= limit_; });
+      const bool last = !slot->in || stopped_;
+      if (slot->in && !stopped_) work_.push_back(slot);
+      if (slot->in || slot->error) order_.push_back(slot);
+      in_flight_ += slot->cost;
+      ended_ = last;
+      work_there_.notify_one();
+      if (last) work_there_.notify_all();
+      result_there_.notify_one();
+      if (last) return;
+    }
+  }
+
+  void transform_all() {
+    while (true) {
+      std::unique_lock lock(mutex_);
+      work_there_.wait(lock, [&] { return stopped_ || ended_ || !work_.empty(); });
+      if (stopped_ || work_.empty()) return;
+      const std::shared_ptr<Slot> slot = std::move(work_.front());
+      work_.pop_front();
+      lock.unlock();
+      try {
+        slot->out = transform(std::move(*slot->in));
+      } catch (...) {
+        slot->error = std::current_exception();
+      }
+      slot->in.reset();
+      lock.lock();
+      slot->done = true;
+      result_there_.notify_one();
+    }
+  }
+
+  // The first of the order when it is done; none at the end.
+  std::shared_ptr<Slot> next_result() {
+    constexpr std::chrono::milliseconds patience{100};
+    std::unique_lock lock(mutex_);
+    const auto ready = [&] { return order_.empty() ? ended_ : order_.front()->done; };
+    while (!result_there_.wait_for(lock, patience, ready)) {
+      lock.unlock();
+      idle();
+      lock.lock();
+    }
+    if (order_.empty()) return nullptr;
+    std::shared_ptr<Slot> slot = std::move(order_.front());
+    order_.pop_front();
+    return slot;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable room_, work_there_, result_there_;
+  std::deque<std::shared_ptr<Slot>> order_, work_;
+  std::size_t limit_ = 0, in_flight_ = 0;
+  bool ended_ = false, stopped_ = false;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/metadata.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+/// What decides every byte of a data set: an unfinished run goes on only where all of it is the same.
+struct PretokenizeFingerprint {
+  std::vector<std::pair<std::string, std::string>> settings;  // flag and value
+  std::vector<std::pair<std::string, std::int64_t>> inputs;   // path and bytes, in the order of reading
+};
+
+/// Where an unfinished run stands: after its last finished shard.
+struct PretokenizeState {
+  PretokenizeFingerprint fingerprint;
+  std::vector<std::int64_t> shard_bytes;  // of each finished shard's file
+  std::int64_t blocks = 0;                // in these shards
+  std::int64_t documents = 0;             // given by the source and wholly in these shards
+  std::int64_t tokens_of_next = 0;        // of the document after those that are in these shards too
+  bool packed = false;                    // all text is in the shards
+  std::vector<LanguageCounts> languages;  // of these documents
+};
+
+/// Writes the state, all of it or nothing.
+inline void write_state(const std::filesystem::path& path, const PretokenizeState& state) {
+  Json json = {{"settings", Json::object()}, {"inputs", Json::array()},      {"shard_bytes", state.shard_bytes},
+               {"blocks", state.blocks},     {"documents", state.documents}, {"tokens_of_next", state.tokens_of_next},
+               {"packed", state.packed},     {"languages", Json::array()}};
+  for (const auto& [flag, value] : state.fingerprint.settings) json["settings"][flag] = value;
+  for (const auto& [file, bytes] : state.fingerprint.inputs)
+    json["inputs"].push_back({{"path", file}, {"bytes", bytes}});
+  for (const LanguageCounts& counts : state.languages)
+    json["languages"].push_back({{"language", counts.language},
+                                 {"documents", counts.documents},
+                                 {"tokens", counts.tokens},
+                                 {"bytes", counts.bytes}});
+  write_json_file(path, json);
+}
+
+/// Reads a state. Throws Error naming file and field where it is none.
+inline PretokenizeState read_state(const std::filesystem::path& path) {
+  const Json json = read_json_file(path);
+  const std::string where = path.string();
+  const auto list = [&](const char* field) -> const Json& {
+    const Json* found = find_field(json, field, where);
+    if (!found || !found->is_array()) throw Error("{}: the field '{}' is not a list", where, field);
+    return *found;
+  };
+  const auto count = [&](const Json& object, const char* field) {
+    const auto value = get_field<std::int64_t>(object, field, where);
+    if (value < 0) throw Error("{}: the field '{}' is {}", where, field, value);
+    return value;
+  };
+  PretokenizeState state;
+  const Json* settings = find_field(json, "settings", where);
+  if (!settings || !settings->is_object()) throw Error("{}: the field 'settings' is not an object", where);
+  for (const auto& [flag, value] : settings->items())
+    state.fingerprint.settings.emplace_back(flag, json_as<std::string>(value, flag, where));
+  for (const Json& file : list("inputs"))
+    state.fingerprint.inputs.emplace_back(get_field<std::string>(file, "path", where), count(file, "bytes"));
+  for (const Json& bytes : list("shard_bytes"))
+    state.shard_bytes.push_back(json_as<std::int64_t>(bytes, "shard_bytes", where));
+  state.blocks = count(json, "blocks");
+  state.documents = count(json, "documents");
+  state.tokens_of_next = count(json, "tokens_of_next");
+  state.packed = get_field<bool>(json, "packed", where);
+  for (const Json& counts : list("languages"))
+    state.languages.push_back({get_field<std::string>(counts, "language", where), count(counts, "documents"),
+                               count(counts, "tokens"), count(counts, "bytes")});
+  return state;
+}
+
+/// What an unfinished run, made with `before`, and this one differ in; empty where in nothing.
+inline std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
+  for (const auto& [flag, value] : now.settings) {
+    std::string other = "nothing";
+    for (const auto& [name, text] : before.settings)
+      if (name == flag) other = text;
+    if (other != value) return fmt::format("{} was {} and is now {}", flag, other, value);
+  }
+  for (std::size_t i = 0; i < std::max(before.inputs.size(), now.inputs.size()); ++i) {
+    if (i >= before.inputs.size()) return fmt::format("the input {} is new", now.inputs[i].first);
+    if (i >= now.inputs.size()) return fmt::format("the input {} is not there", before.inputs[i].first);
+    if (before.inputs[i].first != now.inputs[i].first)
+      return fmt::format("input {} was {} and is now {}", i + 1, before.inputs[i].first, now.inputs[i].first);
+    if (before.inputs[i].second != now.inputs[i].second)
+      return fmt::format("the input {} had {} bytes and now has {}", now.inputs[i].first, before.inputs[i].second,
+                         now.inputs[i].second);
+  }
+  return "";
+}
+
+}  // namespace moderngpt2

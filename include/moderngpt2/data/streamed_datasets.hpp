@@ -1,0 +1,67 @@
+#pragma once
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// A data set on the Hub, and the part of it that holds one language.
+struct StreamedDataset {
+  std::string repository, subset;
+};
+
+/// Where the text of `language` lies in "c4" or "fineweb2". Throws UsageError for a language without a data set, naming
+/// those there are, and for another data set.
+inline StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
+  struct Entry {
+    std::string_view language, subset;
+  };
+  static constexpr Entry c4[]{{"en", "en"}, {"ja", "ja"}, {"ko", "ko"}, {"zh", "zh"}};
+  static constexpr Entry fineweb2[]{
+      {"ja", "jpn_Jpan"}, {"ko", "kor_Hang"}, {"zh", "cmn_Hani"}, {"cn", "cmn_Hani"}, {"tw", "yue_Hani"}};
+  if (dataset != "c4" && dataset != "fineweb2")
+    throw UsageError("there is no data set '{}': c4 and fineweb2 are there", dataset);
+  if (dataset == "fineweb2" && language == "en") return {"allenai/c4", "en"};
+  std::string known = dataset == "c4" ? "" : "en";
+  const auto find = [&](const Entry* begin, const Entry* end) {
+    for (const Entry* entry = begin; entry != end; ++entry) {
+      if (entry->language == language) return entry;
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", entry->language);
+    }
+    return end;
+  };
+  const bool is_c4 = dataset == "c4";
+  const Entry* const end = is_c4 ? std::end(c4) : std::end(fineweb2);
+  const Entry* const found = find(is_c4 ? std::begin(c4) : std::begin(fineweb2), end);
+  if (found == end)
+    throw UsageError("{} has no data set for the language '{}'; there are: {}", dataset, language, known);
+  return {is_c4 ? "allenai/c4" : "HuggingFaceFW/fineweb-2", std::string(found->subset)};
+}
+
+/// The flags of a program that say which text it reads: files, or a data set on the Hub.
+struct TextFlags {
+  std::vector<std::string> inputs;              // --input
+  std::string dataset;                          // --dataset
+  std::vector<std::string> languages;           // --c4_langs or --langs
+  std::vector<std::string> streaming_as_typed;  // those of the last two that stood on the command line
+};
+
+/// Throws UsageError where the flags name no files: streaming is not there yet. Checks what they say of it all the
+/// same.
+inline void expect_files(const TextFlags& flags) {
+  if (!flags.inputs.empty() && !flags.streaming_as_typed.empty())
+    throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
+                     flags.streaming_as_typed.front());
+  if (!flags.inputs.empty()) return;
+  for (const std::string& language : flags.languages) streamed_dataset(flags.dataset, language);
+  throw UsageError("--input is needed: streaming {} from the Hub is not there yet", flags.dataset);
+}
+
+}  // namespace moderngpt2
