@@ -169,7 +169,8 @@ class JsonBuilder {
 inline Json parse_json(std::string_view text, const std::string& where) {
   if (text.starts_with("\xef\xbb\xbf"))
     throw Error("{}: line 1, column 1: a byte-order mark, save the file as UTF-8 without one", where);
-  if (text.find_first_not_of(" \t\r\n") == text.npos) throw Error("{}: empty, where JSON is expected", where);
+  if (text.find_first_not_of(" \t\r\n") == text.npos)
+    detail::throw_json_error(text, text.data() + text.size(), where, "empty, where JSON is expected");
   // nlohmann's lexer takes a zero byte for the end of the text.
   if (const std::size_t zero = text.find('\0'); zero != text.npos)
     detail::throw_json_error(text, text.data() + zero + 1, where, "a zero byte");
