@@ -59,9 +59,7 @@ void chat(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlags& f
 }
 
 void complete(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
-  std::vector<int> ids = tokenizer.prefix_ids();
-  tokenizer.encode(*flags.prompt, ids);
-  const Completions done = stream_completions(model, tokenizer, ids, flags, write);
+  const Completions done = stream_completions(model, tokenizer, tokenizer.encode_prompt(*flags.prompt), flags, write);
   if (done.reached_n_positions())
     note(fmt::format("stopped at the model's longest text, n_positions {}", model.config().n_positions));
   if (flags.verbose) note(done.speed());
@@ -69,8 +67,8 @@ void complete(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlag
 
 void complete_file(CausalModel& model, const Tokenizer& tokenizer, const GenerateFlags& flags,
                    const std::vector<std::string>& prompts) {
-  std::vector<std::vector<int>> ids(prompts.size(), tokenizer.prefix_ids());
-  for (std::size_t i = 0; i < prompts.size(); ++i) tokenizer.encode(prompts[i], ids[i]);
+  std::vector<std::vector<int>> ids;
+  for (const std::string& prompt : prompts) ids.push_back(tokenizer.encode_prompt(prompt));
   if (!flags.output_file) return write_completions(model, tokenizer, prompts, ids, flags, write);
   AtomicFile file(*flags.output_file);
   write_completions(model, tokenizer, prompts, ids, flags, [&](const std::string& line) { file.write(line); });

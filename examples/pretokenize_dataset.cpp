@@ -13,9 +13,9 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/progress.hpp"
+#include "moderngpt2/cli/text_flags.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
-#include "moderngpt2/data/streamed_datasets.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace {
@@ -41,25 +41,10 @@ int program(int argc, char** argv) {
   settings.source.open_parquet = &open_parquet_text;
   settings.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
   std::filesystem::path tokenizer_path = "./my_tokenizer";
-  TextFlags text{{}, "c4", {"en", "ja", "ko", "zh"}, {}};
 
   Options options("pretokenize_dataset",
                   "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
-  options.section("Text");
-  options.add("input", settings.source.inputs,
-              "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet");
-  options.add("text_column", settings.source.text_column,
-              "the field of a JSON line, or the column of a Parquet file, that holds the text");
-  options.add_choice(
-      "txt_document", settings.source.text_document,
-      {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
-      "what one document of a .txt file is; a blank line ends a paragraph");
-  options.add("max_input_lines_total", settings.source.max_documents, "documents to read, over all languages; 0: all")
-      .at_least(0);
-  options.add("strict", settings.source.strict, "ends with an error at a line without text, instead of a warning");
-  options.add("dataset", text.dataset, "the data set to stream without --input (not there yet)")
-      .choices({"c4", "fineweb2"});
-  options.add("c4_langs", text.languages, "its languages (not there yet)");
+  TextOptions text(options, settings.source, "max_input_lines_total", "c4_langs");
   options.section("Tokens");
   options.add("tokenizer_path", tokenizer_path, "the tokenizer's folder, or its tokenizer.json");
   options.add("block_size", settings.block_size, "tokens in a block").between(1, 1 << 24);
@@ -76,10 +61,7 @@ int program(int argc, char** argv) {
       .default_text("all cores");
   options.add("resume", settings.resume, "goes on after the last finished shard of a run that was stopped or killed");
   options.parse(argc, argv);
-  for (const char* flag : {"dataset", "c4_langs"})
-    if (options.typed(flag)) text.streaming_as_typed.push_back(flag);
-  text.inputs = settings.source.inputs;
-  expect_files(text);
+  text.check();
 
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   Progress progress("pretokenize", "MB", 0);

@@ -21,8 +21,7 @@ using namespace moderngpt2;
 int program(int argc, char** argv) {
   TrainingRequest request;
   TrainingSettings& s = request.settings;
-  std::string precision = "fp32", device = "cpu", command_line;
-  for (int i = 0; i < argc; ++i) command_line += (i > 0 ? " " : "") + detail::shell_word(argv[i]);
+  std::string precision = "fp32", device = "cpu";
 
   Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
   options.section("Model");
@@ -102,7 +101,7 @@ int program(int argc, char** argv) {
 
   catch_interrupts();
   std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
-  TrainingProgress progress(command_line);
+  TrainingProgress progress(shell_command(argc, argv));
   return run_training(request, progress.hooks());
 }
 

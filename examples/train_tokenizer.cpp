@@ -10,9 +10,9 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/progress.hpp"
+#include "moderngpt2/cli/text_flags.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/source.hpp"
-#include "moderngpt2/data/streamed_datasets.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/train.hpp"
@@ -25,25 +25,11 @@ int program(int argc, char** argv) {
   SourceOptions text;
   text.max_documents = 1000000;
   text.open_parquet = &open_parquet_text;
-  TextFlags streamed{{}, "c4", {"en", "ja", "ko", "zh"}, {}};
   TokenizerTraining training;
   std::filesystem::path output_path = "./my_tokenizer";
 
   Options options("train_tokenizer", "Trains a tokenizer; writes tokenizer.json and a SentencePiece model.");
-  options.section("Text");
-  options.add("input", text.inputs,
-              "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet");
-  options.add("text_column", text.text_column,
-              "the field of a JSON line, or the column of a Parquet file, that holds the text");
-  options.add_choice(
-      "txt_document", text.text_document,
-      {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
-      "what one document of a .txt file is; a blank line ends a paragraph");
-  options.add("max_train_lines", text.max_documents, "documents to read, over all languages; 0: all").at_least(0);
-  options.add("strict", text.strict, "ends with an error at a line without text, instead of a warning");
-  options.add("dataset", streamed.dataset, "the data set to stream without --input (not there yet)")
-      .choices({"c4", "fineweb2"});
-  options.add("langs", streamed.languages, "its languages (not there yet)");
+  TextOptions text_options(options, text, "max_train_lines", "langs");
   options.section("Vocabulary");
   options.add("vocab_size", training.vocab_size, "tokens, special tokens and the 256 bytes included").at_least(1);
   options.add("special_tokens", training.special_tokens,
@@ -60,10 +46,7 @@ int program(int argc, char** argv) {
   options.add("num_threads", training.num_threads, "threads").between(1, 128).default_text("all cores");
   options.add("output_path", output_path, "the folder to write");
   options.parse(argc, argv);
-  for (const char* flag : {"dataset", "langs"})
-    if (options.typed(flag)) streamed.streaming_as_typed.push_back(flag);
-  streamed.inputs = text.inputs;
-  expect_files(streamed);
+  text_options.check();
 
   Progress progress("reading", "MB", 0);
   text.warn = [&](const std::string& line) {

@@ -131,3 +131,9 @@ TEST_CASE("the current folder can be synced under its empty name") {
   sync_folder("");
   CHECK_ERROR(sync_folder("/nonexistent"), "/nonexistent");
 }
+
+TEST_CASE("a line that is still being written is none") {
+  CHECK(whole_lines("").empty());
+  CHECK(whole_lines("cut").empty());
+  CHECK(whole_lines("one\n\ntwo\ncut") == std::vector<std::string_view>{"one", "", "two"});
+}

@@ -129,6 +129,8 @@ TEST_CASE("the post-processor's template") {
                                       "test");
   CHECK(load(json).prefix_ids() == std::vector<int>{0});
   CHECK(load(json).suffix_ids().empty());
+  CHECK(load(json).encode("ab") == std::vector<int>{3});
+  CHECK(load(json).encode_prompt("ab") == std::vector<int>{0, 3});
   json["post_processor"]["special_tokens"]["<unk>"]["ids"][0] = 77;
   CHECK_ERROR(load(json), "post_processor", "77");
   json["post_processor"]["single"] = Json::array();

@@ -20,9 +20,6 @@
 
 namespace moderngpt2 {
 
-/// Takes note of the signal that interrupted() told, so that the next one counts anew.
-inline void forget_interrupt() { detail::interrupt_signal.store(0); }
-
 struct ChatSettings {
   ChatFormat format = ChatFormat::plain;  ///< not automatic
   std::optional<std::string> system_prompt;
@@ -66,7 +63,8 @@ class Chat {
 
   /// Writes the answer to one message; nothing where the message is too long.
   std::optional<GenerationResult> answer(const std::string& message) {
-    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, most_prompt_tokens()) : plain(message);
+    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, most_prompt_tokens())
+                                                : ChatHistory::Prompt{tokenizer_.encode_prompt(message), 0};
     const int room = settings_.window - int(prompt.ids.size());
     if (room < 1) {
       terminal_.note(fmt::format("the message has {} tokens, and {} is the most that the model sees: it is left out",
@@ -92,12 +90,6 @@ class Chat {
   }
 
  private:
-  ChatHistory::Prompt plain(const std::string& message) const {
-    ChatHistory::Prompt prompt{tokenizer_.prefix_ids(), 0};
-    tokenizer_.encode(message, prompt.ids);
-    return prompt;
-  }
-
   /// Half of the window at least is left to a long answer.
   std::size_t most_prompt_tokens() const {
     const int answer = std::clamp(settings_.options.max_new_tokens, 1, std::max(settings_.window / 2, 1));

@@ -14,6 +14,7 @@
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/prompts_file.hpp"
 #include "moderngpt2/cli/text_streams.hpp"
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
@@ -93,7 +94,7 @@ Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::
   const std::size_t count = std::size_t(flags.num_return_sequences);
   TextStreams streams(tokenizer, count, write);
   Completions completions{std::vector<GenerationResult>(count)};
-  const double start = detail::seconds_now();
+  const double start = seconds_now();
   const bool beams = flags.settings.num_beams > 1;
   detail::complete_all(
       model, {prompt}, flags, [&](std::size_t index, int token) { streams.put(index, token); },
@@ -102,7 +103,7 @@ Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::
         streams.end(index);
         completions.results[index] = result;
       });
-  completions.seconds = detail::seconds_now() - start;
+  completions.seconds = seconds_now() - start;
   return completions;
 }
 

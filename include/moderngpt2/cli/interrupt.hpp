@@ -31,4 +31,7 @@ inline void catch_interrupts() {
 /// The signal that asked the program to stop, or 0.
 inline int interrupted() { return detail::interrupt_signal.load(); }
 
+/// Takes note of the signal that interrupted() told, so that the next one counts anew.
+inline void forget_interrupt() { detail::interrupt_signal.store(0); }
+
 }  // namespace moderngpt2

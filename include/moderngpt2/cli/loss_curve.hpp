@@ -48,9 +48,8 @@ inline LossCurve read_loss_curve(const std::filesystem::path& path) {
   const std::string text = read_file(path);
   LossCurve curve;
   std::size_t number = 0;
-  for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+  for (const std::string_view line : whole_lines(text)) {
     ++number;
-    const std::string_view line = std::string_view(text).substr(begin, end - begin);
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string where = fmt::format("{}, line {}", path.string(), number);
     const Json object = parse_json(line, where);

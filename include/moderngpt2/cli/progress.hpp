@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -12,6 +11,8 @@
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "moderngpt2/core/clock.hpp"
 
 namespace moderngpt2 {
 
@@ -47,7 +48,7 @@ class Progress {
  public:
   /// `total` of `unit`s are to be done; 0 where nobody knows.
   Progress(std::string label, std::string unit, double total, std::FILE* out = stderr)
-      : Progress(std::move(label), std::move(unit), total, out, ::isatty(::fileno(out)) == 1, &now) {}
+      : Progress(std::move(label), std::move(unit), total, out, ::isatty(::fileno(out)) == 1, &seconds_now) {}
 
   /// As above, with the choice of form and the clock (seconds) given, for tests.
   Progress(std::string label, std::string unit, double total, std::FILE* out, bool terminal,
@@ -94,10 +95,6 @@ class Progress {
 
  private:
   static constexpr double redraw_seconds = 0.1, log_seconds = 10;
-
-  static double now() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  }
 
   void show(double done, std::string_view extra, bool last) {
     shown_ = clock_();

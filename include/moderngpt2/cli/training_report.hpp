@@ -29,10 +29,10 @@ inline std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   std::vector<Json> lines;
   if (!std::filesystem::exists(path)) return lines;
   const std::string text = read_file(path);
-  for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
+  for (const std::string_view line : whole_lines(text)) {
     try {
-      Json line = parse_json(std::string_view(text).substr(begin, end - begin), path.string());
-      if (line.is_object()) lines.push_back(std::move(line));
+      Json json = parse_json(line, path.string());
+      if (json.is_object()) lines.push_back(std::move(json));
     } catch (const Error&) {
     }
   }

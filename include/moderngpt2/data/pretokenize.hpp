@@ -98,7 +98,7 @@ class PretokenizeRun {
       metadata.train_blocks = state_.blocks;
       metadata.block_size = options_.block_size;
       metadata.vocab_size = tokenizer_.vocab_size();
-      metadata.tokenizer_fingerprint = fmt::format("{:016x}", tokenizer_.fingerprint());
+      metadata.tokenizer_fingerprint = tokenizer_.fingerprint_text();
       split_evaluation(staging_, options_, metadata);
       staging_.publish(metadata);
       return metadata;
@@ -128,11 +128,10 @@ class PretokenizeRun {
   // A whole data set is there: the one that was asked for, as far as its metadata tells.
   DatasetMetadata existing() const {
     DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
-    const std::string fingerprint = fmt::format("{:016x}", tokenizer_.fingerprint());
     if (metadata.block_size != options_.block_size)
       throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
                   metadata.block_size, options_.block_size);
-    if (metadata.tokenizer_fingerprint != fingerprint)
+    if (metadata.tokenizer_fingerprint != tokenizer_.fingerprint_text())
       throw Error("{}: holds a data set made with another tokenizer: name another folder", output());
     note(fmt::format("{}: is complete, nothing is left to do", output()));
     return metadata;

@@ -39,7 +39,7 @@ inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer
   constexpr const char* documents[]{"line", "paragraph", "file"};
   PretokenizeFingerprint made;
   made.settings = {
-      {"the tokenizer's fingerprint", fmt::format("{:016x}", tokenizer.fingerprint())},
+      {"the tokenizer's fingerprint", tokenizer.fingerprint_text()},
       {"the tokenizer's eos id", fmt::format("{}", *tokenizer.eos_id())},
       {"--text_column", source.text_column},
       {"--txt_document", documents[static_cast<int>(source.text_document)]},

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"

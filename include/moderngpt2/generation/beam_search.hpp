@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/beam_hypotheses.hpp"
 #include "moderngpt2/generation/beam_rows.hpp"

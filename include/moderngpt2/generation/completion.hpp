@@ -1,13 +1,13 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/generation/sampler.hpp"
@@ -51,11 +51,6 @@ inline int room_after(std::size_t prompt, const Config& config) {
 }
 
 namespace detail {
-
-/// Seconds of a steady clock.
-inline double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 /// One text that is being continued token by token: what it may still become, and what came of it.
 template <class T>

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"
@@ -37,12 +38,12 @@ class Generator {
     if (tokens.size() + std::size_t(completion.limit()) > std::size_t(rows_.capacity()))
       throw Error("internal: a generator for {} tokens was given {} and asked for {} more", rows_.capacity(),
                   tokens.size(), completion.limit());
-    const double start = detail::seconds_now();
+    const double start = seconds_now();
     if (completion.finished()) return completion.take(start);
 
     const std::size_t common = completion.result.cached_tokens = reuse(tokens);
     run(tokens.subspan(common));
-    const double ready = detail::seconds_now();
+    const double ready = seconds_now();
     completion.result.prefill_seconds = ready - start;
     while (true) {
       completion.extend(rows_.logits(0), callback);

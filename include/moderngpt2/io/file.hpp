@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include "moderngpt2/core/error.hpp"
 
@@ -127,6 +128,14 @@ inline std::string read_file(const std::filesystem::path& path, std::uint64_t li
   std::string text(static_cast<std::size_t>(file.size()), '\0');
   file.read(0, std::as_writable_bytes(std::span(text)));
   return text;
+}
+
+/// The lines of a text that end with a line feed, without it: what follows the last one is still being written.
+inline std::vector<std::string_view> whole_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (std::size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
+    lines.push_back(text.substr(0, end));
+  return lines;
 }
 
 /// Makes the names in a folder durable (what a rename before it did survives a power cut).

@@ -87,6 +87,13 @@ class Tokenizer {
     }
   }
 
+  /// The ids of a text that a model is to continue: what the file's post-processor sets before a text, then its own.
+  std::vector<int> encode_prompt(std::string_view text) const {
+    std::vector<int> ids = prefix_ids();
+    encode(text, ids);
+    return ids;
+  }
+
   /// The text of `ids`. Ids without a token give nothing. A run of byte tokens that is not UTF-8 gives one U+FFFD for
   /// each byte.
   std::string decode(std::span<const int> ids, bool skip_special_tokens = false) const {
@@ -136,6 +143,8 @@ class Tokenizer {
 
   /// XXH3 (64 bits) of the bytes of tokenizer.json.
   std::uint64_t fingerprint() const { return state_->fingerprint; }
+  /// The same as metadata.yaml has it: 16 hexadecimal digits.
+  std::string fingerprint_text() const { return fmt::format("{:016x}", fingerprint()); }
 
  private:
   static constexpr std::uint64_t largest_file = 500'000'000;

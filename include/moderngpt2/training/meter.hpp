@@ -1,12 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <unistd.h>
 
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -25,18 +25,17 @@ inline std::uint64_t resident_bytes() {
 /// within `seconds`. What a run can at most reach, as this machine is now; no figure of the processor's maker.
 template <class T, class Backend>
 double measure_matmul(Backend& backend, double seconds = 0.2) {
-  using Clock = std::chrono::steady_clock;
   constexpr int rows = 1024, width = 1024;
   FlatBuffer<T> x(std::int64_t{rows} * width), w(std::int64_t{width} * width), y(std::int64_t{rows} * width);
   std::fill_n(x.data(), x.size(), T(0.5f));
   std::fill_n(w.data(), w.size(), T(0.25f));
-  const Clock::time_point begin = Clock::now();
+  const double begin = seconds_now();
   double best = 0;
-  for (int i = 0; i < 2 || std::chrono::duration<double>(Clock::now() - begin).count() < seconds; ++i) {
-    const Clock::time_point start = Clock::now();
+  for (int i = 0; i < 2 || seconds_now() - begin < seconds; ++i) {
+    const double start = seconds_now();
     matmul(backend, Rows<T>(y.data(), rows, width), Rows<const T>(x.data(), rows, width),
            Matrix<const T>{w.data(), width, width});
-    const double taken = std::chrono::duration<double>(Clock::now() - start).count();
+    const double taken = seconds_now() - start;
     if (i > 0 && taken > 0) best = std::max(best, 2.0 * rows * width * width / taken);
   }
   return best;

@@ -31,9 +31,8 @@ class MetricsFile {
     std::string kept;
     if (std::filesystem::exists(path_)) {
       const std::string text = read_file(path_);
-      for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != text.npos; begin = end + 1)
-        if (step_of(std::string_view(text).substr(begin, end - begin)) <= step)
-          kept += text.substr(begin, end - begin + 1);
+      for (const std::string_view line : whole_lines(text))
+        if (step_of(line) <= step) kept.append(line) += '\n';
     } else {
       for (const Json& line : history) kept += line.dump() + "\n";
     }

@@ -47,6 +47,13 @@ inline std::string shell_word(const std::string& word) {
 
 }  // namespace detail
 
+/// A program's command line as a shell takes it.
+inline std::string shell_command(int argc, const char* const* argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + detail::shell_word(argv[i]);
+  return line;
+}
+
 /// A run's log for TensorBoard, in OUTPUT_DIR/runs/NAME. A log that cannot be written is told once, and the run goes
 /// on without it.
 class TensorBoardReport {

@@ -108,7 +108,7 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
                                               .max_eval_blocks = request.streaming_eval_samples});
     run.block_size = run.data->train.block_size();
     const std::string& made_by = run.data->metadata.tokenizer_fingerprint;
-    if (tokenizer && !made_by.empty() && made_by != fmt::format("{:016x}", tokenizer->fingerprint()))
+    if (tokenizer && !made_by.empty() && made_by != tokenizer->fingerprint_text())
       say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(),
                       tokenizer_path->string()));
   } else if (!request.dry_run) {
@@ -120,6 +120,23 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
                        run.checkpoint->folder.string());
   return run;
 }
+
+namespace detail {
+
+/// Blocks to train on; more than any run reads where no data set is named.
+inline std::int64_t train_blocks(const PreparedRun& run) { return run.data ? run.data->train.size() : INT64_MAX; }
+
+/// Whether a request says how long its run is: a dry run without data may not.
+inline bool knows_last_step(const TrainingRequest& request, const PreparedRun& run) {
+  return run.data || request.settings.max_steps > 0;
+}
+inline std::int64_t first_step(const PreparedRun& run) { return run.checkpoint ? run.checkpoint->state.step : 0; }
+inline std::int64_t planned_last_step(const TrainingRequest& request, const PreparedRun& run) {
+  const DataPosition at = run.checkpoint ? run.checkpoint->state.position : DataPosition{};
+  return last_step(request.settings, train_blocks(run), first_step(run), at);
+}
+
+}  // namespace detail
 
 /// The values that hold, in a few lines.
 inline std::string settings_text(const TrainingRequest& request, const PreparedRun& run, std::int64_t parameters,
@@ -139,10 +156,8 @@ inline std::string settings_text(const TrainingRequest& request, const PreparedR
   text += fmt::format("batch: {} x {} accumulated = {} sequences, {} tokens\n", s.per_device_train_batch_size,
                       s.gradient_accumulation_steps, s.global_batch(), s.global_batch() * run.block_size);
   if (request.eval_only) return text;
-  if (run.data || s.max_steps > 0) {
-    const std::int64_t blocks = run.data ? run.data->train.size() : INT64_MAX;
-    const TrainerState at = run.checkpoint ? run.checkpoint->state : TrainerState{};
-    const std::int64_t steps = last_step(s, blocks, at.step, at.position);
+  if (detail::knows_last_step(request, run)) {
+    const std::int64_t blocks = detail::train_blocks(run), steps = detail::planned_last_step(request, run);
     const double epochs = double(steps) / double(steps_per_epoch(blocks, s.global_batch()));
     const double tokens =
         run.data ? epochs * double(blocks) * run.block_size : double(steps) * double(s.global_batch()) * run.block_size;
@@ -197,7 +212,7 @@ template <class M>
 int train_model(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
                 const MemoryPlan& plan, const std::string& run_name) {
   const TrainingSettings& s = request.settings;
-  const std::int64_t step = run.checkpoint ? run.checkpoint->state.step : 0;
+  const std::int64_t step = first_step(run);
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
   if (!run_name.empty()) {
@@ -239,23 +254,21 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
   hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
-  const std::int64_t train_blocks = run.data ? run.data->train.size() : INT64_MAX;
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
-  const MemoryPlan plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks, eval_blocks);
-  const TrainerState at = run.checkpoint ? run.checkpoint->state : TrainerState{};
-  const std::int64_t steps = run.data || s.max_steps > 0 ? last_step(s, train_blocks, at.step, at.position) : 1;
+  const MemoryPlan plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks);
+  const bool known = knows_last_step(request, run);
+  const std::int64_t steps = known ? planned_last_step(request, run) : 1, to_do = steps - first_step(run);
   (void)make_schedule(s, steps);
   const std::string run_name = log_name(request, run);
   if (request.dry_run) {
     hooks.say(plan_text(plan));
-    if (run.data || s.max_steps > 0)
-      hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, steps - at.step))));
+    if (known) hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
     return 0;
   }
   std::optional<OutputFolder> output;
   if (!request.eval_only) {
     const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
-    output.emplace(s.output_dir, plan_disk(plan, s, steps - at.step, std::int64_t(older.size())));
+    output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
     if (!run.checkpoint && !older.empty())
       hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
                             older.front().folder.string()));

@@ -37,9 +37,7 @@ class SampleLog {
     options_.max_new_tokens = settings_.max_new_tokens;
     for (std::string& prompt : settings_.prompts) {
       prompt = replace_invalid_utf8(prompt);
-      std::vector<int> ids = tokenizer_.prefix_ids();
-      tokenizer_.encode(prompt, ids);
-      ids_.push_back(prompt_or_eos(ids, options_.eos_token_ids));
+      ids_.push_back(prompt_or_eos(tokenizer_.encode_prompt(prompt), options_.eos_token_ids));
       if (ids_.back().size() >= std::size_t(config.n_positions))
         throw Error("--sample_prompts: {} has {} tokens, the model has {} positions", excerpt(prompt),
                     ids_.back().size(), config.n_positions);

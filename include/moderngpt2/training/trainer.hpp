@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -14,6 +13,7 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/model/activations.hpp"
@@ -86,10 +86,10 @@ class Trainer {
 
   /// One optimizer step on the next blocks. Nothing is allocated once the blocks are in memory.
   StepReport step(const LearningRateSchedule& schedule) {
-    const auto begin = Clock::now();
+    const double begin = seconds_now();
     const BatchPlace place = batch_at(state_.position);
     const TokenBatch& batch = batches_.load(place, batch_at(position_after(place)));
-    const double data_seconds = seconds_since(begin);
+    const double data_seconds = seconds_now() - begin;
     set_to_zero(model_.backend(), gradients_);
 
     StepReport report{.step = state_.step + 1,
@@ -140,11 +140,11 @@ class Trainer {
     LossSpikes spikes;
     if (resumed_ && evaluation_ && look_due() && !evaluated()) look();  // what a stop at this step left out
     while (state_.step < last) {
-      const auto begin = Clock::now();
+      const double begin = seconds_now();
       StepReport report = step(schedule);
       report.last_step = last;
       report.skipped = state_.skipped;
-      meter.add(seconds_since(begin), report.data_seconds, report.tokens);
+      meter.add(seconds_now() - begin, report.data_seconds, report.tokens);
       report.speed = meter.speed(last - report.step);
       if (hooks_.on_step) hooks_.on_step(report);
       if (!report.applied) tell_skipped(report);
@@ -181,11 +181,6 @@ class Trainer {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  static double seconds_since(Clock::time_point begin) {
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-
   int time() const { return data_.train.block_size(); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }

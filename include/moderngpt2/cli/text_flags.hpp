@@ -1,0 +1,48 @@
+#pragma once
+
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/data/source_options.hpp"
+#include "moderngpt2/data/streamed_datasets.hpp"
+
+namespace moderngpt2 {
+
+/// Which text a program reads: its flags, two of which have other names in other programs.
+class TextOptions {
+ public:
+  /// `documents`: the flag of the most documents to read; `languages`: that of the languages to stream.
+  TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
+      : options_(options), source_(source), languages_(languages) {
+    options.section("Text");
+    options.add("input", source.inputs,
+                "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet");
+    options.add("text_column", source.text_column,
+                "the field of a JSON line, or the column of a Parquet file, that holds the text");
+    options.add_choice(
+        "txt_document", source.text_document,
+        {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
+        "what one document of a .txt file is; a blank line ends a paragraph");
+    options.add(documents, source.max_documents, "documents to read, over all languages; 0: all").at_least(0);
+    options.add("strict", source.strict, "ends with an error at a line without text, instead of a warning");
+    options.add("dataset", streamed_.dataset, "the data set to stream without --input (not there yet)")
+        .choices({"c4", "fineweb2"});
+    options.add(languages, streamed_.languages, "its languages (not there yet)");
+  }
+  TextOptions(const TextOptions&) = delete;
+  TextOptions& operator=(const TextOptions&) = delete;
+
+  /// To be called once the command line is parsed. Throws UsageError where it names no files.
+  void check() {
+    for (const char* flag : {"dataset", languages_})
+      if (options_.typed(flag)) streamed_.streaming_as_typed.push_back(flag);
+    streamed_.inputs = source_.inputs;
+    expect_files(streamed_);
+  }
+
+ private:
+  Options& options_;
+  SourceOptions& source_;
+  const char* languages_;
+  TextFlags streamed_{{}, "c4", {"en", "ja", "ko", "zh"}, {}};
+};
+
+}  // namespace moderngpt2
