@@ -39,8 +39,11 @@
 //   cross_entropy / mean_squared_error / binary_cross_entropy (dlogits, logits, targets, scale)
 //                                                         sum of the losses; dlogits may be null
 //   gather_rows(out, x, index), scatter_rows_add(dx, dout, index)
-//   fill(x, n, value), sum_of_squares(x, n), adamw(weight, first, second, gradient, n, step)
+//   fill(x, n, value), cast(to, from, n), sum_of_squares(x, n)
+//   adamw(weight, first, second, gradient, n, step, rounded)  rounded: a copy of the weights in a short type, or null
 // clang-format on
+//
+// T may be a short type: what is sum, gain, bias, score or gradient of a weight is then of its compute_t.
 //
 // Sums have a fixed order, so that a run repeats bit for bit with any thread count of the same machine, but for what
 // the matrix products of a library do. Nothing is allocated once a backend's scratch is reserved, outside of those.
@@ -49,29 +52,30 @@ namespace moderngpt2 {
 /// A context B whose namespace has the operations for activations of type T. Checks one operation of each kind.
 template <class B, class T>
 concept BackendFor =
-    requires(B& b, Rows<T> rows, Matrix<T> matrix, Vector<T> vector, const int* ids, T* data, real_t<T> r,
+    requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compute_t<T>> gradient, Vector<compute_t<T>> vector,
+             Rows<compute_t<T>> scores, compute_t<T>* lse, const int* ids, T* data, real_t<T> r,
              const AttentionCall& call, const RotaryTable<real_t<T>>& table, const Dropout& drop) {
       { b.threads() } -> std::convertible_to<int>;
       embedding(b, rows, ids, matrix, r, 1, drop);
-      embedding_backward(b, matrix, ids, rows, r, 1, drop);
+      embedding_backward(b, gradient, ids, rows, r, 1, drop);
       dropout(b, rows, 1, drop);
       matmul(b, rows, rows, matrix);
       matmul_backward_input(b, rows, rows, matrix);
-      matmul_backward_weight(b, matrix, rows, rows);
+      matmul_backward_weight(b, gradient, rows, rows);
       column_sum(b, vector, rows);
       rotary(b, rows, table, 1, 0, r);
       rotary_backward(b, rows, table, 1, 0, r);
-      attention(b, rows, data, rows, rows, rows, call);
-      attention_backward(b, rows, rows, rows, rows, rows, data, rows, rows, rows, call);
+      attention(b, rows, lse, rows, rows, rows, call);
+      attention_backward(b, rows, rows, rows, rows, rows, lse, rows, rows, rows, call);
       rms_norm(b, rows, rows, vector, r);
       rms_norm_backward(b, rows, vector, rows, rows, vector, r, true);
       add_norm(b, rows, rows, rows, rows, vector, vector, r, 1, drop);
       add_norm_backward(b, rows, rows, vector, vector, rows, rows, rows, vector, vector, r, 1, drop);
       gated_activation(b, rows, rows, Activation::silu);
       gated_activation_backward(b, rows, rows, rows, Activation::silu);
-      logits(b, rows, Rows<const T>(rows), matrix, r);
-      { classifier(b, rows, matrix, rows, matrix, ids, r, r) } -> std::same_as<sum_t<T>>;
-      { cross_entropy(b, rows, rows, ids, r) } -> std::same_as<sum_t<T>>;
+      logits(b, scores, Rows<const T>(rows), matrix, r);
+      { classifier(b, rows, gradient, rows, matrix, ids, r, r) } -> std::same_as<sum_t<T>>;
+      { cross_entropy(b, scores, scores, ids, r) } -> std::same_as<sum_t<T>>;
       gather_rows(b, rows, rows, ids);
       scatter_rows_add(b, rows, rows, ids);
       fill(b, data, std::int64_t(1), T(0));

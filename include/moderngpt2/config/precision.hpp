@@ -1,5 +1,7 @@
 #pragma once
 
+#include "moderngpt2/core/dtype.hpp"
+
 namespace moderngpt2 {
 
 /// Element types of one set of parameters: matrices (decayed) and vectors (norms and biases, not decayed).
@@ -13,6 +15,13 @@ struct Elements {
 struct Fp32 {
   using Activation = float;
   using Weights = Elements<float>;
+  using Gradients = Elements<float>;
+};
+
+/// bf16 for activations and matrices; fp32 for norms and biases, all gradients of weights, and what sums are made in.
+struct Bf16 {
+  using Activation = bf16;
+  using Weights = Elements<bf16, float>;
   using Gradients = Elements<float>;
 };
 

@@ -28,7 +28,7 @@ namespace detail {
 template <class M>
 class Batch {
  public:
-  using T = typename M::T;
+  using T = typename M::Score;
 
   Batch(CachedModel<M>& rows, std::deque<Completion<T>>& completions) : rows_(rows) {
     for (Completion<T>& completion : completions) {
@@ -158,7 +158,7 @@ void generate_batch(M& model, std::span<const GenerationRequest> requests, int b
   CachedModel<M> cached(model, int(plan.rows), plan.columns, int(std::min(std::size_t(chunk), longest_prompt)));
   std::size_t first = 0;
   for (const std::size_t end : plan.ends) {
-    std::deque<detail::Completion<typename M::T>> completions;
+    std::deque<detail::Completion<typename M::Score>> completions;
     for (std::size_t i = first; i < end; ++i)
       completions.emplace_back(requests[i].prompt, requests[i].options, model.config());
     detail::Batch<M>(cached, completions)

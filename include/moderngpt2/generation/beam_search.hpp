@@ -77,7 +77,7 @@ struct Beam {
 template <class M>
 class BeamSearch {
  public:
-  using T = typename M::T;
+  using T = typename M::Score;
 
   BeamSearch(M& model, CachedModel<M>& rows, std::span<const int> prompt, const GenerationOptions& options)
       : options_(options),

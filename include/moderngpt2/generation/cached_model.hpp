@@ -21,6 +21,7 @@ template <class M>
 class CachedModel {
  public:
   using T = typename M::T;
+  using Score = typename M::Score;
 
   /// `max_tokens`: columns of a row, within 1 and n_positions; `chunk`: most tokens of one row in one pass, which
   /// bounds the memory of the activations. The model must outlive this.
@@ -66,7 +67,7 @@ class CachedModel {
   }
 
   /// Logits (V) of the last token of a row. Their reader may change them.
-  std::span<T> logits(int row) {
+  std::span<Score> logits(int row) {
     const std::size_t width = std::size_t(model_->config().vocab_size);
     return {logits_.data() + std::size_t(row) * width, width};
   }
@@ -81,13 +82,13 @@ class CachedModel {
   }
 
  private:
-  Rows<T> logit_rows(int first, int count) { return {logits(first).data(), count, model_->config().vocab_size}; }
+  Rows<Score> logit_rows(int first, int count) { return {logits(first).data(), count, model_->config().vocab_size}; }
 
   M* model_;
   KvCache<T> cache_;
   int chunk_;
   typename M::Work work_;
-  FlatBuffer<T> logits_;           // (rows, V)
+  FlatBuffer<Score> logits_;       // (rows, V)
   std::vector<int> first_column_;  // by row
   std::vector<int> first_keys_;    // the same number for each token of a pass
 };

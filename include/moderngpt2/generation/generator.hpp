@@ -33,7 +33,7 @@ class Generator {
   /// `callback(token)` returns false. Throws an Error for a prompt that does not fit and for settings out of range.
   template <class Callback>
   GenerationResult generate(std::span<const int> prompt, const GenerationOptions& options, Callback&& callback) {
-    detail::Completion<T> completion(prompt, options, model_->config());
+    detail::Completion<typename M::Score> completion(prompt, options, model_->config());
     const std::span<const int> tokens = completion.prompt();
     if (tokens.size() + std::size_t(completion.limit()) > std::size_t(rows_.capacity()))
       throw Error("internal: a generator for {} tokens was given {} and asked for {} more", rows_.capacity(),

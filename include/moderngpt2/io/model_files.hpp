@@ -41,25 +41,39 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
 
 }  // namespace detail
 
-/// Reads all weights of a model. Names and shapes are checked before the first weight is changed: a missing, an extra
-/// or a misshaped tensor is an Error that names it. Gemma 2's names are read where the config is Gemma 2's.
-template <class M>
-void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  const std::vector<ParameterInfo>& table = model.parameters();
+/// Reads all weights of a model into `places`. Names and shapes are checked before the first weight is changed: a
+/// missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the config is
+/// Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
+template <class E>
+void load_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
+                  const ConfigFile& config) {
   std::vector<std::string> names;
   for (const ParameterInfo& p : table) names.push_back(config.model_type == "gemma2" ? gemma2_name(p.name) : p.name);
-  detail::require_same_tensors(file, table, names, model.config());
-  for (std::size_t i = 0; i < table.size(); ++i) file.read_as(file.at(names[i]), model.weights().at(table[i]));
+  detail::require_same_tensors(file, table, names, config.config);
+  for (std::size_t i = 0; i < table.size(); ++i)
+    places.visit(table[i], [&](auto* to) { file.read_as(file.at(names[i]), to); });
+}
+
+/// The same into the weights that a model computes with.
+template <class M>
+void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
+  load_weights(ParameterPlaces(model.weights()), model.parameters(), file, config);
 }
 
 /// Where each tensor of a set of buffers (weights, gradients, moments) is to be read from when it is written to a
 /// file; `prefix` goes before every name. The buffers must live until the file is written.
 template <class E>
-std::vector<TensorSource> tensor_sources(const ParameterBuffers<E>& buffers, const std::vector<ParameterInfo>& table,
+std::vector<TensorSource> tensor_sources(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
                                          const std::string& prefix = {}) {
   std::vector<TensorSource> sources;
-  for (const ParameterInfo& p : table) sources.push_back(tensor_source(prefix + p.name, p.shape, buffers.at(p)));
+  for (const ParameterInfo& p : table)
+    sources.push_back(places.visit(p, [&](auto* from) { return tensor_source(prefix + p.name, p.shape, from); }));
   return sources;
+}
+template <class E>
+std::vector<TensorSource> tensor_sources(const ParameterBuffers<E>& buffers, const std::vector<ParameterInfo>& table,
+                                         const std::string& prefix = {}) {
+  return tensor_sources(ParameterPlaces<E>(buffers), table, prefix);
 }
 
 /// Writes model.safetensors, or shards with an index past 5 GB. A tied head is not stored.

@@ -67,16 +67,16 @@ struct GroupedQueryAttention {
   /// Kept from forward to backward.
   template <class T>
   struct Saved {
-    Rows<T> qkv;       // (BT, (H+2K)D), q and k turned, q scaled
-    Rows<T> o;         // (BT, HD)
-    T* lse = nullptr;  // (B,H,T) log of the sum of exponentials
+    Rows<T> qkv;                  // (BT, (H+2K)D), q and k turned, q scaled
+    Rows<T> o;                    // (BT, HD)
+    compute_t<T>* lse = nullptr;  // (B,H,T) log of the sum of exponentials
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
     const int n = batch * time;
     return {{arena.take<T>(std::int64_t(n) * qkv_width()), n, qkv_width()},
             {arena.take<T>(std::int64_t(n) * q_width()), n, q_width()},
-            arena.take<T>(std::int64_t(n) * n_head)};
+            arena.take<compute_t<T>>(std::int64_t(n) * n_head)};
   }
   /// Needed in the backward pass only.
   template <class T>
@@ -105,7 +105,7 @@ struct GroupedQueryAttention {
       append(cache.values, v, pass, cache.capacity);
       call.key_rows = cache.capacity;
       const int cached = pass.batch * cache.capacity;
-      attention(b, s.o, static_cast<T*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
+      attention(b, s.o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
                 Rows<T>(cache.values, cached, kv_width()), call);
     } else {
       attention(b, s.o, s.lse, q, k, v, call);

@@ -27,14 +27,14 @@ struct Linear {
   }
 
   /// (N,In) -> (N,Out)
-  template <class B, class T, class E>
-  void forward(B& b, Rows<T> y, Rows<const T> x, const Params<E>& p) const {
+  template <class B, class Y, class T, class E>
+  void forward(B& b, Rows<Y> y, Rows<const T> x, const Params<E>& p) const {
     matmul(b, y, x, p.weight, p.bias);
   }
 
   /// dx (+)= dy W; the gradients of W and bias are added to `g`.
-  template <class B, class T, class E, class G>
-  void backward(B& b, Rows<T> dx, Rows<const T> dy, Rows<const T> x, const Params<E>& p, const Params<G>& g,
+  template <class B, class T, class Y, class E, class G>
+  void backward(B& b, Rows<T> dx, Rows<const Y> dy, Rows<const T> x, const Params<E>& p, const Params<G>& g,
                 bool accumulate_dx = false) const {
     matmul_backward_weight(b, g.weight, dy, x);
     if (has_bias) column_sum(b, g.bias, dy);

@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/random.hpp"
+#include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/model/parameters.hpp"
 
 namespace moderngpt2 {
@@ -14,7 +16,7 @@ namespace moderngpt2 {
 /// Matrices N(0, initializer_range), or that over sqrt(2 n_layer) where a half block ends (Radford et al. 2019);
 /// norms and biases 0. Each tensor has numbers of its own, keyed by (seed, place in the list).
 template <class E>
-void initialize(ParameterBuffers<E>& weights, const std::vector<ParameterInfo>& table, const Config& c,
+void initialize(ParameterPlaces<E> weights, const std::vector<ParameterInfo>& table, const Config& c,
                 std::uint64_t seed, int threads = 1) {
   using M = typename E::MatrixType;
   using V = typename E::VectorType;
@@ -26,12 +28,18 @@ void initialize(ParameterBuffers<E>& weights, const std::vector<ParameterInfo>& 
     }
     const double deviation = c.initializer_range / (p.init == Init::scaled_normal ? std::sqrt(2.0 * c.n_layer) : 1.0);
     const std::uint64_t key = random_key(seed, RandomUse::init, 0, i);
-    M* const first = weights.matrices.data() + p.offset;
+    const auto rounded = [&](double number) {
+      if constexpr (std::is_same_v<compute_t<M>, M>)
+        return M(deviation * number);
+      else
+        return M(compute_t<M>(deviation * number));  // what a full-precision copy of the weights would be rounded to
+    };
+    M* const first = weights.matrices + p.offset;
     parallel_ranges(threads, (p.size + 1) / 2, 4096, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t pair = begin; pair < end; ++pair) {
         const auto numbers = normal_pair(key, std::uint64_t(pair));
-        first[2 * pair] = M(deviation * numbers[0]);
-        if (2 * pair + 1 < p.size) first[2 * pair + 1] = M(deviation * numbers[1]);
+        first[2 * pair] = rounded(numbers[0]);
+        if (2 * pair + 1 < p.size) first[2 * pair + 1] = rounded(numbers[1]);
       }
     });
   }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -68,8 +69,12 @@ class Model {
   using Backend = BackendType;
   using T = typename Precision::Activation;
   using R = real_t<T>;
+  using Score = compute_t<T>;  ///< of logits
   using Weights = ParameterBuffers<typename Precision::Weights>;
   using Gradients = ParameterBuffers<typename Precision::Gradients>;
+  /// Elements of weights that are not rounded, as training keeps them; gradients and moments have the same.
+  using FullElements = typename Precision::Gradients;
+  static constexpr bool rounds_weights = !std::is_same_v<typename Precision::Weights, FullElements>;
   using Work = Workspace<S, Head, T>;
   static constexpr ModelShape shape = S;
 
@@ -98,7 +103,9 @@ class Model {
   const std::vector<ParameterInfo>& parameters() const { return table_; }
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
-  void initialize(std::uint64_t seed) { moderngpt2::initialize(weights_, table_, config_, seed, backend_.threads()); }
+  void initialize(std::uint64_t seed) {
+    moderngpt2::initialize<typename Precision::Weights>(weights_, table_, config_, seed, backend_.threads());
+  }
   Gradients make_gradients() const { return Gradients(weights_.matrices.size(), weights_.vectors.size()); }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 
@@ -121,7 +128,7 @@ class Model {
   }
 
   /// Logits (N,V) of some final hidden states (N,C); language model heads.
-  void logits(Rows<T> out, Rows<const T> hidden) {
+  void logits(Rows<Score> out, Rows<const T> hidden) {
     layers_.head.predict(backend_, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
   }
 
@@ -131,8 +138,10 @@ class Model {
     const Rows<T> hidden = forward(work, ids, pass);
     const auto p = layers_.bind_final(weights_).head;
     const auto wte = layers_.bind_embedding(weights_);
-    return layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, p, wte, wte, work.views.head, ids, labels,
-                             pass);
+    const typename Head::template Params<FullElements> no_gradients{};
+    const typename Embedding<S.n_embd>::template Params<FullElements> no_wte_gradient{};
+    return layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte, no_wte_gradient,
+                             work.views.head, ids, labels, pass);
   }
 
   /// Loss of a batch; its gradients are added to `gradients`.

@@ -65,6 +65,22 @@ struct ParameterBuffers {
   }
 };
 
+/// The same as places only: the buffers may belong to different owners.
+template <class E>
+struct ParameterPlaces {
+  typename E::MatrixType* matrices = nullptr;
+  typename E::VectorType* vectors = nullptr;
+
+  ParameterPlaces(typename E::MatrixType* m, typename E::VectorType* v) : matrices(m), vectors(v) {}
+  ParameterPlaces(const ParameterBuffers<E>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
+
+  /// f(first element of a tensor), of whichever type its buffer is.
+  template <class F>
+  decltype(auto) visit(const ParameterInfo& p, F&& f) const {
+    return p.is_matrix() ? f(matrices + p.offset) : f(vectors + p.offset);
+  }
+};
+
 /// What gradients must be before the first backward pass of a step, for backward passes add.
 template <class B, class E>
 void set_to_zero(B& backend, ParameterBuffers<E>& buffers) {

@@ -45,7 +45,7 @@ struct Session {
 
 template <class T>
 std::vector<double> doubles(const T* data, std::int64_t n) {
-  return {data, data + n};
+  return std::vector<double>(data, data + n);
 }
 template <class T>
 std::vector<double> doubles(Rows<T> rows) {
@@ -54,7 +54,9 @@ std::vector<double> doubles(Rows<T> rows) {
 
 template <class M, class Buffers>
 void store_parameters(Results& out, const std::string& prefix, const M& model, const Buffers& buffers) {
-  for (const ParameterInfo& p : model.parameters()) out.values[prefix + p.name] = doubles(buffers.at(p), p.size);
+  const ParameterPlaces places = buffers;
+  for (const ParameterInfo& p : model.parameters())
+    out.values[prefix + p.name] = places.visit(p, [&](auto* from) { return doubles(from, p.size); });
 }
 
 /// Forward and backward of the whole batch.
@@ -78,10 +80,11 @@ void run_hidden(Session<M>& s, typename M::Work& work, Results& out) {
 template <class M>
 void run_logits(Session<M>& s, typename M::Work& work, Results& out) {
   using T = typename M::T;
+  using Score = typename M::Score;
   const int vocab = s.model.config().vocab_size;
-  std::vector<T> logits(std::size_t(s.rows) * std::size_t(s.time) * std::size_t(vocab));
+  std::vector<Score> logits(std::size_t(s.rows) * std::size_t(s.time) * std::size_t(vocab));
   const Rows<T> hidden = s.model.forward(work, s.ids.data(), s.pass());
-  s.model.logits(Rows<T>(logits.data(), s.rows * s.time, vocab), Rows<const T>(hidden));
+  s.model.logits(Rows<Score>(logits.data(), s.rows * s.time, vocab), Rows<const T>(hidden));
   out.values["logits"] = doubles(logits.data(), std::int64_t(logits.size()));
 }
 
@@ -89,15 +92,16 @@ void run_logits(Session<M>& s, typename M::Work& work, Results& out) {
 template <class M>
 void run_greedy(Session<M>& s, Results& out) {
   using T = typename M::T;
+  using Score = typename M::Score;
   const int total = int(s.c.shape("greedy").back()), vocab = s.model.config().vocab_size;
   const int prompt = total - int(s.c.shape("greedy.margin").back());
   std::vector<int> tokens(s.ids.begin(), s.ids.begin() + prompt);
-  std::vector<T> logits(static_cast<std::size_t>(vocab));
+  std::vector<Score> logits(static_cast<std::size_t>(vocab));
   auto work = s.model.workspace(1, total, Mode::infer);
   while (int(tokens.size()) < total) {
     const int n = int(tokens.size());
     const Rows<T> hidden = s.model.forward(work, tokens.data(), {.batch = 1, .time = n});
-    s.model.logits(Rows<T>(logits.data(), 1, vocab), Rows<const T>(hidden.slice(n - 1, 1)));
+    s.model.logits(Rows<Score>(logits.data(), 1, vocab), Rows<const T>(hidden.slice(n - 1, 1)));
     tokens.push_back(int(std::max_element(logits.begin(), logits.end()) - logits.begin()));
   }
   out.greedy = tokens;
@@ -118,6 +122,7 @@ void run_training(Session<M>& s, Results& out) {
                             .adam_beta2 = json_as<double>((*betas)[1], "betas", where),
                             .adam_epsilon = get_field<double>(train, "eps", where),
                             .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
+  load_weights(optimizer.full_weights(s.model), s.model.parameters(), CheckpointTensors(s.c.folder), s.c.config);
   const std::vector<int> batches = s.c.integers("train.batches");
   const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
   const int steps = int(shape[0]), batch = int(shape[1]), time = int(shape[2]);
@@ -131,7 +136,7 @@ void run_training(Session<M>& s, Results& out) {
         double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
     out.values["train.grad_norms"].push_back(optimizer.step(s.model, gradients, learning_rate).grad_norm);
   }
-  store_parameters(out, "train.final.", s.model, s.model.weights());
+  store_parameters(out, "train.final.", s.model, optimizer.full_weights(s.model));
 }
 
 }  // namespace detail

@@ -60,11 +60,25 @@ struct Comparison {
   bool passed() const { return worst <= limit; }
 };
 
+/// How far results may be from what is expected. Where nothing else is said, relative to the largest magnitude.
+struct Limits {
+  double activation;  ///< hidden states and logits
+  double loss;
+  double gradient;       ///< Euclidean norm of the error, relative to that of the gradient
+  double tiny_gradient;  ///< a gradient of a smaller norm may be off by this, absolutely
+  double training_loss;  ///< absolute
+  double norm;           ///< of the gradients of a training step
+  double weight_share;   ///< share of the weights that are off by more than 2e-4 after training
+  double greedy_margin;  ///< a token whose logit leads by less need not be the same
+};
+inline constexpr Limits fp32_limits{1e-4, 1e-5, 1e-4, 1e-6, 1e-4, 1e-3, 1e-3, 1e-3};
+/// AdamW's first steps move a weight by little more than the sign of its gradient, and bf16 does not know the signs of
+/// small ones: weights after training are not compared.
+inline constexpr Limits bf16_limits{3e-2, 1e-2, 1e-1, 1e-6, 1e-2, 1e-1, 1, 1e-3};
+
 namespace detail {
 
-inline constexpr double activation_limit = 1e-4, loss_limit = 1e-5, gradient_limit = 1e-4, tiny_gradient = 1e-6;
-inline constexpr double training_loss_limit = 1e-4, norm_limit = 1e-3, weight_limit = 2e-4, weight_share = 1e-3;
-inline constexpr double greedy_margin = 1e-3;
+inline constexpr double weight_limit = 2e-4;
 
 /// NaN counts as an infinite error.
 inline double error_of(double value) { return std::isnan(value) ? std::numeric_limits<double>::infinity() : value; }
@@ -82,15 +96,16 @@ inline double largest_error(const std::vector<double>& actual, const std::vector
   return worst == 0 ? 0 : worst / magnitude;
 }
 
-/// L2 error relative to the expected norm; a vanishing gradient (norm under 1e-6) may differ by 1e-6 in absolute terms,
-/// here scaled to the same limit.
-inline double gradient_error(const std::vector<double>& actual, const std::vector<double>& expected) {
+/// L2 error relative to the expected norm; that of a vanishing gradient is absolute, here scaled to the same limit.
+inline double gradient_error(const std::vector<double>& actual, const std::vector<double>& expected,
+                             const Limits& limits) {
   double difference = 0, norm = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
     difference += (actual[i] - expected[i]) * (actual[i] - expected[i]);
     norm += expected[i] * expected[i];
   }
-  if (std::sqrt(norm) < tiny_gradient) return error_of(std::sqrt(difference) / tiny_gradient * gradient_limit);
+  if (std::sqrt(norm) < limits.tiny_gradient)
+    return error_of(std::sqrt(difference) / limits.tiny_gradient * limits.gradient);
   return error_of(std::sqrt(difference / norm));
 }
 
@@ -115,7 +130,7 @@ inline std::vector<double> strided(const std::vector<double>& values, int rows, 
 }
 
 /// First step at which the tokens may differ no more but do; 0 for equal, 1 for a wrong token.
-inline double greedy_error(const Case& c, const std::vector<int>& actual) {
+inline double greedy_error(const Case& c, const std::vector<int>& actual, double greedy_margin) {
   const std::vector<int> expected = c.integers("greedy");
   const std::vector<double> margin = c.values("greedy.margin");
   const std::size_t prompt = expected.size() - margin.size();
@@ -129,7 +144,7 @@ inline double greedy_error(const Case& c, const std::vector<int>& actual) {
 }  // namespace detail
 
 /// Compares results with a case, one line a kind of tensor. A tensor of the case that has no result fails.
-inline std::vector<Comparison> compare(const Case& c, const Results& results) {
+inline std::vector<Comparison> compare(const Case& c, const Results& results, const Limits& limits = fp32_limits) {
   using namespace detail;
   const std::vector<int> ids = c.integers("input_ids");
   const int time = int(c.shape("input_ids").back()), rows = int(ids.size()) / time;
@@ -150,7 +165,7 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results) {
                           name == "end_positions" || name == "mc_token_ids" || name == "mc_labels";
     if (is_input) continue;
     if (name == "greedy") {
-      add("greedy tokens", 0, greedy_error(c, results.greedy), name);
+      add("greedy tokens", 0, greedy_error(c, results.greedy, limits.greedy_margin), name);
       continue;
     }
     const std::vector<double> expected = c.values(name);
@@ -161,27 +176,28 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results) {
     const bool fits = actual.size() == expected.size();
     const auto error = [&](auto&& measure) { return fits ? measure(actual, expected) : missing; };
     if (name.starts_with("grad.")) {
-      add("gradients", gradient_limit, error(gradient_error), name);
+      add("gradients", limits.gradient,
+          error([&](const auto& a, const auto& e) { return gradient_error(a, e, limits); }), name);
     } else if (name.starts_with("train.final.")) {
-      add("weights after training (share off by more than 2e-4)", weight_share, error(share_of_strangers), name);
+      add("weights after training (share off by more than 2e-4)", limits.weight_share, error(share_of_strangers), name);
     } else if (name == "train.losses") {
-      add("training losses", training_loss_limit, error([](const auto& a, const auto& e) {
+      add("training losses", limits.training_loss, error([](const auto& a, const auto& e) {
             double worst = 0;
             for (std::size_t i = 0; i < e.size(); ++i) worst = std::max(worst, error_of(std::abs(a[i] - e[i])));
             return worst;
           }),
           name);
     } else if (name == "train.grad_norms") {
-      add("gradient norms", norm_limit, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }),
+      add("gradient norms", limits.norm, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }),
           name);
     } else if (name == "loss" || name == "mc_loss") {
-      add(name, loss_limit, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }), name);
+      add(name, limits.loss, error([](const auto& a, const auto& e) { return largest_error(a, e, {}); }), name);
     } else {
       // Hidden states and logits; a mask counts only where the tensor has a row for every position.
       const bool by_position = !counts.empty() && c.logits_stride() == 1 && info.shape.size() >= 2 &&
                                info.count() % std::int64_t(counts.size()) == 0 && info.shape[1] == time;
       const std::string what = name.starts_with("hidden.") ? "hidden states" : name;
-      add(what, activation_limit, error([&](const auto& a, const auto& e) {
+      add(what, limits.activation, error([&](const auto& a, const auto& e) {
             return largest_error(a, e, by_position ? counts : std::vector<bool>{});
           }),
           name);

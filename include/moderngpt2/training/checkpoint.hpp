@@ -35,7 +35,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
                                       const TrainingSettings& settings) {
   const std::filesystem::path target = output_dir / ("checkpoint-" + std::to_string(state.step));
   AtomicFolder folder(target);
-  std::vector<std::string> names = save_model(folder.path(), model, companions);
+  std::vector<std::string> names =
+      save_model(folder.path(), optimizer.full_weights(model), model.parameters(), companions);
   std::vector<TensorSource> moments = tensor_sources(optimizer.first, model.parameters(), "exp_avg.");
   for (TensorSource& source : tensor_sources(optimizer.second, model.parameters(), "exp_avg_sq."))
     moments.push_back(std::move(source));
@@ -76,7 +77,9 @@ void load_moments(const SafetensorsFile& file, const M& model, typename M::Gradi
 template <class M>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
   const SafetensorsFile moments(checkpoint.folder / optimizer_file);
-  load_weights(model, CheckpointTensors(checkpoint.folder), read_config(checkpoint.folder));
+  load_weights(optimizer.full_weights(model), model.parameters(), CheckpointTensors(checkpoint.folder),
+               read_config(checkpoint.folder));
+  optimizer.round_weights(model);
   detail::load_moments(moments, model, optimizer.first, "exp_avg.");
   detail::load_moments(moments, model, optimizer.second, "exp_avg_sq.");
   optimizer.updates = checkpoint.state.updates;

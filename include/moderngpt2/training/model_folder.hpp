@@ -56,15 +56,20 @@ struct ModelCompanions {
 
 /// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
 /// tokenizer's files. Returns the names of the files.
-template <class M>
-std::vector<std::string> save_model(const std::filesystem::path& folder, const M& model,
-                                    const ModelCompanions& companions) {
-  std::vector<std::string> names = write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
+template <class E>
+std::vector<std::string> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
+                                    const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
+  std::vector<std::string> names = write_sharded(folder, tensor_sources(weights, table));
   write_config(folder / "config.json", companions.config);
   write_generation_config(folder / "generation_config.json", generation_config_from(companions.config));
   names.insert(names.end(), {"config.json", "generation_config.json"});
   for (std::string& name : companions.tokenizer.write(folder)) names.push_back(std::move(name));
   return names;
+}
+template <class M>
+std::vector<std::string> save_model(const std::filesystem::path& folder, const M& model,
+                                    const ModelCompanions& companions) {
+  return save_model(folder, ParameterPlaces(model.weights()), model.parameters(), companions);
 }
 
 }  // namespace moderngpt2

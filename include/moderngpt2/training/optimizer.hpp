@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {
@@ -27,14 +29,36 @@ bool has_finite_weights(M& model) {
   return std::isfinite(gradient_norm(model.backend(), model.weights()));
 }
 
-/// AdamW and its moments. Matrices decay, norms and biases do not.
+/// AdamW, its moments, and the fp32 masters of the matrices where a model computes with rounded ones. Matrices decay,
+/// norms and biases do not.
 template <class M>
 class AdamW {
  public:
   using Gradients = typename M::Gradients;
+  using FullWeights = ParameterPlaces<typename M::FullElements>;
 
+  /// The masters begin as the model's weights.
   AdamW(const M& model, const TrainingSettings& settings)
-      : first(model.make_gradients()), second(model.make_gradients()), settings_(settings) {}
+      : first(model.make_gradients()), second(model.make_gradients()), settings_(settings) {
+    if constexpr (M::rounds_weights) {
+      const auto& rounded = model.weights().matrices;
+      masters_ = FlatBuffer<Master>(rounded.size());
+      std::copy_n(rounded.data(), rounded.size(), masters_.data());
+    }
+  }
+
+  /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own.
+  FullWeights full_weights(const M& model) const {
+    if constexpr (M::rounds_weights)
+      return {masters_.data(), model.weights().vectors.data()};
+    else
+      return model.weights();
+  }
+  /// Gives a model its rounded matrices after the full weights were filled.
+  void round_weights(M& model) const {
+    if constexpr (M::rounds_weights)
+      cast(model.backend(), model.weights().matrices.data(), masters_.data(), masters_.size());
+  }
 
   struct Outcome {
     double grad_norm = 0;  ///< before clipping
@@ -53,8 +77,12 @@ class AdamW {
                    .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm),
                    .step = ++updates};
     auto& w = model.weights();
-    adamw(model.backend(), w.matrices.data(), first.matrices.data(), second.matrices.data(), gradients.matrices.data(),
-          w.matrices.size(), call);
+    if constexpr (M::rounds_weights)
+      adamw(model.backend(), masters_.data(), first.matrices.data(), second.matrices.data(), gradients.matrices.data(),
+            masters_.size(), call, w.matrices.data());
+    else
+      adamw(model.backend(), w.matrices.data(), first.matrices.data(), second.matrices.data(),
+            gradients.matrices.data(), w.matrices.size(), call);
     call.weight_decay = 0;
     adamw(model.backend(), w.vectors.data(), first.vectors.data(), second.vectors.data(), gradients.vectors.data(),
           w.vectors.size(), call);
@@ -65,6 +93,9 @@ class AdamW {
   std::int64_t updates = 0;  ///< steps applied, for the bias correction
 
  private:
+  using Master = typename M::FullElements::MatrixType;
+
+  FlatBuffer<Master> masters_;  // of the matrices; empty where the model's are not rounded
   TrainingSettings settings_;
 };
 

@@ -62,17 +62,21 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
                 {"optimizer moments", 2 * gradients},
                 {"activations",
                  Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
+  if constexpr (M::rounds_weights)
+    plan.lines.insert(
+        plan.lines.begin() + 1,
+        {"fp32 masters of the matrices", std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType)});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
     plan.lines.push_back(
-        {"scratch of the operations", cpu::scratch_bytes(config, std::max(batch, eval_batch), time, threads)});
+        {"scratch of the operations", cpu::scratch_bytes<T>(config, std::max(batch, eval_batch), time, threads)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
   const std::int64_t rows =
       std::min(s.global_batch(), train_blocks) * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
   plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
-  plan.checkpoint_bytes = weights + 2 * gradients;
-  plan.model_bytes = weights;
+  plan.model_bytes = gradients;  // weights are written as training keeps them
+  plan.checkpoint_bytes = 3 * gradients;
   return plan;
 }
 

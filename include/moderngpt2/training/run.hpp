@@ -183,8 +183,8 @@ namespace detail {
 template <class M>
 int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
   if (run.data->eval.size() == 0) throw Error("the data set has no block to evaluate on");
-  if (run.checkpoint)
-    load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+  const std::filesystem::path& folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
+  load_weights(model, CheckpointTensors(folder), run.checkpoint ? read_config(folder) : run.companions.config);
   const int batch_size =
       int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, run.data->eval.size()));
   auto work = model.workspace(batch_size, run.block_size, Mode::infer);
@@ -234,7 +234,12 @@ int train_model(const PreparedRun& run, const TrainingRequest& request, M& model
     hooks.on_start({s.output_dir, settings_text(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
   Trainer<M> trainer(model, *run.data, run.companions, s, with);
-  if (run.checkpoint) trainer.resume(*run.checkpoint);
+  if (run.checkpoint)
+    trainer.resume(*run.checkpoint);
+  else if (request.model_path)
+    trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
+  else
+    trainer.initialize(s.seed);
   if (!run_name.empty()) trainer.set_run_name(run_name);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
     const double rate = measure_matmul<typename M::T>(model.backend());
@@ -274,10 +279,6 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
                             older.front().folder.string()));
   }
   M model(config, typename M::Backend(request.threads));
-  if (request.model_path && !run.checkpoint)
-    load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
-  else if (!run.checkpoint)
-    model.initialize(s.seed);
   if (request.eval_only) return evaluate_only(run, request, model, hooks);
   return train_model(run, request, model, hooks, plan, run_name);
 }

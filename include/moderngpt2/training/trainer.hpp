@@ -55,8 +55,7 @@ class Trainer {
                  settings_.dataloader_num_workers > 0) {
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-      model.backend().reserve(cpu::scratch_bytes(model.config(), int(std::max(micro_batch(), eval_rows)), time(),
-                                                 model.backend().threads()));
+      cpu::reserve<typename M::T>(model.backend(), model.config(), int(std::max(micro_batch(), eval_rows)), time());
     if (eval_rows > 0)
       evaluation_.emplace(model_.workspace(int(eval_rows), time(), Mode::infer),
                           TokenBatch(eval_rows, time(), unlabelled_id(model_.config())));
@@ -69,6 +68,18 @@ class Trainer {
   const AdamW<M>& optimizer() const { return optimizer_; }
   std::int64_t last_step() const {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
+  }
+
+  /// Gives the model fresh weights.
+  void initialize(std::uint64_t seed) {
+    moderngpt2::initialize(optimizer_.full_weights(model_), model_.parameters(), model_.config(), seed,
+                           model_.backend().threads());
+    optimizer_.round_weights(model_);
+  }
+  /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
+  void load(const CheckpointTensors& file, const ConfigFile& config) {
+    load_weights(optimizer_.full_weights(model_), model_.parameters(), file, config);
+    optimizer_.round_weights(model_);
   }
 
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
@@ -128,7 +139,7 @@ class Trainer {
     state_.max_steps = last;
     if (state_.step >= last) {
       say("step {} of {} is done already: nothing is left to train", state_.step, last);
-      save_model(settings_.output_dir, model_, companions_);
+      save_model(settings_.output_dir, optimizer_.full_weights(model_), model_.parameters(), companions_);
       return 0;
     }
     const LearningRateSchedule schedule = make_schedule(settings_, last);
@@ -159,7 +170,7 @@ class Trainer {
       if (save_due || state_.step == last || signal) save();
       if (signal && state_.step < last) return signal;
     }
-    save_model(settings_.output_dir, model_, companions_);
+    save_model(settings_.output_dir, optimizer_.full_weights(model_), model_.parameters(), companions_);
     say("the model is in {}", settings_.output_dir.string());
     if (state_.skipped > 0) say("{} steps of {} were skipped: not finite", state_.skipped, last);
     return 0;

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
-#include "moderngpt2/backend/cpu/gemm.hpp"
+#include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -62,16 +63,34 @@ void for_even_shares(const AttentionCall& call, int b, int h, int t, F&& f) {
 
 }  // namespace detail
 
-/// Floats of scratch that `attention` takes a thread.
-constexpr std::int64_t attention_scratch(int head_dim) {
-  return std::int64_t(detail::query_tile) * (detail::key_tile + head_dim + 2) + detail::key_tile;
+namespace detail {
+
+/// Floats for the tiles of a query and a key that are expanded to fp32.
+template <class T>
+constexpr std::int64_t expanded_tiles(int head_dim) {
+  return std::is_same_v<T, float> ? 0 : std::int64_t(query_tile + key_tile) * head_dim;
 }
 
-inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q, Rows<const float> k,
-                      Rows<const float> v, const AttentionCall& call) {
+template <class T>
+Rows<const float> as_floats(Rows<const T> rows, float* space) {
+  return as_floats(rows.data, rows.count, rows.width, rows.stride, space);
+}
+
+}  // namespace detail
+
+/// Floats of scratch that `attention` takes a thread.
+template <class T>
+constexpr std::int64_t attention_scratch(int head_dim) {
+  return std::int64_t(detail::query_tile) * (detail::key_tile + head_dim + 2) + detail::key_tile +
+         detail::expanded_tiles<T>(head_dim);
+}
+
+template <class T>
+void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v,
+               const AttentionCall& call) {
   using namespace detail;
   const int D = call.head_dim, tiles = (call.time + query_tile - 1) / query_tile;
-  const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch(D);
+  const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch<T>(D);
   float* scratch = b.scratch<float>(each * b.threads());
   const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), heads * tiles, [&](std::int64_t task, int thread) {
@@ -81,16 +100,18 @@ inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q
     const int t0 = tile * query_tile, rows = std::min(query_tile, call.time - t0), g = h / call.group() * D;
     float *s = scratch + each * thread, *acc = s + query_tile * key_tile, *row_top = acc + query_tile * D;
     float *total = row_top + query_tile, *factors = total + query_tile;
+    float *query_space = factors + key_tile, *key_space = query_space + query_tile * D;
     std::fill_n(acc, rows * D, 0.0f);
     std::fill_n(row_top, rows, -std::numeric_limits<float>::infinity());
     std::fill_n(total, rows, 0.0f);
-    const Rows<const float> queries = q.slice(seq * call.time + t0, rows).columns(h * D, D);
+    const Rows<const float> queries = as_floats(q.slice(seq * call.time + t0, rows).columns(h * D, D), query_space);
     const int end = call.past + t0 + rows;
     for (int u0 = first_visible_key(call, seq, t0, rows) / key_tile * key_tile; u0 < end; u0 += key_tile) {
       const int keys = std::min(key_tile, end - u0);
-      const std::int64_t key_row = std::int64_t(seq) * call.key_rows + u0;
-      gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, k.row(int(key_row)) + g,
-           k.stride, s, keys, false);
+      const int key_row = seq * call.key_rows + u0;
+      const Rows<const float> key = as_floats(k.slice(key_row, keys).columns(g, D), key_space);
+      gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, key.data, key.stride, s, keys,
+           false);
       for (int i = 0; i < rows; ++i) {
         float* p = s + i * keys;
         const VisibleKeys seen(call, seq, t0 + i, u0, keys);
@@ -127,50 +148,56 @@ inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q
           for (int j = 0; j < n; ++j) visible[j] *= factors[j];
         }
       }
-      gemm(Transpose::no, Transpose::no, rows, D, keys, s, keys, v.row(int(key_row)) + g, v.stride, acc, D, true);
+      const Rows<const float> value = as_floats(v.slice(key_row, keys).columns(g, D), key_space);
+      gemm(Transpose::no, Transpose::no, rows, D, keys, s, keys, value.data, value.stride, acc, D, true);
     }
     for (int i = 0; i < rows; ++i) {
       const int t = t0 + i;
-      float *out = o.row(seq * call.time + t) + h * D, *row = acc + i * D;
+      T* out = o.row(seq * call.time + t) + h * D;
+      float* row = acc + i * D;
       const bool evenly = row_top[i] == -std::numeric_limits<float>::infinity();
       if (evenly)
         for_even_shares(call, seq, h, t, [&](int u, float share, float factor) {
-          const float* value = v.row(seq * call.key_rows + u) + g;
+          const T* value = v.row(seq * call.key_rows + u) + g;
           for (int d = 0; d < D; ++d) row[d] += share * factor * value[d];
         });
       const float inverse = evenly ? 1.0f : 1.0f / total[i];
-      for (int d = 0; d < D; ++d) out[d] = row[d] * inverse;
+      for (int d = 0; d < D; ++d) out[d] = T(row[d] * inverse);
       if (lse) lse[std::int64_t(bh) * call.time + t] = evenly ? only_padding : row_top[i] + std::log(total[i]);
     }
   });
 }
 
 /// Floats of scratch that `attention_backward` takes a thread.
+template <class T>
 constexpr std::int64_t attention_backward_scratch(int time, int group, int head_dim) {
   return std::int64_t(detail::query_tile) * detail::key_tile * 3 + std::int64_t(detail::key_tile) * (2 * head_dim + 1) +
-         std::int64_t(time) * group;
+         std::int64_t(time) * group + 2 * detail::expanded_tiles<T>(head_dim) +
+         (std::is_same_v<T, float> ? 0 : std::int64_t(time) * group * head_dim);
 }
 
 namespace detail {
 
-/// Gradients through a query that sees only padding, added to those of the tiles.
-inline void backward_even_shares(Rows<float> dq, Rows<float> dk, Rows<float> dv, Rows<const float> d_o,
-                                 Rows<const float> q, Rows<const float> k, Rows<const float> v,
-                                 const AttentionCall& call, int seq, int h, int t, float mean) {
+/// Gradients through query t of head h, which sees only padding, added to those of the tiles; `dq` is that of the
+/// query.
+template <class T>
+void backward_even_shares(float* dq, Rows<T> dk, Rows<T> dv, Rows<const T> d_o, Rows<const T> q, Rows<const T> k,
+                          Rows<const T> v, const AttentionCall& call, int seq, int h, int t, float mean) {
   const int D = call.head_dim, row = seq * call.time + t, g = h / call.group() * D;
-  const float *query = q.row(row) + h * D, *d_out = d_o.row(row) + h * D;
+  const T *query = q.row(row) + h * D, *d_out = d_o.row(row) + h * D;
   for_even_shares(call, seq, h, t, [&](int u, float share, float factor) {
     const int key_row = seq * call.key_rows + u;
-    const float* key = k.row(key_row) + g;
+    const T* key = k.row(key_row) + g;
+    T *to_key = dk.row(key_row) + g, *to_value = dv.row(key_row) + g;
     float ds = share * (dot(d_out, v.row(key_row) + g, D) * factor - mean);
     if (call.softcap > 0) {
       const float tanh = std::tanh(dot(query, key, D) / float(call.softcap));
       ds *= 1.0f - tanh * tanh;
     }
     for (int d = 0; d < D; ++d) {
-      dv.row(key_row)[g + d] += share * factor * d_out[d];
-      dk.row(key_row)[g + d] += ds * query[d];
-      dq.row(row)[h * D + d] += ds * key[d];
+      to_value[d] = T(to_value[d] + share * factor * d_out[d]);
+      to_key[d] = T(to_key[d] + ds * query[d]);
+      dq[d] += ds * key[d];
     }
   });
 }
@@ -179,41 +206,47 @@ inline void backward_even_shares(Rows<float> dq, Rows<float> dk, Rows<float> dv,
 
 /// One task is a sequence and a key/value head with all of its query heads, so that no two tasks write the same
 /// gradient: sums keep their order for any thread count. Training only: past is 0.
-inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<float> dv, Rows<const float> d_o,
-                               Rows<const float> o, const float* lse, Rows<const float> q, Rows<const float> k,
-                               Rows<const float> v, const AttentionCall& call) {
+template <class T>
+void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRows<T> d_o, ConstRows<T> o,
+                        const float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v, const AttentionCall& call) {
   using namespace detail;
-  const int D = call.head_dim, T = call.time, group = call.group();
-  const std::int64_t each = attention_backward_scratch(T, group, D);
+  const int D = call.head_dim, time = call.time, group = call.group();
+  const std::int64_t each = attention_backward_scratch<T>(time, group, D);
   float* scratch = b.scratch<float>(each * b.threads());
   const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), std::int64_t(call.batch) * call.n_kv_head, [&](std::int64_t task, int thread) {
-    const int seq = int(task) / call.n_kv_head, kv = int(task) % call.n_kv_head, row0 = seq * T;
+    const int seq = int(task) / call.n_kv_head, kv = int(task) % call.n_kv_head, row0 = seq * time;
     float *p = scratch + each * thread, *dp = p + query_tile * key_tile, *tanh = dp + query_tile * key_tile;
     float *dk_sum = tanh + query_tile * key_tile, *dv_sum = dk_sum + key_tile * D, *factors = dv_sum + key_tile * D;
     float* mean = factors + key_tile;  // (group,T) sum over keys of p dp, which equals o . do
+    float *query_space = mean + std::int64_t(time) * group, *d_out_space = query_space + query_tile * D;
+    float *key_space = d_out_space + query_tile * D, *value_space = key_space + key_tile * D;
+    const Rows<T> dq_rows = dq.slice(row0, time).columns(kv * group * D, group * D);
+    Rows<float> dq_sum(value_space + key_tile * D, time, group * D);  // (T,group D), in dq itself where that is fp32
+    if constexpr (std::is_same_v<T, float>) dq_sum = dq_rows;
     for (int j = 0; j < group; ++j)
-      for (int t = 0; t < T; ++t) {
+      for (int t = 0; t < time; ++t) {
         const int h = kv * group + j;
-        mean[j * T + t] = dot(o.row(row0 + t) + h * D, d_o.row(row0 + t) + h * D, D);
-        std::fill_n(dq.row(row0 + t) + h * D, D, 0.0f);
+        mean[j * time + t] = dot(o.row(row0 + t) + h * D, d_o.row(row0 + t) + h * D, D);
+        std::fill_n(dq_sum.row(t) + j * D, D, 0.0f);
       }
-    for (int u0 = 0; u0 < T; u0 += key_tile) {
-      const int keys = std::min(key_tile, T - u0);
-      const float *key = k.row(row0 + u0) + kv * D, *value = v.row(row0 + u0) + kv * D;
+    for (int u0 = 0; u0 < time; u0 += key_tile) {
+      const int keys = std::min(key_tile, time - u0);
+      const Rows<const float> key = as_floats(k.slice(row0 + u0, keys).columns(kv * D, D), key_space);
+      const Rows<const float> value = as_floats(v.slice(row0 + u0, keys).columns(kv * D, D), value_space);
       std::fill_n(dk_sum, keys * D, 0.0f);
       std::fill_n(dv_sum, keys * D, 0.0f);
       for (int j = 0; j < group; ++j)
-        for (int t0 = u0 / query_tile * query_tile; t0 < T; t0 += query_tile) {
-          const int rows = std::min(query_tile, T - t0), h = kv * group + j;
+        for (int t0 = u0 / query_tile * query_tile; t0 < time; t0 += query_tile) {
+          const int rows = std::min(query_tile, time - t0), h = kv * group + j;
           if (first_visible_key(call, seq, t0, rows) >= u0 + keys) continue;
-          const Rows<const float> queries = q.slice(row0 + t0, rows).columns(h * D, D);
-          const Rows<const float> d_out = d_o.slice(row0 + t0, rows).columns(h * D, D);
-          const Rows<float> d_query = dq.slice(row0 + t0, rows).columns(h * D, D);
-          gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, key, k.stride, p, keys,
-               false);
-          gemm(Transpose::no, Transpose::yes, rows, keys, D, d_out.data, d_out.stride, value, v.stride, dp, keys,
-               false);
+          const Rows<const float> queries = as_floats(q.slice(row0 + t0, rows).columns(h * D, D), query_space);
+          const Rows<const float> d_out = as_floats(d_o.slice(row0 + t0, rows).columns(h * D, D), d_out_space);
+          const Rows<float> d_query = dq_sum.slice(t0, rows).columns(j * D, D);
+          gemm(Transpose::no, Transpose::yes, rows, keys, D, queries.data, queries.stride, key.data, key.stride, p,
+               keys, false);
+          gemm(Transpose::no, Transpose::yes, rows, keys, D, d_out.data, d_out.stride, value.data, value.stride, dp,
+               keys, false);
           for (int i = 0; i < rows; ++i) {
             const int t = t0 + i;
             float *pi = p + i * keys, *di = dp + i * keys;
@@ -227,7 +260,7 @@ inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<
             if (call.key_mask)
               for (int c = 0; c < n; ++c)
                 if (call.masked(seq, u0 + seen.low + c)) pi[c] = -std::numeric_limits<float>::infinity();
-            const float row_lse = lse[(std::int64_t(seq) * call.n_head + h) * T + t], row_mean = mean[j * T + t];
+            const float row_lse = lse[(std::int64_t(seq) * call.n_head + h) * time + t], row_mean = mean[j * time + t];
             const bool drop = call.dropout.active();
             if (drop) dropout_factors(call.dropout, seq, std::uint32_t(h), std::uint32_t(t), u0 + seen.low, n, factors);
             vector_loop(n, [&](int c, auto part) {
@@ -244,18 +277,20 @@ inline void attention_backward(Backend& b, Rows<float> dq, Rows<float> dk, Rows<
           }
           gemm(Transpose::yes, Transpose::no, keys, D, rows, p, keys, d_out.data, d_out.stride, dv_sum, D, true);
           gemm(Transpose::yes, Transpose::no, keys, D, rows, dp, keys, queries.data, queries.stride, dk_sum, D, true);
-          gemm(Transpose::no, Transpose::no, rows, D, keys, dp, keys, key, k.stride, d_query.data, d_query.stride,
-               true);
+          gemm(Transpose::no, Transpose::no, rows, D, keys, dp, keys, key.data, key.stride, d_query.data,
+               d_query.stride, true);
         }
       for (int u = 0; u < keys; ++u) {
-        std::copy_n(dk_sum + u * D, D, dk.row(row0 + u0 + u) + kv * D);
-        std::copy_n(dv_sum + u * D, D, dv.row(row0 + u0 + u) + kv * D);
+        convert(dk.row(row0 + u0 + u) + kv * D, dk_sum + u * D, D);
+        convert(dv.row(row0 + u0 + u) + kv * D, dv_sum + u * D, D);
       }
     }
     for (int j = 0; j < group; ++j)
-      for (int t = 0, h = kv * group + j; t < T; ++t)
-        if (lse[(std::int64_t(seq) * call.n_head + h) * T + t] == only_padding)
-          backward_even_shares(dq, dk, dv, d_o, q, k, v, call, seq, h, t, mean[j * T + t]);
+      for (int t = 0, h = kv * group + j; t < time; ++t)
+        if (lse[(std::int64_t(seq) * call.n_head + h) * time + t] == only_padding)
+          backward_even_shares<T>(dq_sum.row(t) + j * D, dk, dv, d_o, q, k, v, call, seq, h, t, mean[j * time + t]);
+    if constexpr (!std::is_same_v<T, float>)
+      for (int t = 0; t < time; ++t) convert(dq_rows.row(t), dq_sum.row(t), group * D);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "moderngpt2/backend/cpu/gemm.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
@@ -17,21 +18,35 @@ class Backend {
   explicit Backend(int threads = available_threads()) : threads_(std::max(threads, 1)) {}
 
   int threads() const { return threads_; }
-  std::size_t scratch_bytes() const { return scratch_.size(); }
+  std::size_t scratch_bytes() const { return scratch_.size() + product_scratch_.size(); }
 
-  void reserve(std::size_t bytes) {
-    if (bytes > scratch_.size()) scratch_ = AlignedBuffer(bytes);
-  }
   /// Memory for one operation; its content is lost at the next.
   template <class T>
   T* scratch(std::int64_t count) {
-    reserve(std::size_t(count) * sizeof(T));
-    return reinterpret_cast<T*>(scratch_.data());
+    return take<T>(scratch_, count);
   }
+  /// Memory for one matrix product, beside that of the operation it is a part of.
+  template <class T>
+  T* product_scratch(std::int64_t count) {
+    return take<T>(product_scratch_, count);
+  }
+#ifdef MODERNGPT2_HAVE_ONEDNN
+  PreparedProducts& products() { return products_; }
+#endif
 
  private:
+  template <class T>
+  static T* take(AlignedBuffer& buffer, std::int64_t count) {
+    const std::size_t bytes = std::size_t(count) * sizeof(T);
+    if (bytes > buffer.size()) buffer = AlignedBuffer(bytes);
+    return reinterpret_cast<T*>(buffer.data());
+  }
+
   int threads_;
-  AlignedBuffer scratch_;
+  AlignedBuffer scratch_, product_scratch_;
+#ifdef MODERNGPT2_HAVE_ONEDNN
+  PreparedProducts products_;
+#endif
 };
 
 }  // namespace moderngpt2::cpu

@@ -13,7 +13,8 @@ namespace detail {
 inline constexpr int dropout_block = 256;
 
 /// x *= factors of columns [begin, end) of row r.
-inline void drop_row(float* x, int begin, int end, int r, int time, const Dropout& d) {
+template <class T>
+void drop_row(T* x, int begin, int end, int r, int time, const Dropout& d) {
   float factors[dropout_block];
   for (int at = begin; at < end; at += dropout_block) {
     const int n = std::min(dropout_block, end - at);
@@ -25,18 +26,19 @@ inline void drop_row(float* x, int begin, int end, int r, int time, const Dropou
 
 }  // namespace detail
 
-inline void dropout(Backend& b, Rows<float> x, int time, const Dropout& d) {
+template <class T>
+void dropout(Backend& b, Rows<T> x, int time, const Dropout& d) {
   if (!d.active()) return;
   parallel_ranges(b.threads(), x.count, 8, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r) detail::drop_row(x.row(r), 0, x.width, r, time, d);
   });
 }
 
-inline void embedding(Backend& b, Rows<float> x, const int* ids, Matrix<const float> wte, float scale, int time,
-                      const Dropout& d) {
+template <class T>
+void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float scale, int time, const Dropout& d) {
   parallel_ranges(b.threads(), x.count, 8, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r) {
-      const float* from = wte.data + std::int64_t(ids[r]) * wte.cols;
+      const T* from = wte.data + std::int64_t(ids[r]) * wte.cols;
       vector_loop(x.width, [&](int i, auto part) { store(x.row(r) + i, load(from + i, part) * scale, part); });
       if (d.active()) detail::drop_row(x.row(r), 0, x.width, r, time, d);
     }
@@ -44,14 +46,15 @@ inline void embedding(Backend& b, Rows<float> x, const int* ids, Matrix<const fl
 }
 
 /// Threads share the channels, each adds all rows in order: the same bits for any thread count.
-inline void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<const float> dx, float scale,
-                               int time, const Dropout& d) {
+template <class T>
+void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<T> dx, float scale, int time,
+                        const Dropout& d) {
   parallel_ranges(b.threads(), dx.width, 64, [&](std::int64_t begin, std::int64_t end) {
     float factors[detail::dropout_block];
     for (int at = int(begin); at < end; at += detail::dropout_block) {
       const int n = int(std::min<std::int64_t>(detail::dropout_block, end - at));
       for (int r = 0; r < dx.count; ++r) {
-        const float* from = dx.row(r) + at;
+        const T* from = dx.row(r) + at;
         float* to = dwte.data + std::int64_t(ids[r]) * dwte.cols + at;
         if (d.active()) {
           dropout_factors(d, r / time, 0, std::uint32_t(r % time), at, n, factors);

@@ -81,11 +81,12 @@ void with_activation(Activation a, F&& f) {
 
 }  // namespace detail
 
-inline void gated_activation(Backend& b, Rows<float> h, Rows<const float> gate_up, Activation a) {
+template <class T>
+void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a) {
   detail::with_activation(a, [&]<Activation A>() {
     parallel_ranges(b.threads(), h.count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (int r = int(begin); r < end; ++r) {
-        const float *gate = gate_up.row(r), *up = gate + h.width;
+        const T *gate = gate_up.row(r), *up = gate + h.width;
         vector_loop(h.width, [&](int i, auto part) {
           f32v value, slope;
           detail::activate<A>(load(gate + i, part), value, slope);
@@ -96,13 +97,13 @@ inline void gated_activation(Backend& b, Rows<float> h, Rows<const float> gate_u
   });
 }
 
-inline void gated_activation_backward(Backend& b, Rows<float> d_gate_up, Rows<const float> dh,
-                                      Rows<const float> gate_up, Activation a) {
+template <class T>
+void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, Activation a) {
   detail::with_activation(a, [&]<Activation A>() {
     parallel_ranges(b.threads(), dh.count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (int r = int(begin); r < end; ++r) {
-        const float *gate = gate_up.row(r), *up = gate + dh.width;
-        float *d_gate = d_gate_up.row(r), *d_up = d_gate + dh.width;
+        const T *gate = gate_up.row(r), *up = gate + dh.width;
+        T *d_gate = d_gate_up.row(r), *d_up = d_gate + dh.width;
         vector_loop(dh.width, [&](int i, auto part) {
           f32v value, slope;
           detail::activate<A>(load(gate + i, part), value, slope);

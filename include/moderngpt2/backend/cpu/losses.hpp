@@ -6,7 +6,7 @@
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
-#include "moderngpt2/backend/cpu/gemm.hpp"
+#include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -15,10 +15,12 @@ namespace moderngpt2::cpu {
 namespace detail {
 
 /// Cross-entropy of one row of logits. With `d`, writes scale * (softmax - one hot), times the slope of the softcap
-/// when the logits went through one; d may be the row itself. An ignored label gives loss 0 and gradient 0.
-inline float cross_entropy_row(float* d, const float* s, int width, int label, float softcap, float scale) {
+/// when the logits went through one; d may be the row itself, in shorter elements too. An ignored label gives loss 0
+/// and gradient 0.
+template <class D>
+float cross_entropy_row(D* d, const float* s, int width, int label, float softcap, float scale) {
   if (label == ignored_label) {
-    if (d) std::fill_n(d, width, 0.0f);
+    if (d) std::fill_n(d, width, D(0));
     return 0;
   }
   const float top = largest(s[0], s, width);
@@ -41,16 +43,19 @@ inline float cross_entropy_row(float* d, const float* s, int width, int label, f
     const float share = float(scale / total);
     const float at_label = s[label],
                 slope_at_label = softcap > 0 ? 1 - at_label * at_label / (softcap * softcap) : 1.0f;
-    vector_loop(width, [&](int i, auto part) {
-      const f32v logit = load(s + i, part);
+    const auto probability = [&](f32v logit) {
       f32v g = exponential(logit - top) * share;
       if (softcap > 0) {
         const f32v tanh = logit * (1.0f / softcap);
         g *= 1.0f - tanh * tanh;
       }
-      store(d + i, g, part);
-    });
-    d[label] -= scale * slope_at_label;
+      return g;
+    };
+    vector_loop(width, [&](int i, auto part) { store(d + i, probability(load(s + i, part)), part); });
+    if constexpr (std::is_same_v<D, float>)
+      d[label] -= scale * slope_at_label;
+    else  // the difference of two numbers near 1 is rounded once, not twice
+      d[label] = D(probability(broadcast(at_label))[0] - scale * slope_at_label);
   }
   return loss;
 }
@@ -117,10 +122,10 @@ inline double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const flo
   return loss;
 }
 
-inline void logits(Backend& b, Rows<float> out, Rows<const float> hidden, Matrix<const float> w, float softcap) {
-  ThreadScope threads(b.threads());
-  gemm(Transpose::no, Transpose::yes, out.count, w.rows, w.cols, hidden.data, hidden.stride, w.data, w.cols, out.data,
-       out.stride, false);
+template <class X, class W>
+void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float softcap) {
+  product(b, Transpose::no, Transpose::yes, out.count, w.rows, w.cols, hidden.data, hidden.stride, w.data, w.cols,
+          out.data, out.stride, false);
   if (softcap > 0)
     parallel_ranges(b.threads(), out.count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (int r = int(begin); r < end; ++r) detail::cap_row(out.row(r), out.width, softcap);
@@ -129,10 +134,18 @@ inline void logits(Backend& b, Rows<float> out, Rows<const float> hidden, Matrix
 
 namespace detail {
 
+/// The rows of fp32 logits as rows for their gradients, in elements of type T that begin where each row does.
+template <class T>
+Rows<T> in_place(Rows<float> logits) {
+  return {reinterpret_cast<T*>(logits.data), logits.count, logits.width,
+          logits.stride * int(sizeof(float) / sizeof(T))};
+}
+
 /// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
 /// their gradient.
-inline double chunked_classifier(Backend& b, Rows<float> dhidden, Matrix<float> dw, Rows<const float> hidden,
-                                 Matrix<const float> w, const int* labels, float softcap, float scale) {
+template <class T>
+double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
+                          const int* labels, float softcap, float scale) {
   const int chunk = classifier_chunk(hidden.count, w.rows);
   float* scores = b.scratch<float>(classifier_scratch(hidden.count, w.rows));
   float* losses = scores + std::int64_t(chunk) * w.rows;
@@ -140,34 +153,35 @@ inline double chunked_classifier(Backend& b, Rows<float> dhidden, Matrix<float> 
   for (int start = 0; start < hidden.count; start += chunk) {
     const int rows = std::min(chunk, hidden.count - start);
     const Rows<float> s(scores, rows, w.rows);
-    const Rows<const float> x = hidden.slice(start, rows);
-    ThreadScope threads(b.threads());
-    gemm(Transpose::no, Transpose::yes, rows, w.rows, w.cols, x.data, x.stride, w.data, w.cols, s.data, s.stride,
-         false);
+    const Rows<T> d = in_place<T>(s);
+    const Rows<const T> x = hidden.slice(start, rows);
+    product(b, Transpose::no, Transpose::yes, rows, w.rows, w.cols, x.data, x.stride, w.data, w.cols, s.data, s.stride,
+            false);
     total += sum_row_losses(b, losses, rows, [&](int r) {
       if (softcap > 0) cap_row(s.row(r), s.width, softcap);
-      return cross_entropy_row(dhidden.data ? s.row(r) : nullptr, s.row(r), s.width, labels[start + r], softcap, scale);
+      return cross_entropy_row(dhidden.data ? d.row(r) : nullptr, s.row(r), s.width, labels[start + r], softcap, scale);
     });
     if (!dhidden.data) continue;
-    const Rows<float> dx = dhidden.slice(start, rows);
-    gemm(Transpose::no, Transpose::no, rows, w.cols, w.rows, s.data, s.stride, w.data, w.cols, dx.data, dx.stride,
-         false);
-    gemm(Transpose::yes, Transpose::no, w.rows, w.cols, rows, s.data, s.stride, x.data, x.stride, dw.data, dw.cols,
-         true);
+    const Rows<T> dx = dhidden.slice(start, rows);
+    product(b, Transpose::no, Transpose::no, rows, w.cols, w.rows, d.data, d.stride, w.data, w.cols, dx.data, dx.stride,
+            false);
+    product(b, Transpose::yes, Transpose::no, w.rows, w.cols, rows, d.data, d.stride, x.data, x.stride, dw.data,
+            dw.cols, true);
   }
   return total;
 }
 
 }  // namespace detail
 
-inline double classifier_loss(Backend& b, Rows<const float> hidden, Matrix<const float> w, const int* labels,
-                              float softcap) {
-  return detail::chunked_classifier(b, {}, {}, hidden, w, labels, softcap, 0);
+template <class T>
+double classifier_loss(Backend& b, Rows<const T> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
+  return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
 }
 
-inline double classifier(Backend& b, Rows<float> dhidden, Matrix<float> dw, Rows<const float> hidden,
-                         Matrix<const float> w, const int* labels, float softcap, float scale) {
-  return detail::chunked_classifier(b, dhidden, dw, hidden, w, labels, softcap, scale);
+template <class T>
+double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w,
+                  const int* labels, float softcap, float scale) {
+  return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
 }
 
 }  // namespace moderngpt2::cpu

@@ -16,19 +16,22 @@ namespace detail {
 /// thread count.
 inline constexpr int norm_partitions = 32;
 
-inline float reciprocal_rms(const float* x, int width, float eps) {
+template <class T>
+float reciprocal_rms(const T* x, int width, float eps) {
   return 1.0f / std::sqrt(dot(x, x, width) / float(width) + eps);
 }
 
-inline void norm_row(float* u, const float* x, const float* w, int width, float eps) {
+template <class T>
+void norm_row(T* u, const T* x, const float* w, int width, float eps) {
   const float rstd = reciprocal_rms(x, width, eps);
   vector_loop(width,
               [&](int i, auto part) { store(u + i, load(x + i, part) * rstd * (1.0f + load(w + i, part)), part); });
 }
 
 /// dx (+)= gradient through y = x rstd (1 + w); dw += its gradient. docs/math.md derives it.
-inline void norm_row_backward(float* dx, float* dw, const float* dy, const float* x, const float* w, int width,
-                              float eps, bool accumulate) {
+template <class T>
+void norm_row_backward(T* dx, float* dw, const T* dy, const T* x, const float* w, int width, float eps,
+                       bool accumulate) {
   const float rstd = reciprocal_rms(x, width, eps);
   f32v total{};
   vector_loop(width, [&](int i, auto part) {
@@ -65,21 +68,24 @@ void sum_gain_gradients(Backend& b, int rows, int width, const Vector<float> (&g
 
 }  // namespace detail
 
-inline void rms_norm(Backend& b, Rows<float> u, Rows<const float> x, Vector<const float> w, float eps) {
+template <class T>
+void rms_norm(Backend& b, Rows<T> u, ConstRows<T> x, Vector<const float> w, float eps) {
   parallel_ranges(b.threads(), x.count, 8, [&](std::int64_t begin, std::int64_t end) {
-    for (int r = int(begin); r < end; ++r) detail::norm_row(u.row(r), x.row(r), w.data, x.width, eps);
+    for (int r = int(begin); r < end; ++r) detail::norm_row<T>(u.row(r), x.row(r), w.data, x.width, eps);
   });
 }
 
-inline void rms_norm_backward(Backend& b, Rows<float> dx, Vector<float> dw, Rows<const float> du, Rows<const float> x,
-                              Vector<const float> w, float eps, bool accumulate) {
+template <class T>
+void rms_norm_backward(Backend& b, Rows<T> dx, Vector<float> dw, ConstRows<T> du, ConstRows<T> x, Vector<const float> w,
+                       float eps, bool accumulate) {
   detail::sum_gain_gradients(b, x.count, x.width, {dw}, [&](int r, float* partial) {
-    detail::norm_row_backward(dx.row(r), partial, du.row(r), x.row(r), w.data, x.width, eps, accumulate);
+    detail::norm_row_backward<T>(dx.row(r), partial, du.row(r), x.row(r), w.data, x.width, eps, accumulate);
   });
 }
 
-inline void add_norm(Backend& b, Rows<float> x_out, Rows<float> u, Rows<const float> x, Rows<float> y,
-                     Vector<const float> post, Vector<const float> next, float eps, int time, const Dropout& d) {
+template <class T>
+void add_norm(Backend& b, Rows<T> x_out, Rows<T> u, ConstRows<T> x, Rows<T> y, Vector<const float> post,
+              Vector<const float> next, float eps, int time, const Dropout& d) {
   parallel_ranges(b.threads(), x.count, 8, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r) {
       if (d.active()) detail::drop_row(y.row(r), 0, y.width, r, time, d);
@@ -88,19 +94,19 @@ inline void add_norm(Backend& b, Rows<float> x_out, Rows<float> u, Rows<const fl
         const f32v normed = load(y.row(r) + i, part) * rstd * (1.0f + load(post.data + i, part));
         store(x_out.row(r) + i, load(x.row(r) + i, part) + normed, part);
       });
-      detail::norm_row(u.row(r), x_out.row(r), next.data, x.width, eps);
+      detail::norm_row<T>(u.row(r), x_out.row(r), next.data, x.width, eps);
     }
   });
 }
 
-inline void add_norm_backward(Backend& b, Rows<float> dx, Rows<float> dy, Vector<float> dpost, Vector<float> dnext,
-                              Rows<const float> du, Rows<const float> x_out, Rows<const float> y,
-                              Vector<const float> post, Vector<const float> next, float eps, int time,
-                              const Dropout& d) {
+template <class T>
+void add_norm_backward(Backend& b, Rows<T> dx, Rows<T> dy, Vector<float> dpost, Vector<float> dnext, ConstRows<T> du,
+                       ConstRows<T> x_out, ConstRows<T> y, Vector<const float> post, Vector<const float> next,
+                       float eps, int time, const Dropout& d) {
   const int width = dx.width;
   detail::sum_gain_gradients(b, dx.count, width, {dnext, dpost}, [&](int r, float* partial) {
-    detail::norm_row_backward(dx.row(r), partial, du.row(r), x_out.row(r), next.data, width, eps, true);
-    detail::norm_row_backward(dy.row(r), partial + width, dx.row(r), y.row(r), post.data, width, eps, false);
+    detail::norm_row_backward<T>(dx.row(r), partial, du.row(r), x_out.row(r), next.data, width, eps, true);
+    detail::norm_row_backward<T>(dy.row(r), partial + width, dx.row(r), y.row(r), post.data, width, eps, false);
     if (d.active()) detail::drop_row(dy.row(r), 0, width, r, time, d);
   });
 }

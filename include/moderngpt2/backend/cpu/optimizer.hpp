@@ -16,7 +16,8 @@ inline constexpr std::int64_t square_block = 4096, square_blocks = 4096;
 
 }  // namespace detail
 
-inline double sum_of_squares(Backend& b, const float* x, std::int64_t n) {
+template <class T>
+double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
   using detail::square_block, detail::square_blocks;
   double* partial = b.scratch<double>(square_blocks);
   double total = 0;
@@ -25,7 +26,7 @@ inline double sum_of_squares(Backend& b, const float* x, std::int64_t n) {
     const std::int64_t blocks = (count + square_block - 1) / square_block;
     parallel_ranges(b.threads(), blocks, 4, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        const float* from = x + start + i * square_block;
+        const T* from = x + start + i * square_block;
         partial[i] = dot(from, from, int(std::min(square_block, count - i * square_block)));
       }
     });
@@ -34,8 +35,9 @@ inline double sum_of_squares(Backend& b, const float* x, std::int64_t n) {
   return total;
 }
 
+/// With `rounded`, the new weights are also written there in bf16.
 inline void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient, std::int64_t n,
-                  const AdamWStep& s) {
+                  const AdamWStep& s, bf16* rounded = nullptr) {
   const double correction1 = 1 - std::pow(s.beta1, double(s.step)), correction2 = 1 - std::pow(s.beta2, double(s.step));
   const float scale = float(s.gradient_scale), beta1 = float(s.beta1), beta2 = float(s.beta2);
   const float rest1 = float(1 - s.beta1), rest2 = float(1 - s.beta2), epsilon = float(s.epsilon);
@@ -48,7 +50,9 @@ inline void adamw(Backend& b, float* weight, float* first, float* second, const 
       const f32v v = beta2 * load(second + i, part) + rest2 * g * g;
       store(first + i, m, part);
       store(second + i, v, part);
-      store(weight + i, load(weight + i, part) * keep - rate * m / (square_root(v) * root + epsilon), part);
+      const f32v w = load(weight + i, part) * keep - rate * m / (square_root(v) * root + epsilon);
+      store(weight + i, w, part);
+      if (rounded) store(rounded + i, w, part);
     };
     std::int64_t i = begin;
     for (; i + lanes <= end; i += lanes) update(i, Whole{});

@@ -10,13 +10,14 @@ namespace moderngpt2::cpu {
 namespace detail {
 
 /// Turns every pair (x[i], x[i + D/2]) of every head by its angle, or back by `direction` -1.
-inline void turn(Backend& b, Rows<float> heads, const RotaryTable<float>& table, int time, int past, float scale,
-                 float direction) {
+template <class T>
+void turn(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale,
+          float direction) {
   parallel_ranges(b.threads(), heads.count, 8, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r) {
       const std::int64_t at = std::int64_t(past + r % time) * table.half;
       for (int h = 0; h < heads.width; h += 2 * table.half) {
-        float *low = heads.row(r) + h, *high = low + table.half;
+        T *low = heads.row(r) + h, *high = low + table.half;
         vector_loop(table.half, [&](int i, auto part) {
           const f32v c = load(table.cosine + at + i, part) * scale;
           const f32v s = load(table.sine + at + i, part) * (scale * direction);
@@ -31,12 +32,13 @@ inline void turn(Backend& b, Rows<float> heads, const RotaryTable<float>& table,
 
 }  // namespace detail
 
-inline void rotary(Backend& b, Rows<float> heads, const RotaryTable<float>& table, int time, int past, float scale) {
+template <class T>
+void rotary(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale) {
   detail::turn(b, heads, table, time, past, scale, 1);
 }
 
-inline void rotary_backward(Backend& b, Rows<float> heads, const RotaryTable<float>& table, int time, int past,
-                            float scale) {
+template <class T>
+void rotary_backward(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale) {
   detail::turn(b, heads, table, time, past, scale, -1);
 }
 

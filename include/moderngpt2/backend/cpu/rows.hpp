@@ -1,22 +1,41 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <type_traits>
 
 #include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cpu {
 
-inline void gather_rows(Backend&, Rows<float> out, Rows<const float> x, const int* index) {
+template <class T>
+void gather_rows(Backend&, Rows<T> out, ConstRows<T> x, const int* index) {
   for (int r = 0; r < out.count; ++r) std::copy_n(x.row(index[r]), out.width, out.row(r));
 }
 
-inline void scatter_rows_add(Backend&, Rows<float> dx, Rows<const float> dout, const int* index) {
+template <class T>
+void scatter_rows_add(Backend&, Rows<T> dx, ConstRows<T> dout, const int* index) {
   for (int r = 0; r < dout.count; ++r)
-    for (int i = 0; i < dout.width; ++i) dx.row(index[r])[i] += dout.row(r)[i];
+    vector_loop(dout.width, [&](int i, auto part) {
+      T* to = dx.row(index[r]) + i;
+      store(to, load(to, part) + load(dout.row(r) + i, part), part);
+    });
 }
 
-inline void fill(Backend& b, float* x, std::int64_t n, float value) {
+/// to = from, rounded where the type is shorter.
+template <class To, class From>
+void cast(Backend& b, To* to, const From* from, std::int64_t n) {
+  constexpr std::int64_t block = 1 << 14;
+  parallel_ranges(b.threads(), (n + block - 1) / block, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t at = begin * block; at < std::min(end * block, n); at += block)
+      convert(to + at, from + at, int(std::min(block, n - at)));
+  });
+}
+
+template <class T>
+void fill(Backend& b, T* x, std::int64_t n, std::type_identity_t<T> value) {
   parallel_ranges(b.threads(), n, 1 << 16,
                   [&](std::int64_t begin, std::int64_t end) { std::fill(x + begin, x + end, value); });
 }

@@ -6,19 +6,38 @@
 #include "moderngpt2/backend/cpu/losses.hpp"
 #include "moderngpt2/backend/cpu/norm.hpp"
 #include "moderngpt2/backend/cpu/optimizer.hpp"
+#include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/config/config.hpp"
 
 namespace moderngpt2::cpu {
 
-/// Bytes of scratch for a training step of `batch` x `time` tokens: the largest need of any operation.
+namespace detail {
+
+/// Floats of scratch for a training step of `batch` x `time` tokens: the largest need of any operation.
+template <class T>
+constexpr std::int64_t operation_scratch(const Config& c, int batch, int time, int threads) {
+  std::int64_t floats = attention_scratch<T>(c.head_dim) * threads;
+  floats = std::max(floats, attention_backward_scratch<T>(time, c.n_head / c.n_kv_head, c.head_dim) * threads);
+  floats = std::max(floats, classifier_scratch(batch * time, c.vocab_size));
+  floats = std::max(floats, std::int64_t(norm_partitions) * 2 * c.n_embd);
+  return std::max(floats, square_blocks * 2);
+}
+
+}  // namespace detail
+
+/// Bytes of scratch for a training step on activations of type T. oneDNN's products of bf16 say what they need when
+/// they are made; what the other path takes stands for it here.
+template <class T>
 constexpr std::size_t scratch_bytes(const Config& c, int batch, int time, int threads) {
-  const int rows = batch * time;
-  std::int64_t floats = attention_scratch(c.head_dim) * threads;
-  floats = std::max(floats, attention_backward_scratch(time, c.n_head / c.n_kv_head, c.head_dim) * threads);
-  floats = std::max(floats, classifier_scratch(rows, c.vocab_size));
-  floats = std::max(floats, std::int64_t(detail::norm_partitions) * 2 * c.n_embd);
-  floats = std::max(floats, detail::square_blocks * 2);
-  return std::size_t(floats) * sizeof(float);
+  return std::size_t(detail::operation_scratch<T>(c, batch, time, threads) + product_scratch<T>(threads)) *
+         sizeof(float);
+}
+
+/// Takes that scratch now, so that no step has to.
+template <class T>
+void reserve(Backend& b, const Config& c, int batch, int time) {
+  b.scratch<float>(detail::operation_scratch<T>(c, batch, time, b.threads()));
+  b.product_scratch<float>(product_scratch<T>(b.threads()));
 }
 
 }  // namespace moderngpt2::cpu

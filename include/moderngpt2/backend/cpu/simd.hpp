@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #endif
 
+#include "moderngpt2/core/dtype.hpp"
+
 // Portable vectors of the target's register width through the compilers' vector extensions: the same source for
 // SSE, AVX2, AVX-512 and NEON, and results that do not depend on what an optimizer feels free to reorder.
 namespace moderngpt2::cpu {
@@ -23,6 +25,8 @@ inline constexpr int lanes = 4;
 
 typedef float f32v __attribute__((vector_size(lanes * 4)));
 typedef std::int32_t i32v __attribute__((vector_size(lanes * 4)));
+typedef std::uint32_t u32v __attribute__((vector_size(lanes * 4)));
+typedef std::uint16_t u16v __attribute__((vector_size(lanes * 2)));
 
 inline f32v broadcast(float x) { return f32v{} + x; }
 
@@ -45,6 +49,48 @@ inline f32v load(const float* p, Part part) {
 }
 inline void store(float* p, f32v v, Part part) {
   for (int i = 0; i < part.n; ++i) p[i] = v[i];
+}
+
+/// bf16 is read to fp32, and rounded to nearest, ties to even, when it is written: all arithmetic is fp32.
+inline f32v load(const bf16* p, Whole = {}) {
+  u32v bits;
+#if defined(__AVX512F__)
+  bits = reinterpret_cast<u32v>(
+      _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#elif defined(__AVX2__)
+  bits = reinterpret_cast<u32v>(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#else
+  u16v half;
+  std::memcpy(&half, p, sizeof half);
+  bits = __builtin_convertvector(half, u32v);
+#endif
+  return reinterpret_cast<f32v>(bits << 16);
+}
+inline void store(bf16* p, f32v v, Whole = {}) {
+  const u32v bits = reinterpret_cast<u32v>(v);
+  const u32v rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const u32v high = (v == v ? rounded : bits | 0x00400000u) >> 16;  // a NaN stays one
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_maskz_cvtepi32_epi16(0xffff, reinterpret_cast<__m512i>(high)));
+#elif defined(__AVX2__)
+  const __m256i twice = _mm256_packus_epi32(reinterpret_cast<__m256i>(high), reinterpret_cast<__m256i>(high));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(_mm256_permute4x64_epi64(twice, 8)));
+#else
+  const u16v half = __builtin_convertvector(high, u16v);
+  std::memcpy(&p->bits, &half, sizeof half);
+#endif
+}
+inline f32v load(const bf16* p, Part part) {
+  f32v v{};
+  for (int i = 0; i < part.n; ++i) v[i] = p[i];
+  return v;
+}
+inline void store(bf16* p, f32v v, Part part) {
+  for (int i = 0; i < part.n; ++i) {
+    const bf16 rounded(v[i]);
+    std::memcpy(&p[i].bits, &rounded.bits, sizeof rounded);  // p may lie in memory that holds floats
+  }
 }
 
 /// Calls f(i, Whole) for whole registers of [0, n), then f(i, Part) for the rest.
@@ -131,10 +177,17 @@ inline f32v hyperbolic_tangent(f32v x) {
 }
 
 /// Sum of a[i] * b[i].
-inline float dot(const float* a, const float* b, int n) {
+template <class A, class B>
+float dot(const A* a, const B* b, int n) {
   f32v total{};
   vector_loop(n, [&](int i, auto part) { total += load(a + i, part) * load(b + i, part); });
   return sum(total);
+}
+
+/// to[i] = from[i], rounded where the type is shorter.
+template <class To, class From>
+void convert(To* to, const From* from, int n) {
+  vector_loop(n, [&](int i, auto part) { store(to + i, load(from + i, part), part); });
 }
 
 }  // namespace moderngpt2::cpu

@@ -18,6 +18,11 @@ void scatter_rows_add(Backend&, Rows<T> dx, ConstRows<T> dout, const int* index)
     for (int i = 0; i < dout.width; ++i) dx.row(index[r])[i] += dout.row(r)[i];
 }
 
+template <class To, class From>
+void cast(Backend&, To* to, const From* from, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) to[i] = To(from[i]);
+}
+
 template <class T>
 void fill(Backend&, T* x, std::int64_t n, T value) {
   for (std::int64_t i = 0; i < n; ++i) x[i] = value;

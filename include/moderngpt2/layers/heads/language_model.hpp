@@ -67,7 +67,7 @@ struct LanguageModelHead {
 
   /// (N,C) -> (N,V), softcap included.
   template <class B, class T, class E>
-  void predict(B& b, Rows<T> out, Rows<const T> hidden, const Params<E>& p,
+  void predict(B& b, Rows<compute_t<T>> out, Rows<const T> hidden, const Params<E>& p,
                const typename Embedding<C>::template Params<E>& wte) const {
     logits(b, out, hidden, weight(p, wte), real_t<T>(softcap));
   }

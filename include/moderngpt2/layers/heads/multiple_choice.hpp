@@ -40,21 +40,22 @@ struct DoubleHeads {
   template <class T>
   struct Saved {
     typename LanguageModelHead<C, Tied>::template Saved<T> language;
-    int* positions;                       // (B) row of hidden that each choice reads
-    Rows<T> pooled, d_pooled;             // (B,C)
-    Rows<T> scores, mc_logits, d_scores;  // (B,1), before and after summary_activation
+    int* positions;                                  // (B) row of hidden that each choice reads
+    Rows<T> pooled, d_pooled;                        // (B,C)
+    Rows<compute_t<T>> scores, mc_logits, d_scores;  // (B,1), before and after summary_activation
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
     const int width = language.n_embd;
-    auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(batch) * w), batch, w); };
+    auto rows = [&] { return Rows<T>(arena.take<T>(std::int64_t(batch) * width), batch, width); };
+    auto scores = [&] { return Rows<compute_t<T>>(arena.take<compute_t<T>>(batch), batch, 1); };
     return {language.template saved<T>(arena, batch, time),
             arena.take<int>(batch),
-            rows(width),
-            rows(width),
-            rows(1),
-            rows(1),
-            rows(1)};
+            rows(),
+            rows(),
+            scores(),
+            scores(),
+            scores()};
   }
 
   struct Labels {
@@ -66,7 +67,7 @@ struct DoubleHeads {
 
   /// (N,C) -> (N,V) next-token logits.
   template <class B, class T, class E>
-  void predict(B& b, Rows<T> out, Rows<const T> hidden, const Params<E>& p,
+  void predict(B& b, Rows<compute_t<T>> out, Rows<const T> hidden, const Params<E>& p,
                const typename Embedding<C>::template Params<E>& wte) const {
     language.predict(b, out, hidden, p.language, wte);
   }
@@ -103,14 +104,15 @@ struct DoubleHeads {
       throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
     const std::int64_t valid = count_valid(labels.mc_labels, questions, labels.choices);
-    const Rows<T> answer(s.mc_logits.data, questions, labels.choices),
+    const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
     const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));
     if (dhidden.data) {
       if (summary_activation)
         for (int r = 0; r < pass.batch; ++r)
           *s.d_scores.row(r) *= activate(*summary_activation, *s.scores.row(r)).slope;
-      summary().backward(b, s.d_pooled, Rows<const T>(s.d_scores), Rows<const T>(s.pooled), p.summary, g.summary);
+      summary().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_scores), Rows<const T>(s.pooled), p.summary,
+                         g.summary);
       dropout(b, s.d_pooled, 1, drop);
       spread(b, dhidden, s, pass);
     }
@@ -133,9 +135,9 @@ struct DoubleHeads {
     if (summary_type != SummaryType::mean) return gather_rows(b, s.pooled, hidden, s.positions);
     for (int r = 0; r < pass.batch; ++r)
       for (int i = 0; i < s.pooled.width; ++i) {
-        T sum = T(0);
+        compute_t<T> sum(0);
         for (int t = 0; t < pass.time; ++t) sum += hidden.row(r * pass.time + t)[i];
-        s.pooled.row(r)[i] = sum / R(pass.time);
+        s.pooled.row(r)[i] = T(sum / R(pass.time));
       }
   }
 
@@ -143,7 +145,10 @@ struct DoubleHeads {
   void spread(B& b, Rows<T> dhidden, const Saved<T>& s, const Pass<R>& pass) const {
     if (summary_type != SummaryType::mean) return scatter_rows_add(b, dhidden, s.d_pooled, s.positions);
     for (int r = 0; r < dhidden.count; ++r)
-      for (int i = 0; i < dhidden.width; ++i) dhidden.row(r)[i] += s.d_pooled.row(r / pass.time)[i] / R(pass.time);
+      for (int i = 0; i < dhidden.width; ++i) {
+        T& d = dhidden.row(r)[i];
+        d = T(d + s.d_pooled.row(r / pass.time)[i] / R(pass.time));
+      }
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/heads/labels.hpp"
 #include "moderngpt2/layers/linear.hpp"
@@ -28,14 +29,15 @@ struct QuestionAnsweringHead {
 
   template <class T>
   struct Saved {
-    Rows<T> joint, d_joint;    // (BT,2)
-    Rows<T> start, d_start;    // (B,T)
-    Rows<T> end, d_end;        // (B,T)
-    int* positions = nullptr;  // (2,B)
+    Rows<compute_t<T>> joint, d_joint;  // (BT,2)
+    Rows<compute_t<T>> start, d_start;  // (B,T)
+    Rows<compute_t<T>> end, d_end;      // (B,T)
+    int* positions = nullptr;           // (2,B)
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
-    auto rows = [&](int n, int w) { return Rows<T>(arena.take<T>(std::int64_t(n) * w), n, w); };
+    using S = compute_t<T>;
+    auto rows = [&](int n, int w) { return Rows<S>(arena.take<S>(std::int64_t(n) * w), n, w); };
     return {rows(batch * time, 2), rows(batch * time, 2), rows(batch, time),         rows(batch, time),
             rows(batch, time),     rows(batch, time),     arena.take<int>(2 * batch)};
   }
@@ -63,7 +65,7 @@ struct QuestionAnsweringHead {
     if (dhidden.data) {
       for (int r = 0; r < hidden.count; ++r)
         s.d_joint.row(r)[0] = s.d_start.data[r], s.d_joint.row(r)[1] = s.d_end.data[r];
-      projection().backward(b, dhidden, Rows<const T>(s.d_joint), hidden, p.qa_outputs, g.qa_outputs);
+      projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_joint), hidden, p.qa_outputs, g.qa_outputs);
     }
     return total;
   }

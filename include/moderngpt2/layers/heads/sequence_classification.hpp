@@ -2,6 +2,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/heads/labels.hpp"
 #include "moderngpt2/layers/linear.hpp"
@@ -31,15 +32,17 @@ struct SequenceClassificationHead {
 
   template <class T>
   struct Saved {
-    int* positions;            // (B) row of hidden that is read
-    Rows<T> pooled, d_pooled;  // (B,C)
-    Rows<T> logits, d_logits;  // (B,num_labels)
+    int* positions;                       // (B) row of hidden that is read
+    Rows<T> pooled, d_pooled;             // (B,C)
+    Rows<compute_t<T>> logits, d_logits;  // (B,num_labels)
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int) const {
     const int width = n_embd;
-    auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(batch) * w), batch, w); };
-    return {arena.take<int>(batch), rows(width), rows(width), rows(num_labels), rows(num_labels)};
+    auto rows = [&]<class S>(S, int w) { return Rows<S>(arena.take<S>(std::int64_t(batch) * w), batch, w); };
+    const compute_t<T> score{};
+    return {arena.take<int>(batch), rows(T{}, width), rows(T{}, width), rows(score, num_labels),
+            rows(score, num_labels)};
   }
 
   /// Integer classes or real values; both null: logits only.
@@ -78,7 +81,7 @@ struct SequenceClassificationHead {
     else
       sum = binary_cross_entropy(b, s.d_logits, s.logits, labels.values, scale);
     if (dhidden.data) {
-      score().backward(b, s.d_pooled, Rows<const T>(s.d_logits), Rows<const T>(s.pooled), p.score, g.score);
+      score().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.pooled), p.score, g.score);
       fill(b, dhidden.data, dhidden.size(), T(0));
       scatter_rows_add(b, dhidden, s.d_pooled, s.positions);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/heads/labels.hpp"
 #include "moderngpt2/layers/linear.hpp"
@@ -31,14 +32,15 @@ struct TokenClassificationHead {
 
   template <class T>
   struct Saved {
-    Rows<T> dropped;           // (BT,C)
-    Rows<T> logits, d_logits;  // (BT,num_labels)
+    Rows<T> dropped;                      // (BT,C)
+    Rows<compute_t<T>> logits, d_logits;  // (BT,num_labels)
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
     const int n = batch * time, width = n_embd;
-    auto rows = [&](int w) { return Rows<T>(arena.take<T>(std::int64_t(n) * w), n, w); };
-    return {rows(width), rows(num_labels), rows(num_labels)};
+    auto rows = [&]<class S>(S, int w) { return Rows<S>(arena.take<S>(std::int64_t(n) * w), n, w); };
+    const compute_t<T> score{};
+    return {rows(T{}, width), rows(score, num_labels), rows(score, num_labels)};
   }
 
   struct Labels {
@@ -57,7 +59,7 @@ struct TokenClassificationHead {
     const std::int64_t valid = count_valid(labels.labels, hidden.count, num_labels);
     const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, labels.labels, mean_factor<real_t<T>>(valid));
     if (dhidden.data) {
-      projection().backward(b, dhidden, Rows<const T>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
+      projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
                             g.classifier);
       dropout(b, dhidden, pass.time, drop);
     }
