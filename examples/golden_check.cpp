@@ -14,9 +14,12 @@
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/testing/golden.hpp"
 
-namespace {
-
 using namespace moderngpt2;
+
+// Compiled beside this file: golden_check/bf16.cpp.
+extern template golden::Results golden::run<any_shape, cpu::Backend, Bf16>(const golden::Case&, cpu::Backend);
+
+namespace {
 
 enum class BackendName { cpu, reference };
 enum class ShapeKind { fixed, dynamic };
@@ -59,14 +62,30 @@ golden::Results run(const golden::Case& c, ShapeKind kind, auto make_backend, st
   return golden::run<any_shape, Backend, Precision>(c, make_backend());
 }
 
+/// Runs a case with whoever the flags name; `shape_used` says of what kind the model was.
+golden::Results run(const golden::Case& c, BackendName backend, PrecisionName precision, ShapeKind shape, int threads,
+                    std::string& shape_used) {
+  if (backend == BackendName::reference)
+    return run<Exact<double>>(
+        c, shape, [] { return reference::Backend(); }, shape_used);
+  if (precision == PrecisionName::fp32)
+    return run<Fp32>(
+        c, shape, [threads] { return cpu::Backend(threads); }, shape_used);
+  shape_used = "bf16, dynamic";
+  return golden::run<any_shape, cpu::Backend, Bf16>(c, cpu::Backend(threads));
+}
+
 int program(int argc, char** argv) {
   BackendName backend = BackendName::cpu;
+  PrecisionName precision = PrecisionName::fp32;
   ShapeKind shape = ShapeKind::dynamic;
   int threads = available_threads();
   std::vector<std::filesystem::path> folders;
   Options options("golden_check", "Runs golden cases and compares the results with what they expect.");
   options.add_choice("backend", backend, {{"cpu", BackendName::cpu}, {"reference", BackendName::reference}},
-                     "who computes: the CPU in fp32, or plain loops in double");
+                     "who computes: the CPU, or plain loops in double");
+  options.add_choice("precision", precision, {{"fp32", PrecisionName::fp32}, {"bf16", PrecisionName::bf16}},
+                     "number format of the CPU backend; bf16 has wider limits, and dynamic shapes only");
   options.add_choice("shape", shape, {{"static", ShapeKind::fixed}, {"dynamic", ShapeKind::dynamic}},
                      "sizes known at compile time (for the shapes that are compiled in), or read from config.json");
   options.add("threads", threads, "threads of the CPU backend").at_least(1);
@@ -78,14 +97,12 @@ int program(int argc, char** argv) {
   for (const auto& folder : folders) {
     const golden::Case c(folder);
     std::string shape_used;
-    const golden::Results results = backend == BackendName::cpu
-                                        ? run<Fp32>(
-                                              c, shape, [threads] { return cpu::Backend(threads); }, shape_used)
-                                        : run<Exact<double>>(
-                                              c, shape, [] { return reference::Backend(); }, shape_used);
+    const golden::Results results = run(c, backend, precision, shape, threads, shape_used);
+    const bool rounded = backend == BackendName::cpu && precision == PrecisionName::bf16;
+    const golden::Limits& limits = rounded ? golden::bf16_limits : golden::fp32_limits;
     fmt::print("{} ({}, {})\n", folder.string(), c.config.architecture, shape_used);
     bool passed = true;
-    for (const golden::Comparison& one : golden::compare(c, results)) {
+    for (const golden::Comparison& one : golden::compare(c, results, limits)) {
       fmt::print("  {} {}: worst error {:.3g}, limit {:.3g}{}\n", one.passed() ? "ok  " : "FAIL", one.what, one.worst,
                  one.limit, one.where == one.what ? "" : " (" + one.where + ")");
       passed = passed && one.passed();

@@ -10,9 +10,15 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/precision_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/training/run.hpp"
+
+// Compiled beside this file: train/bf16.cpp.
+extern template int moderngpt2::detail::run_model<moderngpt2::CausalLMInBf16>(const moderngpt2::TrainingRequest&,
+                                                                              const moderngpt2::PreparedRun&,
+                                                                              const moderngpt2::TrainingHooks&);
 
 namespace {
 
@@ -21,7 +27,8 @@ using namespace moderngpt2;
 int program(int argc, char** argv) {
   TrainingRequest request;
   TrainingSettings& s = request.settings;
-  std::string precision = "fp32", device = "cpu";
+  std::string device = "cpu";
+  PrecisionFlags precision;
 
   Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
   options.section("Model");
@@ -57,7 +64,7 @@ int program(int argc, char** argv) {
       .negatable();
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
   options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
-  options.add("precision", precision, "number format; the others are not there yet").choices({"fp32"});
+  add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
   options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores");
   options.section("Optimizer");
   options.add("learning_rate", s.learning_rate, "the schedule's highest").at_least(0);
@@ -97,6 +104,7 @@ int program(int argc, char** argv) {
   add_ignored_training_flags(options);
   options.parse(argc, argv);
   require_device(device);
+  request.precision = precision_of(options, precision);
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
 
   catch_interrupts();

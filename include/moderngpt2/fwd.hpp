@@ -9,6 +9,7 @@ namespace moderngpt2 {
 class Error;
 struct Config;
 struct Fp32;
+struct Bf16;
 struct Dropout;
 struct AttentionCall;
 struct ParameterInfo;

@@ -12,6 +12,7 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/testing/gradient_check.hpp"
 
 // One table of cases an operation, from which tests (against the reference in double) and benchmarks are made.
@@ -20,45 +21,71 @@ namespace moderngpt2::cases {
 /// What an operation does with a tensor: reads it, writes every element of it, or adds to it.
 enum class Role { input, output, added };
 
+/// `full`: not rounded in a short precision either (gains, biases, logits, gradients of weights).
 struct TensorSpec {
   Role role;
   std::int64_t size;
   double deviation = 1;
+  bool full = false;
 };
 
 /// The tensors of a case in one scalar type, with room before and after each to notice stray writes.
 template <class T>
 class Tensors {
  public:
+  using Full = compute_t<T>;
   static constexpr int margin = 32;
 
   Tensors(const std::vector<TensorSpec>& specs, std::uint64_t seed) : specs_(specs) {
     for (std::size_t i = 0; i < specs.size(); ++i) {
-      FlatBuffer<T> b(specs[i].size + 2 * margin);
-      for (T& x : b) x = T(guard);
-      if (specs[i].role == Role::output)  // a NaN that stays shows an element that was not written
-        for (std::int64_t j = 0; j < specs[i].size; ++j) b[margin + j] = std::numeric_limits<T>::quiet_NaN();
-      else
-        fill_random(b.data() + margin, specs[i].size, mix64(seed) + i, specs[i].deviation);
-      buffers_.push_back(std::move(b));
+      short_.push_back(specs[i].full ? FlatBuffer<T>() : make<T>(specs[i], mix64(seed) + i));
+      full_.push_back(specs[i].full ? make<Full>(specs[i], mix64(seed) + i) : FlatBuffer<Full>());
     }
   }
 
-  T* operator[](std::size_t i) const { return buffers_[i].data() + margin; }
+  T* operator[](std::size_t i) const { return short_[i].data() + margin; }
+  /// A tensor that was declared `full`.
+  Full* full(std::size_t i) const { return full_[i].data() + margin; }
   std::int64_t size(std::size_t i) const { return specs_[i].size; }
   std::size_t count() const { return specs_.size(); }
   bool written(std::size_t i) const { return specs_[i].role != Role::input; }
+  /// f(first element), of whichever type the tensor is.
+  template <class F>
+  decltype(auto) visit(std::size_t i, F&& f) const {
+    return specs_[i].full ? f(full(i)) : f((*this)[i]);
+  }
   bool guards_stand() const {
-    for (const auto& b : buffers_)
-      for (int i = 0; i < margin; ++i)
-        if (b[i] != T(guard) || b[b.size() - 1 - i] != T(guard)) return false;
-    return true;
+    bool stand = true;
+    for (std::size_t i = 0; i < count(); ++i)
+      visit(i, [&]<class E>(const E* data) {
+        for (int j = 1; j <= margin; ++j) stand = stand && data[-j] == E(guard) && data[size(i) + j - 1] == E(guard);
+      });
+    return stand;
+  }
+  /// What elements of type S can hold of the tensors that are not `full`.
+  template <class S>
+  void round_to() {
+    for (std::size_t i = 0; i < count(); ++i)
+      if (!specs_[i].full)
+        for (std::int64_t j = 0; j < size(i); ++j) (*this)[i][j] = T(S(float((*this)[i][j])));
   }
 
  private:
+  template <class E>
+  static FlatBuffer<E> make(const TensorSpec& spec, std::uint64_t seed) {
+    FlatBuffer<E> b(spec.size + 2 * margin);
+    for (E& x : b) x = E(guard);
+    if (spec.role == Role::output)  // a NaN that stays shows an element that was not written
+      for (std::int64_t j = 0; j < spec.size; ++j) b[margin + j] = E(std::numeric_limits<compute_t<E>>::quiet_NaN());
+    else
+      fill_random(b.data() + margin, spec.size, seed, spec.deviation);
+    return b;
+  }
+
   static constexpr float guard = 12345.0f;
   std::vector<TensorSpec> specs_;
-  std::vector<FlatBuffer<T>> buffers_;
+  std::vector<FlatBuffer<T>> short_;
+  std::vector<FlatBuffer<Full>> full_;
 };
 
 /// One operation at one size.
@@ -67,14 +94,16 @@ struct Case {
   std::vector<TensorSpec> tensors;
   std::function<double(reference::Backend&, const Tensors<double>&)> reference;  ///< returns a loss, or 0
   std::function<double(cpu::Backend&, const Tensors<float>&)> cpu;
+  std::function<double(cpu::Backend&, const Tensors<bf16>&)> cpu_bf16;  ///< null: the operation has no short form
   double tolerance = 2e-6;          ///< of the largest error relative to the largest magnitude
   bool any_thread_count = true;     ///< the same bits for any thread count are promised
   double flops = 0;                 ///< for benchmarks; 0: bound by memory
   std::vector<std::size_t> unread;  ///< outputs of which only parts are written
 };
 
-/// A case from one function f(backend, tensors) that works for both backends and returns the loss, or nothing.
-template <class F>
+/// A case from one function f(backend, tensors) that works for all scalars and returns the loss, or nothing. With
+/// `Short` false it is not called for bf16.
+template <bool Short = true, class F>
 Case make_case(std::string name, std::vector<TensorSpec> tensors, F f) {
   auto call = [f](auto& backend, const auto& t) -> double {
     if constexpr (std::is_void_v<decltype(f(backend, t))>)
@@ -82,12 +111,23 @@ Case make_case(std::string name, std::vector<TensorSpec> tensors, F f) {
     else
       return f(backend, t);
   };
-  return {.name = std::move(name), .tensors = std::move(tensors), .reference = call, .cpu = call, .unread = {}};
+  Case c{.name = std::move(name),
+         .tensors = std::move(tensors),
+         .reference = call,
+         .cpu = call,
+         .cpu_bf16 = {},
+         .unread = {}};
+  if constexpr (Short) c.cpu_bf16 = call;
+  return c;
 }
 
 /// The scalar of a set of tensors.
 template <class Tensors>
 using scalar_of = std::remove_pointer_t<decltype(std::declval<const Tensors&>()[0])>;
+
+/// The type of its tensors that are declared `full`.
+template <class Tensors>
+using full_of = typename Tensors::Full;
 
 /// Numbers in [0, bound) for ids and labels.
 inline std::shared_ptr<const std::vector<int>> random_ids(int n, int bound, std::uint64_t seed) {

@@ -113,3 +113,23 @@ TEST_CASE("room for new tokens") {
   flags.max_new_tokens = 0;
   CHECK(new_tokens_after(1000, flags) == 0);
 }
+
+TEST_CASE("one precision, by its name or its short form") {
+  const auto precision = [](std::vector<std::string> words) {
+    PrecisionFlags flags;
+    Options options("generate", "Continues a text.");
+    add_precision_flags(options, flags, "number format");
+    options.parse(words);
+    return precision_of(options, flags);
+  };
+  CHECK(precision({}) == PrecisionName::fp32);
+  CHECK(precision({"--precision", "bf16"}) == PrecisionName::bf16);
+  CHECK(precision({"--bf16"}) == PrecisionName::bf16);
+  CHECK(precision({"--bf16", "true", "--precision=bf16"}) == PrecisionName::bf16);
+  CHECK(precision({"--bf16", "false"}) == PrecisionName::fp32);
+  CHECK(precision({"--tf32"}) == PrecisionName::tf32);
+  CHECK(precision({"--fp16"}) == PrecisionName::fp16);
+  CHECK_THROWS_AS(precision({"--bf16", "--fp16"}), UsageError);
+  CHECK_THROWS_AS(precision({"--bf16", "--precision", "fp32"}), UsageError);
+  CHECK_THROWS_AS(precision({"--precision", "int8"}), UsageError);
+}

@@ -59,13 +59,14 @@ M random_model(const Config& config, std::uint64_t seed = 7) {
 
 /// The logits after `ids`, everything computed anew.
 template <class M>
-std::vector<typename M::T> logits_after(M& model, const std::vector<int>& ids) {
+std::vector<typename M::Score> logits_after(M& model, const std::vector<int>& ids) {
   using T = typename M::T;
+  using Score = typename M::Score;
   auto work = model.workspace(1, int(ids.size()), Mode::infer);
   Pass<typename M::R> pass{.batch = 1, .time = int(ids.size())};
   const Rows<T> hidden = model.forward(work, ids.data(), pass);
-  std::vector<T> logits(std::size_t(model.config().vocab_size));
-  model.logits(Rows<T>(logits.data(), 1, int(logits.size())), hidden.slice(hidden.count - 1, 1));
+  std::vector<Score> logits(std::size_t(model.config().vocab_size));
+  model.logits(Rows<Score>(logits.data(), 1, int(logits.size())), hidden.slice(hidden.count - 1, 1));
   return logits;
 }
 

@@ -23,7 +23,7 @@ void check_plan() {
       last = work.bytes();
     }
     step<Family>(m, true);
-    CHECK(m.backend().scratch_bytes() <= round_up(cpu::scratch_bytes(c, tiny_batch, tiny_time, threads), alignment));
+    CHECK(m.backend().scratch_bytes() <= round_up(cpu::scratch_bytes<float>(c, tiny_batch, tiny_time, threads), alignment));
   }
 }
 

@@ -18,6 +18,10 @@
 using namespace moderngpt2;
 namespace fs = std::filesystem;
 
+// Compiled in bf16_test.cpp.
+extern template int moderngpt2::detail::run_model<CausalLMInBf16>(const TrainingRequest&, const PreparedRun&,
+                                                                  const TrainingHooks&);
+
 namespace {
 
 /// A tokenizer of `tokens` ids: <pad>, <unk>, <eos>, then one letter or number each.
@@ -267,4 +271,53 @@ TEST_CASE("the memory plan is what is allocated") {
   CHECK(test::contains(plan_text(plan), "total"));
   c.n_layer = 0;
   CHECK_ERROR(plan_memory<TinyModel>(c, s, 16, 1), "n_layer");
+}
+
+TEST_CASE("a run in bf16 that is stopped and resumed is bit for bit the run that is not") {
+  Fixture f;
+  const fs::path out = f.request.settings.output_dir;
+  f.request.precision = PrecisionName::bf16;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "bf16 on cpu"));
+  const std::string weights = read_file(out / "checkpoint-6" / "model.safetensors"),
+                    moments = read_file(out / "checkpoint-6" / "optimizer.safetensors");
+  fs::remove_all(out / "checkpoint-6");
+  f.request.resume_from_checkpoint = "latest";
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "checkpoint-3"));
+  CHECK(read_file(out / "checkpoint-6" / "model.safetensors") == weights);
+  CHECK(read_file(out / "checkpoint-6" / "optimizer.safetensors") == moments);
+
+  // Going on in fp32 is another computation from the same place.
+  fs::remove_all(out / "checkpoint-6");
+  f.request.precision = PrecisionName::fp32;
+  CHECK(f.run() == 0);
+  CHECK(read_file(out / "checkpoint-6" / "model.safetensors") != weights);
+
+  // From a model: what its file has beyond bf16 is not lost.
+  f.request.resume_from_checkpoint.reset();
+  f.request.precision = PrecisionName::bf16;
+  f.request.model_path = out / "checkpoint-3";
+  f.request.settings.output_dir = f.temporary / "second";
+  f.request.settings.learning_rate = 0;
+  CHECK(f.run() == 0);
+  CHECK(read_file(f.temporary / "second" / "model.safetensors") == read_file(out / "checkpoint-3/model.safetensors"));
+  f.request.eval_only = true;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.said.back(), "perplexity"));
+}
+
+TEST_CASE("precisions of a GPU") {
+  Fixture f;
+  f.request.precision = PrecisionName::fp16;
+  CHECK_ERROR(f.run(), "--precision fp16 needs --device cuda", "--precision bf16");
+  f.request.precision = PrecisionName::tf32;
+  CHECK_ERROR(f.run(), "--precision tf32 needs --device cuda", "--precision fp32");
+  f.request.dry_run = true;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "tf32 needs --device cuda"));
+  CHECK_FALSE(test::contains(f.text(), "masters"));
+  f.request.precision = PrecisionName::fp16;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "masters"));
 }

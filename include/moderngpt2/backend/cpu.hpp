@@ -1,6 +1,6 @@
 #pragma once
 
-// The CPU backend: every operation of backend/backend.hpp on float.
+// The CPU backend: every operation of backend/backend.hpp on float and bf16.
 
 #include "moderngpt2/backend/cpu/attention.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
@@ -10,6 +10,7 @@
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/norm.hpp"
 #include "moderngpt2/backend/cpu/optimizer.hpp"
+#include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/rotary.hpp"
 #include "moderngpt2/backend/cpu/rows.hpp"
 #include "moderngpt2/backend/cpu/scratch.hpp"

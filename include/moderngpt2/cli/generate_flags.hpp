@@ -8,6 +8,7 @@
 
 #include "moderngpt2/cli/chat_format.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/precision_flags.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/generation/options.hpp"
@@ -31,7 +32,7 @@ struct GenerateFlags {
   ChatFormat chat_format = ChatFormat::automatic;
   std::optional<std::string> system_prompt;
   int threads = available_threads();
-  std::string precision = "fp32";
+  PrecisionFlags precision{};
   bool verbose = false;
   GenerationOptions settings{.seed = 42};
 };
@@ -83,7 +84,7 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options.add("system_prompt", flags.system_prompt, "what the chat is told at its beginning");
   options.section("Run");
   options.add("threads", flags.threads, "threads").between(1, 1024).default_text("all cores");
-  options.add("precision", flags.precision, "type of the numbers").choices({"fp32"});
+  add_precision_flags(options, flags.precision, "number format; bf16 takes half the memory, tf32 and fp16 need a GPU");
   options.add("verbose", flags.verbose, "tells the speed on standard error").default_text("on a terminal");
 }
 

@@ -2,7 +2,9 @@
 
 #include <type_traits>
 
+#include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/model/heads.hpp"
 
 namespace moderngpt2 {
@@ -17,6 +19,15 @@ constexpr bool matches(const Config& c) {
          (S.attention_bias == Toggle::dynamic || (S.attention_bias == Toggle::on) == c.attention_bias) &&
          (S.tied_head == Toggle::dynamic || (S.tied_head == Toggle::on) == c.tied_head);
 }
+
+/// The error about a precision that no model here computes in.
+inline UsageError no_such_precision(PrecisionName name) {
+  return UsageError("--precision {} needs --device cuda: on the CPU use --precision {}", precision_name(name),
+                    precision_name(cpu_precision(name)));
+}
+
+/// The language model that the programs hold for bf16: one that runs any config.
+using CausalLMInBf16 = CausalLM<any_shape, cpu::Backend, Bf16>;
 
 /// Calls f(std::type_identity<M>) with the type of language model that runs a config: the static small one, with
 /// MODERNGPT2_PRESETS the other sizes too, else the one that runs any.

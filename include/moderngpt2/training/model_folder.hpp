@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -54,13 +55,25 @@ struct ModelCompanions {
   TokenizerFiles tokenizer;
 };
 
+/// What config.json calls the type of the weights beside it.
+template <class T>
+constexpr const char* torch_dtype_name() {
+  if constexpr (std::is_same_v<T, bf16>)
+    return "bfloat16";
+  else
+    return std::is_same_v<T, double> ? "float64" : "float32";
+}
+
 /// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
 /// tokenizer's files. Returns the names of the files.
 template <class E>
 std::vector<std::string> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
                                     const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
   std::vector<std::string> names = write_sharded(folder, tensor_sources(weights, table));
-  write_config(folder / "config.json", companions.config);
+  Json config = config_to_json(companions.config);
+  config.erase("dtype");  // what newer writers call it
+  config["torch_dtype"] = torch_dtype_name<typename E::MatrixType>();
+  write_json_file(folder / "config.json", config);
   write_generation_config(folder / "generation_config.json", generation_config_from(companions.config));
   names.insert(names.end(), {"config.json", "generation_config.json"});
   for (std::string& name : companions.tokenizer.write(folder)) names.push_back(std::move(name));

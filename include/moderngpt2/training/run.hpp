@@ -37,6 +37,7 @@ struct TrainingRequest {
   std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
   bool eval_only = false;
   bool dry_run = false;
+  PrecisionName precision = PrecisionName::fp32;
   SampleSettings samples{};
   ReportSettings report{};
   int threads = available_threads();
@@ -173,8 +174,9 @@ inline std::string settings_text(const TrainingRequest& request, const PreparedR
   text += fmt::format(
       "optimizer: AdamW, betas {} and {}, epsilon {}, weight decay {} on matrices, gradient norm at most {}\n",
       s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.weight_decay, s.max_grad_norm);
-  text += fmt::format("run: fp32 on {} with {} threads, seed {}, gradient checkpointing {}, output {}\n", backend,
-                      request.threads, s.seed, s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
+  text += fmt::format("run: {} on {} with {} threads, seed {}, gradient checkpointing {}, output {}\n",
+                      precision_name(request.precision), backend, request.threads, s.seed,
+                      s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
   return text;
 }
 
@@ -183,8 +185,8 @@ namespace detail {
 template <class M>
 int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
   if (run.data->eval.size() == 0) throw Error("the data set has no block to evaluate on");
-  const std::filesystem::path& folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
-  load_weights(model, CheckpointTensors(folder), run.checkpoint ? read_config(folder) : run.companions.config);
+  if (run.checkpoint)
+    load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
   const int batch_size =
       int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, run.data->eval.size()));
   auto work = model.workspace(batch_size, run.block_size, Mode::infer);
@@ -234,12 +236,13 @@ int train_model(const PreparedRun& run, const TrainingRequest& request, M& model
     hooks.on_start({s.output_dir, settings_text(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
   Trainer<M> trainer(model, *run.data, run.companions, s, with);
-  if (run.checkpoint)
-    trainer.resume(*run.checkpoint);
-  else if (request.model_path)
-    trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
-  else
-    trainer.initialize(s.seed);
+  if (run.checkpoint) trainer.resume(*run.checkpoint);
+  if constexpr (M::rounds_weights) {  // the masters come from where the model's own weights came, with every digit
+    if (request.model_path && !run.checkpoint)
+      trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
+    else if (!run.checkpoint)
+      trainer.initialize(s.seed);
+  }
   if (!run_name.empty()) trainer.set_run_name(run_name);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
     const double rate = measure_matmul<typename M::T>(model.backend());
@@ -279,8 +282,30 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
                             older.front().folder.string()));
   }
   M model(config, typename M::Backend(request.threads));
+  if (request.model_path && !run.checkpoint)
+    load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
+  else if (!run.checkpoint)
+    model.initialize(s.seed);
   if (request.eval_only) return evaluate_only(run, request, model, hooks);
   return train_model(run, request, model, hooks, plan, run_name);
+}
+
+}  // namespace detail
+
+namespace detail {
+
+/// Says what a precision means on this machine. Throws a UsageError for one that it does not have; a dry run tells what
+/// the nearest one takes.
+template <class Say>
+void check_precision(const TrainingRequest& request, Say&& say) {
+  const PrecisionName name = request.precision;
+  if (needs_gpu(name)) {
+    if (!request.dry_run) throw no_such_precision(name);
+    say(fmt::format("note: {} needs --device cuda; this is the plan of {} on the CPU", precision_name(name),
+                    precision_name(cpu_precision(name))));
+  } else if (name == PrecisionName::bf16 && !cpu::has_bf16_products()) {
+    say(fmt::format("note: {}", cpu::slow_bf16_note));
+  }
 }
 
 }  // namespace detail
@@ -290,9 +315,12 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
 inline int run_training(const TrainingRequest& request, const TrainingHooks& hooks) {
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  detail::check_precision(request, hooks.say);
   const PreparedRun run = prepare_run(request, hooks.say);
   if (request.eval_only && !request.model_path && !run.checkpoint)
     throw Error("there is nothing to evaluate: give --model_path");
+  if (cpu_precision(request.precision) == PrecisionName::bf16)
+    return detail::run_model<CausalLMInBf16>(request, run, hooks);
   return with_causal_lm(run.companions.config.config,
                         [&]<class M>(std::type_identity<M>) { return detail::run_model<M>(request, run, hooks); });
 }

@@ -70,16 +70,16 @@ inline Case attention_case(const AttentionOptions& o) {
   Case c =
       make_case("attention " + o.text(),
                 {{Role::output, std::int64_t(rows) * q},
-                 {Role::output, std::int64_t(o.batch) * o.n_head * o.time},
+                 {Role::output, std::int64_t(o.batch) * o.n_head * o.time, 1, true},
                  {Role::input, std::int64_t(rows) * (q + 3), 1 / std::sqrt(std::sqrt(double(o.head_dim)))},
                  {Role::input, std::int64_t(key_rows) * 2 * kv}},
                 [=](auto& b, const auto& t) {
                   using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
                   const Rows<T> pair(t[3], key_rows, 2 * kv);
-                  attention(b, Rows<T>(t[0], rows, q), t[1], Rows<T>(t[2], rows, q, q + 3), pair.columns(0, kv),
+                  attention(b, Rows<T>(t[0], rows, q), t.full(1), Rows<T>(t[2], rows, q, q + 3), pair.columns(0, kv),
                             pair.columns(kv, kv), data->call);
                   for (int i = 0; i < o.batch * o.n_head * o.time; ++i)  // there each backend leaves a mark of its own
-                    if (data->call.sees_only_padding(i / o.time / o.n_head, i % o.time)) t[1][i] = 0;
+                    if (data->call.sees_only_padding(i / o.time / o.n_head, i % o.time)) t.full(1)[i] = 0;
                 });
   c.flops = 2.0 * rows * q * (call.past + call.time);
   c.tolerance = 5e-6;
@@ -97,8 +97,8 @@ inline Case attention_backward_case(const AttentionOptions& o) {
                      [=](auto& b, const auto& t) {
                        using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
                        const Rows<T> qkv(t[1], rows, all), d(t[0], rows, all);
-                       std::vector<T> o_buffer(std::size_t(rows) * std::size_t(q)),
-                           lse(std::size_t(rows) * std::size_t(data->call.n_head));
+                       std::vector<T> o_buffer(std::size_t(rows) * std::size_t(q));
+                       std::vector<compute_t<T>> lse(std::size_t(rows) * std::size_t(data->call.n_head));
                        const Rows<T> out(o_buffer.data(), rows, q);
                        const auto query = qkv.columns(0, q), key = qkv.columns(q, kv), value = qkv.columns(q + kv, kv);
                        attention(b, out, lse.data(), query, key, value, data->call);

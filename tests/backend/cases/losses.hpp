@@ -39,12 +39,13 @@ inline std::vector<Case> classifier_cases() {
       };
       add(make_case("classifier " + size,
                     {{Role::output, hidden},
-                     {Role::added, weights, 0.01},
+                     {Role::added, weights, 0.01, true},
                      {Role::input, hidden, deviation},
                      {Role::input, weights}},
                     [=](auto& b, const auto& t) {
                       using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                      return double(classifier(b, Rows<T>(t[0], rows, width), Matrix<T>{t[1], vocab, width},
+                      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+                      return double(classifier(b, Rows<T>(t[0], rows, width), Matrix<F>{t.full(1), vocab, width},
                                                Rows<T>(t[2], rows, width), Matrix<T>{t[3], vocab, width},
                                                labels->data(), T(softcap), T(0.125)));
                     }),
@@ -57,14 +58,16 @@ inline std::vector<Case> classifier_cases() {
                     }),
           2);
       if (vocab > 100'000) continue;
-      add(make_case(
-              "logits " + size,
-              {{Role::output, std::int64_t(rows) * vocab}, {Role::input, hidden, deviation}, {Role::input, weights}},
-              [=](auto& b, const auto& t) {
-                using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                logits(b, Rows<T>(t[0], rows, vocab), Rows<T>(t[1], rows, width), Matrix<T>{t[2], vocab, width},
-                       T(softcap));
-              }),
+      add(make_case("logits " + size,
+                    {{Role::output, std::int64_t(rows) * vocab, 1, true},
+                     {Role::input, hidden, deviation},
+                     {Role::input, weights}},
+                    [=](auto& b, const auto& t) {
+                      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+                      logits(b, Rows<F>(t.full(0), rows, vocab), Rows<T>(t[1], rows, width),
+                             Matrix<T>{t[2], vocab, width}, T(softcap));
+                    }),
           2);
     }
   return table;
@@ -90,15 +93,15 @@ inline std::vector<Case> loss_cases() {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
           return gradient ? Rows<T>(t[0], rows, width) : Rows<T>();
         };
-        add(make_case("cross_entropy " + size, {out, logits}, [=](auto& b, const auto& t) {
+        add(make_case<false>("cross_entropy " + size, {out, logits}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
           return double(cross_entropy(b, d(t), Rows<T>(t[1], rows, width), labels->data(), T(0.25)));
         }));
-        add(make_case("mean_squared_error " + size, {out, logits, targets}, [=](auto& b, const auto& t) {
+        add(make_case<false>("mean_squared_error " + size, {out, logits, targets}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
           return double(mean_squared_error(b, d(t), Rows<T>(t[1], rows, width), t[2], T(0.25)));
         }));
-        add(make_case("binary_cross_entropy " + size, {out, logits, targets}, [=](auto& b, const auto& t) {
+        add(make_case<false>("binary_cross_entropy " + size, {out, logits, targets}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
           return double(binary_cross_entropy(b, d(t), Rows<T>(t[1], rows, width), t[2], T(0.25)));
         }));
@@ -111,7 +114,7 @@ inline std::vector<Case> optimizer_cases() {
   std::vector<Case> table;
   for (std::int64_t n : {1, 7, 16, 1001, 50021}) {
     for (std::int64_t step : {1, 2, 1000})
-      table.push_back(make_case(
+      table.push_back(make_case<false>(
           fmt::format("adamw {} step {}", n, step),
           {{Role::added, n}, {Role::added, n, 0.1}, {Role::added, n}, {Role::input, n}}, [=](auto& b, const auto& t) {
             for (std::int64_t i = 0; i < n; ++i) t[2][i] *= t[2][i];  // a second moment is not negative

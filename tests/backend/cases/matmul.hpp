@@ -13,7 +13,8 @@ inline std::vector<Case> matmul_cases() {
     int rows, in, out, extra;
   };
   for (const Size& each : {Size{1, 1, 1, 0}, Size{1, 768, 96, 0}, Size{3, 5, 7, 2}, Size{17, 33, 65, 5},
-                           Size{64, 128, 48, 16}, Size{131, 257, 63, 1}}) {
+                           Size{64, 128, 48, 16}, Size{131, 257, 63, 1},
+                           Size{260, 530, 520, 3}}) {
     const int rows = each.rows, in = each.in, out = each.out, extra = each.extra;
     const int xs = in + extra, ys = out + 2 * extra;
     const std::string size = fmt::format("{}x{}x{}+{}", rows, in, out, extra);
@@ -28,11 +29,12 @@ inline std::vector<Case> matmul_cases() {
                          {{Role::output, std::int64_t(rows) * ys},
                           {Role::input, std::int64_t(rows) * xs},
                           {Role::input, std::int64_t(in) * out, weight},
-                          {Role::input, out}},
+                          {Role::input, out, 1, true}},
                          [=](auto& b, const auto& t) {
                            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                           using F = full_of<std::remove_cvref_t<decltype(t)>>;
                            matmul(b, Rows<T>(t[0], rows, out, ys), Rows<T>(t[1], rows, in, xs),
-                                  Matrix<T>{t[2], out, in}, bias ? Vector<T>{t[3], out} : Vector<T>{});
+                                  Matrix<T>{t[2], out, in}, bias ? Vector<F>{t.full(3), out} : Vector<F>{});
                          });
       if (extra > 0) c.unread = {0};
       add(std::move(c));
@@ -51,18 +53,19 @@ inline std::vector<Case> matmul_cases() {
       add(std::move(c));
     }
     add(make_case("matmul_backward_weight " + size,
-                  {{Role::added, std::int64_t(in) * out},
+                  {{Role::added, std::int64_t(in) * out, 1, true},
                    {Role::input, std::int64_t(rows) * ys},
                    {Role::input, std::int64_t(rows) * xs}},
                   [=](auto& b, const auto& t) {
                     using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                    matmul_backward_weight(b, Matrix<T>{t[0], out, in}, Rows<T>(t[1], rows, out, ys),
-                                           Rows<T>(t[2], rows, in, xs));
+                    matmul_backward_weight(b, Matrix<full_of<std::remove_cvref_t<decltype(t)>>>{t.full(0), out, in},
+                                           Rows<T>(t[1], rows, out, ys), Rows<T>(t[2], rows, in, xs));
                   }));
-    Case sums = make_case("column_sum " + size, {{Role::added, out}, {Role::input, std::int64_t(rows) * ys}},
+    Case sums = make_case("column_sum " + size, {{Role::added, out, 1, true}, {Role::input, std::int64_t(rows) * ys}},
                           [=](auto& b, const auto& t) {
                             using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                            column_sum(b, Vector<T>{t[0], out}, Rows<T>(t[1], rows, out, ys));
+                            column_sum(b, Vector<full_of<std::remove_cvref_t<decltype(t)>>>{t.full(0), out},
+                                       Rows<T>(t[1], rows, out, ys));
                           });
     table.push_back(std::move(sums));
   }

@@ -26,13 +26,13 @@ inline std::vector<Case> embedding_cases() {
             using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
             embedding(b, Rows<T>(t[0], rows, width), ids->data(), Matrix<T>{t[1], vocab, width}, T(3.25), time, d);
           }));
-      table.push_back(make_case("embedding_backward " + size,
-                                {{Role::added, std::int64_t(vocab) * width}, {Role::input, n}},
-                                [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  embedding_backward(b, Matrix<T>{t[0], vocab, width}, ids->data(),
-                                                     Rows<T>(t[1], rows, width), T(3.25), time, d);
-                                }));
+      table.push_back(make_case(
+          "embedding_backward " + size, {{Role::added, std::int64_t(vocab) * width, 1, true}, {Role::input, n}},
+          [=](auto& b, const auto& t) {
+            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            embedding_backward(b, Matrix<full_of<std::remove_cvref_t<decltype(t)>>>{t.full(0), vocab, width},
+                               ids->data(), Rows<T>(t[1], rows, width), T(3.25), time, d);
+          }));
       const auto index = random_ids(9, rows, 6);
       table.push_back(
           make_case("gather_rows " + size, {{Role::output, 9 * width}, {Role::input, n}}, [=](auto& b, const auto& t) {
@@ -55,22 +55,23 @@ inline std::vector<Case> rotary_cases() {
     for (bool backward : {false, true}) {
       const int batch = each[0], time = each[1], heads = each[2], head_dim = each[3], past = each[4];
       const int width = heads * head_dim, stride = width + 5, rows = batch * time, half = head_dim / 2;
-      table.push_back(make_case(fmt::format("rotary{} B{} T{} H{} D{} past {}", backward ? "_backward" : "", batch,
-                                            time, heads, head_dim, past),
-                                {{Role::added, std::int64_t(rows) * stride}}, [=](auto& b, const auto& t) {
-                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                  std::vector<T> cosine, sine;
-                                  for (int p = 0; p < past + time; ++p)
-                                    for (int i = 0; i < half; ++i) {
-                                      cosine.push_back(T(float(std::cos(p * std::pow(1e4, -2.0 * i / head_dim)))));
-                                      sine.push_back(T(float(std::sin(p * std::pow(1e4, -2.0 * i / head_dim)))));
-                                    }
-                                  const RotaryTable<T> table{cosine.data(), sine.data(), half, past + time};
-                                  if (backward)
-                                    rotary_backward(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
-                                  else
-                                    rotary(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
-                                }));
+      table.push_back(
+          make_case(fmt::format("rotary{} B{} T{} H{} D{} past {}", backward ? "_backward" : "", batch, time, heads,
+                                head_dim, past),
+                    {{Role::added, std::int64_t(rows) * stride}}, [=](auto& b, const auto& t) {
+                      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                      std::vector<real_t<T>> cosine, sine;
+                      for (int p = 0; p < past + time; ++p)
+                        for (int i = 0; i < half; ++i) {
+                          cosine.push_back(real_t<T>(float(std::cos(p * std::pow(1e4, -2.0 * i / head_dim)))));
+                          sine.push_back(real_t<T>(float(std::sin(p * std::pow(1e4, -2.0 * i / head_dim)))));
+                        }
+                      const RotaryTable<real_t<T>> table{cosine.data(), sine.data(), half, past + time};
+                      if (backward)
+                        rotary_backward(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
+                      else
+                        rotary(b, Rows<T>(t[0], rows, width, stride), table, time, past, T(0.25));
+                    }));
     }
   return table;
 }
@@ -85,32 +86,37 @@ inline std::vector<Case> norm_cases() {
       const Dropout d{rate, 78, 1};
       const std::string size = fmt::format("B{} T{} C{}", batch, time, width);
       const std::string dropped = size + fmt::format(" dropout {}", rate);
-      const TensorSpec x{Role::input, n}, gain{Role::input, width, 0.3}, dgain{Role::added, width},
+      const TensorSpec x{Role::input, n}, gain{Role::input, width, 0.3, true}, dgain{Role::added, width, 1, true},
           out{Role::output, n}, inout{Role::added, n};
       if (rate == 0) {
         table.push_back(make_case("rms_norm " + size, {out, x, gain}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-          rms_norm(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width), Vector<T>{t[2], width}, T(1e-6));
+          rms_norm(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width),
+                   Vector<full_of<std::remove_cvref_t<decltype(t)>>>{t.full(2), width}, T(1e-6));
         }));
         for (bool accumulate : {false, true})
           table.push_back(make_case("rms_norm_backward " + size + (accumulate ? " accumulate" : ""),
                                     {accumulate ? inout : out, dgain, x, x, gain}, [=](auto& b, const auto& t) {
                                       using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                      rms_norm_backward(b, Rows<T>(t[0], rows, width), Vector<T>{t[1], width},
+                                      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+                                      rms_norm_backward(b, Rows<T>(t[0], rows, width), Vector<F>{t.full(1), width},
                                                         Rows<T>(t[2], rows, width), Rows<T>(t[3], rows, width),
-                                                        Vector<T>{t[4], width}, T(1e-6), accumulate);
+                                                        Vector<F>{t.full(4), width}, T(1e-6), accumulate);
                                     }));
       }
       table.push_back(make_case("add_norm " + dropped, {out, out, x, inout, gain, gain}, [=](auto& b, const auto& t) {
         using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+        using F = full_of<std::remove_cvref_t<decltype(t)>>;
         add_norm(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width), Rows<T>(t[2], rows, width),
-                 Rows<T>(t[3], rows, width), Vector<T>{t[4], width}, Vector<T>{t[5], width}, T(1e-6), time, d);
+                 Rows<T>(t[3], rows, width), Vector<F>{t.full(4), width}, Vector<F>{t.full(5), width}, T(1e-6), time,
+                 d);
       }));
       Case backward = make_case(
           "add_norm_backward " + dropped, {inout, out, dgain, dgain, x, x, x, gain, gain}, [=](auto& b, const auto& t) {
             using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+            using F = full_of<std::remove_cvref_t<decltype(t)>>;
             auto r = [&](int i) { return Rows<T>(t[std::size_t(i)], rows, width); };
-            auto v = [&](int i) { return Vector<T>{t[std::size_t(i)], width}; };
+            auto v = [&](int i) { return Vector<F>{t.full(std::size_t(i)), width}; };
             add_norm_backward(b, r(0), r(1), v(2), v(3), r(4), r(5), r(6), v(7), v(8), T(1e-6), time, d);
           });
       if (width == 2)

@@ -149,17 +149,18 @@ class PreparedProduct {
 #if DNNL_VERSION_MAJOR >= 3
     if (s.accumulate) require(dnnl_post_ops_append_sum(operations.get(), 1.0f, 0, dnnl_data_type_undef), "a sum");
     require(dnnl_primitive_attr_set_post_ops(attributes.get(), operations.get()), "post-operations");
-    require(dnnl_matmul_primitive_desc_create(&made, processor(), pointer(a), pointer(b),
-                                              s.bias ? pointer(bias) : nullptr, pointer(c), attributes.get()),
-            "a product");
+    const dnnl_status_t status = dnnl_matmul_primitive_desc_create(
+        &made, processor(), pointer(a), pointer(b), s.bias ? pointer(bias) : nullptr, pointer(c), attributes.get());
 #else
     if (s.accumulate) require(dnnl_post_ops_append_sum(operations.get(), 1.0f), "a sum");
     require(dnnl_primitive_attr_set_post_ops(attributes.get(), operations.get()), "post-operations");
     dnnl_matmul_desc_t operation;
     require(dnnl_matmul_desc_init(&operation, pointer(a), pointer(b), s.bias ? pointer(bias) : nullptr, pointer(c)),
             "a product");
-    require(dnnl_primitive_desc_create(&made, &operation, attributes.get(), processor(), nullptr), "a product");
+    const dnnl_status_t status = dnnl_primitive_desc_create(&made, &operation, attributes.get(), processor(), nullptr);
 #endif
+    if (status == dnnl_unimplemented) return;
+    require(status, "a product");
     const Owner<dnnl_primitive_desc_t, dnnl_primitive_desc_destroy> description(made);
     const DescriptionPointer scratchpad = dnnl_primitive_desc_query_md(made, dnnl_query_scratchpad_md, 0);
     scratchpad_bytes_ = dnnl_memory_desc_get_size(scratchpad);
@@ -177,6 +178,8 @@ class PreparedProduct {
   }
 
   const ProductShape& shape() const { return shape_; }
+  /// Whether the library has such a product on this processor.
+  bool supported() const { return primitive_ != nullptr; }
   std::size_t scratchpad_bytes() const { return scratchpad_bytes_; }
 
   void run(const void* a, const void* b, void* c, const float* bias, void* scratchpad) {

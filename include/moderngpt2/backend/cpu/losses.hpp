@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/calls.hpp"
@@ -173,8 +174,8 @@ double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<co
 
 }  // namespace detail
 
-template <class T>
-double classifier_loss(Backend& b, Rows<const T> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
+template <class X, class T = std::remove_const_t<X>>
+double classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
   return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
 }
 

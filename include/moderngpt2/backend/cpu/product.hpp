@@ -14,6 +14,11 @@
 // instructions for it; elsewhere tiles of the operands are expanded to fp32, multiplied, and the result rounded.
 namespace moderngpt2::cpu {
 
+/// What programs say where has_bf16_products() is false.
+inline constexpr const char* slow_bf16_note =
+    "this processor, or this build, has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go "
+    "through fp32, which saves memory but no time";
+
 namespace detail {
 
 /// A tile of C and how far it reaches into A and B at once. At these sizes an expanded element is used hundreds of
@@ -132,9 +137,10 @@ void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::
       const ThreadScope threads(backend.threads());
       auto& prepared = backend.products().find(
           {ta, tb, m, n, k, lda, ldb, ldc, Dtype::bf16, *dtype_of<C>, accumulate, bias != nullptr, backend.threads()});
-      const auto bytes = std::int64_t(prepared.scratchpad_bytes());
-      prepared.run(a, b, c, bias, backend.product_scratch<std::byte>(bytes));
-      return;
+      if (prepared.supported()) {
+        const auto bytes = std::int64_t(prepared.scratchpad_bytes());
+        return prepared.run(a, b, c, bias, backend.template product_scratch<std::byte>(bytes));
+      }
     }
 #endif
     if (m <= detail::few_rows && ta == Transpose::no && tb == Transpose::yes)

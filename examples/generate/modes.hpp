@@ -1,0 +1,89 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/cli/chat.hpp"
+#include "moderngpt2/cli/completions.hpp"
+#include "moderngpt2/cli/generate_flags.hpp"
+#include "moderngpt2/cli/input_lines.hpp"
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/model/dispatch.hpp"
+
+// What `generate` does with a model of type M: chat, continue a prompt, or fill a file of prompts.
+namespace moderngpt2::generate_program {
+
+inline void write(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  flush_standard_output();
+}
+
+inline void note(const std::string& line) { fmt::print(stderr, "generate: {}\n", line); }
+
+template <class M>
+void chat(M& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
+  ChatSettings settings{.format = resolve_chat_format(flags.chat_format, flags.model_path, tokenizer),
+                        .system_prompt = flags.system_prompt,
+                        .options = flags.settings,
+                        .window = model.config().n_positions};
+  if (settings.system_prompt && settings.format == ChatFormat::plain)
+    throw UsageError(
+        "--system_prompt needs a chat with headers, and this checkpoint has no chat template: add "
+        "--chat_format header");
+  if (flags.max_length_given) settings.window = std::min(settings.window, flags.max_length);
+  settings.options.max_new_tokens = flags.max_new_tokens.value_or(default_answer_tokens);
+  InputLines lines(STDIN_FILENO);
+  const bool by_hand = ::isatty(STDIN_FILENO) == 1;
+  const auto read = [&] {
+    if (by_hand) fmt::print(stderr, "> ");
+    std::optional<std::string> line = lines.next();
+    if (by_hand && !line) fmt::print(stderr, "\n");
+    return line;
+  };
+  Chat<M>(model, tokenizer, settings, {read, write, note}).run();
+}
+
+template <class M>
+void complete(M& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
+  const Completions done = stream_completions(model, tokenizer, tokenizer.encode_prompt(*flags.prompt), flags, write);
+  if (done.reached_n_positions())
+    note(fmt::format("stopped at the model's longest text, n_positions {}", model.config().n_positions));
+  if (flags.verbose) note(done.speed());
+}
+
+template <class M>
+void complete_file(M& model, const Tokenizer& tokenizer, const GenerateFlags& flags,
+                   const std::vector<std::string>& prompts) {
+  std::vector<std::vector<int>> ids;
+  for (const std::string& prompt : prompts) ids.push_back(tokenizer.encode_prompt(prompt));
+  if (!flags.output_file) return write_completions(model, tokenizer, prompts, ids, flags, write);
+  AtomicFile file(*flags.output_file);
+  write_completions(model, tokenizer, prompts, ids, flags, [&](const std::string& line) { file.write(line); });
+  file.commit();
+}
+
+/// Loads the model, and does what the flags ask for. `prompts`: those of --prompts_file.
+template <class M>
+void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts) {
+  auto model = load_model<M>(flags.model_path, cpu::Backend(flags.threads));
+  catch_interrupts();
+  if (flags.interactive)
+    chat(model, tokenizer, flags);
+  else if (flags.prompts_file)
+    complete_file(model, tokenizer, flags, prompts);
+  else
+    complete(model, tokenizer, flags);
+}
+
+// Compiled apart: bf16.cpp.
+extern template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&);
+
+}  // namespace moderngpt2::generate_program
