@@ -183,7 +183,7 @@ TEST_CASE_FIXTURE(Fixture, "version and Markdown") {
   } catch (const ExitRequest& request) {
     CHECK(request.text == "tool (ModernGPT2) " + std::string(version) + "\n");
   }
-  const std::string table = options.markdown();
+  const std::string table = option_markdown(options.table());
   CHECK(table.find("| `--block_size INT` | `1024` | tokens in a block |\n") != std::string::npos);
   CHECK(table.find("| `--colour red\\|green` | `red` | paint |\n") != std::string::npos);
 }
