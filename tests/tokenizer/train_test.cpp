@@ -151,6 +151,15 @@ TEST_CASE("special tokens in the text train no pieces") {
     if (piece.type == SentencePieceModel::Type::normal) CHECK(piece.text.find('|') == std::string::npos);
 }
 
+TEST_CASE("no piece joins the line breaks after a header to what follows") {
+  TokenizerTraining training = settings(300);
+  training.chat_tokens = true;
+  std::vector<std::string> chats;
+  for (int i = 0; i < 50; ++i) chats.push_back("<|end_header_id|>\n\n1234<|eot_id|><|end_header_id|>\n\n1234\n\n1234");
+  const Tokenizer tokenizer = tokenizer_of(train_sentencepiece(training, reader(chats)));
+  CHECK(tokenizer.encode("\n\n1234") == std::vector<int>{*tokenizer.id("\n\n"), *tokenizer.id("1234")});
+}
+
 TEST_CASE("a tokenizer with the tokens of chats carries their template, another does not") {
   TokenizerTraining training = settings(420);
   CHECK(!tokenizer_config_json(parse_sentencepiece_model(train(training), "m"), 10).contains("chat_template"));

@@ -58,7 +58,9 @@ namespace detail {
 /// were fed by lines). Too long ones are cut before a space, which loses nothing since no piece reaches across one, or
 /// else between two characters. SentencePiece skips sentences with U+2585, its own mark for unknown characters, so the
 /// text is cut there and the character itself falls to bytes; so do the tab and the zero character, which it keeps
-/// for itself too. Special tokens in the text are cut out: they have their ids, and no pieces should spell them.
+/// for itself too. Special tokens in the text are cut out: they have their ids, and no pieces should spell them. Line
+/// breaks after one stand alone: a piece of a header's line breaks and the first sign of an answer would be one that a
+/// model which is asked to go on after the line breaks cannot give.
 class TrainingSentences : public sentencepiece::SentenceIterator {
  public:
   TrainingSentences(const NextDocument& read, const TokenizerTraining& training, std::vector<std::string> special)
@@ -105,10 +107,13 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   void take_sentence() {
     const std::string_view rest = std::string_view(document_).substr(at_);
     const std::string_view near = rest.substr(0, limit_ + longest_);
-    std::size_t end = rest.size(), skipped = 0;
-    for (const std::string& text : cut_out_)
-      if (const std::size_t found = near.find(text); found < end || (found == end && text.size() > skipped))
-        end = found, skipped = text.size();
+    std::size_t end = after_token_ ? std::min(rest.find_first_not_of('\n'), rest.size()) : 0, skipped = 0;
+    if (end == 0) {
+      end = rest.size();
+      for (const std::string& text : cut_out_)
+        if (const std::size_t found = near.find(text); found < end || (found == end && text.size() > skipped))
+          end = found, skipped = text.size();
+    }
     std::size_t length = end;
     if (length > limit_) {
       length = rest.rfind(' ', limit_);
@@ -120,6 +125,7 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
     sentence_ = rest.substr(0, length);
     at_ += length;
     if (length == end) at_ += skipped;
+    after_token_ = length == end && skipped > 0;
   }
 
   const NextDocument& read_;
@@ -127,6 +133,7 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   std::vector<std::string> cut_out_;
   std::string document_, sentence_;
   std::size_t at_ = 0;
+  bool after_token_ = false;
   bool done_ = false;
   std::exception_ptr error_;
 };
