@@ -23,6 +23,14 @@ int program(int argc, char** argv) {
                   "Continues a text with a trained model. The checkpoint's generation_config.json is heeded "
                   "where a flag is not typed.");
   add_generate_flags(options, flags);
+  options.example("--model_path model --prompt 'Once there was' --temperature 0.7 --seed 3", "A story");
+  options.example("--model_path model --prompts_file prompts.txt --output_file completions.jsonl --no_do_sample",
+                  "The likeliest continuation of each line");
+  options.example(
+      "--model_path model --prompt 'Once there was' --num_beams 4 --num_return_sequences 2 --max_new_tokens 40",
+      "The best two of a beam search");
+  options.example("--model_path chat_model --interactive --no_do_sample", "A chat");
+  options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM");
   options.parse(argc, argv);
   check_generate_flags(options, flags);
   const bool from_input = !flags.prompt && !flags.prompts_file && !flags.interactive;

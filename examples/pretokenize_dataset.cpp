@@ -51,7 +51,7 @@ int program(int argc, char** argv) {
   options.add("split_special_tokens", settings.split_special_tokens,
               "text that looks like a special token becomes ordinary tokens");
   options.section("Output");
-  options.add("output_path", settings.output_path, "the folder to write, which must hold no shards yet");
+  options.add("output_path", settings.output_path, "the folder to write, which must hold no shards yet").metavar("DIR");
   options.add("max_samples_per_shard", settings.max_samples_per_shard, "blocks in a shard").at_least(1);
   options.add("eval_fraction", settings.eval_fraction, "part of the blocks, the last ones, to keep for evaluation")
       .between(0, 0.5);
@@ -60,6 +60,12 @@ int program(int argc, char** argv) {
       .between(1, 1024)
       .default_text("all cores");
   options.add("resume", settings.resume, "goes on after the last finished shard of a run that was stopped or killed");
+  options.example(
+      "--input text --tokenizer_path my_tokenizer --output_path blocks --block_size 256 --eval_fraction 0.02",
+      "Blocks of 256 tokens, the last 2% of them for evaluation");
+  options.example("--input text --tokenizer_path my_tokenizer --output_path blocks --block_size 256 --resume",
+                  "The same where an earlier run was stopped");
+  options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM; --resume goes on from the last finished shard");
   options.parse(argc, argv);
   text.check();
 

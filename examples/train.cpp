@@ -102,6 +102,20 @@ int program(int argc, char** argv) {
       .default_text("{project}-{size}");
   add_model_flags(options, request.model_fields);
   add_ignored_training_flags(options);
+  options.example("--tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks --max_steps 1000 --dry_run",
+                  "What a run of the small model would do, and the memory and disk that it takes");
+  options.example(
+      "--config_file config.json --tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks "
+      "--output_dir model --max_steps 1000 --learning_rate 1e-3 --logging_steps 20 --eval_steps 200",
+      "A model of your own size");
+  options.example(
+      "--config_file config.json --tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks "
+      "--output_dir model --max_steps 2000 --learning_rate 1e-3 --resume_from_checkpoint latest",
+      "Its second half, from where it stopped");
+  options.exit_status("0", "done; also where --max_steps had been reached already");
+  options.exit_status(
+      "130, 143",
+      "stopped by Ctrl-C or SIGTERM, after a checkpoint was written; a second signal ends the program at once");
   options.parse(argc, argv);
   require_device(device);
   request.precision = precision_of(options, precision);

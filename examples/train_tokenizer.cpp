@@ -34,7 +34,9 @@ int program(int argc, char** argv) {
   options.add("vocab_size", training.vocab_size, "tokens, special tokens and the 256 bytes included").at_least(1);
   options.add("special_tokens", training.special_tokens,
               "tokens with a meaning of their own; <pad>, <unk> and <|endoftext|> always have the ids 0, 1, 2");
-  options.add("chat_tokens", training.chat_tokens, "adds the special tokens of chats, such as <|user|> and <|eot_id|>");
+  options.add(
+      "chat_tokens", training.chat_tokens,
+      "adds the special tokens of chats, such as <|eot_id|>, and the chat template of 'generate --interactive'");
   options
       .add("character_coverage", training.character_coverage,
            "share of the text whose characters get a token; other characters become bytes")
@@ -44,7 +46,11 @@ int program(int argc, char** argv) {
   options.add("max_sentence_length", training.max_sentence_length, "bytes; longer text is split, never skipped")
       .between(10, 1 << 30);
   options.add("num_threads", training.num_threads, "threads").between(1, 128).default_text("all cores");
-  options.add("output_path", output_path, "the folder to write");
+  options.add("output_path", output_path, "the folder to write").metavar("DIR");
+  options.example("--input text --output_path my_tokenizer --vocab_size 8000",
+                  "A small vocabulary for the files of a folder");
+  options.example("--input 'dialogues/*.jsonl' --output_path chat_tokenizer --vocab_size 4000 --chat_tokens",
+                  "For a model that chats: the tokens of messages, and a chat template");
   options.parse(argc, argv);
   text_options.check();
 

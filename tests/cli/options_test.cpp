@@ -176,14 +176,26 @@ TEST_CASE_FIXTURE(Fixture, "help shows every option with its default") {
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "version and Markdown") {
+TEST_CASE_FIXTURE(Fixture, "version, manual, completions and Markdown") {
   try {
     parse({"--version"});
     FAIL("--version must leave");
   } catch (const ExitRequest& request) {
     CHECK(request.text == "tool (ModernGPT2) " + std::string(version) + "\n");
   }
-  const std::string table = options.markdown();
+  const auto answer = [&](std::vector<std::string> words) {
+    try {
+      parse(std::move(words));
+    } catch (const ExitRequest& request) {
+      return request.text;
+    }
+    return std::string();
+  };
+  CHECK(answer({"--help_man"}) == option_man(options.table()));
+  CHECK(answer({"--completion", "zsh"}) == option_completion(options.table(), "zsh"));
+  CHECK(answer({"--completion=fish"}) == option_completion(options.table(), "fish"));
+  CHECK(error({"--completion"}) == "--completion: '' is not one of bash, zsh, fish");
+  const std::string table = answer({"--help_markdown"});
   CHECK(table.find("| `--block_size INT` | `1024` | tokens in a block |\n") != std::string::npos);
   CHECK(table.find("| `--colour red\\|green` | `red` | paint |\n") != std::string::npos);
 }

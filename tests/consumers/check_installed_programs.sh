@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installed programs start, and bring the shared libraries that no system package provides.
+# Installed programs start, and bring the shared libraries that no system package provides, manuals and completions.
 #
 #   check_installed_programs.sh BUILD_FOLDER
 set -euo pipefail
@@ -27,6 +27,12 @@ for program in "$scratch"/moved/bin/*; do
     }
     count=$((count + 1))
   fi
+done
+for file in man/man1/train.1 bash-completion/completions/train zsh/site-functions/_train fish/vendor_completions.d/train.fish; do
+  [ ! -x "$scratch/moved/bin/train" ] || [ -s "$scratch/moved/share/$file" ] || {
+    echo "share/$file is not installed"
+    exit 1
+  }
 done
 echo "$count installed programs start"
 [ "$count" -gt 0 ]

@@ -130,6 +130,48 @@ TEST_CASE("long documents are split and never skipped") {
   CHECK(reserved.id("ab").has_value());
 }
 
+TEST_CASE("special tokens in the text train no pieces") {
+  TokenizerTraining training = settings(310);
+  training.special_tokens = {"<|eot_id|>", "<|eot|>"};
+  std::vector<std::string> chats;
+  for (int i = 0; i < 50; ++i) chats.push_back("miller<|eot_id|>flour<|eot|>\n\nsacks<|endoftext|>of<|eot_id|>");
+  const SentencePieceModel model = parse_sentencepiece_model(train_sentencepiece(training, reader(chats)), "m");
+  bool learned = false;
+  for (const auto& piece : model.pieces) {
+    if (piece.type != SentencePieceModel::Type::normal) continue;
+    CAPTURE(piece.text);
+    CHECK(piece.text.find_first_of("<|_>") == std::string::npos);
+    learned = learned || piece.text == "miller";
+  }
+  CHECK(learned);
+  // Where a text would also be cut for its length, the token is cut out whole.
+  training.max_sentence_length = 10;
+  training.vocab_size = 290;
+  for (const auto& piece : parse_sentencepiece_model(train_sentencepiece(training, reader(chats)), "m").pieces)
+    if (piece.type == SentencePieceModel::Type::normal) CHECK(piece.text.find('|') == std::string::npos);
+}
+
+TEST_CASE("no piece joins the line breaks after a header to what follows") {
+  TokenizerTraining training = settings(300);
+  training.chat_tokens = true;
+  std::vector<std::string> chats;
+  for (int i = 0; i < 50; ++i) chats.push_back("<|end_header_id|>\n\n1234<|eot_id|><|end_header_id|>\n\n1234\n\n1234");
+  const Tokenizer tokenizer = tokenizer_of(train_sentencepiece(training, reader(chats)));
+  CHECK(tokenizer.encode("\n\n1234") == std::vector<int>{*tokenizer.id("\n\n"), *tokenizer.id("1234")});
+}
+
+TEST_CASE("a tokenizer with the tokens of chats carries their template, another does not") {
+  TokenizerTraining training = settings(420);
+  CHECK(!tokenizer_config_json(parse_sentencepiece_model(train(training), "m"), 10).contains("chat_template"));
+  training.chat_tokens = true;
+  const Json config = tokenizer_config_json(parse_sentencepiece_model(train(training), "m"), 10);
+  CHECK(
+      config["chat_template"] ==
+      "{{ '<|begin_of_text|>' }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + "
+      "'<|end_header_id|>\\n\\n' + message['content'] + '<|eot_id|>' }}{% endfor %}"
+      "{% if add_generation_prompt %}{{ '<|start_header_id|>' + 'assistant' + '<|end_header_id|>\\n\\n' }}{% endif %}");
+}
+
 TEST_CASE("the same text gives the same files") {
   const test::TemporaryFolder folder;
   const TokenizerTraining training = settings(400);

@@ -11,6 +11,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
@@ -29,13 +30,13 @@ inline bool has_chat_template(const std::filesystem::path& folder) {
   return value && !value->is_null();
 }
 
-/// Messages as `<|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>` after one `<|begin_of_text|>`, as ids. TEXT
-/// is ordinary text throughout: a user who types the name of a special token does not get the token.
+/// Messages in the format of tokenizer/chat_template.hpp, as ids. Their text is ordinary text throughout: a user who
+/// types the name of a special token does not get the token.
 class HeaderFormat {
  public:
   /// The first token that a tokenizer lacks for this format, if any.
   static std::optional<std::string> missing_token(const Tokenizer& tokenizer) {
-    for (const char* token : {begin_token, start_token, end_token, eot_token})
+    for (const char* token : chat_header_tokens)
       if (!tokenizer.id(token)) return token;
     return std::nullopt;
   }
@@ -50,9 +51,9 @@ class HeaderFormat {
   }
 
   /// What a chat begins with.
-  std::vector<int> begin() const { return {id(begin_token)}; }
+  std::vector<int> begin() const { return {id(chat_begin_token)}; }
   /// The token that ends a message.
-  int end_of_turn() const { return id(eot_token); }
+  int end_of_turn() const { return id(chat_eot_token); }
 
   void append_message(std::vector<int>& ids, std::string_view role, std::string_view text) const {
     append_header(ids, role, text);
@@ -62,17 +63,12 @@ class HeaderFormat {
   void append_question(std::vector<int>& ids, std::string_view role) const { append_header(ids, role, ""); }
 
  private:
-  static constexpr const char* begin_token = "<|begin_of_text|>";
-  static constexpr const char* start_token = "<|start_header_id|>";
-  static constexpr const char* end_token = "<|end_header_id|>";
-  static constexpr const char* eot_token = "<|eot_id|>";
-
   int id(const char* token) const { return *tokenizer_.id(token); }
 
   void append_header(std::vector<int>& ids, std::string_view role, std::string_view text) const {
-    ids.push_back(id(start_token));
+    ids.push_back(id(chat_start_token));
     tokenizer_.encode(role, ids, true);
-    ids.push_back(id(end_token));
+    ids.push_back(id(chat_end_token));
     tokenizer_.encode("\n\n" + std::string(text), ids, true);
   }
 

@@ -43,7 +43,7 @@ inline constexpr int default_answer_tokens = 256;
 inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   options.section("Text");
-  options.add("model_path", flags.model_path, "the checkpoint's folder").required();
+  options.add("model_path", flags.model_path, "the checkpoint's folder").required().metavar("DIR");
   options.add("prompt", flags.prompt, "the text to continue; without it, standard input (less a last line feed)");
   options.add("prompts_file", flags.prompts_file,
               "many texts to continue: a prompt in each line (.txt) or in the field \"prompt\" of each line's object "

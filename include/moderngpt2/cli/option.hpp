@@ -25,7 +25,7 @@ class Option {
   Option& alias(std::string other) { return aliases_.push_back(std::move(other)), *this; }
   /// Left out of --help.
   Option& hidden() { return hidden_ = true, *this; }
-  /// The word for the value in --help.
+  /// The word for the value in --help; shells offer files for FILE and PATH, folders for DIR.
   Option& metavar(std::string word) { return metavar_ = std::move(word), *this; }
   /// What --help says of the default, where the value in the program does not say it ("all cores").
   Option& default_text(std::string text) { return default_text_ = std::move(text), *this; }
@@ -47,18 +47,31 @@ class Option {
   const std::string& help() const { return help_; }
   const std::string& section() const { return section_; }
   const std::string& default_text() const { return default_text_; }
+  const std::string& metavar() const { return metavar_; }
+  const std::vector<std::string>& choices() const { return choices_; }
   Kind kind() const { return kind_; }
   bool is_required() const { return required_; }
   bool is_hidden() const { return hidden_; }
   bool is_negatable() const { return negatable_; }
   bool typed() const { return typed_; }
 
+  /// The value as --help shows it: "fp32|bf16", "PATH..."; nothing for a switch.
+  std::string value_usage() const {
+    if (kind_ == Kind::toggle) return "";
+    const std::string text = choices_.empty() ? metavar_ : fmt::format("{}", fmt::join(choices_, "|"));
+    return kind_ == Kind::list ? text + "..." : text;
+  }
   /// The flag with its value as --help shows it: "--precision fp32|bf16".
   std::string usage() const {
-    std::string text = "--" + name_;
-    if (kind_ == Kind::toggle) return negatable_ ? text + ", --no_" + name_ : text;
-    text += " " + (choices_.empty() ? metavar_ : fmt::format("{}", fmt::join(choices_, "|")));
-    return kind_ == Kind::list ? text + "..." : text;
+    if (kind_ != Kind::toggle) return "--" + name_ + " " + value_usage();
+    return negatable_ ? fmt::format("--{}, --no_{}", name_, name_) : "--" + name_;
+  }
+  /// Every spelling, without the dashes: the name, the aliases and, for a negatable switch, no_NAME.
+  std::vector<std::string> spellings() const {
+    std::vector<std::string> names{name_};
+    names.insert(names.end(), aliases_.begin(), aliases_.end());
+    if (negatable_) names.push_back("no_" + name_);
+    return names;
   }
 
   /// Throws UsageError where `word` is not one of the choices.

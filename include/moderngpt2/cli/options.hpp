@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <deque>
 #include <functional>
 #include <string>
 #include <utility>
@@ -14,6 +13,10 @@
 
 #include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/cli/option.hpp"
+#include "moderngpt2/cli/option_completion.hpp"
+#include "moderngpt2/cli/option_man.hpp"
+#include "moderngpt2/cli/option_table.hpp"
+#include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
 #include "moderngpt2/core/version.hpp"
 
@@ -26,12 +29,15 @@ namespace moderngpt2 {
 ///   options.parse(argc, argv);
 ///
 /// Values are written `--name value` or `--name=value`; a value that begins with two dashes, or an empty one, goes
-/// after the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --help_markdown (for the
-/// documentation) are always there. This header is slow to compile: only programs include it.
+/// after the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --completion SHELL are
+/// always there, and --help_markdown and --help_man for the documentation. This header is slow to compile: only
+/// programs include it.
 class Options {
  public:
-  Options(std::string program, std::string description)
-      : program_(std::move(program)), description_(std::move(description)) {}
+  Options(std::string program, std::string description) {
+    table_.program = std::move(program);
+    table_.description = std::move(description);
+  }
   Options(const Options&) = delete;
   Options& operator=(const Options&) = delete;
 
@@ -87,7 +93,7 @@ class Options {
   /// Takes the words that belong to no flag, any number of them, as `target`; NAME stands for them in --help.
   template <class Item>
   void positional(std::string name, std::vector<Item>& target) {
-    positional_name_ = std::move(name);
+    table_.positional_name = std::move(name);
     store_positional_ = [&target](const std::vector<std::string>& words) { target.assign(words.begin(), words.end()); };
   }
 
@@ -102,8 +108,19 @@ class Options {
     return option;
   }
 
+  /// A command line for the manual, without the program's name, and what it does.
+  void example(std::string arguments, std::string does) {
+    table_.examples.push_back({std::move(does), std::move(arguments)});
+  }
+  /// What an exit status means beside 0, 1 and 2, which are always told; a status that is told already is told anew.
+  void exit_status(const std::string& status, std::string meaning) {
+    for (auto& [known, text] : table_.exit_statuses)
+      if (known == status) return void(text = std::move(meaning));
+    table_.exit_statuses.emplace_back(status, std::move(meaning));
+  }
+
   /// Reads the command line into the targets. Throws UsageError for whatever cannot be done as typed, and ExitRequest
-  /// for --help and --version.
+  /// for --help and the like.
   void parse(int argc, const char* const* argv) {
     parse(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
   }
@@ -111,56 +128,64 @@ class Options {
 
   /// Whether the flag (by its first name) stood on the command line.
   bool typed(const std::string& name) const {
-    for (const Option& option : options_)
+    for (const Option& option : table_.rows)
       if (option.name() == name) return option.typed();
-    throw Error("{} has no option --{}", program_, name);
+    throw Error("{} has no option --{}", table_.program, name);
   }
 
-  const std::string& program() const { return program_; }
-  const std::deque<Option>& rows() const { return options_; }
+  const OptionTable& table() const { return table_; }
   /// One line for each ignored flag that was typed.
   const std::vector<std::string>& notes() const { return notes_; }
 
   /// The text of --help.
-  std::string help() const;
-  /// The table as Markdown, for the documentation.
-  std::string markdown() const;
+  std::string help() const { return option_help(table_); }
 
  private:
   Option& add_row(std::string name, std::string help, Option::Kind kind) {
-    Option& option = options_.emplace_back(std::move(name), std::move(help), kind);
+    Option& option = table_.rows.emplace_back(std::move(name), std::move(help), kind);
     option.section_ = section_;
     return option;
   }
 
   Option* find(const std::string& name) {
-    for (Option& option : options_) {
-      if (option.name() == name || (option.is_negatable() && "no_" + option.name() == name)) return &option;
-      for (const std::string& other : option.aliases())
-        if (other == name) return &option;
-    }
+    for (Option& option : table_.rows)
+      for (const std::string& spelling : option.spellings())
+        if (spelling == name) return &option;
     return nullptr;
   }
 
   std::vector<std::string> flag_names() const {
-    std::vector<std::string> names{"help", "version"};
-    for (const Option& option : options_) {
-      names.push_back(option.name());
-      names.insert(names.end(), option.aliases().begin(), option.aliases().end());
-      if (option.is_negatable()) names.push_back("no_" + option.name());
-    }
+    std::vector<std::string> names{"help", "version", "completion"};
+    for (const Option& option : table_.rows)
+      for (std::string& spelling : option.spellings()) names.push_back(std::move(spelling));
     return names;
   }
 
+  void answer_questions(const std::vector<std::string>& arguments) const;
   std::vector<std::string> unambiguous(const std::vector<std::string>& arguments);
   [[noreturn]] void refuse(const std::string& argument) const;
 
-  std::string program_, description_, section_;
-  std::string positional_name_;
+  OptionTable table_;
+  std::string section_;
   std::function<void(const std::vector<std::string>&)> store_positional_;
-  std::deque<Option> options_;  // a deque, since rows are referred to while others are added
   std::vector<std::string> notes_;
 };
+
+/// Throws the ExitRequest of a flag that asks about the program instead of running it.
+inline void Options::answer_questions(const std::vector<std::string>& arguments) const {
+  const std::string completion = "--completion";
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    if (word == "--help" || word == "-h") throw ExitRequest{0, help()};
+    if (word == "--version") throw ExitRequest{0, fmt::format("{} (ModernGPT2) {}\n", table_.program, version)};
+    if (word == "--help_markdown") throw ExitRequest{0, option_markdown(table_)};
+    if (word == "--help_man") throw ExitRequest{0, option_man(table_)};
+    if (word.starts_with(completion + "="))
+      throw ExitRequest{0, option_completion(table_, word.substr(completion.size() + 1))};
+    if (word == completion)
+      throw ExitRequest{0, option_completion(table_, i + 1 < arguments.size() ? arguments[i + 1] : "")};
+  }
+}
 
 /// The arguments so written that CLI11 reads them in one way only: its own rules would take the next flag for a missing
 /// value, and the next word for an empty one.
@@ -210,17 +235,13 @@ inline std::vector<std::string> Options::unambiguous(const std::vector<std::stri
 }
 
 inline void Options::parse(const std::vector<std::string>& arguments) {
-  for (const std::string& word : arguments) {
-    if (word == "--help" || word == "-h") throw ExitRequest{0, help()};
-    if (word == "--version") throw ExitRequest{0, fmt::format("{} (ModernGPT2) {}\n", program_, version)};
-    if (word == "--help_markdown") throw ExitRequest{0, markdown()};
-  }
-  for (Option& option : options_) option.typed_ = false;
+  answer_questions(arguments);
+  for (Option& option : table_.rows) option.typed_ = false;
   notes_.clear();
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
-  for (Option& option : options_) {
+  for (Option& option : table_.rows) {
     const auto store = [&option](const std::vector<std::string>& words) {
       option.store_(words);
       return true;
@@ -244,7 +265,7 @@ inline void Options::parse(const std::vector<std::string>& arguments) {
   if (flag != rest.end()) refuse(*flag);
   if (!rest.empty() && !store_positional_) refuse(rest.front());
   if (store_positional_) store_positional_(rest);
-  for (const Option& option : options_)
+  for (const Option& option : table_.rows)
     if (option.is_required() && !option.typed()) throw UsageError("--{} is required", option.name());
 }
 
@@ -256,67 +277,6 @@ inline void Options::refuse(const std::string& argument) const {
       flag_names());
   if (nearest.empty()) throw UsageError("there is no option {}", typed);
   throw UsageError("there is no option {}; did you mean --{}?", typed, nearest);
-}
-
-inline std::string Options::help() const {
-  std::string text = fmt::format("{}\n\nUsage: {} [OPTIONS]{}\n", description_, program_,
-                                 positional_name_.empty() ? "" : " " + positional_name_ + "...");
-  std::string heading = "\n";  // no section has this name
-  constexpr std::size_t column = 36, width = 110;
-  const auto row = [&](const std::string& left, const std::string& right) {
-    std::string line = "  " + left;
-    const auto turn = [&] {
-      text += line + "\n";
-      line = std::string(column - 1, ' ');
-    };
-    if (line.size() >= column) turn();
-    line.resize(std::max(line.size(), column - 1), ' ');
-    for (std::size_t begin = 0; begin < right.size();) {
-      const std::size_t end = std::min(right.find(' ', begin), right.size());
-      if (line.size() + 1 + end - begin > width) turn();
-      line += " " + right.substr(begin, end - begin);
-      begin = end + 1;
-    }
-    text += line + "\n";
-  };
-  for (const Option& option : options_) {
-    if (option.is_hidden()) continue;
-    if (option.section() != heading) text += "\n" + (option.section().empty() ? "Options" : option.section()) + ":\n";
-    heading = option.section();
-    std::string right = option.help();
-    for (const std::string& other : option.aliases()) right += fmt::format(" (also --{})", other);
-    if (option.is_required())
-      right += " (required)";
-    else if (!option.default_text().empty())
-      right += fmt::format(" (default: {})", option.default_text());
-    row(option.usage(), right);
-  }
-  text += "\nHelp:\n";
-  row("--help", "shows this and exits");
-  row("--version", "shows the version and exits");
-  return text;
-}
-
-inline std::string Options::markdown() const {
-  const auto escaped = [](std::string text) {
-    for (std::size_t i = 0; (i = text.find('|', i)) != std::string::npos; i += 2) text.insert(i, "\\");
-    return text;
-  };
-  std::string text;
-  std::string heading = "\n";
-  for (const Option& option : options_) {
-    if (option.is_hidden()) continue;
-    if (option.section() != heading) {
-      if (!option.section().empty()) text += fmt::format("{}### {}\n\n", text.empty() ? "" : "\n", option.section());
-      text += "| flag | default | meaning |\n| --- | --- | --- |\n";
-    }
-    heading = option.section();
-    const std::string fallback = option.is_required()            ? "required"
-                                 : option.default_text().empty() ? ""
-                                                                 : "`" + escaped(option.default_text()) + "`";
-    text += fmt::format("| `{}` | {} | {} |\n", escaped(option.usage()), fallback, escaped(option.help()));
-  }
-  return text;
 }
 
 }  // namespace moderngpt2

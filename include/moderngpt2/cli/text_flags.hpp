@@ -13,8 +13,10 @@ class TextOptions {
   TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
       : options_(options), source_(source), languages_(languages) {
     options.section("Text");
-    options.add("input", source.inputs,
-                "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet");
+    options
+        .add("input", source.inputs,
+             "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet")
+        .metavar("PATH");
     options.add("text_column", source.text_column,
                 "the field of a JSON line, or the column of a Parquet file, that holds the text");
     options.add_choice(

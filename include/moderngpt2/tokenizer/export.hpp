@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -46,6 +48,12 @@ inline std::optional<int> find_piece(const SentencePieceModel& model, SentencePi
   for (std::size_t id = 0; id < model.pieces.size(); ++id)
     if (model.pieces[id].type == type && model.pieces[id].text == text) return static_cast<int>(id);
   return std::nullopt;
+}
+
+inline bool has_chat_pieces(const SentencePieceModel& model) {
+  return std::all_of(std::begin(chat_header_tokens), std::end(chat_header_tokens), [&](const char* token) {
+    return find_piece(model, SentencePieceModel::Type::control, token).has_value();
+  });
 }
 
 inline Json bpe_model_json(const SentencePieceModel& model) {
@@ -202,13 +210,15 @@ inline Json special_tokens_json(const SentencePieceModel& model) {
 }
 
 /// The tokenizer_config.json of a model. PreTrainedTokenizerFast is named because Transformers would otherwise choose a
-/// class by the model's architecture, which may add tokens of its own. `model_max_length` counts tokens.
+/// class by the model's architecture, which may add tokens of its own. `model_max_length` counts tokens. A model with
+/// the control pieces of a chat gets its template.
 inline Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length) {
   Json json = special_tokens_json(model);
   json["tokenizer_class"] = "PreTrainedTokenizerFast";
   json["clean_up_tokenization_spaces"] = false;
   json["model_max_length"] = model_max_length;
   json["padding_side"] = "left";
+  if (detail::has_chat_pieces(model)) json["chat_template"] = chat_jinja_template();
   return json;
 }
 

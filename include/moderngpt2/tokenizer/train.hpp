@@ -58,11 +58,15 @@ namespace detail {
 /// were fed by lines). Too long ones are cut before a space, which loses nothing since no piece reaches across one, or
 /// else between two characters. SentencePiece skips sentences with U+2585, its own mark for unknown characters, so the
 /// text is cut there and the character itself falls to bytes; so do the tab and the zero character, which it keeps
-/// for itself too.
+/// for itself too. Special tokens in the text are cut out: they have their ids, and no pieces should spell them. Line
+/// breaks after one stand alone: a piece of a header's line breaks and the first sign of an answer would be one that a
+/// model which is asked to go on after the line breaks cannot give.
 class TrainingSentences : public sentencepiece::SentenceIterator {
  public:
-  TrainingSentences(const NextDocument& read, const TokenizerTraining& training)
-      : read_(read), limit_(static_cast<std::size_t>(training.max_sentence_length)) {
+  TrainingSentences(const NextDocument& read, const TokenizerTraining& training, std::vector<std::string> special)
+      : read_(read), limit_(static_cast<std::size_t>(training.max_sentence_length)), cut_out_(std::move(special)) {
+    cut_out_.insert(cut_out_.end(), {"\xE2\x96\x85", "<pad>", "<unk>", "<|endoftext|>"});  // the first: U+2585
+    for (const std::string& text : cut_out_) longest_ = std::max(longest_, text.size());
     Next();
   }
 
@@ -91,8 +95,6 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   }
 
  private:
-  static constexpr std::string_view reserved = "\xE2\x96\x85";  // U+2585
-
   bool fill() {
     while (at_ >= document_.size()) {
       if (!read_(document_)) return false;
@@ -104,7 +106,14 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
 
   void take_sentence() {
     const std::string_view rest = std::string_view(document_).substr(at_);
-    const std::size_t end = std::min(rest.find(reserved), rest.size());
+    const std::string_view near = rest.substr(0, limit_ + longest_);
+    std::size_t end = after_token_ ? std::min(rest.find_first_not_of('\n'), rest.size()) : 0, skipped = 0;
+    if (end == 0) {
+      end = rest.size();
+      for (const std::string& text : cut_out_)
+        if (const std::size_t found = near.find(text); found < end || (found == end && text.size() > skipped))
+          end = found, skipped = text.size();
+    }
     std::size_t length = end;
     if (length > limit_) {
       length = rest.rfind(' ', limit_);
@@ -115,13 +124,16 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
     }
     sentence_ = rest.substr(0, length);
     at_ += length;
-    if (length == end && end < rest.size()) at_ += reserved.size();
+    if (length == end) at_ += skipped;
+    after_token_ = length == end && skipped > 0;
   }
 
   const NextDocument& read_;
-  std::size_t limit_;
+  std::size_t limit_, longest_ = 0;
+  std::vector<std::string> cut_out_;
   std::string document_, sentence_;
   std::size_t at_ = 0;
+  bool after_token_ = false;
   bool done_ = false;
   std::exception_ptr error_;
 };
@@ -220,7 +232,7 @@ inline std::string train_sentencepiece(const TokenizerTraining& training, const 
       {"minloglevel", "3"},  // its progress and its errors: the latter come back as a status
   };
   if (!further.empty()) settings["control_symbols"] = detail::quoted_list(further);
-  detail::TrainingSentences sentences(read, training);
+  detail::TrainingSentences sentences(read, training, further);
   sentences.rethrow();
   if (sentences.done()) throw Error("there is no text to train the tokenizer on");
   std::string model;

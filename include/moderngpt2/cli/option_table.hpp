@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/cli/option.hpp"
+
+namespace moderngpt2 {
+
+/// All that a program's command line says of itself: what --help, the manual and the shells' completions are made of.
+struct OptionTable {
+  struct Example {
+    std::string does;       ///< what it is for, as a sentence without its full stop
+    std::string arguments;  ///< the command line, without the program's name
+  };
+
+  std::string program, description;
+  std::string positional_name;  ///< stands for the words that belong to no flag; empty where there are none
+  std::deque<Option> rows;      ///< a deque, since rows are referred to while others are added
+  std::vector<Example> examples;
+  std::vector<std::pair<std::string, std::string>> exit_statuses{
+      {"0", "done"},
+      {"1", "an error, told in one line on standard error"},
+      {"2", "a command line that cannot be; nothing was done"},
+  };
+
+  /// "train [OPTIONS] DIR..."
+  std::string usage() const {
+    return program + " [OPTIONS]" + (positional_name.empty() ? "" : " " + positional_name + "...");
+  }
+
+  /// What the description says first, as manuals put it behind the name: without its capital and full stop.
+  std::string summary() const {
+    std::size_t end = description.find_first_of(".;");
+    while (end < description.size() && end + 1 < description.size() && description[end + 1] != ' ')
+      end = description.find_first_of(".;", end + 1);  // the dot of a file's name
+    std::string text = description.substr(0, end);
+    if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
+    return text;
+  }
+
+  /// Calls `heading(title)` where a section begins, and `row(option)` for each option that is not hidden.
+  template <class Heading, class Row>
+  void for_each_row(Heading&& heading, Row&& row) const {
+    const std::string* section = nullptr;
+    for (const Option& option : rows) {
+      if (option.is_hidden()) continue;
+      if (!section || *section != option.section()) heading(option.section());
+      section = &option.section();
+      row(option);
+    }
+  }
+};
+
+/// A flag that every program has, for the section Help.
+struct HelpFlag {
+  const char *usage, *help;
+};
+inline constexpr HelpFlag help_flags[] = {
+    {"--help", "shows this and exits"},
+    {"--version", "shows the version and exits"},
+    {"--completion bash|zsh|fish", "writes what this shell needs to complete the flags, and exits"},
+};
+
+}  // namespace moderngpt2

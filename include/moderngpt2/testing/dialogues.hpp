@@ -1,0 +1,251 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/random.hpp"
+#include "moderngpt2/testing/dialogue_words.hpp"
+#include "moderngpt2/testing/dialogues_english.hpp"
+#include "moderngpt2/testing/dialogues_japanese.hpp"
+#include "moderngpt2/testing/stories.hpp"
+#include "moderngpt2/testing/story_template.hpp"
+#include "moderngpt2/tokenizer/chat_template.hpp"
+
+namespace moderngpt2 {
+
+/// A question or remark of a user, and the one right answer.
+struct DialogueTurn {
+  std::string kind;  ///< what it takes to answer: "sum", "ask_name", ...
+  std::string question, answer;
+};
+
+struct Dialogue {
+  std::optional<std::string> system;
+  std::vector<DialogueTurn> turns;
+};
+
+/// Pairs of numbers and of a pet and its name belong either to the dialogues for training or to those held out, so that
+/// the latter ask for what no one has learned by heart: one pair of eight.
+enum class DialoguePart { training, held_out };
+
+namespace detail {
+
+class DialogueMaker {
+ public:
+  DialogueMaker(const DialogueWords& words, StoryDice& dice, DialoguePart part)
+      : words_(words), dice_(dice), part_(part) {}
+
+  Dialogue make() {
+    if (dice_.chance(40)) {
+      values_["helper"] = dice_.pick(words_.helpers);
+      dialogue_.system = fill(words_.system);
+    }
+    const int turns = dice_.between(3, 7);
+    while (static_cast<int>(dialogue_.turns.size()) < turns) {
+      const std::size_t dice = dice_.below(100);
+      dice < 35 ? tell() : dice < 65 ? recall() : know();
+    }
+    if (dice_.chance(25)) has("name") ? add("thanks", words_.thanks_by_name) : add("thanks", words_.thanks);
+    return std::move(dialogue_);
+  }
+
+ private:
+  using Template = detail::DialogueTurnTemplate;
+
+  bool has(std::string_view key) const { return values_.contains(key); }
+  std::string fill(std::string_view text) {
+    return expand(text, dice_, [&](std::string_view key) { return values_.at(std::string(key)); });
+  }
+  void add(std::string kind, const Template& turn) {
+    std::string question = fill(turn.question);
+    dialogue_.turns.push_back({std::move(kind), std::move(question), fill(turn.answer)});
+  }
+  void set(const std::string& key, int number) { values_[key] = std::to_string(number); }
+
+  /// Whether a pair may be used, whichever comes first.
+  bool allowed(std::uint64_t kind, std::uint64_t a, std::uint64_t b) const {
+    const bool held_out = mix64(mix64(mix64(kind) + std::min(a, b)) + std::max(a, b)) % 8 == 0;
+    return held_out == (part_ == DialoguePart::held_out);
+  }
+  /// Two numbers of which the first is the larger one.
+  std::pair<int, int> larger_and_smaller(std::uint64_t kind, int most) {
+    while (true) {
+      const int a = dice_.between(2, most), b = dice_.between(1, a - 1);
+      if (allowed(kind, static_cast<std::uint64_t>(a), static_cast<std::uint64_t>(b))) return {a, b};
+    }
+  }
+
+  /// The user tells something about himself.
+  void tell() {
+    switch (dice_.below(4)) {
+      case 0:
+        if (has("name")) return;
+        values_["name"] = dice_.pick(words_.names);
+        return add("introduce", words_.introduce);
+      case 1: {
+        const Favourites& favourite = dice_.pick(words_.favourites);
+        if (has(favourite.category)) return;
+        values_[std::string(favourite.category)] = dice_.pick(favourite.values);
+        return add_favourite("tell_favourite", words_.tell_favourite, favourite);
+      }
+      case 2:
+        return tell_pet();
+      default:
+        return count_.has_value() ? change_count() : begin_count();
+    }
+  }
+
+  void tell_pet() {
+    if (has("petname")) return;
+    while (true) {
+      const std::size_t pet = dice_.below(words_.pets.size()), name = dice_.below(words_.pet_names.size());
+      if (!allowed(pet_pairs, pet, 100 + name)) continue;
+      values_["pet"] = words_.pets[pet];
+      values_["petname"] = words_.pet_names[name];
+      return add("tell_pet", words_.tell_pet);
+    }
+  }
+
+  void begin_count() {
+    const WordPair& thing = dice_.pick(words_.things);
+    values_["things"] = thing.first;
+    values_["counter"] = thing.second;
+    set("n", *(count_ = dice_.between(2, 9)));
+    add("have", words_.have);
+  }
+
+  void change_count() {
+    const int by = dice_.between(1, 6);
+    const bool more = *count_ - by < 2 || dice_.chance(50);
+    const int larger = more ? *count_ + by : *count_;
+    if (!allowed(more ? sum_pairs : difference_pairs, static_cast<std::uint64_t>(more ? *count_ : larger),
+                 static_cast<std::uint64_t>(by)))
+      return;
+    count_ = more ? *count_ + by : *count_ - by;
+    set("m", by);
+    set("t", *count_);
+    set("n", *count_);
+    more ? add("more", words_.more) : add("fewer", words_.fewer);
+  }
+
+  /// A question about what has been told, or has not.
+  void recall() {
+    switch (dice_.below(5)) {
+      case 0:
+        if (has("name")) return add("ask_name", words_.ask_name);
+        return seldom() ? add("no_name", words_.no_name) : void();
+      case 1: {
+        const Favourites& favourite = dice_.pick(words_.favourites);
+        if (has(favourite.category)) return add_favourite("ask_favourite", words_.ask_favourite, favourite);
+        return seldom() ? add_favourite("no_favourite", words_.no_favourite, favourite) : void();
+      }
+      case 2:
+        if (has("petname")) return add("ask_pet", words_.ask_pet);
+        if (!seldom()) return;
+        values_["pet"] = dice_.pick(words_.pets);
+        return add("no_pet", words_.no_pet);
+      case 3:
+        return count_.has_value() ? add("how_many", words_.how_many) : void();
+      default:
+        return dialogue_.system ? add("helper", words_.helper) : seldom() ? add("no_helper", words_.no_helper) : void();
+    }
+  }
+
+  /// A question whose answer does not depend on the dialogue.
+  void know() {
+    switch (dice_.below(7)) {
+      case 0: {
+        const auto [a, b] = larger_and_smaller(sum_pairs, 12);
+        const bool swapped = dice_.chance(50);
+        return add_numbers("sum", words_.sum, swapped ? b : a, swapped ? a : b, a + b);
+      }
+      case 1: {
+        const auto [a, b] = larger_and_smaller(difference_pairs, 20);
+        return add_numbers("difference", words_.difference, a, b, a - b);
+      }
+      case 2: {
+        const auto [a, b] = larger_and_smaller(larger_pairs, 50);
+        const bool swapped = dice_.chance(50);
+        return add_numbers("larger", words_.larger, swapped ? b : a, swapped ? a : b, a);
+      }
+      case 3:
+        return add_pair("capital", words_.capital, words_.countries);
+      case 4:
+        return add_pair("country", words_.country, words_.countries);
+      case 5:
+        return add_pair("opposite", words_.opposite, words_.opposites);
+      default:
+        return add_pair("colour", words_.colour, words_.colours);
+    }
+  }
+
+  bool seldom() { return dice_.chance(30); }
+
+  void add_favourite(std::string kind, const Template& turn, const Favourites& favourite) {
+    values_["category"] = favourite.category;
+    if (has(favourite.category)) values_["value"] = values_.at(std::string(favourite.category));
+    add(std::move(kind), turn);
+  }
+  void add_pair(std::string kind, const Template& turn, std::span<const WordPair> pairs) {
+    const WordPair& pair = dice_.pick(pairs);
+    values_["first"] = pair.first;
+    values_["second"] = pair.second;
+    add(std::move(kind), turn);
+  }
+  void add_numbers(std::string kind, const Template& turn, int a, int b, int c) {
+    set("a", a);
+    set("b", b);
+    set("c", c);
+    add(std::move(kind), turn);
+  }
+
+  static constexpr std::uint64_t sum_pairs = 1, difference_pairs = 2, larger_pairs = 3, pet_pairs = 4;
+
+  const DialogueWords& words_;
+  StoryDice& dice_;
+  DialoguePart part_;
+  Dialogue dialogue_;
+  std::map<std::string, std::string, std::less<>> values_;  // what the placeholders stand for, and what has been told
+  std::optional<int> count_;                                // of the user's things
+};
+
+}  // namespace detail
+
+/// Dialogue number `index` of a language: a pure function of its arguments, the same on every machine. Three to eight
+/// turns, often after a system line. Answers depend on the question (sums, opposites, capitals) and on earlier turns
+/// (names, favourites, a running count).
+inline Dialogue dialogue(StoryLanguage language, std::uint64_t seed, std::uint64_t index, DialoguePart part) {
+  constexpr std::uint64_t not_a_story = 16;
+  detail::StoryDice dice(
+      seed, not_a_story + 2 * static_cast<std::uint64_t>(language) + static_cast<std::uint64_t>(part), index);
+  const auto& words =
+      language == StoryLanguage::english ? detail::english_dialogue::words : detail::japanese_dialogue::words;
+  return detail::DialogueMaker(words, dice, part).make();
+}
+
+/// A message of a chat with headers (tokenizer/chat_template.hpp).
+inline std::string chat_message(std::string_view role, std::string_view text) {
+  return fmt::format("{}{}{}\n\n{}{}", chat_start_token, role, chat_end_token, text, chat_eot_token);
+}
+
+/// A whole dialogue in that format.
+inline std::string dialogue_text(const Dialogue& dialogue) {
+  std::string text = chat_begin_token;
+  if (dialogue.system) text += chat_message("system", *dialogue.system);
+  for (const DialogueTurn& turn : dialogue.turns)
+    text += chat_message("user", turn.question) + chat_message("assistant", turn.answer);
+  return text;
+}
+
+}  // namespace moderngpt2
