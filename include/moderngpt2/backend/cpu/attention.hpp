@@ -6,6 +6,7 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/decode_attention.hpp"
 #include "moderngpt2/backend/cpu/gemm.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
@@ -70,6 +71,7 @@ constexpr std::int64_t attention_scratch(int head_dim) {
 inline void attention(Backend& b, Rows<float> o, float* lse, Rows<const float> q, Rows<const float> k,
                       Rows<const float> v, const AttentionCall& call) {
   using namespace detail;
+  if (!lse && is_decode(call)) return decode_attention(b, o, q, k, v, call);
   const int D = call.head_dim, tiles = (call.time + query_tile - 1) / query_tile;
   const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch(D);
   float* scratch = b.scratch<float>(each * b.threads());

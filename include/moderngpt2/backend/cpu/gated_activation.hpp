@@ -87,7 +87,7 @@ inline void gated_activation(Backend& b, Rows<float> h, Rows<const float> gate_u
       for (int r = int(begin); r < end; ++r) {
         const float *gate = gate_up.row(r), *up = gate + h.width;
         vector_loop(h.width, [&](int i, auto part) {
-          f32v value, slope;
+          f32v value{}, slope{};
           detail::activate<A>(load(gate + i, part), value, slope);
           store(h.row(r) + i, value * load(up + i, part), part);
         });
@@ -104,7 +104,7 @@ inline void gated_activation_backward(Backend& b, Rows<float> d_gate_up, Rows<co
         const float *gate = gate_up.row(r), *up = gate + dh.width;
         float *d_gate = d_gate_up.row(r), *d_up = d_gate + dh.width;
         vector_loop(dh.width, [&](int i, auto part) {
-          f32v value, slope;
+          f32v value{}, slope{};
           detail::activate<A>(load(gate + i, part), value, slope);
           const f32v d = load(dh.row(r) + i, part), u = load(up + i, part);
           store(d_gate + i, d * u * slope, part);

@@ -4,6 +4,7 @@
 
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/gemm.hpp"
+#include "moderngpt2/backend/cpu/matvec.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -11,6 +12,7 @@ namespace moderngpt2::cpu {
 
 inline void matmul(Backend& b, Rows<float> y, Rows<const float> x, Matrix<const float> w,
                    Vector<const float> bias = {}) {
+  if (y.count <= most_matvec_rows) return matvec(b, y, x, w, bias.data);
   ThreadScope threads(b.threads());
   if (bias)
     for (int r = 0; r < y.count; ++r) std::copy_n(bias.data, bias.size, y.row(r));
