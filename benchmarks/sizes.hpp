@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "moderngpt2/config/presets.hpp"
 
 namespace moderngpt2::bench {
@@ -12,6 +14,10 @@ constexpr Config without_dropout(Config c) {
 }
 inline constexpr Config tiny_config = without_dropout(size_config(4, 256, 4));
 inline constexpr Config small_config = without_dropout(moderngpt2::small_config);
+/// `tiny` or a preset, by name.
+inline Config config_of(std::string_view size) {
+  return size == "tiny" ? tiny_config : without_dropout(preset_config(size).value());
+}
 inline constexpr ModelShape tiny_shape = shape_of(tiny_config);
 
 }  // namespace moderngpt2::bench

@@ -7,6 +7,7 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/decode_attention.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
@@ -89,6 +90,7 @@ template <class T>
 void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v,
                const AttentionCall& call) {
   using namespace detail;
+  if (!lse && is_decode(call)) return decode_attention(b, o, q, k, v, call);
   const int D = call.head_dim, tiles = (call.time + query_tile - 1) / query_tile;
   const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch<T>(D);
   float* scratch = b.scratch<float>(each * b.threads());

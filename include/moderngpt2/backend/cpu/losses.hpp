@@ -7,6 +7,7 @@
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
@@ -125,8 +126,7 @@ inline double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const flo
 
 template <class X, class W>
 void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float softcap) {
-  product(b, Transpose::no, Transpose::yes, out.count, w.rows, w.cols, hidden.data, hidden.stride, w.data, w.cols,
-          out.data, out.stride, false);
+  matmul(b, out, hidden, w);
   if (softcap > 0)
     parallel_ranges(b.threads(), out.count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (int r = int(begin); r < end; ++r) detail::cap_row(out.row(r), out.width, softcap);

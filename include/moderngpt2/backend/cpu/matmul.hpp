@@ -1,6 +1,7 @@
 #pragma once
 
 #include "moderngpt2/backend/cpu/backend.hpp"
+#include "moderngpt2/backend/cpu/matvec.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
@@ -9,6 +10,7 @@ namespace moderngpt2::cpu {
 
 template <class Y, class X, class W>
 void matmul(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, Vector<const float> bias = {}) {
+  if (y.count <= most_matvec_rows) return matvec(b, y, x, w, bias.data);
   product(b, Transpose::no, Transpose::yes, y.count, w.rows, w.cols, x.data, x.stride, w.data, w.cols, y.data, y.stride,
           false, bias.data);
 }

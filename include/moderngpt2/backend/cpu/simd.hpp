@@ -101,10 +101,14 @@ inline void vector_loop(int n, F&& f) {
   if (i < n) f(i, Part{n - i});
 }
 
+/// The sum of the elements, by quarters of a register: an order that takes few steps one after another.
 inline float sum(f32v v) {
-  float total = 0;
-  for (int i = 0; i < lanes; ++i) total += v[i];
-  return total;
+  typedef float Four __attribute__((vector_size(16)));
+  Four parts[lanes / 4];
+  std::memcpy(parts, &v, sizeof v);
+  Four total = parts[0];
+  for (int i = 1; i < lanes / 4; ++i) total += parts[i];
+  return (total[0] + total[2]) + (total[1] + total[3]);
 }
 
 /// Largest of `top` and s[0..n); a NaN stays.

@@ -1,0 +1,163 @@
+/// Times a training step, the prefill of a prompt or the decoding of tokens, at the command of a program that times
+/// another one beside it (compare.py): says "ready" once warm, then does its work once for each line that it reads, and
+/// answers with the seconds. Without --serve it does so --repeat times by itself.
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <sys/resource.h>
+#include <type_traits>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/cpu/scratch.hpp"
+#include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/generation/cached_model.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/plan.hpp"
+#include "sizes.hpp"
+
+namespace {
+
+using namespace moderngpt2;
+
+enum class Part { step, prefill, decode };
+
+struct Work {
+  std::string size = "small";
+  Part part = Part::step;
+  int batch = 2, time = 1024, tokens = 64, threads = available_threads(), repeat = 5;
+  double dropout = 0;
+  bool recompute = false, serve = false, plan = false;
+  std::string precision = "fp32";
+};
+
+std::vector<int> some_ids(const Config& c, int n) {
+  std::vector<int> ids;
+  for (int i = 0; i < n; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * c.vocab_size));
+  return ids;
+}
+
+double peak_memory_gib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return double(usage.ru_maxrss) / (1 << 20);
+}
+
+/// Runs `once` as asked, after one run that does not count.
+template <class F>
+void measure(const Work& work, F&& once) {
+  once();
+  if (work.serve) std::printf("ready\n"), std::fflush(stdout);
+  std::string line;
+  for (int i = 0; work.serve ? bool(std::getline(std::cin, line)) : i < work.repeat; ++i) {
+    const double begin = seconds_now();
+    once();
+    std::printf("%.6f\n", seconds_now() - begin);
+    std::fflush(stdout);
+  }
+  std::fprintf(stderr, "peak memory %.3f GiB\n", peak_memory_gib());
+}
+
+template <class M>
+void time_step(const Work& work, M& model) {
+  const Config& c = model.config();
+  model.backend().reserve(cpu::scratch_bytes(c, work.batch, work.time, work.threads));
+  auto memory = model.workspace(work.batch, work.time, work.recompute ? Mode::train_recompute : Mode::train);
+  auto gradients = model.make_gradients();
+  AdamW optimizer(model, {});
+  const std::vector<int> ids = some_ids(c, work.batch * work.time);
+  measure(work, [&] {
+    set_to_zero(model.backend(), gradients);
+    model.loss_and_gradients(memory, ids.data(), {ids.data(), std::int64_t(work.batch) * (work.time - 1)}, gradients,
+                             {.batch = work.batch, .time = work.time, .training = true});
+    optimizer.step(model, gradients, 1e-4);
+  });
+}
+
+/// A prompt of --time tokens in each of --batch rows.
+template <class M>
+void time_prefill(const Work& work, M& model) {
+  CachedModel<M> rows(model, work.batch, work.time, work.time);
+  const std::vector<int> ids = some_ids(model.config(), work.time);
+  measure(work, [&] {
+    for (int row = 0; row < work.batch; ++row) rows.prefill(row, ids, 0);
+  });
+}
+
+/// --tokens tokens for each of --batch rows, after a prompt of --time tokens.
+template <class M>
+void time_decode(const Work& work, M& model) {
+  CachedModel<M> rows(model, work.batch, work.time + work.tokens, work.time);
+  const std::vector<int> ids = some_ids(model.config(), std::max(work.time, work.batch));
+  for (int row = 0; row < work.batch; ++row) rows.prefill(row, std::span(ids).first(std::size_t(work.time)), 0);
+  measure(work, [&] {
+    for (int t = 0; t < work.tokens; ++t) rows.step(std::span(ids).first(std::size_t(work.batch)), work.time + t);
+  });
+}
+
+/// As JSON: memory, floating-point operations of a token, bytes of the weights that a token multiplies.
+template <class M>
+void say_plan(const Work& work, const Config& c) {
+  const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt needs the logits of its last token only
+  const double flops = training_flops_per_token(c, work.time) / (work.part == Part::step ? 1 : 3);
+  TrainingSettings settings;
+  settings.per_device_train_batch_size = settings.per_device_eval_batch_size = work.batch;
+  settings.gradient_checkpointing = work.recompute;
+  MemoryPlan plan = plan_memory<M>(c, settings, work.time, work.threads, INT64_MAX, 0);
+  double bytes = double(plan.total());
+  if (work.part != Part::step)
+    bytes = double(plan.model_bytes) +
+            2.0 * c.n_layer * c.kv_width() * sizeof(typename M::T) * work.batch * (work.time + work.tokens);
+  fmt::print("{{\"gib\": {:.3f}, \"flops\": {:.6g}, \"weight_bytes\": {:.6g}}}\n", bytes / (1 << 30),
+             work.part == Part::prefill ? flops - head : flops,
+             double(matmul_parameters(c)) * sizeof(typename M::T));
+}
+
+template <class M>
+void run(const Work& work, const Config& config) {
+  if (work.plan) return say_plan<M>(work, config);
+  M model(config, typename M::Backend(work.threads));
+  model.initialize(1);
+  switch (work.part) {
+    case Part::step:
+      return time_step(work, model);
+    case Part::prefill:
+      return time_prefill(work, model);
+    case Part::decode:
+      return time_decode(work, model);
+  }
+}
+
+int program(int argc, char** argv) {
+  Work work;
+  Options options("bench_model", "Times a training step, a prefill or decoding, with random weights.");
+  options.add("size", work.size, "of the model").choices({"tiny", "small", "medium", "large", "xl"});
+  options.add_choice("part", work.part, {{"step", Part::step}, {"prefill", Part::prefill}, {"decode", Part::decode}},
+                     "what is timed");
+  options.add("batch", work.batch, "sequences").at_least(1);
+  options.add("time", work.time, "tokens of each, or of the prompt").at_least(1);
+  options.add("tokens", work.tokens, "to decode").at_least(1);
+  options.add("threads", work.threads, "processor threads").at_least(1).default_text("all cores");
+  options.add("dropout", work.dropout, "all three rates").between(0, 0.99);
+  options.add("recompute", work.recompute, "gradient checkpointing");
+  options.add("repeat", work.repeat, "times").at_least(1);
+  options.add("precision", work.precision, "number format").choices({"fp32"});
+  options.add("plan", work.plan, "only says memory and FLOPs");
+  options.add("serve", work.serve, "once for each line of standard input");
+  options.parse(argc, argv);
+  Config config = bench::config_of(work.size);
+  config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = work.dropout;
+  config.n_positions = std::max(config.n_positions, work.time + work.tokens);
+  run<CausalLM<any_shape>>(work, config);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return moderngpt2::run_main(argc, argv, program); }
