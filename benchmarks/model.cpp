@@ -67,7 +67,7 @@ void measure(const Work& work, F&& once) {
 template <class M>
 void time_step(const Work& work, M& model) {
   const Config& c = model.config();
-  model.backend().reserve(cpu::scratch_bytes(c, work.batch, work.time, work.threads));
+  cpu::reserve<typename M::T>(model.backend(), c, work.batch, work.time);
   auto memory = model.workspace(work.batch, work.time, work.recompute ? Mode::train_recompute : Mode::train);
   auto gradients = model.make_gradients();
   AdamW optimizer(model, {});
@@ -115,8 +115,7 @@ void say_plan(const Work& work, const Config& c) {
     bytes = double(plan.model_bytes) +
             2.0 * c.n_layer * c.kv_width() * sizeof(typename M::T) * work.batch * (work.time + work.tokens);
   fmt::print("{{\"gib\": {:.3f}, \"flops\": {:.6g}, \"weight_bytes\": {:.6g}}}\n", bytes / (1 << 30),
-             work.part == Part::prefill ? flops - head : flops,
-             double(matmul_parameters(c)) * sizeof(typename M::T));
+             work.part == Part::prefill ? flops - head : flops, double(matmul_parameters(c)) * sizeof(typename M::T));
 }
 
 template <class M>
@@ -147,14 +146,17 @@ int program(int argc, char** argv) {
   options.add("dropout", work.dropout, "all three rates").between(0, 0.99);
   options.add("recompute", work.recompute, "gradient checkpointing");
   options.add("repeat", work.repeat, "times").at_least(1);
-  options.add("precision", work.precision, "number format").choices({"fp32"});
+  options.add("precision", work.precision, "number format").choices({"fp32", "bf16"});
   options.add("plan", work.plan, "only says memory and FLOPs");
   options.add("serve", work.serve, "once for each line of standard input");
   options.parse(argc, argv);
   Config config = bench::config_of(work.size);
   config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = work.dropout;
   config.n_positions = std::max(config.n_positions, work.time + work.tokens);
-  run<CausalLM<any_shape>>(work, config);
+  if (work.precision == "bf16")
+    run<CausalLM<any_shape, cpu::Backend, Bf16>>(work, config);
+  else
+    run<CausalLM<any_shape>>(work, config);
   return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/model/init.hpp"
 #include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"

@@ -20,11 +20,12 @@ struct AttentionOptions {
   bool key_mask = false;   ///< sequence 0: right padding; 1: left padding; 2: no key at all
   bool documents = false;  ///< bounds at thirds
   double dropout = 0;
+  bool saves = true;  ///< the log-sum-exp, for the backward pass
 
   std::string text() const {
-    return fmt::format("B{} T{} past {}+{} H{}/{} D{} cap {} window {}{}{} dropout {}", batch, time, past,
+    return fmt::format("B{} T{} past {}+{} H{}/{} D{} cap {} window {}{}{}{} dropout {}", batch, time, past,
                        extra_key_rows, n_head, n_kv_head, head_dim, softcap, window, key_mask ? " mask" : "",
-                       documents ? " documents" : "", dropout);
+                       documents ? " documents" : "", saves ? "" : " forward only", dropout);
   }
 };
 
@@ -76,10 +77,11 @@ inline Case attention_case(const AttentionOptions& o) {
                 [=](auto& b, const auto& t) {
                   using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
                   const Rows<T> pair(t[3], key_rows, 2 * kv);
-                  attention(b, Rows<T>(t[0], rows, q), t.full(1), Rows<T>(t[2], rows, q, q + 3), pair.columns(0, kv),
-                            pair.columns(kv, kv), data->call);
+                  auto* const lse = t.full(1);
+                  attention(b, Rows<T>(t[0], rows, q), o.saves ? lse : nullptr, Rows<T>(t[2], rows, q, q + 3),
+                            pair.columns(0, kv), pair.columns(kv, kv), data->call);
                   for (int i = 0; i < o.batch * o.n_head * o.time; ++i)  // there each backend leaves a mark of its own
-                    if (data->call.sees_only_padding(i / o.time / o.n_head, i % o.time)) t.full(1)[i] = 0;
+                    if (!o.saves || data->call.sees_only_padding(i / o.time / o.n_head, i % o.time)) lse[i] = 0;
                 });
   c.flops = 2.0 * rows * q * (call.past + call.time);
   c.tolerance = 5e-6;
@@ -150,6 +152,15 @@ inline std::vector<Case> attention_cases() {
           .batch = 2, .time = time, .past = past, .extra_key_rows = 7, .n_head = 4, .n_kv_head = 2, .head_dim = 16};
       table.push_back(attention_case(o));
       o.softcap = 2, o.window = 80, o.key_mask = o.documents = true;
+      table.push_back(attention_case(o));
+    }
+  for (int past : {1, 127, 128, 300})  // decoding
+    for (int head_dim : {8, 34}) {
+      AttentionOptions o{
+          .batch = 3, .past = past, .extra_key_rows = 7, .n_head = 6, .n_kv_head = 2, .head_dim = head_dim};
+      o.saves = false;
+      table.push_back(attention_case(o));
+      o.softcap = 2, o.window = 80, o.documents = true;
       table.push_back(attention_case(o));
     }
   table.push_back(attention_case(

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/core/clock.hpp"
+
+// The CPU backend with a clock: every operation is the CPU's, its time and the bytes of its tensors are added up by
+// name.
+namespace moderngpt2::traced {
+
+/// What the calls of one operation took in all.
+struct Total {
+  std::int64_t calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;
+};
+
+class Backend : public cpu::Backend {
+ public:
+  using cpu::Backend::Backend;
+
+  template <class F>
+  decltype(auto) timed(const char* name, double flops, double bytes, F&& f) {
+    struct Clock {
+      Total& total;
+      double begin = seconds_now();
+      ~Clock() { total.seconds += seconds_now() - begin; }
+    };
+    Total& total = totals[name];
+    ++total.calls, total.flops += flops, total.bytes += bytes;
+    const Clock clock{total};
+    return f(static_cast<cpu::Backend&>(*this));
+  }
+
+  std::map<std::string, Total> totals;
+};
+
+namespace detail {
+
+/// Bytes of a tensor; 0 of anything else.
+template <class T>
+double bytes_of(const Rows<T>& rows) {
+  return rows.data ? double(rows.count) * rows.width * sizeof(T) : 0;
+}
+template <class T>
+double bytes_of(const Matrix<T>& matrix) {
+  return matrix.data ? double(matrix.size()) * sizeof(T) : 0;
+}
+template <class T>
+double bytes_of(const T&) {
+  return 0;
+}
+
+template <class W>
+double product_flops(int rows, const Matrix<W>& w) {
+  return 2.0 * rows * double(w.size());
+}
+inline double attention_flops(const AttentionCall& call, int products) {
+  const double keys = call.past + (call.time + 1) / 2.0;
+  return 2.0 * products * call.batch * call.time * keys * call.n_head * call.head_dim;
+}
+
+// Operations that multiply matrices; all others are bound by memory and count no operations.
+template <class Y, class X, class W, class... Rest>
+double flops_of_matmul(const Rows<Y>&, const Rows<X>& x, const Matrix<W>& w, const Rest&...) {
+  return product_flops(x.count, w);
+}
+template <class W, class DY, class X>
+double flops_of_matmul_backward_weight(const Matrix<W>& dw, const Rows<DY>& dy, const Rows<X>&) {
+  return product_flops(dy.count, dw);
+}
+template <class DX, class DW, class X, class W, class... Rest>
+double flops_of_classifier(const Rows<DX>&, const Matrix<DW>&, const Rows<X>& hidden, const Matrix<W>& w,
+                           const Rest&...) {
+  return 3 * product_flops(hidden.count, w);
+}
+template <class... Arguments>
+double flops_of_attention(int products, const Arguments&... arguments) {
+  double flops = 0;
+  const auto add = [&](const auto& argument) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(argument)>, AttentionCall>)
+      flops = attention_flops(argument, products);
+  };
+  (add(arguments), ...);
+  return flops;
+}
+
+}  // namespace detail
+
+#define MODERNGPT2_TRACED(operation, flops)                                                                         \
+  template <class... Arguments>                                                                                     \
+  decltype(auto) operation(Backend& b, Arguments&&... a) {                                                          \
+    return b.timed(#operation, flops, (detail::bytes_of(a) + ... + 0.0), [&](cpu::Backend& cpu) -> decltype(auto) { \
+      return operation(cpu, std::forward<Arguments>(a)...);                                                         \
+    });                                                                                                             \
+  }
+
+MODERNGPT2_TRACED(embedding, 0)
+MODERNGPT2_TRACED(embedding_backward, 0)
+MODERNGPT2_TRACED(dropout, 0)
+MODERNGPT2_TRACED(matmul, detail::flops_of_matmul(a...))
+MODERNGPT2_TRACED(matmul_backward_input, detail::flops_of_matmul(a...))
+MODERNGPT2_TRACED(matmul_backward_weight, detail::flops_of_matmul_backward_weight(a...))
+MODERNGPT2_TRACED(column_sum, 0)
+MODERNGPT2_TRACED(rotary, 0)
+MODERNGPT2_TRACED(rotary_backward, 0)
+MODERNGPT2_TRACED(attention, detail::flops_of_attention(2, a...))
+MODERNGPT2_TRACED(attention_backward, detail::flops_of_attention(5, a...))
+MODERNGPT2_TRACED(rms_norm, 0)
+MODERNGPT2_TRACED(rms_norm_backward, 0)
+MODERNGPT2_TRACED(add_norm, 0)
+MODERNGPT2_TRACED(add_norm_backward, 0)
+MODERNGPT2_TRACED(gated_activation, 0)
+MODERNGPT2_TRACED(gated_activation_backward, 0)
+MODERNGPT2_TRACED(logits, 0)
+MODERNGPT2_TRACED(classifier, detail::flops_of_classifier(a...))
+MODERNGPT2_TRACED(classifier_loss, 0)
+MODERNGPT2_TRACED(cross_entropy, 0)
+MODERNGPT2_TRACED(gather_rows, 0)
+MODERNGPT2_TRACED(scatter_rows_add, 0)
+MODERNGPT2_TRACED(fill, 0)
+MODERNGPT2_TRACED(sum_of_squares, 0)
+MODERNGPT2_TRACED(adamw, 0)
+
+#undef MODERNGPT2_TRACED
+
+}  // namespace moderngpt2::traced
