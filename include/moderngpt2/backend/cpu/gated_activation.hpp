@@ -88,7 +88,7 @@ void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a)
       for (int r = int(begin); r < end; ++r) {
         const T *gate = gate_up.row(r), *up = gate + h.width;
         vector_loop(h.width, [&](int i, auto part) {
-          f32v value, slope;
+          f32v value{}, slope{};
           detail::activate<A>(load(gate + i, part), value, slope);
           store(h.row(r) + i, value * load(up + i, part), part);
         });
@@ -105,7 +105,7 @@ void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, C
         const T *gate = gate_up.row(r), *up = gate + dh.width;
         T *d_gate = d_gate_up.row(r), *d_up = d_gate + dh.width;
         vector_loop(dh.width, [&](int i, auto part) {
-          f32v value, slope;
+          f32v value{}, slope{};
           detail::activate<A>(load(gate + i, part), value, slope);
           const f32v d = load(dh.row(r) + i, part), u = load(up + i, part);
           store(d_gate + i, d * u * slope, part);

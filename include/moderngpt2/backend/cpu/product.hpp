@@ -16,8 +16,8 @@ namespace moderngpt2::cpu {
 
 /// What programs say where has_bf16_products() is false.
 inline constexpr const char* slow_bf16_note =
-    "this processor, or this build, has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go "
-    "through fp32, which saves memory but no time";
+    "this processor or this build has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go through "
+    "fp32, slower than with --precision fp32";
 
 namespace detail {
 
