@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/gemm.hpp"
@@ -11,7 +13,8 @@
 #include "moderngpt2/core/view.hpp"
 
 // Matrix products of any element types. fp32 is one call of the library. bf16 is one too where the processor has
-// instructions for it; elsewhere tiles of the operands are expanded to fp32, multiplied, and the result rounded.
+// instructions for it; elsewhere tiles of the operands are expanded to fp32, multiplied, and the result rounded. A few
+// rows of bf16, as when tokens are generated one by one, are a loop of our own.
 namespace moderngpt2::cpu {
 
 /// What programs say where has_bf16_products() is false.
@@ -30,7 +33,7 @@ inline constexpr std::int64_t product_tiles = std::int64_t(product_rows) * produ
                                               std::int64_t(product_depth) * product_columns +
                                               std::int64_t(product_rows) * product_columns;
 
-/// Products of at most so many rows take each column of B^T as it lies in memory.
+/// Products of at most so many rows are bound by the memory of B^T, which is read once, as it lies there.
 inline constexpr std::int64_t few_rows = 4;
 
 /// `rows` x `cols` elements as floats: those of a float matrix where they are, others expanded into `space`.
@@ -132,6 +135,8 @@ void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::
       for (std::int64_t r = 0; r < m; ++r) std::copy_n(bias, n, c + r * ldc);
     gemm(ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate || bias);
   } else {
+    if (m <= detail::few_rows && ta == Transpose::no && tb == Transpose::yes)
+      return detail::product_of_few_rows(backend, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
 #ifdef MODERNGPT2_HAVE_ONEDNN
     if (std::is_same_v<TA, bf16> && std::is_same_v<TB, bf16> && m > 0 && n > 0 && k > 0 && has_bf16_products()) {
       const ThreadScope threads(backend.threads());
@@ -143,10 +148,7 @@ void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::
       }
     }
 #endif
-    if (m <= detail::few_rows && ta == Transpose::no && tb == Transpose::yes)
-      detail::product_of_few_rows(backend, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
-    else
-      detail::product_through_fp32(backend, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
+    detail::product_through_fp32(backend, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
   }
 }
 
