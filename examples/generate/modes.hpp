@@ -15,6 +15,7 @@
 #include "moderngpt2/cli/generate_flags.hpp"
 #include "moderngpt2/cli/input_lines.hpp"
 #include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 

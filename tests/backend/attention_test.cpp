@@ -11,7 +11,8 @@
 using namespace moderngpt2;
 
 TEST_CASE("attention, forward") { test::check_cases(cases::attention_cases()); }
-TEST_CASE("attention, backward") { test::check_cases(cases::attention_backward_cases()); }
+// In bf16 the output that the backward pass takes is rounded too, and so are the sums of queries that see only padding.
+TEST_CASE("attention, backward") { test::check_cases(cases::attention_backward_cases(), 4e-2); }
 
 TEST_CASE("a query that sees only padding attends evenly to the padding before it and the tokens after it") {
   const cases::AttentionOptions o{.batch = 3, .time = 9, .n_head = 2, .n_kv_head = 1, .head_dim = 4, .key_mask = true};

@@ -80,7 +80,7 @@ double check_case(const cases::Case& c, const std::function<double(cpu::Backend&
 inline constexpr double bf16_tolerance = 1e-2;
 
 /// Runs every case in fp32 and, where there is a short form, in bf16. Reports the worst errors.
-inline void check_cases(const std::vector<cases::Case>& table) {
+inline void check_cases(const std::vector<cases::Case>& table, double in_bf16 = bf16_tolerance) {
   double worst = 0, worst_bf16 = 0;
   std::string name, name_bf16;
   for (const cases::Case& c : table) {
@@ -89,7 +89,7 @@ inline void check_cases(const std::vector<cases::Case>& table) {
     if (error > worst) worst = error, name = c.name;
     if (!c.cpu_bf16) continue;
     CAPTURE("bf16");
-    const double rounded = check_case<bf16>(c, c.cpu_bf16, std::max(bf16_tolerance, c.tolerance), 10 * c.tolerance);
+    const double rounded = check_case<bf16>(c, c.cpu_bf16, std::max(in_bf16, c.tolerance), 10 * c.tolerance);
     if (rounded > worst_bf16) worst_bf16 = rounded, name_bf16 = c.name;
   }
   MESSAGE(table.size(), " cases, worst error ", worst, " in ", name, "; in bf16 ", worst_bf16, " in ", name_bf16);

@@ -59,6 +59,21 @@ TEST_CASE("sum_of_squares of more than one round of partial sums") {
   }
 }
 
+TEST_CASE("AdamW writes a rounded copy of the weights, and the same weights as without one") {
+  const std::int64_t n = 1001;
+  std::vector<float> w(n), m(n), v(n), g(n);
+  fill_random(w.data(), n, 1), fill_random(g.data(), n, 2);
+  std::vector<float> w2 = w, m2 = m, v2 = v;
+  std::vector<bf16> rounded(n + 1, bf16(7.0f));
+  cpu::Backend b(2);
+  const AdamWStep step{.learning_rate = 1e-2, .weight_decay = 0.1};
+  adamw(b, w.data(), m.data(), v.data(), g.data(), n, step);
+  adamw(b, w2.data(), m2.data(), v2.data(), g.data(), n, step, rounded.data());
+  CHECK(w == w2);
+  for (std::size_t i = 0; i < std::size_t(n); ++i) REQUIRE(rounded[i].bits == bf16(w[i]).bits);
+  CHECK(float(rounded[std::size_t(n)]) == 7.0f);
+}
+
 TEST_CASE("AdamW against the formula by hand") {
   reference::Backend b;
   double w = 2, m = 0.5, v = 0.25, g = 3;

@@ -83,6 +83,36 @@ TEST_CASE("partial loads and stores touch only their elements") {
   }
 }
 
+TEST_CASE("bf16: loads are exact, stores round to nearest even, NaN stays NaN") {
+  std::vector<float> values{0.0f,     -0.0f,     1.0f,         1.00390625f, 1.01171875f, 3.4e38f, 1e-40f,
+                            infinity, -infinity, not_a_number, -1.2345f,    65504.0f,    1e-45f,  7.7f};
+  for (std::uint32_t i = 0; i < 4000; ++i) {
+    const float any = std::bit_cast<float>(i * 2654435761u);
+    values.push_back(any);
+  }
+  values.resize(values.size() / std::size_t(lanes) * std::size_t(lanes));
+  std::vector<moderngpt2::bf16> to(std::size_t(lanes) + 1, moderngpt2::bf16(9.0f));
+  for (std::size_t at = 0; at < values.size(); at += std::size_t(lanes)) {
+    store(to.data(), load(values.data() + at));
+    const f32v back = load(to.data());
+    for (int i = 0; i < lanes; ++i) {
+      const float x = values[at + std::size_t(i)];
+      REQUIRE(to[std::size_t(i)].bits == moderngpt2::bf16(x).bits);
+      REQUIRE(std::bit_cast<std::uint32_t>(float(back[i])) == std::uint32_t(to[std::size_t(i)].bits) << 16);
+    }
+  }
+  CHECK(float(to.back()) == 9.0f);
+  for (int n = 0; n < lanes; ++n) {
+    std::fill(to.begin(), to.end(), moderngpt2::bf16(5.0f));
+    store(to.data(), broadcast(2.0f), Part{n});
+    const f32v v = load(to.data(), Part{n});
+    for (int i = 0; i < lanes; ++i) {
+      CHECK(float(to[std::size_t(i)]) == (i < n ? 2.0f : 5.0f));
+      CHECK(v[i] == (i < n ? 2.0f : 0.0f));
+    }
+  }
+}
+
 TEST_CASE("dot, sum and largest over every length") {
   for (int n = 1; n < 3 * lanes + 2; ++n) {
     std::vector<float> a, b;

@@ -56,6 +56,18 @@ grep -q "evaluation loss" train.log || fail "--eval_only said: $(cat train.log)"
 same first.txt second.txt
 [ -s first.txt ] || fail "generate wrote nothing"
 
+train --bf16 --output_dir bf16
+train --bf16 --output_dir bf16_resumed --dry_run
+grep -q "fp32 masters" train.log || fail "--bf16 --dry_run said: $(cat train.log)"
+mkdir bf16_resumed
+cp -r bf16/checkpoint-3 bf16_resumed/
+train --precision bf16 --output_dir bf16_resumed --resume_from_checkpoint latest
+same bf16/model.safetensors bf16_resumed/model.safetensors
+for model in whole bf16; do
+  "$bin/generate" --bf16 --model_path $model --prompt "Once there was" --max_new_tokens 12 --seed 3 >bf16.txt 2>err.txt
+  [ -s bf16.txt ] || fail "generate --bf16 wrote nothing: $(cat err.txt)"
+done
+
 "$bin/plot_loss" --metrics_file whole/metrics.jsonl --output_path loss.svg >/dev/null
 grep -q "</svg>" loss.svg || fail "plot_loss wrote no picture"
 
@@ -75,4 +87,7 @@ mistake 1 "config.json" convert_tokenizer --spm_model config.json --output_dir n
 mistake 2 "--output_dir" convert_tokenizer --spm_model bpe/tokenizer.model
 mistake 1 "config.json" generate --model_path bpe --prompt x
 mistake 2 "--model_path" generate --prompt x
+mistake 2 "--precision bf16" generate --fp16 --model_path whole --prompt x
+mistake 2 "--precision bf16" train --fp16 --output_dir nothing
+mistake 2 "name one precision" train --fp16 --bf16 --output_dir nothing
 echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"

@@ -21,15 +21,15 @@ template int moderngpt2::detail::run_model<CausalLMInBf16>(const TrainingRequest
 
 namespace {
 
-using Model = CausalLMInBf16;
+using Bf16Model = CausalLMInBf16;
 
 struct Run {
   test::TemporaryFolder temporary;
   DatasetSplits data = test::make_data(temporary / "data");
   TrainingSettings settings = test::tiny_settings(temporary / "out");
-  Model model{test::tiny_config(), cpu::Backend(1)};
+  Bf16Model model{test::tiny_config(), cpu::Backend(1)};
 
-  Trainer<Model> trainer() {
+  Trainer<Bf16Model> trainer() {
     fs::create_directories(settings.output_dir);
     ModelCompanions companions;
     companions.config.config = test::tiny_config();
@@ -37,7 +37,7 @@ struct Run {
   }
 };
 
-std::vector<float> full_matrices(const Run& r, const Trainer<Model>& trainer) {
+std::vector<float> full_matrices(const Run& r, const Trainer<Bf16Model>& trainer) {
   const float* from = trainer.optimizer().full_weights(r.model).matrices;
   return {from, from + r.model.weights().matrices.size()};
 }
@@ -53,7 +53,7 @@ bool is_rounded(const Run& r, const std::vector<float>& masters) {
 
 TEST_CASE("fresh masters are the weights that fp32 would begin with, and the model has them rounded") {
   Run r;
-  Trainer<Model> trainer = r.trainer();
+  Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   CausalLM<any_shape> full(test::tiny_config(), cpu::Backend(1));
   full.initialize(5);
@@ -65,7 +65,7 @@ TEST_CASE("fresh masters are the weights that fp32 would begin with, and the mod
 TEST_CASE("updates too small for bf16 add up in the masters") {
   Run r;
   r.settings.learning_rate = 1e-6, r.settings.weight_decay = 0;
-  Trainer<Model> trainer = r.trainer();
+  Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   const std::vector<float> before = full_matrices(r, trainer);
   const std::vector<bf16> rounded_before(r.model.weights().matrices.begin(), r.model.weights().matrices.end());
@@ -84,7 +84,7 @@ TEST_CASE("updates too small for bf16 add up in the masters") {
 
 TEST_CASE("the loss falls, and a saved model has the masters in fp32") {
   Run r;
-  Trainer<Model> trainer = r.trainer();
+  Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   CHECK(trainer.run() == 0);
   const Json& history = trainer.state().log_history;
@@ -93,7 +93,7 @@ TEST_CASE("the loss falls, and a saved model has the masters in fp32") {
   for (const char* folder : {"", "checkpoint-40"}) {
     const auto full = load_model<CausalLM<any_shape>>(r.settings.output_dir / folder, cpu::Backend(1));
     CHECK(std::vector<float>(full.weights().matrices.begin(), full.weights().matrices.end()) == masters);
-    const auto rounded = load_model<Model>(r.settings.output_dir / folder, cpu::Backend(1));
+    const auto rounded = load_model<Bf16Model>(r.settings.output_dir / folder, cpu::Backend(1));
     CHECK(test::same_bytes(rounded.weights().matrices, r.model.weights().matrices));
     CHECK(test::same_bytes(rounded.weights().vectors, full.weights().vectors));
   }
@@ -101,7 +101,7 @@ TEST_CASE("the loss falls, and a saved model has the masters in fp32") {
 
 TEST_CASE("a step in bf16 allocates nothing once the data is read") {
   Run r;
-  Trainer<Model> trainer = r.trainer();
+  Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   const LearningRateSchedule schedule = make_schedule(r.settings, 40);
   for (int i = 0; i < 18; ++i) trainer.step(schedule);  // the smaller last batch of an epoch is among them
@@ -112,7 +112,7 @@ TEST_CASE("a step in bf16 allocates nothing once the data is read") {
 
 TEST_CASE("weights of a file in F16 or BF16 are taken as they are") {
   test::TemporaryFolder temporary;
-  Model model(test::tiny_config(), cpu::Backend(1));
+  Bf16Model model(test::tiny_config(), cpu::Backend(1));
   model.initialize(9);
   for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
     CausalLM<any_shape> full(test::tiny_config(), cpu::Backend(1));
@@ -122,7 +122,7 @@ TEST_CASE("weights of a file in F16 or BF16 are taken as they are") {
     for (const ParameterInfo& p : full.parameters())
       sources.push_back(tensor_source(p.name, p.shape, full.weights().at(p), dtype));
     write_safetensors(temporary / "model.safetensors", sources);
-    Model again(test::tiny_config(), cpu::Backend(1));
+    Bf16Model again(test::tiny_config(), cpu::Backend(1));
     load_weights(again, CheckpointTensors(temporary.path()), ConfigFile{});
     for (std::int64_t i = 0; i < again.weights().matrices.size(); ++i) {
       const float original = model.weights().matrices[i];

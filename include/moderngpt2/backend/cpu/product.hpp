@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/gemm.hpp"
@@ -16,8 +18,8 @@ namespace moderngpt2::cpu {
 
 /// What programs say where has_bf16_products() is false.
 inline constexpr const char* slow_bf16_note =
-    "this processor, or this build, has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go "
-    "through fp32, which saves memory but no time";
+    "this processor or this build has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go through "
+    "fp32, slower than with --precision fp32";
 
 namespace detail {
 
@@ -29,9 +31,6 @@ inline constexpr int product_rows = 256, product_columns = 512, product_depth = 
 inline constexpr std::int64_t product_tiles = std::int64_t(product_rows) * product_depth +
                                               std::int64_t(product_depth) * product_columns +
                                               std::int64_t(product_rows) * product_columns;
-
-/// Products of at most so many rows take each column of B^T as it lies in memory.
-inline constexpr std::int64_t few_rows = 4;
 
 /// `rows` x `cols` elements as floats: those of a float matrix where they are, others expanded into `space`.
 template <class T>
@@ -50,30 +49,6 @@ Rows<const float> operand_tile(Transpose transpose, const T* data, std::int64_t 
                                int rows, int cols, float* space) {
   if (transpose == Transpose::yes) std::swap(row, col), std::swap(rows, cols);
   return as_floats(data + row * ld + col, rows, cols, ld, space);
-}
-
-/// C = A B^T (+ C) (+ bias) for few rows: four columns of C at a time, each a sum of its own.
-template <class A, class B, class C>
-void product_of_few_rows(Backend& backend, std::int64_t m, std::int64_t n, std::int64_t k, const A* a, std::int64_t lda,
-                         const B* b, std::int64_t ldb, C* c, std::int64_t ldc, bool accumulate, const float* bias) {
-  constexpr int width = 4;
-  parallel_ranges(backend.threads(), n, 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t first = begin; first < end; first += width) {
-      const B* column[width];
-      for (int j = 0; j < width; ++j) column[j] = b + std::min(first + j, end - 1) * ldb;
-      for (std::int64_t i = 0; i < m; ++i) {
-        f32v sums[width] = {};
-        vector_loop(int(k), [&](int at, auto part) {
-          const f32v x = load(a + i * lda + at, part);
-          for (int j = 0; j < width; ++j) sums[j] += x * load(column[j] + at, part);
-        });
-        for (int j = 0; j < width && first + j < end; ++j) {
-          C& to = c[i * ldc + first + j];
-          to = C(sum(sums[j]) + (accumulate ? float(to) : 0.0f) + (bias ? bias[first + j] : 0.0f));
-        }
-      }
-    }
-  });
 }
 
 /// One task is one tile of C, summed over k in order by one thread: the same bits for any thread count.
@@ -143,10 +118,7 @@ void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::
       }
     }
 #endif
-    if (m <= detail::few_rows && ta == Transpose::no && tb == Transpose::yes)
-      detail::product_of_few_rows(backend, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
-    else
-      detail::product_through_fp32(backend, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
+    detail::product_through_fp32(backend, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, accumulate, bias);
   }
 }
 
