@@ -7,11 +7,14 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/launcher_flags.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/precision_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
+#include "moderngpt2/cli/training_text.hpp"
 #include "moderngpt2/training/run.hpp"
 
 namespace {
@@ -21,9 +24,10 @@ using namespace moderngpt2;
 int program(int argc, char** argv) {
   TrainingRequest request;
   TrainingSettings& s = request.settings;
-  std::string precision = "fp32", device = "cpu";
+  std::string device = "cpu";
+  PrecisionFlags precision;
 
-  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
+  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made, or on text.");
   options.section("Model");
   options.add("model_size_name", request.model_size_name, "size of a new model")
       .choices({"small", "medium", "large", "xl"})
@@ -43,6 +47,7 @@ int program(int argc, char** argv) {
       .add("dataloader_num_workers", s.dataloader_num_workers,
            "0: blocks are read between steps; more: by one other thread while a step runs")
       .at_least(0);
+  TrainingText text(options);
   options.section("Training");
   options.add("output_dir", s.output_dir, "folder of the checkpoints, the log and at the end the model");
   options.add("num_train_epochs", s.num_train_epochs, "passes over the data").more_than(0);
@@ -57,7 +62,7 @@ int program(int argc, char** argv) {
       .negatable();
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
   options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
-  options.add("precision", precision, "number format; the others are not there yet").choices({"fp32"});
+  add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
   options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores");
   options.section("Optimizer");
   options.add("learning_rate", s.learning_rate, "the schedule's highest").at_least(0);
@@ -93,11 +98,16 @@ int program(int argc, char** argv) {
   options.add("wandb_entity", request.report.entity, "the user or team there");
   options.add("wandb_run_name", request.report.run_name, "of the run and its log's folder")
       .default_text("{project}-{size}");
+  LauncherFlags launcher(options);
   add_model_flags(options, request.model_fields);
   add_ignored_training_flags(options);
   options.parse(argc, argv);
   require_device(device);
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
+  // The precision that a DeepSpeed or Accelerate config asks for comes in here.
+  const PrecisionName precision_of_run = launcher.apply(s, precision_of(options, precision));
+  require_precision(precision_of_run, request.dry_run);
+  request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
 
   catch_interrupts();
   std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <cstdio>
 #include <initializer_list>
 #include <string>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
@@ -32,6 +36,20 @@ inline void require_device(const std::string& device) {
   if (device == "cuda" || device.starts_with("cuda:"))
     throw UsageError("--device {}: this program was built without CUDA, it has --device cpu", device);
   throw UsageError("--device: '{}' is not one of cpu, cuda, cuda:N", device);
+}
+
+/// What a run lacks: refused as a usage error, but a dry run only notes it.
+inline void refuse_or_note(bool dry_run, const std::string& what) {
+  if (!dry_run) throw UsageError("{}", what);
+  std::printf("note: %s\n", what.c_str());
+}
+
+/// Throws UsageError for a precision that this program has not; a dry run only notes that it needs another machine.
+inline void require_precision(PrecisionName precision, bool dry_run) {
+  if (precision == PrecisionName::fp32) return;
+  if (precision == PrecisionName::bf16) return refuse_or_note(dry_run, "bf16 is not there yet: use --precision fp32");
+  refuse_or_note(dry_run,
+                 fmt::format("{} needs --device cuda; with --device cpu use --bf16", precision_name(precision)));
 }
 
 }  // namespace moderngpt2

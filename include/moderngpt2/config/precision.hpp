@@ -9,6 +9,14 @@ struct Elements {
   using VectorType = VectorElement;
 };
 
+/// A precision by its name. Not every device has each: tf32 and fp16 are for GPUs.
+enum class PrecisionName : unsigned char { fp32, tf32, bf16, fp16 };
+
+constexpr const char* precision_name(PrecisionName precision) {
+  constexpr const char* names[] = {"fp32", "tf32", "bf16", "fp16"};
+  return names[int(precision)];
+}
+
 /// Single precision throughout.
 struct Fp32 {
   using Activation = float;
