@@ -150,7 +150,8 @@ understood "note: --torch_compile" "note: --dataloader_pin_memory" "tf32 needs -
   --torch_compile_backend inductor --torch_compile_mode default --dataloader_num_workers 4 \
   --dataloader_prefetch_factor 2 --dataloader_pin_memory --warmup_steps 3 --max_grad_norm 1.0 \
   --dataset_cache_dir .dataset_cache --use_dataset_cache --clear_dataset_cache --streaming --force_no_streaming
-understood -- train --bf16 --tokenizer_path my_tokenizer --accelerate_config accelerate_config.yaml
+understood "ZeRO stage 1" -- train --bf16 --tokenizer_path my_tokenizer --accelerate_config accelerate_config.yaml \
+  --deepspeed ds_config_zero1.json
 
 # example.py talks to a model.
 "$bin/train" --tokenizer_path my_tokenizer --input ../text --n_layer 1 --n_embd 32 --n_head 2 --max_steps 1 \
@@ -179,6 +180,7 @@ refused 2 "--deepspeed needs" train "${data[@]}" --deepspeed
 refused 2 "local_rank 1" train "${data[@]}" --local_rank 1
 refused 2 "--input is about text" train "${data[@]}" --input ../text
 refused 2 "--eval_fraction is about text" train "${data[@]}" --eval_fraction 0.1
+refused 2 "both named" train "${data[@]}" --deepspeed a.json --ds_config b.json
 refused 1 "missing.json" train "${data[@]}" --deepspeed_config missing.json
 printf '{"fp16": {"enabled": true}, // typical\n "train_micro_batch_size_per_gpu": 4}' >../fp16.json
 refused 2 "fp16 needs --device cuda" train "${data[@]}" --deepspeed_config ../fp16.json

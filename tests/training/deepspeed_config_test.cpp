@@ -104,6 +104,12 @@ TEST_CASE("typed flags contradict it: one error lists all") {
           "the two out (\"auto\" in the file)");
   }
   line = {};
+  line.typed = {"learning_rate"};
+  CHECK_ERROR(line.apply(R"({"optimizer": {"type": "Adam", "params": {"lr": 1e-3}},
+                             "scheduler": {"type": "WarmupLR", "params": {"warmup_max_lr": 2e-3}}})"),
+              "optimizer.params.lr is 0.001, --learning_rate 0.00025; scheduler.params.warmup_max_lr is 0.002, "
+              "--learning_rate 0.00025");
+  line = {};
   line.precision = "bf16";
   CHECK(line.apply(R"({"bf16": {"enabled": true}, "fp16": {"enabled": false}})").precision == "bf16");
   CHECK_ERROR(line.apply(R"({"bf16": {"enabled": false}})"), "bf16.enabled is false, --precision bf16");
@@ -148,6 +154,7 @@ TEST_CASE("bad files") {
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Lamb"}})"), "optimizer.type is \"Lamb\", there are Adam and AdamW");
   CHECK_ERROR(parse(R"({"optimizer": {"params": {}}})"), "optimizer.type is missing");
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"lr": "1e-3"}}})"), "optimizer.params.lr");
+  CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"eps": 0}}})"), "eps is 0");
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"betas": [0.9]}}})"), "betas must be a list of two");
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"betas": [0.9, 1.5]}}})"), "betas holds 1.5");
   CHECK_ERROR(parse(R"({"scheduler": {"type": "OneCycle"}})"), "scheduler.type is \"OneCycle\", there are WarmupLR,");
@@ -215,9 +222,13 @@ TEST_CASE("DeepSpeed's schedules") {
   CHECK(cosine.at(42) == doctest::Approx(2.5e-5));
 
   line = {};
-  line.typed = {"lr_scheduler_type", "warmup_ratio"};
-  CHECK_ERROR(line.apply(R"({"scheduler": {"type": "WarmupLR", "params": {"warmup_num_steps": 5}}})"),
-              "scheduler and --lr_scheduler_type", "scheduler.params.warmup_num_steps and --warmup_ratio");
+  line.typed = {"lr_scheduler_type", "lr_scheduler_kwargs", "warmup_ratio", "max_steps"};
+  line.settings.max_steps = 7;
+  CHECK_ERROR(line.apply(R"({"scheduler": {"type": "WarmupDecayLR",
+                             "params": {"warmup_num_steps": 5, "total_num_steps": 8}}})"),
+              "scheduler.type is WarmupDecayLR, --lr_scheduler_type cosine", "scheduler and --lr_scheduler_kwargs",
+              "scheduler.params.warmup_num_steps and --warmup_ratio",
+              "scheduler.params.total_num_steps is 8, --max_steps 7");
 }
 
 TEST_CASE("Accelerate's file") {

@@ -19,11 +19,10 @@ class LauncherFlags {
  public:
   explicit LauncherFlags(Options& options) : options_(options) {
     options.section("Launchers");
-    options.add("deepspeed", deepspeed_, "for DeepSpeed's sake: needs --deepspeed_config");
-    options.add("deepspeed_config", deepspeed_config_, "DeepSpeed's JSON config; outranks defaults, not typed flags")
-        .default_text("none");
-    options.add("ds_config", ds_config_, "the same by another name").default_text("none");
-    options.add("accelerate_config", accelerate_config_, "Accelerate's YAML: its mixed_precision").default_text("none");
+    options.add("deepspeed_config", deepspeed_config_, "DeepSpeed's JSON config; outranks defaults, not typed flags");
+    options.add("ds_config", ds_config_, "the same");
+    options.add("deepspeed", deepspeed_, "the same; without a file it needs --deepspeed_config").bare("");
+    options.add("accelerate_config", accelerate_config_, "Accelerate's YAML: its mixed_precision");
     options.add("local_rank", local_rank_, "which process of this machine it is, as launchers pass it").at_least(-1);
   }
   LauncherFlags(const LauncherFlags&) = delete;
@@ -48,11 +47,14 @@ class LauncherFlags {
     constexpr int ranks = 1;  // the only process
     if (local_rank_ > 0)
       throw UsageError("--local_rank {}: there are no runs of several processes yet, start one", local_rank_);
-    if (deepspeed_config_ && ds_config_ && *deepspeed_config_ != *ds_config_)
-      throw UsageError("--deepspeed_config {} and --ds_config {}: give one of them", deepspeed_config_->string(),
-                       ds_config_->string());
-    const auto& file = deepspeed_config_ ? deepspeed_config_ : ds_config_;
-    if (deepspeed_ && !file) throw UsageError("--deepspeed needs --deepspeed_config FILE");
+    std::optional<std::filesystem::path> file;
+    for (const auto& named : {deepspeed_config_, ds_config_, deepspeed_}) {
+      if (!named || named->empty()) continue;
+      if (file && *file != *named)
+        throw UsageError("{} and {} are both named as DeepSpeed's config: give one", file->string(), named->string());
+      file = named;
+    }
+    if (deepspeed_ && !file) throw UsageError("--deepspeed needs a file, or --deepspeed_config FILE");
     const TypedFlags flags{[this](const std::string& flag) { return options_.typed(flag); }, precision};
     std::optional<std::string> wish;
     if (file) wish = tell(apply_deepspeed_config(read_deepspeed_config(*file), ranks, settings, flags));
@@ -69,8 +71,7 @@ class LauncherFlags {
   }
 
   Options& options_;
-  bool deepspeed_ = false;
-  std::optional<std::filesystem::path> deepspeed_config_, ds_config_, accelerate_config_;
+  std::optional<std::filesystem::path> deepspeed_config_, ds_config_, deepspeed_, accelerate_config_;
   int local_rank_ = -1;
 };
 

@@ -44,12 +44,14 @@ inline void refuse_or_note(bool dry_run, const std::string& what) {
   std::printf("note: %s\n", what.c_str());
 }
 
-/// Throws UsageError for a precision that this program has not; a dry run only notes that it needs another machine.
+/// Throws UsageError for a precision that this program has not; a dry run only notes what it needs.
 inline void require_precision(PrecisionName precision, bool dry_run) {
-  if (precision == PrecisionName::fp32) return;
-  if (precision == PrecisionName::bf16) return refuse_or_note(dry_run, "bf16 is not there yet: use --precision fp32");
-  refuse_or_note(dry_run,
-                 fmt::format("{} needs --device cuda; with --device cpu use --bf16", precision_name(precision)));
+  const char* name = precision_name(precision);
+  if (needs_gpu(precision))
+    refuse_or_note(dry_run, fmt::format("--precision {} needs --device cuda: on the CPU use --precision {}", name,
+                                        precision_name(cpu_precision(precision))));
+  else if (precision != PrecisionName::fp32)
+    refuse_or_note(dry_run, fmt::format("--precision {} is not there yet: use --precision fp32", name));
 }
 
 }  // namespace moderngpt2

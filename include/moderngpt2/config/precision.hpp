@@ -17,6 +17,15 @@ constexpr const char* precision_name(PrecisionName precision) {
   return names[int(precision)];
 }
 
+constexpr bool needs_gpu(PrecisionName precision) {
+  return precision == PrecisionName::tf32 || precision == PrecisionName::fp16;
+}
+/// What to take instead on a CPU.
+constexpr PrecisionName cpu_precision(PrecisionName precision) {
+  if (precision == PrecisionName::tf32) return PrecisionName::fp32;
+  return precision == PrecisionName::fp16 ? PrecisionName::bf16 : precision;
+}
+
 /// Single precision throughout.
 struct Fp32 {
   using Activation = float;

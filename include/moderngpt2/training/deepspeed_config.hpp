@@ -70,6 +70,7 @@ inline void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
   DeepSpeedSection values(*params, "optimizer.params.", out.where);
   out.lr = values.not_negative("lr");
   out.eps = values.not_negative("eps");
+  if (out.eps == 0.0) throw Error("{}: optimizer.params.eps is 0, it must be positive", out.where);
   out.weight_decay = values.not_negative("weight_decay");
   if (const Json* betas = values.find("betas"); betas && *betas != "auto") {
     if (!betas->is_array() || betas->size() != 2)

@@ -38,10 +38,8 @@ class SettingsFromFile {
   template <class Value, class Target>
   void set(const char* field, const std::optional<Value>& value, Target& target, const char* flag) {
     if (!value || static_cast<Value>(target) == *value) return;
-    if (flags_.typed(flag))
-      contradict(fmt::format("{} is {}, --{} {}", field, *value, flag, target));
-    else
-      changed_.push_back(fmt::format("{} {}", flag, *value));
+    if (flags_.typed(flag)) return contradict(fmt::format("{} is {}, --{} {}", field, *value, flag, target));
+    changed_.push_back(fmt::format("{} {}", flag, *value));
     target = static_cast<Target>(*value);
   }
   /// `field` stands in the way of a flag whose value cannot be the same.
@@ -97,7 +95,7 @@ inline void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings
 
 inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from) {
   if (config.scheduler.empty()) return;
-  for (const char* flag : {"lr_scheduler_type", "lr_scheduler_kwargs"}) from.exclude("scheduler", flag);
+  from.exclude("scheduler", "lr_scheduler_kwargs");
   from.set("scheduler.type", std::optional(config.scheduler), s.lr_scheduler_type, "lr_scheduler_type");
   Json kwargs = config.scheduler_kwargs;
   if (config.warmup_num_steps) {
