@@ -12,7 +12,8 @@
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/cli/progress.hpp"
+#include "moderngpt2/cli/packing_progress.hpp"
+#include "moderngpt2/cli/pretokenize_flags.hpp"
 #include "moderngpt2/cli/text_flags.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
@@ -22,25 +23,13 @@ namespace {
 
 using namespace moderngpt2;
 
-/// What stands behind the megabytes in the progress line: rates of this run, not of one that it resumes.
-std::string details(const PretokenizeProgress& now, const PretokenizeProgress& first, double seconds) {
-  const double share =
-      now.total_bytes > 0 ? static_cast<double>(now.bytes_read) / static_cast<double>(now.total_bytes) : 1;
-  const auto rate = [&](std::int64_t count) {
-    return short_count(static_cast<double>(count) / std::max(seconds, 1e-9));
-  };
-  std::string text = fmt::format("{} documents/s, {} tokens/s, {:.0f}% of the input",
-                                 rate(now.documents - first.documents), rate(now.tokens - first.tokens), 100 * share);
-  if (share > 0 && share < 1) text += fmt::format(", {} left", clock_text(seconds * (1 - share) / share));
-  return text;
-}
-
 int program(int argc, char** argv) {
   PretokenizeOptions settings;
   settings.output_path = "./pretokenized_dataset";
   settings.source.open_parquet = &open_parquet_text;
   settings.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
   std::filesystem::path tokenizer_path = "./my_tokenizer";
+  bool dry_run = false;
 
   Options options("pretokenize_dataset",
                   "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
@@ -60,6 +49,8 @@ int program(int argc, char** argv) {
       .between(1, 1024)
       .default_text("all cores");
   options.add("resume", settings.resume, "goes on after the last finished shard of a run that was stopped or killed");
+  options.add("dry_run", dry_run, "only says what would be read and written");
+  add_ignored_pretokenize_flags(options);
   options.example(
       "--input text --tokenizer_path my_tokenizer --output_path blocks --block_size 256 --eval_fraction 0.02",
       "Blocks of 256 tokens, the last 2% of them for evaluation");
@@ -67,10 +58,15 @@ int program(int argc, char** argv) {
                   "The same where an earlier run was stopped");
   options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM; --resume goes on from the last finished shard");
   options.parse(argc, argv);
-  text.check();
+  for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
+  if (!dry_run) text.check();
 
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
-  Progress progress("pretokenize", "MB", 0);
+  if (dry_run)
+    return text.dry_run(fmt::format("would write shards of {} blocks of {} tokens to {}",
+                                    settings.max_samples_per_shard, settings.block_size,
+                                    settings.output_path.string()));
+  PackingProgress progress;
   const auto say = [&](const std::string& line) {
     progress.clear();
     fmt::print(stderr, "{}\n", line);
@@ -78,22 +74,12 @@ int program(int argc, char** argv) {
   settings.source.warn = [&](const std::string& line) { say("warning: " + line); };
   settings.note = say;
   catch_interrupts();
-  const auto megabytes = [](std::int64_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  PretokenizeProgress first, last;
-  bool any = false;
   const DatasetMetadata metadata = pretokenize(tokenizer, settings, [&](const PretokenizeProgress& now) {
     if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
-    if (!any) progress.start_from(megabytes(now.resumed_text_bytes));
-    if (!any) first = now;
-    any = true;
-    last = now;
-    if (progress.due()) progress.update(megabytes(now.text_bytes), details(now, first, progress.seconds()));
+    progress.update(now);
   });
-  if (any) progress.finish(megabytes(last.text_bytes), details(last, first, progress.seconds()));
-  fmt::print("{}", summary(metadata));
-  if (any)
-    fmt::print("{:.1f} seconds, {:.1f} MB/s\n", progress.seconds(),
-               megabytes(last.text_bytes - last.resumed_text_bytes) / std::max(progress.seconds(), 1e-9));
+  progress.finish();
+  fmt::print("{}{}", summary(metadata), progress.summary());
   return 0;
 }
 

@@ -7,12 +7,14 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/launcher_flags.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/precision_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
+#include "moderngpt2/cli/training_text.hpp"
 #include "moderngpt2/training/run.hpp"
 
 // Compiled beside this file: train/bf16.cpp.
@@ -30,7 +32,7 @@ int program(int argc, char** argv) {
   std::string device = "cpu";
   PrecisionFlags precision;
 
-  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made.");
+  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made, or on text.");
   options.section("Model");
   options.add("model_size_name", request.model_size_name, "size of a new model")
       .choices({"small", "medium", "large", "xl"})
@@ -50,6 +52,7 @@ int program(int argc, char** argv) {
       .add("dataloader_num_workers", s.dataloader_num_workers,
            "0: blocks are read between steps; more: by one other thread while a step runs")
       .at_least(0);
+  TrainingText text(options);
   options.section("Training");
   options.add("output_dir", s.output_dir, "folder of the checkpoints, the log and at the end the model");
   options.add("num_train_epochs", s.num_train_epochs, "passes over the data").more_than(0);
@@ -100,6 +103,7 @@ int program(int argc, char** argv) {
   options.add("wandb_entity", request.report.entity, "the user or team there");
   options.add("wandb_run_name", request.report.run_name, "of the run and its log's folder")
       .default_text("{project}-{size}");
+  LauncherFlags launcher(options);
   add_model_flags(options, request.model_fields);
   add_ignored_training_flags(options);
   options.example("--tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks --max_steps 1000 --dry_run",
@@ -118,8 +122,9 @@ int program(int argc, char** argv) {
       "stopped by Ctrl-C or SIGTERM, after a checkpoint was written; a second signal ends the program at once");
   options.parse(argc, argv);
   require_device(device);
-  request.precision = precision_of(options, precision);
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
+  request.precision = launcher.apply(s, precision_of(options, precision));
+  request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
 
   catch_interrupts();
   std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program

@@ -27,6 +27,7 @@ int program(int argc, char** argv) {
   text.open_parquet = &open_parquet_text;
   TokenizerTraining training;
   std::filesystem::path output_path = "./my_tokenizer";
+  bool dry_run = false;
 
   Options options("train_tokenizer", "Trains a tokenizer; writes tokenizer.json and a SentencePiece model.");
   TextOptions text_options(options, text, "max_train_lines", "langs");
@@ -47,11 +48,15 @@ int program(int argc, char** argv) {
       .between(10, 1 << 30);
   options.add("num_threads", training.num_threads, "threads").between(1, 128).default_text("all cores");
   options.add("output_path", output_path, "the folder to write").metavar("DIR");
+  options.add("dry_run", dry_run, "only says what would be read and written");
   options.example("--input text --output_path my_tokenizer --vocab_size 8000",
                   "A small vocabulary for the files of a folder");
   options.example("--input 'dialogues/*.jsonl' --output_path chat_tokenizer --vocab_size 4000 --chat_tokens",
                   "For a model that chats: the tokens of messages, and a chat template");
   options.parse(argc, argv);
+  if (dry_run)
+    return text_options.dry_run(
+        fmt::format("would write a tokenizer of {} tokens to {}", training.vocab_size, output_path.string()));
   text_options.check();
 
   Progress progress("reading", "MB", 0);

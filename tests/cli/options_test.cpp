@@ -125,6 +125,20 @@ TEST_CASE_FIXTURE(Fixture, "an alias, and a flag that means nothing here") {
   CHECK(options.notes()[0] == "--torch_compile: compiled already");
 }
 
+TEST_CASE_FIXTURE(Fixture, "a flag that may stand without its value") {
+  std::optional<std::string> file;
+  options.add("file", file, "a file").bare("");
+  parse({"--file", "a.json", "--quiet"});
+  CHECK(file == "a.json");
+  parse({"--file", "--quiet"});
+  CHECK(file == "");
+  file.reset();
+  parse({"--quiet", "--file"});
+  CHECK(file == "");
+  parse({"--file=b.json"});
+  CHECK(file == "b.json");
+}
+
 TEST_CASE_FIXTURE(Fixture, "each fault has its line") {
   CHECK(error({"--blok_size", "3"}) == "there is no option --blok_size; did you mean --block_size?");
   CHECK(error({"--block-size=3"}) == "there is no option --block-size; did you mean --block_size?");

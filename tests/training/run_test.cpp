@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "dataset/pretokenize_fixture.hpp"
 #include "io/expect_error.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/training/run.hpp"
@@ -75,7 +76,7 @@ TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
   f.request.dry_run = true;
   CHECK(f.run() == 0);
   CHECK(test::contains(f.text(), "activations"));
-  CHECK(test::contains(f.text(), "steps: 6"));
+  CHECK(test::contains(f.text(), "steps: 6 (0.3529 epochs of 17), 288 tokens"));
   CHECK_FALSE(fs::exists(out));
 
   f.request.dry_run = false;
@@ -122,6 +123,52 @@ TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
   f.request.settings.learning_rate = 0;
   CHECK(f.run() == 0);
   CHECK(read_file(f.temporary / "second" / "model.safetensors") == weights);
+}
+
+TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as such") {
+  Fixture f;
+  test::PretokenizeFixture data;
+  data.run();
+  f.request.tokenizer_path = data.folder / "tokenizer";
+  f.request.pre_tokenized_dataset_path = data.folder / "out";
+  f.request.settings.logging_steps = 1;
+  const fs::path shards = f.request.settings.output_dir, text = f.temporary / "text";
+  CHECK(f.run() == 0);
+
+  f.request.pre_tokenized_dataset_path.reset();
+  f.request.text = TextData{.source = data.options.source};
+  f.request.block_size = 16;
+  f.request.settings.output_dir = text;
+  f.request.dry_run = true;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "would pack 2 files of text"));
+  CHECK_FALSE(fs::exists(text));
+  f.request.dry_run = false;
+  CHECK(run_training(f.request, {.say = [](const std::string&) {}, .stop = [] { return 15; }}) == 128 + 15);
+  CHECK_FALSE(fs::exists(text / "model.safetensors"));
+  CHECK(f.run() == 0);
+  const auto same = [&] {
+    for (const char* file : {"model.safetensors", "checkpoint-6/optimizer.safetensors"})
+      CHECK(read_file(text / file) == read_file(shards / file));
+    const auto losses = [](const fs::path& run) {
+      std::vector<double> all;
+      for (const Json& line : read_json_file(run / "checkpoint-6" / "trainer_state.json").at("log_history"))
+        all.push_back(line.contains("loss") ? line.at("loss").get<double>() : line.at("eval_loss").get<double>());
+      return all;
+    };
+    CHECK(losses(text) == losses(shards));
+  };
+  same();
+  fs::remove_all(text / "checkpoint-6");
+  f.request.resume_from_checkpoint = "latest";
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "packed already"));
+  same();
+  f.request.text->split_special_tokens = true;
+  CHECK_ERROR(f.run(), "--split_special_tokens was false and is now true");
+  f.request.block_size = 2000;  // what does not fit is told before anything is packed
+  f.request.model_fields.n_positions = 1000;
+  CHECK_ERROR(f.run(), "n_positions is 1000");
 }
 
 TEST_CASE("requests that do not fit") {

@@ -29,6 +29,8 @@ class Option {
   Option& metavar(std::string word) { return metavar_ = std::move(word), *this; }
   /// What --help says of the default, where the value in the program does not say it ("all cores").
   Option& default_text(std::string text) { return default_text_ = std::move(text), *this; }
+  /// The flag may stand without a value, which is then this one.
+  Option& bare(std::string value) { return bare_ = std::move(value), *this; }
   /// A switch that may also be typed as --no_NAME.
   Option& negatable() { return negatable_ = true, *this; }
   /// Only these words are accepted.
@@ -99,6 +101,7 @@ class Option {
   std::string section_, metavar_, default_text_;
   bool required_ = false, hidden_ = false, negatable_ = false, typed_ = false;
   std::optional<double> least_, more_than_, most_;
+  std::optional<std::string> bare_;
   std::function<void(const std::vector<std::string>&)> store_;
 };
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -15,6 +14,7 @@
 #include <fmt/core.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/nearest_name.hpp"
 
 /// How the words of a command line become values, and values become the defaults that --help shows.
 namespace moderngpt2::detail {
@@ -106,42 +106,6 @@ std::string option_metavar() {
     return "PATH";
   else
     return "TEXT";
-}
-
-/// The number of insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
-inline std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1), previous(b.size() + 1), current(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) previous[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    current[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      current[j] = std::min({previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-        current[j] = std::min(current[j], before[j - 2] + 1);
-    }
-    std::swap(before, previous);
-    std::swap(previous, current);
-  }
-  return previous[b.size()];
-}
-
-/// The one of `names` that `typed` most likely meant; empty where none is near.
-inline std::string nearest_name(const std::string& typed, const std::vector<std::string>& names) {
-  std::string plain = typed;
-  std::replace(plain.begin(), plain.end(), '-', '_');
-  std::string nearest;
-  std::size_t smallest = std::max<std::size_t>(2, plain.size() / 3) + 1;
-  for (const std::string& name : names) {
-    std::size_t distance = edit_distance(plain, name);
-    // A part of a long name is a likelier slip than its distance says: "epochs" for "num_train_epochs".
-    const bool part = plain.size() >= 3 && name.find(plain) != std::string::npos;
-    if (part) distance = std::min<std::size_t>(distance, 2);
-    if (distance < smallest) {
-      smallest = distance;
-      nearest = name;
-    }
-  }
-  return nearest;
 }
 
 }  // namespace moderngpt2::detail

@@ -225,10 +225,11 @@ inline std::vector<std::string> Options::unambiguous(const std::vector<std::stri
       words.push_back("--" + option->name());
     } else {
       const std::string next = last ? std::string() : flag_of(arguments[i + 1]);
-      if (last || (!next.empty() && (find(next) || next == "help" || next == "version")))
+      const bool alone = last || (!next.empty() && (find(next) || next == "help" || next == "version"));
+      if (alone && !option->bare_)
         throw UsageError("--{} needs a value (--{}=VALUE where it begins with dashes)", flag, flag);
       words.push_back("--" + option->name());
-      words.push_back(arguments[++i]);
+      words.push_back(alone ? *option->bare_ : arguments[++i]);
     }
   }
   return words;

@@ -1,8 +1,14 @@
 #pragma once
 
+#include <cstdio>
+#include <string>
+
+#include <fmt/format.h>
+
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/data/source_options.hpp"
 #include "moderngpt2/data/streamed_datasets.hpp"
+#include "moderngpt2/data/text_files.hpp"
 
 namespace moderngpt2 {
 
@@ -16,7 +22,8 @@ class TextOptions {
     options
         .add("input", source.inputs,
              "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet")
-        .metavar("PATH");
+        .metavar("PATH")
+        .alias("input_file");
     options.add("text_column", source.text_column,
                 "the field of a JSON line, or the column of a Parquet file, that holds the text");
     options.add_choice(
@@ -34,10 +41,26 @@ class TextOptions {
 
   /// To be called once the command line is parsed. Throws UsageError where it names no files.
   void check() {
+    if (!named()) throw UsageError("{}", missing());
+  }
+  /// Whether the parsed command line names files. Throws UsageError where it contradicts itself.
+  bool named() {
+    streamed_.streaming_as_typed.clear();
     for (const char* flag : {"dataset", languages_})
       if (options_.typed(flag)) streamed_.streaming_as_typed.push_back(flag);
     streamed_.inputs = source_.inputs;
-    expect_files(streamed_);
+    return names_files(streamed_);
+  }
+  /// What to say where it names none; `wanted`: the flags that would.
+  std::string missing(const std::string& wanted = "--input") const { return streaming_is_missing(streamed_, wanted); }
+
+  /// The answer of a dry run: what would be read, and `rest`, what would be done with it.
+  int dry_run(const std::string& rest) {
+    const std::string text = named() ? files_text(find_text_files(source_.inputs)) : "nothing: " + missing();
+    const std::string bound =
+        source_.max_documents > 0 ? fmt::format(", {} documents at most", source_.max_documents) : "";
+    std::printf("would read %s%s\n%s\n", text.c_str(), bound.c_str(), rest.c_str());
+    return 0;
   }
 
  private:

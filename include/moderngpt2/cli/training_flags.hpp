@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdio>
 #include <initializer_list>
 #include <string>
 
@@ -32,6 +33,12 @@ inline void require_device(const std::string& device) {
   if (device == "cuda" || device.starts_with("cuda:"))
     throw UsageError("--device {}: this program was built without CUDA, it has --device cpu", device);
   throw UsageError("--device: '{}' is not one of cpu, cuda, cuda:N", device);
+}
+
+/// What a run lacks: refused as a usage error, but a dry run only notes it.
+inline void refuse_or_note(bool dry_run, const std::string& what) {
+  if (!dry_run) throw UsageError("{}", what);
+  std::printf("note: %s\n", what.c_str());
 }
 
 }  // namespace moderngpt2

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/cli/packing_progress.hpp"
 #include "moderngpt2/cli/progress.hpp"
 #include "moderngpt2/cli/training_report.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -30,6 +31,7 @@ class TrainingProgress {
     return {.say = [this](const std::string& line) { say(line); },
             .on_step = [this](const StepReport& report) { step(report); },
             .on_evaluation = [this](std::int64_t done, std::int64_t blocks) { evaluation(done, blocks); },
+            .on_packing = [this](const PretokenizeProgress& now) { packing(now); },
             .stop = [] { return interrupted(); },
             .on_start = [this](const RunDescription& run) { report_.emplace(run, command_line_); },
             .on_saved = [this] { write_report(); }};
@@ -39,6 +41,7 @@ class TrainingProgress {
   void say(const std::string& line) {
     if (steps_) steps_->clear();
     if (evaluation_) evaluation_->clear();
+    if (packing_) packing_->clear();
     std::fputs(line.c_str(), stdout);
     if (!line.ends_with('\n')) std::fputs("\n", stdout);
     std::fflush(stdout);
@@ -67,6 +70,11 @@ class TrainingProgress {
     return line;
   }
 
+  void packing(const PretokenizeProgress& now) {
+    if (!packing_) packing_.emplace();
+    packing_->update(now);
+  }
+
   void evaluation(std::int64_t done, std::int64_t blocks) {
     if (!evaluation_) evaluation_.emplace("evaluate", "blocks", double(blocks));
     evaluation_->update(double(done));
@@ -86,6 +94,7 @@ class TrainingProgress {
   std::string command_line_;
   std::optional<TrainingReport> report_;
   std::optional<Progress> steps_, evaluation_;
+  std::optional<PackingProgress> packing_;
   double tokens_ = 0;
 };
 

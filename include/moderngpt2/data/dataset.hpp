@@ -157,11 +157,21 @@ inline std::vector<std::filesystem::path> find_shards(const std::filesystem::pat
   return files;
 }
 
+/// The .parquet files of a folder in the order of their names, as other programs name them.
+inline std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".parquet") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 /// A pre-tokenized data set.
 struct DatasetSplits : TrainAndEval {
   DatasetMetadata metadata;  // empty but for the file lists where the folder has no metadata.yaml
 
-  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there) or a metadata file.
+  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there; without such names all
+  /// its .parquet files) or a metadata file.
   /// Where there is no evaluation set, the last blocks are held out: 5%, at most max_eval_blocks, and at least one when
   /// there are two. Throws Error where a file is missing or is no shard of such blocks.
   static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
@@ -171,6 +181,7 @@ struct DatasetSplits : TrainAndEval {
     if (std::filesystem::is_directory(path)) {
       if (std::filesystem::exists(path / "metadata.yaml")) splits.metadata = read_metadata(path / "metadata.yaml");
       train_files = find_shards(path);
+      if (train_files.empty()) train_files = find_parquet_files(path);
       if (train_files.empty())
         throw Error("{}: holds no shard_*.parquet; pretokenize_dataset makes them", path.string());
       eval_files = find_shards(path / "eval");

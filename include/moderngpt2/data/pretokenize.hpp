@@ -144,8 +144,8 @@ class PretokenizeRun {
       const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
       std::error_code error;
       if (std::filesystem::file_size(shard, error) != static_cast<std::uintmax_t>(state_.shard_bytes[i]) || error)
-        throw Error("{}: is missing or was changed: the run cannot be resumed; without --resume it starts anew",
-                    shard.string());
+        throw Error("{}: is missing or was changed: the run cannot be resumed; remove {} to start anew", shard.string(),
+                    staging_.folder().string());
     }
     staging_.keep_only(names);
     staging_.expect_no_dataset();

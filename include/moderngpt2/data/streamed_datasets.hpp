@@ -53,15 +53,21 @@ struct TextFlags {
   std::vector<std::string> streaming_as_typed;  // those of the last two that stood on the command line
 };
 
-/// Throws UsageError where the flags name no files: streaming is not there yet. Checks what they say of it all the
-/// same.
-inline void expect_files(const TextFlags& flags) {
+/// Whether the flags name files. Throws UsageError where they name a data set to stream too, or a language that it has
+/// not.
+inline bool names_files(const TextFlags& flags) {
   if (!flags.inputs.empty() && !flags.streaming_as_typed.empty())
     throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
                      flags.streaming_as_typed.front());
-  if (!flags.inputs.empty()) return;
+  if (!flags.inputs.empty()) return true;
   for (const std::string& language : flags.languages) streamed_dataset(flags.dataset, language);
-  throw UsageError("--input is needed: streaming {} from the Hub is not there yet", flags.dataset);
+  return false;
+}
+
+/// What a program answers where its flags name no files; `wanted`: the flags that would.
+inline std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input") {
+  return fmt::format("{} is needed: streaming {} ({}) from the Hub is not there yet", wanted, flags.dataset,
+                     fmt::join(flags.languages, ", "));
 }
 
 }  // namespace moderngpt2

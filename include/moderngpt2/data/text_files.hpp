@@ -13,6 +13,8 @@
 
 #include <glob.h>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
@@ -135,6 +137,18 @@ inline std::vector<TextFile> find_text_files(const std::vector<std::string>& inp
   }
   if (files.empty()) throw Error("no input file is given");
   return files;
+}
+
+/// "3 files of text, 1.2 MB, of en, ja".
+inline std::string files_text(const std::vector<TextFile>& files) {
+  std::int64_t bytes = 0;
+  std::set<std::string> languages;
+  for (const TextFile& file : files) {
+    bytes += file.bytes;
+    if (file.language != "text") languages.insert(file.language);
+  }
+  return fmt::format("{} {} of text, {:.1f} MB{}{}", files.size(), files.size() == 1 ? "file" : "files",
+                     static_cast<double>(bytes) / 1e6, languages.empty() ? "" : ", of ", fmt::join(languages, ", "));
 }
 
 }  // namespace moderngpt2

@@ -9,6 +9,8 @@
 
 namespace moderngpt2 {
 
+struct PretokenizeProgress;
+
 /// How fast a run is, over the steps since the last line of the log.
 struct RunSpeed {
   double tokens_per_second = 0;
@@ -43,7 +45,8 @@ struct TrainingHooks {
   std::function<void(const std::string& line)> say{};
   std::function<void(const StepReport&)> on_step{};
   std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation{};
-  std::function<int()> stop{};  ///< a signal's number once the run shall end, else 0
+  std::function<void(const PretokenizeProgress&)> on_packing{};  ///< after each document, while text is packed
+  std::function<int()> stop{};                                   ///< a signal's number once the run shall end, else 0
   std::function<void(const RunDescription&)> on_start{};
   std::function<void(const Json& line)> on_log{};       ///< each line of metrics.jsonl, as it is written
   std::function<void(std::int64_t step)> on_samples{};  ///< at each evaluation, or where it would be, and at the end

@@ -21,6 +21,7 @@
 #include "moderngpt2/training/plan.hpp"
 #include "moderngpt2/training/report.hpp"
 #include "moderngpt2/training/samples.hpp"
+#include "moderngpt2/training/text_data.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 namespace moderngpt2 {
@@ -32,6 +33,7 @@ struct TrainingRequest {
   ModelFields model_fields;
   std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
   std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
+  std::optional<TextData> text;                       ///< where there are no blocks yet
   std::optional<int> block_size;                      ///< nothing: what the shards have
   std::int64_t streaming_eval_samples = 1000;         ///< blocks to hold out where there is no evaluation set
   std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
@@ -75,11 +77,23 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
   return found;
 }
 
+/// The blocks that a request's text gives; nothing in a dry run where they are not there yet.
+inline std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun& run,
+                                                           const TrainingHooks& hooks) {
+  std::optional<std::filesystem::path> checkpoint;
+  if (run.checkpoint) checkpoint = run.checkpoint->folder;
+  PackedText text(*run.tokenizer, *request.text, run.block_size, request.settings.output_dir, checkpoint);
+  if (!request.dry_run || text.is_there()) return text.pack(request.threads, hooks);
+  hooks.say("text: would pack " + text.description());
+  return std::nullopt;
+}
+
 }  // namespace detail
 
-/// Opens what a request names. A dry run may leave out tokenizer and data. Throws an Error for what does not fit.
-template <class Say>
-PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
+/// Opens what a request names, and packs its text. A dry run may leave out tokenizer and data. Throws an Error for what
+/// does not fit, and PackingStopped.
+inline PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
+  const auto& say = hooks.say;
   PreparedRun run;
   run.checkpoint = detail::find_resumed(request, say);
 
@@ -101,8 +115,12 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
                      .fields = request.model_fields};
   if (!source.config && !request.model_size_name && run.checkpoint) source.config = run.checkpoint->folder;
   const ConfigFile first = resolve_config(source, tokenizer ? &*tokenizer : nullptr, 0);
-  const auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
+  auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
   run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
+  if (!dataset && request.text && tokenizer) {
+    (void)resolve_config(source, &*tokenizer, run.block_size);  // what does not fit is told before the text is packed
+    dataset = detail::blocks_of_text(request, run, hooks);
+  }
   if (dataset) {
     run.data = DatasetSplits::open(*dataset, {.block_size = request.block_size.value_or(0),
                                               .vocab_size = first.config.vocab_size,
@@ -113,7 +131,9 @@ PreparedRun prepare_run(const TrainingRequest& request, Say&& say) {
       say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(),
                       tokenizer_path->string()));
   } else if (!request.dry_run) {
-    throw UsageError("--pre_tokenized_dataset_path or --metadata_file is needed: what pretokenize_dataset wrote");
+    throw UsageError(
+        "--pre_tokenized_dataset_path or --metadata_file is needed: what pretokenize_dataset wrote; or "
+        "text, by --input");
   }
   run.companions.config = resolve_config(source, tokenizer ? &*tokenizer : nullptr, run.block_size);
   if (run.checkpoint)
@@ -160,8 +180,9 @@ inline std::string settings_text(const TrainingRequest& request, const PreparedR
   if (detail::knows_last_step(request, run)) {
     const std::int64_t blocks = detail::train_blocks(run), steps = detail::planned_last_step(request, run);
     const double epochs = double(steps) / double(steps_per_epoch(blocks, s.global_batch()));
-    const double tokens =
-        run.data ? epochs * double(blocks) * run.block_size : double(steps) * double(s.global_batch()) * run.block_size;
+    const double samples =
+        run.data ? double(samples_of_steps(steps, blocks, s.global_batch())) : double(steps) * double(s.global_batch());
+    const double tokens = samples * run.block_size;
     text += fmt::format("steps: {}", steps);
     if (run.data) text += fmt::format(" ({:.4g} epochs of {})", epochs, steps_per_epoch(blocks, s.global_batch()));
     text += fmt::format(", {:.4g} tokens, {:.3g} FLOPs a token, {:.3g} FLOPs in all\n", tokens, flops, flops * tokens);
@@ -290,10 +311,6 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
   return train_model(run, request, model, hooks, plan, run_name);
 }
 
-}  // namespace detail
-
-namespace detail {
-
 /// Says what a precision means on this machine. Throws a UsageError for one that it does not have; a dry run tells what
 /// the nearest one takes.
 template <class Say>
@@ -316,7 +333,13 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& hoo
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
   detail::check_precision(request, hooks.say);
-  const PreparedRun run = prepare_run(request, hooks.say);
+  PreparedRun run;
+  try {
+    run = prepare_run(request, hooks);
+  } catch (const PackingStopped& stopped) {
+    hooks.say("packing was stopped: the same command goes on with it");
+    return 128 + stopped.signal;
+  }
   if (request.eval_only && !request.model_path && !run.checkpoint)
     throw Error("there is nothing to evaluate: give --model_path");
   if (cpu_precision(request.precision) == PrecisionName::bf16)

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/deepspeed_schedule.hpp"
 
 namespace moderngpt2 {
 
@@ -35,10 +37,14 @@ inline std::int64_t warmup_steps_of_ratio(double ratio, std::int64_t total) {
 class LearningRateSchedule {
  public:
   /// `kwargs` is an object with the schedule's own arguments. Throws an Error that names an unknown schedule or
-  /// argument, or one out of range.
+  /// argument, or one out of range. Names that only a DeepSpeed config may give are known too.
   LearningRateSchedule(const std::string& name, const Json& kwargs, double base_rate, std::int64_t warmup_steps,
                        std::int64_t total_steps)
       : base_(base_rate), warmup_(static_cast<double>(warmup_steps)), total_(static_cast<double>(total_steps)) {
+    if (DeepSpeedSchedule::has(name)) {
+      deepspeed_.emplace(name, kwargs, base_rate, warmup_steps, total_steps);
+      return;
+    }
     const auto found = std::find(schedule_names.begin(), schedule_names.end(), name);
     if (found == schedule_names.end())
       throw Error("lr_scheduler_type {} is unknown, known are {}", excerpt(name), fmt::join(schedule_names, ", "));
@@ -47,7 +53,9 @@ class LearningRateSchedule {
   }
 
   /// The rate of step `step`, which counts from 0.
-  double at(std::int64_t step) const { return base_ * factor(static_cast<double>(step)); }
+  double at(std::int64_t step) const {
+    return deepspeed_ ? deepspeed_->at(step) : base_ * factor(static_cast<double>(step));
+  }
 
  private:
   void read(const Json& kwargs) {
@@ -132,6 +140,7 @@ class LearningRateSchedule {
   static double half_cosine(double x) { return 0.5 * (1 + std::cos(std::numbers::pi * x)); }
   double above_least(double factor) const { return factor * (1 - least_) + least_; }
 
+  std::optional<DeepSpeedSchedule> deepspeed_;
   std::string_view name_;
   double base_, warmup_, total_;
   double cycles_ = 0.5, end_rate_ = 0, power_ = 1, timescale_ = 1, least_ = 0, stable_ = 0, decay_ = 0;

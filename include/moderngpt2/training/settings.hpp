@@ -57,6 +57,12 @@ constexpr std::int64_t steps_per_epoch(std::int64_t blocks, std::int64_t global_
   return blocks / global_batch + (blocks % global_batch != 0);
 }
 
+/// Blocks that the first `steps` steps read.
+constexpr std::int64_t samples_of_steps(std::int64_t steps, std::int64_t blocks, std::int64_t global_batch) {
+  const std::int64_t epoch = steps_per_epoch(blocks, global_batch);
+  return steps / epoch * blocks + std::min(steps % epoch * global_batch, blocks);
+}
+
 /// Steps from `at` until `samples` more blocks are read, rounded up.
 inline std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
                                      DataPosition at) {

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/text_flags.hpp"
+#include "moderngpt2/cli/training_flags.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/training/text_data.hpp"
+
+namespace moderngpt2 {
+
+/// The flags of text to train on.
+class TrainingText {
+ public:
+  explicit TrainingText(Options& options) : options_(options) {
+    options.add("split_special_tokens", data_.split_special_tokens,
+                "text that looks like a special token becomes ordinary tokens");
+    options
+        .add("eval_fraction", data_.eval_fraction, "part of the blocks of text, the last ones, to keep for evaluation")
+        .between(0, 0.5)
+        .default_text("as --streaming_eval_samples says");
+  }
+  TrainingText(const TrainingText&) = delete;
+  TrainingText& operator=(const TrainingText&) = delete;
+
+  /// What the parsed command line names; nothing where other flags name blocks, or in a dry run without any data.
+  /// Throws UsageError for both and for neither.
+  std::optional<TextData> chosen(bool has_blocks, bool dry_run) {
+    for (const char* flag : {"input", "text_column", "txt_document", "max_input_lines_total", "strict", "dataset",
+                             "c4_langs", "split_special_tokens", "eval_fraction"})
+      if (has_blocks && options_.typed(flag))
+        throw UsageError("--{} is about text, and another flag names blocks: give one of them", flag);
+    if (has_blocks) return std::nullopt;
+    if (text_.named()) return data_;
+    refuse_or_note(dry_run, text_.missing("--pre_tokenized_dataset_path, --metadata_file or --input"));
+    return std::nullopt;
+  }
+
+ private:
+  Options& options_;
+  TextData data_;
+  TextOptions text_{options_, data_.source, "max_input_lines_total", "c4_langs"};
+};
+
+}  // namespace moderngpt2

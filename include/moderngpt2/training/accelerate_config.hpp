@@ -1,0 +1,106 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/training/deepspeed_settings.hpp"
+
+namespace moderngpt2 {
+
+/// What of Accelerate's YAML means something here.
+struct AccelerateConfig {
+  std::string where;                       ///< the file
+  std::optional<std::string> precision{};  ///< mixed_precision, "no" as fp32
+  std::optional<std::int64_t> num_processes{};
+  std::vector<std::string> ignored{};  ///< fields that ask for something else
+};
+
+/// Reads the text of a file. Throws an Error that names `where` and the field or line.
+inline AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
+  YAML::Node root;
+  try {
+    root = YAML::Load(text);
+  } catch (const YAML::Exception& error) {
+    throw Error("{}:{}: not valid YAML: {}", where, error.mark.line + 1, error.msg);
+  }
+  if (!root.IsMap()) throw Error("{}: not a map of fields, as accelerate config writes it", where);
+  AccelerateConfig out;
+  out.where = where;
+  // What a run on one machine has anyway, whatever the launcher.
+  constexpr std::pair<std::string_view, std::string_view> plain[]{{"compute_environment", "LOCAL_MACHINE"},
+                                                                  {"distributed_type", ""},
+                                                                  {"machine_rank", "0"},
+                                                                  {"num_machines", "1"},
+                                                                  {"gpu_ids", "all"},
+                                                                  {"main_training_function", "main"},
+                                                                  {"rdzv_backend", "static"},
+                                                                  {"same_network", ""},
+                                                                  {"enable_cpu_affinity", ""}};
+  for (const auto& entry : root) {
+    std::string key;
+    std::string value;
+    try {
+      key = entry.first.as<std::string>();
+      if (entry.second.IsScalar()) value = entry.second.as<std::string>();
+    } catch (const YAML::Exception& error) {
+      throw Error("{}:{}: a field that cannot be read: {}", where, error.mark.line + 1, error.msg);
+    }
+    if (key == "mixed_precision") {
+      if (value == "no" || value == "No" || value == "false" || value == "False") value = "fp32";
+      if (entry.second.IsNull()) continue;
+      if (value != "fp32" && value != "fp16" && value != "bf16")
+        throw Error("{}: mixed_precision is {}, known are no, fp16 and bf16", where, excerpt(value));
+      out.precision = value;
+    } else if (key == "num_processes") {
+      try {
+        out.num_processes = entry.second.as<std::int64_t>();
+      } catch (const YAML::Exception&) {
+        throw Error("{}: num_processes must be an integer", where);
+      }
+      if (*out.num_processes < 1) throw Error("{}: num_processes is {}", where, *out.num_processes);
+    } else {
+      const auto found =
+          std::find_if(std::begin(plain), std::end(plain), [&](const auto& p) { return p.first == key; });
+      const bool usual = found != std::end(plain) && (found->second.empty() || value == found->second);
+      const bool off = entry.second.IsNull() || value == "false" || value == "no" || value == "False" ||
+                       (!entry.second.IsScalar() && entry.second.size() == 0);
+      if (!usual && !off) out.ignored.push_back(key);
+    }
+  }
+  return out;
+}
+
+inline AccelerateConfig read_accelerate_config(const std::filesystem::path& path) {
+  return parse_accelerate_config(read_file(path, std::uint64_t{1} << 20), path.string());
+}
+
+/// What an Accelerate config asks for in a run of `ranks` processes. `wish`: the precision that a DeepSpeed config asks
+/// for. Throws UsageError where the precisions contradict each other.
+inline LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks, const TypedFlags& flags,
+                                              const std::optional<std::string>& wish) {
+  LauncherEffect effect{config.precision, {}};
+  const auto other = flags.precision ? flags.precision : wish;
+  if (effect.precision == "fp32" && other) effect.precision = other;  // "no" is what a new file says
+  if (effect.precision && other && *effect.precision != *other)
+    throw UsageError("{}: mixed_precision is {}, but {} was asked for: leave one of the two out", config.where,
+                     *effect.precision, *other);
+  if (config.num_processes && *config.num_processes != ranks)
+    effect.lines.push_back(
+        fmt::format("warning: {}: num_processes is {}, this run has {}", config.where, *config.num_processes, ranks));
+  if (!config.ignored.empty())
+    effect.lines.push_back(fmt::format("warning: {}: not honoured: {}", config.where, fmt::join(config.ignored, ", ")));
+  return effect;
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,246 @@
+#pragma once
+
+#include <cctype>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/json_comments.hpp"
+#include "moderngpt2/training/deepspeed_schedule.hpp"
+#include "moderngpt2/training/deepspeed_section.hpp"
+
+namespace moderngpt2 {
+
+/// DeepSpeed's JSON config. What the file does not say, or says with "auto", is nothing: the command line's value
+/// holds.
+struct DeepSpeedConfig {
+  struct Zero {
+    int stage = 0;
+    std::optional<std::int64_t> reduce_bucket_size, allgather_bucket_size;  ///< elements
+    bool overlap_comm = false, round_robin_gradients = false;
+  };
+  /// Of fp16; `loss_scale` 0: dynamic, from 2^initial_scale_power.
+  struct LossScaling {
+    double loss_scale = 0, min_loss_scale = 1;
+    std::int64_t initial_scale_power = 16, loss_scale_window = 1000, hysteresis = 2;
+    bool consecutive_hysteresis = false;
+  };
+
+  std::string where;  ///< the file
+  std::optional<std::int64_t> train_batch_size, train_micro_batch_size_per_gpu, gradient_accumulation_steps;
+  std::optional<double> gradient_clipping;
+  std::optional<double> lr, beta1, beta2, eps, weight_decay;  ///< optimizer.params
+  bool decoupled_weight_decay = true;                         ///< AdamW and not Adam
+  std::string scheduler;                                      ///< scheduler.type; empty: none
+  std::optional<double> warmup_max_lr;
+  std::optional<std::int64_t> warmup_num_steps, total_num_steps;
+  Json scheduler_kwargs = Json::object();  ///< its other parameters
+  std::optional<bool> fp16, bf16;          ///< enabled
+  LossScaling loss_scaling;
+  Zero zero;
+  std::vector<std::string> ignored;  ///< fields that ask for something that is not done, each with what holds instead
+};
+
+namespace detail {
+
+inline std::string lower_case(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+inline void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
+  DeepSpeedSection section(json, "optimizer.", out.where);
+  const auto type = section.get<std::string>("type");
+  if (!type) throw Error("{}: optimizer.type is missing", out.where);
+  const std::string name = lower_case(*type);
+  if (name != "adam" && name != "adamw")
+    throw Error("{}: optimizer.type is {}, there are Adam and AdamW", out.where, excerpt(*type));
+  const Json* params = section.find("params");
+  section.decline({"legacy_fusion"}, "", out.ignored);
+  section.name_unknown(out.ignored);
+  if (!params) return;
+  DeepSpeedSection values(*params, "optimizer.params.", out.where);
+  out.lr = values.not_negative("lr");
+  out.eps = values.not_negative("eps");
+  if (out.eps == 0.0) throw Error("{}: optimizer.params.eps is 0, it must be positive", out.where);
+  out.weight_decay = values.not_negative("weight_decay");
+  if (const Json* betas = values.find("betas"); betas && *betas != "auto") {
+    if (!betas->is_array() || betas->size() != 2)
+      throw Error("{}: optimizer.params.betas must be a list of two numbers, found {}", out.where,
+                  betas->dump().substr(0, 40));
+    for (const auto& [at, target] : {std::pair(0, &out.beta1), std::pair(1, &out.beta2)}) {
+      const Json& beta = (*betas)[static_cast<std::size_t>(at)];
+      if (beta != "auto") *target = json_as<double>(beta, "optimizer.params.betas", out.where);
+      if (*target && !(**target >= 0 && **target < 1))
+        throw Error("{}: optimizer.params.betas holds {}, it must be from 0 on and below 1", out.where, **target);
+    }
+  }
+  if (name == "adam") out.decoupled_weight_decay = values.get<bool>("adam_w_mode").value_or(true);
+  values.know({"torch_adam", "fused", "foreach", "bias_correction"});
+  if (values.get<bool>("bias_correction") == false)
+    out.ignored.push_back("optimizer.params.bias_correction (it is on)");
+  values.decline({"amsgrad", "maximize"}, "", out.ignored);
+  values.name_unknown(out.ignored);
+}
+
+inline void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
+  DeepSpeedSection section(json, "scheduler.", out.where);
+  const auto type = section.get<std::string>("type");
+  if (!type) throw Error("{}: scheduler.type is missing", out.where);
+  for (const std::string_view name : deepspeed_schedule_names)
+    if (lower_case(*type) == lower_case(std::string(name))) out.scheduler = name;
+  if (out.scheduler.empty())
+    throw Error("{}: scheduler.type is {}, there are {}", out.where, excerpt(*type),
+                fmt::join(deepspeed_schedule_names, ", "));
+  const Json* params = section.find("params");
+  section.name_unknown(out.ignored);
+  if (!params) return;
+  const bool cosine = out.scheduler == "WarmupCosineLR";
+  DeepSpeedSection values(*params, "scheduler.params.", out.where);
+  out.warmup_num_steps = values.get<std::int64_t>("warmup_num_steps");
+  if (out.warmup_num_steps && *out.warmup_num_steps < 0)
+    throw Error("{}: scheduler.params.warmup_num_steps is negative ({})", out.where, *out.warmup_num_steps);
+  if (out.scheduler != "WarmupLR") out.total_num_steps = values.positive("total_num_steps");
+  if (!cosine) out.warmup_max_lr = values.not_negative("warmup_max_lr");
+  const auto keep = [&](const char* key, const auto& value) {
+    if (value) out.scheduler_kwargs[key] = *value;
+  };
+  keep("warmup_type", values.get<std::string>("warmup_type"));
+  if (!cosine) keep("warmup_min_lr", values.not_negative("warmup_min_lr"));
+  if (cosine) keep("warmup_min_ratio", values.not_negative("warmup_min_ratio"));
+  if (cosine) keep("cos_min_ratio", values.not_negative("cos_min_ratio"));
+  values.know({"last_batch_iteration"});
+  values.name_unknown(out.ignored);
+  (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // a warmup_type that is not known
+}
+
+inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
+  if (const Json* json = root.find("fp16")) {
+    DeepSpeedSection fp16(*json, "fp16.", out.where);
+    out.fp16 = fp16.get<bool>("enabled");
+    DeepSpeedConfig::LossScaling& s = out.loss_scaling;
+    s.loss_scale = fp16.not_negative("loss_scale").value_or(s.loss_scale);
+    s.min_loss_scale = fp16.not_negative("min_loss_scale").value_or(s.min_loss_scale);
+    s.initial_scale_power = fp16.get<std::int64_t>("initial_scale_power").value_or(s.initial_scale_power);
+    s.loss_scale_window = fp16.positive("loss_scale_window").value_or(s.loss_scale_window);
+    s.hysteresis = fp16.positive("hysteresis").value_or(s.hysteresis);
+    s.consecutive_hysteresis = fp16.get<bool>("consecutive_hysteresis").value_or(s.consecutive_hysteresis);
+    fp16.decline({"auto_cast", "fp16_master_weights_and_grads"}, "weights and sums are kept in fp32", out.ignored);
+    fp16.name_unknown(out.ignored);
+  }
+  const Json *bf16 = root.find("bf16"), *old = root.find("bfloat16");
+  if (bf16 && old) throw Error("{}: bf16 and bfloat16 are the same: give one of them", out.where);
+  if (const Json* json = bf16 ? bf16 : old) {
+    DeepSpeedSection section(*json, bf16 ? "bf16." : "bfloat16.", out.where);
+    out.bf16 = section.get<bool>("enabled");
+    section.know({"immediate_grad_update", "check_grad_overflow"});
+    section.decline({"bf16_master_weights_and_grads", "bf16_optimizer_states"}, "they are kept in fp32", out.ignored);
+    section.name_unknown(out.ignored);
+  }
+  if (out.fp16 == true && out.bf16 == true) throw Error("{}: fp16 and bf16 are both enabled: choose one", out.where);
+}
+
+inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
+  if (json.is_boolean()) {
+    out.zero.stage = json.get<bool>() ? 1 : 0;
+    return;
+  }
+  DeepSpeedSection section(json, "zero_optimization.", out.where);
+  DeepSpeedConfig::Zero& zero = out.zero;
+  const auto stage = section.get<std::int64_t>("stage").value_or(0);
+  if (stage < 0 || stage > 3) throw Error("{}: zero_optimization.stage is {}, it is 0, 1, 2 or 3", out.where, stage);
+  zero.stage = static_cast<int>(stage);
+  zero.reduce_bucket_size = section.positive("reduce_bucket_size");
+  zero.allgather_bucket_size = section.positive("allgather_bucket_size");
+  zero.overlap_comm = section.get<bool>("overlap_comm").value_or(false);
+  zero.round_robin_gradients = section.get<bool>("round_robin_gradients").value_or(false);
+  // How DeepSpeed itself moves and keeps things: results do not depend on it.
+  section.know({"contiguous_gradients", "reduce_scatter", "allgather_partitions", "use_multi_rank_bucket_allreduce",
+                "load_from_fp32_weights", "sub_group_size", "stage3_prefetch_bucket_size",
+                "stage3_param_persistence_threshold", "stage3_model_persistence_threshold",
+                "stage3_max_live_parameters", "stage3_max_reuse_distance", "stage3_gather_16bit_weights_on_model_save",
+                "stage3_gather_fp16_weights_on_model_save", "ignore_unused_parameters", "memory_efficient_linear",
+                "legacy_stage1", "elastic_checkpoint"});
+  for (const char* key : {"offload_optimizer", "offload_param"}) {
+    const Json* offload = section.find(key);
+    if (!offload) continue;
+    DeepSpeedSection values(*offload, std::string("zero_optimization.") + key + ".", out.where);
+    values.decline({"device"}, "nothing is offloaded", out.ignored);
+  }
+  section.decline({"cpu_offload", "cpu_offload_param", "cpu_offload_use_pin_memory"}, "nothing is offloaded",
+                  out.ignored);
+  section.decline({"zero_hpz_partition_size", "zero_quantized_weights", "zero_quantized_nontrainable_weights",
+                   "zero_quantized_gradients", "mics_shard_size", "mics_hierarchical_params_gather"},
+                  "", out.ignored);
+  section.name_unknown(out.ignored);
+}
+
+}  // namespace detail
+
+/// Reads a DeepSpeed config from its JSON. Throws an Error that names `where` and the field for a value of the wrong
+/// kind or range, and for an optimizer or a scheduler that is not there.
+inline DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where) {
+  DeepSpeedConfig out;
+  out.where = where;
+  detail::DeepSpeedSection root(json, "", out.where);
+  out.train_batch_size = root.positive("train_batch_size");
+  out.train_micro_batch_size_per_gpu = root.positive("train_micro_batch_size_per_gpu");
+  out.gradient_accumulation_steps = root.positive("gradient_accumulation_steps");
+  out.gradient_clipping = root.not_negative("gradient_clipping");
+  if (const Json* optimizer = root.find("optimizer")) detail::read_deepspeed_optimizer(*optimizer, out);
+  if (const Json* scheduler = root.find("scheduler")) detail::read_deepspeed_scheduler(*scheduler, out);
+  detail::read_deepspeed_precision(root, out);
+  if (const Json* zero = root.find("zero_optimization")) detail::read_deepspeed_zero(*zero, out);
+  if (const Json* types = root.find("data_types")) {
+    detail::DeepSpeedSection section(*types, "data_types.", out.where);
+    const auto sums = section.get<std::string>("grad_accum_dtype");
+    if (sums && *sums != "fp32") out.ignored.push_back("data_types.grad_accum_dtype (gradients are summed in fp32)");
+    section.name_unknown(out.ignored);
+  }
+  root.know({"zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"});
+  root.decline({"steps_per_print"}, "--logging_steps holds", out.ignored);
+  root.decline({"activation_checkpointing"}, "--gradient_checkpointing holds", out.ignored);
+  root.decline({"tensorboard", "wandb", "csv_monitor", "comet"}, "--report_to holds", out.ignored);
+  root.decline({"wall_clock_breakdown",
+                "dump_state",
+                "memory_breakdown",
+                "flops_profiler",
+                "comms_logger",
+                "elasticity",
+                "autotuning",
+                "aio",
+                "checkpoint",
+                "communication_data_type",
+                "seq_parallel_communication_data_type",
+                "prescale_gradients",
+                "sparse_gradients",
+                "sparse_attention",
+                "amp",
+                "data_efficiency",
+                "curriculum_learning",
+                "progressive_layer_drop",
+                "compression_training",
+                "hybrid_engine",
+                "pipeline",
+                "disable_allgather"},
+               "", out.ignored);
+  if (root.get<double>("gradient_predivide_factor").value_or(1) != 1)
+    out.ignored.push_back("gradient_predivide_factor");
+  root.name_unknown(out.ignored);
+  return out;
+}
+
+/// Reads a file, which may have comments and a comma after a last item.
+inline DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path) {
+  return parse_deepspeed_config(read_commented_json_file(path), path.string());
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,159 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/training/deepspeed_config.hpp"
+#include "moderngpt2/training/settings.hpp"
+
+namespace moderngpt2 {
+
+/// What a launcher's file may not contradict.
+struct TypedFlags {
+  std::function<bool(const std::string& flag)> typed;  ///< whether a flag stood on the command line
+  std::optional<std::string> precision{};              ///< as typed
+};
+
+/// What a launcher's file did to a run's settings.
+struct LauncherEffect {
+  std::optional<std::string> precision{};  ///< that it wishes for; nothing: the command line's holds
+  std::vector<std::string> lines{};        ///< for people
+};
+
+namespace detail {
+
+/// Puts the values of a file into settings, and gathers what contradicts flags that were typed.
+class SettingsFromFile {
+ public:
+  SettingsFromFile(const std::string& where, const TypedFlags& flags) : where_(where), flags_(flags) {}
+
+  /// `field`'s value takes the place of `target`, which --`flag` sets.
+  template <class Value, class Target>
+  void set(const char* field, const std::optional<Value>& value, Target& target, const char* flag) {
+    if (!value || static_cast<Value>(target) == *value) return;
+    if (flags_.typed(flag)) return contradict(fmt::format("{} is {}, --{} {}", field, *value, flag, target));
+    changed_.push_back(fmt::format("{} {}", flag, *value));
+    target = static_cast<Target>(*value);
+  }
+  /// `field` stands in the way of a flag whose value cannot be the same.
+  void exclude(const std::string& field, const char* flag) {
+    if (flags_.typed(flag)) contradict(fmt::format("{} and --{}", field, flag));
+  }
+  void contradict(std::string what) { contradictions_.push_back(std::move(what)); }
+
+  /// One line about what the file changed, empty for nothing. Throws UsageError with all contradictions.
+  std::string finish() const {
+    if (!contradictions_.empty())
+      throw UsageError(
+          "{} and the command line contradict each other: {}: leave one of the two out (\"auto\" in the file)", where_,
+          fmt::join(contradictions_, "; "));
+    return changed_.empty() ? "" : fmt::format("{} sets {}", where_, fmt::join(changed_, ", "));
+  }
+
+ private:
+  const std::string& where_;
+  const TypedFlags& flags_;
+  std::vector<std::string> changed_, contradictions_;
+};
+
+inline std::string number_or_n(const std::optional<std::int64_t>& number) {
+  return number ? fmt::format("{}", *number) : "n";
+}
+
+/// train = micro x accumulation x ranks: two give the third. What the file leaves open takes the flags' values.
+inline void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, const TypedFlags& flags,
+                      SettingsFromFile& from) {
+  std::optional<std::int64_t> micro = config.train_micro_batch_size_per_gpu,
+                              accumulation = config.gradient_accumulation_steps;
+  const char *micro_flag = "per_device_train_batch_size", *accumulation_flag = "gradient_accumulation_steps";
+  if (const auto train = config.train_batch_size) {
+    if (!micro && !accumulation) {
+      if (flags.typed(micro_flag)) micro = s.per_device_train_batch_size;
+      if (flags.typed(accumulation_flag)) accumulation = s.gradient_accumulation_steps;
+      if (!micro && !accumulation) accumulation = 1;  // as DeepSpeed has it
+    }
+    std::optional<std::int64_t>& open = micro ? accumulation : micro;
+    const std::int64_t rest = micro.value_or(1) * accumulation.value_or(1) * ranks;
+    if (!open && *train % rest == 0) open = *train / rest;
+    if (!micro || !accumulation || *micro * *accumulation * ranks != *train)
+      throw Error("{}: train_batch_size is {}, but {} a device x {} accumulated x {} {} = {}", config.where, *train,
+                  number_or_n(micro), number_or_n(accumulation), ranks, ranks == 1 ? "process" : "processes",
+                  micro && accumulation ? fmt::format("{}", rest) : fmt::format("{} n", rest));
+  }
+  for (const auto& size : {micro, accumulation})
+    if (size > std::int64_t{1} << 30) throw Error("{}: a batch of {} cannot be", config.where, *size);
+  from.set("train_micro_batch_size_per_gpu", micro, s.per_device_train_batch_size, micro_flag);
+  from.set("gradient_accumulation_steps", accumulation, s.gradient_accumulation_steps, accumulation_flag);
+}
+
+inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from) {
+  if (config.scheduler.empty()) return;
+  from.exclude("scheduler", "lr_scheduler_kwargs");
+  from.set("scheduler.type", std::optional(config.scheduler), s.lr_scheduler_type, "lr_scheduler_type");
+  Json kwargs = config.scheduler_kwargs;
+  if (config.warmup_num_steps) {
+    from.exclude("scheduler.params.warmup_num_steps", "warmup_ratio");
+    std::int64_t steps = s.warmup_steps.value_or(-1);
+    from.set("scheduler.params.warmup_num_steps", config.warmup_num_steps, steps, "warmup_steps");
+    s.warmup_steps = steps;
+  }
+  if (const auto total = config.total_num_steps) {
+    if (s.max_steps > 0 && s.max_steps != *total)
+      from.contradict(fmt::format("scheduler.params.total_num_steps is {}, --max_steps {}", *total, s.max_steps));
+    kwargs["total_num_steps"] = *total;
+  }
+  s.lr_scheduler_kwargs = kwargs.empty() ? "" : kwargs.dump();
+}
+
+}  // namespace detail
+
+/// The precision that a file asks for, or nothing. Adds to `from` what contradicts the typed one.
+inline std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
+                                                   detail::SettingsFromFile& from) {
+  std::optional<std::string> wish;
+  for (const auto& [name, enabled] : {std::pair("fp16", config.fp16), std::pair("bf16", config.bf16)}) {
+    if (enabled == true) wish = name;
+    const bool typed_it = flags.precision == name;
+    if (flags.precision && enabled && *enabled != typed_it && (*enabled || typed_it))
+      from.contradict(fmt::format("{}.enabled is {}, --precision {}", name, *enabled, *flags.precision));
+  }
+  return wish;
+}
+
+/// Puts what a DeepSpeed config says into the settings of a run of `ranks` processes. Throws UsageError where it
+/// contradicts flags that were typed, and an Error where its batch sizes contradict each other.
+inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
+                                             const TypedFlags& flags) {
+  LauncherEffect effect;
+  detail::SettingsFromFile from(config.where, flags);
+  detail::set_batch(config, ranks, s, flags, from);
+  from.set("gradient_clipping", config.gradient_clipping, s.max_grad_norm, "max_grad_norm");
+  from.set("optimizer.params.lr", config.lr, s.learning_rate, "learning_rate");
+  from.set("optimizer.params.betas[0]", config.beta1, s.adam_beta1, "adam_beta1");
+  from.set("optimizer.params.betas[1]", config.beta2, s.adam_beta2, "adam_beta2");
+  from.set("optimizer.params.eps", config.eps, s.adam_epsilon, "adam_epsilon");
+  from.set("optimizer.params.weight_decay", config.weight_decay, s.weight_decay, "weight_decay");
+  from.set("scheduler.params.warmup_max_lr", config.warmup_max_lr, s.learning_rate, "learning_rate");
+  detail::set_schedule(config, s, from);
+  effect.precision = wished_precision(config, flags, from);
+  if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
+  if (!config.decoupled_weight_decay && s.weight_decay != 0)
+    throw Error(
+        "{}: optimizer.params.adam_w_mode is false: Adam that adds the decay to the gradient is not there, set "
+        "it to true or weight_decay to 0",
+        config.where);
+  if (config.zero.stage > 0 && ranks == 1)
+    effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", config.zero.stage));
+  if (!config.ignored.empty())
+    effect.lines.push_back(fmt::format("warning: {}: not honoured: {}", config.where, fmt::join(config.ignored, ", ")));
+  return effect;
+}
+
+}  // namespace moderngpt2
