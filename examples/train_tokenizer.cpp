@@ -13,6 +13,7 @@
 #include "moderngpt2/cli/text_flags.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/source.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/train.hpp"
@@ -47,6 +48,7 @@ int program(int argc, char** argv) {
   options.add("output_path", output_path, "the folder to write");
   options.parse(argc, argv);
   text_options.check();
+  require_writable(output_path);
 
   Progress progress("reading", "MB", 0);
   text.warn = [&](const std::string& line) {

@@ -38,12 +38,9 @@ struct TokenizerFiles {
     return result;
   }
 
-  std::vector<std::string> write(const std::filesystem::path& folder) const {
-    std::vector<std::string> written;
-    for (const auto& [name, content] : files) {
-      write_file(folder / name, content);
-      written.push_back(name);
-    }
+  std::vector<FileRecord> write(const std::filesystem::path& folder) const {
+    std::vector<FileRecord> written;
+    for (const auto& [name, content] : files) written.push_back(write_file(folder / name, content));
     return written;
   }
 };
@@ -55,16 +52,16 @@ struct ModelCompanions {
 };
 
 /// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
-/// tokenizer's files. Returns the names of the files.
+/// tokenizer's files. Returns the files.
 template <class M>
-std::vector<std::string> save_model(const std::filesystem::path& folder, const M& model,
-                                    const ModelCompanions& companions) {
-  std::vector<std::string> names = write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
-  write_config(folder / "config.json", companions.config);
-  write_generation_config(folder / "generation_config.json", generation_config_from(companions.config));
-  names.insert(names.end(), {"config.json", "generation_config.json"});
-  for (std::string& name : companions.tokenizer.write(folder)) names.push_back(std::move(name));
-  return names;
+std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model,
+                                   const ModelCompanions& companions) {
+  std::vector<FileRecord> files = write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
+  files.push_back(write_config(folder / "config.json", companions.config));
+  files.push_back(
+      write_generation_config(folder / "generation_config.json", generation_config_from(companions.config)));
+  for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
+  return files;
 }
 
 }  // namespace moderngpt2
