@@ -28,7 +28,7 @@ bool has_hidden(const fs::path& folder) {
 
 void check_disturbed(const Kind& kind, const Ended& ended, const Hit& hit) {
   const TrainingFixture& f = fixture();
-  check_end(kind, ended, kind.mode == "memory" ? "" : f.temporary / "work");
+  check_end(kind, ended, f.temporary / "work");
   const bool could_clear_up = !kind.is_deadly() && hit.name() != "unlink" && hit.name() != "readdir";
   if (could_clear_up) CHECK_FALSE(has_hidden(f.out));
   // Whatever is there is whole, and what was said to be saved is there, or a later one.
@@ -57,13 +57,11 @@ void begin_after_two_steps() {
   for (const char* log : {"metrics.jsonl", "samples.jsonl"}) fs::copy(f.all / log, f.out / log);
 }
 
-void sweep_training(const Kind& kind, const Environment& more = {}) {
+void sweep_training(const Kind& kind) {
   const TrainingFixture& f = fixture();
   const auto check = [&](const Ended& ended, const Hit& hit) { check_disturbed(kind, ended, hit); };
-  Disturbed fresh = f.disturbed(f.command(f.out)), resumed = f.disturbed(f.resume());
-  fresh.more = resumed.more = more;
-  sweep("a fresh run", kind, fresh, begin_afresh, check);
-  sweep("a resumed run", kind, resumed, begin_after_two_steps, check);
+  sweep("a fresh run", kind, f.disturbed(f.command(f.out)), begin_afresh, check);
+  sweep("a resumed run", kind, f.disturbed(f.resume()), begin_after_two_steps, check);
 }
 
 }  // namespace
@@ -75,10 +73,6 @@ TEST_CASE("a full disk ends train in one line, and it can be resumed") { sweep_t
 TEST_CASE("train killed at any call can be resumed") { sweep_training(killed); }
 TEST_CASE("train killed within any write can be resumed") { sweep_training(killed_in_write); }
 TEST_CASE("train can be resumed after a loss of power at any call") { sweep_training(power_lost); }
-
-TEST_CASE("refused memory ends train in one line, and it can be resumed") {
-  sweep_training({"memory", "memory"}, {{"FAULT_ALLOC", "4096"}});
-}
 
 TEST_CASE("a bit that flips on its way to the disk is found before anything is deleted") {
   const TrainingFixture& f = fixture();

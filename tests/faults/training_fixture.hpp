@@ -125,7 +125,8 @@ struct TrainingFixture {
 
   /// `out` is as a run that was not disturbed leaves it.
   void check_finished() const {
-    CHECK(names(out) == names(whole));
+    for (const std::string& name : names(whole)) CHECK_MESSAGE(fs::exists(out / name), name, " is missing");
+    for (const std::string& name : names(out)) CHECK_MESSAGE(fs::exists(whole / name), name, " is left over");
     check_checkpoint(out / "checkpoint-4", whole / "checkpoint-4");
     for (const std::string& name : names(whole))
       if (fs::is_regular_file(whole / name) && name != "metrics.jsonl" && name != "report.html")

@@ -1,4 +1,4 @@
-/// How much memory a resumed run takes, and how much of the data it reads.
+/// A model of some megabytes: memory that is refused, memory that a resumed run takes, data that it reads.
 
 #include <algorithm>
 #include <filesystem>
@@ -58,10 +58,16 @@ struct LargerFixture {
   }
 };
 
+const LargerFixture& fixture() {
+  static const LargerFixture made;
+  return made;
+}
+
 }  // namespace
 
 TEST_CASE("a resumed run takes no more memory than a fresh one, and reads its data at once") {
-  const LargerFixture f;
+  const LargerFixture& f = fixture();
+  fs::remove_all(f.out);
   const Environment counted{{"LD_PRELOAD", MODERNGPT2_INJECT},
                             {"FAULT_FOLDER", f.blocks.string()},
                             {"FAULT_CALLS", ",read,pread,"},
@@ -82,4 +88,26 @@ TEST_CASE("a resumed run takes no more memory than a fresh one, and reads its da
   for (const auto& entry : fs::directory_iterator(f.blocks))
     if (entry.path().extension() == ".parquet") bytes += entry.file_size();
   CHECK(resumed.second < long(bytes));
+}
+
+TEST_CASE("refused memory ends train in one line, with nothing half-written") {
+  const LargerFixture& f = fixture();
+  Disturbed disturbed{f.train(2, {"--save_steps", "1", "--resume_from_checkpoint", "latest"}), f.out, f.log, f.said};
+  disturbed.more = {{"FAULT_ALLOC", "500000"}};
+  fs::remove_all(f.out);
+  f.made(disturbed.command);
+  const std::string weights = content(f.out / "model.safetensors");
+  for (const bool resumed : {false, true})
+    sweep(
+        resumed ? "a resumed run" : "a fresh run", {"memory", "memory"}, disturbed,
+        [&] {
+          fs::remove_all(resumed ? f.out / "checkpoint-2" : f.out);
+          fs::remove(f.out / "model.safetensors");
+        },
+        [&](const Ended& ended, const Hit&) {
+          CHECK((ended.status == 0 || ended.status == 1));
+          CHECK(error_lines(ended.err).size() == (ended.status == 0 ? 0 : 1));
+          CHECK(run(disturbed.command, {}, f.said).status == 0);
+          CHECK(content(f.out / "model.safetensors") == weights);
+        });
 }
