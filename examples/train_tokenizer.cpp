@@ -13,6 +13,7 @@
 #include "moderngpt2/cli/text_flags.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/source.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/train.hpp"
@@ -58,6 +59,7 @@ int program(int argc, char** argv) {
     return text_options.dry_run(
         fmt::format("would write a tokenizer of {} tokens to {}", training.vocab_size, output_path.string()));
   text_options.check();
+  require_writable(output_path);
 
   Progress progress("reading", "MB", 0);
   text.warn = [&](const std::string& line) {

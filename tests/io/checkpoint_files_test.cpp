@@ -45,7 +45,11 @@ TEST_CASE("one file below the limit, shards with an index above it, and back") {
   CHECK(write_sharded(t.path(), three(), 38).size() == 1);
   CHECK(names_in(t.path()) == std::set<std::string>{"model.safetensors"});
 
-  const auto written = write_sharded(t.path(), three(), 24);  // a has 24 bytes, b and c together 14
+  std::vector<std::string> written;
+  for (const FileRecord& file : write_sharded(t.path(), three(), 24)) {  // a has 24 bytes, b and c together 14
+    written.push_back(file.name);
+    CHECK(file.bytes == fs::file_size(t / file.name));
+  }
   CHECK(written == std::vector<std::string>{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
                                             "model.safetensors.index.json"});
   CHECK(names_in(t.path()) == std::set<std::string>(written.begin(), written.end()));

@@ -12,6 +12,7 @@
 
 #include "expect_error.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
@@ -136,4 +137,62 @@ TEST_CASE("a line that is still being written is none") {
   CHECK(whole_lines("").empty());
   CHECK(whole_lines("cut").empty());
   CHECK(whole_lines("one\n\ntwo\ncut") == std::vector<std::string_view>{"one", "", "two"});
+}
+
+TEST_CASE("names that a killed process leaves are told from others") {
+  for (const char* name : {".a.1-0.tmp", ".model.safetensors.31415-12.tmp"})
+    CHECK_MESSAGE(is_atomic_leftover(name), name);
+  for (const char* name : {"a.1-0.tmp", ".a.1-0", ".a.tmp", ".a.1.tmp", ".a.-0.tmp", ".1-0.tmp", ".tmp", ".a.1-x.tmp"})
+    CHECK_MESSAGE(!is_atomic_leftover(name), name);
+}
+
+TEST_CASE("a file's record is of what was to be written") {
+  TemporaryFolder t;
+  const FileRecord record = write_file(t / "a", "some text");
+  CHECK(record.name == "a");
+  CHECK(record.bytes == 9);
+  FileHash hash;
+  hash.add(std::as_bytes(std::span(std::string_view("some text"))));
+  CHECK(record.xxh3 == hash.text());
+  CHECK(write_file(t / "a", "some texu").xxh3 != record.xxh3);
+}
+
+TEST_CASE("lines are added at the end of a file, which may have to be new") {
+  TemporaryFolder t;
+  write_file(t / "log", "1\n");
+  AppendFile(t / "log").add("2\n");
+  AppendFile(t / "other", AppendFile::Start::new_file).add("3\n");
+  CHECK(read_file(t / "log") == "1\n2\n");
+  CHECK(read_file(t / "other") == "3\n");
+  CHECK_ERROR(AppendFile(t / "log", AppendFile::Start::new_file), "log", "exists");
+  CHECK_ERROR(AppendFile("/dev/full").add("x"), "/dev/full", "space");
+}
+
+TEST_CASE("folders are made, listed and tried, or named with the reason") {
+  TemporaryFolder t;
+  make_folder(t / "a" / "b" / "c");
+  make_folder(t / "a" / "b" / "");
+  CHECK(folder_entries(t / "a") == std::vector<fs::path>{t / "a" / "b"});
+  CHECK(folder_entries(t / "nowhere").empty());
+  write_file(t / "file", "x");
+  CHECK_ERROR(make_folder(t / "file" / "x"), "file");
+  CHECK_ERROR(make_folder(""), "empty");
+  CHECK_ERROR(folder_entries(t / "file"), "file");
+  require_writable(t / "new" / "folder");
+  CHECK_FALSE(fs::exists(t / "new"));
+  CHECK_ERROR(require_writable(t / "file" / "x"), "file");
+  CHECK_ERROR(require_writable(""), "empty");
+  CHECK_ERROR(require_writable("/proc/x"), "/proc/x");
+  CHECK(folder_entries(t.path()).size() == 2);
+}
+
+TEST_CASE("a folder has one lock") {
+  TemporaryFolder t;
+  {
+    const auto first = lock_folder(t.path());
+    CHECK(first);
+    CHECK_FALSE(lock_folder(t.path()));
+  }
+  CHECK(lock_folder(t.path()));
+  CHECK_ERROR(lock_folder(t / "nowhere"), "nowhere");
 }

@@ -107,9 +107,13 @@ TEST_CASE("rotation deletes the oldest, never the one just saved") {
 TEST_CASE("an output folder belongs to one run, and must be writable and large enough") {
   test::TemporaryFolder temporary;
   fs::create_directory(temporary / ".checkpoint-3.tmp");
+  write_file(temporary / ".model.safetensors.314-0.tmp", "x");
+  write_file(temporary / ".mine.tmp", "x");
   {
     OutputFolder first(temporary.path(), 0);
     CHECK_FALSE(fs::exists(temporary / ".checkpoint-3.tmp"));
+    CHECK_FALSE(fs::exists(temporary / ".model.safetensors.314-0.tmp"));
+    CHECK(fs::exists(temporary / ".mine.tmp"));
     CHECK_ERROR(OutputFolder(temporary.path(), 0), "in use");
   }
   OutputFolder again(temporary / "a" / "b" / "c", 0);
@@ -164,6 +168,8 @@ TEST_CASE("metrics continue after the resumed step") {
   fs::remove(path);
   { MetricsFile(path, 20, parse_json(R"([{"step":10}])", "t")); }
   CHECK(read_file(path) == "{\"step\":10}\n");
+  { MetricsFile(path, 20, parse_json(R"([{"step":10},{"step":20}])", "t")); }  // a line was lost
+  CHECK(read_file(path) == "{\"step\":10}\n{\"step\":20}\n");
   { MetricsFile{path}; }
   CHECK(read_file(path).empty());
 }

@@ -5,9 +5,12 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <fcntl.h>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
+#include <unistd.h>
 
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
@@ -33,12 +36,19 @@ inline std::string program_name(int argc, char** argv) {
   return path.substr(path.rfind('/') + 1);
 }
 
+/// Where a standard descriptor was closed by the caller, the next file to be opened would take its place, and be given
+/// what is said. Its place is taken here instead, by one that cannot be used.
+inline void occupy_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
+}
+
 /// Runs `body` and turns what it throws into one line on standard error and an exit status.
 template <class Body>
 int status_of(const std::string& name, Body&& body) {
-  const auto complain = [&name](const char* message) {
+  const auto complain = [&name](const std::string& message) {
     std::fflush(stdout);
-    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message);
+    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message.c_str());
   };
   try {
     return body();
@@ -51,6 +61,8 @@ int status_of(const std::string& name, Body&& body) {
     return 2;
   } catch (const std::bad_alloc&) {
     complain("out of memory: the machine has less than this run needs (a smaller batch, block or model needs less)");
+  } catch (const std::filesystem::filesystem_error& error) {
+    complain(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
   } catch (const std::exception& error) {
     complain(error.what());
   } catch (...) {
@@ -66,6 +78,7 @@ int status_of(const std::string& name, Body&& body) {
 /// is ignored, so that a closed pipe cannot end a run in the middle of a save.
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   const std::string name = detail::program_name(argc, argv);
+  detail::occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   const int status = detail::status_of(name, [&] {
     check_cpu();

@@ -87,7 +87,11 @@ class PretokenizeRun {
     if (options_.resume) {
       if (std::filesystem::exists(staging_.state_file())) take_state();
       if (staging_.is_publishing()) return staging_.finish_publication();
-      if (staging_.is_complete()) return existing();
+      if (staging_.is_complete()) {
+        DatasetMetadata metadata = existing();
+        staging_.release();  // what a run left that was killed when all was done
+        return metadata;
+      }
       prepare();
     }
     try {

@@ -1,12 +1,9 @@
 #pragma once
 
-#include <cerrno>
-#include <cstring>
-#include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string>
-#include <sys/file.h>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -15,6 +12,7 @@
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 
 namespace moderngpt2 {
 
@@ -29,12 +27,10 @@ class DatasetStaging {
   /// fresh start, it holds a data set already.
   explicit DatasetStaging(std::filesystem::path output, Start start = Start::fresh)
       : output_(std::move(output)), folder_(output_ / ".unfinished") {
-    std::error_code error;
-    std::filesystem::create_directories(folder_, error);
-    if (error) throw Error("{}: cannot make the folder: {}", folder_.string(), error.message());
-    lock_ = detail::Descriptor(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (lock_.get() < 0 || ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
-      throw Error("{}: another process writes a data set here: {}", output_.string(), std::strerror(errno));
+    make_folder(output_);
+    make_folder(folder_);
+    lock_ = lock_folder(folder_);
+    if (!lock_) throw Error("{}: another process writes a data set here", output_.string());
     owner_ = true;
     if (start == Start::fresh) begin();
   }
@@ -77,6 +73,8 @@ class DatasetStaging {
 
   /// From here on the folder stays, whatever happens before the end, for a run that resumes this one.
   void keep() { keep_ = true; }
+  /// What is in the folder is of no use any more.
+  void release() { keep_ = false; }
   bool is_kept() const { return keep_; }
 
   /// Moves the shards that `metadata` names, and metadata.yaml after them, into the output folder.
@@ -142,7 +140,7 @@ class DatasetStaging {
   }
 
   std::filesystem::path output_, folder_;
-  detail::Descriptor lock_;
+  std::optional<detail::Descriptor> lock_;
   bool owner_ = false, keep_ = false, published_ = false;
 };
 

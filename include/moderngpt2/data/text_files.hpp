@@ -112,6 +112,7 @@ inline std::vector<TextFile> find_text_files(const std::vector<std::string>& inp
       matches.push_back(input);
     else
       matches = detail::glob_files(input);
+    if (matches.empty() && error) throw Error("{}: {}", input, error.message());
     if (matches.empty())
       throw Error("{}: {}", input,
                   input.find_first_of("*?[{") == std::string::npos ? "no such file or folder" : "no file matches");

@@ -215,8 +215,8 @@ inline Json config_to_json(const ConfigFile& file) {
 }
 
 /// Writes a config.json, all of it or nothing.
-inline void write_config(const std::filesystem::path& path, const ConfigFile& file) {
-  write_json_file(path, config_to_json(file));
+inline FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file) {
+  return write_json_file(path, config_to_json(file));
 }
 
 }  // namespace moderngpt2

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 
 namespace moderngpt2 {
 
@@ -67,6 +68,17 @@ class Descriptor {
  private:
   int fd_;
 };
+
+/// Writes all of `data`; returns 0, or the errno of what went wrong.
+inline int write_all(int fd, std::span<const std::byte> data) {
+  while (!data.empty()) {
+    const std::size_t wanted = std::min<std::size_t>(data.size(), std::size_t{1} << 30);  // Linux takes less than 2 GiB
+    const ssize_t put = retry_interrupted([&] { return ::write(fd, data.data(), wanted); });
+    if (put < 0) return errno;
+    data = data.subspan(static_cast<std::size_t>(put));
+  }
+  return 0;
+}
 
 inline std::string_view kind_of_file(mode_t mode) {
   if (S_ISDIR(mode)) return "a folder";
@@ -149,6 +161,33 @@ inline void sync_folder(const std::filesystem::path& folder) {
     throw Error("cannot sync the folder {}: {}", name.string(), std::strerror(errno));
 }
 
+/// A file that grows at its end, line by line. Throws an Error, as add() does, where it cannot be written.
+class AppendFile {
+ public:
+  enum class Start { anywhere, new_file };
+
+  explicit AppendFile(std::filesystem::path path, Start start = Start::anywhere) : path_(std::move(path)) {
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (start == Start::new_file ? O_EXCL : 0);
+    fd_ = detail::Descriptor(detail::retry_interrupted([&] { return ::open(path_.c_str(), flags, 0666); }));
+    if (fd_.get() < 0) throw Error("cannot write {}: {}", path_.string(), std::strerror(errno));
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  void add(std::string_view text) {
+    if (const int error = detail::write_all(fd_.get(), std::as_bytes(std::span(text))))
+      throw Error("cannot write {}: {}", path_.string(), std::strerror(error));
+  }
+  /// Makes durable what was added.
+  void sync() {
+    if (detail::retry_interrupted([&] { return ::fsync(fd_.get()); }) != 0)
+      throw Error("cannot sync {}: {}", path_.string(), std::strerror(errno));
+  }
+
+ private:
+  std::filesystem::path path_;
+  detail::Descriptor fd_;
+};
+
 /// A file that appears whole or not at all: written beside its target under a hidden temporary name, synced, renamed.
 /// Without `commit` the target stays as it was and the temporary file is removed.
 class AtomicFile {
@@ -171,16 +210,14 @@ class AtomicFile {
   const std::filesystem::path& path() const { return target_; }
   /// Bytes written so far.
   std::uint64_t size() const { return size_; }
+  /// What was written so far: its hash is that of the bytes that were given, not of what the disk holds.
+  FileRecord record() const { return {target_.filename().string(), size_, hash_.text()}; }
 
   /// Appends; throws an Error when the disk is full.
   void write(std::span<const std::byte> data) {
-    while (!data.empty()) {
-      const std::size_t wanted = std::min<std::size_t>(data.size(), std::size_t{1} << 30);
-      const ssize_t put = detail::retry_interrupted([&] { return ::write(fd_.get(), data.data(), wanted); });
-      if (put < 0) fail("write", errno);
-      data = data.subspan(static_cast<std::size_t>(put));
-      size_ += static_cast<std::uint64_t>(put);
-    }
+    if (const int error = detail::write_all(fd_.get(), data)) fail("write", error);
+    hash_.add(data);
+    size_ += data.size();
   }
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
@@ -213,13 +250,28 @@ class AtomicFile {
   std::filesystem::path target_, temporary_;
   detail::Descriptor fd_;
   std::uint64_t size_ = 0;
+  FileHash hash_;
 };
 
+/// Whether a file has the name that AtomicFile gives while it writes: what a killed process left.
+inline bool is_atomic_leftover(std::string_view name) {
+  if (!name.starts_with('.') || !name.ends_with(".tmp")) return false;
+  name.remove_suffix(4);
+  const auto digits = [&](char before) {
+    const std::size_t end = name.find_last_not_of("0123456789");
+    if (end == name.npos || end + 1 == name.size() || name[end] != before) return false;
+    name = name.substr(0, end);
+    return true;
+  };
+  return digits('-') && digits('.') && name.size() > 1;
+}
+
 /// Replaces a file by `text`, all of it or nothing.
-inline void write_file(const std::filesystem::path& path, std::string_view text) {
+inline FileRecord write_file(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);
   file.commit();
+  return file.record();
 }
 
 }  // namespace moderngpt2

@@ -159,8 +159,8 @@ inline Json generation_config_to_json(const GenerationConfigFile& g) {
 }
 
 /// Writes a generation_config.json, all of it or nothing.
-inline void write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g) {
-  write_json_file(path, generation_config_to_json(g));
+inline FileRecord write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g) {
+  return write_json_file(path, generation_config_to_json(g));
 }
 
 }  // namespace moderngpt2

@@ -194,8 +194,8 @@ inline std::string json_text(const Json& value, const std::string& where) {
 }
 
 /// Replaces a JSON file, all of it or nothing.
-inline void write_json_file(const std::filesystem::path& path, const Json& value) {
-  write_file(path, json_text(value, path.string()));
+inline FileRecord write_json_file(const std::filesystem::path& path, const Json& value) {
+  return write_file(path, json_text(value, path.string()));
 }
 
 namespace detail {

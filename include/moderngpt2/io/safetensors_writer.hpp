@@ -194,40 +194,41 @@ inline void remove_stale_shards(const std::filesystem::path& folder, const std::
 }  // namespace detail
 
 /// Writes one safetensors file, all of it or nothing, in 1 MiB of memory besides the header.
-inline void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
-                              const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+inline FileRecord write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
+                                    const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
   detail::require_distinct_names(tensors);
   std::vector<const TensorSource*> all;
   for (const TensorSource& tensor : tensors) all.push_back(&tensor);
   AtomicFile file(path);
   detail::write_tensors(file, all, metadata);
   file.commit();
+  return file.record();
 }
 
 /// Writes a checkpoint's tensors into a folder in Hugging Face's layout: model.safetensors, or past `max_shard_bytes`
-/// model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the names of the files written. Nothing
+/// model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the files written. Nothing
 /// is published before everything is on the disk; then an earlier checkpoint's files in the same folder are removed.
-inline std::vector<std::string> write_sharded(const std::filesystem::path& folder,
-                                              std::span<const TensorSource> tensors,
-                                              std::uint64_t max_shard_bytes = 5'000'000'000,
-                                              const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+inline std::vector<FileRecord> write_sharded(const std::filesystem::path& folder, std::span<const TensorSource> tensors,
+                                             std::uint64_t max_shard_bytes = 5'000'000'000,
+                                             const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
   detail::require_distinct_names(tensors);
   const auto shards = detail::plan_shards(tensors, max_shard_bytes);
   if (shards.size() > 900) throw Error("{}: {} shards are too many, allow larger ones", folder.string(), shards.size());
   const std::string index_name = "model.safetensors.index.json";
-  std::vector<std::string> written;
+  std::vector<FileRecord> written;
   std::vector<std::unique_ptr<AtomicFile>> files;
   Json::object_t weight_map;
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    written.push_back(shards.size() == 1 ? "model.safetensors"
-                                         : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
-    files.push_back(std::make_unique<AtomicFile>(folder / written.back()));
+    const std::string name = shards.size() == 1 ? "model.safetensors"
+                                                : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    files.push_back(std::make_unique<AtomicFile>(folder / name));
     detail::write_tensors(*files.back(), shards[i], metadata);
     for (const TensorSource* tensor : shards[i]) {
-      weight_map.emplace_back(tensor->name, written.back());
+      weight_map.emplace_back(tensor->name, name);
       total += detail::source_bytes(*tensor);
     }
+    written.push_back(files.back()->record());
   }
   // Old and new shards may share their names: without an index a half-replaced set is not taken for a checkpoint.
   std::error_code absent;
@@ -237,10 +238,11 @@ inline std::vector<std::string> write_sharded(const std::filesystem::path& folde
     Json index = Json::object();
     index["metadata"]["total_size"] = total;
     index["weight_map"] = std::move(weight_map);
-    written.push_back(index_name);
-    write_json_file(folder / index_name, index);
+    written.push_back(write_json_file(folder / index_name, index));
   }
-  detail::remove_stale_shards(folder, {written.begin(), written.end()});
+  std::unordered_set<std::string> names;
+  for (const FileRecord& file : written) names.insert(file.name);
+  detail::remove_stale_shards(folder, names);
   return written;
 }
 

@@ -8,13 +8,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
@@ -232,9 +232,7 @@ inline void write_tokenizer_files(const std::filesystem::path& folder, std::stri
                                   const std::string& where, std::int64_t model_max_length = unlimited_model_length) {
   const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
   const Json json = tokenizer_json(model, where);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw Error("cannot make the folder {}: {}", folder.string(), error.message());
+  make_folder(folder);
   write_file(folder / "tokenizer.model", model_bytes);
   write_json_file(folder / "tokenizer_config.json", tokenizer_config_json(model, model_max_length));
   write_json_file(folder / "special_tokens_map.json", special_tokens_json(model));

@@ -26,33 +26,28 @@ inline std::int64_t seconds_since_1970() {
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
-/// Writes checkpoint-N of the state's step into an output folder, whole or not at all. When it has been read back and
-/// holds, the oldest ones beyond the limit are deleted; but none after a step that was skipped, since those before
-/// may be the last good ones. Returns its folder; the state learns when it was saved, and as what files.
+/// Writes checkpoint-N of the state's step into an output folder, whole or not at all: it is read back before it is
+/// published, and then the oldest ones beyond the limit are deleted; but none after a step that was skipped, since
+/// those before may be the last good ones. Returns its folder; the state learns when it was saved, and as what files.
 template <class M>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState& state,
                                       const TrainingSettings& settings) {
-  const std::filesystem::path target = output_dir / ("checkpoint-" + std::to_string(state.step));
+  const std::filesystem::path target = checkpoint_path(output_dir, state.step);
   AtomicFolder folder(target);
-  std::vector<std::string> names =
+  std::vector<FileRecord> files =
       save_model(folder.path(), optimizer.full_weights(model), model.parameters(), companions);
   std::vector<TensorSource> moments = tensor_sources(optimizer.first, model.parameters(), "exp_avg.");
   for (TensorSource& source : tensor_sources(optimizer.second, model.parameters(), "exp_avg_sq."))
     moments.push_back(std::move(source));
-  write_safetensors(folder.path() / optimizer_file, moments);
-  names.push_back(optimizer_file);
+  files.push_back(write_safetensors(folder.path() / optimizer_file, moments));
   state.updates = optimizer.updates;
   // Never before the save that this run went on from, whatever the clock does.
   state.saved_at = std::max(state.saved_at, seconds_since_1970());
-  state.files.clear();
-  for (const std::string& name : names) {
-    const InputFile file(folder.path() / name);
-    state.files.push_back({name, file.size(), detail::hash_file(file)});
-  }
-  write_json_file(folder.path() / "trainer_state.json", to_json(state, settings));
+  state.files = files;
+  files.push_back(write_json_file(folder.path() / "trainer_state.json", to_json(state, settings)));
+  verify_files(folder.path(), files);
   folder.commit();
-  verify_checkpoint(open_checkpoint(target));
   if (state.skipped_in_a_row == 0) rotate_checkpoints(output_dir, settings.save_total_limit, target);
   return target;
 }

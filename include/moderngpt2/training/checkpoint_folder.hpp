@@ -13,17 +13,16 @@
 #include <stdio.h>
 #include <string>
 #include <string_view>
-#include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/state.hpp"
 
@@ -53,38 +52,33 @@ inline bool is_checkpoint_leftover(const std::string& name) {
 }
 
 inline std::string hash_file(const InputFile& file) {
-  XXH3_state_t* state = XXH3_createState();
-  if (!state) throw Error("out of memory");
-  XXH3_64bits_reset(state);
+  FileHash hash;
   std::vector<std::byte> chunk(std::size_t{1} << 20);
-  try {
-    for (std::uint64_t at = 0; at < file.size();) {
-      const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - at));
-      file.read(at, std::span(chunk).first(n));
-      XXH3_64bits_update(state, chunk.data(), n);
-      at += n;
-    }
-  } catch (...) {
-    XXH3_freeState(state);
-    throw;
+  for (std::uint64_t at = 0; at < file.size();) {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - at));
+    file.read(at, std::span(chunk).first(n));
+    hash.add(std::span(chunk).first(n));
+    at += n;
   }
-  const std::uint64_t hash = XXH3_64bits_digest(state);
-  XXH3_freeState(state);
-  return fmt::format("{:016x}", hash);
+  return hash.text();
 }
 
 }  // namespace detail
 
+inline std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step) {
+  return output_dir / fmt::format("checkpoint-{}", step);
+}
+
 /// Opens a checkpoint; throws an Error that says what is missing or cut short.
 inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "trainer_state.json";
-  if (!std::filesystem::exists(file))
+  std::error_code error;
+  if (!std::filesystem::exists(file, error))
     throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
   Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
   for (const FileRecord& record : checkpoint.state.files) {
     if (record.name.empty() || record.name.find('/') != record.name.npos)
       throw Error("{}: files names {}, which is not a file beside it", file.string(), excerpt(record.name));
-    std::error_code error;
     const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
     if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
     if (bytes != record.bytes)
@@ -94,24 +88,25 @@ inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
   return checkpoint;
 }
 
-/// Reads every file of a checkpoint and throws an Error when one has changed since it was written.
-inline void verify_checkpoint(const Checkpoint& checkpoint) {
-  for (const FileRecord& record : checkpoint.state.files)
-    if (detail::hash_file(InputFile(checkpoint.folder / record.name)) != record.xxh3)
-      throw Error("{} is damaged: its bytes are not those that were written",
-                  (checkpoint.folder / record.name).string());
+/// Reads files of a folder and throws an Error when one is not as it was written.
+inline void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
+  for (const FileRecord& record : files)
+    if (detail::hash_file(InputFile(folder / record.name)) != record.xxh3)
+      throw Error("{} is damaged: its bytes are not those that were written", (folder / record.name).string());
 }
+
+/// Reads every file of a checkpoint and throws an Error when one has changed since it was written.
+inline void verify_checkpoint(const Checkpoint& checkpoint) { verify_files(checkpoint.folder, checkpoint.state.files); }
 
 /// The complete checkpoints of an output folder, newest first: by the time of the save, then by step. `on_broken` is
 /// given a line about each that is not complete.
 template <class OnBroken>
 std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
   std::vector<Checkpoint> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(output_dir, error)) {
-    if (detail::checkpoint_number(entry.path().filename().string()) < 0) continue;
+  for (const std::filesystem::path& entry : folder_entries(output_dir)) {
+    if (detail::checkpoint_number(entry.filename().string()) < 0) continue;
     try {
-      found.push_back(open_checkpoint(entry.path()));
+      found.push_back(open_checkpoint(entry));
     } catch (const Error& broken) {
       on_broken(std::string(broken.what()));
     }
@@ -156,8 +151,10 @@ class AtomicFolder {
   /// Leftovers of a save that was killed are removed.
   explicit AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
     temporary_ = target_.parent_path() / fmt::format(".{}.tmp", target_.filename().string());
-    std::filesystem::remove_all(temporary_);
-    std::filesystem::create_directory(temporary_);
+    std::error_code error;
+    std::filesystem::remove_all(temporary_, error);
+    if (!error) std::filesystem::create_directory(temporary_, error);
+    if (error) throw Error("cannot make the folder {}: {}", temporary_.string(), error.message());
   }
   ~AtomicFolder() {
     std::error_code ignored;
@@ -205,28 +202,25 @@ class OutputFolder {
   /// Makes the folder, tries it, and removes what a killed run left there. Throws an Error where it cannot be written,
   /// where another process has it, and where the disk has less than the `bytes` that are still to be written.
   OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
+    make_folder(folder);
+    lock_ = lock_folder(folder);
+    if (!lock_) throw Error("{} is in use by another run: choose another --output_dir", folder.string());
+    { AtomicFile trial(folder / "write-test"); }
     std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) throw Error("cannot make the output folder {}: {}", folder.string(), error.message());
-    lock_ = detail::Descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (lock_.get() < 0) throw Error("cannot open the output folder {}: {}", folder.string(), std::strerror(errno));
-    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-      throw Error("{} is in use by another run: choose another --output_dir", folder.string());
-    AtomicFile trial(folder / "write-test");
     const std::uint64_t available = std::filesystem::space(folder, error).available;
     if (!error && available < bytes)
       throw Error(
           "{}: the checkpoints of this run need {:.1f} MiB, the disk has {:.1f} MiB left: make room, or lower "
           "--save_total_limit",
           folder.string(), double(bytes) / (1 << 20), double(available) / (1 << 20));
-    std::vector<std::filesystem::path> leftovers;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-      if (detail::is_checkpoint_leftover(entry.path().filename().string())) leftovers.push_back(entry.path());
-    for (const auto& path : leftovers) std::filesystem::remove_all(path, error);
+    for (const std::filesystem::path& path : folder_entries(folder)) {
+      const std::string name = path.filename().string();
+      if (detail::is_checkpoint_leftover(name) || is_atomic_leftover(name)) std::filesystem::remove_all(path, error);
+    }
   }
 
  private:
-  detail::Descriptor lock_;
+  std::optional<detail::Descriptor> lock_;
 };
 
 }  // namespace moderngpt2

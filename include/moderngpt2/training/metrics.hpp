@@ -1,14 +1,10 @@
 #pragma once
 
-#include <cerrno>
+#include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
@@ -20,36 +16,30 @@ namespace moderngpt2 {
 class MetricsFile {
  public:
   /// Begins an empty file.
-  explicit MetricsFile(std::filesystem::path path) : path_(std::move(path)) {
-    write_file(path_, "");
-    open();
-  }
+  explicit MetricsFile(const std::filesystem::path& path) : file_((write_file(path, ""), path)) {}
 
-  /// Goes on with a file after `step`: later lines are removed, and a line cut short. Where there is no file, `history`
-  /// (log_history of a checkpoint) is written again.
-  MetricsFile(std::filesystem::path path, std::int64_t step, const Json& history) : path_(std::move(path)) {
-    std::string kept;
-    if (std::filesystem::exists(path_)) {
-      const std::string text = read_file(path_);
-      for (const std::string_view line : whole_lines(text))
-        if (step_of(line) <= step) kept.append(line) += '\n';
-    } else {
-      for (const Json& line : history) kept += line.dump() + "\n";
-    }
-    write_file(path_, kept);
-    open();
-  }
+  /// Goes on with a file after `step`: later lines are removed, and a line cut short. Where there is no file, or it has
+  /// lost lines, `history` (log_history of a checkpoint) is written again.
+  MetricsFile(const std::filesystem::path& path, std::int64_t step, const Json& history)
+      : file_((write_file(path, kept_lines(path, step, history)), path)) {}
 
-  void add(const Json& line) {
-    const std::string text = line.dump() + "\n";
-    if (std::fputs(text.c_str(), file_.get()) < 0 || std::fflush(file_.get()) != 0)
-      throw Error("cannot write {}: {}", path_.string(), std::strerror(errno));
-  }
+  void add(const Json& line) { file_.add(line.dump() + "\n"); }
+  /// Makes durable what was added: before a checkpoint that a run may go on from without adding it again.
+  void sync() { file_.sync(); }
 
  private:
-  void open() {
-    file_.reset(std::fopen(path_.c_str(), "ae"));
-    if (!file_) throw Error("cannot write {}: {}", path_.string(), std::strerror(errno));
+  static std::string kept_lines(const std::filesystem::path& path, std::int64_t step, const Json& history) {
+    std::string kept;
+    std::size_t lines = 0;
+    if (std::filesystem::exists(path)) {
+      const std::string text = read_file(path);
+      for (const std::string_view line : whole_lines(text))
+        if (step_of(line) <= step) kept.append(line) += '\n', ++lines;
+    }
+    if (lines >= history.size()) return kept;
+    kept.clear();
+    for (const Json& line : history) kept += line.dump() + "\n";
+    return kept;
   }
 
   /// A damaged line counts as later than every step.
@@ -61,11 +51,7 @@ class MetricsFile {
     }
   }
 
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::filesystem::path path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  AppendFile file_;
 };
 
 }  // namespace moderngpt2

@@ -39,12 +39,9 @@ struct TokenizerFiles {
     return result;
   }
 
-  std::vector<std::string> write(const std::filesystem::path& folder) const {
-    std::vector<std::string> written;
-    for (const auto& [name, content] : files) {
-      write_file(folder / name, content);
-      written.push_back(name);
-    }
+  std::vector<FileRecord> write(const std::filesystem::path& folder) const {
+    std::vector<FileRecord> written;
+    for (const auto& [name, content] : files) written.push_back(write_file(folder / name, content));
     return written;
   }
 };
@@ -65,23 +62,23 @@ constexpr const char* torch_dtype_name() {
 }
 
 /// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
-/// tokenizer's files. Returns the names of the files.
+/// tokenizer's files. Returns the files.
 template <class E>
-std::vector<std::string> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
-                                    const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
-  std::vector<std::string> names = write_sharded(folder, tensor_sources(weights, table));
+std::vector<FileRecord> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
+                                   const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
+  std::vector<FileRecord> files = write_sharded(folder, tensor_sources(weights, table));
   Json config = config_to_json(companions.config);
   config.erase("dtype");  // what newer writers call it
   config["torch_dtype"] = torch_dtype_name<typename E::MatrixType>();
-  write_json_file(folder / "config.json", config);
-  write_generation_config(folder / "generation_config.json", generation_config_from(companions.config));
-  names.insert(names.end(), {"config.json", "generation_config.json"});
-  for (std::string& name : companions.tokenizer.write(folder)) names.push_back(std::move(name));
-  return names;
+  files.push_back(write_json_file(folder / "config.json", config));
+  files.push_back(
+      write_generation_config(folder / "generation_config.json", generation_config_from(companions.config)));
+  for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
+  return files;
 }
 template <class M>
-std::vector<std::string> save_model(const std::filesystem::path& folder, const M& model,
-                                    const ModelCompanions& companions) {
+std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model,
+                                   const ModelCompanions& companions) {
   return save_model(folder, ParameterPlaces(model.weights()), model.parameters(), companions);
 }
 

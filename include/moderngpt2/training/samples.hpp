@@ -60,6 +60,7 @@ class SampleLog {
       say(fmt::format("step {}  sample {} -> {}", step, excerpt(prompt), excerpt(completion, 400)));
       file_.add(Json{{"step", step}, {"prompt", prompt}, {"completion", completion}});
     }
+    file_.sync();
   }
 
  private:

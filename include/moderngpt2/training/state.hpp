@@ -7,17 +7,11 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {
-
-/// A file of a checkpoint as it was written.
-struct FileRecord {
-  std::string name;
-  std::uint64_t bytes = 0;
-  std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
-};
 
 /// Where a run stands: trainer_state.json, under Hugging Face's fields, with what they lack under "moderngpt2".
 struct TrainerState {

@@ -3,25 +3,22 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2 {
@@ -113,20 +110,15 @@ class TensorBoardLog {
   /// Begins a new file in `folder`. What older files there say of steps after `step`, the one to go on from, no longer
   /// counts.
   TensorBoardLog(const std::filesystem::path& folder, std::int64_t step) {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) throw Error("cannot make the folder {}: {}", folder.string(), error.message());
-    path_ = folder / file_name(folder);
-    file_.reset(std::fopen(path_.c_str(), "abxe"));
-    if (!file_) throw Error("cannot write {}: {}", path_.string(), std::strerror(errno));
+    make_folder(folder);
+    file_.emplace(folder / file_name(folder), AppendFile::Start::new_file);
     constexpr unsigned file_version = 3, session_log = 7, status = 1, start = 1;
     append(event().text(file_version, "brain.Event:2"));
     append(
         event().integer(event_step, step + 1).text(session_log, detail::ProtoMessage().integer(status, start).bytes()));
-    flush();
   }
 
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return file_->path(); }
 
   /// Throws an Error where the file cannot be written.
   void add(std::int64_t step, const Scalars& scalars) {
@@ -136,7 +128,6 @@ class TensorBoardLog {
       values.text(summary_value,
                   detail::ProtoMessage().text(tag, name).real32(simple_value, static_cast<float>(value)).bytes());
     append(event().integer(event_step, step).text(summary, values.bytes()));
-    flush();
   }
 
  private:
@@ -152,9 +143,8 @@ class TensorBoardLog {
   static std::string file_name(const std::filesystem::path& folder) {
     constexpr std::string_view prefix = "events.out.tfevents.";
     auto second = static_cast<std::int64_t>(now());
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-      const std::string name = entry.path().filename().string();
+    for (const std::filesystem::path& path : folder_entries(folder)) {
+      const std::string name = path.filename().string();
       std::int64_t there = 0;
       if (name.starts_with(prefix)) std::from_chars(name.data() + prefix.size(), name.data() + name.size(), there);
       if (there < 9'999'999'999) second = std::max(second, there + 1);
@@ -164,20 +154,9 @@ class TensorBoardLog {
     return fmt::format("{}{:010}.{}.{}", prefix, second, host, ::getpid());
   }
 
-  void append(const detail::ProtoMessage& message) {
-    const std::string record = detail::tf_record(message.bytes());
-    if (std::fwrite(record.data(), 1, record.size(), file_.get()) != record.size()) fail();
-  }
-  void flush() {
-    if (std::fflush(file_.get()) != 0) fail();
-  }
-  [[noreturn]] void fail() const { throw Error("cannot write {}: {}", path_.string(), std::strerror(errno)); }
+  void append(const detail::ProtoMessage& message) { file_->add(detail::tf_record(message.bytes())); }
 
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  std::filesystem::path path_;
-  std::unique_ptr<std::FILE, Close> file_;
+  std::optional<AppendFile> file_;
 };
 
 }  // namespace moderngpt2

@@ -141,6 +141,11 @@ class Trainer {
     if (state_.step >= last) {
       say("step {} of {} is done already: nothing is left to train", state_.step, last);
       save_model(settings_.output_dir, optimizer_.full_weights(model_), model_.parameters(), companions_);
+      // What a kill right after the last save left undone.
+      const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
+      if (state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
+        rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved);
+      if (hooks_.on_saved) hooks_.on_saved();
       return 0;
     }
     const LearningRateSchedule schedule = make_schedule(settings_, last);
@@ -293,6 +298,7 @@ class Trainer {
     if (!has_finite_weights(model_))
       throw Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints are as they were",
                   state_.step);
+    metrics_->sync();
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_);
     say("saved {}", folder.string());

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+namespace moderngpt2 {
+
+/// A file as it was written.
+struct FileRecord {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
+};
+
+/// XXH3 (64 bits) of bytes that come piece by piece.
+class FileHash {
+ public:
+  FileHash() : state_(XXH3_createState()) {
+    if (!state_) throw std::bad_alloc();
+    XXH3_64bits_reset(state_.get());
+  }
+
+  void add(std::span<const std::byte> bytes) { XXH3_64bits_update(state_.get(), bytes.data(), bytes.size()); }
+  /// Of all that was added, in hexadecimal.
+  std::string text() const { return fmt::format("{:016x}", XXH3_64bits_digest(state_.get())); }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state_;
+};
+
+}  // namespace moderngpt2
