@@ -15,13 +15,12 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/model/activations.hpp"
-#include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/metrics.hpp"
@@ -34,14 +33,17 @@ namespace moderngpt2 {
 /// Steps with loss or gradients that are not finite, in a row, after which a run gives up.
 inline constexpr int most_skipped_steps = 10;
 
-/// Trains a language model on blocks of tokens: accumulation, clipping, schedule, logs, evaluation, checkpoints.
-/// On the CPU a run that is stopped and resumed computes what an uninterrupted one does, bit for bit.
-template <class M>
+/// Trains a model: accumulation, clipping, schedule, logs, evaluation, checkpoints. Task says on what: blocks of tokens
+/// or the examples of another head. On the CPU a run that is stopped and resumed computes what an uninterrupted one
+/// does, bit for bit.
+template <class M, class Task = LanguageModelling>
 class Trainer {
  public:
+  using Batch = typename Task::Batch;
+  using Splits = typename Task::Splits;
+
   /// All memory that steps need is allocated here. The model and the data set must outlive the trainer.
-  Trainer(M& model, const TrainAndEval& data, ModelCompanions companions, TrainingSettings settings,
-          TrainingHooks hooks = {})
+  Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {})
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
@@ -49,17 +51,19 @@ class Trainer {
         hooks_(std::move(hooks)),
         optimizer_(model, settings_),
         gradients_(model.make_gradients()),
-        work_(model.workspace(int(micro_batch()), time(),
+        work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
-        batches_(data.train, rows_at_most(settings_.global_batch()), unlabelled_id(model.config()),
+        batches_(data.train, Batch(data.train, rows_at_most(settings_.global_batch()), model.config()),
                  settings_.dataloader_num_workers > 0) {
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-      model.backend().reserve(cpu::scratch_bytes(model.config(), int(std::max(micro_batch(), eval_rows)), time(),
-                                                 model.backend().threads()));
+      model.backend().reserve(cpu::scratch_bytes(
+          model.config(), int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
+          std::max(time(), data_.eval.block_size()), model.backend().threads()));
     if (eval_rows > 0)
-      evaluation_.emplace(model_.workspace(int(eval_rows), time(), Mode::infer),
-                          TokenBatch(eval_rows, time(), unlabelled_id(model_.config())));
+      evaluation_.emplace(
+          model_.workspace(int(eval_rows) * Batch::sequences_of(data.eval), data_.eval.block_size(), Mode::infer),
+          Batch(data.eval, eval_rows, model_.config()));
     state_.seed = settings_.seed;
     state_.blocks = data_.train.size();
     state_.block_size = time();
@@ -88,26 +92,20 @@ class Trainer {
   StepReport step(const LearningRateSchedule& schedule) {
     const double begin = seconds_now();
     const BatchPlace place = batch_at(state_.position);
-    const TokenBatch& batch = batches_.load(place, batch_at(position_after(place)));
+    const Batch& batch = batches_.load(place, batch_at(position_after(place)));
     const double data_seconds = seconds_now() - begin;
     set_to_zero(model_.backend(), gradients_);
 
     StepReport report{.step = state_.step + 1,
                       .learning_rate = schedule.at(state_.step),
-                      .tokens = place.rows * time(),
+                      .tokens = batch.tokens(),
                       .data_seconds = data_seconds};
-    using Labels = typename M::Head::Labels;
     for (std::int64_t first = 0; first < place.rows; first += settings_.per_device_train_batch_size) {
       const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, place.rows - first);
-      const Pass<typename M::R> pass{.batch = int(micro),
-                                     .time = time(),
-                                     .key_mask = batch.mask(first),
-                                     .training = true,
-                                     .seed = state_.seed,
-                                     .step = std::uint64_t(state_.step),
-                                     .first_sequence = first};
-      report.loss += double(model_.loss_and_gradients(work_, batch.ids(first),
-                                                      Labels{batch.labels(first), batch.valid()}, gradients_, pass));
+      auto pass = pass_of<typename M::R>(batch, first, micro);
+      pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
+      report.loss += double(model_.loss_and_gradients(
+          work_, batch.ids(first), batch.head_labels(first, micro, batch.divisors()), gradients_, pass));
     }
     if (batch.valid() == 0) {
       report.applied = false;
@@ -170,11 +168,12 @@ class Trainer {
   /// The name of the log that a resumed run is to go on with, kept in checkpoints.
   void set_run_name(std::string name) { state_.run_name = std::move(name); }
 
-  /// The loss on the held-out blocks; nothing when the run is asked to stop meanwhile.
+  /// The loss and scores on the held-out examples; nothing when the run is asked to stop meanwhile.
   std::optional<Evaluation> evaluate() {
-    if (!evaluation_) throw Error("the data set has no block to evaluate on");
+    if (!evaluation_) throw Error("the data set has nothing to evaluate on");
+    typename Task::Scores scores(data_.eval, model_.config());
     return moderngpt2::evaluate(model_, evaluation_->first, evaluation_->second, data_.eval,
-                                settings_.per_device_eval_batch_size, [&](std::int64_t done) {
+                                settings_.per_device_eval_batch_size, scores, [&](std::int64_t done) {
                                   if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
                                   return stopped() == 0;
                                 });
@@ -270,9 +269,9 @@ class Trainer {
     line["step"] = state_.step;
     line["epoch"] = state_.epoch();
     line["eval_loss"] = result->loss;
-    line["eval_perplexity"] = result->perplexity();
+    for (const auto& [name, value] : result->scores) line["eval_" + name] = value;
     write_metrics(std::move(line));
-    say("step {}  evaluation loss {:.9g}  perplexity {:.6g}", state_.step, result->loss, result->perplexity());
+    say("step {}  evaluation {}", state_.step, result->text());
     return true;
   }
 
@@ -288,15 +287,15 @@ class Trainer {
   }
 
   M& model_;
-  const TrainAndEval& data_;
+  const Splits& data_;
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;
   AdamW<M> optimizer_;
   typename M::Gradients gradients_;
   typename M::Work work_;
-  BatchLoader batches_;
-  std::optional<std::pair<typename M::Work, TokenBatch>> evaluation_;
+  BatchLoader<Batch> batches_;
+  std::optional<std::pair<typename M::Work, Batch>> evaluation_;
   TrainerState state_;
   MetricsFile* metrics_ = nullptr;
   bool resumed_ = false;
