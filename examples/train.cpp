@@ -35,7 +35,8 @@ int program(int argc, char** argv) {
   TrainingSettings& s = request.settings;
   std::string precision = "fp32", device = "cpu";
 
-  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made, or with --task a "
+  Options options("train",
+                  "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made, or with --task a "
                   "classifier on examples.");
   TaskOptions task(options, task_request);
   options.section("Model");

@@ -1,5 +1,5 @@
-#include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/multiple_choice.hpp"
 
 namespace moderngpt2 {
 

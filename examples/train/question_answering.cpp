@@ -1,5 +1,5 @@
-#include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/question_answering.hpp"
 
 namespace moderngpt2 {
 

@@ -1,5 +1,5 @@
-#include "moderngpt2/training/tasks/sequence_classification.hpp"
 #include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/sequence_classification.hpp"
 
 namespace moderngpt2 {
 

@@ -1,5 +1,5 @@
-#include "moderngpt2/training/tasks/token_classification.hpp"
 #include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/token_classification.hpp"
 
 namespace moderngpt2 {
 

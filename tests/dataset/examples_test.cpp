@@ -83,8 +83,8 @@ TEST_CASE("labels of texts: names, ids, numbers, lists") {
 TEST_CASE("a checkpoint's labels hold") {
   Sequences r;
   r.labels = LabelSet({"no", "yes"});
-  CHECK_ERROR(r.read("{\"text\": \"t\", \"label\": \"yes\"}\n{\"text\": \"t\", \"label\": \"maybe\"}\n"), "rows.jsonl:2",
-              "maybe");
+  CHECK_ERROR(r.read("{\"text\": \"t\", \"label\": \"yes\"}\n{\"text\": \"t\", \"label\": \"maybe\"}\n"),
+              "rows.jsonl:2", "maybe");
   CHECK_ERROR(r.read("{\"text\": \"t\", \"label\": 2}\n"), "rows.jsonl:1", "0 to 1");
   CHECK_ERROR(LabelSet({"a", "a"}), "twice");
 }
@@ -148,8 +148,10 @@ TEST_CASE("long texts of questions come in windows that overlap") {
   r.options.block_size = 12;
   r.options.doc_stride = 4;
   // "q?" and a line feed leave 9 tokens; "é" is two bytes, thus two tokens.
-  r.read(R"({"id": "n1", "question": " q?", "context": "abcdé fghijklm", "answers": {"text": ["fgh"], "answer_start": [6]}})"
-         "\n" R"({"question": "q?", "context": "abc", "answers": {"text": [], "answer_start": []}})");
+  r.read(
+      R"({"id": "n1", "question": " q?", "context": "abcdé fghijklm", "answers": {"text": ["fgh"], "answer_start": [6]}})"
+      "\n"
+      R"({"question": "q?", "context": "abc", "answers": {"text": [], "answer_start": []}})");
   REQUIRE(r.store.windows.size() == 3);
   CHECK(r.text(1) == "q?\n fghijklm");  // from the 6th token on: 9 + 9 - 4 cover all 15
   const QuestionWindow &first = r.store.windows[0], &second = r.store.windows[1], &none = r.store.windows[2];
@@ -166,8 +168,8 @@ TEST_CASE("long texts of questions come in windows that overlap") {
   const auto refused = [](const std::string& answers, const std::string& part, int block_size = 64) {
     Reading<QuestionExamples> bad;
     bad.options.block_size = block_size;
-    CHECK_ERROR(bad.read(R"({"question": "q?", "context": "abcdefghijkl", "answers": )" + answers + "}"), "rows.jsonl:1",
-                part);
+    CHECK_ERROR(bad.read(R"({"question": "q?", "context": "abcdefghijkl", "answers": )" + answers + "}"),
+                "rows.jsonl:1", part);
   };
   refused(R"({"text": ["bc"], "answer_start": [2]})", "does not stand at character 2");
   refused(R"({"text": ["l"], "answer_start": [99]})", "99");

@@ -27,9 +27,8 @@ ExampleRange<Store> examples(const std::string& lines, LabelSet labels = {}) {
   auto store = std::make_shared<Store>();
   ExampleOptions options;
   options.doc_stride = 2;
-  for_each_row({(temporary / "rows.jsonl").string()}, nullptr, [&](const DataRow& row, const RowReader& reader) {
-    store->add(row, reader, encoder, labels, options);
-  });
+  for_each_row({(temporary / "rows.jsonl").string()}, nullptr,
+               [&](const DataRow& row, const RowReader& reader) { store->add(row, reader, encoder, labels, options); });
   labels.finish();
   if constexpr (requires { store->finish(labels); }) store->finish(labels);
   return {store, 0, store->rows.size() / store->sequences()};
@@ -130,8 +129,8 @@ TEST_CASE("labels of words: batches, cuts, scores") {
 }
 
 TEST_CASE("questions: batches, cuts, scores") {
-  const auto data =
-      examples<QuestionExamples>(R"({"question": "who", "context": "abc def ghi jkl mno pqr stu", "answers": {"text": ["def"], "answer_start": [4]}}
+  const auto data = examples<QuestionExamples>(
+      R"({"question": "who", "context": "abc def ghi jkl mno pqr stu", "answers": {"text": ["def"], "answer_start": [4]}}
 {"question": "why?", "context": "xyz", "answers": {"text": [], "answer_start": []}}
 {"question": "when", "context": "a b", "answers": {"text": ["b"], "answer_start": [2]}})");
   QuestionBatch batch(data, 4, Update<QuestionAnswering>::config());

@@ -22,7 +22,8 @@ double score(const ScoreList& scores, std::string_view name) {
 
 void check(const ScoreList& scores, const ScoreList& expected) {
   CHECK(scores.size() == expected.size());
-  for (const auto& [name, value] : expected) CHECK_MESSAGE(score(scores, name) == doctest::Approx(value).epsilon(1e-12), name);
+  for (const auto& [name, value] : expected)
+    CHECK_MESSAGE(score(scores, name) == doctest::Approx(value).epsilon(1e-12), name);
 }
 
 std::vector<std::string_view> words(std::string_view line) {

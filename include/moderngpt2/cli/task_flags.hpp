@@ -15,8 +15,8 @@ class TaskOptions {
     ExampleOptions& examples = request.examples;
     options.section("Task");
     options.add("task", task_, "what the model is to learn: the next token, or the labels of examples (docs/tasks.md)")
-        .choices({"causal-lm", "sequence-classification", "token-classification", "question-answering",
-                  "multiple-choice"});
+        .choices(
+            {"causal-lm", "sequence-classification", "token-classification", "question-answering", "multiple-choice"});
     options.add("input", request.inputs, "examples to train on: files, globs or folders of .json, .jsonl or .parquet")
         .alias("train_file");
     options.add("eval_input", request.eval_inputs, "examples to evaluate on; without it the last 5% of --input")
@@ -27,11 +27,13 @@ class TaskOptions {
     options.add("label_column", examples.label_column, "the column of the labels")
         .alias("label_column_name")
         .default_text("the usual names");
-    options.add_choice("problem_type", examples.problem_type,
-                       {{"regression", ProblemType::regression},
-                        {"single_label_classification", ProblemType::single_label},
-                        {"multi_label_classification", ProblemType::multi_label}},
-                       "what the labels of texts are").default_text("as they look");
+    options
+        .add_choice("problem_type", examples.problem_type,
+                    {{"regression", ProblemType::regression},
+                     {"single_label_classification", ProblemType::single_label},
+                     {"multi_label_classification", ProblemType::multi_label}},
+                    "what the labels of texts are")
+        .default_text("as they look");
     options.add("word_separator", examples.word_separator, "token classification: what stands between two words");
     options.add("doc_stride", examples.doc_stride, "question answering: tokens that two windows of a text share")
         .at_least(0);
@@ -47,8 +49,7 @@ class TaskOptions {
     const bool text = task_ == "causal-lm";
     for (const char* flag : {"input", "eval_input", "text_column", "label_column", "problem_type", "word_separator",
                              "doc_stride", "predictions_file"})
-      if (text && options_.typed(flag))
-        throw UsageError("--{} belongs to another --task than causal-lm", flag);
+      if (text && options_.typed(flag)) throw UsageError("--{} belongs to another --task than causal-lm", flag);
     for (const char* flag : {"pre_tokenized_dataset_path", "metadata_file"})
       if (!text && options_.typed(flag))
         throw UsageError("--{} holds text for --task causal-lm; --task {} needs examples, by --input", flag, task_);

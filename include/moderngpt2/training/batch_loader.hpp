@@ -12,7 +12,8 @@
 
 namespace moderngpt2 {
 
-/// Which examples (blocks of text, say) a batch holds: `rows` of them from the `first` of an epoch on, in that epoch's order.
+/// Which examples (blocks of text, say) a batch holds: `rows` of them from the `first` of an epoch on, in that epoch's
+/// order.
 struct BatchPlace {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0, first = 0, rows = 0;

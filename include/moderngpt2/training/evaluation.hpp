@@ -53,8 +53,8 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
   for (std::int64_t first = 0; first < data.size();) {
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);
     batch.load(data, rows, [&](std::int64_t i) { return first + i; });
-    sum += double(model.loss(work, batch.ids(0), batch.head_labels(0, rows, divisors),
-                             pass_of<typename M::R>(batch, 0, rows)));
+    sum += double(
+        model.loss(work, batch.ids(0), batch.head_labels(0, rows, divisors), pass_of<typename M::R>(batch, 0, rows)));
     scores.add(work.views.head, batch, first);
     result.labels += batch.valid();
     first += rows;

@@ -15,6 +15,7 @@ struct LanguageModelling {
   using Batch = TokenBatch;
   using Splits = TrainAndEval;  ///< `train` and `eval`, of the type Batch::Data
   static constexpr const char* examples = "blocks";
+  static constexpr bool predicts_tokens = true;  ///< whether logits over the vocabulary are computed
 
   /// What an evaluation is judged by.
   struct Scores {

@@ -41,8 +41,7 @@ struct MemoryPlan {
 /// `eval_blocks` bound the batches, and `sequences` are the rows of ids of each.
 template <class M>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
-                       std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX,
-                       int sequences = 1) {
+                       std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
   using Head = typename M::Head;
   using T = typename M::T;
   validate(config);

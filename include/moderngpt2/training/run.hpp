@@ -142,7 +142,9 @@ namespace detail {
 
 /// Blocks to train on; more than any run reads where no data set is named. Run: PreparedRun, or one of another task.
 template <class Run>
-std::int64_t train_blocks(const Run& run) { return run.data ? run.data->train.size() : INT64_MAX; }
+std::int64_t train_blocks(const Run& run) {
+  return run.data ? run.data->train.size() : INT64_MAX;
+}
 
 /// Whether a request says how long its run is: a dry run without data may not.
 template <class Run>
@@ -150,7 +152,9 @@ bool knows_last_step(const TrainingRequest& request, const Run& run) {
   return run.data || request.settings.max_steps > 0;
 }
 template <class Run>
-std::int64_t first_step(const Run& run) { return run.checkpoint ? run.checkpoint->state.step : 0; }
+std::int64_t first_step(const Run& run) {
+  return run.checkpoint ? run.checkpoint->state.step : 0;
+}
 template <class Run>
 std::int64_t planned_last_step(const TrainingRequest& request, const Run& run) {
   const DataPosition at = run.checkpoint ? run.checkpoint->state.position : DataPosition{};
@@ -165,7 +169,7 @@ std::string settings_text(const TrainingRequest& request, const Run& run, std::i
                           const char* backend) {
   const TrainingSettings& s = request.settings;
   const Config& c = run.companions.config.config;
-  const double flops = training_flops_per_token(c, run.block_size);
+  const double flops = training_flops_per_token(c, run.block_size, Task::predicts_tokens);
   std::string text = fmt::format(
       "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, "
       "positions "
@@ -260,7 +264,8 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
     }
   }
   if (hooks.on_start)
-    hooks.on_start({s.output_dir, settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
+    hooks.on_start({s.output_dir,
+                    settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
   Trainer<M, Task> trainer(model, *run.data, run.companions, s, with);
   if (run.checkpoint) trainer.resume(*run.checkpoint);

@@ -150,7 +150,8 @@ TaskRun<Task> prepare_task_run(const TaskRequest& request, Say&& say) {
 
   std::optional<ConfigFile> own;
   std::string where;
-  for (const auto& folder : {run.checkpoint ? std::optional(run.checkpoint->folder) : std::nullopt, training.model_path}) {
+  for (const auto& folder :
+       {run.checkpoint ? std::optional(run.checkpoint->folder) : std::nullopt, training.model_path}) {
     if (own || !folder) continue;
     ConfigFile read = read_config(*folder);
     if (read.architecture == architecture) own = std::move(read), where = folder->string();
@@ -160,15 +161,16 @@ TaskRun<Task> prepare_task_run(const TaskRequest& request, Say&& say) {
                 training.model_path ? training.model_path->string() : "the model", Task::name);
 
   if (!request.inputs.empty() || !request.eval_inputs.empty()) {
-    if (request.inputs.empty() && !training.eval_only)
-      throw UsageError("--input is needed: the files to train on");
+    if (request.inputs.empty() && !training.eval_only) throw UsageError("--input is needed: the files to train on");
     ExampleOptions options = request.examples;
     options.block_size = run.block_size;
     LabelSet labels;
     if (own) {
       if (Task::has_labels) labels = LabelSet(detail::class_names(*own, where));
-      if (own->config.problem_type != ProblemType::automatic) options.problem_type = own->config.problem_type;
-      else if (own->config.num_labels == 1) options.problem_type = ProblemType::regression;
+      if (own->config.problem_type != ProblemType::automatic)
+        options.problem_type = own->config.problem_type;
+      else if (own->config.num_labels == 1)
+        options.problem_type = ProblemType::regression;
     }
     std::vector<std::shared_ptr<Store>> stores;
     const bool only_eval = training.eval_only && !request.eval_inputs.empty();
@@ -181,9 +183,8 @@ TaskRun<Task> prepare_task_run(const TaskRequest& request, Say&& say) {
     };
     const auto count = [](const Store& store) { return store.rows.size() / std::max(store.sequences(), 1); };
     const std::int64_t last = count(*stores.front()), eval_last = count(*stores.back());
-    const std::int64_t held = request.eval_inputs.empty()
-                                  ? detail::first_held_out(*stores[0], last, training.streaming_eval_samples)
-                                  : 0;
+    const std::int64_t held =
+        request.eval_inputs.empty() ? detail::first_held_out(*stores[0], last, training.streaming_eval_samples) : 0;
     run.data.emplace();
     run.data->train = all(stores.front(), 0, held > 0 ? held : last);
     run.data->eval = all(stores.back(), held, eval_last);
@@ -195,8 +196,9 @@ TaskRun<Task> prepare_task_run(const TaskRequest& request, Say&& say) {
   }
   if (std::is_same_v<typename Task::template Model<>::Head, SequenceClassificationHead<dynamic>> && tokenizer &&
       !config.config.pad_token_id)
-    throw Error("the tokenizer has no pad token, which tells where texts of a batch end: set \"pad_token\" in its "
-                "tokenizer_config.json");
+    throw Error(
+        "the tokenizer has no pad token, which tells where texts of a batch end: set \"pad_token\" in its "
+        "tokenizer_config.json");
   if (run.checkpoint)
     require_same_model(read_config(run.checkpoint->folder).config, config.config, run.checkpoint->folder.string());
   return run;

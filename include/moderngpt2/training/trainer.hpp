@@ -57,9 +57,9 @@ class Trainer {
                  settings_.dataloader_num_workers > 0) {
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-      model.backend().reserve(cpu::scratch_bytes(
-          model.config(), int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
-          std::max(time(), data_.eval.block_size()), model.backend().threads()));
+      model.backend().reserve(
+          cpu::scratch_bytes(model.config(), int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
+                             std::max(time(), data_.eval.block_size()), model.backend().threads()));
     if (eval_rows > 0)
       evaluation_.emplace(
           model_.workspace(int(eval_rows) * Batch::sequences_of(data.eval), data_.eval.block_size(), Mode::infer),
@@ -134,7 +134,7 @@ class Trainer {
     MetricsFile metrics =
         resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
     metrics_ = &metrics;
-    Meter meter(training_flops_per_token(model_.config(), time()), matmul_rate_);
+    Meter meter(flops_per_token(), matmul_rate_);
     LossSpikes spikes;
     if (resumed_ && evaluation_ && look_due() && !evaluated()) look();  // what a stop at this step left out
     while (state_.step < last) {
@@ -181,6 +181,7 @@ class Trainer {
 
  private:
   int time() const { return data_.train.block_size(); }
+  double flops_per_token() const { return training_flops_per_token(model_.config(), time(), Task::predicts_tokens); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
   int stopped() const { return hooks_.stop ? hooks_.stop() : 0; }
@@ -203,7 +204,7 @@ class Trainer {
     state_.position = position_after(batch);
     state_.updates = optimizer_.updates;
     state_.tokens += report.tokens;
-    state_.flops += double(report.tokens) * training_flops_per_token(model_.config(), time());
+    state_.flops += double(report.tokens) * flops_per_token();
     state_.logged_loss_sum += report.loss;
     ++state_.logged_steps;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);

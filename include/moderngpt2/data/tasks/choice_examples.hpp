@@ -40,8 +40,8 @@ class ChoiceExamples {
     return sum;
   }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, where the answer is none of
-  /// the choices, and where there are more or fewer of them than in rows before.
+  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, where the answer is none
+  /// of the choices, and where there are more or fewer of them than in rows before.
   void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
     std::string begin, stem;
     std::vector<std::string> endings, names;
@@ -79,7 +79,8 @@ class ChoiceExamples {
       if (value.contains("label") && value["label"].is_array())
         for (const Json& name : value["label"]) names.push_back(text_of(name, "label of a choice", place));
     }
-    if (!list->is_array()) throw Error("{}: choices must be a list, found {}", place.text(), detail::json_excerpt(value));
+    if (!list->is_array())
+      throw Error("{}: choices must be a list, found {}", place.text(), detail::json_excerpt(value));
     for (const Json& text : *list) texts.push_back(text_of(text, "a choice", place));
   }
 

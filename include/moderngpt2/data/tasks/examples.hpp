@@ -18,11 +18,11 @@ namespace moderngpt2 {
 
 /// How the rows of a data set become examples.
 struct ExampleOptions {
-  std::string text_column{};   ///< empty: the usual names; of a pair of texts both, with a comma
-  std::string label_column{};  ///< empty: the usual names
-  std::string word_separator = " ";          ///< token classification: what stands between two words
-  int block_size = 1024;                     ///< the most tokens of an example; longer text is cut
-  int doc_stride = 128;                      ///< question answering: tokens that two windows share
+  std::string text_column{};                  ///< empty: the usual names; of a pair of texts both, with a comma
+  std::string label_column{};                 ///< empty: the usual names
+  std::string word_separator = " ";           ///< token classification: what stands between two words
+  int block_size = 1024;                      ///< the most tokens of an example; longer text is cut
+  int doc_stride = 128;                       ///< question answering: tokens that two windows share
   std::optional<ProblemType> problem_type{};  ///< sequence classification: nothing is, by the labels
   OpenParquetRows open_parquet = nullptr;
 };

@@ -26,8 +26,8 @@ class LabelSet {
       if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} stands twice", excerpt(names_[i]));
   }
 
-  /// Notes a label, a class's id or name, and gives a number for id_of(). Throws an Error that tells the row where it is
-  /// neither, or where a checkpoint has no such class.
+  /// Notes a label, a class's id or name, and gives a number for id_of(). Throws an Error that tells the row where it
+  /// is neither, or where a checkpoint has no such class.
   int add(const Json& label, std::string_view column, const RowPlace& place) {
     if (label.is_string()) return add_name(label.get<std::string>(), column, place);
     if (!label.is_number_integer() && !label.is_boolean())

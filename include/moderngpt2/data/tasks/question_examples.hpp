@@ -26,10 +26,10 @@ struct Question {
 /// One window of a question's text: its row of ids is the question, a line feed, and tokens of the text.
 struct QuestionWindow {
   std::int64_t question = 0;
-  int context_begin = 0;     ///< place in the row of the first token of the text
-  int context_end = 0;       ///< and of that after the last
-  int first_token = 0;       ///< which token of the text that is
-  int start = 0, end = 0;    ///< first and last token of the answer, places in the row; 0: not in this window
+  int context_begin = 0;   ///< place in the row of the first token of the text
+  int context_end = 0;     ///< and of that after the last
+  int first_token = 0;     ///< which token of the text that is
+  int start = 0, end = 0;  ///< first and last token of the answer, places in the row; 0: not in this window
 };
 
 /// Questions in the format of SQuAD (Rajpurkar et al. 2016), each as one window or several that overlap: no text is
@@ -77,8 +77,8 @@ class QuestionExamples {
   /// The bytes of the first answer, [begin, end); an empty range where there is none.
   std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) const {
     const std::string where = row.place.text();
-    const Json& answers = require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers",
-                                         "--label_column");
+    const Json& answers =
+        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "--label_column");
     std::vector<std::int64_t> starts;
     const auto add = [&](const Json& text, const Json& start) {
       question.answers.push_back(json_as<std::string>(text, "answers.text", where));
@@ -118,9 +118,10 @@ class QuestionExamples {
     const int count = int(tokens.size());
     const int room = encoder.block_size() - int(head.size() + suffix.size());
     if (room < 1 || (count > room && room <= doc_stride))
-      throw Error("{}: the question has {} tokens, which leaves {} of --block_size {} for the text: more than "
-                  "--doc_stride {} are needed",
-                  row.place.text(), head.size(), std::max(room, 0), encoder.block_size(), doc_stride);
+      throw Error(
+          "{}: the question has {} tokens, which leaves {} of --block_size {} for the text: more than "
+          "--doc_stride {} are needed",
+          row.place.text(), head.size(), std::max(room, 0), encoder.block_size(), doc_stride);
     int first = 0, last = -1;  // tokens of the answer
     if (answer_end > answer_begin) {
       while (first + 1 < count && offsets[std::size_t(first) + 1] <= answer_begin) ++first;

@@ -49,8 +49,8 @@ class SequenceExamples {
   /// Outputs that lists of numbers ask for, 1 for single numbers, 0 where labels are classes.
   int width() const { return kind_ == Kind::number ? 1 : kind_ == Kind::numbers ? width_ : 0; }
 
-  /// To be called with the finished labels: makes `classes` or `values` of what the rows said. Throws an Error where the
-  /// problem takes no such labels.
+  /// To be called with the finished labels: makes `classes` or `values` of what the rows said. Throws an Error where
+  /// the problem takes no such labels.
   void finish(ProblemType type, int num_labels, const LabelSet& labels) {
     names = labels.names();
     const auto refuse = [&](const char* found) {
@@ -60,8 +60,7 @@ class SequenceExamples {
       if (kind_ != Kind::one_class) refuse(kind_ == Kind::classes ? "lists" : "numbers with a fraction");
       for (const double label : found_) {
         classes.push_back(labels.id_of(int(label)));
-        if (classes.back() >= num_labels)
-          throw Error("{}: class {} of {}", first_.text(), classes.back(), num_labels);
+        if (classes.back() >= num_labels) throw Error("{}: class {} of {}", first_.text(), classes.back(), num_labels);
       }
       return;
     }
@@ -87,9 +86,9 @@ class SequenceExamples {
   enum class Kind { none, one_class, classes, number, numbers };
 
   static const char* name_of(ProblemType type) {
-    return type == ProblemType::regression     ? "regression"
+    return type == ProblemType::regression    ? "regression"
            : type == ProblemType::multi_label ? "multi-label"
-                                               : "single-label";
+                                              : "single-label";
   }
 
   static std::vector<std::string> find_text_columns(const DataRow& row, const ExampleOptions& options) {

@@ -103,8 +103,7 @@ struct DoubleHeads {
     if (labels.choices < 1 || pass.batch % labels.choices != 0)
       throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
-    const std::int64_t valid =
-        mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
+    const std::int64_t valid = mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
     const Rows<T> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
     const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));

@@ -17,7 +17,8 @@ namespace moderngpt2 {
 inline std::vector<std::string> answer_words(std::string_view text) {
   std::string kept;
   for (const char c : text) {
-    if (c > ' ' && c < '\x7f' && std::string_view("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~").find(c) != std::string_view::npos)
+    if (c > ' ' && c < '\x7f' &&
+        std::string_view("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~").find(c) != std::string_view::npos)
       continue;
     kept += c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c;
   }
@@ -58,8 +59,7 @@ struct Span {
 /// The best span of [begin, end) that has at most `most_tokens`, of the `n_best` best starts and ends in the window;
 /// start -1: there is none.
 template <class T>
-Span best_span(std::span<T> starts, std::span<T> ends, int begin, int end, int most_tokens = 30,
-               int n_best = 20) {
+Span best_span(std::span<T> starts, std::span<T> ends, int begin, int end, int most_tokens = 30, int n_best = 20) {
   const auto best = [&](std::span<T> scores) {
     std::vector<int> order(scores.size());
     std::iota(order.begin(), order.end(), 0);

@@ -22,8 +22,8 @@ struct ClassCount {
   double f1() const { return ratio(2.0 * double(hits), double(predicted + actual)); }
 };
 
-/// Scores of predictions with one class each, as scikit-learn has them: accuracy, F1 as mean over the classes that occur
-/// and as mean weighted by how often; of two classes also precision, recall and F1 of class 1.
+/// Scores of predictions with one class each, as scikit-learn has them: accuracy, F1 as mean over the classes that
+/// occur and as mean weighted by how often; of two classes also precision, recall and F1 of class 1.
 inline ScoreList single_label_scores(std::span<const int> predicted, std::span<const int> actual, int num_labels) {
   std::vector<ClassCount> counts(static_cast<std::size_t>(num_labels));
   std::int64_t hits = 0;

@@ -61,6 +61,7 @@ struct MultipleChoice {
   using Model = DoubleHeadsModel<any_shape, Backend, Precision>;
   static constexpr const char* name = "multiple-choice";
   static constexpr const char* examples = "questions";
+  static constexpr bool predicts_tokens = true;
   static constexpr bool has_labels = false;
 
   class Scores {
@@ -83,9 +84,7 @@ struct MultipleChoice {
 
     std::int64_t size() const { return std::int64_t(chosen_.size()); }
     /// {"prediction": place of a choice, "label": ...} of one question.
-    Json prediction(std::int64_t i) const {
-      return {{"prediction", chosen_[std::size_t(i)]}, {"label", actual(i)}};
-    }
+    Json prediction(std::int64_t i) const { return {{"prediction", chosen_[std::size_t(i)]}, {"label", actual(i)}}; }
 
    private:
     int actual(std::int64_t i) const { return data_.store().answers[std::size_t(data_.place(i))]; }

@@ -46,11 +46,13 @@ struct QuestionAnswering {
   using Model = QuestionAnswerer<any_shape, Backend, Precision>;
   static constexpr const char* name = "question-answering";
   static constexpr const char* examples = "windows";
+  static constexpr bool predicts_tokens = false;
   static constexpr bool has_labels = false;
 
   class Scores {
    public:
-    Scores(const ExampleRange<Store>& data, const Config&) : data_(data) {}
+    Scores(const ExampleRange<Store>& data, const Config&)
+        : data_(data), may_be_unanswered_(data.store().has_unanswerable()) {}
 
     template <class Saved>
     void add(const Saved& head, const Batch& batch, std::int64_t first) {
@@ -58,7 +60,8 @@ struct QuestionAnswering {
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
         const QuestionWindow& window = data_.store().windows[std::size_t(data_.place(first + i))];
         const std::span starts(head.start.row(int(i)), time), ends(head.end.row(int(i)), time);
-        if (answers_.empty() || answers_.back().question != window.question) answers_.push_back({window.question, {}, 0});
+        if (answers_.empty() || answers_.back().question != window.question)
+          answers_.push_back({window.question, {}, 0});
         Answer& answer = answers_.back();
         const float none = float(starts[0]) + float(ends[0]);
         answer.no_answer = window.first_token == 0 ? none : std::min(answer.no_answer, none);
@@ -77,7 +80,8 @@ struct QuestionAnswering {
         const Question& question = question_of(answer);
         double best_exact = question.answers.empty() && answer_words(text).empty(), best_f1 = best_exact;
         for (const std::string& right : question.answers)
-          best_exact = std::max(best_exact, exact_match(text, right)), best_f1 = std::max(best_f1, answer_f1(text, right));
+          best_exact = std::max(best_exact, exact_match(text, right)),
+          best_f1 = std::max(best_f1, answer_f1(text, right));
         exact += best_exact, f1 += best_f1;
       }
       const double n = double(std::max<std::size_t>(answers_.size(), 1));
@@ -104,7 +108,7 @@ struct QuestionAnswering {
     }
     /// Empty where no answer is likelier than the best one, if the data has questions without.
     std::string text_of(const Answer& answer) const {
-      if (answer.span.start < 0 || (data_.store().has_unanswerable() && answer.no_answer > answer.span.score)) return "";
+      if (answer.span.start < 0 || (may_be_unanswered_ && answer.no_answer > answer.span.score)) return "";
       const Question& question = question_of(answer);
       auto begin = std::size_t(question.offsets[std::size_t(answer.span.start)]);
       auto end = std::size_t(question.offsets[std::size_t(answer.span.end) + 1]);
@@ -115,6 +119,7 @@ struct QuestionAnswering {
     }
 
     const ExampleRange<Store>& data_;
+    bool may_be_unanswered_;
     std::vector<Answer> answers_;
   };
 };

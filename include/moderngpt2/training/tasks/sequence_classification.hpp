@@ -54,6 +54,7 @@ struct SequenceClassification {
   using Model = SequenceClassifier<any_shape, Backend, Precision>;
   static constexpr const char* name = "sequence-classification";
   static constexpr const char* examples = "texts";
+  static constexpr bool predicts_tokens = false;
   static constexpr bool has_labels = true;
 
   class Scores {
@@ -76,7 +77,8 @@ struct SequenceClassification {
         return regression_scores(std::vector<double>(logits_.begin(), logits_.end()),
                                  std::vector<double>(values.begin(), values.end()), num_labels_);
       std::vector<std::uint8_t> predicted, actual;
-      for (std::size_t i = 0; i < values.size(); ++i) predicted.push_back(logits_[i] > 0), actual.push_back(values[i] > 0.5f);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        predicted.push_back(logits_[i] > 0), actual.push_back(values[i] > 0.5f);
       return multi_label_scores(predicted, actual, num_labels_);
     }
 
