@@ -1,4 +1,5 @@
-/// Trains a language model on pre-tokenized text: reads the command line and calls run_training().
+/// Trains a language model on pre-tokenized text, or another head on examples: reads the command line and calls
+/// run_training() or run_task().
 
 #include <csignal>
 #include <cstdio>
@@ -12,10 +13,12 @@
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/precision_flags.hpp"
+#include "moderngpt2/cli/task_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/cli/training_text.hpp"
 #include "moderngpt2/training/run.hpp"
+#include "train/tasks.hpp"
 
 // Compiled beside this file: train/bf16.cpp.
 extern template int moderngpt2::detail::run_model<moderngpt2::CausalLMInBf16>(const moderngpt2::TrainingRequest&,
@@ -26,13 +29,25 @@ namespace {
 
 using namespace moderngpt2;
 
+int run(const std::string& task, const TaskRequest& request, const TrainingHooks& hooks) {
+  if (task == SequenceClassification::name) return run_task<SequenceClassification>(request, hooks);
+  if (task == TokenClassification::name) return run_task<TokenClassification>(request, hooks);
+  if (task == QuestionAnswering::name) return run_task<QuestionAnswering>(request, hooks);
+  if (task == MultipleChoice::name) return run_task<MultipleChoice>(request, hooks);
+  return run_training(request.training, hooks);
+}
+
 int program(int argc, char** argv) {
-  TrainingRequest request;
+  TaskRequest task_request;
+  TrainingRequest& request = task_request.training;
   TrainingSettings& s = request.settings;
   std::string device = "cpu";
   PrecisionFlags precision;
 
-  Options options("train", "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made, or on text.");
+  Options options("train",
+                  "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made or on text, or with --task "
+                  "a classifier on examples.");
+  TaskOptions task(options, task_request);
   options.section("Model");
   options.add("model_size_name", request.model_size_name, "size of a new model")
       .choices({"small", "medium", "large", "xl"})
@@ -122,14 +137,18 @@ int program(int argc, char** argv) {
       "stopped by Ctrl-C or SIGTERM, after a checkpoint was written; a second signal ends the program at once");
   options.parse(argc, argv);
   require_device(device);
+  task.check();
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
   request.precision = launcher.apply(s, precision_of(options, precision));
-  request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
+  if (task.has_examples())
+    task.take(text.source());
+  else
+    request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
 
   catch_interrupts();
   std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
   TrainingProgress progress(shell_command(argc, argv));
-  return run_training(request, progress.hooks());
+  return run(task.task(), task_request, progress.hooks());
 }
 
 }  // namespace

@@ -68,6 +68,27 @@ for model in whole bf16; do
   [ -s bf16.txt ] || fail "generate --bf16 wrote nothing: $(cat err.txt)"
 done
 
+# The other heads, from the language model: each task's rows, its scores, its predictions.
+rows() { for i in $(seq 40); do printf "$1\n" "$((i % 2))"; done >"$2.jsonl"; }
+rows '{"text": "story", "label": %s}' sequence-classification
+rows '{"tokens": ["a", "b%s"], "ner_tags": ["O", "B-X"]}' token-classification
+rows '{"question": "who", "context": "there was %s once", "answers": {"text": ["once"], "answer_start": [12]}}' \
+  question-answering
+rows '{"question": "who?", "choices": ["he", "she"], "label": %s}' multiple-choice
+for task in sequence-classification:accuracy token-classification:f1 question-answering:exact_match \
+  multiple-choice:accuracy; do
+  score=${task#*:} task=${task%:*}
+  train_head() {
+    "$bin/train" --task "$task" --max_steps 2 --eval_steps 2 --logging_steps 1 --per_device_train_batch_size 4 \
+      --block_size 64 "$@" >train.log 2>&1 || fail "$task: $(tail -n 3 train.log)"
+  }
+  train_head --model_path whole --input "$task.jsonl" --output_dir "$task"
+  grep -q "the transformer's weights are taken" train.log || fail "$task: no word of the weights"
+  grep -q "\"eval_$score\"" "$task/metrics.jsonl" || fail "$task: no eval_$score"
+  train_head --model_path "$task" --eval_input "$task.jsonl" --eval_only --predictions_file "$task.out"
+  [ "$(wc -l <"$task.out")" = 40 ] || fail "$task: not 40 predictions"
+done
+
 "$bin/plot_loss" --metrics_file whole/metrics.jsonl --output_path loss.svg >/dev/null
 grep -q "</svg>" loss.svg || fail "plot_loss wrote no picture"
 
@@ -90,4 +111,6 @@ mistake 2 "--model_path" generate --prompt x
 mistake 2 "--precision bf16" generate --fp16 --model_path whole --prompt x
 mistake 2 "--precision bf16" train --fp16 --output_dir nothing
 mistake 2 "name one precision" train --fp16 --bf16 --output_dir nothing
+mistake 1 "ModernGPT2ForTokenClassification" generate --model_path token-classification --prompt x
+mistake 2 "--input" train --task multiple-choice --model_path whole --output_dir nothing
 echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"

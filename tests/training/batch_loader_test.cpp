@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
+#include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/settings.hpp"
@@ -44,7 +45,7 @@ TEST_CASE("batches are the same whether they are read ahead or not") {
   for (const bool ahead : {false, true}) {
     const auto source = std::make_shared<Blocks>();
     const BlockDataset data(source, 0, 20);
-    BatchLoader loader(data, 6, std::nullopt, ahead);
+    BatchLoader loader(data, TokenBatch(6, 4, std::nullopt), ahead);
     const EpochOrder order(7, 20);
     const auto expect = [&](const BatchPlace& place, const BatchPlace& next) {
       std::vector<int> expected;
@@ -64,7 +65,7 @@ TEST_CASE("a block that cannot be read is an error of the step that needs it") {
     const auto source = std::make_shared<Blocks>();
     source->broken = EpochOrder(7, 20).at(0, 8);
     const BlockDataset data(source, 0, 20);
-    BatchLoader loader(data, 6, std::nullopt, ahead);
+    BatchLoader loader(data, TokenBatch(6, 4, std::nullopt), ahead);
     CHECK(loader.load({7, 0, 0, 6}, {7, 0, 6, 6}).rows() == 6);
     CHECK_ERROR(loader.load({7, 0, 6, 6}, {7, 0, 12, 6}), "is broken");
     CHECK_ERROR(loader.load({7, 0, 6, 6}, {7, 0, 12, 6}), "is broken");

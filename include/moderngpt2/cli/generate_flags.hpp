@@ -159,8 +159,12 @@ inline void merge_generation_config(const Options& options, const GenerationConf
   detail::settle_sequences(options, flags);
 }
 
-/// Opens a checkpoint's tokenizer, and settles by its files what the command line leaves open.
+/// Opens a checkpoint's tokenizer, and settles by its files what the command line leaves open. Throws an Error for a
+/// checkpoint with another head than a language model's.
 inline Tokenizer load_generation_settings(const Options& options, const ConfigFile& config, GenerateFlags& flags) {
+  if (config.architecture != architectures[0])
+    throw Error("{}: a {}, which continues no text: that takes a {}", flags.model_path.string(), config.architecture,
+                architectures[0]);
   GenerationConfigFile stored;
   if (std::filesystem::exists(flags.model_path / "generation_config.json"))
     stored = read_generation_config(flags.model_path);

@@ -19,11 +19,11 @@ class TextOptions {
   TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
       : options_(options), source_(source), languages_(languages) {
     options.section("Text");
-    options
-        .add("input", source.inputs,
-             "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet")
-        .metavar("PATH")
-        .alias("input_file");
+    input_ = &options
+                  .add("input", source.inputs,
+                       "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet")
+                  .metavar("PATH")
+                  .alias("input_file");
     options.add("text_column", source.text_column,
                 "the field of a JSON line, or the column of a Parquet file, that holds the text");
     options.add_choice(
@@ -38,6 +38,8 @@ class TextOptions {
   }
   TextOptions(const TextOptions&) = delete;
   TextOptions& operator=(const TextOptions&) = delete;
+
+  Option& input() { return *input_; }
 
   /// To be called once the command line is parsed. Throws UsageError where it names no files.
   void check() {
@@ -65,6 +67,7 @@ class TextOptions {
 
  private:
   Options& options_;
+  Option* input_ = nullptr;
   SourceOptions& source_;
   const char* languages_;
   TextFlags streamed_{{}, "c4", {"en", "ja", "ko", "zh"}, {}};

@@ -97,10 +97,14 @@ class TrainingReport {
         text = fmt::format("step {}, epoch {:.2f}, loss {:.4f}", line.value("step", std::int64_t{0}),
                            line.value("epoch", 0.0), line["loss"].get<double>());
     for (auto line = lines.rbegin(); line != lines.rend(); ++line)
-      if (line->contains("eval_loss") && (*line)["eval_loss"].is_number())
-        return text + fmt::format("; evaluation at step {}: loss {:.4f}, perplexity {:.4g}",
-                                  line->value("step", std::int64_t{0}), (*line)["eval_loss"].get<double>(),
-                                  line->value("eval_perplexity", 0.0));
+      if (line->contains("eval_loss") && (*line)["eval_loss"].is_number()) {
+        text += fmt::format("; evaluation at step {}: loss {:.4f}", line->value("step", std::int64_t{0}),
+                            (*line)["eval_loss"].get<double>());
+        for (const auto& [name, value] : line->items())
+          if (name.starts_with("eval_") && name != "eval_loss" && value.is_number())
+            text += fmt::format(", {} {:.4g}", name.substr(5), value.get<double>());
+        return text;
+      }
     return text;
   }
 

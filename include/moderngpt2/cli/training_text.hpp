@@ -20,9 +20,13 @@ class TrainingText {
         .add("eval_fraction", data_.eval_fraction, "part of the blocks of text, the last ones, to keep for evaluation")
         .between(0, 0.5)
         .default_text("as --streaming_eval_samples says");
+    text_.input().alias("train_file");
   }
   TrainingText(const TrainingText&) = delete;
   TrainingText& operator=(const TrainingText&) = delete;
+
+  /// The files, as the parsed command line names them.
+  const SourceOptions& source() const { return data_.source; }
 
   /// What the parsed command line names; nothing where other flags name blocks, or in a dry run without any data.
   /// Throws UsageError for both and for neither.

@@ -9,6 +9,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/data/blocks.hpp"
+#include "moderngpt2/layers/heads/language_model.hpp"
 
 namespace moderngpt2 {
 
@@ -21,6 +22,12 @@ inline std::optional<int> unlabelled_id(const Config& c) {
 /// that count. Loading allocates nothing.
 class TokenBatch {
  public:
+  using Data = BlockDataset;
+  using Divisors = std::int64_t;
+  static constexpr bool labels_are_counted_ahead = false;  ///< a data set does not know how many labels it has
+
+  TokenBatch(const BlockDataset& data, std::int64_t most_rows, const Config& config)
+      : TokenBatch(most_rows, data.block_size(), moderngpt2::unlabelled_id(config)) {}
   TokenBatch(std::int64_t most_rows, int time, std::optional<int> unlabelled_id)
       : time_(time),
         unlabelled_id_(unlabelled_id),
@@ -49,10 +56,19 @@ class TokenBatch {
 
   std::int64_t rows() const { return rows_; }
   int time() const { return time_; }
+  /// Rows of ids for each example.
+  int sequences() const { return 1; }
+  static int sequences_of(const BlockDataset&) { return 1; }
+  /// Tokens that a step computes.
+  std::int64_t tokens() const { return rows_ * time_; }
   /// Labels that count in the mean, over all rows: the first of a row has no position that predicts it.
   std::int64_t valid() const { return valid_; }
   const int* ids(std::int64_t row) const { return ids_.data() + row * time_; }
   const int* labels(std::int64_t row) const { return labels_.data() + row * time_; }
+  Divisors divisors() const { return valid_; }
+  LanguageModelLabels head_labels(std::int64_t first_row, std::int64_t, Divisors divisor) const {
+    return {labels(first_row), divisor};
+  }
   /// Null where no position of the batch is masked.
   const std::int8_t* mask(std::int64_t row) const { return masked_ ? mask_.data() + row * time_ : nullptr; }
 

@@ -1,21 +1,19 @@
 #pragma once
 
-#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
-#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/order.hpp"
-#include "moderngpt2/training/batch.hpp"
 
 namespace moderngpt2 {
 
-/// Which blocks a batch holds: `rows` of them from the `first` of an epoch on, in that epoch's order.
+/// Which examples (blocks of text, say) a batch holds: `rows` of them from the `first` of an epoch on, in that epoch's
+/// order.
 struct BatchPlace {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0, first = 0, rows = 0;
@@ -24,15 +22,18 @@ struct BatchPlace {
 };
 
 /// Loads the batches of a run one after another; a thread of its own reads the next while the present one is in use.
-/// Neither order nor content depends on that.
+/// Neither order nor content depends on that. Batch: TokenBatch, or one of training/tasks/.
+template <class Batch>
 class BatchLoader {
  public:
-  /// `ahead` false: everything is read in the caller's thread. The data set must outlive the loader.
-  BatchLoader(const BlockDataset& data, std::int64_t most_rows, std::optional<int> unlabelled_id, bool ahead)
-      : data_(data),
-        batches_{TokenBatch(most_rows, data.block_size(), unlabelled_id),
-                 TokenBatch(ahead ? most_rows : 0, data.block_size(), unlabelled_id)},
-        ahead_(ahead) {
+  using Data = typename Batch::Data;
+
+  /// `empty` is a batch with room for all rows. `ahead` false: everything is read in the caller's thread. The data set
+  /// must outlive the loader.
+  BatchLoader(const Data& data, Batch empty, bool ahead) : data_(data), ahead_(ahead) {
+    batches_.reserve(2);
+    if (ahead_) batches_.push_back(empty);
+    batches_.push_back(std::move(empty));
     if (ahead_) thread_ = std::thread([this] { work(); });
   }
   ~BatchLoader() {
@@ -48,8 +49,8 @@ class BatchLoader {
   BatchLoader& operator=(const BatchLoader&) = delete;
 
   /// The batch at `place`, to be used until the next call; `next` is what that will likely ask for. Throws what reading
-  /// the blocks threw.
-  const TokenBatch& load(const BatchPlace& place, const BatchPlace& next) {
+  /// the examples threw.
+  const Batch& load(const BatchPlace& place, const BatchPlace& next) {
     if (!ahead_) {
       read(batches_[0], place);
       return batches_[0];
@@ -73,7 +74,7 @@ class BatchLoader {
   }
 
  private:
-  void read(TokenBatch& batch, const BatchPlace& place) {
+  void read(Batch& batch, const BatchPlace& place) {
     const EpochOrder order(place.seed, data_.size());
     batch.load(data_, place.rows, [&](std::int64_t i) { return order.at(place.epoch, place.first + i); });
   }
@@ -84,7 +85,7 @@ class BatchLoader {
       changed_.wait(lock, [&] { return busy_ || quit_; });
       if (quit_) return;
       const BatchPlace place = wanted_;
-      TokenBatch& batch = batches_[1 - front_];
+      Batch& batch = batches_[1 - front_];
       lock.unlock();
       std::exception_ptr failure;
       try {
@@ -99,8 +100,8 @@ class BatchLoader {
     }
   }
 
-  const BlockDataset& data_;
-  std::array<TokenBatch, 2> batches_;
+  const Data& data_;
+  std::vector<Batch> batches_;
   std::size_t front_ = 0;  // the one in use; the other is being read
   bool ahead_;
   std::mutex mutex_;

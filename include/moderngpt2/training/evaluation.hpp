@@ -4,39 +4,65 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
-#include "moderngpt2/data/blocks.hpp"
+#include <fmt/format.h>
+
 #include "moderngpt2/layers/pass.hpp"
-#include "moderngpt2/training/batch.hpp"
 
 namespace moderngpt2 {
 
-/// The loss on held-out blocks.
+/// Names and values of what a model is judged by, without the "eval_" that they have in logs.
+using ScoreList = std::vector<std::pair<std::string, double>>;
+
+/// The loss on held-out data, and the scores of its task.
 struct Evaluation {
-  double loss = 0;  ///< mean cross-entropy over all labels that count, nats
-  std::int64_t labels = 0;
+  double loss = 0;          ///< mean over all labels that count, nats for cross-entropies
+  std::int64_t labels = 0;  ///< that count
+  ScoreList scores{};
 
   double perplexity() const { return std::exp(loss); }
+  /// "loss 1.5, accuracy 0.75".
+  std::string text() const {
+    std::string text = fmt::format("loss {:.9g}", loss);
+    for (const auto& [name, value] : scores) text += fmt::format(", {} {:.6g}", name, value);
+    return text;
+  }
 };
 
-/// The mean loss of a language model over a data set, dropout off. `proceed(done)` is told how many blocks are done,
-/// and gives up by returning false: then there is no result.
-template <class M, class Proceed>
-std::optional<Evaluation> evaluate(M& model, typename M::Work& work, TokenBatch& batch, const BlockDataset& data,
-                                   int batch_size, Proceed&& proceed) {
-  using Labels = typename M::Head::Labels;
+/// The pass over `count` examples of a batch from its `first` on.
+template <class R, class Batch>
+Pass<R> pass_of(const Batch& batch, std::int64_t first, std::int64_t count) {
+  return {.batch = int(count * batch.sequences()),
+          .time = batch.time(),
+          .key_mask = batch.mask(first),
+          .first_sequence = first * batch.sequences()};
+}
+
+/// The mean loss of a model over a data set, dropout off; what its head gives for each batch is handed to `scores`.
+/// `proceed(done)` is told how many examples are done, and gives up by returning false: then there is no result.
+template <class M, class Batch, class Scores, class Proceed>
+std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batch, const typename Batch::Data& data,
+                                   int batch_size, Scores&& scores, Proceed&& proceed) {
+  typename Batch::Divisors divisors{1};
+  if constexpr (Batch::labels_are_counted_ahead) divisors = data.divisors();
   double sum = 0;
   Evaluation result;
   for (std::int64_t first = 0; first < data.size();) {
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);
     batch.load(data, rows, [&](std::int64_t i) { return first + i; });
-    const Pass<typename M::R> pass{.batch = int(rows), .time = batch.time(), .key_mask = batch.mask(0)};
-    sum += double(model.loss(work, batch.ids(0), Labels{batch.labels(0), 1}, pass));
+    sum += double(
+        model.loss(work, batch.ids(0), batch.head_labels(0, rows, divisors), pass_of<typename M::R>(batch, 0, rows)));
+    scores.add(work.views.head, batch, first);
     result.labels += batch.valid();
     first += rows;
     if (!proceed(first)) return std::nullopt;
   }
-  result.loss = result.labels > 0 ? sum / double(result.labels) : 0;
+  result.loss = sum;
+  if (!Batch::labels_are_counted_ahead) result.loss = result.labels > 0 ? sum / double(result.labels) : 0;
+  result.scores = scores.result(result.loss);
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -67,6 +68,7 @@ struct ModelSource {
   std::optional<std::filesystem::path> config{};  ///< a config.json or a folder with one; else the size
   std::string size = "small";
   ModelFields fields{};
+  std::string_view architecture = architectures[0];  ///< of the model that is trained; it may start from another one
 };
 
 /// The config of a run. A new model's vocabulary is the tokenizer's (that of a file stands where it is not smaller),
@@ -97,8 +99,9 @@ inline ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tok
   if (!json.contains("bos_token_id")) json["bos_token_id"] = nullptr;
   ConfigFile file = parse_config(json, where);
   file.model_type = model_type;
-  if (file.architecture != architectures[0])
-    throw Error("{}: a {}, but train makes a {}", where, file.architecture, architectures[0]);
+  if (source.architecture == architectures[0] && file.architecture != architectures[0])
+    throw Error("{}: a {}, which --task trains: the default makes a {}", where, file.architecture, architectures[0]);
+  file.architecture = source.architecture;
   Config& c = file.config;
   if (tokenizer) {
     if (c.vocab_size < tokenizer->vocab_size())

@@ -38,10 +38,10 @@ struct MemoryPlan {
 };
 
 /// The memory of training a model of type M on blocks of `time` tokens; nothing is allocated. `train_blocks` and
-/// `eval_blocks` bound the batches.
+/// `eval_blocks` bound the batches, and `sequences` are the rows of ids of each.
 template <class M>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
-                       std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX) {
+                       std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
   using Head = typename M::Head;
   using T = typename M::T;
   validate(config);
@@ -53,8 +53,8 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   };
   const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
   const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
-  const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks));
-  const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks));
+  const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
+  const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
   using Views = Activations<M::shape, Head, T>;
   MemoryPlan plan;
   plan.lines = {{"weights", weights},
@@ -73,7 +73,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
         {"scratch of the operations", cpu::scratch_bytes<T>(config, std::max(batch, eval_batch), time, threads)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
   const std::int64_t rows =
-      std::min(s.global_batch(), train_blocks) * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
+      std::min(s.global_batch(), train_blocks) * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
   plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;

@@ -54,6 +54,18 @@ struct PreparedRun {
   int block_size = 1024;
 };
 
+/// Fills a new model with the weights that a run starts from: those of --model_path, or random ones.
+template <class M>
+void start_weights(M& model, const TrainingRequest& request, const PreparedRun& run, const TrainingHooks&) {
+  if (request.model_path)
+    load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
+  else
+    model.initialize(request.settings.seed);
+}
+
+/// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
+inline void write_predictions(const TrainingRequest&, const PreparedRun&, const LanguageModelling::Scores&) {}
+
 namespace detail {
 
 inline bool has_tokenizer(const std::filesystem::path& folder) {
@@ -88,6 +100,15 @@ inline std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest
   return std::nullopt;
 }
 
+/// Where a run's tokenizer is: what was named, or beside the weights that it starts from.
+inline std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
+                                                             const std::optional<Checkpoint>& checkpoint) {
+  if (request.tokenizer_path) return request.tokenizer_path;
+  if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
+  if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
+  return std::nullopt;
+}
+
 }  // namespace detail
 
 /// Opens what a request names, and packs its text. A dry run may leave out tokenizer and data. Throws an Error for what
@@ -97,11 +118,7 @@ inline PreparedRun prepare_run(const TrainingRequest& request, const TrainingHoo
   PreparedRun run;
   run.checkpoint = detail::find_resumed(request, say);
 
-  std::optional<std::filesystem::path> tokenizer_path = request.tokenizer_path;
-  if (!tokenizer_path && request.model_path && detail::has_tokenizer(*request.model_path))
-    tokenizer_path = request.model_path;
-  if (!tokenizer_path && run.checkpoint && detail::has_tokenizer(run.checkpoint->folder))
-    tokenizer_path = run.checkpoint->folder;
+  const std::optional<std::filesystem::path> tokenizer_path = detail::tokenizer_folder(request, run.checkpoint);
   std::optional<Tokenizer>& tokenizer = run.tokenizer;
   if (tokenizer_path) {
     tokenizer = Tokenizer::load(*tokenizer_path);
@@ -144,15 +161,23 @@ inline PreparedRun prepare_run(const TrainingRequest& request, const TrainingHoo
 
 namespace detail {
 
-/// Blocks to train on; more than any run reads where no data set is named.
-inline std::int64_t train_blocks(const PreparedRun& run) { return run.data ? run.data->train.size() : INT64_MAX; }
+/// Blocks to train on; more than any run reads where no data set is named. Run: PreparedRun, or one of another task.
+template <class Run>
+std::int64_t train_blocks(const Run& run) {
+  return run.data ? run.data->train.size() : INT64_MAX;
+}
 
 /// Whether a request says how long its run is: a dry run without data may not.
-inline bool knows_last_step(const TrainingRequest& request, const PreparedRun& run) {
+template <class Run>
+bool knows_last_step(const TrainingRequest& request, const Run& run) {
   return run.data || request.settings.max_steps > 0;
 }
-inline std::int64_t first_step(const PreparedRun& run) { return run.checkpoint ? run.checkpoint->state.step : 0; }
-inline std::int64_t planned_last_step(const TrainingRequest& request, const PreparedRun& run) {
+template <class Run>
+std::int64_t first_step(const Run& run) {
+  return run.checkpoint ? run.checkpoint->state.step : 0;
+}
+template <class Run>
+std::int64_t planned_last_step(const TrainingRequest& request, const Run& run) {
   const DataPosition at = run.checkpoint ? run.checkpoint->state.position : DataPosition{};
   return last_step(request.settings, train_blocks(run), first_step(run), at);
 }
@@ -160,20 +185,23 @@ inline std::int64_t planned_last_step(const TrainingRequest& request, const Prep
 }  // namespace detail
 
 /// The values that hold, in a few lines.
-inline std::string settings_text(const TrainingRequest& request, const PreparedRun& run, std::int64_t parameters,
-                                 const char* backend) {
+template <class Task = LanguageModelling, class Run>
+std::string settings_text(const TrainingRequest& request, const Run& run, std::int64_t parameters,
+                          const char* backend) {
   const TrainingSettings& s = request.settings;
   const Config& c = run.companions.config.config;
-  const double flops = training_flops_per_token(c, run.block_size);
+  const double flops = training_flops_per_token(c, run.block_size, Task::predicts_tokens);
   std::string text = fmt::format(
       "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, "
       "positions "
       "{}, dropout {}/{}/{}\n",
       parameters, c.n_layer, c.n_embd, c.n_head, c.n_kv_head, c.head_dim, c.n_inner, activation_name(c.activation),
       c.vocab_size, c.n_positions, c.resid_pdrop, c.embd_pdrop, c.attn_pdrop);
-  if (run.data)
-    text += fmt::format("data: {} blocks of {} tokens to train on, {} to evaluate\n", run.data->train.size(),
-                        run.block_size, run.data->eval.size());
+  if (run.data) {
+    const bool same_length = std::is_same_v<Task, LanguageModelling>;
+    text += fmt::format("data: {} {} of {}{} tokens to train on, {} to evaluate\n", run.data->train.size(),
+                        Task::examples, same_length ? "" : "at most ", run.block_size, run.data->eval.size());
+  }
   text += fmt::format("batch: {} x {} accumulated = {} sequences, {} tokens\n", s.per_device_train_batch_size,
                       s.gradient_accumulation_steps, s.global_batch(), s.global_batch() * run.block_size);
   if (request.eval_only) return text;
@@ -203,27 +231,30 @@ inline std::string settings_text(const TrainingRequest& request, const PreparedR
 
 namespace detail {
 
-template <class M>
-int evaluate_only(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
-  if (run.data->eval.size() == 0) throw Error("the data set has no block to evaluate on");
+template <class Task, class M, class Run>
+int evaluate_only(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
+  using Batch = typename Task::Batch;
+  const auto& data = run.data->eval;
+  if (data.size() == 0) throw Error("the data set has nothing to evaluate on");
   if (run.checkpoint)
     load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
-  const int batch_size =
-      int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, run.data->eval.size()));
-  auto work = model.workspace(batch_size, run.block_size, Mode::infer);
-  TokenBatch batch(batch_size, run.block_size, unlabelled_id(model.config()));
-  const auto result = evaluate(model, work, batch, run.data->eval, batch_size, [&](std::int64_t done) {
-    if (hooks.on_evaluation) hooks.on_evaluation(done, run.data->eval.size());
+  const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
+  auto work = model.workspace(batch_size * Batch::sequences_of(data), data.block_size(), Mode::infer);
+  Batch batch(data, batch_size, model.config());
+  typename Task::Scores scores(data, model.config());
+  const auto result = evaluate(model, work, batch, data, batch_size, scores, [&](std::int64_t done) {
+    if (hooks.on_evaluation) hooks.on_evaluation(done, data.size());
     return !hooks.stop || hooks.stop() == 0;
   });
   if (!result) return 128 + hooks.stop();
-  hooks.say(fmt::format("evaluation loss {:.9g}, perplexity {:.6g}, over {} tokens", result->loss, result->perplexity(),
-                        result->labels));
+  hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
+  write_predictions(request, run, scores);
   return 0;
 }
 
 /// The run's log for TensorBoard lies in a folder of this name; empty: there is none.
-inline std::string log_name(const TrainingRequest& request, const PreparedRun& run) {
+template <class Run>
+std::string log_name(const TrainingRequest& request, const Run& run) {
   if (request.report.to == ReportTo::none) return "";
   if (run.checkpoint && request.report.run_name.empty() && !run.checkpoint->state.run_name.empty())
     return run.checkpoint->state.run_name;
@@ -231,8 +262,8 @@ inline std::string log_name(const TrainingRequest& request, const PreparedRun& r
   return report_name(request.report, is_other ? "custom" : request.model_size_name.value_or("small"));
 }
 
-template <class M>
-int train_model(const PreparedRun& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
+template <class Task, class M, class Run>
+int train_model(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
                 const MemoryPlan& plan, const std::string& run_name) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
@@ -246,17 +277,20 @@ int train_model(const PreparedRun& run, const TrainingRequest& request, M& model
     };
   }
   std::optional<SampleLog> samples;
-  if (!request.samples.prompts.empty()) {
-    samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(), s.seed);
-    with.on_samples = [&](std::int64_t at) {
-      samples->write(model, at, hooks.say);
-      if (hooks.on_samples) hooks.on_samples(at);
-    };
+  if constexpr (std::is_same_v<Task, LanguageModelling>) {
+    if (!request.samples.prompts.empty()) {
+      samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(), s.seed);
+      with.on_samples = [&](std::int64_t at) {
+        samples->write(model, at, hooks.say);
+        if (hooks.on_samples) hooks.on_samples(at);
+      };
+    }
   }
   if (hooks.on_start)
-    hooks.on_start({s.output_dir, settings_text(request, run, M::parameter_count(model.config()), M::Backend::name),
+    hooks.on_start({s.output_dir,
+                    settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
-  Trainer<M> trainer(model, *run.data, run.companions, s, with);
+  Trainer<M, Task> trainer(model, *run.data, run.companions, s, with);
   if (run.checkpoint) trainer.resume(*run.checkpoint);
   if constexpr (M::rounds_weights) {  // the masters come from where the model's own weights came, with every digit
     if (request.model_path && !run.checkpoint)
@@ -278,13 +312,17 @@ int train_model(const PreparedRun& run, const TrainingRequest& request, M& model
   return signal ? 128 + signal : 0;
 }
 
-template <class M>
-int run_model(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
+/// Does what is asked with a model of type M, once all is prepared. Task and Run are for language models what the
+/// defaults say; run_task() has others.
+template <class M, class Task = LanguageModelling, class Run = PreparedRun>
+int run_model(const TrainingRequest& request, const Run& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
-  hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
+  hooks.say(settings_text<Task>(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
-  const MemoryPlan plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks);
+  const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
+  const MemoryPlan plan =
+      plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
   const bool known = knows_last_step(request, run);
   const std::int64_t steps = known ? planned_last_step(request, run) : 1, to_do = steps - first_step(run);
   (void)make_schedule(s, steps);
@@ -303,12 +341,9 @@ int run_model(const TrainingRequest& request, const PreparedRun& run, const Trai
                             older.front().folder.string()));
   }
   M model(config, typename M::Backend(request.threads));
-  if (request.model_path && !run.checkpoint)
-    load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
-  else if (!run.checkpoint)
-    model.initialize(s.seed);
-  if (request.eval_only) return evaluate_only(run, request, model, hooks);
-  return train_model(run, request, model, hooks, plan, run_name);
+  if (!run.checkpoint) start_weights(model, request, run, hooks);
+  if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks);
+  return train_model<Task>(run, request, model, hooks, plan, run_name);
 }
 
 /// Says what a precision means on this machine. Throws a UsageError for one that it does not have; a dry run tells what

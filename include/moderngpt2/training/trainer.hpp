@@ -15,14 +15,13 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/model/init.hpp"
-#include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/metrics.hpp"
@@ -35,14 +34,17 @@ namespace moderngpt2 {
 /// Steps with loss or gradients that are not finite, in a row, after which a run gives up.
 inline constexpr int most_skipped_steps = 10;
 
-/// Trains a language model on blocks of tokens: accumulation, clipping, schedule, logs, evaluation, checkpoints.
-/// On the CPU a run that is stopped and resumed computes what an uninterrupted one does, bit for bit.
-template <class M>
+/// Trains a model: accumulation, clipping, schedule, logs, evaluation, checkpoints. Task says on what: blocks of tokens
+/// or the examples of another head. On the CPU a run that is stopped and resumed computes what an uninterrupted one
+/// does, bit for bit.
+template <class M, class Task = LanguageModelling>
 class Trainer {
  public:
+  using Batch = typename Task::Batch;
+  using Splits = typename Task::Splits;
+
   /// All memory that steps need is allocated here. The model and the data set must outlive the trainer.
-  Trainer(M& model, const TrainAndEval& data, ModelCompanions companions, TrainingSettings settings,
-          TrainingHooks hooks = {})
+  Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {})
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
@@ -50,16 +52,19 @@ class Trainer {
         hooks_(std::move(hooks)),
         optimizer_(model, settings_),
         gradients_(model.make_gradients()),
-        work_(model.workspace(int(micro_batch()), time(),
+        work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
-        batches_(data.train, rows_at_most(settings_.global_batch()), unlabelled_id(model.config()),
+        batches_(data.train, Batch(data.train, rows_at_most(settings_.global_batch()), model.config()),
                  settings_.dataloader_num_workers > 0) {
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-      cpu::reserve<typename M::T>(model.backend(), model.config(), int(std::max(micro_batch(), eval_rows)), time());
+      cpu::reserve<typename M::T>(model.backend(), model.config(),
+                                  int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
+                                  std::max(time(), data_.eval.block_size()));
     if (eval_rows > 0)
-      evaluation_.emplace(model_.workspace(int(eval_rows), time(), Mode::infer),
-                          TokenBatch(eval_rows, time(), unlabelled_id(model_.config())));
+      evaluation_.emplace(
+          model_.workspace(int(eval_rows) * Batch::sequences_of(data.eval), data_.eval.block_size(), Mode::infer),
+          Batch(data.eval, eval_rows, model_.config()));
     state_.seed = settings_.seed;
     state_.blocks = data_.train.size();
     state_.block_size = time();
@@ -100,26 +105,20 @@ class Trainer {
   StepReport step(const LearningRateSchedule& schedule) {
     const double begin = seconds_now();
     const BatchPlace place = batch_at(state_.position);
-    const TokenBatch& batch = batches_.load(place, batch_at(position_after(place)));
+    const Batch& batch = batches_.load(place, batch_at(position_after(place)));
     const double data_seconds = seconds_now() - begin;
     set_to_zero(model_.backend(), gradients_);
 
     StepReport report{.step = state_.step + 1,
                       .learning_rate = schedule.at(state_.step),
-                      .tokens = place.rows * time(),
+                      .tokens = batch.tokens(),
                       .data_seconds = data_seconds};
-    using Labels = typename M::Head::Labels;
     for (std::int64_t first = 0; first < place.rows; first += settings_.per_device_train_batch_size) {
       const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, place.rows - first);
-      const Pass<typename M::R> pass{.batch = int(micro),
-                                     .time = time(),
-                                     .key_mask = batch.mask(first),
-                                     .training = true,
-                                     .seed = state_.seed,
-                                     .step = std::uint64_t(state_.step),
-                                     .first_sequence = first};
-      report.loss += double(model_.loss_and_gradients(work_, batch.ids(first),
-                                                      Labels{batch.labels(first), batch.valid()}, gradients_, pass));
+      auto pass = pass_of<typename M::R>(batch, first, micro);
+      pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
+      report.loss += double(model_.loss_and_gradients(
+          work_, batch.ids(first), batch.head_labels(first, micro, batch.divisors()), gradients_, pass));
     }
     if (batch.valid() == 0) {
       report.applied = false;
@@ -153,7 +152,7 @@ class Trainer {
     MetricsFile metrics =
         resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
     metrics_ = &metrics;
-    Meter meter(training_flops_per_token(model_.config(), time()), matmul_rate_);
+    Meter meter(flops_per_token(), matmul_rate_);
     LossSpikes spikes;
     if (resumed_ && evaluation_ && look_due() && !evaluated()) look();  // what a stop at this step left out
     while (state_.step < last) {
@@ -187,11 +186,12 @@ class Trainer {
   /// The name of the log that a resumed run is to go on with, kept in checkpoints.
   void set_run_name(std::string name) { state_.run_name = std::move(name); }
 
-  /// The loss on the held-out blocks; nothing when the run is asked to stop meanwhile.
+  /// The loss and scores on the held-out examples; nothing when the run is asked to stop meanwhile.
   std::optional<Evaluation> evaluate() {
-    if (!evaluation_) throw Error("the data set has no block to evaluate on");
+    if (!evaluation_) throw Error("the data set has nothing to evaluate on");
+    typename Task::Scores scores(data_.eval, model_.config());
     return moderngpt2::evaluate(model_, evaluation_->first, evaluation_->second, data_.eval,
-                                settings_.per_device_eval_batch_size, [&](std::int64_t done) {
+                                settings_.per_device_eval_batch_size, scores, [&](std::int64_t done) {
                                   if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
                                   return stopped() == 0;
                                 });
@@ -199,6 +199,7 @@ class Trainer {
 
  private:
   int time() const { return data_.train.block_size(); }
+  double flops_per_token() const { return training_flops_per_token(model_.config(), time(), Task::predicts_tokens); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
   int stopped() const { return hooks_.stop ? hooks_.stop() : 0; }
@@ -221,7 +222,7 @@ class Trainer {
     state_.position = position_after(batch);
     state_.updates = optimizer_.updates;
     state_.tokens += report.tokens;
-    state_.flops += double(report.tokens) * training_flops_per_token(model_.config(), time());
+    state_.flops += double(report.tokens) * flops_per_token();
     state_.logged_loss_sum += report.loss;
     ++state_.logged_steps;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
@@ -287,9 +288,9 @@ class Trainer {
     line["step"] = state_.step;
     line["epoch"] = state_.epoch();
     line["eval_loss"] = result->loss;
-    line["eval_perplexity"] = result->perplexity();
+    for (const auto& [name, value] : result->scores) line["eval_" + name] = value;
     write_metrics(std::move(line));
-    say("step {}  evaluation loss {:.9g}  perplexity {:.6g}", state_.step, result->loss, result->perplexity());
+    say("step {}  evaluation {}", state_.step, result->text());
     return true;
   }
 
@@ -306,15 +307,15 @@ class Trainer {
   }
 
   M& model_;
-  const TrainAndEval& data_;
+  const Splits& data_;
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;
   AdamW<M> optimizer_;
   typename M::Gradients gradients_;
   typename M::Work work_;
-  BatchLoader batches_;
-  std::optional<std::pair<typename M::Work, TokenBatch>> evaluation_;
+  BatchLoader<Batch> batches_;
+  std::optional<std::pair<typename M::Work, Batch>> evaluation_;
   TrainerState state_;
   MetricsFile* metrics_ = nullptr;
   bool resumed_ = false;

@@ -23,6 +23,10 @@ inline std::int64_t count_valid(const int* labels, std::int64_t n, int classes) 
   return count_valid(labels, n);
 }
 
+/// The labels that a mean is over: those of the whole global batch where their number is given, else those counted
+/// here.
+constexpr std::int64_t mean_count(std::int64_t given, std::int64_t counted) { return given >= 0 ? given : counted; }
+
 /// 1 / count, or 0 when nothing counts: a batch without valid labels has loss 0 and gradient 0.
 template <class R>
 R mean_factor(std::int64_t count) {

@@ -82,7 +82,7 @@ struct LanguageModelHead {
     for (int r = 0; r < hidden.count; ++r)
       s.targets[r] = (r + 1) % pass.time == 0 ? ignored_label : labels.labels[r + 1];
     const std::int64_t counted = count_valid(s.targets, hidden.count, vocab_size);
-    const std::int64_t valid = labels.valid >= 0 ? labels.valid : counted;
+    const std::int64_t valid = mean_count(labels.valid, counted);
     const R scale = mean_factor<R>(valid);
     const auto w = weight(p, wte);
     const sum_t<T> sum = dhidden.data ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)

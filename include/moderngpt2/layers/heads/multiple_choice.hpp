@@ -63,6 +63,7 @@ struct DoubleHeads {
     int choices = 1;                    ///< rows of the batch a question
     const int* mc_token_ids = nullptr;  ///< (B) position that cls_index reads; null: the last
     const int* mc_labels = nullptr;     ///< (B / choices) right choice; null: no choice loss
+    std::int64_t mc_valid = -1;         ///< questions of the whole global batch that count; negative: those of this one
   };
 
   /// (N,C) -> (N,V) next-token logits.
@@ -103,7 +104,7 @@ struct DoubleHeads {
     if (labels.choices < 1 || pass.batch % labels.choices != 0)
       throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
-    const std::int64_t valid = count_valid(labels.mc_labels, questions, labels.choices);
+    const std::int64_t valid = mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
     const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
     const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));

@@ -45,6 +45,7 @@ struct QuestionAnsweringHead {
   struct Labels {
     const int* start_positions = nullptr;  ///< (B); null: logits only. Negative counts as 0, >= T is ignored.
     const int* end_positions = nullptr;    ///< (B)
+    std::int64_t valid = -1;  ///< starts, and as many ends, of the whole global batch; negative: those of this one
   };
 
   /// Mean of the losses of start and end. Logits are in saved.start and saved.end.
@@ -61,7 +62,8 @@ struct QuestionAnsweringHead {
     };
     const int* starts = clamped(labels.start_positions, s.positions);
     const int* ends = clamped(labels.end_positions, s.positions + pass.batch);
-    const sum_t<T> total = half_loss(b, s.d_start, s.start, starts) + half_loss(b, s.d_end, s.end, ends);
+    const sum_t<T> total =
+        half_loss(b, s.d_start, s.start, starts, labels.valid) + half_loss(b, s.d_end, s.end, ends, labels.valid);
     if (dhidden.data) {
       for (int r = 0; r < hidden.count; ++r)
         s.d_joint.row(r)[0] = s.d_start.data[r], s.d_joint.row(r)[1] = s.d_end.data[r];
@@ -74,8 +76,8 @@ struct QuestionAnsweringHead {
 
  private:
   template <class B, class T>
-  static sum_t<T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* positions) {
-    const double factor = 0.5 * mean_factor<double>(count_valid(positions, scores.count));
+  static sum_t<T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* positions, std::int64_t valid) {
+    const double factor = 0.5 * mean_factor<double>(mean_count(valid, count_valid(positions, scores.count)));
     return cross_entropy(b, gradient, scores, positions, real_t<T>(factor)) * real_t<sum_t<T>>(factor);
   }
 };

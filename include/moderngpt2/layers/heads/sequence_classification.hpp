@@ -50,6 +50,7 @@ struct SequenceClassificationHead {
   struct LabelsOf {
     const int* classes = nullptr;  ///< (B)
     const R* values = nullptr;     ///< (B,num_labels)
+    std::int64_t valid = -1;       ///< classes, or values, of the whole global batch; negative: those of this one
   };
   using Labels = LabelsOf<float>;
 
@@ -69,9 +70,10 @@ struct SequenceClassificationHead {
       throw Error("labels: a {} problem takes {} labels",
                   problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
                   problem == ProblemType::single_label ? "integer" : "real");
-    const std::int64_t count = problem == ProblemType::single_label
-                                   ? count_valid(labels.classes, pass.batch, num_labels)
-                                   : std::int64_t(pass.batch) * num_labels;
+    const std::int64_t counted = problem == ProblemType::single_label
+                                     ? count_valid(labels.classes, pass.batch, num_labels)
+                                     : std::int64_t(pass.batch) * num_labels;
+    const std::int64_t count = mean_count(labels.valid, counted);
     const R scale = mean_factor<R>(count);
     sum_t<T> sum(0);
     if (problem == ProblemType::single_label)

@@ -45,6 +45,7 @@ struct TokenClassificationHead {
 
   struct Labels {
     const int* labels = nullptr;  ///< (B,T); null: logits only
+    std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
   };
 
   template <class B, class T, class E, class G>
@@ -56,7 +57,7 @@ struct TokenClassificationHead {
     dropout(b, s.dropped, pass.time, drop);
     projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
     if (!labels.labels) return sum_t<T>(0);
-    const std::int64_t valid = count_valid(labels.labels, hidden.count, num_labels);
+    const std::int64_t valid = mean_count(labels.valid, count_valid(labels.labels, hidden.count, num_labels));
     const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, labels.labels, mean_factor<real_t<T>>(valid));
     if (dhidden.data) {
       projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.dropped), p.classifier,

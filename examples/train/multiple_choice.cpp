@@ -1,0 +1,8 @@
+#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/multiple_choice.hpp"
+
+namespace moderngpt2 {
+
+template int run_task<MultipleChoice>(const TaskRequest&, const TrainingHooks&);
+
+}  // namespace moderngpt2

@@ -1,0 +1,8 @@
+#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/question_answering.hpp"
+
+namespace moderngpt2 {
+
+template int run_task<QuestionAnswering>(const TaskRequest&, const TrainingHooks&);
+
+}  // namespace moderngpt2

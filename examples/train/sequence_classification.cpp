@@ -1,0 +1,8 @@
+#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/sequence_classification.hpp"
+
+namespace moderngpt2 {
+
+template int run_task<SequenceClassification>(const TaskRequest&, const TrainingHooks&);
+
+}  // namespace moderngpt2

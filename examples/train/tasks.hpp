@@ -1,0 +1,17 @@
+#pragma once
+
+#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/multiple_choice.hpp"
+#include "moderngpt2/training/tasks/question_answering.hpp"
+#include "moderngpt2/training/tasks/sequence_classification.hpp"
+#include "moderngpt2/training/tasks/token_classification.hpp"
+
+namespace moderngpt2 {
+
+// Each is compiled in a file of its own beside this one: a model and its trainer take most of a minute.
+extern template int run_task<SequenceClassification>(const TaskRequest&, const TrainingHooks&);
+extern template int run_task<TokenClassification>(const TaskRequest&, const TrainingHooks&);
+extern template int run_task<QuestionAnswering>(const TaskRequest&, const TrainingHooks&);
+extern template int run_task<MultipleChoice>(const TaskRequest&, const TrainingHooks&);
+
+}  // namespace moderngpt2

@@ -1,0 +1,8 @@
+#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/token_classification.hpp"
+
+namespace moderngpt2 {
+
+template int run_task<TokenClassification>(const TaskRequest&, const TrainingHooks&);
+
+}  // namespace moderngpt2

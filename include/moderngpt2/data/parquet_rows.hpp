@@ -1,0 +1,159 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <arrow/api.h>
+#include <arrow/io/file.h>
+#include <parquet/arrow/reader.h>
+#include <parquet/file_reader.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/arrow_error.hpp"
+#include "moderngpt2/data/row_reader.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+/// Element `i` of an Arrow array as JSON: numbers, booleans, text, lists and structs of these; null where it is null.
+inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::string& where) {
+  if (array.IsNull(i)) return nullptr;
+  const auto number = [&]<class Array>(const Array& values) -> Json { return values.Value(i); };
+  const auto text = [&]<class Array>(const Array& values) -> Json { return std::string(values.GetView(i)); };
+  const auto list = [&]<class Array>(const Array& lists) {
+    Json out = Json::array();
+    for (std::int64_t k = 0; k < lists.value_length(i); ++k)
+      out.push_back(arrow_to_json(*lists.values(), lists.value_offset(i) + k, where));
+    return out;
+  };
+  switch (array.type_id()) {
+    case arrow::Type::BOOL:
+      return number(static_cast<const arrow::BooleanArray&>(array));
+    case arrow::Type::INT8:
+      return number(static_cast<const arrow::Int8Array&>(array));
+    case arrow::Type::INT16:
+      return number(static_cast<const arrow::Int16Array&>(array));
+    case arrow::Type::INT32:
+      return number(static_cast<const arrow::Int32Array&>(array));
+    case arrow::Type::INT64:
+      return number(static_cast<const arrow::Int64Array&>(array));
+    case arrow::Type::UINT8:
+      return number(static_cast<const arrow::UInt8Array&>(array));
+    case arrow::Type::UINT16:
+      return number(static_cast<const arrow::UInt16Array&>(array));
+    case arrow::Type::UINT32:
+      return number(static_cast<const arrow::UInt32Array&>(array));
+    case arrow::Type::UINT64:
+      return number(static_cast<const arrow::UInt64Array&>(array));
+    case arrow::Type::FLOAT:
+      return number(static_cast<const arrow::FloatArray&>(array));
+    case arrow::Type::DOUBLE:
+      return number(static_cast<const arrow::DoubleArray&>(array));
+    case arrow::Type::STRING:
+      return text(static_cast<const arrow::StringArray&>(array));
+    case arrow::Type::LARGE_STRING:
+      return text(static_cast<const arrow::LargeStringArray&>(array));
+    case arrow::Type::LIST:
+      return list(static_cast<const arrow::ListArray&>(array));
+    case arrow::Type::LARGE_LIST:
+      return list(static_cast<const arrow::LargeListArray&>(array));
+    case arrow::Type::FIXED_SIZE_LIST:
+      return list(static_cast<const arrow::FixedSizeListArray&>(array));
+    case arrow::Type::STRUCT: {
+      const auto& fields = static_cast<const arrow::StructArray&>(array);
+      Json out = Json::object();
+      for (int k = 0; k < fields.num_fields(); ++k)
+        out[fields.type()->field(k)->name()] = arrow_to_json(*fields.field(k), i, where);
+      return out;
+    }
+    default:
+      // A column that no task looks at may be of any type.
+      return Json{{"type", array.type()->ToString()}};
+  }
+}
+
+}  // namespace detail
+
+/// The rows of a Parquet file, a row group in memory at a time.
+class ParquetRowReader final : public RowReader {
+ public:
+  explicit ParquetRowReader(const TextFile& file) : path_(file.path) {
+    if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
+    detail::guard_arrow(path_, "read", [&](const auto& check) {
+      auto opened = arrow::io::ReadableFile::Open(path_.string());
+      check(opened.status());
+      parquet::arrow::FileReaderBuilder builder;
+      check(builder.Open(opened.ValueUnsafe()));
+      check(builder.Build(&reader_));
+      check(reader_->GetSchema(&schema_));
+    });
+  }
+
+  bool next(Json& fields, std::int64_t& line) override {
+    while (!table_ || row_ == table_->num_rows())
+      if (!next_group()) return false;
+    fields = Json::object();
+    for (int c = 0; c < table_->num_columns(); ++c)
+      if (table_->column(c)->num_chunks() > 0)
+        fields[table_->field(c)->name()] = detail::arrow_to_json(*table_->column(c)->chunk(0), row_, path_.string());
+    ++row_;
+    line = ++line_;
+    return true;
+  }
+
+  /// What the library `datasets` writes of ClassLabel features beside the schema.
+  std::vector<std::string> class_names(const std::string& column) const override {
+    const auto metadata = schema_->metadata();
+    const int at = metadata ? metadata->FindKey("huggingface") : -1;
+    if (at < 0) return {};
+    const Json json = parse_json(metadata->value(at), path_.string() + ": huggingface metadata");
+    const Json* feature = &json;
+    for (const std::string& key : {std::string("info"), std::string("features"), column}) {
+      if (!feature->is_object() || !feature->contains(key)) return {};
+      feature = &(*feature)[key];
+    }
+    for (const char* inner : {"feature", "names"}) {  // of a list, what it is a list of
+      if (feature->is_array() && feature->size() == 1) feature = &(*feature)[0];
+      if (feature->is_object() && feature->contains(inner)) feature = &(*feature)[inner];
+    }
+    std::vector<std::string> names;
+    if (feature->is_array())
+      for (const Json& name : *feature) names.push_back(json_as<std::string>(name, "names", path_.string()));
+    return names;
+  }
+
+ private:
+  bool next_group() {
+    if (group_ == reader_->num_row_groups()) return false;
+    detail::guard_arrow(path_, "read", [&](const auto& check) {
+      auto read = reader_->ReadRowGroup(group_++);
+      check(read.status());
+      auto whole = read.ValueUnsafe()->CombineChunks();  // one chunk a column, so that a row has one index in all
+      check(whole.status());
+      table_ = whole.ValueUnsafe();
+      check(table_->ValidateFull());
+    });
+    row_ = 0;
+    return true;
+  }
+
+  std::filesystem::path path_;
+  std::unique_ptr<parquet::arrow::FileReader> reader_;
+  std::shared_ptr<arrow::Schema> schema_;
+  std::shared_ptr<arrow::Table> table_;
+  int group_ = 0;
+  std::int64_t row_ = 0, line_ = 0;
+};
+
+/// For for_each_row().
+inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
+  return std::make_unique<ParquetRowReader>(file);
+}
+
+}  // namespace moderngpt2

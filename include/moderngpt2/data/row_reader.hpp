@@ -1,0 +1,120 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/document_reader.hpp"
+#include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/text_files.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+/// Where a row of a data set was found: line of a file, or row of a Parquet file, from 1.
+struct RowPlace {
+  std::shared_ptr<const std::string> file;
+  std::int64_t line = 0;
+
+  std::string text() const { return file ? fmt::format("{}:{}", *file, line) : "row"; }
+};
+
+/// A row of a data set: an object of named fields.
+struct DataRow {
+  Json fields;
+  RowPlace place;
+};
+
+/// The rows of one file.
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+  /// The next row's fields and its number; false at the end. Throws Error naming file and row.
+  virtual bool next(Json& fields, std::int64_t& line) = 0;
+  /// Names of classes by their ids, where the file says what the integers of a column (or of its lists) stand for.
+  virtual std::vector<std::string> class_names(const std::string& /*column*/) const { return {}; }
+};
+
+/// The rows of a file with a JSON object a line, which may be packed.
+class JsonRowReader final : public RowReader {
+ public:
+  explicit JsonRowReader(const TextFile& file) : path_(file.path.string()), lines_(open_bytes(file), max_line_bytes) {}
+
+  bool next(Json& fields, std::int64_t& line) override {
+    std::string_view text;
+    do {
+      if (!lines_.next(text)) return false;
+    } while (text.find_first_not_of(" \t\r\f\v") == text.npos);
+    line = lines_.number();
+    const std::string where = fmt::format("{}:{}", path_, line);
+    if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
+    if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
+      throw Error("{}: a JSON list, where an object a line is needed: write it as JSON lines", where);
+    fields = parse_json(text, where);
+    if (!fields.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(fields));
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t max_line_bytes = std::size_t{1} << 26;
+  std::string path_;
+  LineReader lines_;
+};
+
+/// Opens a Parquet file of rows: open_parquet_rows (parquet_rows.hpp) in programs that link Arrow.
+using OpenParquetRows = std::unique_ptr<RowReader> (*)(const TextFile& file);
+
+/// Calls f(DataRow&, const RowReader&) for each row of the files, globs and folders `inputs`, in order. Throws Error
+/// where an input matches nothing or no kind of file that has rows, and where there is no row at all.
+template <class F>
+void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_parquet, F&& f) {
+  std::int64_t rows = 0;
+  for (const TextFile& file : find_text_files(inputs)) {
+    std::unique_ptr<RowReader> reader;
+    if (file.format.content == TextFormat::Content::json_lines)
+      reader = std::make_unique<JsonRowReader>(file);
+    else if (file.format.content == TextFormat::Content::parquet && open_parquet)
+      reader = open_parquet(file);
+    else
+      throw Error("{}: examples are read from .json, .jsonl, also with .gz or .zst, and .parquet", file.path.string());
+    DataRow row{Json::object(), {std::make_shared<const std::string>(file.path.string()), 0}};
+    for (; reader->next(row.fields, row.place.line); ++rows) f(row, *reader);
+  }
+  if (rows == 0) throw Error("{}: holds no row", fmt::format("{}", fmt::join(inputs, ", ")));
+}
+
+/// Names of the fields of a row, for messages.
+inline std::string column_names(const Json& fields) {
+  std::string names;
+  for (const auto& [name, value] : fields.items()) names += (names.empty() ? "" : ", ") + excerpt(name, 40);
+  return names.empty() ? "none" : names;
+}
+
+/// The field of a row that is first in a list of names; null where there is none of them.
+inline const Json* first_column(const Json& fields, const std::vector<std::string>& names) {
+  for (const std::string& name : names)
+    if (const auto found = fields.find(name); found != fields.end()) return &*found;
+  return nullptr;
+}
+
+/// The same; throws an Error that tells the row, what is missing and what is there.
+inline const Json& require_column(const DataRow& row, const std::vector<std::string>& names, std::string_view what,
+                                  std::string_view flag) {
+  if (const Json* found = first_column(row.fields, names)) return *found;
+  throw Error("{}: no {} (looked for {}); the columns are {}{}", row.place.text(), what, fmt::join(names, ", "),
+              column_names(row.fields), flag.empty() ? "" : fmt::format(": name it with {}", flag));
+}
+
+/// A field as text. Throws an Error that tells the row.
+inline std::string text_of(const Json& value, std::string_view column, const RowPlace& place) {
+  if (value.is_string()) return value.get<std::string>();
+  throw Error("{}: {} must be a string, found {}", place.text(), column, detail::json_excerpt(value));
+}
+
+}  // namespace moderngpt2

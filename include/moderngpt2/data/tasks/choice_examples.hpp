@@ -1,0 +1,132 @@
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/tasks/examples.hpp"
+#include "moderngpt2/data/tasks/labels.hpp"
+
+namespace moderngpt2 {
+
+/// Questions with as many choices each, one of them right. A choice is a row: the question, a space, the choice.
+class ChoiceExamples {
+ public:
+  /// Labels of some questions that count: of the right choices' next tokens, and of the choices.
+  struct Divisors {
+    std::int64_t language = 0, questions = 0;
+
+    Divisors& operator+=(const Divisors& other) {
+      language += other.language, questions += other.questions;
+      return *this;
+    }
+  };
+
+  RaggedRows rows;
+  std::vector<int> answers;
+  int choices = 0;
+
+  int sequences() const { return choices; }
+  Divisors divisors(std::int64_t begin, std::int64_t end) const {
+    Divisors sum{0, end - begin};
+    for (std::int64_t i = begin; i < end; ++i)
+      sum.language += std::int64_t(rows[i * choices + answers[std::size_t(i)]].size()) - 1;
+    return sum;
+  }
+
+  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, where the answer is none
+  /// of the choices, and where there are more or fewer of them than in rows before.
+  void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
+    std::string begin, stem;
+    std::vector<std::string> endings, names;
+    if (row.fields.contains("ending0")) {
+      for (int i = 0; row.fields.contains(fmt::format("ending{}", i)); ++i) {
+        const std::string column = fmt::format("ending{}", i);
+        endings.push_back(text_of(row.fields[column], column, row.place));
+      }
+    } else {
+      read_choices(require_column(row, {"choices", "endings", "options"}, "choices", ""), row.place, endings, names);
+    }
+    for (const std::string& column : stem_columns(row, options)) {
+      if (!begin.empty()) begin += ' ';
+      begin += text_of(row.fields[column], column, row.place);
+    }
+    const int answer = read_answer(row, options, int(endings.size()), names);
+    if (choices == 0) choices = int(endings.size());
+    if (endings.size() < 2 || int(endings.size()) != choices)
+      throw Error("{}: {} choices, {}", row.place.text(), endings.size(),
+                  endings.size() < 2 ? "at least 2 are needed" : fmt::format("rows before have {}", choices));
+    for (std::string& ending : endings) {
+      ending.insert(0, 1, ' ');
+      rows.add(encoder.encode(begin, &ending));
+    }
+    answers.push_back(answer);
+  }
+
+ private:
+  /// A list of texts, or an object with the lists "text" and "label".
+  static void read_choices(const Json& value, const RowPlace& place, std::vector<std::string>& texts,
+                           std::vector<std::string>& names) {
+    const Json* list = &value;
+    if (value.is_object() && value.contains("text")) {
+      list = &value["text"];
+      if (value.contains("label") && value["label"].is_array())
+        for (const Json& name : value["label"]) names.push_back(text_of(name, "label of a choice", place));
+    }
+    if (!list->is_array())
+      throw Error("{}: choices must be a list, found {}", place.text(), detail::json_excerpt(value));
+    for (const Json& text : *list) texts.push_back(text_of(text, "a choice", place));
+  }
+
+  /// What the question is made of: a text to be known and what is asked, or one of them.
+  static std::vector<std::string> stem_columns(const DataRow& row, const ExampleOptions& options) {
+    if (!options.text_column.empty()) {
+      const std::vector<std::string> given = split_names(options.text_column);
+      for (const std::string& name : given) (void)require_column(row, {name}, "text", "--text_column");
+      return given;
+    }
+    std::vector<std::string> found;
+    const std::vector<std::vector<std::string>> groups{{"article", "passage", "context", "ctx", "sent1"},
+                                                       {"question", "question_stem", "prompt", "sent2"}};
+    for (const auto& group : groups)
+      for (const std::string& name : group)
+        if (row.fields.contains(name)) {
+          found.push_back(name);
+          break;
+        }
+    if (found.empty())
+      throw Error("{}: no question (looked for {}, {}); the columns are {}: name it with --text_column",
+                  row.place.text(), fmt::join(groups[0], ", "), fmt::join(groups[1], ", "), column_names(row.fields));
+    return found;
+  }
+
+  /// The answer as the place of a choice: a number, the digits of one, the name of a choice, or a letter from A.
+  static int read_answer(const DataRow& row, const ExampleOptions& options, int count,
+                         const std::vector<std::string>& names) {
+    const std::vector<std::string> columns = column_or(options.label_column, {"label", "answer", "answerKey"});
+    const Json& value = require_column(row, columns, "answer", "--label_column");
+    std::int64_t answer = -1;
+    if (value.is_number_integer()) answer = json_as<std::int64_t>(value, "the answer", row.place.text());
+    if (value.is_string()) {
+      const auto& text = value.get_ref<const std::string&>();
+      const auto named = std::find(names.begin(), names.end(), text);
+      if (named != names.end())
+        answer = named - names.begin();
+      else if (text.size() == 1 && std::isdigit(static_cast<unsigned char>(text[0])))
+        answer = text[0] - '0';
+      else if (text.size() == 1)
+        answer = std::toupper(static_cast<unsigned char>(text[0])) - 'A';
+    }
+    if (answer < 0 || answer >= count)
+      throw Error("{}: the answer {} is none of the {} choices", row.place.text(), detail::json_excerpt(value), count);
+    return int(answer);
+  }
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/row_reader.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+
+namespace moderngpt2 {
+
+/// How the rows of a data set become examples.
+struct ExampleOptions {
+  std::string text_column{};                  ///< empty: the usual names; of a pair of texts both, with a comma
+  std::string label_column{};                 ///< empty: the usual names
+  std::string word_separator = " ";           ///< token classification: what stands between two words
+  int block_size = 1024;                      ///< the most tokens of an example; longer text is cut
+  int doc_stride = 128;                       ///< question answering: tokens that two windows share
+  std::optional<ProblemType> problem_type{};  ///< sequence classification: nothing is, by the labels
+  OpenParquetRows open_parquet = nullptr;
+};
+
+/// Rows of numbers of unequal length, end to end in one array.
+class RaggedRows {
+ public:
+  void add(std::span<const int> row) {
+    values_.insert(values_.end(), row.begin(), row.end());
+    starts_.push_back(std::int64_t(values_.size()));
+    longest_ = std::max(longest_, int(row.size()));
+  }
+  std::int64_t size() const { return std::int64_t(starts_.size()) - 1; }
+  int longest() const { return longest_; }
+  std::span<const int> operator[](std::int64_t i) const {
+    const auto begin = std::size_t(starts_[std::size_t(i)]), end = std::size_t(starts_[std::size_t(i) + 1]);
+    return std::span(values_).subspan(begin, end - begin);
+  }
+  std::vector<int>& values() { return values_; }
+
+ private:
+  std::vector<int> values_;
+  std::vector<std::int64_t> starts_{0};
+  int longest_ = 0;
+};
+
+/// Examples [begin, end) of a store: what a run trains on, or what it is judged by. A copy shares the store, which has
+/// `rows` of ids, `sequences()` of them for each example, and `divisors(begin, end)`: how many labels there are.
+template <class Store>
+class ExampleRange {
+ public:
+  ExampleRange() = default;
+  ExampleRange(std::shared_ptr<const Store> store, std::int64_t begin, std::int64_t end)
+      : store_(std::move(store)), begin_(begin), end_(end) {}
+
+  std::int64_t size() const { return end_ - begin_; }
+  /// Tokens of the longest row.
+  int block_size() const { return store_ ? store_->rows.longest() : 0; }
+  int sequences() const { return store_ ? store_->sequences() : 1; }
+  const Store& store() const { return *store_; }
+  /// The place of an example in the store.
+  std::int64_t place(std::int64_t i) const { return begin_ + i; }
+  auto divisors() const { return store_->divisors(begin_, end_); }
+
+ private:
+  std::shared_ptr<const Store> store_;
+  std::int64_t begin_ = 0, end_ = 0;
+};
+
+template <class Store>
+struct ExampleSplits {
+  ExampleRange<Store> train, eval;
+};
+
+/// Texts to ids, with a count of those that were cut.
+class TextEncoder {
+ public:
+  TextEncoder(Tokenizer tokenizer, int block_size) : tokenizer_(std::move(tokenizer)), block_size_(block_size) {
+    const int added = int(tokenizer_.prefix_ids().size() + tokenizer_.suffix_ids().size());
+    if (block_size_ <= added)
+      throw Error("a block size of {} tokens leaves no room beside those that the tokenizer adds", block_size_);
+  }
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  int block_size() const { return block_size_; }
+  std::int64_t cut() const { return cut_; }
+  void count_cut() { ++cut_; }
+
+  /// The ids of one text or two, end to end, as Hugging Face's tokenizer(first, second, truncation=True) has them: what
+  /// is too long loses tokens at its end, the longer of two first. Valid until the next call. No text: one eos, or pad.
+  std::span<const int> encode(const std::string& first, const std::string* second = nullptr) {
+    first_.clear(), second_.clear();
+    tokenizer_.encode(first, first_);
+    if (second) tokenizer_.encode(*second, second_);
+    const auto& prefix = tokenizer_.prefix_ids();
+    const auto& suffix = tokenizer_.suffix_ids();
+    const std::size_t room = std::size_t(block_size_) - prefix.size() - suffix.size();
+    if (first_.size() + second_.size() > room) {
+      ++cut_;
+      auto& shorter = first_.size() > second_.size() ? second_ : first_;
+      auto& longer = first_.size() > second_.size() ? first_ : second_;
+      const std::size_t kept = std::min(shorter.size(), room / 2);
+      shorter.resize(kept), longer.resize(room - kept);
+    }
+    ids_.assign(prefix.begin(), prefix.end());
+    ids_.insert(ids_.end(), first_.begin(), first_.end());
+    ids_.insert(ids_.end(), second_.begin(), second_.end());
+    ids_.insert(ids_.end(), suffix.begin(), suffix.end());
+    if (ids_.empty()) ids_.push_back(tokenizer_.eos_id().value_or(tokenizer_.pad_id().value_or(0)));
+    return ids_;
+  }
+
+ private:
+  Tokenizer tokenizer_;
+  int block_size_;
+  std::int64_t cut_ = 0;
+  std::vector<int> first_, second_, ids_;
+};
+
+/// The parts of "a,b".
+inline std::vector<std::string> split_names(const std::string& names) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= names.size();) {
+    const std::size_t comma = std::min(names.find(',', begin), names.size());
+    if (comma > begin) parts.push_back(names.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return parts;
+}
+
+/// A column's names: the one that was given, or the usual ones.
+inline std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual) {
+  if (given.empty()) return usual;
+  return {given};
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/row_reader.hpp"
+#include "moderngpt2/io/json.hpp"
+
+namespace moderngpt2 {
+
+/// The classes of a data set: found in its rows, or those of a checkpoint, which hold.
+class LabelSet {
+ public:
+  LabelSet() = default;
+  /// The classes of a checkpoint. Throws an Error where a name stands twice.
+  explicit LabelSet(std::vector<std::string> names) : names_(std::move(names)), fixed_(true) {
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} stands twice", excerpt(names_[i]));
+  }
+
+  /// Notes a label, a class's id or name, and gives a number for id_of(). Throws an Error that tells the row where it
+  /// is neither, or where a checkpoint has no such class.
+  int add(const Json& label, std::string_view column, const RowPlace& place) {
+    if (label.is_string()) return add_name(label.get<std::string>(), column, place);
+    if (!label.is_number_integer() && !label.is_boolean())
+      throw Error("{}: {} must be the id or the name of a class, found {}", place.text(), column,
+                  detail::json_excerpt(label));
+    const std::int64_t id = label.is_boolean() ? label.get<bool>() : json_as<std::int64_t>(label, column, place.text());
+    const std::int64_t limit = fixed_ ? std::int64_t(names_.size()) : most_classes;
+    if (id < 0 || id >= limit)
+      throw Error("{}: {} is {}, {}", place.text(), column, id,
+                  fixed_   ? fmt::format("the checkpoint's labels are 0 to {}", limit - 1)
+                  : id < 0 ? "a class's id is not negative"
+                           : "too large for the id of a class");
+    if (!fixed_) note_kind(false, column, place);
+    classes_ = std::max(classes_, int(id) + 1);
+    return int(id);
+  }
+
+  /// What the ids of a file stand for, as the file says; files must agree.
+  void set_class_names(const std::vector<std::string>& names, const RowPlace& place) {
+    if (names.empty() || fixed_) return;
+    if (!class_names_.empty() && class_names_ != names)
+      throw Error("{}: its names of classes are not those of the files before", place.text());
+    class_names_ = names;
+  }
+
+  /// To be called when all rows are noted: names get ids in the order of their bytes.
+  void finish() {
+    if (fixed_) return;
+    fixed_ = true;
+    if (has_names_) {
+      for (auto& [name, id] : ids_) {  // a sorted map
+        final_.resize(std::max(final_.size(), std::size_t(id) + 1));
+        final_[std::size_t(id)] = int(names_.size());
+        id = int(names_.size());
+        names_.push_back(name);
+      }
+      return;
+    }
+    names_ = class_names_;
+    for (int i = int(names_.size()); i < classes_; ++i) names_.push_back(fmt::format("LABEL_{}", i));
+  }
+
+  /// The class of a number that add() gave.
+  int id_of(int added) const { return final_.empty() ? added : final_[std::size_t(added)]; }
+  /// Names by class.
+  const std::vector<std::string>& names() const { return names_; }
+
+ private:
+  static constexpr std::int64_t most_classes = 100'000;
+
+  int add_name(const std::string& name, std::string_view column, const RowPlace& place) {
+    if (fixed_) {
+      const auto found = ids_.find(name);
+      if (found != ids_.end()) return found->second;
+      throw Error("{}: {} is {}, the checkpoint's labels are {}", place.text(), column, excerpt(name), some_names());
+    }
+    note_kind(true, column, place);
+    return ids_.emplace(name, int(ids_.size())).first->second;
+  }
+
+  void note_kind(bool name, std::string_view column, const RowPlace& place) {
+    if (any_ && name != has_names_)
+      throw Error("{}: {} is {}, in rows before {}", place.text(), column, name ? "a name" : "a number",
+                  name ? "numbers" : "names");
+    any_ = true, has_names_ = name;
+  }
+
+  std::string some_names() const {
+    constexpr std::size_t most = 20;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(most, names_.size()); ++i) text += (i ? ", " : "") + excerpt(names_[i], 40);
+    return names_.size() > most ? text + ", ..." : text;
+  }
+
+  std::vector<std::string> names_, class_names_;
+  std::map<std::string, int> ids_;
+  std::vector<int> final_;  // of names, by the order in which they were found
+  int classes_ = 0;
+  bool fixed_ = false, any_ = false, has_names_ = false;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/tasks/examples.hpp"
+#include "moderngpt2/data/tasks/labels.hpp"
+#include "moderngpt2/data/tasks/token_offsets.hpp"
+
+namespace moderngpt2 {
+
+/// A question about a text, with the answers that are right; none: the text does not say.
+struct Question {
+  std::string id{}, context{};
+  std::vector<std::string> answers{};
+  std::vector<int> offsets{};  ///< bytes at which the tokens of the context begin, and the end
+};
+
+/// One window of a question's text: its row of ids is the question, a line feed, and tokens of the text.
+struct QuestionWindow {
+  std::int64_t question = 0;
+  int context_begin = 0;   ///< place in the row of the first token of the text
+  int context_end = 0;     ///< and of that after the last
+  int first_token = 0;     ///< which token of the text that is
+  int start = 0, end = 0;  ///< first and last token of the answer, places in the row; 0: not in this window
+};
+
+/// Questions in the format of SQuAD (Rajpurkar et al. 2016), each as one window or several that overlap: no text is
+/// lost. A window without the whole answer is labelled with its first token.
+class QuestionExamples {
+ public:
+  RaggedRows rows;
+  std::vector<QuestionWindow> windows;
+  std::vector<Question> questions;
+
+  int sequences() const { return 1; }
+  std::int64_t divisors(std::int64_t begin, std::int64_t end) const { return end - begin; }
+
+  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, and where an answer does
+  /// not stand at its answer_start.
+  void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
+    const auto text = [&](const char* column, const std::string& given) {
+      return text_of(require_column(row, column_or(given, {column}), column, "--text_column"), column, row.place);
+    };
+    const std::vector<std::string> given = split_names(options.text_column);
+    if (!given.empty() && given.size() != 2)
+      throw UsageError("--text_column: question answering needs two columns, as question,context");
+    std::string asked = text("question", given.empty() ? "" : given[0]);
+    asked.erase(0, asked.find_first_not_of(" \t\r\n"));
+    asked += '\n';
+    Question question{.context = text("context", given.empty() ? "" : given[1])};
+    const Json* id = first_column(row.fields, {"id"});
+    question.id = id && id->is_string() ? id->get<std::string>() : std::to_string(questions.size());
+    const auto [begin, end] = read_answers(row, options, question);
+    std::vector<int> tokens = encoder.tokenizer().encode(question.context);
+    const auto offsets = token_offsets(encoder.tokenizer(), tokens, question.context);
+    if (!offsets)
+      throw Error("{}: the tokenizer has no token for some of the context, so that answers cannot be found in it",
+                  row.place.text());
+    question.offsets = *offsets;
+    add_windows(row, encoder, options.doc_stride, asked, tokens, *offsets, begin, end);
+    questions.push_back(std::move(question));
+  }
+
+  bool has_unanswerable() const {
+    return std::any_of(questions.begin(), questions.end(), [](const Question& q) { return q.answers.empty(); });
+  }
+
+ private:
+  /// The bytes of the first answer, [begin, end); an empty range where there is none.
+  std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) const {
+    const std::string where = row.place.text();
+    const Json& answers =
+        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "--label_column");
+    std::vector<std::int64_t> starts;
+    const auto add = [&](const Json& text, const Json& start) {
+      question.answers.push_back(json_as<std::string>(text, "answers.text", where));
+      starts.push_back(json_as<std::int64_t>(start, "answers.answer_start", where));
+    };
+    if (answers.is_array()) {
+      for (const Json& one : answers) {
+        const Json* text = find_field(one, "text", where);
+        const Json* start = find_field(one, "answer_start", where);
+        if (!text || !start) throw Error("{}: an answer needs text and answer_start", where);
+        add(*text, *start);
+      }
+    } else {
+      const Json* texts = find_field(answers, "text", where);
+      const Json* at = find_field(answers, "answer_start", where);
+      if (!texts || !at || !texts->is_array() || !at->is_array() || texts->size() != at->size())
+        throw Error("{}: answers must be lists text and answer_start of one length", where);
+      for (std::size_t i = 0; i < texts->size(); ++i) add((*texts)[i], (*at)[i]);
+    }
+    std::pair<int, int> first{0, 0};
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+      const std::string& answer = question.answers[i];
+      const auto byte = starts[i] < 0 ? std::nullopt : byte_of_character(question.context, std::size_t(starts[i]));
+      if (!byte || question.context.compare(*byte, answer.size(), answer) != 0 || answer.empty())
+        throw Error("{}: the answer {} does not stand at character {} of the context", where, excerpt(answer, 40),
+                    starts[i]);
+      if (i == 0) first = {int(*byte), int(*byte + answer.size())};
+    }
+    return first;
+  }
+
+  void add_windows(const DataRow& row, TextEncoder& encoder, int doc_stride, const std::string& asked,
+                   const std::vector<int>& tokens, const std::vector<int>& offsets, int answer_begin, int answer_end) {
+    const auto& suffix = encoder.tokenizer().suffix_ids();
+    std::vector<int> head = encoder.tokenizer().prefix_ids();
+    encoder.tokenizer().encode(asked, head);
+    const int count = int(tokens.size());
+    const int room = encoder.block_size() - int(head.size() + suffix.size());
+    if (room < 1 || (count > room && room <= doc_stride))
+      throw Error(
+          "{}: the question has {} tokens, which leaves {} of --block_size {} for the text: more than "
+          "--doc_stride {} are needed",
+          row.place.text(), head.size(), std::max(room, 0), encoder.block_size(), doc_stride);
+    int first = 0, last = -1;  // tokens of the answer
+    if (answer_end > answer_begin) {
+      while (first + 1 < count && offsets[std::size_t(first) + 1] <= answer_begin) ++first;
+      last = first;
+      while (offsets[std::size_t(last) + 1] < answer_end) ++last;
+    }
+    for (int begin = 0;; begin += room - doc_stride) {
+      const int end = std::min(begin + room, count), place = int(head.size());
+      QuestionWindow window{std::int64_t(questions.size()), place, place + end - begin, begin};
+      if (last >= 0 && first >= begin && last < end)
+        window.start = place + first - begin, window.end = place + last - begin;
+      std::vector<int> ids = head;
+      ids.insert(ids.end(), tokens.begin() + begin, tokens.begin() + end);
+      ids.insert(ids.end(), suffix.begin(), suffix.end());
+      rows.add(ids);
+      windows.push_back(window);
+      if (end == count) break;
+    }
+  }
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/data/tasks/token_examples.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/tasks/entity_scores.hpp"
+#include "moderngpt2/training/tasks/example_batch.hpp"
+
+namespace moderngpt2 {
+
+/// Texts and a label for each token; those of the padding are ignored.
+class TokenLabelBatch : public ExampleBatch<TokenExamples> {
+ public:
+  TokenLabelBatch(const Data& data, std::int64_t most, const Config& config)
+      : ExampleBatch(data, most, config), labels_(std::size_t(most) * std::size_t(data.block_size())) {}
+
+  template <class Place>
+  void load(const Data& data, std::int64_t rows, Place&& where) {
+    load_rows(data, rows, where);
+    std::fill(labels_.begin(), labels_.end(), ignored_label);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const auto labels = data.store().labels[place(i)];
+      std::copy(labels.begin(), labels.end(), labels_.begin() + i * time());
+    }
+  }
+  std::int64_t valid() const { return divisors(); }
+  TokenClassificationHead<dynamic>::Labels head_labels(std::int64_t first, std::int64_t, Divisors divisor) const {
+    return {labels_.data() + first * time(), divisor};
+  }
+
+ private:
+  std::vector<int> labels_;
+};
+
+/// A class for every word of a text.
+struct TokenClassification {
+  using Store = TokenExamples;
+  using Batch = TokenLabelBatch;
+  using Splits = ExampleSplits<Store>;
+  template <class Backend = cpu::Backend, class Precision = Fp32>
+  using Model = TokenClassifier<any_shape, Backend, Precision>;
+  static constexpr const char* name = "token-classification";
+  static constexpr const char* examples = "texts";
+  static constexpr bool predicts_tokens = false;
+  static constexpr bool has_labels = true;
+
+  class Scores {
+   public:
+    Scores(const ExampleRange<Store>& data, const Config& config) : data_(data), num_labels_(config.num_labels) {}
+
+    template <class Saved>
+    void add(const Saved& head, const Batch& batch, std::int64_t first) {
+      for (std::int64_t i = 0; i < batch.rows(); ++i) {
+        const auto labels = data_.store().labels[data_.place(first + i)];
+        std::vector<int>& words = predicted_.emplace_back();
+        for (std::size_t t = 0; t < labels.size(); ++t) {
+          if (labels[t] == ignored_label) continue;
+          const auto* logits = head.logits.row(int(i * batch.time()) + int(t));
+          words.push_back(int(std::max_element(logits, logits + num_labels_) - logits));
+        }
+      }
+    }
+
+    ScoreList result(double) const {
+      EntityCount count;
+      for (std::int64_t i = 0; i < size(); ++i) count.add(tags(predicted_[std::size_t(i)]), tags(actual(i)));
+      return count.scores();
+    }
+
+    std::int64_t size() const { return data_.size(); }
+    /// {"predictions": [tags of the words], "labels": [...]} of one text, without the words that were cut.
+    Json prediction(std::int64_t i) const {
+      return {{"predictions", tags(predicted_[std::size_t(i)])}, {"labels", tags(actual(i))}};
+    }
+
+   private:
+    std::vector<int> actual(std::int64_t i) const {
+      std::vector<int> words;
+      for (const int label : data_.store().labels[data_.place(i)])
+        if (label != ignored_label) words.push_back(label);
+      return words;
+    }
+    std::vector<std::string_view> tags(const std::vector<int>& classes) const {
+      std::vector<std::string_view> tags;
+      for (const int c : classes) tags.push_back(data_.store().names[std::size_t(c)]);
+      return tags;
+    }
+
+    const ExampleRange<Store>& data_;
+    int num_labels_;
+    std::vector<std::vector<int>> predicted_;
+  };
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,208 @@
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "io/expect_error.hpp"
+#include "moderngpt2/core/random.hpp"
+#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/training/tasks/sequence_classification.hpp"
+#include "support/letter_tokenizer.hpp"
+#include "support/temporary_folder.hpp"
+#include "training/tiny_run.hpp"
+
+using namespace moderngpt2;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Task = SequenceClassification;
+
+/// Texts of 3 to 14 letters; whether an x is among them is their label.
+std::string letter_texts(int count, std::uint64_t salt) {
+  std::string lines;
+  for (int i = 0; i < count; ++i) {
+    const std::uint64_t key = mix64(salt * 100'000 + std::uint64_t(i));
+    std::string text;
+    for (std::uint64_t k = 0; k < 3 + key % 12; ++k) text += char('a' + mix64(key + k) % 20);
+    const bool with = key >> 20 & 1;
+    if (with) text[(key >> 30) % text.size()] = 'x';
+    lines += R"({"text": ")" + text + R"(", "label": ")" + (with ? "with" : "plain") + "\"}\n";
+  }
+  return lines;
+}
+
+struct Fixture {
+  test::TemporaryFolder temporary;
+  TaskRequest request;
+  std::vector<std::string> said;
+  std::int64_t stop_after = 1'000'000;
+
+  Fixture() {
+    test::write_letter_tokenizer(temporary / "tokenizer");
+    write_file(temporary / "train.jsonl", letter_texts(600, 1));
+    write_file(temporary / "eval.jsonl", letter_texts(200, 2));
+    request.inputs = {(temporary / "train.jsonl").string()};
+    request.eval_inputs = {(temporary / "eval.jsonl").string()};
+    TrainingRequest& r = request.training;
+    r.settings = test::tiny_settings(temporary / "out");
+    r.settings.max_steps = 12;
+    r.settings.per_device_train_batch_size = 16;
+    r.settings.logging_steps = 4;
+    r.settings.eval_steps = 6;
+    r.tokenizer_path = temporary / "tokenizer";
+    r.model_fields.n_layer = 1, r.model_fields.n_embd = 32, r.model_fields.n_head = 2;
+    r.threads = 1;
+  }
+  int run() {
+    said.clear();
+    std::int64_t done = 0;
+    return run_task<Task>(request, {.say = [&](const std::string& line) { said.push_back(line); },
+                                    .on_step = [&](const StepReport& report) { done = report.step; },
+                                    .stop = [&] { return done >= stop_after ? 15 : 0; }});
+  }
+  std::string text() const {
+    std::string all;
+    for (const std::string& line : said) all += line + "\n";
+    return all;
+  }
+  fs::path out() const { return request.training.settings.output_dir; }
+  Json last_metrics() const {
+    const std::string file = read_file(out() / "metrics.jsonl");
+    const std::size_t begin = file.rfind('\n', file.size() - 2);
+    return parse_json(std::string_view(file).substr(begin == file.npos ? 0 : begin + 1), "metrics");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a small classifier learns its task, and its folder says what it is") {
+  Fixture f;
+  TrainingSettings& s = f.request.training.settings;
+  s.max_steps = 150, s.eval_steps = 150;
+  CHECK(f.run() == 0);
+  const double accuracy = f.last_metrics().at("eval_accuracy").get<double>();
+  CHECK(accuracy > 0.97);
+  CHECK(f.last_metrics().at("eval_f1").get<double>() > 0.97);
+  for (const fs::path& folder : {f.out(), f.out() / "checkpoint-150"}) {
+    const Json config = read_json_file(folder / "config.json");
+    CHECK(config.at("architectures") == Json{"ModernGPT2ForSequenceClassification"});
+    CHECK(config.at("id2label") == Json{{"0", "plain"}, {"1", "with"}});
+    CHECK(config.at("label2id") == Json{{"plain", 0}, {"with", 1}});
+    CHECK(config.at("problem_type") == "single_label_classification");
+    CHECK(CheckpointTensors(folder).at("score.weight").shape == std::vector<std::int64_t>{2, 32});
+    CHECK(fs::exists(folder / "tokenizer.json"));
+  }
+
+  // Evaluation alone says the same, and writes what was predicted.
+  f.request.training.eval_only = true;
+  f.request.training.model_path = f.out();
+  f.request.training.model_fields = {};
+  f.request.training.tokenizer_path.reset();
+  f.request.inputs.clear();
+  f.request.predictions_file = f.temporary / "predictions.jsonl";
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.said.back(), fmt::format("accuracy {:.6g}", accuracy)));
+  int lines = 0, right = 0;
+  const std::string predictions = read_file(*f.request.predictions_file);
+  for (const std::string_view line : whole_lines(predictions)) {
+    const Json json = parse_json(line, "predictions");
+    ++lines, right += json.at("prediction") == json.at("label");
+    CHECK(std::abs(json.at("scores")[0].get<double>() + json.at("scores")[1].get<double>() - 1) < 1e-6);
+  }
+  CHECK(lines == 200);
+  CHECK(std::abs(right / 200.0 - accuracy) < 1e-9);
+
+  write_file(f.temporary / "eval.jsonl", letter_texts(3, 3) + R"({"text": "x", "label": "other"})");
+  CHECK_ERROR(f.run(), "eval.jsonl:4", "other", "plain, \"with\"");
+}
+
+TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run that is not") {
+  Fixture f;
+  CHECK(f.run() == 0);
+  const fs::path whole = f.out();
+  f.request.training.settings.output_dir = f.temporary / "parts";
+  f.request.training.resume_from_checkpoint = "latest";
+  f.stop_after = 5;
+  CHECK(f.run() == 128 + 15);
+  f.stop_after = 1000;
+  f.request.training.model_fields = {};
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "resuming from"));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    CHECK(read_file(f.out() / "checkpoint-12" / file) == read_file(whole / "checkpoint-12" / file));
+  CHECK(f.last_metrics().at("eval_loss").get<double>() > 0);
+}
+
+TEST_CASE("the transformer of a language model, or of another head, is where a classifier may start") {
+  Fixture f;
+  ModelCompanions companions;
+  Config& c = companions.config.config = test::tiny_config();
+  c.vocab_size = Tokenizer::load(f.temporary / "tokenizer").vocab_size();
+  c.n_positions = 64;
+  const fs::path base = f.temporary / "base";
+  fs::create_directory(base);
+  CausalLM<any_shape> language_model(c);
+  language_model.initialize(9);
+  save_model(base, language_model, companions);
+  f.request.training.model_path = base;
+  f.request.training.model_fields = {};
+  f.request.training.settings.max_steps = 1;
+  f.request.training.settings.learning_rate = 0;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
+  const CheckpointTensors before(base), after(f.out());
+  for (const char* name : {"transformer.wte.weight", "transformer.h.1.mlp.up_proj.weight"})
+    CHECK(after.read_vector<float>(name) == before.read_vector<float>(name));
+  f.request.training.eval_only = true;
+  CHECK_ERROR(f.run(), "base", "no head", "sequence-classification");
+}
+
+TEST_CASE("requests of tasks that do not fit") {
+  Fixture f;
+  const auto refused = [&](auto change, const std::string& part) {
+    const TaskRequest before = f.request;
+    change(f.request);
+    CHECK_ERROR(f.run(), part);
+    f.request = before;
+    CHECK_FALSE(fs::exists(f.out()));
+  };
+  refused([](auto& r) { r.inputs.clear(); }, "--input");
+  refused([](auto& r) { r.inputs = {"/nowhere/a.jsonl"}; }, "/nowhere/a.jsonl");
+  refused([](auto& r) { r.training.tokenizer_path.reset(); }, "--tokenizer_path");
+  refused([](auto& r) { r.predictions_file = "p"; }, "--eval_only");
+  refused([](auto& r) { r.examples.problem_type = ProblemType::regression; }, "regression");
+  refused([](auto& r) { r.training.samples.prompts = {"a"}; }, "--sample_prompts");
+  refused(
+      [&](auto& r) {
+        test::write_letter_tokenizer(f.temporary / "no_pad", false);
+        r.training.tokenizer_path = f.temporary / "no_pad";
+      },
+      "no pad token");
+}
+
+TEST_CASE("a classifier's update does not depend on how a batch is cut") {
+  Fixture f;
+  std::vector<float> first;
+  for (const auto& [batch, accumulation] : {std::pair(12, 1), std::pair(4, 3), std::pair(1, 12)}) {
+    CAPTURE(batch);
+    TrainingSettings& s = f.request.training.settings;
+    s.per_device_train_batch_size = batch, s.gradient_accumulation_steps = accumulation;
+    s.output_dir = f.temporary / std::to_string(batch);
+    s.max_steps = 1;
+    CHECK(f.run() == 0);
+    const std::vector<float> moments =
+        SafetensorsFile(f.out() / "checkpoint-1" / "optimizer.safetensors").read_vector<float>("exp_avg.score.weight");
+    if (first.empty()) first = moments;
+    double difference = 0, norm = 0;
+    for (std::size_t i = 0; i < first.size(); ++i)
+      difference += std::pow(double(first[i] - moments[i]), 2), norm += std::pow(double(first[i]), 2);
+    CHECK(norm > 0);
+    CHECK(std::sqrt(difference / norm) < 1e-4);
+  }
+}
