@@ -146,19 +146,19 @@ TEST_CASE("the first token of a word has its label") {
 TEST_CASE("long texts of questions come in windows that overlap") {
   Reading<QuestionExamples> r;
   r.options.block_size = 12;
-  r.options.doc_stride = 4;
+  r.options.doc_stride = 3;
   // "q?" and a line feed leave 9 tokens; "é" is two bytes, thus two tokens.
   r.read(
       R"({"id": "n1", "question": " q?", "context": "abcdé fghijklm", "answers": {"text": ["fgh"], "answer_start": [6]}})"
       "\n"
       R"({"question": "q?", "context": "abc", "answers": {"text": [], "answer_start": []}})");
   REQUIRE(r.store.windows.size() == 3);
-  CHECK(r.text(1) == "q?\n fghijklm");  // from the 6th token on: 9 + 9 - 4 cover all 15
+  CHECK(r.text(1) == "q?\n fghijklm");  // 9 + 9 - 3 tokens are all 15
   const QuestionWindow &first = r.store.windows[0], &second = r.store.windows[1], &none = r.store.windows[2];
   CHECK(first.context_begin == 3);
   CHECK(first.context_end == 12);
   CHECK(first.start == 0);  // "fg" is in it, "h" is not
-  CHECK(second.first_token == 5);
+  CHECK(second.first_token == 6);
   CHECK(r.tokenizer.decode(r.store.rows[1].subspan(std::size_t(second.start), 3)) == "fgh");
   CHECK(second.end == second.start + 2);
   CHECK(none.question == 1);

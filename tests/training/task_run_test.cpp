@@ -119,7 +119,7 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
   CHECK(std::abs(right / 200.0 - accuracy) < 1e-9);
 
   write_file(f.temporary / "eval.jsonl", letter_texts(3, 3) + R"({"text": "x", "label": "other"})");
-  CHECK_ERROR(f.run(), "eval.jsonl:4", "other", "plain, \"with\"");
+  CHECK_ERROR(f.run(), "eval.jsonl:4", "other", "\"plain\", \"with\"");
 }
 
 TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run that is not") {
