@@ -56,7 +56,7 @@ class DialogueMaker {
       const std::size_t dice = dice_.below(100);
       dice < 35 ? tell() : dice < 80 ? recall() : know();
     }
-    if (dice_.chance(25)) has("name") ? add("thanks", words_.thanks_by_name) : add("thanks", words_.thanks);
+    if (dice_.chance(25)) has("name") ? add("thanks_by_name", words_.thanks_by_name) : add("thanks", words_.thanks);
     return std::move(dialogue_);
   }
 
