@@ -27,7 +27,8 @@ for file in arguments.files:
         said = collections.defaultdict(list)
         for message in dialogue["messages"]:
             said[message["role"]].append(message["content"])
-        command = [arguments.generate, "--model_path", arguments.model_path, "--interactive", "--no_do_sample"]
+        command = [arguments.generate, "--model_path", arguments.model_path]
+        command += ["--interactive", "--no_do_sample", "--threads", "1"]
         command += [f"--system_prompt={text}" for text in said["system"]]
         chat = subprocess.run(command, input="\n".join(said["user"]) + "\n", capture_output=True, text=True, check=True)
         answers = chat.stdout.splitlines()

@@ -90,7 +90,7 @@ int program(int argc, char** argv) {
                      "sizes known at compile time (for the shapes that are compiled in), or read from config.json");
   options.add("threads", threads, "threads of the CPU backend").at_least(1).default_text("all cores");
   options.positional("DIR", folders);
-  options.example("tests/data/golden/*", "All of the project's own cases");
+  options.example("tests/data/golden/*/", "All of the project's own cases");
   options.example("--backend reference --shape static tests/data/golden/mha",
                   "One case in plain loops and double precision");
   options.exit_status("1", "a case failed, or an error");

@@ -28,7 +28,8 @@ for program in "$scratch"/moved/bin/*; do
     count=$((count + 1))
   fi
 done
-for file in man/man1/train.1 bash-completion/completions/train zsh/site-functions/_train fish/vendor_completions.d/train.fish; do
+for file in man/man1/train.1 bash-completion/completions/train zsh/site-functions/_train \
+  fish/vendor_completions.d/train.fish; do
   [ ! -x "$scratch/moved/bin/train" ] || [ -s "$scratch/moved/share/$file" ] || {
     echo "share/$file is not installed"
     exit 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the programs say for manuals and shells: bash is asked for completions as by a user's Tab, the scripts of zsh and
+# What the programs say for manuals and shells: examples have flags that exist, bash is asked for completions as by a user's Tab, the scripts of zsh and
 # fish and the manual pages are read by their own programs where these are there.
 #
 #   check_completion.sh FOLDER_OF_PROGRAMS
@@ -28,6 +28,10 @@ for program in "$bin"/*; do
     said=$(groff -ww -man -z "$scratch/$name.1" 2>&1)
     [ -z "$said" ] || fail "groff says of $name.1: $said"
   fi
+  "$program" --help >"$scratch/help"
+  for flag in $("$program" --help_markdown | sed -n '/^```sh/,/^```$/p' | grep -o -e ' --[a-z_0-9]*' || true); do
+    grep -qwe "$flag" "$scratch/help" || fail "an example of $name has $flag, which it does not know"
+  done
   count=$((count + 1))
 done
 [ "$count" -gt 0 ] || fail "there are no programs in $bin"

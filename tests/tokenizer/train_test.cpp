@@ -131,7 +131,7 @@ TEST_CASE("long documents are split and never skipped") {
 }
 
 TEST_CASE("special tokens in the text train no pieces") {
-  TokenizerTraining training = settings(310);
+  TokenizerTraining training = settings(303);
   training.special_tokens = {"<|eot_id|>", "<|eot|>"};
   std::vector<std::string> chats;
   for (int i = 0; i < 50; ++i) chats.push_back("miller<|eot_id|>flour<|eot|>\n\nsacks<|endoftext|>of<|eot_id|>");
@@ -152,10 +152,10 @@ TEST_CASE("special tokens in the text train no pieces") {
 }
 
 TEST_CASE("no piece joins the line breaks after a header to what follows") {
-  TokenizerTraining training = settings(300);
+  TokenizerTraining training = settings(280);
   training.chat_tokens = true;
   std::vector<std::string> chats;
-  for (int i = 0; i < 50; ++i) chats.push_back("<|end_header_id|>\n\n1234<|eot_id|><|end_header_id|>\n\n1234\n\n1234");
+  for (int i = 0; i < 50; ++i) chats.push_back("<|end_header_id|>\n\n1234<|eot_id|>");
   const Tokenizer tokenizer = tokenizer_of(train_sentencepiece(training, reader(chats)));
   CHECK(tokenizer.encode("\n\n1234") == std::vector<int>{*tokenizer.id("\n\n"), *tokenizer.id("1234")});
 }

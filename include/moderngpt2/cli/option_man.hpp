@@ -56,9 +56,8 @@ inline std::string option_man(const OptionTable& table) {
                       table.positional_name.empty() ? "" : fmt::format(" \\fI{}\\fR...", table.positional_name));
   text += fmt::format(".SH DESCRIPTION\n{}\n", roff(table.description));
   text +=
-      ".PP\nA value is written \\fB\\-\\-name\\fR \\fIvalue\\fR or \\fB\\-\\-name=\\fR\\fIvalue\\fR; one that begins "
-      "with "
-      "two dashes, or an empty one, goes after the equals sign.\n";
+      ".PP\nA value is written \\fB\\-\\-name\\fR \\fIvalue\\fR or \\fB\\-\\-name=\\fR\\fIvalue\\fR; one that begins\n"
+      "with two dashes, or an empty one, goes after the equals sign.\n";
   text += ".SH OPTIONS\n";
   const auto row = [&](std::string_view usage, std::string_view help) {
     text += fmt::format(".TP\n{}\n{}\n", detail::roff_usage(usage), roff(help));

@@ -25,13 +25,14 @@ inline void add_precision_flags(Options& options, PrecisionFlags& flags, std::st
   options.add("tf32", flags.tf32, "short for --precision tf32, which needs a GPU");
 }
 
-/// The precision that the flags name together; a UsageError where they disagree.
+/// The precision that the flags name together; a UsageError where they disagree. --tf32 beside another says, as in
+/// PyTorch, how products that stay in fp32 are made: the other holds.
 inline PrecisionName precision_of(const Options& options, const PrecisionFlags& flags) {
   std::vector<PrecisionName> named;
   if (options.typed("precision")) named.push_back(flags.name);
   if (flags.bf16) named.push_back(PrecisionName::bf16);
   if (flags.fp16) named.push_back(PrecisionName::fp16);
-  if (flags.tf32) named.push_back(PrecisionName::tf32);
+  if (flags.tf32 && named.empty()) named.push_back(PrecisionName::tf32);
   for (const PrecisionName name : named)
     if (name != named[0])
       throw UsageError("{} and {} are asked for: name one precision", precision_name(named[0]), precision_name(name));

@@ -54,9 +54,9 @@ class DialogueMaker {
     const int turns = dice_.between(3, 7);
     while (static_cast<int>(dialogue_.turns.size()) < turns) {
       const std::size_t dice = dice_.below(100);
-      dice < 35 ? tell() : dice < 65 ? recall() : know();
+      dice < 35 ? tell() : dice < 80 ? recall() : know();
     }
-    if (dice_.chance(25)) has("name") ? add("thanks", words_.thanks_by_name) : add("thanks", words_.thanks);
+    if (dice_.chance(25)) has("name") ? add("thanks_by_name", words_.thanks_by_name) : add("thanks", words_.thanks);
     return std::move(dialogue_);
   }
 
@@ -139,27 +139,36 @@ class DialogueMaker {
     more ? add("more", words_.more) : add("fewer", words_.fewer);
   }
 
-  /// A question about what has been told, or has not.
+  /// A question about what has been told; now and then about what has not.
   void recall() {
-    switch (dice_.below(5)) {
-      case 0:
-        if (has("name")) return add("ask_name", words_.ask_name);
-        return seldom() ? add("no_name", words_.no_name) : void();
-      case 1: {
-        const Favourites& favourite = dice_.pick(words_.favourites);
-        if (has(favourite.category)) return add_favourite("ask_favourite", words_.ask_favourite, favourite);
-        return seldom() ? add_favourite("no_favourite", words_.no_favourite, favourite) : void();
-      }
-      case 2:
-        if (has("petname")) return add("ask_pet", words_.ask_pet);
-        if (!seldom()) return;
+    std::vector<std::function<void()>> told, untold;
+    const auto ask = [&](bool known, const char* kind, const Template& turn, const char* otherwise,
+                         const Template& other) {
+      if (known)
+        told.push_back([=, this, &turn] { add(kind, turn); });
+      else
+        untold.push_back([=, this, &other] { add(otherwise, other); });
+    };
+    ask(has("name"), "ask_name", words_.ask_name, "no_name", words_.no_name);
+    ask(dialogue_.system.has_value(), "helper", words_.helper, "no_helper", words_.no_helper);
+    if (count_) told.push_back([this] { add("how_many", words_.how_many); });
+    if (has("petname")) {
+      told.push_back([this] { add("ask_pet", words_.ask_pet); });
+    } else {
+      untold.push_back([this] {
         values_["pet"] = dice_.pick(words_.pets);
-        return add("no_pet", words_.no_pet);
-      case 3:
-        return count_.has_value() ? add("how_many", words_.how_many) : void();
-      default:
-        return dialogue_.system ? add("helper", words_.helper) : seldom() ? add("no_helper", words_.no_helper) : void();
+        add("no_pet", words_.no_pet);
+      });
     }
+    for (const Favourites& favourite : words_.favourites) {
+      if (has(favourite.category))
+        told.push_back([&] { add_favourite("ask_favourite", words_.ask_favourite, favourite); });
+    }
+    const Favourites& favourite = dice_.pick(words_.favourites);
+    if (!has(favourite.category))
+      untold.push_back([&] { add_favourite("no_favourite", words_.no_favourite, favourite); });
+    const auto& questions = !told.empty() && (untold.empty() || dice_.chance(80)) ? told : untold;
+    if (!questions.empty()) dice_.pick(questions)();
   }
 
   /// A question whose answer does not depend on the dialogue.
@@ -189,8 +198,6 @@ class DialogueMaker {
         return add_pair("colour", words_.colour, words_.colours);
     }
   }
-
-  bool seldom() { return dice_.chance(30); }
 
   void add_favourite(std::string kind, const Template& turn, const Favourites& favourite) {
     values_["category"] = favourite.category;
