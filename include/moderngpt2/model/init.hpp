@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <type_traits>
 #include <vector>
 
 #include "moderngpt2/config/config.hpp"
@@ -28,12 +27,7 @@ void initialize(ParameterPlaces<E> weights, const std::vector<ParameterInfo>& ta
     }
     const double deviation = c.initializer_range / (p.init == Init::scaled_normal ? std::sqrt(2.0 * c.n_layer) : 1.0);
     const std::uint64_t key = random_key(seed, RandomUse::init, 0, i);
-    const auto rounded = [&](double number) {
-      if constexpr (std::is_same_v<compute_t<M>, M>)
-        return M(deviation * number);
-      else
-        return M(compute_t<M>(deviation * number));  // what a full-precision copy of the weights would be rounded to
-    };
+    const auto rounded = [&](double number) { return M(compute_t<M>(deviation * number)); };
     M* const first = weights.matrices + p.offset;
     parallel_ranges(threads, (p.size + 1) / 2, 4096, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t pair = begin; pair < end; ++pair) {

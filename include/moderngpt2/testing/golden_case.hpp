@@ -74,7 +74,7 @@ struct Limits {
 inline constexpr Limits fp32_limits{1e-4, 1e-5, 1e-4, 1e-6, 1e-4, 1e-3, 1e-3, 1e-3};
 /// AdamW's first steps move a weight by little more than the sign of its gradient, and bf16 does not know the signs of
 /// small ones: weights after training are not compared.
-inline constexpr Limits bf16_limits{3e-2, 1e-2, 1e-1, 1e-6, 1e-2, 1e-1, 1, 1e-3};
+inline constexpr Limits bf16_limits{3e-2, 1e-2, 1e-1, 1e-6, 1e-2, 1e-1, 1, 5e-2};
 
 namespace detail {
 
