@@ -40,7 +40,9 @@ void check_disturbed(const Kind& kind, const Ended& ended, const Hit& hit) {
   };
   if (said("4")) CHECK(fs::exists(f.out / "checkpoint-4"));
   if (said("2")) CHECK((fs::exists(f.out / "checkpoint-2") || fs::exists(f.out / "checkpoint-4")));
-  if (ended.status != 0) {
+  // An old checkpoint that could not be read was not deleted: the next run sees to it.
+  const bool old_one_stays = fs::exists(f.out / "checkpoint-2") && fs::exists(f.out / "checkpoint-4");
+  if (ended.status != 0 || old_one_stays) {
     const Ended again = run(f.resume(), {}, f.said);
     CAPTURE(again.err);
     CHECK(again.status == 0);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {
 
@@ -27,35 +28,25 @@ class ByteReader {
 class FileReader final : public ByteReader {
  public:
   explicit FileReader(std::filesystem::path path) : path_(std::move(path)) {
-    file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file_ < 0) throw Error("{}: cannot open: {}", path_.string(), std::strerror(errno));
+    file_ = detail::Descriptor(detail::retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC); }));
+    if (file_.get() < 0) throw Error("{}: cannot open: {}", path_.string(), std::strerror(errno));
     struct stat status {};
-    if (::fstat(file_, &status) == 0 && S_ISDIR(status.st_mode)) {
-      ::close(file_);
+    if (::fstat(file_.get(), &status) == 0 && S_ISDIR(status.st_mode))
       throw Error("{}: is a folder, not a file", path_.string());
-    }
   }
-  ~FileReader() override { ::close(file_); }
-  FileReader(const FileReader&) = delete;
-  FileReader& operator=(const FileReader&) = delete;
 
   std::size_t read(char* out, std::size_t size) override {
-    while (true) {
-      const ssize_t count = ::read(file_, out, size);
-      if (count >= 0) {
-        position_ += count;
-        return static_cast<std::size_t>(count);
-      }
-      if (errno != EINTR)
-        throw Error("{}: cannot read at byte {}: {}", path_.string(), position_, std::strerror(errno));
-    }
+    const ssize_t count = detail::retry_interrupted([&] { return ::read(file_.get(), out, size); });
+    if (count < 0) throw Error("{}: cannot read at byte {}: {}", path_.string(), position_, std::strerror(errno));
+    position_ += count;
+    return static_cast<std::size_t>(count);
   }
   std::int64_t position() const override { return position_; }
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
-  int file_ = -1;
+  detail::Descriptor file_;
   std::int64_t position_ = 0;
 };
 
