@@ -95,7 +95,7 @@ void sweep_pretokenize(const Kind& kind) {
       [&](const Ended& ended, const Hit&) {
         check_end(kind, ended, f.temporary / "work");
         // A whole data set or none, but for one whose publication was interrupted: it has no metadata.yaml yet.
-        for (const auto& [name, bytes] : files_of(f.out)) CHECK_MESSAGE(whole.at(name) == bytes, name);
+        for (const auto& file : files_of(f.out)) CHECK_MESSAGE(whole.at(file.first) == file.second, file.first);
         if (fs::exists(f.out / "metadata.yaml")) CHECK(files_of(f.out) == whole);
         if (ended.status != 0) {
           std::vector<std::string> again = f.pretokenize(f.out);
@@ -116,7 +116,7 @@ void sweep_train_tokenizer(const Kind& kind) {
       "train_tokenizer", kind, f.disturbed(f.train_tokenizer(f.out)), [&] { fs::remove_all(f.out); },
       [&](const Ended& ended, const Hit&) {
         check_end(kind, ended, f.temporary / "work");
-        for (const auto& [name, bytes] : files_of(f.out)) CHECK_MESSAGE(whole.at(name) == bytes, name);
+        for (const auto& file : files_of(f.out)) CHECK_MESSAGE(whole.at(file.first) == file.second, file.first);
         if (fs::exists(f.out / "tokenizer.json")) CHECK(files_of(f.out) == whole);
         if (ended.status == 0) CHECK(files_of(f.out) == whole);
       });

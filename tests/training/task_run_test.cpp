@@ -189,7 +189,8 @@ TEST_CASE("requests of tasks that do not fit") {
 TEST_CASE("a classifier's update does not depend on how a batch is cut") {
   Fixture f;
   std::vector<float> first;
-  for (const auto& [batch, accumulation] : {std::pair(12, 1), std::pair(4, 3), std::pair(1, 12)}) {
+  for (const auto& cut : {std::pair(12, 1), std::pair(4, 3), std::pair(1, 12)}) {
+    const int batch = cut.first, accumulation = cut.second;
     CAPTURE(batch);
     TrainingSettings& s = f.request.training.settings;
     s.per_device_train_batch_size = batch, s.gradient_accumulation_steps = accumulation;

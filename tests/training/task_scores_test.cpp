@@ -22,8 +22,8 @@ double score(const ScoreList& scores, std::string_view name) {
 
 void check(const ScoreList& scores, const ScoreList& expected) {
   CHECK(scores.size() == expected.size());
-  for (const auto& [name, value] : expected)
-    CHECK_MESSAGE(score(scores, name) == doctest::Approx(value).epsilon(1e-12), name);
+  for (const auto& want : expected)
+    CHECK_MESSAGE(score(scores, want.first) == doctest::Approx(want.second).epsilon(1e-12), want.first);
 }
 
 std::vector<std::string_view> words(std::string_view line) {

@@ -9,6 +9,7 @@
 
 #include "moderngpt2/data/tasks/question_examples.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/tasks/answer_scores.hpp"
 #include "moderngpt2/training/tasks/example_batch.hpp"
 
