@@ -13,8 +13,8 @@ cd "$work"
 awk '/^```sh$/ { inside = 1; block++; next } /^```$/ { inside = 0 } inside && block > 1' "$page" >commands.sh
 smaller=(
   "--documents 12000/--documents 300" "--documents 6000/--documents 300" "--vocab_size 2000/--vocab_size 1000"
-  "--max_steps 2200/--max_steps 4" "--logging_steps 100/--logging_steps 2" "--eval_steps 500/--eval_steps 2"
-  "--save_steps 1100/--save_steps 2" '"n_embd": 192/"n_embd": 48' '"vocab_size": 2000/"vocab_size": 1000'
+  "--max_steps 1500/--max_steps 4" "--logging_steps 100/--logging_steps 2" "--eval_steps 500/--eval_steps 2"
+  "--save_steps 1500/--save_steps 2" '"n_embd": 192/"n_embd": 48' '"vocab_size": 2000/"vocab_size": 1000'
   "--interactive/--interactive --max_new_tokens 8" "_tokenizer --input/_tokenizer --num_threads 1 --input"
 )
 for change in "${smaller[@]}"; do
