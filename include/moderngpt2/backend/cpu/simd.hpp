@@ -126,7 +126,7 @@ inline float largest(float top, const float* s, int n) {
 
 inline f32v square_root(f32v v) {
 #if defined(__AVX512F__)
-  return _mm512_sqrt_ps(v);
+  return _mm512_maskz_sqrt_ps(0xffff, v);  // the unmasked one warns of its own header in g++ 12
 #elif defined(__AVX__)
   return _mm256_sqrt_ps(v);
 #elif defined(__SSE__)
