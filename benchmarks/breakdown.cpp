@@ -1,8 +1,11 @@
-/// Where the time of a training step goes: each operation's calls, time, floating-point operations or bytes, and the
-/// part of what the machine can do (bench_machine) that it reaches. Bytes count each tensor of a call once.
+/// Where the time of a training step goes: each operation's calls, time, floating-point operations and bytes, and its
+/// limit: the time that the machine (bench_machine) takes for those operations or those bytes, whichever is longer, as
+/// part of the time taken. Bytes count each tensor of a call once; what a cache held can make more than all of it.
 
 #include <algorithm>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -19,63 +22,82 @@ namespace {
 
 using namespace moderngpt2;
 
-int program(int argc, char** argv) {
-  std::string size = "small";
+struct Work {
+  std::string size = "small", precision = "fp32";
   int batch = 2, time = 1024, threads = available_threads(), repeat = 3;
   double peak_gflops = 0, peak_gbytes = 0;
-  Options options("bench_breakdown", "Says where the time of a training step in fp32 goes.");
-  options.add("size", size, "of the model").choices({"tiny", "small", "medium", "large", "xl"});
-  options.add("batch", batch, "sequences").at_least(1);
-  options.add("time", time, "tokens of each").at_least(1);
-  options.add("threads", threads, "processor threads").at_least(1).default_text("all cores");
-  options.add("repeat", repeat, "steps that are added up").at_least(1);
-  options.add("peak_gflops", peak_gflops, "GFLOP/s that bench_machine measured").at_least(0);
-  options.add("peak_gbytes", peak_gbytes, "GB/s that bench_machine measured").at_least(0);
-  options.parse(argc, argv);
+};
 
-  Config config = bench::config_of(size);
-  config.n_positions = std::max(config.n_positions, time);
-  using M = CausalLM<any_shape, traced::Backend>;
-  M model(config, traced::Backend(threads));
+/// Totals by operation of `repeat` steps, and the seconds of all.
+template <class M>
+std::pair<std::map<std::string, traced::Total>, double> traced_steps(const Work& w, const Config& config) {
+  M model(config, traced::Backend(w.threads));
   model.initialize(1);
   traced::Backend& backend = model.backend();
-  cpu::reserve<float>(backend, config, batch, time);
-  auto work = model.workspace(batch, time, Mode::train);
+  cpu::reserve<typename M::T>(backend, config, w.batch, w.time);
+  auto work = model.workspace(w.batch, w.time, Mode::train);
   auto gradients = model.make_gradients();
   AdamW optimizer(model, {});
   std::vector<int> ids;
-  for (int i = 0; i < batch * time; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * config.vocab_size));
-  const std::int64_t labels = std::int64_t(batch) * (time - 1);
+  for (int i = 0; i < w.batch * w.time; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * config.vocab_size));
+  const std::int64_t labels = std::int64_t(w.batch) * (w.time - 1);
   double seconds = 0;
-  for (int i = 0; i <= repeat; ++i) {  // the first one does not count
+  for (int i = 0; i <= w.repeat; ++i) {  // the first one does not count
     if (i <= 1) backend.totals.clear(), seconds = -seconds_now();
     set_to_zero(backend, gradients);
     model.loss_and_gradients(work, ids.data(), {ids.data(), labels}, gradients,
-                             {.batch = batch, .time = time, .training = true});
+                             {.batch = w.batch, .time = w.time, .training = true});
     optimizer.step(model, gradients, 1e-4);
   }
-  seconds += seconds_now();
+  return {backend.totals, seconds + seconds_now()};
+}
 
-  std::vector<std::pair<std::string, traced::Total>> rows(backend.totals.begin(), backend.totals.end());
+void print(const Work& w, const std::map<std::string, traced::Total>& totals, double seconds) {
+  std::vector<std::pair<std::string, traced::Total>> rows(totals.begin(), totals.end());
   std::ranges::sort(rows, [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
   fmt::print(
-      "| operation | calls | ms | share | GFLOP/s | GB/s | of the limit |\n| --- | --- | --- | --- | --- | --- | --- "
-      "|\n");
-  double counted = 0;
-  const auto row = [&](const std::string& name, std::int64_t calls, double s, double flops, double bytes) {
-    const double gflops = flops / s / 1e9, gbytes = bytes / s / 1e9;
-    const double peak = flops > 0 ? peak_gflops : peak_gbytes, reached = flops > 0 ? gflops : gbytes;
-    fmt::print("| {} | {} | {:.2f} | {:.1f}% | {} | {} | {} |\n", name, calls / repeat, s * 1e3 / repeat,
-               100 * s / seconds, flops > 0 ? fmt::format("{:.1f}", gflops) : "",
-               bytes > 0 ? fmt::format("{:.1f}", gbytes) : "",
-               peak > 0 ? fmt::format("{:.0f}%", 100 * reached / peak) : "");
+      "| operation | calls | ms | share | GFLOP | GFLOP/s | MB | GB/s | of the limit |\n"
+      "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+  traced::Total all;
+  double limits = 0;
+  const auto row = [&](const std::string& name, const traced::Total& t, double limit) {
+    const auto cell = [](double value) { return value > 0 ? fmt::format("{:.1f}", value) : std::string(); };
+    fmt::print("| {} | {} | {:.2f} | {:.1f}% | {} | {} | {} | {} | {} |\n", name, t.calls / w.repeat,
+               t.seconds * 1e3 / w.repeat, 100 * t.seconds / seconds, cell(t.flops / 1e9 / w.repeat),
+               cell(t.flops / t.seconds / 1e9), cell(t.bytes / 1e6 / w.repeat), cell(t.bytes / t.seconds / 1e9),
+               limit > 0 ? fmt::format("{:.0f}%", 100 * limit / t.seconds) : "");
   };
   for (const auto& [name, total] : rows) {
-    row(name, total.calls, total.seconds, total.flops, total.bytes);
-    counted += total.seconds;
+    double limit = 0;
+    if (w.peak_gflops > 0) limit = total.flops / w.peak_gflops / 1e9;
+    if (w.peak_gbytes > 0) limit = std::max(limit, total.bytes / w.peak_gbytes / 1e9);
+    row(name, total, limit);
+    limits += limit, all.seconds += total.seconds, all.flops += total.flops, all.bytes += total.bytes;
   }
-  row("between operations", repeat, seconds - counted, 0, 0);
-  fmt::print("| a step | 1 | {:.1f} | 100% | | | |\n", seconds * 1e3 / repeat);
+  row("between operations", {.calls = w.repeat, .seconds = seconds - all.seconds}, 0);
+  all.calls = w.repeat, all.seconds = seconds;
+  row("a step", all, limits);
+}
+
+int program(int argc, char** argv) {
+  Work w;
+  Options options("bench_breakdown", "Says where the time of a training step goes.");
+  options.add("size", w.size, "of the model").choices({"tiny", "small", "medium", "large", "xl"});
+  options.add("precision", w.precision, "number format").choices({"fp32", "bf16"});
+  options.add("batch", w.batch, "sequences").at_least(1);
+  options.add("time", w.time, "tokens of each").at_least(1);
+  options.add("threads", w.threads, "processor threads").at_least(1).default_text("all cores");
+  options.add("repeat", w.repeat, "steps that are added up").at_least(1);
+  options.add("peak_gflops", w.peak_gflops, "GFLOP/s that bench_machine measured in that format").at_least(0);
+  options.add("peak_gbytes", w.peak_gbytes, "GB/s that bench_machine measured").at_least(0);
+  options.parse(argc, argv);
+
+  Config config = bench::config_of(w.size);
+  config.n_positions = std::max(config.n_positions, w.time);
+  const auto [totals, seconds] = w.precision == "bf16"
+                                     ? traced_steps<CausalLM<any_shape, traced::Backend, Bf16>>(w, config)
+                                     : traced_steps<CausalLM<any_shape, traced::Backend>>(w, config);
+  print(w, totals, seconds);
   return 0;
 }
 

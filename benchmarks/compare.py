@@ -1,44 +1,25 @@
-"""Our training step and generation beside PyTorch's, in one run on one machine: for each line of the table both programs
-are started, warmed up, and then asked in turns for one piece of work, so that whatever else the machine does meets both.
-Writes a table in Markdown and a picture. Called by compare.sh."""
+"""Our training step and generation beside PyTorch, transformers and llama.cpp, in one run on one machine: for each row
+all programs are started, warmed up, and then asked in turns for one piece of work, so that whatever else the machine does
+meets each of them. Where they do not fit into memory together, each is started, warmed up and timed alone, in turns too.
+
+Rows are kept in OUTPUT/all.json by what they measure, so that a table can be made in several short runs. Called by
+compare.sh."""
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
-import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+import report
+from contenders import Case, Missing, cases
 
-
-class Worker:
-    """A program that answers each line with the seconds that a piece of work took."""
-
-    def __init__(self, command):
-        self.process = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.seconds = []
-        self.expect("ready")
-
-    def expect(self, wanted=None):
-        line = self.process.stdout.readline().strip()
-        if not line or (wanted and line != wanted):
-            raise RuntimeError(self.process.communicate()[1].strip().splitlines()[-1:] or "it ended")
-        return line
-
-    def once(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.seconds.append(float(self.expect()))
-
-    def end(self):
-        errors = self.process.communicate()[1]
-        for line in errors.splitlines():
-            if line.startswith("peak memory"):
-                self.peak_gib = float(line.split()[2])
+# What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
+PEER_GIB = 1.9
 
 
 def available_gib():
@@ -46,160 +27,144 @@ def available_gib():
         return next(int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable"))
 
 
-class Case:
-    def __init__(self, part, size, precision, batch, time, tokens=32):
-        self.part, self.size, self.precision = part, size, precision
-        self.batch, self.time, self.tokens = batch, time, tokens
-
-    def work(self):
-        """Tokens of one piece of work."""
-        return self.batch * (self.tokens if self.part == "decode" else self.time)
-
-    def title(self):
-        what = {"step": "training step", "prefill": "prefill", "decode": "decoding after"}[self.part]
-        return f"{what} {self.batch} x {self.time}, {self.size}, {self.precision}"
-
-    def ours(self, options):
-        return [options.bench_model, "--part", self.part, "--size", self.size, "--precision", self.precision]+ [
-            "--batch", self.batch, "--time", self.time, "--tokens", self.tokens, "--threads", options.threads]
-
-    def torch(self, options, mode):
-        return [options.python, HERE / "peers" / "torch_model.py", self.part, self.size, self.precision, mode] + [
-            self.batch, self.time, self.tokens, options.threads]
+@contextlib.contextmanager
+def machine_to_ourselves(options):
+    """Holds --turn_lock's files while something is timed or warms up; others may run between."""
+    with contextlib.ExitStack() as stack:
+        for name in options.turn_lock:
+            fcntl.flock(stack.enter_context(open(name, "a")), fcntl.LOCK_EX)
+        yield
 
 
-def cases(options):
-    for precision in options.precisions:
-        if "tiny" in options.sizes:
-            yield Case("step", "tiny", precision, 8, 256)
-        for size in options.sizes:
-            if size != "tiny":
-                yield Case("step", size, precision, 2, 1024)
-        for size in options.sizes:
-            yield Case("prefill", size, precision, 1, 512)
-            yield Case("decode", size, precision, 1, 64)
-
-
-def compare(case, options):
-    """One line of the table, as a dictionary."""
-    line = {"case": case.title(), "part": case.part, "size": case.size, "precision": case.precision}
-    plan = json.loads(subprocess.run(list(map(str, case.ours(options) + ["--plan"])), check=True, capture_output=True,
-                                     text=True).stdout)
-    line["planned_gib"], line["flops"], line["weight_bytes"] = plan["gib"], plan["flops"], plan["weight_bytes"]
-    if plan["gib"] > 0.9 * available_gib():
-        return line
-    workers = {"ours": Worker(case.ours(options) + ["--serve"])}
-    try:
-        for mode in options.modes:
-            if 1.5 * plan["gib"] > 0.9 * available_gib():
-                line[f"torch {mode}"] = "no room beside ours"
-                continue
+def together(everyone, options, row):
+    """All alive, one piece of work each in every round."""
+    alive = {}
+    for name, start in everyone.items():
+        with machine_to_ourselves(options):
             try:
-                workers[f"torch {mode}"] = Worker(case.torch(options, mode))
-            except RuntimeError as error:
-                line[f"torch {mode}"] = f"failed: {error}"
-        for _ in range(options.rounds):
-            for worker in workers.values():
-                worker.once()
-    finally:
-        for worker in workers.values():
-            worker.end()
-    for name, worker in workers.items():
-        line[name] = {
-            "tokens_per_second": case.work() / statistics.median(worker.seconds),
-            "seconds": worker.seconds,
-            "peak_gib": worker.peak_gib,
-        }
-    return line
+                alive[name] = start()
+            except Missing as why:
+                row[name] = {"why": str(why)}
+    seconds = {name: [] for name in alive}
+    for _ in range(options.rounds):
+        with machine_to_ourselves(options):
+            for name, worker in list(alive.items()):
+                try:
+                    seconds[name].append(worker.once())
+                except Missing as why:
+                    row[name] = {"why": str(why)}
+                    del alive[name], seconds[name]
+    for name, worker in alive.items():
+        worker.end()
+        row[name] = {"seconds": seconds[name], "peak_gib": worker.peak_gib}
 
 
-def share_of_limit(line, machine):
-    """The part of what the machine can do that ours reached: of its multiply-adds, or of its bandwidth in decoding."""
-    speed = line["ours"]["tokens_per_second"]
-    if line["part"] == "decode":
-        return speed * line["weight_bytes"] / machine["read_bytes_per_second"]
-    return speed * line["flops"] / machine["fp32_flops_per_second"]
+def by_turns(everyone, options, row):
+    """One alive at a time: two pieces of work each, twice around."""
+    for _ in range(2):
+        for name, start in everyone.items():
+            if "why" in row.get(name, {}):
+                continue
+            with machine_to_ourselves(options):
+                try:
+                    worker = start()
+                    seconds = [worker.once() for _ in range(2)]
+                    worker.end()
+                except Missing as why:
+                    row[name] = {"why": str(why)}
+                    continue
+            done = row.setdefault(name, {"seconds": [], "peak_gib": 0})
+            done["seconds"] += seconds
+            done["peak_gib"] = max(done["peak_gib"], worker.peak_gib)
 
 
-def table(lines, options, machine):
-    heads = ["", "ours, tokens/s", "share of the machine's peak", "peak GiB"]
-    for mode in options.modes:
-        heads += [f"PyTorch {mode}", "ours / it", "its peak GiB"]
-    rows = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
-    for line in lines:
-        cells = [line["case"]]
-        if "ours" not in line:
-            cells += [f"does not fit: needs {line['planned_gib']:.1f} GiB"] + [""] * (len(heads) - 2)
-        else:
-            ours = line["ours"]
-            cells += [f"{ours['tokens_per_second']:.4g}", f"{share_of_limit(line, machine):.0%}", f"{ours['peak_gib']:.2f}"]
-            for mode in options.modes:
-                peer = line.get(f"torch {mode}")
-                if isinstance(peer, dict):
-                    ratio = ours["tokens_per_second"] / peer["tokens_per_second"]
-                    cells += [f"{peer['tokens_per_second']:.4g}", f"**{ratio:.2f}**", f"{peer['peak_gib']:.2f}"]
-                else:
-                    cells += [str(peer or ""), "", ""]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+def measure(case, machine, options):
+    row = {"part": case.part, "size": case.size, "precision": case.precision, "batch": case.batch, "time": case.time,
+           "work": case.tokens_of_work(), "machine": machine, "plan": case.plan(options),
+           "own": case.only_ours is not None, "results": {}}
+    needed = row["plan"]["gib"]
+    everyone = case.contenders(options)
+    if needed > 0.9 * available_gib():
+        everyone = {}
+    fits = needed * (1 + PEER_GIB * (len(everyone) - 1)) < 0.85 * available_gib()
+    row["held"] = "together" if fits else "in turns"
+    (together if fits else by_turns)(everyone, options, row["results"])
+    return row
 
 
-def picture(lines, options):
-    """Bars of ours over the fastest PyTorch, one a line, with a mark at 1."""
-    ratios = []
-    for line in lines:
-        peers = [line[f"torch {m}"]["tokens_per_second"] for m in options.modes if isinstance(line.get(f"torch {m}"), dict)]
-        if peers and "ours" in line:
-            ratios.append((line["case"], line["ours"]["tokens_per_second"] / max(peers)))
-    if not ratios:
-        return None
-    left, width, height, top = 330, 420, 22, 34
-    scale = width / max(max(r for _, r in ratios), 1.0)
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 70}" height="{top + height * len(ratios) + 16}" '
-           'font-family="sans-serif" font-size="12">',
-           '<rect width="100%" height="100%" fill="white"/>',
-           f'<text x="8" y="18" font-weight="bold">tokens/s: ours / the faster of PyTorch eager and compile</text>']
-    for i, (name, ratio) in enumerate(ratios):
-        y = top + i * height
-        svg += [f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{name}</text>',
-                f'<rect x="{left}" y="{y + 3}" width="{ratio * scale:.1f}" height="{height - 8}" '
-                f'fill="{"#3b7dd8" if ratio >= 1 else "#c0605a"}"/>',
-                f'<text x="{left + ratio * scale + 5:.1f}" y="{y + 14}">{ratio:.2f}</text>']
-    x = left + scale
-    svg += [f'<line x1="{x:.1f}" y1="{top - 4}" x2="{x:.1f}" y2="{top + height * len(ratios)}" stroke="black" '
-            'stroke-dasharray="3 3"/>', "</svg>"]
-    return "\n".join(svg) + "\n"
+def measure_machine(options):
+    command = [str(options.bench_machine), "--threads", str(options.threads)]
+    with machine_to_ourselves(options):
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    machine = json.loads(said)
+    with open("/proc/cpuinfo") as lines:
+        machine["processor"] = next((l.split(":")[1].strip() for l in lines if l.startswith("model name")), "unknown")
+    with open("/proc/meminfo") as lines:
+        machine["gib"] = int(next(lines).split()[1]) / 2**20
+    return machine
+
+
+def breakdown(precision, machine, options):
+    """The table that bench_breakdown prints."""
+    flags = {"precision": precision, "threads": options.threads,
+             "peak_gflops": machine[f"{precision}_flops_per_second"] / 1e9,
+             "peak_gbytes": machine["read_bytes_per_second"] / 1e9}
+    command = [str(options.bench_breakdown), *(f"--{name}={value}" for name, value in flags.items())]
+    with machine_to_ourselves(options):
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--bench_model", type=Path, required=True, help="our programs, built")
+    add("--bench_machine", type=Path, required=True)
+    add("--bench_breakdown", type=Path, required=True)
+    add("--python", default=sys.executable, help="a Python that has the peers' packages")
+    add("--llama_bench", type=Path, help="llama.cpp's llama-bench, built for this machine; without it, no such column")
+    add("--peers", nargs="*", default=["torch-eager", "torch-compile", "transformers"])
+    add("--output", type=Path, default=Path("build/comparison"), help="folder of all.json, logs and GGUF files")
+    add("--page", type=Path, help="Markdown page whose marked part is written anew, with its picture in images/")
+    add("--sizes", nargs="+", default=["tiny", "small", "medium", "large", "xl"])
+    add("--precisions", nargs="+", default=["fp32", "bf16"])
+    add("--parts", nargs="*", default=["step", "prefill", "decode"], help="none: what was measured stays, pages are written")
+    add("--own", action=argparse.BooleanOptionalAction, default=True, help="also 1 thread, dropout, and the breakdown")
+    add("--quick", action="store_true", help="tiny and small, three rounds, nothing of --own")
+    add("--rounds", type=int, default=5)
+    add("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while something runs, on a shared machine")
+    options = parser.parse_args()
+    if options.quick:
+        options.sizes, options.rounds, options.own = ["tiny", "small"], 3, False
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench_model", type=Path, required=True, help="our program, built")
-    parser.add_argument("--bench_machine", type=Path, required=True)
-    parser.add_argument("--python", default=sys.executable, help="a Python that has torch")
-    parser.add_argument("--output", type=Path, default=Path("comparison"), help="folder of table.md, ratios.svg, all.json")
-    parser.add_argument("--sizes", nargs="+", default=["tiny", "small", "medium", "large", "xl"])
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
-    parser.add_argument("--modes", nargs="*", default=["eager", "compile"])
-    parser.add_argument("--parts", nargs="+", default=["step", "prefill", "decode"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    options = parser.parse_args()
-    measure = [options.bench_machine, "--threads", str(options.threads)]
-    machine = json.loads(subprocess.run(measure, check=True, capture_output=True, text=True).stdout)
-    print(f"this machine, {options.threads} threads: {machine['fp32_flops_per_second'] / 1e9:.0f} GFLOP/s in fp32, "
-          f"{machine['read_bytes_per_second'] / 1e9:.1f} GB/s read", flush=True)
+    options = parse()
     options.output.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for case in cases(options):
-        if case.part not in options.parts:
-            continue
-        lines.append(compare(case, options))
-        print(table(lines[-1:], options, machine).splitlines()[2], flush=True)
-        (options.output / "all.json").write_text(json.dumps({"machine": machine, "lines": lines}, indent=1))
-        (options.output / "table.md").write_text(table(lines, options, machine))
-        svg = picture(lines, options)
-        if svg:
-            (options.output / "ratios.svg").write_text(svg)
+    store = options.output / "all.json"
+    kept = json.loads(store.read_text()) if store.exists() else {"rows": {}, "breakdown": {}}
+
+    def keep():
+        store.write_text(json.dumps(kept, indent=1))
+
+    todo = cases(options)
+    if todo:
+        kept["machine"] = machine = measure_machine(options)
+        print(report.machine_text(machine), flush=True)
+    for case in todo:
+        row = measure(case, machine, options)
+        row["date"] = time.strftime("%Y-%m-%d %H:%M")
+        kept["rows"][case.key()] = row
+        keep()
+        print(report.row_text(case.key(), row), flush=True)
+    if todo and options.own and "small" in options.sizes and "step" in options.parts:
+        for precision in options.precisions:
+            kept["breakdown"][precision] = breakdown(precision, machine, options)
+            keep()
+            print(kept["breakdown"][precision], flush=True)
+    if options.page:
+        report.write_page(options.page, kept)
 
 
 main()

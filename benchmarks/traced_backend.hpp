@@ -6,11 +6,13 @@
 #include <type_traits>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/core/clock.hpp"
 
 // The CPU backend with a clock: every operation is the CPU's, its time and the bytes of its tensors are added up by
-// name.
+// name, those of matrix products by their widths too.
 namespace moderngpt2::traced {
 
 /// What the calls of one operation took in all.
@@ -24,7 +26,7 @@ class Backend : public cpu::Backend {
   using cpu::Backend::Backend;
 
   template <class F>
-  decltype(auto) timed(const char* name, double flops, double bytes, F&& f) {
+  decltype(auto) timed(const std::string& name, double flops, double bytes, F&& f) {
     struct Clock {
       Total& total;
       double begin = seconds_now();
@@ -53,6 +55,42 @@ double bytes_of(const Matrix<T>& matrix) {
 template <class T>
 double bytes_of(const T&) {
   return 0;
+}
+
+/// Bytes that a call reads and writes: its tensors once each.
+template <class... Arguments>
+double traffic(const Arguments&... arguments) {
+  return (bytes_of(arguments) + ... + 0.0);
+}
+// Of the passes over flat memory: a pointer says nothing of how much.
+template <class T>
+double flat_traffic(const T*, std::int64_t n) {
+  return double(n) * sizeof(T);
+}
+template <class T, class Value>
+double flat_traffic(const T*, std::int64_t n, const Value&) {
+  return double(n) * sizeof(T);
+}
+template <class To, class From>
+double flat_traffic(const To*, const From*, std::int64_t n) {
+  return double(n) * (sizeof(To) + sizeof(From));
+}
+/// Weight and both moments are read and written, the gradient is read, a short copy written.
+inline double adamw_traffic(const float*, const float*, const float*, const float*, std::int64_t n, const AdamWStep&,
+                            const bf16* rounded = nullptr) {
+  return double(n) * (7 * sizeof(float) + (rounded ? sizeof(bf16) : 0));
+}
+
+/// " 768 -> 3072" for a product with a matrix of 3072 x 768.
+template <class... Arguments>
+std::string widths(const Arguments&... arguments) {
+  std::string text;
+  const auto look = [&]<class T>(const T& argument) {
+    if constexpr (requires { argument.rows, argument.cols; })
+      text = fmt::format(" {} -> {}", argument.cols, argument.rows);
+  };
+  (look(arguments), ...);
+  return text;
 }
 
 template <class W>
@@ -91,20 +129,24 @@ double flops_of_attention(int products, const Arguments&... arguments) {
 
 }  // namespace detail
 
-#define MODERNGPT2_TRACED(operation, flops)                                                                         \
-  template <class... Arguments>                                                                                     \
-  decltype(auto) operation(Backend& b, Arguments&&... a) {                                                          \
-    return b.timed(#operation, flops, (detail::bytes_of(a) + ... + 0.0), [&](cpu::Backend& cpu) -> decltype(auto) { \
-      return operation(cpu, std::forward<Arguments>(a)...);                                                         \
-    });                                                                                                             \
+#define MODERNGPT2_TRACED_AS(operation, name, flops, bytes)                       \
+  template <class... Arguments>                                                   \
+  decltype(auto) operation(Backend& b, Arguments&&... a) {                        \
+    return b.timed(name, flops, bytes, [&](cpu::Backend& cpu) -> decltype(auto) { \
+      return operation(cpu, std::forward<Arguments>(a)...);                       \
+    });                                                                           \
   }
+#define MODERNGPT2_TRACED(operation, flops) MODERNGPT2_TRACED_AS(operation, #operation, flops, detail::traffic(a...))
+#define MODERNGPT2_TRACED_PRODUCT(operation, flops) \
+  MODERNGPT2_TRACED_AS(operation, #operation + detail::widths(a...), flops, detail::traffic(a...))
+#define MODERNGPT2_TRACED_FLAT(operation) MODERNGPT2_TRACED_AS(operation, #operation, 0, detail::flat_traffic(a...))
 
 MODERNGPT2_TRACED(embedding, 0)
 MODERNGPT2_TRACED(embedding_backward, 0)
 MODERNGPT2_TRACED(dropout, 0)
-MODERNGPT2_TRACED(matmul, detail::flops_of_matmul(a...))
-MODERNGPT2_TRACED(matmul_backward_input, detail::flops_of_matmul(a...))
-MODERNGPT2_TRACED(matmul_backward_weight, detail::flops_of_matmul_backward_weight(a...))
+MODERNGPT2_TRACED_PRODUCT(matmul, detail::flops_of_matmul(a...))
+MODERNGPT2_TRACED_PRODUCT(matmul_backward_input, detail::flops_of_matmul(a...))
+MODERNGPT2_TRACED_PRODUCT(matmul_backward_weight, detail::flops_of_matmul_backward_weight(a...))
 MODERNGPT2_TRACED(column_sum, 0)
 MODERNGPT2_TRACED(rotary, 0)
 MODERNGPT2_TRACED(rotary_backward, 0)
@@ -122,10 +164,14 @@ MODERNGPT2_TRACED(classifier_loss, 0)
 MODERNGPT2_TRACED(cross_entropy, 0)
 MODERNGPT2_TRACED(gather_rows, 0)
 MODERNGPT2_TRACED(scatter_rows_add, 0)
-MODERNGPT2_TRACED(fill, 0)
-MODERNGPT2_TRACED(sum_of_squares, 0)
-MODERNGPT2_TRACED(adamw, 0)
+MODERNGPT2_TRACED_FLAT(fill)
+MODERNGPT2_TRACED_FLAT(cast)
+MODERNGPT2_TRACED_FLAT(sum_of_squares)
+MODERNGPT2_TRACED_AS(adamw, "adamw", 0, detail::adamw_traffic(a...))
 
 #undef MODERNGPT2_TRACED
+#undef MODERNGPT2_TRACED_PRODUCT
+#undef MODERNGPT2_TRACED_FLAT
+#undef MODERNGPT2_TRACED_AS
 
 }  // namespace moderngpt2::traced
