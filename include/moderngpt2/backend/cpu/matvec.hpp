@@ -18,36 +18,35 @@ inline constexpr int most_matvec_rows = 8;
 
 namespace detail {
 
-/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last), Outs of them at a time and N rows of x: sums are made
-/// lane by lane, in one order for any Outs.
-template <int N, int Outs, class Y, class X, class W>
+/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x. One row of w after the other, from its
+/// first element to its last: the processor fetches one long stream ahead, but not many short ones side by side.
+template <int N, class Y, class X, class W>
 void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int first, int last) {
-  for (int o = first; o + Outs <= last; o += Outs) {
-    f32v sums[N][Outs] = {};
-    const auto* rows = w.data + std::int64_t(o) * w.cols;
-    vector_loop(w.cols, [&](int i, auto part) {
-      f32v weights[Outs];
-      for (int j = 0; j < Outs; ++j) weights[j] = load(rows + std::int64_t(j) * w.cols + i, part);
-      for (int n = 0; n < N; ++n) {
-        const f32v values = load(x.row(n) + i, part);
-        for (int j = 0; j < Outs; ++j) sums[n][j] += values * weights[j];
-      }
+  constexpr int chains = N < 4 ? 4 / N : 1;  // sums that do not wait for each other
+  constexpr int step = products_at_once<X, W>, stride = chains * step;
+  for (int o = first; o < last; ++o) {
+    const W* row = w.data + std::int64_t(o) * w.cols;
+    f32v sums[N][chains] = {};
+    int i = 0;
+    for (; i + stride <= w.cols; i += stride)
+      for (int c = 0; c < chains; ++c)
+        for (int n = 0; n < N; ++n) sums[n][c] = add_products(sums[n][c], x.row(n) + i + c * step, row + i + c * step);
+    vector_loop(w.cols - i, [&](int rest, auto part) {
+      for (int n = 0; n < N; ++n) sums[n][0] += load(x.row(n) + i + rest, part) * load(row + i + rest, part);
     });
-    for (int n = 0; n < N; ++n)
-      for (int j = 0; j < Outs; ++j) y.row(n)[o + j] = Y(sum(sums[n][j]) + (bias ? bias[o + j] : 0.0f));
+    for (int n = 0; n < N; ++n) {
+      for (int c = 1; c < chains; ++c) sums[n][0] += sums[n][c];
+      y.row(n)[o] = Y(sum(sums[n][0]) + (bias ? bias[o] : 0.0f));
+    }
   }
 }
 
 template <int N, class Y, class X, class W>
 void matvec_rows(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias) {
-  constexpr int outs = N == 1 ? 8 : 12 / N;  // that many accumulators keep the multipliers busy and fit the registers
-  constexpr std::int64_t grain = 1 << 16;    // elements of w that are worth a thread
-  parallel_ranges(b.threads(), w.rows, std::max<std::int64_t>(grain / std::max(w.cols, 1), 1),
-                  [&](std::int64_t begin, std::int64_t end) {
-                    const int rest = int(end - (end - begin) % outs);
-                    matvec_outputs<N, outs>(y, x, w, bias, int(begin), rest);
-                    matvec_outputs<N, 1>(y, x, w, bias, rest, int(end));
-                  });
+  constexpr std::int64_t grain = 1 << 16;  // elements of w that are worth a thread
+  parallel_ranges(
+      b.threads(), w.rows, std::max<std::int64_t>(grain / std::max(w.cols, 1), 1),
+      [&](std::int64_t begin, std::int64_t end) { matvec_outputs<N>(y, x, w, bias, int(begin), int(end)); });
 }
 
 }  // namespace detail

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #if defined(__SSE__)
 #include <immintrin.h>
@@ -91,6 +92,24 @@ inline void store(bf16* p, f32v v, Part part) {
     const bf16 rounded(v[i]);
     std::memcpy(&p[i].bits, &rounded.bits, sizeof rounded);  // p may lie in memory that holds floats
   }
+}
+
+/// Elements whose products add_products() adds: two of bf16 to a lane.
+template <class A, class B>
+inline constexpr int products_at_once =
+    std::is_same_v<const A, const bf16>&& std::is_same_v<const B, const bf16> ? 2 * lanes : lanes;
+
+/// sums + a[i] * b[i].
+template <class A, class B>
+inline f32v add_products(f32v sums, const A* a, const B* b) {
+  if constexpr (products_at_once<A, B> == lanes) return sums + load(a) * load(b);
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<f32v>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sums),
+                                                 reinterpret_cast<__m512bh>(_mm512_loadu_si512(a)),
+                                                 reinterpret_cast<__m512bh>(_mm512_loadu_si512(b))));
+#else
+  return sums + load(a) * load(b) + load(a + lanes) * load(b + lanes);
+#endif
 }
 
 /// Calls f(i, Whole) for whole registers of [0, n), then f(i, Part) for the rest.
