@@ -3,6 +3,7 @@
 // The CPU backend: every operation of backend/backend.hpp on float and bf16.
 
 #include "moderngpt2/backend/cpu/attention.hpp"
+#include "moderngpt2/backend/cpu/attention_backward.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/embedding.hpp"
 #include "moderngpt2/backend/cpu/gated_activation.hpp"

@@ -112,10 +112,10 @@ inline Case attention_backward_case(const AttentionOptions& o) {
   return c;
 }
 
-/// Shapes over the borders of the tiles (64 queries, 128 keys), and all that masks.
+/// Shapes over the borders of the tiles (64 queries, 256 keys), and all that masks.
 inline std::vector<AttentionOptions> attention_options() {
   std::vector<AttentionOptions> table;
-  for (int time : {1, 2, 63, 64, 65, 127, 128, 129, 193, 300})
+  for (int time : {1, 2, 63, 64, 65, 128, 193, 255, 256, 257, 340})
     table.push_back({.batch = 2, .time = time, .n_head = 4, .n_kv_head = 2, .head_dim = 8});
   for (int head_dim : {2, 6, 10, 18, 34, 64, 66, 96, 128})
     table.push_back({.time = 70, .n_head = 2, .n_kv_head = 1, .head_dim = head_dim});
@@ -146,7 +146,7 @@ inline std::vector<AttentionOptions> attention_options() {
 inline std::vector<Case> attention_cases() {
   std::vector<Case> table;
   for (const AttentionOptions& o : attention_options()) table.push_back(attention_case(o));
-  for (int past : {1, 63, 128, 200})
+  for (int past : {1, 63, 200, 256})
     for (int time : {1, 5, 70}) {
       AttentionOptions o{
           .batch = 2, .time = time, .past = past, .extra_key_rows = 7, .n_head = 4, .n_kv_head = 2, .head_dim = 16};

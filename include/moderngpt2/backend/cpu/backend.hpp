@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "moderngpt2/backend/cpu/gemm.hpp"
 #include "moderngpt2/core/memory.hpp"
@@ -15,10 +16,20 @@ class Backend {
  public:
   static constexpr const char* name = "cpu";
 
-  explicit Backend(int threads = available_threads()) : threads_(std::max(threads, 1)) {}
+  explicit Backend(int threads = available_threads()) : threads_(std::max(threads, 1)) {
+#ifdef MODERNGPT2_HAVE_ONEDNN
+    of_thread_.resize(std::size_t(threads_));
+#endif
+  }
 
   int threads() const { return threads_; }
-  std::size_t scratch_bytes() const { return scratch_.size() + product_scratch_.size(); }
+  std::size_t scratch_bytes() const {
+    std::size_t bytes = scratch_.size() + product_scratch_.size();
+#ifdef MODERNGPT2_HAVE_ONEDNN
+    for (const OfThread& own : of_thread_) bytes += own.scratchpad.size();
+#endif
+    return bytes;
+  }
 
   /// Memory for one operation; its content is lost at the next.
   template <class T>
@@ -32,6 +43,11 @@ class Backend {
   }
 #ifdef MODERNGPT2_HAVE_ONEDNN
   PreparedProducts& products() { return products_; }
+  /// Products that one thread of a parallel region runs by itself, and what they need beside their operands.
+  PreparedProducts& tile_products(int thread) { return of_thread_[std::size_t(thread)].products; }
+  std::byte* tile_scratchpad(int thread, std::size_t bytes) {
+    return take<std::byte>(of_thread_[std::size_t(thread)].scratchpad, std::int64_t(bytes));
+  }
 #endif
 
  private:
@@ -45,7 +61,12 @@ class Backend {
   int threads_;
   AlignedBuffer scratch_, product_scratch_;
 #ifdef MODERNGPT2_HAVE_ONEDNN
+  struct OfThread {
+    PreparedProducts products;
+    AlignedBuffer scratchpad;
+  };
   PreparedProducts products_;
+  std::vector<OfThread> of_thread_;
 #endif
 };
 

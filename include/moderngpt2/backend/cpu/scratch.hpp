@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "moderngpt2/backend/cpu/attention.hpp"
+#include "moderngpt2/backend/cpu/attention_backward.hpp"
 #include "moderngpt2/backend/cpu/losses.hpp"
 #include "moderngpt2/backend/cpu/norm.hpp"
 #include "moderngpt2/backend/cpu/optimizer.hpp"
