@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import report
-from contenders import Case, Missing, cases
+from contenders import Missing, cases
 
 # What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
 PEER_GIB = 1.9
@@ -125,17 +125,19 @@ def parse():
     add("--peers", nargs="*", default=["torch-eager", "torch-compile", "transformers"])
     add("--output", type=Path, default=Path("build/comparison"), help="folder of all.json, logs and GGUF files")
     add("--page", type=Path, help="Markdown page whose marked part is written anew, with its picture in images/")
-    add("--sizes", nargs="+", default=["tiny", "small", "medium", "large", "xl"])
+    add("--sizes", nargs="+", help="of tiny small medium large xl; default: all")
     add("--precisions", nargs="+", default=["fp32", "bf16"])
     add("--parts", nargs="*", default=["step", "prefill", "decode"], help="none: what was measured stays, pages are written")
-    add("--own", action=argparse.BooleanOptionalAction, default=True, help="also 1 thread, dropout, and the breakdown")
-    add("--quick", action="store_true", help="tiny and small, three rounds, nothing of --own")
-    add("--rounds", type=int, default=5)
+    add("--own", action=argparse.BooleanOptionalAction, help="also 1 thread, dropout, and the breakdown")
+    add("--quick", action="store_true", help="by default tiny and small, three rounds, nothing of --own")
+    add("--rounds", type=int, help="default: 5")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
     add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while something runs, on a shared machine")
     options = parser.parse_args()
-    if options.quick:
-        options.sizes, options.rounds, options.own = ["tiny", "small"], 3, False
+    sizes = ["tiny", "small"] if options.quick else ["tiny", "small", "medium", "large", "xl"]
+    options.sizes = options.sizes or sizes
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.own = options.own if options.own is not None else not options.quick
     return options
 
 

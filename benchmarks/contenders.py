@@ -24,7 +24,6 @@ def first_to_be_killed():
 
 
 def start(command, **options):
-    # Files, not pipes, for what it says: nobody reads it before the end.
     return subprocess.Popen(list(map(str, command)), text=True, preexec_fn=first_to_be_killed, **options)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 NAMES = {"torch-eager": "PyTorch eager", "torch-compile": "PyTorch compile", "transformers": "transformers",
          "llama.cpp": "llama.cpp"}
+SIZES = ["tiny", "small", "medium", "large", "xl"]
 PARTS = {"step": "Training step", "prefill": "Prefill of a prompt", "decode": "Decoding after a prompt"}
 BEGIN, END = "<!-- compare.sh: begin -->", "<!-- compare.sh: end -->"
 
@@ -115,8 +116,12 @@ def picture(rows):
     return "\n".join(svg) + "\n"
 
 
+def ordered(kept):
+    return sorted(kept["rows"].values(), key=lambda row: (SIZES.index(row["size"]), row["precision"] == "bf16"))
+
+
 def page_text(kept, image):
-    rows = list(kept["rows"].values())
+    rows = ordered(kept)
     text = [machine_text(kept["machine"]) + "."]
     compared = [row for row in rows if not row["own"]]
     if picture(compared):
@@ -139,7 +144,7 @@ def write_page(page, kept):
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise SystemExit(f"compare.py: {page} must have one line {BEGIN} and one {END}")
     image = Path("images") / "performance.svg"
-    svg = picture([row for row in kept["rows"].values() if not row["own"]])
+    svg = picture([row for row in ordered(kept) if not row["own"]])
     if svg:
         (page.parent / image).write_text(svg)
     before, after = text.split(BEGIN)[0], text.split(END)[1]
