@@ -49,7 +49,7 @@ def table(heads, rows):
 
 
 def part_table(rows):
-    """Rows of one part: ours, and each peer's speed with ours over it, and its memory with ours as a part of it."""
+    """Rows of one part: ours, and each peer's speed with ours over it, and its memory with ours as a part of that."""
     peers = [name for name in NAMES if any(name in row["results"] for row in rows)]
     out = []
     for row in rows:
@@ -68,7 +68,8 @@ def part_table(rows):
                 cells.append(result.get("why", ""))
                 continue
             ratio = speed(row, "ours") / speed(row, name)
-            cells.append(f"{speed(row, name):.4g} (**{ratio:.2f}x**), {result['peak_gib']:.2f} GiB")
+            memory = ours["peak_gib"] / result["peak_gib"]
+            cells.append(f"{speed(row, name):.4g} (**{ratio:.2f}x**), {result['peak_gib']:.2f} GiB ({memory:.0%})")
         out.append(cells)
     limit = "of the bandwidth" if rows[0]["part"] == "decode" else "of the peak"
     return table(["", "ours, tokens/s", limit] + [NAMES[name] for name in peers], out)
