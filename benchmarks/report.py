@@ -16,9 +16,9 @@ def speed(row, name):
     return row["work"] / statistics.median(result["seconds"]) if result.get("seconds") else None
 
 
-def share(row, name):
+def share(row, name, machine):
     """The part of what the machine can do that was reached: of its multiply-adds, or of its bandwidth in decoding."""
-    machine, plan = row["machine"], row["plan"]
+    plan = row["plan"]
     if row["part"] == "decode":
         return speed(row, name) / row["batch"] * plan["weight_bytes"] / machine["read_bytes_per_second"]
     return speed(row, name) * plan["flops"] / machine[f"{row['precision']}_flops_per_second"]
@@ -30,7 +30,7 @@ def machine_text(machine):
             f"bf16, {machine['read_bytes_per_second'] / 1e9:.1f} GB/s read")
 
 
-def row_text(key, row):
+def row_text(key, row, machine):
     """One line for somebody who waits."""
     if not row["results"]:
         return f"{key}: does not fit, its plan is {row['plan']['gib']:.1f} GiB"
@@ -39,7 +39,7 @@ def row_text(key, row):
         if not result.get("seconds"):
             parts.append(f"{name}: {result['why']}")
             continue
-        parts.append(f"{name} {speed(row, name):.4g} tokens/s ({share(row, name):.0%} of peak, {result['peak_gib']:.2f} GiB)")
+        parts.append(f"{name} {speed(row, name):.4g} tokens/s ({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
     return f"{key} [{row['held']}]: " + "; ".join(parts)
 
 
@@ -48,7 +48,7 @@ def table(heads, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
-def part_table(rows):
+def part_table(rows, machine):
     """Rows of one part: ours, and each peer's speed with ours over it, and its memory with ours as a part of that."""
     peers = [name for name in NAMES if any(name in row["results"] for row in rows)]
     out = []
@@ -61,7 +61,7 @@ def part_table(rows):
         if not ours.get("seconds"):
             out.append(cells + [ours["why"]] + [""] * (len(peers) + 1))
             continue
-        cells += [f"**{speed(row, 'ours'):.4g}**, {ours['peak_gib']:.2f} GiB", f"{share(row, 'ours'):.0%}"]
+        cells += [f"**{speed(row, 'ours'):.4g}**, {ours['peak_gib']:.2f} GiB", f"{share(row, 'ours', machine):.0%}"]
         for name in peers:
             result = row["results"].get(name, {})
             if not result.get("seconds"):
@@ -130,7 +130,7 @@ def page_text(kept, image):
     for part, title in PARTS.items():
         chosen = [row for row in compared if row["part"] == part]
         if chosen:
-            text += [f"### {title}", part_table(chosen)]
+            text += [f"### {title}", part_table(chosen, kept["machine"])]
     own = [row for row in rows if row["own"] and all(r.get("seconds") for r in row["results"].values())]
     if own:
         text += ["### Threads and dropout", own_table(own)]
