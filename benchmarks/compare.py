@@ -74,7 +74,7 @@ def together(everyone, options, row):
 
 
 def by_turns(everyone, options, row):
-    """One alive at a time: two pieces of work each, twice around."""
+    """One alive at a time, twice around: ten seconds of work each, or one piece."""
     for _ in range(2):
         for name, start in everyone.items():
             if "why" in row.get(name, {}):
@@ -82,7 +82,9 @@ def by_turns(everyone, options, row):
             with options.turns:
                 try:
                     worker = start()
-                    seconds = [worker.once() for _ in range(2)]
+                    seconds = [worker.once()]
+                    while sum(seconds) < 10 and len(seconds) < options.rounds:
+                        seconds.append(worker.once())
                     worker.end()
                 except Missing as why:
                     row[name] = {"why": str(why)}

@@ -147,6 +147,9 @@ class Case:
         return [options.llama_bench, "-m", model, *work, "-t", options.threads, "-r", 1, "-o", "json"]
 
 
+DECODED = {"tiny": 64, "small": 32, "medium": 16, "large": 8, "xl": 8}  # tokens: some seconds of work
+
+
 def cases(options):
     """Small sizes first: what counts is known early."""
     every = []
@@ -155,7 +158,7 @@ def cases(options):
             batch, time = (8, 256) if size == "tiny" else (2, 1024)
             every.append(Case("step", size, precision, batch, time))
             every.append(Case("prefill", size, precision, 1, 512))
-            every.append(Case("decode", size, precision, 1, 64))
+            every.append(Case("decode", size, precision, 1, 64, DECODED[size]))
             if size == "small":
                 own = {"dropout 0": {}, "dropout 0.1": {"dropout": 0.1}}
                 every.append(Case("step", size, precision, batch, time, only_ours=own))
