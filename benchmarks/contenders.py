@@ -129,19 +129,19 @@ class Case:
             arguments = [self.part, self.size, self.precision, *([mode] if mode else []), *numbers]
             everyone[name] = worker(name, [options.python, PEERS / f"{script}_model.py", *arguments])
         if options.llama_bench and self.part != "step":
-            everyone["llama.cpp"] = lambda: LlamaBench(self.llama(options), options.output / "llama.cpp.log")
+            command = self.llama(options)
+            everyone["llama.cpp"] = lambda: LlamaBench(command, options.output / "llama.cpp.log")
         return everyone
 
     def llama(self, options):
+        """The command line of llama-bench, on a GGUF that is written once."""
         file_type = {"fp32": "F32", "bf16": "BF16"}[self.precision]
         model = options.output / "gguf" / f"{self.size}-{file_type}.gguf"
         if not model.exists():
             model.parent.mkdir(exist_ok=True)
             partial = model.with_suffix(".partial")
             command = [options.python, PEERS / "write_gguf.py", self.size, partial, "--type", file_type]
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-            if done.returncode != 0:
-                raise Missing("no GGUF: " + last_line(done.stderr))
+            subprocess.run(list(map(str, command)), check=True)
             partial.rename(model)
         work = ["-p", self.time, "-n", 0] if self.part == "prefill" else ["-p", 0, "-n", self.tokens, "-d", self.time]
         return [options.llama_bench, "-m", model, *work, "-t", options.threads, "-r", 1, "-o", "json"]
