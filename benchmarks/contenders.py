@@ -34,7 +34,7 @@ class Worker:
     def __init__(self, command, log):
         self.log = open(log, "w+")
         self.process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
-        self.peak_gib = None
+        self.peak_gib = 0.0
         if self.answer() != "ready":
             raise Missing("does not speak the protocol")
 
@@ -113,7 +113,8 @@ class Case:
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def contenders(self, options):
-        """{name: function that starts it}, ours first."""
+        """{name: function that starts it}, ours first. Beside decoding, memory itself is read: how fast that goes changes
+        from minute to minute on a machine that is shared."""
 
         def worker(name, command):
             return lambda: Worker(command, options.output / f"{name.replace(' ', '_')}.log")
@@ -121,6 +122,8 @@ class Case:
         if self.only_ours is not None:
             return {name: worker(name, self.ours(options, "--serve", **changed)) for name, changed in self.only_ours.items()}
         everyone = {"ours": worker("ours", self.ours(options, "--serve"))}
+        if self.part == "decode":
+            everyone["memory"] = worker("memory", [options.bench_machine, "--serve", f"--threads={options.threads}"])
         numbers = [self.batch, self.time, self.tokens, options.threads]
         for name in options.peers:
             script, _, mode = name.partition("-")

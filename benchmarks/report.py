@@ -17,10 +17,12 @@ def speed(row, name):
 
 
 def share(row, name, machine):
-    """The part of what the machine can do that was reached: of its multiply-adds, or of its bandwidth in decoding."""
+    """The part of what the machine can do that was reached: of its multiply-adds, or in decoding of its bandwidth then."""
     plan = row["plan"]
     if row["part"] == "decode":
-        return speed(row, name) / row["batch"] * plan["weight_bytes"] / machine["read_bytes_per_second"]
+        memory = row["results"].get("memory", {}).get("seconds")
+        bandwidth = 2**30 / statistics.median(memory) if memory else machine["read_bytes_per_second"]
+        return speed(row, name) / row["batch"] * plan["weight_bytes"] / bandwidth
     return speed(row, name) * plan["flops"] / machine[f"{row['precision']}_flops_per_second"]
 
 
@@ -36,6 +38,8 @@ def row_text(key, row, machine):
         return f"{key}: does not fit, its plan is {row['plan']['gib']:.1f} GiB"
     parts = []
     for name, result in row["results"].items():
+        if name == "memory":
+            continue
         if not result.get("seconds"):
             parts.append(f"{name}: {result['why']}")
             continue

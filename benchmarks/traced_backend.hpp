@@ -62,14 +62,14 @@ template <class... Arguments>
 double traffic(const Arguments&... arguments) {
   return (bytes_of(arguments) + ... + 0.0);
 }
-/// Of a look-up: the activations, and as many rows of the table, which a backward pass reads and writes.
+/// Of a look-up: the activations, and as many rows of the table.
 template <class T, class... Rest>
 double lookup_traffic(const Rows<T>& x, const Rest&...) {
   return 2 * bytes_of(x);
 }
 template <class G, class T, class... Rest>
 double lookup_traffic(const Matrix<G>&, const int*, const Rows<T>& dx, const Rest&...) {
-  return bytes_of(dx) + 2.0 * dx.count * dx.width * sizeof(G);
+  return bytes_of(dx) + double(dx.count) * dx.width * sizeof(G);
 }
 // Of the passes over flat memory: a pointer says nothing of how much.
 template <class T>
@@ -84,10 +84,10 @@ template <class To, class From>
 double flat_traffic(const To*, const From*, std::int64_t n) {
   return double(n) * (sizeof(To) + sizeof(From));
 }
-/// Weight and both moments are read and written, the gradient is read, a short copy written.
+/// Weight, both moments, the gradient, and a short copy.
 inline double adamw_traffic(const float*, const float*, const float*, const float*, std::int64_t n, const AdamWStep&,
                             const bf16* rounded = nullptr) {
-  return double(n) * (7 * sizeof(float) + (rounded ? sizeof(bf16) : 0));
+  return double(n) * (4 * sizeof(float) + (rounded ? sizeof(bf16) : 0));
 }
 
 /// " 768 -> 3072" for a product with a matrix of 3072 x 768.
