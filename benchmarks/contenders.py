@@ -168,4 +168,5 @@ def cases(options):
                 if options.threads > 1:
                     own = {f"{options.threads} threads": {}, "1 thread": {"threads": 1}}
                     every.append(Case("step", size, precision, batch, time, only_ours=own))
-    return [case for case in every if case.part in options.parts and (options.own or case.only_ours is None)]
+    compares = bool(options.peers or options.llama_bench)
+    return [case for case in every if case.part in options.parts and (compares if case.only_ours is None else options.own)]

@@ -16,6 +16,10 @@ def speed(row, name):
     return row["work"] / statistics.median(result["seconds"]) if result.get("seconds") else None
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
 def share(row, name, machine):
     """The part of what the machine can do that was reached: of its multiply-adds, or in decoding of its bandwidth then."""
     plan = row["plan"]
@@ -43,7 +47,7 @@ def row_text(key, row, machine):
         if not result.get("seconds"):
             parts.append(f"{name}: {result['why']}")
             continue
-        parts.append(f"{name} {speed(row, name):.4g} tokens/s ({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
+        parts.append(f"{name} {number(speed(row, name))} tokens/s ({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
     return f"{key} [{row['held']}]: " + "; ".join(parts)
 
 
@@ -65,7 +69,7 @@ def part_table(rows, machine):
         if not ours.get("seconds"):
             out.append(cells + [ours["why"]] + [""] * (len(peers) + 1))
             continue
-        cells += [f"**{speed(row, 'ours'):.4g}**, {ours['peak_gib']:.2f} GiB", f"{share(row, 'ours', machine):.0%}"]
+        cells += [f"**{number(speed(row, 'ours'))}**, {ours['peak_gib']:.2f} GiB", f"{share(row, 'ours', machine):.0%}"]
         for name in peers:
             result = row["results"].get(name, {})
             if not result.get("seconds"):
@@ -73,7 +77,7 @@ def part_table(rows, machine):
                 continue
             ratio = speed(row, "ours") / speed(row, name)
             memory = ours["peak_gib"] / result["peak_gib"]
-            cells.append(f"{speed(row, name):.4g} (**{ratio:.2f}x**), {result['peak_gib']:.2f} GiB ({memory:.0%})")
+            cells.append(f"{number(speed(row, name))} (**{ratio:.2f}x**), {result['peak_gib']:.2f} GiB ({memory:.0%})")
         out.append(cells)
     limit = "of the bandwidth" if rows[0]["part"] == "decode" else "of the peak"
     return table(["", "ours, tokens/s", limit] + [NAMES[name] for name in peers], out)
@@ -83,7 +87,7 @@ def own_table(rows):
     out = []
     for row in rows:
         first, second = row["results"]
-        out.append([f"{row['size']}, {row['precision']}", f"{first}: {speed(row, first):.4g}", f"{second}: {speed(row, second):.4g}",
+        out.append([f"{row['size']}, {row['precision']}", f"{first}: {number(speed(row, first))}", f"{second}: {number(speed(row, second))}",
                     f"{speed(row, first) / speed(row, second):.2f}"])
     return table(["training step", "tokens/s", "tokens/s", "first / second"], out)
 
