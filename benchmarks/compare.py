@@ -6,7 +6,6 @@ Rows are kept in OUTPUT/all.json by what they measure, so that a table can be ma
 compare.sh."""
 
 import argparse
-import contextlib
 import fcntl
 import json
 import os
@@ -16,10 +15,10 @@ import time
 from pathlib import Path
 
 import report
-from contenders import Case, Missing, cases
+from contenders import Missing, cases
 
 # What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
-PEER_GIB = 1.9
+PEER_GIB = {"step": 1.9, "prefill": 1.5, "decode": 1.5}
 
 
 def available_gib():
@@ -27,27 +26,42 @@ def available_gib():
         return next(int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable"))
 
 
-@contextlib.contextmanager
-def machine_to_ourselves(options):
-    """Holds --turn_lock's files while something is timed or warms up; others may run between."""
-    with contextlib.ExitStack() as stack:
-        for name in options.turn_lock:
-            fcntl.flock(stack.enter_context(open(name, "a")), fcntl.LOCK_EX)
-        yield
+class Turns:
+    """Holds --turn_lock's files while something is timed or warms up, and gives others a turn every --turn_seconds."""
+
+    def __init__(self, options):
+        self.names, self.longest = options.turn_lock, options.turn_seconds
+        self.files, self.begun = [], 0
+
+    def __enter__(self):
+        if not self.files:
+            self.files = [open(name, "a") for name in self.names]
+            for file in self.files:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            self.begun = time.monotonic()
+
+    def __exit__(self, *_):
+        if time.monotonic() - self.begun > self.longest:
+            self.give_up()
+
+    def give_up(self):
+        for file in self.files:
+            file.close()
+        self.files = []
 
 
 def together(everyone, options, row):
     """All alive, one piece of work each in every round."""
     alive = {}
     for name, start in everyone.items():
-        with machine_to_ourselves(options):
+        with options.turns:
             try:
                 alive[name] = start()
             except Missing as why:
                 row[name] = {"why": str(why)}
     seconds = {name: [] for name in alive}
     for _ in range(options.rounds):
-        with machine_to_ourselves(options):
+        with options.turns:
             for name, worker in list(alive.items()):
                 try:
                     seconds[name].append(worker.once())
@@ -60,15 +74,17 @@ def together(everyone, options, row):
 
 
 def by_turns(everyone, options, row):
-    """One alive at a time: two pieces of work each, twice around."""
+    """One alive at a time, twice around: ten seconds of work each, or one piece."""
     for _ in range(2):
         for name, start in everyone.items():
             if "why" in row.get(name, {}):
                 continue
-            with machine_to_ourselves(options):
+            with options.turns:
                 try:
                     worker = start()
-                    seconds = [worker.once() for _ in range(2)]
+                    seconds = [worker.once()]
+                    while sum(seconds) < 10 and len(seconds) < options.rounds:
+                        seconds.append(worker.once())
                     worker.end()
                 except Missing as why:
                     row[name] = {"why": str(why)}
@@ -78,25 +94,28 @@ def by_turns(everyone, options, row):
             done["peak_gib"] = max(done["peak_gib"], worker.peak_gib)
 
 
-def measure(case, machine, options):
+def measure(case, options):
     row = {"part": case.part, "size": case.size, "precision": case.precision, "batch": case.batch, "time": case.time,
-           "work": case.tokens_of_work(), "machine": machine, "plan": case.plan(options),
+           "work": case.tokens_of_work(), "plan": case.plan(options),
            "own": case.only_ours is not None, "results": {}}
     needed = row["plan"]["gib"]
     everyone = case.contenders(options)
     if needed > 0.9 * available_gib():
         everyone = {}
-    fits = needed * (1 + PEER_GIB * (len(everyone) - 1)) < 0.85 * available_gib()
+    fits = needed * (1 + PEER_GIB[case.part] * (len(everyone) - 1)) < 0.85 * available_gib()
     row["held"] = "together" if fits else "in turns"
     (together if fits else by_turns)(everyone, options, row["results"])
     return row
 
 
-def measure_machine(options):
+def measure_machine(options, before):
+    """The most that was seen of each: less is what something else took."""
     command = [str(options.bench_machine), "--threads", str(options.threads)]
-    with machine_to_ourselves(options):
+    with options.turns:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     machine = json.loads(said)
+    if before.get("threads") == options.threads:
+        machine = {name: max(value, before[name]) for name, value in machine.items()}
     with open("/proc/cpuinfo") as lines:
         machine["processor"] = next((l.split(":")[1].strip() for l in lines if l.startswith("model name")), "unknown")
     with open("/proc/meminfo") as lines:
@@ -110,7 +129,7 @@ def breakdown(precision, machine, options):
              "peak_gflops": machine[f"{precision}_flops_per_second"] / 1e9,
              "peak_gbytes": machine["read_bytes_per_second"] / 1e9}
     command = [str(options.bench_breakdown), *(f"--{name}={value}" for name, value in flags.items())]
-    with machine_to_ourselves(options):
+    with options.turns:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -125,17 +144,21 @@ def parse():
     add("--peers", nargs="*", default=["torch-eager", "torch-compile", "transformers"])
     add("--output", type=Path, default=Path("build/comparison"), help="folder of all.json, logs and GGUF files")
     add("--page", type=Path, help="Markdown page whose marked part is written anew, with its picture in images/")
-    add("--sizes", nargs="+", default=["tiny", "small", "medium", "large", "xl"])
+    add("--sizes", nargs="+", help="of tiny small medium large xl; default: all")
     add("--precisions", nargs="+", default=["fp32", "bf16"])
     add("--parts", nargs="*", default=["step", "prefill", "decode"], help="none: what was measured stays, pages are written")
-    add("--own", action=argparse.BooleanOptionalAction, default=True, help="also 1 thread, dropout, and the breakdown")
-    add("--quick", action="store_true", help="tiny and small, three rounds, nothing of --own")
-    add("--rounds", type=int, default=5)
+    add("--own", action=argparse.BooleanOptionalAction, help="also 1 thread, dropout, and the breakdown")
+    add("--quick", action="store_true", help="by default tiny and small, three rounds, nothing of --own")
+    add("--rounds", type=int, help="default: 5")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
     add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while something runs, on a shared machine")
+    add("--turn_seconds", type=float, default=120, help="how long they are held, about")
     options = parser.parse_args()
-    if options.quick:
-        options.sizes, options.rounds, options.own = ["tiny", "small"], 3, False
+    options.turns = Turns(options)
+    sizes = ["tiny", "small"] if options.quick else ["tiny", "small", "medium", "large", "xl"]
+    options.sizes = options.sizes or sizes
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.own = options.own if options.own is not None else not options.quick
     return options
 
 
@@ -149,22 +172,24 @@ def main():
         store.write_text(json.dumps(kept, indent=1))
 
     todo = cases(options)
-    if todo:
-        kept["machine"] = machine = measure_machine(options)
-        print(report.machine_text(machine), flush=True)
     for case in todo:
-        row = measure(case, machine, options)
+        kept["machine"] = measure_machine(options, kept.get("machine", {}))
+        row = measure(case, options)
         row["date"] = time.strftime("%Y-%m-%d %H:%M")
         kept["rows"][case.key()] = row
         keep()
-        print(report.row_text(case.key(), row), flush=True)
+        print(report.row_text(case.key(), row, kept["machine"]), flush=True)
     if todo and options.own and "small" in options.sizes and "step" in options.parts:
         for precision in options.precisions:
-            kept["breakdown"][precision] = breakdown(precision, machine, options)
+            kept["breakdown"][precision] = breakdown(precision, kept["machine"], options)
             keep()
             print(kept["breakdown"][precision], flush=True)
+    options.turns.give_up()
+    if todo:
+        print(report.machine_text(kept["machine"]), flush=True)
     if options.page:
         report.write_page(options.page, kept)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# Ours beside PyTorch, in one run: tokens/s, share of the measured peak, peak memory. Builds what it needs; PyTorch must
-# be there (PYTHON=/path/to/python names one that has it). Arguments go to compare.py: --sizes small --parts step ...
+# Ours beside PyTorch, transformers and llama.cpp, in one run: tokens/s, share of the measured peak, peak memory. Builds
+# our side; the others must be there. PYTHON=/path/to/python names a Python that has torch (and, where they are wanted,
+# transformers, numpy, gguf); --llama_bench FILE a llama-bench built for this machine. Other arguments go to compare.py:
+#
+#   benchmarks/compare.sh --quick                       a first look, some minutes
+#   benchmarks/compare.sh --page docs/performance.md    everything, and the page's tables and picture written anew
+#   benchmarks/compare.sh --parts --page docs/performance.md    the page alone, of what was measured before
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -10,6 +15,7 @@ if ! "$python" -c 'import torch' 2>/dev/null; then
 fi
 build=${BUILD:-build/compare}
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DMODERNGPT2_BUILD_BENCHMARKS=ON >/dev/null
-cmake --build "$build" --target bench_model bench_machine
-exec "$python" benchmarks/compare.py --bench_model "$build/bin/bench_model" --bench_machine "$build/bin/bench_machine" \
-  --python "$python" "$@"
+cmake --build "$build" --target bench_model bench_machine bench_breakdown
+programs=()
+for name in bench_model bench_machine bench_breakdown; do programs+=("--$name" "$build/bin/$name"); done
+exec "$python" benchmarks/compare.py "${programs[@]}" --python "$python" "$@"

@@ -24,7 +24,6 @@ def first_to_be_killed():
 
 
 def start(command, **options):
-    # Files, not pipes, for what it says: nobody reads it before the end.
     return subprocess.Popen(list(map(str, command)), text=True, preexec_fn=first_to_be_killed, **options)
 
 
@@ -35,7 +34,7 @@ class Worker:
     def __init__(self, command, log):
         self.log = open(log, "w+")
         self.process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
-        self.peak_gib = None
+        self.peak_gib = 0.0
         if self.answer() != "ready":
             raise Missing("does not speak the protocol")
 
@@ -114,7 +113,8 @@ class Case:
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def contenders(self, options):
-        """{name: function that starts it}, ours first."""
+        """{name: function that starts it}, ours first. Beside decoding, memory itself is read: how fast that goes changes
+        from minute to minute on a machine that is shared."""
 
         def worker(name, command):
             return lambda: Worker(command, options.output / f"{name.replace(' ', '_')}.log")
@@ -122,6 +122,8 @@ class Case:
         if self.only_ours is not None:
             return {name: worker(name, self.ours(options, "--serve", **changed)) for name, changed in self.only_ours.items()}
         everyone = {"ours": worker("ours", self.ours(options, "--serve"))}
+        if self.part == "decode":
+            everyone["memory"] = worker("memory", [options.bench_machine, "--serve", f"--threads={options.threads}"])
         numbers = [self.batch, self.time, self.tokens, options.threads]
         for name in options.peers:
             script, _, mode = name.partition("-")
@@ -130,22 +132,25 @@ class Case:
             arguments = [self.part, self.size, self.precision, *([mode] if mode else []), *numbers]
             everyone[name] = worker(name, [options.python, PEERS / f"{script}_model.py", *arguments])
         if options.llama_bench and self.part != "step":
-            everyone["llama.cpp"] = lambda: LlamaBench(self.llama(options), options.output / "llama.cpp.log")
+            command = self.llama(options)
+            everyone["llama.cpp"] = lambda: LlamaBench(command, options.output / "llama.cpp.log")
         return everyone
 
     def llama(self, options):
+        """The command line of llama-bench, on a GGUF that is written once."""
         file_type = {"fp32": "F32", "bf16": "BF16"}[self.precision]
         model = options.output / "gguf" / f"{self.size}-{file_type}.gguf"
         if not model.exists():
             model.parent.mkdir(exist_ok=True)
             partial = model.with_suffix(".partial")
             command = [options.python, PEERS / "write_gguf.py", self.size, partial, "--type", file_type]
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-            if done.returncode != 0:
-                raise Missing("no GGUF: " + last_line(done.stderr))
+            subprocess.run(list(map(str, command)), check=True)
             partial.rename(model)
         work = ["-p", self.time, "-n", 0] if self.part == "prefill" else ["-p", 0, "-n", self.tokens, "-d", self.time]
         return [options.llama_bench, "-m", model, *work, "-t", options.threads, "-r", 1, "-o", "json"]
+
+
+DECODED = {"tiny": 64, "small": 32, "medium": 16, "large": 8, "xl": 8}  # tokens: some seconds of work
 
 
 def cases(options):
@@ -156,11 +161,12 @@ def cases(options):
             batch, time = (8, 256) if size == "tiny" else (2, 1024)
             every.append(Case("step", size, precision, batch, time))
             every.append(Case("prefill", size, precision, 1, 512))
-            every.append(Case("decode", size, precision, 1, 64))
+            every.append(Case("decode", size, precision, 1, 64, DECODED[size]))
             if size == "small":
                 own = {"dropout 0": {}, "dropout 0.1": {"dropout": 0.1}}
                 every.append(Case("step", size, precision, batch, time, only_ours=own))
                 if options.threads > 1:
                     own = {f"{options.threads} threads": {}, "1 thread": {"threads": 1}}
                     every.append(Case("step", size, precision, batch, time, only_ours=own))
-    return [case for case in every if case.part in options.parts and (options.own or case.only_ours is None)]
+    compares = bool(options.peers or options.llama_bench)
+    return [case for case in every if case.part in options.parts and (compares if case.only_ours is None else options.own)]

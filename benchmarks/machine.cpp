@@ -4,7 +4,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
 #include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
@@ -108,29 +116,76 @@ double bf16_flops_per_second(int threads, double fp32) {
   return best;
 }
 
-double bytes_per_second(int threads) {
-  constexpr std::int64_t count = std::int64_t{1} << 28;  // 1 GiB, beyond any cache
-  const FlatBuffer<float> data(count);
-  std::vector<float> results(std::size_t(threads) * 64);
-  const double seconds = shortest(5, [&] {
+/// A block of memory beyond any cache, in large pages where the system has them.
+class Memory {
+ public:
+  Memory() : data_(static_cast<float*>(std::aligned_alloc(page, bytes)), std::free) {
+    if (!data_) throw Error("cannot allocate 1 GiB to read");
+#ifdef MADV_HUGEPAGE
+    ::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a failure only makes it slower
+#endif
+    std::fill_n(data_.get(), count, 0.0f);
+  }
+
+  /// Reads all of it once; its seconds.
+  double read(int threads) const {
+    std::vector<float> results(std::size_t(threads) * 64);
+    const double begin = seconds_now();
     parallel_tasks(threads, threads, [&](std::int64_t task, int) {
       f32v sums[8] = {};
-      const std::int64_t begin = count / threads * task, end = begin + count / threads;
-      for (std::int64_t i = begin; i + 8 * lanes <= end; i += 8 * lanes)
-        for (int j = 0; j < 8; ++j) sums[j] += cpu::load(data.data() + i + j * lanes);
+      const std::int64_t first = count / threads * task, end = first + count / threads;
+      for (std::int64_t i = first; i + 8 * lanes <= end; i += 8 * lanes)
+        for (int j = 0; j < 8; ++j) {
+          const float* from = data_.get() + i + j * lanes;
+          __builtin_prefetch(from + 1024, 0, 2);  // 4 KiB ahead, where the processor's own prefetching may stop
+          sums[j] += cpu::load(from);
+        }
       f32v total{};
       for (const f32v& s : sums) total += s;
       results[std::size_t(task) * 64] = cpu::sum(total);
     });
-  });
-  return double(count) * sizeof(float) / seconds;
+    return seconds_now() - begin;
+  }
+
+  static constexpr std::int64_t count = std::int64_t{1} << 28;
+  static constexpr std::size_t bytes = count * sizeof(float);
+
+ private:
+  static constexpr std::size_t page = std::size_t{1} << 21;
+  std::unique_ptr<float, decltype(&std::free)> data_;
+};
+
+/// The protocol of compare.py: "ready", then the seconds of reading 1 GiB (a mean of five) for each line that comes.
+void serve(int threads) {
+  const Memory memory;
+  std::printf("ready\n");
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    double seconds = 0;
+    for (int i = 0; i < 5; ++i) seconds += memory.read(threads) / 5;
+    std::printf("%.6f\n", seconds);
+    std::fflush(stdout);
+  }
+}
+
+double bytes_per_second(int threads) {
+  const Memory memory;
+  double best = 1e30;
+  for (int i = 0; i < 10; ++i) best = std::min(best, memory.read(threads));
+  return double(Memory::bytes) / best;
 }
 
 int program(int argc, char** argv) {
   int threads = available_threads();
+  bool serves = false;
   Options options("bench_machine", "Measures the most that a program could reach here.");
   options.add("threads", threads, "processor threads").at_least(1).default_text("all cores");
+  options.add("serve", serves, "reads 1 GiB for each line of standard input, and says the seconds");
   options.parse(argc, argv);
+  if (serves) {
+    serve(threads);
+    return 0;
+  }
   const double fp32 = fp32_flops_per_second(threads);
   std::printf(
       "{\"threads\": %d, \"fp32_flops_per_second\": %.4g, \"bf16_flops_per_second\": %.4g, "

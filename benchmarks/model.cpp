@@ -112,7 +112,7 @@ void say_plan(const Work& work, const Config& c) {
   MemoryPlan plan = plan_memory<M>(c, settings, work.time, work.threads, INT64_MAX, 0);
   double bytes = double(plan.total());
   if (work.part != Part::step)
-    bytes = double(plan.model_bytes) +
+    bytes = double(plan.lines.front().bytes) +  // the weights
             2.0 * c.n_layer * c.kv_width() * sizeof(typename M::T) * work.batch * (work.time + work.tokens);
   fmt::print("{{\"gib\": {:.3f}, \"flops\": {:.6g}, \"weight_bytes\": {:.6g}}}\n", bytes / (1 << 30),
              work.part == Part::prefill ? flops - head : flops, double(matmul_parameters(c)) * sizeof(typename M::T));

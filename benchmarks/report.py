@@ -5,6 +5,7 @@ from pathlib import Path
 
 NAMES = {"torch-eager": "PyTorch eager", "torch-compile": "PyTorch compile", "transformers": "transformers",
          "llama.cpp": "llama.cpp"}
+SIZES = ["tiny", "small", "medium", "large", "xl"]
 PARTS = {"step": "Training step", "prefill": "Prefill of a prompt", "decode": "Decoding after a prompt"}
 BEGIN, END = "<!-- compare.sh: begin -->", "<!-- compare.sh: end -->"
 
@@ -15,11 +16,17 @@ def speed(row, name):
     return row["work"] / statistics.median(result["seconds"]) if result.get("seconds") else None
 
 
-def share(row, name):
-    """The part of what the machine can do that was reached: of its multiply-adds, or of its bandwidth in decoding."""
-    machine, plan = row["machine"], row["plan"]
+def number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def share(row, name, machine):
+    """The part of what the machine can do that was reached: of its multiply-adds, or in decoding of its bandwidth then."""
+    plan = row["plan"]
     if row["part"] == "decode":
-        return speed(row, name) / row["batch"] * plan["weight_bytes"] / machine["read_bytes_per_second"]
+        memory = row["results"].get("memory", {}).get("seconds")
+        bandwidth = 2**30 / statistics.median(memory) if memory else machine["read_bytes_per_second"]
+        return speed(row, name) / row["batch"] * plan["weight_bytes"] / bandwidth
     return speed(row, name) * plan["flops"] / machine[f"{row['precision']}_flops_per_second"]
 
 
@@ -29,16 +36,18 @@ def machine_text(machine):
             f"bf16, {machine['read_bytes_per_second'] / 1e9:.1f} GB/s read")
 
 
-def row_text(key, row):
+def row_text(key, row, machine):
     """One line for somebody who waits."""
     if not row["results"]:
         return f"{key}: does not fit, its plan is {row['plan']['gib']:.1f} GiB"
     parts = []
     for name, result in row["results"].items():
+        if name == "memory":
+            continue
         if not result.get("seconds"):
             parts.append(f"{name}: {result['why']}")
             continue
-        parts.append(f"{name} {speed(row, name):.4g} tokens/s ({share(row, name):.0%} of peak, {result['peak_gib']:.2f} GiB)")
+        parts.append(f"{name} {number(speed(row, name))} tokens/s ({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
     return f"{key} [{row['held']}]: " + "; ".join(parts)
 
 
@@ -47,8 +56,8 @@ def table(heads, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
-def part_table(rows):
-    """Rows of one part: ours, and each peer's speed with ours over it, and its memory with ours as a part of it."""
+def part_table(rows, machine):
+    """Rows of one part: ours, and each peer's speed with ours over it, and its memory with ours as a part of that."""
     peers = [name for name in NAMES if any(name in row["results"] for row in rows)]
     out = []
     for row in rows:
@@ -60,14 +69,15 @@ def part_table(rows):
         if not ours.get("seconds"):
             out.append(cells + [ours["why"]] + [""] * (len(peers) + 1))
             continue
-        cells += [f"**{speed(row, 'ours'):.4g}**, {ours['peak_gib']:.2f} GiB", f"{share(row, 'ours'):.0%}"]
+        cells += [f"**{number(speed(row, 'ours'))}**, {ours['peak_gib']:.2f} GiB", f"{share(row, 'ours', machine):.0%}"]
         for name in peers:
             result = row["results"].get(name, {})
             if not result.get("seconds"):
                 cells.append(result.get("why", ""))
                 continue
             ratio = speed(row, "ours") / speed(row, name)
-            cells.append(f"{speed(row, name):.4g} (**{ratio:.2f}x**), {result['peak_gib']:.2f} GiB")
+            memory = ours["peak_gib"] / result["peak_gib"]
+            cells.append(f"{number(speed(row, name))} (**{ratio:.2f}x**), {result['peak_gib']:.2f} GiB ({memory:.0%})")
         out.append(cells)
     limit = "of the bandwidth" if rows[0]["part"] == "decode" else "of the peak"
     return table(["", "ours, tokens/s", limit] + [NAMES[name] for name in peers], out)
@@ -77,7 +87,7 @@ def own_table(rows):
     out = []
     for row in rows:
         first, second = row["results"]
-        out.append([f"{row['size']}, {row['precision']}", f"{first}: {speed(row, first):.4g}", f"{second}: {speed(row, second):.4g}",
+        out.append([f"{row['size']}, {row['precision']}", f"{first}: {number(speed(row, first))}", f"{second}: {number(speed(row, second))}",
                     f"{speed(row, first) / speed(row, second):.2f}"])
     return table(["training step", "tokens/s", "tokens/s", "first / second"], out)
 
@@ -115,8 +125,12 @@ def picture(rows):
     return "\n".join(svg) + "\n"
 
 
+def ordered(kept):
+    return sorted(kept["rows"].values(), key=lambda row: (SIZES.index(row["size"]), row["precision"] == "bf16"))
+
+
 def page_text(kept, image):
-    rows = list(kept["rows"].values())
+    rows = ordered(kept)
     text = [machine_text(kept["machine"]) + "."]
     compared = [row for row in rows if not row["own"]]
     if picture(compared):
@@ -124,7 +138,7 @@ def page_text(kept, image):
     for part, title in PARTS.items():
         chosen = [row for row in compared if row["part"] == part]
         if chosen:
-            text += [f"### {title}", part_table(chosen)]
+            text += [f"### {title}", part_table(chosen, kept["machine"])]
     own = [row for row in rows if row["own"] and all(r.get("seconds") for r in row["results"].values())]
     if own:
         text += ["### Threads and dropout", own_table(own)]
@@ -139,7 +153,7 @@ def write_page(page, kept):
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise SystemExit(f"compare.py: {page} must have one line {BEGIN} and one {END}")
     image = Path("images") / "performance.svg"
-    svg = picture([row for row in kept["rows"].values() if not row["own"]])
+    svg = picture([row for row in ordered(kept) if not row["own"]])
     if svg:
         (page.parent / image).write_text(svg)
     before, after = text.split(BEGIN)[0], text.split(END)[1]

@@ -62,6 +62,15 @@ template <class... Arguments>
 double traffic(const Arguments&... arguments) {
   return (bytes_of(arguments) + ... + 0.0);
 }
+/// Of a look-up: the activations, and as many rows of the table.
+template <class T, class... Rest>
+double lookup_traffic(const Rows<T>& x, const Rest&...) {
+  return 2 * bytes_of(x);
+}
+template <class G, class T, class... Rest>
+double lookup_traffic(const Matrix<G>&, const int*, const Rows<T>& dx, const Rest&...) {
+  return bytes_of(dx) + double(dx.count) * dx.width * sizeof(G);
+}
 // Of the passes over flat memory: a pointer says nothing of how much.
 template <class T>
 double flat_traffic(const T*, std::int64_t n) {
@@ -75,10 +84,10 @@ template <class To, class From>
 double flat_traffic(const To*, const From*, std::int64_t n) {
   return double(n) * (sizeof(To) + sizeof(From));
 }
-/// Weight and both moments are read and written, the gradient is read, a short copy written.
+/// Weight, both moments, the gradient, and a short copy.
 inline double adamw_traffic(const float*, const float*, const float*, const float*, std::int64_t n, const AdamWStep&,
                             const bf16* rounded = nullptr) {
-  return double(n) * (7 * sizeof(float) + (rounded ? sizeof(bf16) : 0));
+  return double(n) * (4 * sizeof(float) + (rounded ? sizeof(bf16) : 0));
 }
 
 /// " 768 -> 3072" for a product with a matrix of 3072 x 768.
@@ -141,8 +150,8 @@ double flops_of_attention(int products, const Arguments&... arguments) {
   MODERNGPT2_TRACED_AS(operation, #operation + detail::widths(a...), flops, detail::traffic(a...))
 #define MODERNGPT2_TRACED_FLAT(operation) MODERNGPT2_TRACED_AS(operation, #operation, 0, detail::flat_traffic(a...))
 
-MODERNGPT2_TRACED(embedding, 0)
-MODERNGPT2_TRACED(embedding_backward, 0)
+MODERNGPT2_TRACED_AS(embedding, "embedding", 0, detail::lookup_traffic(a...))
+MODERNGPT2_TRACED_AS(embedding_backward, "embedding_backward", 0, detail::lookup_traffic(a...))
 MODERNGPT2_TRACED(dropout, 0)
 MODERNGPT2_TRACED_PRODUCT(matmul, detail::flops_of_matmul(a...))
 MODERNGPT2_TRACED_PRODUCT(matmul_backward_input, detail::flops_of_matmul(a...))

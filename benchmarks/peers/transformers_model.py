@@ -48,7 +48,7 @@ def make_model():
         final_logit_softcapping=None,
         sliding_window=1024,
         layer_types=["full_attention"] * LAYERS,
-        attn_implementation="sdpa",
+        attn_implementation="eager",
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=0,

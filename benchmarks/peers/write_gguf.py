@@ -7,6 +7,7 @@ Needs numpy, gguf and, for a folder, safetensors.
 """
 
 import argparse
+import functools
 import json
 from pathlib import Path
 
@@ -48,21 +49,22 @@ class Random:
         self.config = {"vocab_size": 32000, "n_positions": 1024, "n_embd": width, "n_layer": layers, "n_head": heads}
 
     def tensors(self):
-        random, width = np.random.default_rng(1), self.config["n_embd"]
+        width = self.config["n_embd"]
         inner = 4 * width
         shapes = {"gate_proj": (inner, width), "up_proj": (inner, width), "down_proj": (width, inner)}
-        yield "transformer.wte.weight", self.matrix(random, (self.config["vocab_size"], width))
+        yield "transformer.wte.weight", self.matrix((self.config["vocab_size"], width))
         for layer in range(self.config["n_layer"]):
             for name in LAYER_NAMES:
                 part = name.split(".")[-1]
-                shape = (width,) if part.endswith("norm") else shapes.get(part, (width, width))
-                values = np.zeros(shape, np.float32) if len(shape) == 1 else self.matrix(random, shape)
+                shape = shapes.get(part, (width, width))
+                values = np.zeros(width, np.float32) if part.endswith("norm") else self.matrix(shape)
                 yield f"transformer.h.{layer}.{name}.weight", values
         yield "transformer.ln_f.weight", np.zeros(width, np.float32)
 
     @staticmethod
-    def matrix(random, shape):
-        return random.standard_normal(shape, np.float32) * np.float32(0.02)
+    @functools.cache  # the same in each layer: nobody reads what comes out
+    def matrix(shape):
+        return np.random.default_rng(1).standard_normal(shape, np.float32) * np.float32(0.02)
 
     def tokens(self):
         """Pieces that only have to be different; llama.cpp insists on the bytes."""
