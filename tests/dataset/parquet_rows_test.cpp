@@ -204,7 +204,7 @@ TEST_CASE_FIXTURE(Fixture, "names of classes that the library datasets wrote") {
     const auto made =
         examples<TokenExamples>(path, [](TokenExamples& store, const LabelSet& set) { store.finish(set); });
     CHECK(made.names == Strings{"O", "B-X"});
-    CHECK(content(made.labels)[0] == std::vector<int>{1, 0});
+    CHECK(content(made.labels)[0] == std::vector<int>{1, 0, ignored_label});  // of a, a space, b
   }
   write({{"text", strings({"a"})}, {"label", ints({1})}}, 2, R"({"label": {"dtype": "int64", "_type": "Value"}})");
   const auto made = examples<SequenceExamples>(
