@@ -174,7 +174,7 @@ TEST_CASE("progress: a line now and then in a log, one redrawn line on a termina
       progress.finish(20, "all of it");
     }
     std::fclose(out);
-    CHECK(std::string(text) == "\rread: step 3, 10% 10\x1b[K\rread: 20 MB, 20 MB/s, 0:01, all of it\x1b[K\n");
+    CHECK(std::string(text) == "\rread: step 3, 10%, 0\x1b[K\rread: 20 MB, 20 MB/s, 0:01, all of it\x1b[K\n");
   }
   std::free(text);
 }

@@ -111,13 +111,17 @@ class Progress {
   void show(double done, std::string_view extra, std::string_view first, bool last) {
     shown_ = clock_();
     const double elapsed = shown_ - start_;
-    const double rate = elapsed > 0 ? (done - done_before_) / elapsed : 0;
-    std::string line = label_ + ": ";
-    if (!first.empty()) line += fmt::format("{}, ", first);
-    if (total_ > 0 && !last) line += fmt::format("{:.0f}% ", std::floor(100 * std::min(1.0, done / total_)));
-    line += short_count(done);
-    if (total_ > 0 && !last) line += "/" + short_count(total_);
-    line += fmt::format(" {}, {} {}/s, {}", unit_, short_count(rate), unit_, clock_text(elapsed));
+    const double rate = elapsed > 0.01 ? (done - done_before_) / elapsed : 0;
+    std::string line = label_ + ": ", share;
+    if (total_ > 0 && !last) share = fmt::format("{:.0f}%", std::floor(100 * std::min(1.0, done / total_)));
+    if (!first.empty()) {
+      line += fmt::format("{}{}{}", first, share.empty() ? "" : ", ", share);
+    } else {
+      line +=
+          share.empty() ? short_count(done) : fmt::format("{} {}/{}", share, short_count(done), short_count(total_));
+      line += " " + unit_;
+    }
+    line += fmt::format(", {} {}/s, {}", short_count(rate), unit_, clock_text(elapsed));
     if (total_ > 0 && rate > 0 && !last) line += fmt::format(", {} left", clock_text((total_ - done) / rate));
     if (!extra.empty()) line += fmt::format(", {}", extra);
     // A line that wraps cannot be drawn over.
