@@ -44,9 +44,10 @@ int program(int argc, char** argv) {
   std::string device = "cpu";
   PrecisionFlags precision;
 
-  Options options("train",
-                  "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made or on text, or with --task "
-                  "a classifier on examples.");
+  Options options(
+      "train",
+      "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made or on text, or with --task "
+      "a classifier on examples.");
   TaskOptions task(options, task_request);
   options.section("Model");
   options.add("model_size_name", request.model_size_name, "size of a new model")
@@ -145,7 +146,7 @@ int program(int argc, char** argv) {
   else
     request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
 
-  catch_interrupts();
+  catch_interrupts("\ntrain: stopping: the step in progress is finished, then saved; a second signal ends at once\n");
   std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
   TrainingProgress progress(shell_command(argc, argv));
   return run(task.task(), task_request, progress.hooks());

@@ -110,6 +110,12 @@ TEST_CASE("the first interrupt is noted, the second leaves at once") {
     return 0;
   };
   CHECK(run(twice).status == 130);
+  const auto told = [](int, char**) {
+    catch_interrupts("wait\n");
+    raise(SIGINT);
+    return 0;
+  };
+  CHECK(run(told).errors == "wait\n");
 }
 
 TEST_CASE("numbers for people") {
@@ -158,6 +164,17 @@ TEST_CASE("progress: a line now and then in a log, one redrawn line on a termina
     CHECK(std::count(drawn.begin(), drawn.end(), '\r') <= 12);
     CHECK(drawn.find('\n') == std::string::npos);
     CHECK(drawn.ends_with("\r\x1b[K"));
+  }
+  SUBCASE("a narrow terminal") {
+    std::FILE* out = open_memstream(&text, &size);
+    {
+      Progress progress("read", "MB", 100, out, true, clock, [](std::FILE*) { return 21; });
+      progress.update(10, "a tail", "step 3");
+      time = 1;
+      progress.finish(20, "all of it");
+    }
+    std::fclose(out);
+    CHECK(std::string(text) == "\rread: step 3, 10%, 0\x1b[K\rread: 20 MB, 20 MB/s, 0:01, all of it\x1b[K\n");
   }
   std::free(text);
 }

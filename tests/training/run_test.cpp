@@ -25,18 +25,19 @@ extern template int moderngpt2::detail::run_model<CausalLMInBf16>(const Training
 
 namespace {
 
-/// A tokenizer of `tokens` ids: <pad>, <unk>, <eos>, then one letter or number each.
+/// A tokenizer of a chat, with `tokens` ids: <pad>, <unk>, <eos>, <|eot_id|>, then one letter or number each.
 void write_tokenizer(const fs::path& folder, int tokens) {
   fs::create_directories(folder);
   Json json = test::empty_tokenizer_json();
-  for (const char* name : {"<pad>", "<unk>", "<eos>"}) {
+  for (const char* name : {"<pad>", "<unk>", "<eos>", "<|eot_id|>"}) {
     const int id = int(json["added_tokens"].size());
     json["added_tokens"].push_back(test::special_token(id, name));
     json["model"]["vocab"][name] = id;
   }
-  for (int i = 3; i < tokens; ++i) json["model"]["vocab"]["t" + std::to_string(i)] = i;
+  for (int i = 4; i < tokens; ++i) json["model"]["vocab"]["t" + std::to_string(i)] = i;
   write_json_file(folder / "tokenizer.json", json);
-  write_file(folder / "tokenizer_config.json", R"({"eos_token": "<eos>", "pad_token": "<pad>"})");
+  write_file(folder / "tokenizer_config.json",
+             R"({"eos_token": "<eos>", "pad_token": "<pad>", "chat_template": "{{ messages }}"})");
 }
 
 struct Fixture {
@@ -96,6 +97,8 @@ TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
   CHECK(c.eos_token_id == 2);
   CHECK(c.pad_token_id == 0);
   CHECK_FALSE(c.bos_token_id);
+  for (const char* folder : {"", "checkpoint-3"})
+    CHECK(read_generation_config(out / folder).eos_token_ids == std::vector<int>{2, 3});
 
   // From the earlier of the two, with nothing but what it takes: the same model, bit for bit.
   const std::string weights = read_file(out / "model.safetensors"),

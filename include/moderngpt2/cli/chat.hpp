@@ -45,7 +45,9 @@ class Chat {
         generator_(model, settings_.window) {
     if (settings_.format == ChatFormat::header) {
       history_.emplace(HeaderFormat(tokenizer_), settings_.system_prompt);
-      settings_.options.eos_token_ids.push_back(history_->format().end_of_turn());
+      std::vector<int>& ends = settings_.options.eos_token_ids;
+      const int end_of_turn = history_->format().end_of_turn();
+      if (std::find(ends.begin(), ends.end(), end_of_turn) == ends.end()) ends.push_back(end_of_turn);
     }
   }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
@@ -19,16 +18,6 @@ namespace moderngpt2 {
 /// How the turns of a chat become a text: each line on its own (plain), or messages with headers. Automatic: headers
 /// where the checkpoint has been trained for a chat, which its template tells.
 enum class ChatFormat : unsigned char { automatic, plain, header };
-
-/// Whether a checkpoint carries a chat template, in tokenizer_config.json or as chat_template.jinja.
-inline bool has_chat_template(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / "chat_template.jinja")) return true;
-  const std::filesystem::path path = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(path)) return false;
-  const Json json = read_json_file(path);
-  const Json* value = find_field(json, "chat_template", path.string());
-  return value && !value->is_null();
-}
 
 /// Messages in the format of tokenizer/chat_template.hpp, as ids. Their text is ordinary text throughout: a user who
 /// types the name of a special token does not get the token.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <signal.h>
 #include <unistd.h>
 
@@ -9,17 +11,22 @@ namespace moderngpt2 {
 namespace detail {
 
 inline std::atomic<int> interrupt_signal{0};
+inline std::atomic<const char*> interrupt_notice{nullptr};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler must not wait for a lock");
 
 extern "C" inline void moderngpt2_on_interrupt(int signal) {
   if (interrupt_signal.exchange(signal) != 0) _exit(128 + signal);
+  const int error = errno;
+  if (const char* notice = interrupt_notice.load()) (void)!write(STDERR_FILENO, notice, std::strlen(notice));
+  errno = error;
 }
 
 }  // namespace detail
 
 /// From here on the first SIGINT or SIGTERM only sets interrupted(), and a second ends the process at once (status 128
-/// plus the signal's number: 130 or 143).
-inline void catch_interrupts() {
+/// plus the signal's number: 130 or 143). `notice`, which must live on, is written to standard error at the first one.
+inline void catch_interrupts(const char* notice = nullptr) {
+  detail::interrupt_notice.store(notice);
   struct sigaction action {};
   action.sa_handler = detail::moderngpt2_on_interrupt;
   sigemptyset(&action.sa_mask);

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <utility>
 
@@ -42,23 +43,33 @@ inline std::string clock_text(double seconds) {
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
-/// How a run gets on: one line, drawn again and again on a terminal, or a plain line now and then in a log. Call
-/// update() as often as one likes; it costs a look at the clock.
+/// Columns of the terminal that a file is; 0 where nobody knows.
+inline int terminal_columns(std::FILE* file) {
+  winsize size{};
+  const int fd = ::fileno(file);
+  return fd >= 0 && ::ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/// How a run gets on: one line, drawn again and again on a terminal and cut to its width, or a plain line now and then
+/// in a log. Call update() as often as one likes; it costs a look at the clock.
 class Progress {
  public:
   /// `total` of `unit`s are to be done; 0 where nobody knows.
   Progress(std::string label, std::string unit, double total, std::FILE* out = stderr)
-      : Progress(std::move(label), std::move(unit), total, out, ::isatty(::fileno(out)) == 1, &seconds_now) {}
+      : Progress(std::move(label), std::move(unit), total, out, ::isatty(::fileno(out)) == 1, &seconds_now,
+                 &terminal_columns) {}
 
-  /// As above, with the choice of form and the clock (seconds) given, for tests.
-  Progress(std::string label, std::string unit, double total, std::FILE* out, bool terminal,
-           std::function<double()> clock)
+  /// As above, with the choice of form, the clock (seconds) and the width given, for tests.
+  Progress(
+      std::string label, std::string unit, double total, std::FILE* out, bool terminal, std::function<double()> clock,
+      std::function<int(std::FILE*)> columns = [](std::FILE*) { return 0; })
       : label_(std::move(label)),
         unit_(std::move(unit)),
         total_(total),
         out_(out),
         terminal_(terminal),
         clock_(std::move(clock)),
+        columns_(std::move(columns)),
         start_(clock_()),
         shown_(terminal ? start_ - redraw_seconds : start_) {}
 
@@ -72,14 +83,15 @@ class Progress {
   /// Whether the next update() will show a line: callers need not compose `extra` otherwise.
   bool due() const { return clock_() - shown_ >= (terminal_ ? redraw_seconds : log_seconds); }
 
-  /// `done` units are done so far; `extra` stands at the line's end.
-  void update(double done, std::string_view extra = {}) {
-    if (due()) show(done, extra, false);
+  /// `done` units are done so far; `extra` stands at the line's end, and `first`, what must not be cut, at its
+  /// beginning.
+  void update(double done, std::string_view extra = {}, std::string_view first = {}) {
+    if (due()) show(done, extra, first, false);
   }
 
   /// Shows the last line, whatever the time, and ends it.
   void finish(double done, std::string_view extra = {}) {
-    show(done, extra, true);
+    show(done, extra, {}, true);
     drawn_ = false;
   }
 
@@ -96,17 +108,25 @@ class Progress {
  private:
   static constexpr double redraw_seconds = 0.1, log_seconds = 10;
 
-  void show(double done, std::string_view extra, bool last) {
+  void show(double done, std::string_view extra, std::string_view first, bool last) {
     shown_ = clock_();
     const double elapsed = shown_ - start_;
-    const double rate = elapsed > 0 ? (done - done_before_) / elapsed : 0;
-    std::string line = label_ + ": ";
-    if (total_ > 0 && !last) line += fmt::format("{:.0f}% ", std::floor(100 * std::min(1.0, done / total_)));
-    line += short_count(done);
-    if (total_ > 0 && !last) line += "/" + short_count(total_);
-    line += fmt::format(" {}, {} {}/s, {}", unit_, short_count(rate), unit_, clock_text(elapsed));
+    const double rate = elapsed > 0.01 ? (done - done_before_) / elapsed : 0;
+    std::string line = label_ + ": ", share;
+    if (total_ > 0 && !last) share = fmt::format("{:.0f}%", std::floor(100 * std::min(1.0, done / total_)));
+    if (!first.empty()) {
+      line += fmt::format("{}{}{}", first, share.empty() ? "" : ", ", share);
+    } else {
+      line +=
+          share.empty() ? short_count(done) : fmt::format("{} {}/{}", share, short_count(done), short_count(total_));
+      line += " " + unit_;
+    }
+    line += fmt::format(", {} {}/s, {}", short_count(rate), unit_, clock_text(elapsed));
     if (total_ > 0 && rate > 0 && !last) line += fmt::format(", {} left", clock_text((total_ - done) / rate));
     if (!extra.empty()) line += fmt::format(", {}", extra);
+    // A line that wraps cannot be drawn over.
+    if (const int columns = terminal_ && !last ? columns_(out_) : 0; columns > 1)
+      line.resize(std::min(line.size(), std::size_t(columns - 1)));
     std::fprintf(out_, "%s%s%s", terminal_ ? "\r" : "", line.c_str(), terminal_ ? "\x1b[K" : "\n");
     if (terminal_ && last) std::fputs("\n", out_);
     drawn_ = true;
@@ -118,6 +138,7 @@ class Progress {
   std::FILE* out_;
   bool terminal_;
   std::function<double()> clock_;
+  std::function<int(std::FILE*)> columns_;
   double start_, shown_, done_before_ = 0;
   bool drawn_ = false;
 };

@@ -56,18 +56,15 @@ class TrainingProgress {
       return;
     }
     tokens_ += double(report.tokens);
-    if (steps_->due()) steps_->update(tokens_, text(report));
+    if (steps_->due()) show_step(report);
   }
 
-  static std::string text(const StepReport& report) {
-    std::string line = fmt::format("step {}/{}, loss {:.4f}, lr {:.3g}, grad norm {:.3g}", report.step,
-                                   report.last_step, report.loss, report.learning_rate, report.grad_norm);
-    if (report.speed.matmul_utilization > 0)
-      line += fmt::format(", {:.0f}% of matmul speed", 100 * report.speed.matmul_utilization);
-    if (report.speed.data_wait >= 0.01) line += fmt::format(", {:.0f}% waiting for data", 100 * report.speed.data_wait);
-    if (const std::uint64_t bytes = resident_bytes()) line += fmt::format(", {:.2f} GiB", double(bytes) / (1 << 30));
-    if (report.skipped > 0) line += fmt::format(", {} skipped", report.skipped);
-    return line;
+  void show_step(const StepReport& report) {
+    std::string more = speed_text(report.speed, ", ");
+    if (report.skipped > 0) more += fmt::format("{}{} skipped", more.empty() ? "" : ", ", report.skipped);
+    steps_->update(tokens_, more,
+                   fmt::format("step {}/{}, loss {:.4f}, lr {:.3g}, grad norm {:.3g}", report.step, report.last_step,
+                               report.loss, report.learning_rate, report.grad_norm));
   }
 
   void packing(const PretokenizeProgress& now) {

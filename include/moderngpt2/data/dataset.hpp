@@ -18,6 +18,7 @@
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/parquet_reader.hpp"
+#include "moderngpt2/io/folder.hpp"
 
 namespace moderngpt2 {
 
@@ -139,13 +140,12 @@ inline std::int64_t shard_number(const std::filesystem::path& path) {
 }  // namespace detail
 
 /// The files shard_N.parquet of a folder in the order of their numbers; none where there is no such folder. Throws
-/// Error where two have the same number.
+/// Error where two have the same number, and where the folder cannot be read.
 inline std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
   std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::int64_t number = detail::shard_number(entry.path());
-    if (number >= 0) found.emplace_back(number, entry.path());
+  for (const std::filesystem::path& path : folder_entries(folder)) {
+    const std::int64_t number = detail::shard_number(path);
+    if (number >= 0) found.emplace_back(number, path);
   }
   std::sort(found.begin(), found.end());
   std::vector<std::filesystem::path> files;
@@ -160,8 +160,8 @@ inline std::vector<std::filesystem::path> find_shards(const std::filesystem::pat
 /// The .parquet files of a folder in the order of their names, as other programs name them.
 inline std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().extension() == ".parquet") files.push_back(entry.path());
+  for (const std::filesystem::path& path : folder_entries(folder))
+    if (path.extension() == ".parquet") files.push_back(path);
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -170,10 +170,10 @@ inline std::vector<std::filesystem::path> find_parquet_files(const std::filesyst
 struct DatasetSplits : TrainAndEval {
   DatasetMetadata metadata;  // empty but for the file lists where the folder has no metadata.yaml
 
-  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there; without such names all
-  /// its .parquet files) or a metadata file.
-  /// Where there is no evaluation set, the last blocks are held out: 5%, at most max_eval_blocks, and at least one when
-  /// there are two. Throws Error where a file is missing or is no shard of such blocks.
+  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there; without such names
+  /// all its .parquet files) or a metadata file. Where there is no evaluation set, the last blocks are held out: 5%, at
+  /// most max_eval_blocks, and at least one when there are two. Throws Error where a file is missing or is no shard of
+  /// such blocks.
   static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
     DatasetSplits splits;
     std::vector<std::filesystem::path> train_files, eval_files;

@@ -21,7 +21,8 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Element `i` of an Arrow array as JSON: numbers, booleans, text, lists and structs of these; null where it is null.
+/// Element `i` of an Arrow array as JSON: numbers, booleans, text, lists and structs of these, categories as what they
+/// stand for; null where it is null.
 inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::string& where) {
   if (array.IsNull(i)) return nullptr;
   const auto number = [&]<class Array>(const Array& values) -> Json { return values.Value(i); };
@@ -65,6 +66,10 @@ inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::
       return list(static_cast<const arrow::LargeListArray&>(array));
     case arrow::Type::FIXED_SIZE_LIST:
       return list(static_cast<const arrow::FixedSizeListArray&>(array));
+    case arrow::Type::DICTIONARY: {
+      const auto& categories = static_cast<const arrow::DictionaryArray&>(array);
+      return arrow_to_json(*categories.dictionary(), categories.GetValueIndex(i), where);
+    }
     case arrow::Type::STRUCT: {
       const auto& fields = static_cast<const arrow::StructArray&>(array);
       Json out = Json::object();

@@ -66,8 +66,8 @@ class DatasetStaging {
 
   /// Clears away what is in the folder but for the files of these names.
   void keep_only(const std::set<std::string>& names) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder_))
-      if (!names.contains(entry.path().filename().string())) std::filesystem::remove_all(entry.path());
+    for (const std::filesystem::path& path : folder_entries(folder_))
+      if (!names.contains(path.filename().string())) std::filesystem::remove_all(path);
     std::filesystem::create_directory(eval_folder());
   }
 

@@ -89,8 +89,10 @@ inline void add_folder(const std::filesystem::path& folder, std::vector<std::fil
   while (entry != end) {
     if (entry->path().filename().string().starts_with(".")) {
       if (entry->is_directory(error)) entry.disable_recursion_pending();
-    } else if (entry->is_regular_file(error) && text_format(entry->path()).content != TextFormat::Content::unknown) {
-      paths.push_back(entry->path());
+    } else if (text_format(entry->path()).content != TextFormat::Content::unknown) {
+      if (entry->is_regular_file(error)) paths.push_back(entry->path());
+      if (error && error != std::errc::no_such_file_or_directory)  // a link that leads nowhere
+        throw Error("{}: {}", entry->path().string(), error.message());
     }
     entry.increment(error);
     if (error) throw Error("{}: cannot list the folder: {}", folder.string(), error.message());

@@ -13,6 +13,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/safetensors_reader.hpp"
 
@@ -72,8 +73,8 @@ class CheckpointTensors {
     } else if (fs::exists(fs::symlink_status(index, error))) {
       open_shards(index);
     } else {
-      for (const auto& entry : fs::directory_iterator(path_, error))
-        if (detail::is_pickle(entry.path())) throw Error("{}: {}", entry.path().string(), detail::pickle_hint);
+      for (const fs::path& entry : folder_entries(path_))
+        if (detail::is_pickle(entry)) throw Error("{}: {}", entry.string(), detail::pickle_hint);
       throw Error("{} has neither model.safetensors nor model.safetensors.index.json", path_.string());
     }
   }

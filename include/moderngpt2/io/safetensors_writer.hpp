@@ -19,6 +19,7 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
 
@@ -181,14 +182,12 @@ inline bool is_shard_name(std::string_view name) {
 
 /// Removes what an earlier checkpoint in the same folder left and the new one does not use.
 inline void remove_stale_shards(const std::filesystem::path& folder, const std::unordered_set<std::string>& keep) {
-  std::error_code error;
-  std::vector<std::filesystem::path> stale;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  std::error_code ignored;
+  for (const std::filesystem::path& path : folder_entries(folder)) {
+    const std::string name = path.filename().string();
     const bool ours = is_shard_name(name) || name == "model.safetensors" || name == "model.safetensors.index.json";
-    if (ours && !keep.contains(name)) stale.push_back(entry.path());
+    if (ours && !keep.contains(name)) std::filesystem::remove(path, ignored);
   }
-  for (const auto& path : stale) std::filesystem::remove(path, error);
 }
 
 }  // namespace detail

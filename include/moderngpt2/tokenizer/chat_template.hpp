@@ -1,6 +1,9 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
+
+#include "moderngpt2/io/json.hpp"
 
 /// The text of a chat: after one `<|begin_of_text|>`, for each message
 /// `<|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>`.
@@ -21,6 +24,16 @@ inline std::string chat_jinja_template() {
   return "{{ " + quoted(chat_begin_token) + " }}{% for message in messages %}{{ " + open + "message['role']" + close +
          " + message['content'] + " + quoted(chat_eot_token) + " }}{% endfor %}{% if add_generation_prompt %}{{ " +
          open + quoted("assistant") + close + " }}{% endif %}";
+}
+
+/// Whether a folder carries a chat template, in tokenizer_config.json or as chat_template.jinja.
+inline bool has_chat_template(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / "chat_template.jinja")) return true;
+  const std::filesystem::path path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return false;
+  const Json json = read_json_file(path);
+  const Json* value = find_field(json, "chat_template", path.string());
+  return value && !value->is_null();
 }
 
 }  // namespace moderngpt2

@@ -4,7 +4,12 @@
 #include <cmath>
 #include <cstdint>
 #include <fstream>
+#include <string>
+#include <string_view>
 #include <unistd.h>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/memory.hpp"
@@ -48,6 +53,18 @@ inline void add_speed(Json& line, const RunSpeed& speed) {
   line["data_wait"] = std::round(speed.data_wait * 1e4) / 1e4;
   if (const std::uint64_t bytes = resident_bytes()) line["resident_bytes"] = bytes;
   line["seconds_left"] = std::round(speed.seconds_left);
+}
+
+/// The same for people, but for tokens a second and the time left: "93% of matmul speed, 2% waiting for data, 0.45
+/// GiB".
+inline std::string speed_text(const RunSpeed& speed, std::string_view separator) {
+  std::vector<std::string> parts;
+  if (speed.matmul_utilization > 0)
+    parts.push_back(fmt::format("{:.0f}% of matmul speed", 100 * speed.matmul_utilization));
+  if (speed.data_wait >= 0.01) parts.push_back(fmt::format("{:.0f}% waiting for data", 100 * speed.data_wait));
+  if (const std::uint64_t bytes = resident_bytes())
+    parts.push_back(fmt::format("{:.2f} GiB", double(bytes) / (1 << 30)));
+  return fmt::format("{}", fmt::join(parts, separator));
 }
 
 /// Adds up what the steps of a process took.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -50,6 +51,7 @@ struct TokenizerFiles {
 struct ModelCompanions {
   ConfigFile config;
   TokenizerFiles tokenizer;
+  std::optional<GenerationConfigFile> generation{};  ///< nothing: what the config says
 };
 
 /// What config.json calls the type of the weights beside it.
@@ -71,8 +73,9 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, Paramete
   config.erase("dtype");  // what newer writers call it
   config["torch_dtype"] = torch_dtype_name<typename E::MatrixType>();
   files.push_back(write_json_file(folder / "config.json", config));
-  files.push_back(
-      write_generation_config(folder / "generation_config.json", generation_config_from(companions.config)));
+  files.push_back(write_generation_config(
+      folder / "generation_config.json",
+      companions.generation ? *companions.generation : generation_config_from(companions.config)));
   for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
   return files;
 }

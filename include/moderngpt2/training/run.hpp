@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -13,46 +11,14 @@
 
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/parallel.hpp"
-#include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/model/dispatch.hpp"
-#include "moderngpt2/tokenizer/tokenizer.hpp"
-#include "moderngpt2/training/model_settings.hpp"
 #include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/training/prepare.hpp"
 #include "moderngpt2/training/report.hpp"
 #include "moderngpt2/training/samples.hpp"
-#include "moderngpt2/training/text_data.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 namespace moderngpt2 {
-
-/// What `train` was asked for.
-struct TrainingRequest {
-  TrainingSettings settings;
-  std::optional<std::string> model_size_name;  ///< nothing: small, or that of the checkpoint to resume from
-  ModelFields model_fields;
-  std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
-  std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
-  std::optional<TextData> text;                       ///< where there are no blocks yet
-  std::optional<int> block_size;                      ///< nothing: what the shards have
-  std::int64_t streaming_eval_samples = 1000;         ///< blocks to hold out where there is no evaluation set
-  std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
-  bool eval_only = false;
-  bool dry_run = false;
-  PrecisionName precision = PrecisionName::fp32;
-  SampleSettings samples{};
-  ReportSettings report{};
-  int threads = available_threads();
-};
-
-/// A request with everything opened and checked that it names.
-struct PreparedRun {
-  ModelCompanions companions;
-  std::optional<Tokenizer> tokenizer;
-  std::optional<DatasetSplits> data;
-  std::optional<Checkpoint> checkpoint;
-  int block_size = 1024;
-};
 
 /// Fills a new model with the weights that a run starts from: those of --model_path, or random ones.
 template <class M>
@@ -65,99 +31,6 @@ void start_weights(M& model, const TrainingRequest& request, const PreparedRun& 
 
 /// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
 inline void write_predictions(const TrainingRequest&, const PreparedRun&, const LanguageModelling::Scores&) {}
-
-namespace detail {
-
-inline bool has_tokenizer(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "tokenizer.json");
-}
-
-template <class Say>
-std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say) {
-  if (!request.resume_from_checkpoint) return std::nullopt;
-  const std::string& from = *request.resume_from_checkpoint;
-  const std::filesystem::path& output = request.settings.output_dir;
-  std::optional<Checkpoint> found;
-  if (from == "latest") {
-    found = latest_checkpoint(output, [&](const std::string& line) { say("warning: " + line); });
-    if (!found) say(fmt::format("{} has no checkpoint: starting afresh", output.string()));
-  } else {
-    found = open_checkpoint(from);
-    verify_checkpoint(*found);
-  }
-  if (found) say(fmt::format("resuming from {}", found->folder.string()));
-  return found;
-}
-
-/// The blocks that a request's text gives; nothing in a dry run where they are not there yet.
-inline std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun& run,
-                                                           const TrainingHooks& hooks) {
-  std::optional<std::filesystem::path> checkpoint;
-  if (run.checkpoint) checkpoint = run.checkpoint->folder;
-  PackedText text(*run.tokenizer, *request.text, run.block_size, request.settings.output_dir, checkpoint);
-  if (!request.dry_run || text.is_there()) return text.pack(request.threads, hooks);
-  hooks.say("text: would pack " + text.description());
-  return std::nullopt;
-}
-
-/// Where a run's tokenizer is: what was named, or beside the weights that it starts from.
-inline std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
-                                                             const std::optional<Checkpoint>& checkpoint) {
-  if (request.tokenizer_path) return request.tokenizer_path;
-  if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
-  if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
-  return std::nullopt;
-}
-
-}  // namespace detail
-
-/// Opens what a request names, and packs its text. A dry run may leave out tokenizer and data. Throws an Error for what
-/// does not fit, and PackingStopped.
-inline PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
-  const auto& say = hooks.say;
-  PreparedRun run;
-  run.checkpoint = detail::find_resumed(request, say);
-
-  const std::optional<std::filesystem::path> tokenizer_path = detail::tokenizer_folder(request, run.checkpoint);
-  std::optional<Tokenizer>& tokenizer = run.tokenizer;
-  if (tokenizer_path) {
-    tokenizer = Tokenizer::load(*tokenizer_path);
-    run.companions.tokenizer = TokenizerFiles::read(*tokenizer_path);
-  } else if (!request.dry_run) {
-    throw UsageError("--tokenizer_path is needed: the folder that train_tokenizer wrote");
-  }
-
-  ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
-                     .size = request.model_size_name.value_or("small"),
-                     .fields = request.model_fields};
-  if (!source.config && !request.model_size_name && run.checkpoint) source.config = run.checkpoint->folder;
-  const ConfigFile first = resolve_config(source, tokenizer ? &*tokenizer : nullptr, 0);
-  auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
-  run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
-  if (!dataset && request.text && tokenizer) {
-    (void)resolve_config(source, &*tokenizer, run.block_size);  // what does not fit is told before the text is packed
-    dataset = detail::blocks_of_text(request, run, hooks);
-  }
-  if (dataset) {
-    run.data = DatasetSplits::open(*dataset, {.block_size = request.block_size.value_or(0),
-                                              .vocab_size = first.config.vocab_size,
-                                              .max_eval_blocks = request.streaming_eval_samples});
-    run.block_size = run.data->train.block_size();
-    const std::string& made_by = run.data->metadata.tokenizer_fingerprint;
-    if (tokenizer && !made_by.empty() && made_by != tokenizer->fingerprint_text())
-      say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(),
-                      tokenizer_path->string()));
-  } else if (!request.dry_run) {
-    throw UsageError(
-        "--pre_tokenized_dataset_path or --metadata_file is needed: what pretokenize_dataset wrote; or "
-        "text, by --input");
-  }
-  run.companions.config = resolve_config(source, tokenizer ? &*tokenizer : nullptr, run.block_size);
-  if (run.checkpoint)
-    require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
-                       run.checkpoint->folder.string());
-  return run;
-}
 
 namespace detail {
 
@@ -279,7 +152,8 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   std::optional<SampleLog> samples;
   if constexpr (std::is_same_v<Task, LanguageModelling>) {
     if (!request.samples.prompts.empty()) {
-      samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(), s.seed);
+      samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(),
+                      run.companions.generation->eos_token_ids, s.seed);
       with.on_samples = [&](std::int64_t at) {
         samples->write(model, at, hooks.say);
         if (hooks.on_samples) hooks.on_samples(at);

@@ -24,15 +24,15 @@ struct SampleSettings {
 /// samples.jsonl: {"step", "prompt", "completion"}. The model's weights and the run's random numbers are left alone.
 class SampleLog {
  public:
-  /// Throws an Error for a prompt that is longer than the model's positions. `step`: the one to go on from, 0 for a
-  /// new run, which begins an empty file.
+  /// `eos_token_ids` end a sample. Throws an Error for a prompt that is longer than the model's positions. `step`: the
+  /// one to go on from, 0 for a new run, which begins an empty file.
   SampleLog(const std::filesystem::path& output_dir, std::int64_t step, SampleSettings settings, Tokenizer tokenizer,
-            const Config& config, std::uint64_t seed)
+            const Config& config, std::vector<int> eos_token_ids, std::uint64_t seed)
       : settings_(std::move(settings)),
         tokenizer_(std::move(tokenizer)),
         file_(step > 0 ? MetricsFile(output_dir / "samples.jsonl", step, Json::array())
                        : MetricsFile(output_dir / "samples.jsonl")) {
-    if (config.eos_token_id) options_.eos_token_ids = {*config.eos_token_id};
+    options_.eos_token_ids = std::move(eos_token_ids);
     options_.seed = seed;
     options_.max_new_tokens = settings_.max_new_tokens;
     for (std::string& prompt : settings_.prompts) {

@@ -173,7 +173,10 @@ class Trainer {
       // Not while steps are skipped: rotation would delete the states from before.
       const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
       if (save_due || state_.step == last || signal) save();
-      if (signal && state_.step < last) return signal;
+      if (signal && state_.step < last) {
+        say("stopped at step {} of {}: --resume_from_checkpoint latest goes on from there", state_.step, last);
+        return signal;
+      }
     }
     save_model(settings_.output_dir, optimizer_.full_weights(model_), model_.parameters(), companions_);
     say("the model is in {}", settings_.output_dir.string());
@@ -260,10 +263,11 @@ class Trainer {
     if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
     write_metrics(std::move(line));
     const auto s = std::int64_t(speed.seconds_left);
-    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  "
+    const std::string more = speed_text(speed, "  ");
+    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
         "{}:{:02}:{:02} left",
         report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
-        speed.tokens_per_second, s / 3600, s / 60 % 60, s % 60);
+        speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
     state_.logged_loss_sum = 0, state_.logged_steps = 0;
   }
 

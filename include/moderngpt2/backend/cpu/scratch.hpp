@@ -34,11 +34,16 @@ constexpr std::size_t scratch_bytes(const Config& c, int batch, int time, int th
          sizeof(float);
 }
 
-/// Takes that scratch now, so that no step has to.
+/// Memory that oneDNN takes for its code when a product is first made, a few MiB in pieces. It does not look whether it
+/// was given any: where there is none, reserve() says so before.
+inline constexpr std::size_t library_bytes = std::size_t{8} << 20;
+
+/// Takes that scratch now, so that no step has to. Throws an Error where memory is at its end.
 template <class T>
 void reserve(Backend& b, const Config& c, int batch, int time) {
   b.scratch<float>(detail::operation_scratch<T>(c, batch, time, b.threads()));
   b.product_scratch<float>(product_scratch<T>(b.threads()));
+  AlignedBuffer{library_bytes};
 }
 
 }  // namespace moderngpt2::cpu
