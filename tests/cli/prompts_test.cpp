@@ -19,7 +19,7 @@ using moderngpt2::test::TemporaryFolder;
 
 namespace {
 
-std::string error(const std::filesystem::path& path) {
+std::string read_error(const std::filesystem::path& path) {
   try {
     read_prompts(path);
   } catch (const Error& refused) {
@@ -41,15 +41,15 @@ TEST_CASE("prompts of text and of JSON lines") {
   CHECK(read_prompts(t / "a.jsonl") == Prompts{"one\ntwo", ""});
 
   write_file(t / "b.jsonl", "{\"prompt\":\"x\"}\n{\"text\":\"x\"}\n");
-  CHECK(error(t / "b.jsonl") == (t / "b.jsonl").string() + ", line 2: prompt is missing");
+  CHECK(read_error(t / "b.jsonl") == (t / "b.jsonl").string() + ", line 2: prompt is missing");
   write_file(t / "b.jsonl", "{\"prompt\":\"x\"}\n\n{\"prompt\":3}\n");
-  CHECK(error(t / "b.jsonl").starts_with((t / "b.jsonl").string() + ", line 3: prompt must be a string"));
+  CHECK(read_error(t / "b.jsonl").starts_with((t / "b.jsonl").string() + ", line 3: prompt must be a string"));
   write_file(t / "b.jsonl", "{\"prompt\":\n");
-  CHECK(error(t / "b.jsonl").starts_with((t / "b.jsonl").string() + ", line 1: line 1"));
+  CHECK(read_error(t / "b.jsonl").starts_with((t / "b.jsonl").string() + ", line 1: line 1"));
   write_file(t / "empty.txt", "\n\n");
-  CHECK(error(t / "empty.txt") == (t / "empty.txt").string() + ": there is no prompt in it");
-  CHECK(error(t / "c.csv").ends_with("prompts are read from a .txt file, one a line, or from a .jsonl file"));
-  CHECK(error(t / "none.txt").starts_with("cannot open "));
+  CHECK(read_error(t / "empty.txt") == (t / "empty.txt").string() + ": there is no prompt in it");
+  CHECK(read_error(t / "c.csv").ends_with("prompts are read from a .txt file, one a line, or from a .jsonl file"));
+  CHECK(read_error(t / "none.txt").starts_with("cannot open "));
 }
 
 TEST_CASE("a completion as a line of JSON") {

@@ -14,7 +14,7 @@ using namespace moderngpt2;
 
 namespace {
 
-std::size_t count(std::string_view text, std::string_view part) {
+std::size_t occurrences(std::string_view text, std::string_view part) {
   std::size_t found = 0;
   for (std::size_t at = 0; (at = text.find(part, at)) != text.npos; at += part.size()) ++found;
   return found;
@@ -48,9 +48,9 @@ TEST_CASE("a report is one page with curves, samples and settings, all text esca
   const std::string page = read_file(folder / "report.html");
   CHECK(page.starts_with("<!DOCTYPE html>"));
   CHECK(page.ends_with("</html>\n"));
-  CHECK(count(page, "<svg ") == 4);
-  CHECK(count(page, "</svg>") == 4);
-  CHECK(count(page, "<div class='sample'>") == 110);
+  CHECK(occurrences(page, "<svg ") == 4);
+  CHECK(occurrences(page, "</svg>") == 4);
+  CHECK(occurrences(page, "<div class='sample'>") == 110);
   CHECK(test::contains(page, "step 60, epoch 1.00, loss 0.0500; evaluation at step 60: loss 0.5000"));
   CHECK(test::contains(page, "<b>&lt;b&gt;</b>a &amp; b\nc</div>"));
   CHECK(test::contains(page, "settings: a &lt; b"));

@@ -19,11 +19,11 @@ using namespace moderngpt2::test;
 
 namespace {
 
-struct Fixture : PretokenizeFixture {
+struct ResumeFixture : PretokenizeFixture {
   std::vector<std::string> notes;
   std::vector<std::string> expected;  // the files of a run never interrupted
 
-  Fixture() {
+  ResumeFixture() {
     options.max_samples_per_shard = 20;
     options.eval_fraction = 0.3;
     options.num_threads = 2;
@@ -59,7 +59,7 @@ struct Fixture : PretokenizeFixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "a run stopped anywhere goes on, with the same bytes, counts and progress") {
+TEST_CASE_FIXTURE(ResumeFixture, "a run stopped anywhere goes on, with the same bytes, counts and progress") {
   const std::int64_t documents = 300 + 71 + 42;
   for (std::int64_t at = 1; at < documents; at += at < 12 ? 1 : 29) {
     CAPTURE(at);
@@ -78,7 +78,7 @@ TEST_CASE_FIXTURE(Fixture, "a run stopped anywhere goes on, with the same bytes,
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "a run killed ten times at random moments gives the same bytes") {
+TEST_CASE_FIXTURE(ResumeFixture, "a run killed ten times at random moments gives the same bytes") {
   std::mt19937 random(static_cast<unsigned>(::getpid()));
   const auto child_run = [&] { pretokenize(tokenizer(), options, [](const PretokenizeProgress&) { ::usleep(50); }); };
   for (int kills = 0; kills < 10;) {
@@ -100,7 +100,7 @@ TEST_CASE_FIXTURE(Fixture, "a run killed ten times at random moments gives the s
   CHECK(contents(folder / "out") == expected);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a run killed while it published goes on, or is undone by one that starts anew") {
+TEST_CASE_FIXTURE(ResumeFixture, "a run killed while it published goes on, or is undone by one that starts anew") {
   run();
   const auto restart = [&](bool cut) {
     std::filesystem::remove_all(folder / "half");
@@ -127,7 +127,7 @@ TEST_CASE_FIXTURE(Fixture, "a run killed while it published goes on, or is undon
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "what there is to resume is said") {
+TEST_CASE_FIXTURE(ResumeFixture, "what there is to resume is said") {
   run();
   REQUIRE(notes.size() == 1);
   CHECK(notes[0] == (folder / "out").string() + ": nothing to resume, starting from the start");
@@ -149,7 +149,7 @@ TEST_CASE_FIXTURE(Fixture, "what there is to resume is said") {
   CHECK(contents(folder / "stopped") == expected);
 }
 
-TEST_CASE_FIXTURE(Fixture, "another run than the unfinished one is refused, and what differs is named") {
+TEST_CASE_FIXTURE(ResumeFixture, "another run than the unfinished one is refused, and what differs is named") {
   run_until(200);
   const PretokenizeOptions before = options;
   options.block_size = 32;
@@ -174,7 +174,7 @@ TEST_CASE_FIXTURE(Fixture, "another run than the unfinished one is refused, and 
   CHECK(contents(folder / "out") == expected);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a state that is damaged, and a fresh start over an unfinished run") {
+TEST_CASE_FIXTURE(ResumeFixture, "a state that is damaged, and a fresh start over an unfinished run") {
   run_until(200);
   const std::filesystem::path hidden = folder / "out/.unfinished";
   const std::string state = read_bytes(hidden / "state.json");

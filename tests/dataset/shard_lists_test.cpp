@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// A shard of blocks of two ids, all of them `id`.
-void write_shard(const fs::path& path, int rows, std::int32_t id) {
+void write_blocks(const fs::path& path, int rows, std::int32_t id) {
   fs::create_directories(path.parent_path());
   ParquetWriter writer(path, 2);
   for (int row = 0; row < rows; ++row) writer.add(std::vector<std::int32_t>{id, id});
@@ -42,10 +42,10 @@ struct WorkingDirectory {
 
 TEST_CASE("lists of shards: beside the YAML, then in the working directory") {
   const TemporaryFolder folder;
-  write_shard(folder / "work/data/a.parquet", 3, 1);
-  write_shard(folder / "work/data/b.parquet", 4, 2);
-  write_shard(folder / "lists/data/b.parquet", 5, 3);
-  write_shard(folder / "lists/held.parquet", 10005, 4);
+  write_blocks(folder / "work/data/a.parquet", 3, 1);
+  write_blocks(folder / "work/data/b.parquet", 4, 2);
+  write_blocks(folder / "lists/data/b.parquet", 5, 3);
+  write_blocks(folder / "lists/held.parquet", 10005, 4);
   const fs::path file = folder / "lists/lists.yaml";
   write_bytes(file, "train: [data/a.parquet, data/b.parquet]\neval: [held.parquet, data/a.parquet]\n");
   const WorkingDirectory there(folder / "work");
@@ -68,7 +68,7 @@ TEST_CASE("lists of shards: beside the YAML, then in the working directory") {
 TEST_CASE("a folder of the Python original: unpadded numbers, and other files beside the shards") {
   const TemporaryFolder folder;
   for (const int number : {0, 1, 2, 10, 11})
-    write_shard(folder / ("shard_" + std::to_string(number) + ".parquet"), 1, number);
+    write_blocks(folder / ("shard_" + std::to_string(number) + ".parquet"), 1, number);
   write_bytes(folder / "checkpoint.json", R"({"current_shard_index": 3, "total_lines_processed": 5})");
   write_bytes(folder / "_dataset_info.json", R"({"num_shards": 99})");
   const DatasetSplits splits = DatasetSplits::open(folder.path());
@@ -79,9 +79,9 @@ TEST_CASE("a folder of the Python original: unpadded numbers, and other files be
 
 TEST_CASE("a folder whose files have other names is read in their order") {
   const TemporaryFolder folder;
-  write_shard(folder / "train-00001-of-00002.parquet", 1, 8);
-  write_shard(folder / "train-00000-of-00002.parquet", 1, 7);
+  write_blocks(folder / "train-00001-of-00002.parquet", 1, 8);
+  write_blocks(folder / "train-00000-of-00002.parquet", 1, 7);
   CHECK(id_at(DatasetSplits::open(folder.path()).train, 0) == 7);
-  write_shard(folder / "shard_3.parquet", 1, 9);
+  write_blocks(folder / "shard_3.parquet", 1, 9);
   CHECK(DatasetSplits::open(folder.path()).train.size() == 1);  // the rest is not of this data set
 }

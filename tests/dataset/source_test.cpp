@@ -14,12 +14,12 @@ using namespace moderngpt2::test;
 
 namespace {
 
-struct Fixture {
+struct SourceFixture {
   TemporaryFolder folder;
   SourceOptions options;
   std::vector<std::string> warnings;
 
-  Fixture() {
+  SourceFixture() {
     options.warn = [this](const std::string& line) { warnings.push_back(line); };
   }
 
@@ -65,7 +65,7 @@ using Texts = std::vector<std::string>;
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "every format gives the same documents") {
+TEST_CASE_FIXTURE(SourceFixture, "every format gives the same documents") {
   const std::string json =
       "{\"text\": \"a\\nb\", \"url\": [1, {\"text\": \"no\"}]}\r\n\n{\"id\": 2, \"text\": \"\\u00e9 \xe6\x97\xa5\"}";
   const Texts expected{"a\nb", "\xc3\xa9 \xe6\x97\xa5"};
@@ -87,7 +87,7 @@ TEST_CASE_FIXTURE(Fixture, "every format gives the same documents") {
   CHECK(warnings.empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "documents of a text file") {
+TEST_CASE_FIXTURE(SourceFixture, "documents of a text file") {
   add("a.txt", "one\ntwo\n\n  \nthree\n");
   CHECK(read({"a.txt"}) == Texts{"one\ntwo", "three"});
   options.text_document = TextDocument::line;
@@ -96,7 +96,7 @@ TEST_CASE_FIXTURE(Fixture, "documents of a text file") {
   CHECK(read({"a.txt"}) == Texts{"one\ntwo\n\n  \nthree"});
 }
 
-TEST_CASE_FIXTURE(Fixture, "the languages take turns until all are exhausted") {
+TEST_CASE_FIXTURE(SourceFixture, "the languages take turns until all are exhausted") {
   add("c4-en.0.jsonl", "{\"text\":\"e1\"}\n{\"text\":\"e2\"}\n");
   add("c4-en.1.jsonl", "{\"text\":\"e3\"}\n{\"text\":\"e4\"}\n");
   add("c4-ja.0.jsonl", "{\"text\":\"j1\"}\n");
@@ -120,7 +120,7 @@ TEST_CASE("languages by file names") {
   CHECK(language_of("d/x-en") == "text");
 }
 
-TEST_CASE_FIXTURE(Fixture, "lines that give no document are skipped and counted") {
+TEST_CASE_FIXTURE(SourceFixture, "lines that give no document are skipped and counted") {
   std::string text =
       "{\"text\":\"good\"}\n{\"txt\":1}\n{\"text\":3}\n[1]\n{\"text\":\"a\n{\"text\":\"\xff\"}\n7\n"
       "{\"text\":\"a\",\"text\":\"b\"}\n" +
@@ -137,14 +137,14 @@ TEST_CASE_FIXTURE(Fixture, "lines that give no document are skipped and counted"
   CHECK(error({"a.jsonl"}) == "a.jsonl:2: no field 'text'");
 }
 
-TEST_CASE_FIXTURE(Fixture, "a text column by another name, and none at all") {
+TEST_CASE_FIXTURE(SourceFixture, "a text column by another name, and none at all") {
   add("a.jsonl", "{\"content\":\"x\"}\n{\"content\":\"y\"}\n");
   CHECK(error({"a.jsonl"}) == "no line gives a document; the first one is a.jsonl:1: no field 'text'");
   options.text_column = "content";
   CHECK(read({"a.jsonl"}) == Texts{"x", "y"});
 }
 
-TEST_CASE_FIXTURE(Fixture, "empty files are passed over with a warning") {
+TEST_CASE_FIXTURE(SourceFixture, "empty files are passed over with a warning") {
   add("a.txt", "");
   add("b.jsonl.gz", gzip(""));
   add("c.jsonl", "\n\n");
@@ -153,7 +153,7 @@ TEST_CASE_FIXTURE(Fixture, "empty files are passed over with a warning") {
   CHECK(warnings.size() == 4);
 }
 
-TEST_CASE_FIXTURE(Fixture, "files that are missing, of another kind or damaged") {
+TEST_CASE_FIXTURE(SourceFixture, "files that are missing, of another kind or damaged") {
   CHECK(error({"none.txt"}) == "none.txt: no such file or folder");
   CHECK(error({"*.gz"}) == "*.gz: no file matches");
   std::filesystem::create_directory(folder / "empty");
@@ -181,7 +181,7 @@ TEST_CASE_FIXTURE(Fixture, "files that are missing, of another kind or damaged")
   CHECK(error({"bad.json.zst"}).starts_with("bad.json.zst: damaged zstd data"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "long lines: bounded, and text is not lost") {
+TEST_CASE_FIXTURE(SourceFixture, "long lines: bounded, and text is not lost") {
   options.max_document_bytes = 1000;
   const std::string bomb(5'000'000, 'x');
   add("bomb.jsonl.gz", gzip("{\"text\":\"a\"}\n{\"text\":\"" + bomb + "\"}\n{\"text\":\"b\"}\n"));
@@ -198,7 +198,7 @@ TEST_CASE_FIXTURE(Fixture, "long lines: bounded, and text is not lost") {
         "a|" + std::string(1000, 'y') + "|" + std::string(1000, 'y') + "|" + std::string(500, 'y') + "\nend|b|");
 }
 
-TEST_CASE_FIXTURE(Fixture, "long lines are cut between characters, and paragraphs at lines") {
+TEST_CASE_FIXTURE(SourceFixture, "long lines are cut between characters, and paragraphs at lines") {
   options.max_document_bytes = 1000;
   std::string text;
   while (text.size() < 3500) text += "\xe6\x97\xa5";
@@ -221,7 +221,7 @@ TEST_CASE_FIXTURE(Fixture, "long lines are cut between characters, and paragraph
   CHECK(joined == lines);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a reader that runs ahead: its error comes where it stands, and it can be left") {
+TEST_CASE_FIXTURE(SourceFixture, "a reader that runs ahead: its error comes where it stands, and it can be left") {
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "{\"text\":\"" + std::to_string(i) + "\"}\n";
   const std::string whole = gzip(text);

@@ -19,19 +19,19 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::vector<int> prompt{5, 60, 0, 17, 17, 33, 2};
+const std::vector<int> seven_ids{5, 60, 0, 17, 17, 33, 2};
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("greedy tokens with the cache are those without it", M, CpuModel, ReferenceModel) {
   for (const Config& config : variants()) {
     M model = random_model<M>(config);
-    const std::vector<int> expected = greedy_without_cache(model, prompt, 25);
-    CHECK(generate(model, prompt, greedy(25)).tokens == expected);
+    const std::vector<int> expected = greedy_without_cache(model, seven_ids, 25);
+    CHECK(generate(model, seven_ids, greedy(25)).tokens == expected);
     for (const int chunk : {1, 2, 3, 6}) {
       GenerationOptions o = greedy(25);
       o.prefill_chunk = chunk;
-      CHECK(generate(model, prompt, o).tokens == expected);
+      CHECK(generate(model, seven_ids, o).tokens == expected);
     }
   }
 }
@@ -57,20 +57,20 @@ TEST_CASE_TEMPLATE("the golden continuations", M, CpuModel, CausalLM<any_shape, 
 
 TEST_CASE("why a completion ends") {
   CpuModel model = random_model<CpuModel>(tiny_config());
-  const GenerationResult all = generate(model, prompt, greedy(1000));
+  const GenerationResult all = generate(model, seven_ids, greedy(1000));
   CHECK(all.stop == StopReason::n_positions);
-  CHECK(all.tokens.size() == 40 - prompt.size());
-  CHECK(all.prompt_tokens == int(prompt.size()));
+  CHECK(all.tokens.size() == 40 - seven_ids.size());
+  CHECK(all.prompt_tokens == int(seven_ids.size()));
 
-  const GenerationResult some = generate(model, prompt, greedy(4));
+  const GenerationResult some = generate(model, seven_ids, greedy(4));
   CHECK(some.stop == StopReason::max_new_tokens);
   CHECK(some.tokens == std::vector<int>(all.tokens.begin(), all.tokens.begin() + 4));
-  CHECK(generate(model, prompt, greedy(int(all.tokens.size()))).stop == StopReason::max_new_tokens);
-  CHECK(generate(model, prompt, greedy(0)).tokens.empty());
+  CHECK(generate(model, seven_ids, greedy(int(all.tokens.size()))).stop == StopReason::max_new_tokens);
+  CHECK(generate(model, seven_ids, greedy(0)).tokens.empty());
 
   GenerationOptions with_eos = greedy(1000);
   with_eos.eos_token_ids = {-5, 1000, all.tokens[3]};
-  const GenerationResult ended = generate(model, prompt, with_eos);
+  const GenerationResult ended = generate(model, seven_ids, with_eos);
   const auto first = std::find(all.tokens.begin(), all.tokens.end(), all.tokens[3]);
   CHECK(ended.stop == StopReason::eos);
   CHECK(ended.eos_token == all.tokens[3]);
@@ -78,7 +78,7 @@ TEST_CASE("why a completion ends") {
 
   std::vector<int> heard;
   const auto until_three = [&](int token) { return heard.push_back(token), heard.size() < 3; };
-  const GenerationResult halted = generate(model, prompt, greedy(1000), until_three);
+  const GenerationResult halted = generate(model, seven_ids, greedy(1000), until_three);
   CHECK(halted.stop == StopReason::callback);
   CHECK(halted.tokens == heard);
   CHECK(heard.size() == 3);
@@ -115,27 +115,27 @@ TEST_CASE("sampled tokens are a function of seed and sequence") {
   o.max_new_tokens = 30;
   o.temperature = 3;
   o.seed = 11;
-  const std::vector<int> first = generate(model, prompt, o).tokens;
-  CHECK(generate(model, prompt, o).tokens == first);
+  const std::vector<int> first = generate(model, seven_ids, o).tokens;
+  CHECK(generate(model, seven_ids, o).tokens == first);
   o.sequence = 1;
-  CHECK(generate(model, prompt, o).tokens != first);
+  CHECK(generate(model, seven_ids, o).tokens != first);
   o.sequence = 0, o.seed = 12;
-  CHECK(generate(model, prompt, o).tokens != first);
+  CHECK(generate(model, seven_ids, o).tokens != first);
   o.top_k = 1;
-  CHECK(generate(model, prompt, o).tokens == generate(model, prompt, greedy(30)).tokens);
+  CHECK(generate(model, seven_ids, o).tokens == generate(model, seven_ids, greedy(30)).tokens);
 }
 
 TEST_CASE("a generator keeps what the next prompt shares with the last text") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   Generator<CpuModel> generator(model, 40);
   const auto on = [](int) { return true; };
-  const GenerationResult first = generator.generate(prompt, greedy(10), on);
+  const GenerationResult first = generator.generate(seven_ids, greedy(10), on);
   CHECK(first.cached_tokens == 0);
-  const GenerationResult again = generator.generate(prompt, greedy(10), on);
-  CHECK(again.cached_tokens == int(prompt.size()) - 1);
+  const GenerationResult again = generator.generate(seven_ids, greedy(10), on);
+  CHECK(again.cached_tokens == int(seven_ids.size()) - 1);
   CHECK(again.tokens == first.tokens);
 
-  std::vector<int> chat = prompt;
+  std::vector<int> chat = seven_ids;
   chat.insert(chat.end(), first.tokens.begin(), first.tokens.end());
   chat.insert(chat.end(), {1, 2, 3});
   const GenerationResult answer = generator.generate(chat, greedy(5), on);
@@ -149,5 +149,5 @@ TEST_CASE("a generator keeps what the next prompt shares with the last text") {
   CHECK(changed.tokens == generate(model, other, greedy(5)).tokens);
 
   Generator<CpuModel> small(model, 9);
-  CHECK_THROWS_AS(small.generate(prompt, greedy(3), on), Error);
+  CHECK_THROWS_AS(small.generate(seven_ids, greedy(3), on), Error);
 }

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path golden = fs::path(MODERNGPT2_TEST_DATA) / "golden";
+const fs::path golden_cases = fs::path(MODERNGPT2_TEST_DATA) / "golden";
 
 /// Parses the fields given, beside the model type.
 ConfigFile parse(const std::string& fields) {
@@ -195,7 +195,7 @@ TEST_CASE("labels") {
 
 TEST_CASE("the golden configs are read and rewritten to the same") {
   int read = 0;
-  for (const auto& entry : fs::directory_iterator(golden)) {
+  for (const auto& entry : fs::directory_iterator(golden_cases)) {
     if (!entry.is_directory()) continue;
     ++read;
     const ConfigFile file = read_config(entry.path());

@@ -11,13 +11,14 @@ using namespace moderngpt2;
 using moderngpt2::test::TemporaryFolder;
 
 namespace {
-GenerationConfigFile parse(const std::string& text) {
+GenerationConfigFile parse_generation(const std::string& text) {
   return parse_generation_config(parse_json(text, "g.json"), "g.json");
 }
 }  // namespace
 
 TEST_CASE("fields of a generation config, absent ones left open") {
-  const GenerationConfigFile g = parse(R"({"max_length":100,"do_sample":true,"temperature":0.7,"top_k":0,"top_p":0.95,
+  const GenerationConfigFile g =
+      parse_generation(R"({"max_length":100,"do_sample":true,"temperature":0.7,"top_k":0,"top_p":0.95,
       "repetition_penalty":1.1,"num_beams":4,"length_penalty":-0.5,"early_stopping":"never","no_repeat_ngram_size":3,
       "min_new_tokens":0,"eos_token_id":[2,9],"pad_token_id":null,"min_p":null})");
   CHECK(g.max_length == 100);
@@ -33,25 +34,25 @@ TEST_CASE("fields of a generation config, absent ones left open") {
   CHECK(g.early_stopping == EarlyStopping::never);
   CHECK(g.no_repeat_ngram_size == 3);
   CHECK(g.min_new_tokens == 0);
-  CHECK(parse(R"({"early_stopping":true})").early_stopping == EarlyStopping::at_once);
-  CHECK(parse(R"({"early_stopping":false})").early_stopping == EarlyStopping::heuristic);
+  CHECK(parse_generation(R"({"early_stopping":true})").early_stopping == EarlyStopping::at_once);
+  CHECK(parse_generation(R"({"early_stopping":false})").early_stopping == EarlyStopping::heuristic);
   CHECK(g.eos_token_ids == std::vector<int>{2, 9});
   CHECK(!g.bos_token_id);
   CHECK(!g.pad_token_id);
   CHECK(!g.from_model_config);
-  CHECK(parse("{}").eos_token_ids.empty());
+  CHECK(parse_generation("{}").eos_token_ids.empty());
 }
 
 TEST_CASE("fields out of range or of a wrong type") {
   for (const char* field : {"max_length", "max_new_tokens", "num_beams", "num_return_sequences"})
     for (const char* value : {"0", "-1", "1.5", "\"3\""})
-      CHECK_ERROR(parse("{\"" + std::string(field) + "\":" + value + "}"), "g.json: ", field);
+      CHECK_ERROR(parse_generation("{\"" + std::string(field) + "\":" + value + "}"), "g.json: ", field);
   for (const char* text : {R"({"temperature":-1})", R"({"temperature":"1"})", R"({"top_p":1.5})", R"({"min_p":-0.1})",
                            R"({"top_k":-1})", R"({"top_k":1.5})", R"({"repetition_penalty":0})", R"({"do_sample":1})",
                            R"({"early_stopping":"always"})", R"({"early_stopping":1})", R"({"length_penalty":"1"})",
                            R"({"no_repeat_ngram_size":-1})", R"({"min_new_tokens":-2})", R"({"eos_token_id":"x"})",
                            R"({"bos_token_id":-1})", R"({"_from_model_config":0})", "[]"})
-    CHECK_ERROR(parse(text), "g.json: ");
+    CHECK_ERROR(parse_generation(text), "g.json: ");
 }
 
 TEST_CASE("a rewrite keeps unknown fields") {

@@ -10,13 +10,13 @@ using namespace moderngpt2;
 
 namespace {
 
-const std::vector<int> ids{3, 0, 3, 6, 1, 1, 6, 2, 3, 0};
+const std::vector<int> token_ids{3, 0, 3, 6, 1, 1, 6, 2, 3, 0};
 
 struct CallEmbedding {
   template <class B, class L, class T, class P>
   void operator()(B& b, const L& layer, const LayerRun<T, P>& run) const {
-    layer.forward(b, run.y, ids.data(), run.p, run.pass);
-    if (run.backward()) layer.backward(b, run.dy, ids.data(), run.g, run.pass);
+    layer.forward(b, run.y, token_ids.data(), run.p, run.pass);
+    if (run.backward()) layer.backward(b, run.dy, token_ids.data(), run.g, run.pass);
   }
 };
 

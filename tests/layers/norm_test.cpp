@@ -89,7 +89,7 @@ struct CallHalfBlock {
   }
 };
 
-Config tiny() {
+Config dropping() {
   Config c;
   c.n_embd = 6, c.n_head = 2, c.n_kv_head = 1, c.head_dim = 4, c.n_inner = 5, c.n_positions = 8;
   c.attn_pdrop = 0.3;
@@ -120,7 +120,7 @@ TEST_CASE("norm of a row of zeros is finite with eps above 0") {
 }
 
 TEST_CASE("half blocks with the norms at their borders, with and without dropout") {
-  const Config c = tiny();
+  const Config c = dropping();
   using AnyAttention = GroupedQueryAttention<dynamic, dynamic, dynamic, dynamic>;
   for (double rate : {0.0, 0.5}) {
     const LayerTest test{.config = c, .time = 4, .in = 6, .out = 12, .training = rate > 0};

@@ -16,7 +16,7 @@ using moderngpt2::story;
 using moderngpt2::StoryLanguage;
 using moderngpt2::SumCheck;
 
-constexpr StoryLanguage both[] = {StoryLanguage::english, StoryLanguage::japanese};
+constexpr StoryLanguage both_languages[] = {StoryLanguage::english, StoryLanguage::japanese};
 
 /// FNV-1a, so that the text itself is pinned on every platform.
 std::uint64_t fingerprint(std::string_view text) {
@@ -29,7 +29,7 @@ bool has(std::string_view text, std::string_view part) { return text.find(part) 
 
 TEST_CASE("a story is a pure function of language, seed and index") {
   std::string all;
-  for (const StoryLanguage language : both) {
+  for (const StoryLanguage language : both_languages) {
     CHECK(story(language, 1, 5) == story(language, 1, 5));
     CHECK(story(language, 1, 5) != story(language, 2, 5));
     CHECK(story(language, 1, 5) != story(language, 1, 6));
@@ -39,7 +39,7 @@ TEST_CASE("a story is a pure function of language, seed and index") {
 }
 
 TEST_CASE("stories are complete, varied and of a readable length") {
-  for (const StoryLanguage language : both) {
+  for (const StoryLanguage language : both_languages) {
     std::set<std::string> seen;
     for (std::uint64_t i = 0; i < 4000; ++i) {
       const std::string text = story(language, 7, i);
@@ -136,7 +136,7 @@ TEST_CASE("Japanese counters follow the noun, and names carry san or kun") {
 }
 
 TEST_CASE("every sum in a story is right, and many stories have one") {
-  for (const StoryLanguage language : both) {
+  for (const StoryLanguage language : both_languages) {
     int with_sums = 0;
     for (std::uint64_t i = 0; i < 4000; ++i) {
       const std::string text = story(language, 5, i);

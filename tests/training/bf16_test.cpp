@@ -1,5 +1,4 @@
-// What training in bf16 keeps in fp32. The part of run_training() that computes in bf16 is compiled here, for all
-// tests.
+// What training in bf16 keeps in fp32.
 #include <cstdint>
 #include <filesystem>
 #include <vector>
@@ -8,7 +7,8 @@
 
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/safetensors.hpp"
-#include "moderngpt2/training/run.hpp"
+#include "moderngpt2/model/dispatch.hpp"
+#include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 #include "training/count_allocations.hpp"
 #include "training/tiny_run.hpp"
@@ -16,14 +16,11 @@
 using namespace moderngpt2;
 namespace fs = std::filesystem;
 
-template int moderngpt2::detail::run_model<CausalLMInBf16>(const TrainingRequest&, const PreparedRun&,
-                                                           const TrainingHooks&);
-
 namespace {
 
 using Bf16Model = CausalLMInBf16;
 
-struct Run {
+struct Bf16Run {
   test::TemporaryFolder temporary;
   DatasetSplits data = test::make_data(temporary / "data");
   TrainingSettings settings = test::tiny_settings(temporary / "out");
@@ -37,13 +34,13 @@ struct Run {
   }
 };
 
-std::vector<float> full_matrices(const Run& r, const Trainer<Bf16Model>& trainer) {
+std::vector<float> full_matrices(const Bf16Run& r, const Trainer<Bf16Model>& trainer) {
   const float* from = trainer.optimizer().full_weights(r.model).matrices;
   return {from, from + r.model.weights().matrices.size()};
 }
 
 /// Whether the model's matrices are its masters, rounded.
-bool is_rounded(const Run& r, const std::vector<float>& masters) {
+bool is_rounded(const Bf16Run& r, const std::vector<float>& masters) {
   for (std::size_t i = 0; i < masters.size(); ++i)
     if (r.model.weights().matrices[std::int64_t(i)].bits != bf16(masters[i]).bits) return false;
   return true;
@@ -52,7 +49,7 @@ bool is_rounded(const Run& r, const std::vector<float>& masters) {
 }  // namespace
 
 TEST_CASE("fresh masters are the weights that fp32 would begin with, and the model has them rounded") {
-  Run r;
+  Bf16Run r;
   Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   CausalLM<any_shape> full(test::tiny_config(), cpu::Backend(1));
@@ -63,7 +60,7 @@ TEST_CASE("fresh masters are the weights that fp32 would begin with, and the mod
 }
 
 TEST_CASE("updates too small for bf16 add up in the masters") {
-  Run r;
+  Bf16Run r;
   r.settings.learning_rate = 1e-6, r.settings.weight_decay = 0;
   Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
@@ -83,7 +80,7 @@ TEST_CASE("updates too small for bf16 add up in the masters") {
 }
 
 TEST_CASE("the loss falls, and a saved model has the masters in fp32") {
-  Run r;
+  Bf16Run r;
   Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   CHECK(trainer.run() == 0);
@@ -100,7 +97,7 @@ TEST_CASE("the loss falls, and a saved model has the masters in fp32") {
 }
 
 TEST_CASE("a step in bf16 allocates nothing once the data is read") {
-  Run r;
+  Bf16Run r;
   Trainer<Bf16Model> trainer = r.trainer();
   trainer.initialize(5);
   const LearningRateSchedule schedule = make_schedule(r.settings, 40);

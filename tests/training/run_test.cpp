@@ -19,10 +19,6 @@
 using namespace moderngpt2;
 namespace fs = std::filesystem;
 
-// Compiled in bf16_test.cpp.
-extern template int moderngpt2::detail::run_model<CausalLMInBf16>(const TrainingRequest&, const PreparedRun&,
-                                                                  const TrainingHooks&);
-
 namespace {
 
 /// A tokenizer of a chat, with `tokens` ids: <pad>, <unk>, <eos>, <|eot_id|>, then one letter or number each.
@@ -40,12 +36,12 @@ void write_tokenizer(const fs::path& folder, int tokens) {
              R"({"eos_token": "<eos>", "pad_token": "<pad>", "chat_template": "{{ messages }}"})");
 }
 
-struct Fixture {
+struct RunFixture {
   test::TemporaryFolder temporary;
   TrainingRequest request;
   std::vector<std::string> said;
 
-  Fixture() {
+  RunFixture() {
     write_tokenizer(temporary / "tokenizer", 64);
     test::make_data(temporary / "data");
     request.settings = test::tiny_settings(temporary / "out");
@@ -72,7 +68,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
-  Fixture f;
+  RunFixture f;
   const fs::path out = f.request.settings.output_dir;
   f.request.dry_run = true;
   CHECK(f.run() == 0);
@@ -129,7 +125,7 @@ TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
 }
 
 TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as such") {
-  Fixture f;
+  RunFixture f;
   test::PretokenizeFixture data;
   data.run();
   f.request.tokenizer_path = data.folder / "tokenizer";
@@ -175,7 +171,7 @@ TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as s
 }
 
 TEST_CASE("requests that do not fit") {
-  Fixture f;
+  RunFixture f;
   const auto refused = [&](auto change, const std::string& part) {
     TrainingRequest before = f.request;
     change(f.request);
@@ -210,7 +206,7 @@ TEST_CASE("requests that do not fit") {
 }
 
 TEST_CASE("samples and reports change nothing, and a resumed run goes on with both") {
-  Fixture f;
+  RunFixture f;
   const fs::path plain = f.request.settings.output_dir, out = f.temporary / "reported";
   f.request.settings.logging_steps = 1;
   f.request.settings.eval_steps = 2;
@@ -260,7 +256,7 @@ TEST_CASE("samples and reports change nothing, and a resumed run goes on with bo
 }
 
 TEST_CASE("an id outside the vocabulary names its shard and row") {
-  Fixture f;
+  RunFixture f;
   write_tokenizer(f.temporary / "few", 50);  // the data has ids up to 62
   f.request.tokenizer_path = f.temporary / "few";
   CHECK_ERROR(f.run(), "shard_00000.parquet", "row");
@@ -324,7 +320,7 @@ TEST_CASE("the memory plan is what is allocated") {
 }
 
 TEST_CASE("a run in bf16 that is stopped and resumed is bit for bit the run that is not") {
-  Fixture f;
+  RunFixture f;
   const fs::path out = f.request.settings.output_dir;
   f.request.precision = PrecisionName::bf16;
   CHECK(f.run() == 0);
@@ -358,7 +354,7 @@ TEST_CASE("a run in bf16 that is stopped and resumed is bit for bit the run that
 }
 
 TEST_CASE("precisions of a GPU") {
-  Fixture f;
+  RunFixture f;
   f.request.precision = PrecisionName::fp16;
   CHECK_ERROR(f.run(), "--precision fp16 needs --device cuda", "--precision bf16");
   f.request.precision = PrecisionName::tf32;

@@ -51,20 +51,20 @@ TrainingSettings settings_for(const fs::path& output_dir) {
   return s;
 }
 
-ModelCompanions companions() {
+ModelCompanions tiny_companions() {
   ModelCompanions c;
   c.config.config = test::tiny_config();
   return c;
 }
 
-struct Run {
+struct SafeRun {
   TrainAndEval data = memory_data();
   TinyModel model;
   Trainer<TinyModel> trainer;
 
-  explicit Run(const TrainingSettings& settings, TrainingHooks hooks = {})
+  explicit SafeRun(const TrainingSettings& settings, TrainingHooks hooks = {})
       : model(test::tiny_config(), cpu::Backend(1)),
-        trainer((model.initialize(settings.seed), model), data, companions(), settings, std::move(hooks)) {
+        trainer((model.initialize(settings.seed), model), data, tiny_companions(), settings, std::move(hooks)) {
     if (const auto from = latest_checkpoint(settings.output_dir, [](const std::string&) {})) trainer.resume(*from);
   }
 };
@@ -135,33 +135,33 @@ TEST_CASE("a child of the safety tests" * doctest::skip()) {
   if (killed) settings.save_steps = 1;
   if (!killed) catch_interrupts();
   std::optional<OutputFolder> folder(std::in_place, out, 0);
-  Run run(settings, {.on_step =
-                         [&](const StepReport& report) {
-                           if (!killed && report.step == 3) write_file(out / "started", "x");
-                           for (int i = 0; stuck && i < 600; ++i) std::this_thread::sleep_for(milliseconds(100));
-                           if (!killed) std::this_thread::sleep_for(milliseconds(20));
-                         },
-                     .stop = [] { return interrupted(); }});
+  SafeRun run(settings, {.on_step =
+                             [&](const StepReport& report) {
+                               if (!killed && report.step == 3) write_file(out / "started", "x");
+                               for (int i = 0; stuck && i < 600; ++i) std::this_thread::sleep_for(milliseconds(100));
+                               if (!killed) std::this_thread::sleep_for(milliseconds(20));
+                             },
+                         .stop = [] { return interrupted(); }});
   const int signal = run.trainer.run();
   std::_Exit(signal ? 128 + signal : 0);
 }
 
 TEST_CASE("a save on a full disk leaves the checkpoint before it whole") {
   test::TemporaryFolder temporary;
-  Run whole(settings_for(temporary / "whole"));
+  SafeRun whole(settings_for(temporary / "whole"));
   CHECK(whole.trainer.run() == 0);
   const TrainingSettings settings = settings_for(temporary / "out");
   {
     FileLimit limit;
-    Run run(settings, {.on_step = [&](const StepReport& r) {
-              if (r.step == 8) limit.set(20000);  // less than the weights take
-            }});
+    SafeRun run(settings, {.on_step = [&](const StepReport& r) {
+                  if (r.step == 8) limit.set(20000);  // less than the weights take
+                }});
     CHECK_ERROR(run.trainer.run(), "cannot write", "checkpoint-10", "File too large");
   }
   CHECK(newest(settings.output_dir) == 5);
   CHECK_FALSE(has_leftovers(settings.output_dir));
   CHECK_FALSE(fs::exists(settings.output_dir / "checkpoint-10"));
-  Run rest(settings);
+  SafeRun rest(settings);
   CHECK(rest.trainer.run() == 0);
   CHECK(test::same_bytes(whole.model.weights().matrices, rest.model.weights().matrices));
   CHECK(test::same_bytes(whole.trainer.optimizer().second.matrices, rest.trainer.optimizer().second.matrices));
@@ -169,7 +169,7 @@ TEST_CASE("a save on a full disk leaves the checkpoint before it whole") {
 
 TEST_CASE("a run that is killed again and again ends with the weights of one that is not") {
   test::TemporaryFolder temporary;
-  Run whole(settings_for(temporary / "whole"));
+  SafeRun whole(settings_for(temporary / "whole"));
   CHECK(whole.trainer.run() == 0);
   const TrainingSettings settings = settings_for(temporary / "out");
   int kills = 0;
@@ -189,7 +189,7 @@ TEST_CASE("a run that is killed again and again ends with the weights of one tha
   }
   MESSAGE(kills << " kills, the last checkpoint is of step " << last);
   CHECK(kills > 0);
-  Run rest(settings);
+  SafeRun rest(settings);
   CHECK(rest.trainer.run() == 0);
   CHECK(test::same_bytes(whole.model.weights().matrices, rest.model.weights().matrices));
 }
@@ -225,9 +225,9 @@ TEST_CASE("weights that are not finite are never saved over good ones") {
   test::TemporaryFolder temporary;
   const TrainingSettings settings = settings_for(temporary / "out");
   TinyModel* model = nullptr;
-  Run run(settings, {.on_step = [&](const StepReport& r) {
-            if (r.step == 10) model->weights().matrices[100] = std::numeric_limits<float>::infinity();
-          }});
+  SafeRun run(settings, {.on_step = [&](const StepReport& r) {
+                if (r.step == 10) model->weights().matrices[100] = std::numeric_limits<float>::infinity();
+              }});
   model = &run.model;
   CHECK_ERROR(run.trainer.run(), "not finite", "step 10");
   CHECK(newest(settings.output_dir) == 5);
@@ -241,15 +241,16 @@ TEST_CASE("a stop while steps are skipped saves, but deletes nothing from before
   TinyModel* model = nullptr;
   std::int64_t step = 0;
   float good = 0;
-  Run run(settings,
-          {.on_step =
-               [&](const StepReport& r) {
-                 step = r.step;
-                 if (step == 8) model->weights().vectors[0] = good;
-               },
-           .stop = [&] { return step == 8 ? 15 : 0; },
-           .on_saved =
-               [&] { good = std::exchange(model->weights().vectors[0], std::numeric_limits<float>::quiet_NaN()); }});
+  SafeRun run(
+      settings,
+      {.on_step =
+           [&](const StepReport& r) {
+             step = r.step;
+             if (step == 8) model->weights().vectors[0] = good;
+           },
+       .stop = [&] { return step == 8 ? 15 : 0; },
+       .on_saved =
+           [&] { good = std::exchange(model->weights().vectors[0], std::numeric_limits<float>::quiet_NaN()); }});
   model = &run.model;
   CHECK(run.trainer.run() == 15);
   CHECK(run.trainer.state().skipped_in_a_row == 3);
@@ -261,14 +262,14 @@ TEST_CASE("a resumed run keeps fields of trainer_state.json that it does not kno
   test::TemporaryFolder temporary;
   TrainingSettings settings = settings_for(temporary / "out");
   settings.max_steps = 5;
-  CHECK(Run(settings).trainer.run() == 0);
+  CHECK(SafeRun(settings).trainer.run() == 0);
   const fs::path file = settings.output_dir / "checkpoint-5" / "trainer_state.json";
   Json json = read_json_file(file);
   json["of_another_version"] = {1, 2};
   json["best_metric"] = 0.5;
   write_json_file(file, json);
   settings.max_steps = 10;
-  CHECK(Run(settings).trainer.run() == 0);
+  CHECK(SafeRun(settings).trainer.run() == 0);
   json = read_json_file(settings.output_dir / "checkpoint-10" / "trainer_state.json");
   CHECK(json.at("of_another_version") == Json{1, 2});
   CHECK(json.at("best_metric") == 0.5);

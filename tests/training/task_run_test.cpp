@@ -37,13 +37,13 @@ std::string letter_texts(int count, std::uint64_t salt) {
   return lines;
 }
 
-struct Fixture {
+struct TaskFixture {
   test::TemporaryFolder temporary;
   TaskRequest request;
   std::vector<std::string> said;
   std::int64_t stop_after = 1'000'000;
 
-  Fixture() {
+  TaskFixture() {
     test::write_letter_tokenizer(temporary / "tokenizer");
     write_file(temporary / "train.jsonl", letter_texts(600, 1));
     write_file(temporary / "eval.jsonl", letter_texts(200, 2));
@@ -82,7 +82,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("a small classifier learns its task, and its folder says what it is") {
-  Fixture f;
+  TaskFixture f;
   TrainingSettings& s = f.request.training.settings;
   s.max_steps = 150, s.eval_steps = 150;
   CHECK(f.run() == 0);
@@ -123,7 +123,7 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
 }
 
 TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run that is not") {
-  Fixture f;
+  TaskFixture f;
   CHECK(f.run() == 0);
   const fs::path whole = f.out();
   f.request.training.settings.output_dir = f.temporary / "parts";
@@ -140,7 +140,7 @@ TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run
 }
 
 TEST_CASE("the transformer of a language model, or of another head, is where a classifier may start") {
-  Fixture f;
+  TaskFixture f;
   ModelCompanions companions;
   Config& c = companions.config.config = test::tiny_config();
   c.vocab_size = Tokenizer::load(f.temporary / "tokenizer").vocab_size();
@@ -164,7 +164,7 @@ TEST_CASE("the transformer of a language model, or of another head, is where a c
 }
 
 TEST_CASE("requests of tasks that do not fit") {
-  Fixture f;
+  TaskFixture f;
   const auto refused = [&](auto change, const std::string& part) {
     const TaskRequest before = f.request;
     change(f.request);
@@ -187,7 +187,7 @@ TEST_CASE("requests of tasks that do not fit") {
 }
 
 TEST_CASE("a classifier's update does not depend on how a batch is cut") {
-  Fixture f;
+  TaskFixture f;
   std::vector<float> first;
   for (const auto& cut : {std::pair(12, 1), std::pair(4, 3), std::pair(1, 12)}) {
     const int batch = cut.first, accumulation = cut.second;

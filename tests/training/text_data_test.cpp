@@ -19,14 +19,14 @@ namespace fs = std::filesystem;
 namespace {
 
 /// A run's text, beside shards of the same text.
-struct Fixture : test::PretokenizeFixture {
+struct TextFixture : test::PretokenizeFixture {
   TextData text;
   std::string said;
   TrainingHooks hooks{.say = [this](const std::string& line) { said += line + "\n"; }};
   int block_size = 16;
   std::optional<fs::path> checkpoint;
 
-  Fixture() { text.source.inputs = options.source.inputs; }
+  TextFixture() { text.source.inputs = options.source.inputs; }
 
   fs::path out() const { return folder / "run"; }
   fs::path pack() {
@@ -46,7 +46,7 @@ struct Fixture : test::PretokenizeFixture {
 }  // namespace
 
 TEST_CASE("text gives the blocks that its shards have, once") {
-  Fixture f;
+  TextFixture f;
   f.text.eval_fraction = f.options.eval_fraction = 0.1;
   f.run();
   CHECK(f.pack() == f.out() / "packed_text" / "metadata.yaml");
@@ -70,7 +70,7 @@ TEST_CASE("text gives the blocks that its shards have, once") {
 }
 
 TEST_CASE("other text is packed anew, but never under a run that it would change") {
-  Fixture f;
+  TextFixture f;
   f.text.source.inputs = {(f.folder / "t-en.jsonl").string()};
   f.pack();
   std::string english = test::read_bytes(f.folder / "t-en.jsonl");
@@ -107,7 +107,7 @@ TEST_CASE("other text is packed anew, but never under a run that it would change
 }
 
 TEST_CASE("a run that goes on elsewhere reads the blocks of the first") {
-  Fixture f;
+  TextFixture f;
   f.pack();
   f.write_checkpoint(f.out());
   const Tokenizer tokenizer = f.tokenizer();
@@ -121,7 +121,7 @@ TEST_CASE("a run that goes on elsewhere reads the blocks of the first") {
 }
 
 TEST_CASE("a signal stops the packing, and the same run goes on with it") {
-  Fixture f;
+  TextFixture f;
   f.block_size = 1 << 17;  // 128 blocks a shard
   std::string long_text;
   for (int i = 0; i < 40000; ++i) long_text += "{\"text\": \"" + std::string(1000, char('a' + i % 26)) + "\"}\n";
@@ -151,7 +151,7 @@ TEST_CASE("a signal stops the packing, and the same run goes on with it") {
 }
 
 TEST_CASE("text that cannot be packed") {
-  Fixture f;
+  TextFixture f;
   f.text.source.inputs = {(f.folder / "none.txt").string()};
   CHECK_ERROR(f.pack(), "none.txt");
   f.text.source.inputs = {(f.folder / "t-en.jsonl").string()};
