@@ -71,7 +71,7 @@ class Machine {
   Rendezvous& rendezvous(int warp, std::uint32_t mask) { return warps_[std::size_t(warp)].of(mask); }
   /// Address for the order that a thread's fences make, and one for each barrier, by its turn.
   void* fence_tag() { return &fence_tag_; }
-  void* barrier_tag() { return shared_.tag(int(barrier_turn_ & 1)); }
+  void* barrier_tag() { return shared_.block_tag(barrier_turn_); }
 
   /// Parks the running thread until `ready` names it.
   void wait(const char* what, std::uint32_t mask, std::source_location where) {
@@ -233,7 +233,7 @@ inline void Machine::prepare_threads() {
 
 inline void Machine::run_block(const std::function<void()>& kernel) {
   kernel_ = &kernel;
-  shared_.begin_block();
+  shared_.begin_block(int(warps_.size()));
   ready_.clear(), at_barrier_.clear();
   for (WarpRendezvous& w : warps_) w.begin_block();
   barrier_turn_ = 0, live_ = count_;

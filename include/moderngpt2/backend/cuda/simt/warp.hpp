@@ -62,7 +62,7 @@ inline void sync_warp(std::uint32_t mask, std::source_location where) {
   void* tag;
   {
     sanitizer::Quiet quiet;
-    tag = machine().shared().tag(2 + machine().thread().warp * 128 + r.slot % 64 * 2 + int(r.turn & 1));
+    tag = machine().shared().warp_tag(machine().thread().warp, r.slot, r.turn);
   }
   sanitizer::release(tag);
   meet(r, "__syncwarp", char(0), where);
