@@ -55,7 +55,7 @@ __global__ void count_with_atomics(unsigned* out) {
   atomicMin(out + 2, 500 - threadIdx.x);
   atomicInc(out + 3, 4);
   atomicOr(out + 4, 1u << (threadIdx.x % 32));
-  unsigned seen = out[5];
+  unsigned seen = atomicAdd(out + 5, 0u);
   for (unsigned before; (before = atomicCAS(out + 5, seen, seen + 2)) != seen; seen = before) {
   }
   atomicExch(out + 6, 7u);

@@ -16,9 +16,7 @@ namespace detail {
 
 /// Threads a block at most: what the registers of the backward kernels allow.
 template <int N>
-inline constexpr int norm_threads = N == 8   ? 256
-                                    : N == 4 ? 512
-                                             : 1024;
+inline constexpr int norm_threads = N == 1 ? 1024 : 256;
 
 /// The thread's part of a row, as floats.
 template <int N, int items>

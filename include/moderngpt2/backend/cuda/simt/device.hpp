@@ -35,7 +35,6 @@ struct Operation {
 /// when the host waits for it, with one also at random moments before.
 struct Stream {
   Fiber fiber;
-  bool started = false;
   std::deque<Operation> queue;
   char done = 0;  ///< address of the order from its work to who waits for it
 };
@@ -160,8 +159,7 @@ class Device {
     if (able.empty()) return false;
     Stream& s = *able[machine().choose(std::uint32_t(able.size()))];
     running_ = &s;
-    if (!s.started) s.fiber.prepare(&Device::serve);
-    s.started = true;
+    s.fiber.prepare(&Device::serve);
     for (const auto& [data, bytes] : allocations_) sanitizer::permit(data, bytes);
     Fiber host;
     host_ = &host;
@@ -169,12 +167,15 @@ class Device {
     for (const auto& [data, bytes] : allocations_) sanitizer::forbid(data, bytes);
     s.queue.pop_front();
     if (failure_) {  // nothing of what was queued can be trusted
-      for (auto& each : streams_) each->queue.clear();
+      for (auto& each : streams_) {
+        each->queue.clear();
+        sanitizer::acquire(&each->done);
+      }
       std::rethrow_exception(std::exchange(failure_, nullptr));
     }
     return true;
   }
-  static void serve();
+  static Fiber& serve();
 
   std::map<std::byte*, std::size_t> allocations_;
   std::size_t used_ = 0;
@@ -190,24 +191,23 @@ inline Device& device() {
   return one;
 }
 
-inline void Device::serve() {
+/// One operation; the next one begins on a clean stack.
+inline Fiber& Device::serve() {
   Device& d = device();
-  while (true) {
-    const Operation* op;
-    {
-      sanitizer::Quiet quiet;
-      op = &d.running_->queue.front();
-      sanitizer::acquire(op->issued.get());
-    }
-    try {
-      op->run();
-    } catch (...) {
-      sanitizer::Quiet quiet;
-      d.failure_ = std::current_exception();
-    }
-    sanitizer::release(&d.running_->done);
-    Fiber::change(d.running_->fiber, *d.host_);
+  const Operation* op;
+  {
+    sanitizer::Quiet quiet;
+    op = &d.running_->queue.front();
+    sanitizer::acquire(op->issued.get());
   }
+  try {
+    op->run();
+  } catch (...) {
+    sanitizer::Quiet quiet;
+    d.failure_ = std::current_exception();
+  }
+  sanitizer::release(&d.running_->done);
+  return *d.host_;
 }
 
 }  // namespace moderngpt2::simt

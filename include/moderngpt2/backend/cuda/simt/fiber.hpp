@@ -62,7 +62,7 @@ __attribute__((naked, noinline, no_sanitize("thread", "address", "undefined"))) 
 /// otherwise. A default-constructed one stands for whoever switches away from it first.
 class Fiber {
  public:
-  using Entry = void (*)();
+  using Entry = Fiber& (*)();
   /// Frames of kernels are small; those of sanitizers are not.
   static constexpr std::size_t stack_bytes = has_asan || has_tsan ? 256 * 1024 : 64 * 1024;
 
@@ -75,7 +75,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// The next switch to this fiber calls entry(), which must not return. What was on the stack is forgotten.
+  /// The next switch to this fiber calls entry(), and when it returns goes on with the fiber that it names, for good.
+  /// What was on the stack is forgotten.
   void prepare(Entry entry) {
     if (!stack_.data()) {
       const std::size_t page = std::size_t(::sysconf(_SC_PAGESIZE));
@@ -126,6 +127,16 @@ class Fiber {
     arrive();
   }
 
+  /// What this fiber did, though it never ends, happens before a later acquire of `tag` by others.
+  MODERNGPT2_SIMT_BARE void release_for([[maybe_unused]] void* tag) {
+#ifdef MODERNGPT2_SIMT_TSAN
+    void* const self = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(timeline_, 1);
+    __tsan_release(tag);
+    __tsan_switch_to_fiber(self, 1);
+#endif
+  }
+
  private:
   /// What each switch ends with, on the stack it went to.
   MODERNGPT2_SIMT_BARE static void arrive() {
@@ -138,7 +149,8 @@ class Fiber {
   }
   MODERNGPT2_SIMT_BARE static void begin() {
     arrive();
-    entered_->entry_();
+    Fiber& self = *entered_;
+    change(self, self.entry_(), true);
     std::abort();
   }
 

@@ -88,7 +88,7 @@ class Machine {
   }
   void barrier(std::source_location where);
   /// Ends the grid: the host gets a Fault of this text and the state of the block.
-  [[noreturn]] void fail(std::string_view what, std::source_location where);
+  [[noreturn]] void fail(std::string what, std::source_location where);
 
  private:
   static constexpr std::size_t fiber_shift = 37;
@@ -97,9 +97,8 @@ class Machine {
   void run_block(const std::function<void()>& kernel);
   Fiber& choose_next();
   void next();
-  void finish();
   std::string report(std::string_view what) const;
-  static void enter();
+  static Fiber& enter();
 
   Fiber* home_ = nullptr;
   Thread* current_ = nullptr;
@@ -148,12 +147,14 @@ inline std::string Machine::report(std::string_view what) const {
   return text + fmt::format("\n  {} threads wait, {} have exited", waiting, exited);
 }
 
-inline void Machine::fail(std::string_view what, std::source_location where) {
-  const std::string at = current_ ? fmt::format("{} by thread {} (warp {}, lane {}) at {}", what, current_->linear,
-                                                current_->warp, current_->lane, place(where))
-                                  : fmt::format("{} at {}", what, place(where));
-  if (!current_) throw Fault("simulated GPU: {}", at);
-  fault_ = report(at);
+inline void Machine::fail(std::string what, std::source_location where) {
+  sanitizer::Quiet quiet;
+  if (current_)
+    what += fmt::format(" by thread {} (warp {}, lane {})", current_->linear, current_->warp, current_->lane);
+  what += " at " + place(where);
+  if (!current_) throw Fault("simulated GPU: {}", what);
+  fault_ = report(what);
+  std::string().swap(what);  // nothing of this stack is ever destroyed
   Fiber::change(*current_->fiber, *home_, true);
   std::abort();
 }
@@ -176,24 +177,15 @@ inline void Machine::next() {
   if (&to != &from) Fiber::change(from, to);
 }
 
-inline void Machine::finish() {
-  Fiber *from, *to;
-  {
-    sanitizer::Quiet quiet;  // not over the change: this fiber ends, and begins again with the next block
-    from = current_->fiber;
-    current_->done = true;
-    --live_;
-    to = &choose_next();
-  }
-  Fiber::change(*from, *to, true);
-}
-
-inline void Machine::enter() {
+inline Fiber& Machine::enter() {
   Machine& m = machine();
   sanitizer::acquire(&m.start_tag_);
   (*m.kernel_)();
   sanitizer::release(&m.end_tag_);
-  m.finish();
+  sanitizer::Quiet quiet;
+  m.current_->done = true;
+  --m.live_;
+  return m.choose_next();
 }
 
 inline void Machine::barrier(std::source_location where) {
@@ -279,8 +271,10 @@ inline void Machine::run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, c
       if (fault_.empty()) continue;
       // The threads that did not end are left where they are, for ThreadSanitizer for ever: it takes no end of a thread
       // from elsewhere.
+      for (int t = 0; t < count_; ++t) threads_[std::size_t(t)]->fiber->release_for(&end_tag_);
+      sanitizer::acquire(&end_tag_);
       for (auto& f : fibers_)
-        if (has_tsan) f.release();
+        if (has_tsan) static_cast<void>(f.release());
       fibers_.clear();
       throw Fault("{}", std::exchange(fault_, {}));
     }
