@@ -12,7 +12,7 @@ if [[ ${1:-} == --bundle ]]; then
   rm -rf .gpu
   mkdir -p .gpu/include
   for header in doctest fmt Eigen; do
-    for folder in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/include/eigen3 ${CPLUS_INCLUDE_PATH//:/ }; do
+    for folder in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/include/eigen3; do
       [[ -d $folder/$header ]] && cp -r "$folder/$header" .gpu/include/ && break
     done
     [[ -d .gpu/include/$header ]] || { echo "$header not found: run cmake/install_dependencies.sh --tests" >&2; exit 1; }
@@ -43,7 +43,7 @@ say "GPU: ${gpu:-none}; built for sm_$architecture by $("$nvcc" --version | grep
 
 includes=(-Iinclude -Itests -isystem .gpu/include -DFMT_HEADER_ONLY=1)
 host=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}")
-device=("$nvcc" -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554
+device=("$nvcc" -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554,20208
   -gencode "arch=compute_$architecture,code=sm_$architecture" "${includes[@]}")
 
 say "primitives: building"

@@ -22,7 +22,7 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 
   kernel<<<grid, block, shared_bytes, stream>>>(std::forward<Arguments>(arguments)...);
   check(cudaGetLastError(), "a kernel launch");
 #else
-  check(simt::launch(stream, kernel, grid, block, shared_bytes, std::forward<Arguments>(arguments)...),
+  check(simt::launch_kernel(stream, kernel, grid, block, shared_bytes, std::forward<Arguments>(arguments)...),
         "a kernel launch");
 #endif
 }

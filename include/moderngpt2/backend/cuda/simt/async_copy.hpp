@@ -35,14 +35,16 @@ inline bool take_copy(int left, PendingCopy& copy) {
 }  // namespace detail
 
 inline void async_copy(void* to, const void* from, int bytes, std::source_location where) {
+  bool late;
   {
     sanitizer::Quiet quiet;
+    late = !machine().random() || machine().choose(2) == 0;
     if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0 || reinterpret_cast<std::uintptr_t>(from) % 16 != 0)
       machine().fail("cp.async of 16 bytes from or to an address that is no multiple of 16", where);
     if (bytes < 0 || bytes > 16) machine().fail(fmt::format("cp.async of {} bytes", bytes), where);
   }
   const PendingCopy copy{to, from, bytes, machine().thread().copy_groups};
-  if (!machine().random() || machine().choose(2) == 0) {
+  if (late) {
     std::byte probe[16];  // an access that AddressSanitizer and ThreadSanitizer check here, at the issue
     std::memcpy(probe, from, std::size_t(bytes));
     std::memset(to, 0xff, 16);

@@ -164,8 +164,8 @@ namespace moderngpt2::simt {
 
 /// kernel<<<grid, block, shared_bytes, stream>>>(arguments...)
 template <class... Parameters, class... Arguments>
-cudaError_t launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
-                   Arguments&&... arguments) {
+cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                          std::size_t shared_bytes, Arguments&&... arguments) {
   const std::uint64_t threads = std::uint64_t(block.x) * block.y * block.z;
   if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.x > 0x7fffffffu || grid.y == 0 ||
       grid.y > 65535 || grid.z == 0 || grid.z > 65535)
