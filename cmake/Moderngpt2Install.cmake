@@ -20,6 +20,9 @@ install(FILES
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2Dependencies.cmake
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2ArrowParquet.cmake
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2AddModel.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2Cuda.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/compile_kernels.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/cuda_spills.txt
   DESTINATION ${package_folder} COMPONENT development)
 
 set(licence_folder ${CMAKE_INSTALL_DATAROOTDIR}/licenses/moderngpt2)

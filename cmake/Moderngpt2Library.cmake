@@ -70,3 +70,23 @@ elseif(MODERNGPT2_PARQUET STREQUAL "AUTO" AND PROJECT_IS_TOP_LEVEL)
   message(WARNING "moderngpt2: no Parquet, so what needs it is left out: run cmake/install_dependencies.sh, "
     "or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel (MODERNGPT2_PARQUET=OFF silences this)")
 endif()
+
+# Compiled here or, once installed, in the project that asks for the component cuda.
+set(MODERNGPT2_HAVE_CUDA OFF)
+if(NOT MODERNGPT2_CUDA STREQUAL "OFF")
+  include(Moderngpt2Cuda)
+  moderngpt2_find_cuda()
+  if(NOT moderngpt2_cuda_missing)
+    set(MODERNGPT2_HAVE_CUDA ON)
+    if(MODERNGPT2_WERROR)
+      moderngpt2_add_cuda(${PROJECT_SOURCE_DIR}/include WERROR)
+    else()
+      moderngpt2_add_cuda(${PROJECT_SOURCE_DIR}/include)
+    endif()
+  elseif(MODERNGPT2_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "MODERNGPT2_CUDA is ON and ${moderngpt2_cuda_missing} was not found: install the CUDA toolkit, "
+      "or set CUDAToolkit_ROOT to where it is")
+  else()
+    message(STATUS "moderngpt2: no component cuda, ${moderngpt2_cuda_missing} not found")
+  endif()
+endif()

@@ -14,6 +14,9 @@
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/testing/gradient_check.hpp"
+#ifdef MODERNGPT2_CASES_ON_CUDA
+#include "backend/cuda/device_tensors.hpp"
+#endif
 
 // One table of cases an operation, from which tests (against the reference in double) and benchmarks are made.
 namespace moderngpt2::cases {
@@ -47,6 +50,11 @@ class Tensors {
   /// A tensor that was declared `full`.
   Full* full(std::size_t i) const { return full_[i].data() + margin; }
   std::int64_t size(std::size_t i) const { return specs_[i].size; }
+  /// Ids, labels and tables that an operation takes beside its tensors, where its backend can read them.
+  template <class E>
+  const E* on_device(const E* data, std::size_t) const {
+    return data;
+  }
   std::size_t count() const { return specs_.size(); }
   bool written(std::size_t i) const { return specs_[i].role != Role::input; }
   /// f(first element), of whichever type the tensor is.
@@ -95,6 +103,11 @@ struct Case {
   std::function<double(reference::Backend&, const Tensors<double>&)> reference;  ///< returns a loss, or 0
   std::function<double(cpu::Backend&, const Tensors<float>&)> cpu;
   std::function<double(cpu::Backend&, const Tensors<bf16>&)> cpu_bf16;  ///< null: the operation has no short form
+#ifdef MODERNGPT2_CASES_ON_CUDA
+  std::function<double(cuda::Backend&, const DeviceTensors<float>&)> cuda;
+  std::function<double(cuda::Backend&, const DeviceTensors<bf16>&)> cuda_bf16;
+  std::function<double(cuda::Backend&, const DeviceTensors<f16>&)> cuda_f16;
+#endif
   double tolerance = 2e-6;          ///< of the largest error relative to the largest magnitude
   bool any_thread_count = true;     ///< the same bits for any thread count are promised
   double flops = 0;                 ///< for benchmarks; 0: bound by memory
@@ -116,8 +129,16 @@ Case make_case(std::string name, std::vector<TensorSpec> tensors, F f) {
          .reference = call,
          .cpu = call,
          .cpu_bf16 = {},
+#ifdef MODERNGPT2_CASES_ON_CUDA
+         .cuda = call,
+         .cuda_bf16 = {},
+         .cuda_f16 = {},
+#endif
          .unread = {}};
   if constexpr (Short) c.cpu_bf16 = call;
+#ifdef MODERNGPT2_CASES_ON_CUDA
+  if constexpr (Short) c.cuda_bf16 = call, c.cuda_f16 = call;
+#endif
   return c;
 }
 

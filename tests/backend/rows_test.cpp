@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "backend/cases/matmul.hpp"
+#include "backend/cases/norm.hpp"
 #include "backend/cases/rows.hpp"
 #include "backend/check_case.hpp"
 

@@ -1,0 +1,91 @@
+# moderngpt2::cuda: the kernels of backend/cuda/kernels, compiled by nvcc in the project that links them, one unit an
+# operation, and what launchers need (CUDA's host headers and runtime). Nothing here enables CMake's CUDA language.
+#
+#   MODERNGPT2_CUDA_ARCHITECTURES   such as "90a" or "80;86"; those of them that the toolkit knows are built. Default:
+#                                   80 86 89 90a 100a 120
+
+set(moderngpt2_cuda_cmake_folder ${CMAKE_CURRENT_LIST_DIR})
+set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90a 100a 120 CACHE STRING "GPU architectures that moderngpt2::cuda is for")
+
+# Sets moderngpt2_cuda_missing to what lacks, or to nothing.
+macro(moderngpt2_find_cuda)
+  set(moderngpt2_cuda_missing)
+  find_package(CUDAToolkit 12 QUIET)
+  if(NOT CUDAToolkit_FOUND OR NOT CUDAToolkit_NVCC_EXECUTABLE)
+    set(moderngpt2_cuda_missing "nvcc of CUDA 12 or later")
+  elseif(NOT TARGET CUDA::cudart_static)
+    set(moderngpt2_cuda_missing "libcudart_static")
+  endif()
+endmacro()
+
+# -gencode flags of the architectures that this nvcc knows, in `result`; those it does not know in `unknown`.
+function(moderngpt2_cuda_gencode result unknown)
+  execute_process(COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} --list-gpu-code OUTPUT_VARIABLE known RESULT_VARIABLE status)
+  set(flags)
+  set(left_out)
+  foreach(architecture IN LISTS MODERNGPT2_CUDA_ARCHITECTURES)
+    string(REGEX MATCH "^[0-9]+" number "${architecture}")
+    if(number AND status EQUAL 0 AND known MATCHES "sm_${number}[^0-9]")
+      list(APPEND flags -gencode arch=compute_${architecture},code=sm_${architecture})
+    else()
+      list(APPEND left_out ${architecture})
+    endif()
+  endforeach()
+  set(${result} ${flags} PARENT_SCOPE)
+  set(${unknown} ${left_out} PARENT_SCOPE)
+endfunction()
+
+# The library, of the headers in `include_folder`. Warnings are errors with WERROR.
+function(moderngpt2_add_cuda include_folder)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WERROR" "" "")
+  moderngpt2_cuda_gencode(gencode unknown)
+  if(unknown)
+    list(JOIN unknown " " unknown)
+    message(STATUS "moderngpt2: CUDA ${CUDAToolkit_VERSION} does not know the architectures ${unknown}, they are left out")
+  endif()
+  if(NOT gencode)
+    message(FATAL_ERROR "moderngpt2: MODERNGPT2_CUDA_ARCHITECTURES names nothing that CUDA ${CUDAToolkit_VERSION} knows: "
+      "set it to a list such as 80;90a")
+  endif()
+  # nvcc's front end cannot check fmt's format strings; 554 is of a conversion that a view does not need.
+  set(flags -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554
+    -Xcompiler -fPIC ${gencode})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    list(APPEND flags -ccbin ${CMAKE_CXX_COMPILER})
+  endif()
+  if(arg_WERROR)
+    list(APPEND flags -Werror all-warnings -Xcompiler -Wall,-Wextra)
+  endif()
+  get_target_property(fmt_folders fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+  list(REMOVE_ITEM fmt_folders ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})  # named again, they hide the compiler's own
+  foreach(folder IN LISTS fmt_folders)
+    list(APPEND flags -isystem ${folder})
+  endforeach()
+
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/moderngpt2_cuda)
+  set(objects)
+  file(GLOB kernels CONFIGURE_DEPENDS ${include_folder}/moderngpt2/backend/cuda/kernels/*.cuh)
+  foreach(kernel IN LISTS kernels)
+    file(STRINGS ${kernel} entries REGEX "^MODERNGPT2_CUDA_INSTANTIATE" LIMIT_COUNT 1)
+    if(NOT entries)
+      continue()
+    endif()
+    cmake_path(GET kernel STEM name)
+    file(CONFIGURE OUTPUT ${folder}/${name}.cu CONTENT "#include \"moderngpt2/backend/cuda/kernels/${name}.cuh\"\n")
+    add_custom_command(OUTPUT ${folder}/${name}.o BYPRODUCTS ${folder}/${name}.resources
+      COMMAND ${CMAKE_COMMAND} -DNVCC=${CUDAToolkit_NVCC_EXECUTABLE} -DSOURCE=${folder}/${name}.cu
+        -DOBJECT=${folder}/${name}.o -DREPORT=${folder}/${name}.resources "-DFLAGS=${flags};-I${include_folder}"
+        -DSPILLS=${moderngpt2_cuda_cmake_folder}/cuda_spills.txt -P ${moderngpt2_cuda_cmake_folder}/compile_kernels.cmake
+      DEPENDS ${folder}/${name}.cu ${kernel} ${moderngpt2_cuda_cmake_folder}/cuda_spills.txt
+        ${moderngpt2_cuda_cmake_folder}/compile_kernels.cmake
+      DEPFILE ${folder}/${name}.o.d
+      COMMENT "nvcc: kernels of ${name}" VERBATIM)
+    list(APPEND objects ${folder}/${name}.o)
+  endforeach()
+  set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+  add_library(moderngpt2_cuda STATIC EXCLUDE_FROM_ALL ${objects})
+  set_target_properties(moderngpt2_cuda PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(moderngpt2_cuda PUBLIC moderngpt2::moderngpt2 CUDA::cudart_static)
+  target_include_directories(moderngpt2_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
+  add_library(moderngpt2::cuda ALIAS moderngpt2_cuda)
+endfunction()

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/memory.hpp"
+#include "moderngpt2/backend/cuda/stream.hpp"
+
+namespace moderngpt2::cuda {
+
+/// One GPU, the stream of its operations and their scratch memory. Operations only queue work: pointers are to GPU
+/// memory, and results are there once the stream was waited for. Nothing waits for the GPU but scratch that has to
+/// grow.
+class Backend {
+ public:
+  static constexpr const char* name = "cuda";
+
+  explicit Backend(int device = 0) : device_(select(device)) {
+    multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
+    compute_capability_ =
+        10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
+    shared_bytes_ = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+    if (compute_capability_ < 80)
+      throw Error("GPU {} has compute capability {}.{}, and 8.0 (Ampere) is the least: use another, or --device cpu",
+                  device, compute_capability_ / 10, compute_capability_ % 10);
+  }
+
+  /// Of the host.
+  int threads() const { return 1; }
+  int device() const { return device_; }
+  const Stream& stream() const { return stream_; }
+  int multiprocessors() const { return multiprocessors_; }
+  /// 80 for 8.0, 90 for 9.0.
+  int compute_capability() const { return compute_capability_; }
+  /// Most shared memory of a block, static and dynamic together.
+  int shared_bytes() const { return shared_bytes_; }
+  std::size_t scratch_bytes() const { return scratch_.size(); }
+
+  /// GPU memory for one operation, at a multiple of 256 bytes; its content is lost at the next.
+  template <class T>
+  T* scratch(std::int64_t count) {
+    const std::size_t bytes = std::size_t(count) * sizeof(T);
+    if (bytes > scratch_.size()) {
+      scratch_ = DeviceMemory();
+      scratch_ = DeviceMemory(bytes);
+    }
+    return static_cast<T*>(scratch_.data());
+  }
+  void synchronize() const { stream_.synchronize(); }
+
+ private:
+  static int select(int device) {
+    check(cudaSetDevice(device), "cudaSetDevice");
+    return device;
+  }
+  int attribute(cudaDeviceAttr which) const {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, device_), "cudaDeviceGetAttribute");
+    return value;
+  }
+
+  int device_;
+  int multiprocessors_ = 0, compute_capability_ = 0, shared_bytes_ = 0;
+  Stream stream_;
+  DeviceMemory scratch_;
+};
+
+}  // namespace moderngpt2::cuda

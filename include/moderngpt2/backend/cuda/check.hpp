@@ -1,0 +1,43 @@
+#pragma once
+
+#include <source_location>
+#include <string_view>
+
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2::cuda {
+
+/// What a user can do about a failed call.
+inline const char* advice(cudaError_t status) {
+  switch (status) {
+    case cudaErrorInsufficientDriver:
+      return "update the NVIDIA driver, or build with the CUDA version that it supports (nvidia-smi names it)";
+    case cudaErrorNoDevice:
+      return "no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu";
+    case cudaErrorInvalidDevice:
+      return "there is no GPU of this number: nvidia-smi lists those that there are";
+    case cudaErrorMemoryAllocation:
+      return "the GPU's memory is full: use a smaller batch, block or model, --gradient_checkpointing, or end what "
+             "else "
+             "uses the GPU";
+    case cudaErrorNoKernelImageForDevice:
+      return "this program holds no code for this GPU: build it again with MODERNGPT2_CUDA_ARCHITECTURES that name it";
+    case cudaErrorIllegalAddress:
+      return "a kernel left its memory: please report it with the command; compute-sanitizer names the kernel";
+    default:
+      return "please report it with the command that led to it";
+  }
+}
+
+/// Throws an Error where a call of CUDA failed. `call` is its name; the place is the caller's.
+inline void check(cudaError_t status, std::string_view call,
+                  std::source_location where = std::source_location::current()) {
+  if (status == cudaSuccess) return;
+  std::string_view file = where.file_name();
+  if (const auto at = file.rfind("moderngpt2/"); at != file.npos) file.remove_prefix(at);
+  throw Error("{}:{}: {} failed: {} ({}): {}", file, where.line(), call, cudaGetErrorString(status),
+              cudaGetErrorName(status), advice(status));
+}
+
+}  // namespace moderngpt2::cuda

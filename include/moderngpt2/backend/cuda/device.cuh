@@ -1,0 +1,291 @@
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <source_location>
+
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/simt/async_copy.hpp"
+#include "moderngpt2/backend/cuda/simt/matrix.hpp"
+#endif
+
+// What kernels use beside CUDA's own words: elements and 16-byte packs, shared memory, cp.async, ldmatrix and mma.sync.
+// For the simulator each says the same in C++ and checks what it is given.
+namespace moderngpt2::cuda {
+
+inline constexpr unsigned full_mask = 0xffffffffu;
+
+#ifdef __CUDACC__
+#define MODERNGPT2_DEVICE __device__ __forceinline__
+#define MODERNGPT2_HERE
+#define MODERNGPT2_THERE
+#else
+#define MODERNGPT2_DEVICE inline
+#define MODERNGPT2_HERE , std::source_location where = std::source_location::current()
+#define MODERNGPT2_THERE , where
+#endif
+
+// ---- elements
+
+MODERNGPT2_DEVICE float to_float(float x) { return x; }
+MODERNGPT2_DEVICE float to_float(bf16 x) { return __uint_as_float(unsigned(x.bits) << 16); }
+MODERNGPT2_DEVICE float to_float(f16 x) {
+#ifdef __CUDACC__
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+  return y;
+#else
+  return float(x);
+#endif
+}
+
+/// Rounds to nearest, ties to even.
+template <class T>
+MODERNGPT2_DEVICE T from_float(float x) {
+#ifdef __CUDACC__
+  if constexpr (sizeof(T) == 2) {
+    std::uint16_t bits;
+    if constexpr (std::is_same_v<T, bf16>)
+      asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    else
+      asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return T::from_bits(bits);
+  } else {
+    return x;
+  }
+#else
+  return T(x);
+#endif
+}
+
+/// Two elements of 16 bits in one register, `low` in the lower half: a part of a fragment.
+template <class T>
+MODERNGPT2_DEVICE std::uint32_t pack_pair(float low, float high) {
+  static_assert(sizeof(T) == 2);
+#ifdef __CUDACC__
+  std::uint32_t pair;
+  if constexpr (std::is_same_v<T, bf16>)
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  else
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
+  return std::uint32_t(T(low).bits) | std::uint32_t(T(high).bits) << 16;
+#endif
+}
+
+/// N elements that are loaded and stored at once: 16 bytes where N = pack_size<T>, any N that is a power of 2 below.
+template <class T, int N>
+struct alignas(N * sizeof(T)) Pack {
+  T at[N];
+};
+template <class T>
+inline constexpr int pack_size = 16 / int(sizeof(T));
+
+namespace detail {
+template <int bytes>
+struct WordsOf;
+template <>
+struct WordsOf<2> {
+  using type = std::uint16_t;
+};
+template <>
+struct WordsOf<4> {
+  using type = unsigned;
+};
+template <>
+struct WordsOf<8> {
+  using type = uint2;
+};
+template <>
+struct WordsOf<16> {
+  using type = uint4;
+};
+
+#ifndef __CUDACC__
+inline void require_alignment(const void* address, std::size_t bytes, std::source_location where) {
+  if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
+    simt::machine().fail(fmt::format("an access of {} bytes at an address that is no multiple of them", bytes), where);
+}
+#endif
+}  // namespace detail
+
+/// N elements from an address that is a multiple of their size.
+template <int N, class T>
+MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_HERE) {
+  using Words = typename detail::WordsOf<N* int(sizeof(T))>::type;
+#ifdef __CUDACC__
+  const Words words = *reinterpret_cast<const Words*>(from);
+#else
+  detail::require_alignment(from, sizeof(Words), where);
+  Words words;
+  std::memcpy(&words, from, sizeof words);
+#endif
+  Pack<T, N> pack;
+  memcpy(static_cast<void*>(&pack), &words, sizeof words);
+  return pack;
+}
+template <int N, class T>
+MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_HERE) {
+  using Words = typename detail::WordsOf<N* int(sizeof(T))>::type;
+  Words words;
+  memcpy(&words, &pack, sizeof words);
+#ifdef __CUDACC__
+  *reinterpret_cast<Words*>(to) = words;
+#else
+  detail::require_alignment(to, sizeof(Words), where);
+  std::memcpy(static_cast<void*>(to), &words, sizeof words);
+#endif
+}
+
+// ---- shared memory
+
+#ifdef __CUDACC__
+/// The block's own Layout (a plain struct of arrays, at most 48 KiB): the same one at each call with this type.
+template <class Layout>
+MODERNGPT2_DEVICE Layout& shared() {
+  __shared__ alignas(128) unsigned char bytes[sizeof(Layout)];
+  return *reinterpret_cast<Layout*>(bytes);
+}
+/// The dynamic shared memory, as a Layout: launch with shared_bytes = sizeof(Layout) or more.
+template <class Layout>
+MODERNGPT2_DEVICE Layout& dynamic_shared() {
+  extern __shared__ __align__(128) unsigned char moderngpt2_dynamic_shared[];
+  return *reinterpret_cast<Layout*>(moderngpt2_dynamic_shared);
+}
+#else
+template <class Layout>
+inline constexpr char shared_key = 0;
+
+template <class Layout>
+Layout& shared() {
+  static_assert(sizeof(Layout) <= 48 * 1024, "static shared memory ends at 48 KiB: use dynamic_shared");
+  static_assert(alignof(Layout) <= simt::SharedMemory::alignment);
+  simt::sanitizer::Quiet quiet;
+  return *static_cast<Layout*>(simt::machine().shared().of(&shared_key<Layout>, sizeof(Layout)));
+}
+template <class Layout>
+Layout& dynamic_shared(std::source_location where = std::source_location::current()) {
+  static_assert(alignof(Layout) <= simt::SharedMemory::alignment);
+  simt::sanitizer::Quiet quiet;
+  if (simt::machine().shared().dynamic_bytes() < sizeof(Layout))
+    simt::machine().fail(fmt::format("a layout of {} bytes in {} bytes of dynamic shared memory", sizeof(Layout),
+                                     simt::machine().shared().dynamic_bytes()),
+                         where);
+  return *static_cast<Layout*>(simt::machine().shared().dynamic_data());
+}
+#endif
+
+// ---- cp.async, sm_80 and later
+
+/// Begins to copy `bytes` (0 to 16) from global to shared memory and to fill the rest of 16 with zero. Both addresses
+/// are multiples of 16; with 0 bytes nothing is read.
+MODERNGPT2_DEVICE void cp_async16(void* to, const void* from, int bytes = 16 MODERNGPT2_HERE) {
+#ifdef __CUDACC__
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(unsigned(__cvta_generic_to_shared(to))), "l"(from),
+               "r"(bytes)
+               : "memory");
+#else
+  simt::async_copy(to, from, bytes, where);
+#endif
+}
+/// Makes a group of this thread's copies since the last one; it may be empty.
+MODERNGPT2_DEVICE void cp_async_commit() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#else
+  simt::commit_copies();
+#endif
+}
+/// Waits until at most `groups` of this thread's groups are on their way. Others see what landed after a barrier.
+template <int groups>
+MODERNGPT2_DEVICE void cp_async_wait() {
+#ifdef __CUDACC__
+  asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
+#else
+  simt::wait_copies(groups);
+#endif
+}
+
+// ---- matrices of a warp
+
+/// 8 x 8 matrices of 16-bit elements from shared memory, `count` of 2 or 4: lane 8 m + i names row i (16 bytes,
+/// aligned) of matrix m. out[m] has elements 2 (lane % 4) and the next of row lane / 4 of matrix m; transposed: of
+/// column lane / 4.
+template <int count, bool transposed = false>
+MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MODERNGPT2_HERE) {
+  static_assert(count == 2 || count == 4);
+#ifdef __CUDACC__
+  const unsigned address = unsigned(__cvta_generic_to_shared(row));
+  if constexpr (count == 4 && !transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                 : "r"(address)
+                 : "memory");
+  else if constexpr (count == 4)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+                 : "r"(address)
+                 : "memory");
+  else if constexpr (!transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
+                 : "=r"(out[0]), "=r"(out[1])
+                 : "r"(address)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];"
+                 : "=r"(out[0]), "=r"(out[1])
+                 : "r"(address)
+                 : "memory");
+#else
+  simt::ldmatrix<count, transposed>(out, row, where);
+#endif
+}
+
+/// d (16,8) += a (16,16) b (16,8) of the warp; elements of a and b are of type T (bf16 or f16), d is fp32. With
+/// q = lane / 4 and c = 2 (lane % 4), a lane holds
+///   a[i]: row q + 8 (i % 2), columns c + 8 (i / 2) and the next     (ldmatrix<4> of a row-major a)
+///   b[i]: rows c + 8 i and the next, column q                       (ldmatrix<2> of a row-major transpose of b)
+///   d[i]: row q + 8 (i / 2), column c + i % 2
+template <class T>
+MODERNGPT2_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2] MODERNGPT2_HERE) {
+#ifdef __CUDACC__
+  if constexpr (std::is_same_v<T, bf16>)
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  else
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+  simt::mma<T>(d, a, b, where);
+#endif
+}
+
+// ---- fast functions: relative error about 2^-22 (exp2) and 2^-11 (tanh) on a GPU
+
+MODERNGPT2_DEVICE float fast_exp2(float x) {
+#ifdef __CUDACC__
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return std::exp2(x);
+#endif
+}
+MODERNGPT2_DEVICE float fast_tanh(float x) {
+#ifdef __CUDACC__
+  float y;
+  asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#else
+  return std::tanh(x);
+#endif
+}
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/dropout.hpp"
+
+// The same mask as core/dropout.hpp's dropout_factors: element i of a row takes word (i / 8) % 4 of Philox block
+// 8 (i / 32) + i % 8. A lane holds N neighbours, which want one word each of N blocks, so lanes make whole blocks and
+// hand each other the words.
+namespace moderngpt2::cuda {
+
+/// The counter and key of one row, but for the block's number.
+struct DropoutRow {
+  std::uint64_t key;
+  std::uint32_t threshold, position, head, sequence;
+  float kept;
+
+  MODERNGPT2_DEVICE DropoutRow(const DropoutSite& site, std::int64_t sequence_, std::uint32_t head_,
+                               std::uint32_t position_)
+      : threshold(site.threshold), position(position_), head(head_), kept(site.kept) {
+    const std::int64_t global = site.first_sequence + sequence_;
+    key = site.key ^ mix64(std::uint64_t(global) >> 32);
+    sequence = std::uint32_t(global);
+  }
+
+  struct Words {
+    std::uint32_t at[4];
+    /// Word i by selection, which keeps the words in registers.
+    MODERNGPT2_DEVICE std::uint32_t pick(int i) const {
+      return i < 2 ? (i == 0 ? at[0] : at[1]) : i == 2 ? at[2] : at[3];
+    }
+  };
+  MODERNGPT2_DEVICE Words block(std::uint32_t number) const {
+    const auto words = Philox::block({number, position, head, sequence}, key);
+    return {{words[0], words[1], words[2], words[3]}};
+  }
+  /// Whether element i is kept.
+  MODERNGPT2_DEVICE bool keeps(int i) const {
+    return block(std::uint32_t(i / 32 * 8 + i % 8)).pick(i / 8 % 4) >= threshold;
+  }
+};
+
+/// Bit j: whether element first + j is kept, for the N (1, 4 or 8) elements of this lane. For N > 1 all lanes of the
+/// warp call it, each with the N elements after those of the lane before it, lane 0 at a multiple of 32.
+template <int N>
+MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
+  static_assert(N == 1 || N == 4 || N == 8);
+  const int group = first / 32 * 8;
+  if constexpr (N == 1) return row.keeps(first);
+  std::uint32_t bits = 0;
+  if constexpr (N == 8) {
+    // 4 lanes share 8 blocks; this one makes two of them and wants its own word of all.
+    const int lane = first / 8 % 4;
+    const auto even = row.block(std::uint32_t(group + 2 * lane)), odd = row.block(std::uint32_t(group + 2 * lane + 1));
+    for (int turn = 0; turn < 4; ++turn) {
+      const int other = lane ^ turn;
+      const std::uint32_t w0 = __shfl_xor_sync(full_mask, even.pick(other), turn);
+      const std::uint32_t w1 = __shfl_xor_sync(full_mask, odd.pick(other), turn);
+      bits |= std::uint32_t(w0 >= row.threshold) << (2 * other) | std::uint32_t(w1 >= row.threshold) << (2 * other + 1);
+    }
+  } else if constexpr (N == 4) {
+    // 8 lanes share 8 blocks, one each; this one wants word lane / 2 of blocks 4 (lane % 2) .. + 3.
+    const int lane = first / 4 % 8;
+    const auto mine = row.block(std::uint32_t(group + lane));
+    for (int turn = 0; turn < 4; ++turn) {
+      const int wanted = lane / 2 ^ turn;
+      const int from = int(threadIdx.x) % 32 / 8 * 8 + lane % 2 * 4 + wanted;
+      const std::uint32_t w = __shfl_sync(full_mask, mine.pick(lane % 4 ^ turn), from);
+      bits |= std::uint32_t(w >= row.threshold) << wanted;
+    }
+  }
+  return bits;
+}
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "moderngpt2/backend/cuda/device.cuh"
+
+// Sums and maxima over a warp or a block, the same bits in every lane. Blocks are one-dimensional, of whole warps.
+namespace moderngpt2::cuda {
+
+MODERNGPT2_DEVICE float warp_sum(float x) {
+  for (int by = 16; by > 0; by /= 2) x += __shfl_xor_sync(full_mask, x, by);
+  return x;
+}
+MODERNGPT2_DEVICE float warp_max(float x) {
+  for (int by = 16; by > 0; by /= 2) x = fmaxf(x, __shfl_xor_sync(full_mask, x, by));
+  return x;
+}
+
+/// Shared memory for one sum of N numbers over a block.
+template <int N>
+struct BlockSums {
+  float of_warp[32][N];
+};
+
+/// Sums each of x over the block. Holds one barrier: the same memory may be used again once another barrier was passed
+/// after this call, so sums that follow each other take two in turns.
+template <int N>
+MODERNGPT2_DEVICE void block_sum(float (&x)[N], BlockSums<N>& memory) {
+  for (int n = 0; n < N; ++n) x[n] = warp_sum(x[n]);
+  const int warps = int(blockDim.x) / 32, lane = int(threadIdx.x) % 32;
+  if (warps == 1) return;
+  if (lane == 0)
+    for (int n = 0; n < N; ++n) memory.of_warp[threadIdx.x / 32][n] = x[n];
+  __syncthreads();
+  for (int n = 0; n < N; ++n) x[n] = warp_sum(lane < warps ? memory.of_warp[lane][n] : 0.0f);
+}
+
+}  // namespace moderngpt2::cuda

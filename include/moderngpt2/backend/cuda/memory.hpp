@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/core/memory.hpp"
+
+namespace moderngpt2::cuda {
+
+/// Owns memory of the GPU, not initialised. Refused memory is an Error with both sizes.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  explicit DeviceMemory(std::size_t bytes) : bytes_(bytes) {
+    if (bytes == 0) return;
+    const cudaError_t status = cudaMalloc(&data_, bytes);
+    if (status == cudaSuccess) return;
+    cudaGetLastError();  // a refusal is not to show up in later calls
+    std::size_t available = 0, total = 0;
+    if (status == cudaErrorMemoryAllocation && cudaMemGetInfo(&available, &total) == cudaSuccess)
+      throw Error("cannot allocate {:.2f} GiB of GPU memory, {:.2f} of {:.2f} GiB are free: {}",
+                  double(bytes) / (1 << 30), double(available) / (1 << 30), double(total) / (1 << 30), advice(status));
+    check(status, "cudaMalloc");
+  }
+  DeviceMemory(DeviceMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~DeviceMemory() {
+    if (data_) cudaFree(data_);
+  }
+
+  void* data() const { return data_; }
+  std::size_t size() const { return bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// A flat array of `count` elements on the GPU.
+template <class T>
+class DeviceArray {
+ public:
+  DeviceArray() = default;
+  explicit DeviceArray(std::int64_t count) : memory_(std::size_t(count) * sizeof(T)), count_(count) {}
+  T* data() const { return static_cast<T*>(memory_.data()); }
+  std::int64_t size() const { return count_; }
+
+ private:
+  DeviceMemory memory_;
+  std::int64_t count_ = 0;
+};
+
+/// Copies `count` elements in the order of the stream, in either direction; what is on the host must stay as it is
+/// until the stream was waited for.
+template <class T>
+void copy(cudaStream_t stream, T* to, const T* from, std::int64_t count) {
+  check(cudaMemcpyAsync(to, from, std::size_t(count) * sizeof(T), cudaMemcpyDefault, stream), "cudaMemcpyAsync");
+}
+inline void fill_bytes(cudaStream_t stream, void* to, int value, std::size_t bytes) {
+  check(cudaMemsetAsync(to, value, bytes, stream), "cudaMemsetAsync");
+}
+
+}  // namespace moderngpt2::cuda

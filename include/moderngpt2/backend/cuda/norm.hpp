@@ -1,0 +1,70 @@
+#pragma once
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/kernels/norm.hpp"
+#include "moderngpt2/core/view.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/norm.cuh"
+#endif
+
+namespace moderngpt2::cuda {
+
+template <class T>
+void rms_norm(Backend& b, Rows<T> u, ConstRows<T> x, Vector<const float> w, float eps) {
+  if (x.count == 0) return;
+  RmsNorm<T>{.u = u, .x = x, .w = w.data, .eps = eps}.launch(b.stream());
+}
+
+template <class T>
+void rms_norm_backward(Backend& b, Rows<T> dx, Vector<float> dw, ConstRows<T> du, ConstRows<T> x, Vector<const float> w,
+                       float eps, bool accumulate) {
+  if (x.count == 0) return;
+  RmsNormBackward<T>{.dx = dx,
+                     .du = du,
+                     .x = x,
+                     .w = w.data,
+                     .dw = dw.data,
+                     .partial = b.scratch<float>(std::int64_t(norm_parts(x.count)) * x.width),
+                     .eps = eps,
+                     .accumulate = accumulate}
+      .launch(b.stream());
+}
+
+template <class T>
+void add_norm(Backend& b, Rows<T> x_out, Rows<T> u, ConstRows<T> x, Rows<T> y, Vector<const float> post,
+              Vector<const float> next, float eps, int time, const Dropout& d) {
+  if (x.count == 0) return;
+  AddNorm<T>{.x_out = x_out,
+             .u = u,
+             .y = y,
+             .x = x,
+             .post = post.data,
+             .next = next.data,
+             .dropout = DropoutSite(d),
+             .eps = eps,
+             .time = time}
+      .launch(b.stream());
+}
+
+template <class T>
+void add_norm_backward(Backend& b, Rows<T> dx, Rows<T> dy, Vector<float> dpost, Vector<float> dnext, ConstRows<T> du,
+                       ConstRows<T> x_out, ConstRows<T> y, Vector<const float> post, Vector<const float> next,
+                       float eps, int time, const Dropout& d) {
+  if (dx.count == 0) return;
+  AddNormBackward<T>{.dx = dx,
+                     .dy = dy,
+                     .du = du,
+                     .x_out = x_out,
+                     .y = y,
+                     .post = post.data,
+                     .next = next.data,
+                     .dpost = dpost.data,
+                     .dnext = dnext.data,
+                     .partial = b.scratch<float>(std::int64_t(norm_parts(dx.count)) * 2 * dx.width),
+                     .dropout = DropoutSite(d),
+                     .eps = eps,
+                     .time = time}
+      .launch(b.stream());
+}
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,213 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/backend/cuda/simt/machine.hpp"
+
+namespace moderngpt2::simt {
+
+/// Counts how often it was recorded, and up to which recording the work before it is done.
+struct Event {
+  std::uint64_t recorded = 0, finished = 0;
+  std::chrono::steady_clock::time_point when{};
+  char tag = 0;
+};
+
+/// Work of a stream: what to do, and which recording of an event must be done before.
+struct Operation {
+  std::function<void()> run;
+  const Event* after = nullptr;
+  std::uint64_t recording = 0;
+  std::unique_ptr<char> issued = std::make_unique<char>();
+};
+
+/// A queue of work and the fiber that does it. Streams are unordered but for events; without a seed each works only
+/// when the host waits for it, with one also at random moments before.
+struct Stream {
+  Fiber fiber;
+  std::deque<Operation> queue;
+  char done = 0;  ///< address of the order from its work to who waits for it
+};
+
+/// Memory, streams and limits of the simulated GPU of the calling thread.
+class Device {
+ public:
+  static constexpr std::size_t guard_bytes = 256;
+
+  std::size_t memory_bytes = std::size_t(8) << 30;  ///< more than that is refused
+  std::size_t shared_bytes_per_block = 227 * 1024;  ///< with the attribute that asks for more than 48 KiB
+  int compute_major = 9, compute_minor = 0, multiprocessors = 132;
+  std::map<const void*, int> dynamic_shared_limits;  ///< by kernel
+
+  Device() = default;
+  Device(const Device&) = delete;
+  ~Device() {
+    for (const auto& [data, bytes] : allocations_) release_block(data, bytes);
+  }
+
+  /// Null where the memory is full. Full of NaN. The host must not touch it (AddressSanitizer sees it).
+  void* allocate(std::size_t bytes) {
+    if (bytes > memory_bytes - used_) return nullptr;
+    auto* block = static_cast<std::byte*>(::operator new(bytes + 2 * guard_bytes, std::align_val_t(guard_bytes)));
+    std::memset(block, guard, guard_bytes);
+    std::memset(block + guard_bytes, 0xff, bytes);
+    std::memset(block + guard_bytes + bytes, guard, guard_bytes);
+    sanitizer::forbid(block, bytes + 2 * guard_bytes);
+    allocations_[block + guard_bytes] = bytes;
+    used_ += bytes;
+    return block + guard_bytes;
+  }
+  /// Waits for all work, as cudaFree does. False for what was not allocated.
+  bool free(void* data) {
+    const auto it = allocations_.find(static_cast<std::byte*>(data));
+    if (it == allocations_.end()) return false;
+    synchronize();
+    const auto [at, bytes] = *it;
+    allocations_.erase(it);
+    used_ -= bytes;
+    check_guards(at, bytes);
+    release_block(at, bytes);
+    return true;
+  }
+  std::size_t used() const { return used_; }
+
+  Stream* create_stream() { return streams_.emplace_back(std::make_unique<Stream>()).get(); }
+  void destroy_stream(Stream* s) {
+    synchronize(*s);
+    std::erase_if(streams_, [s](const auto& each) { return each.get() == s; });
+  }
+  /// The stream of calls that name none. It is ordered with no other, as all of ours are made non-blocking.
+  Stream& default_stream() {
+    if (!has_default_) streams_.insert(streams_.begin(), std::make_unique<Stream>()), has_default_ = true;
+    return *streams_[0];
+  }
+
+  void enqueue(Stream& s, Operation op) {
+    sanitizer::release(op.issued.get());
+    sanitizer::Quiet quiet;
+    s.queue.push_back(std::move(op));
+    while (machine().random() && machine().choose(4) == 0 && run_one()) {
+    }
+  }
+  void record(Stream& s, Event& e) {
+    const std::uint64_t recording = ++e.recorded;
+    enqueue(s, {.run = [&e, recording] {
+              e.finished = recording, e.when = std::chrono::steady_clock::now();
+              sanitizer::release(&e.tag);
+            }});
+  }
+  void wait(Stream& s, Event& e) {
+    enqueue(s, {.run = [&e] { sanitizer::acquire(&e.tag); }, .after = &e, .recording = e.recorded});
+  }
+
+  void synchronize(Stream& s) {
+    run_until([&s] { return s.queue.empty(); });
+    sanitizer::acquire(&s.done);
+  }
+  void synchronize(Event& e) {
+    run_until([&e, recording = e.recorded] { return e.finished >= recording; });
+    sanitizer::acquire(&e.tag);
+  }
+  void synchronize() {
+    run_until(
+        [this] { return std::all_of(streams_.begin(), streams_.end(), [](auto& s) { return s->queue.empty(); }); });
+    for (auto& s : streams_) sanitizer::acquire(&s->done);
+  }
+
+ private:
+  static constexpr int guard = 0xfb;
+
+  static void release_block(std::byte* data, std::size_t bytes) {
+    sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);
+    ::operator delete(data - guard_bytes, std::align_val_t(guard_bytes));
+  }
+  static void check_guards(const std::byte* data, std::size_t bytes) {
+    sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);
+    for (std::size_t i = 0; i < guard_bytes; ++i) {
+      if (data[-1 - std::ptrdiff_t(i)] != std::byte(guard))
+        throw Fault("simulated GPU: something wrote {} bytes before an allocation of {} bytes", i + 1, bytes);
+      if (data[bytes + i] != std::byte(guard))
+        throw Fault("simulated GPU: something wrote {} bytes after the end of an allocation of {} bytes", i, bytes);
+    }
+  }
+
+  template <class F>
+  void run_until(F&& done) {
+    sanitizer::Quiet quiet;
+    while (!done())
+      if (!run_one()) throw Fault("simulated GPU: deadlock, each stream waits for an event of another");
+    if (has_asan) return;
+    for (const auto& [data, bytes] : allocations_) check_guards(data, bytes);
+  }
+
+  /// Does the first operation of some stream that waits for nothing. False where there is none.
+  bool run_one() {
+    std::vector<Stream*> able;
+    for (auto& s : streams_)
+      if (!s->queue.empty() && (!s->queue[0].after || s->queue[0].after->finished >= s->queue[0].recording))
+        able.push_back(s.get());
+    if (able.empty()) return false;
+    Stream& s = *able[machine().choose(std::uint32_t(able.size()))];
+    running_ = &s;
+    s.fiber.prepare(&Device::serve);
+    for (const auto& [data, bytes] : allocations_) sanitizer::permit(data, bytes);
+    Fiber host;
+    host_ = &host;
+    Fiber::change(host, s.fiber);
+    for (const auto& [data, bytes] : allocations_) sanitizer::forbid(data, bytes);
+    s.queue.pop_front();
+    if (failure_) {  // nothing of what was queued can be trusted
+      for (auto& each : streams_) {
+        each->queue.clear();
+        sanitizer::acquire(&each->done);
+      }
+      std::rethrow_exception(std::exchange(failure_, nullptr));
+    }
+    return true;
+  }
+  static Fiber& serve();
+
+  std::map<std::byte*, std::size_t> allocations_;
+  std::size_t used_ = 0;
+  std::vector<std::unique_ptr<Stream>> streams_;
+  bool has_default_ = false;
+  Stream* running_ = nullptr;
+  Fiber* host_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+inline Device& device() {
+  static thread_local Device one;
+  return one;
+}
+
+/// One operation; the next one begins on a clean stack.
+inline Fiber& Device::serve() {
+  Device& d = device();
+  const Operation* op;
+  {
+    sanitizer::Quiet quiet;
+    op = &d.running_->queue.front();
+    sanitizer::acquire(op->issued.get());
+  }
+  try {
+    op->run();
+  } catch (...) {
+    sanitizer::Quiet quiet;
+    d.failure_ = std::current_exception();
+  }
+  sanitizer::release(&d.running_->done);
+  return *d.host_;
+}
+
+}  // namespace moderngpt2::simt

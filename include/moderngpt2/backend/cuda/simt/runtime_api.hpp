@@ -1,0 +1,183 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <functional>
+#include <tuple>
+
+#include "moderngpt2/backend/cuda/simt/device.hpp"
+
+// The part of CUDA's runtime API that this library calls, on the simulated GPU. Wrong arguments give the status that
+// CUDA gives; what a kernel does wrong is thrown as a Fault by the call that finds it, mostly a synchronisation.
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorNoDevice = 100,
+  cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorNotReady = 600
+};
+inline const char* cudaGetErrorName(cudaError_t e) {
+  switch (e) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
+    default:
+      return "an error of the simulated GPU";
+  }
+}
+inline const char* cudaGetErrorString(cudaError_t e) { return cudaGetErrorName(e); }
+
+using cudaStream_t = moderngpt2::simt::Stream*;
+using cudaEvent_t = moderngpt2::simt::Event*;
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
+enum cudaDeviceAttr {
+  cudaDevAttrMultiProcessorCount = 16,
+  cudaDevAttrComputeCapabilityMajor = 75,
+  cudaDevAttrComputeCapabilityMinor = 76,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin = 97
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+inline constexpr unsigned cudaStreamNonBlocking = 1;
+inline constexpr unsigned cudaEventDisableTiming = 2;
+
+namespace moderngpt2::simt::detail {
+
+inline Stream& stream_of(cudaStream_t s) { return s ? *s : device().default_stream(); }
+
+}  // namespace moderngpt2::simt::detail
+
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaSetDevice(int index) { return index == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const auto& d = moderngpt2::simt::device();
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = d.multiprocessors;
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = d.compute_major;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = d.compute_minor;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = int(d.shared_bytes_per_block);
+      break;
+  }
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaMalloc(void** data, std::size_t bytes) {
+  *data = moderngpt2::simt::device().allocate(bytes);
+  return *data ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+inline cudaError_t cudaFree(void* data) {
+  return !data || moderngpt2::simt::device().free(data) ? cudaSuccess : cudaErrorInvalidValue;
+}
+inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
+  *data = ::operator new(bytes, std::nothrow);
+  return *data ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+inline cudaError_t cudaFreeHost(void* data) { return ::operator delete(data), cudaSuccess; }
+inline cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
+  const auto& d = moderngpt2::simt::device();
+  *total = d.memory_bytes, *available = d.memory_bytes - d.used();
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned flags) {
+  if (flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
+  return *s = moderngpt2::simt::device().create_stream(), cudaSuccess;
+}
+inline cudaError_t cudaStreamDestroy(cudaStream_t s) {
+  return moderngpt2::simt::device().destroy_stream(s), cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  return moderngpt2::simt::device().synchronize(moderngpt2::simt::detail::stream_of(s)), cudaSuccess;
+}
+inline cudaError_t cudaDeviceSynchronize() { return moderngpt2::simt::device().synchronize(), cudaSuccess; }
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
+  return *e = new moderngpt2::simt::Event, cudaSuccess;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
+  moderngpt2::simt::device().synchronize(*e);  // what was queued names the event
+  return delete e, cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+  return moderngpt2::simt::device().record(moderngpt2::simt::detail::stream_of(s), *e), cudaSuccess;
+}
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned = 0) {
+  return moderngpt2::simt::device().wait(moderngpt2::simt::detail::stream_of(s), *e), cudaSuccess;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  return moderngpt2::simt::device().synchronize(*e), cudaSuccess;
+}
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  if (from->finished < from->recorded || to->finished < to->recorded) return cudaErrorNotReady;
+  *milliseconds = std::chrono::duration<float, std::milli>(to->when - from->when).count();
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t s) {
+  moderngpt2::simt::device().enqueue(moderngpt2::simt::detail::stream_of(s),
+                                     {.run = [=] { std::memcpy(to, from, bytes); }});
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t s) {
+  moderngpt2::simt::device().enqueue(moderngpt2::simt::detail::stream_of(s),
+                                     {.run = [=] { std::memset(to, value, bytes); }});
+  return cudaSuccess;
+}
+
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
+  auto& d = moderngpt2::simt::device();
+  if (value < 0 || std::size_t(value) > d.shared_bytes_per_block) return cudaErrorInvalidValue;
+  d.dynamic_shared_limits[reinterpret_cast<const void*>(kernel)] = value;
+  return cudaSuccess;
+}
+
+namespace moderngpt2::simt {
+
+/// kernel<<<grid, block, shared_bytes, stream>>>(arguments...)
+template <class... Parameters, class... Arguments>
+cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                          std::size_t shared_bytes, Arguments&&... arguments) {
+  const std::uint64_t threads = std::uint64_t(block.x) * block.y * block.z;
+  if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.x > 0x7fffffffu || grid.y == 0 ||
+      grid.y > 65535 || grid.z == 0 || grid.z > 65535)
+    return cudaErrorInvalidConfiguration;
+  const auto limit = device().dynamic_shared_limits.find(reinterpret_cast<const void*>(kernel));
+  if (shared_bytes > (limit == device().dynamic_shared_limits.end() ? 48 * 1024 : std::size_t(limit->second)))
+    return cudaErrorInvalidValue;
+  device().enqueue(detail::stream_of(stream),
+                   {.run = [=, values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
+                     machine().run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); });
+                   }});
+  return cudaSuccess;
+}
+
+}  // namespace moderngpt2::simt

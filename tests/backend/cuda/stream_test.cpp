@@ -1,0 +1,160 @@
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "backend/cuda/simulated_kernel.hpp"
+
+using namespace moderngpt2;
+using namespace moderngpt2::cuda;
+
+namespace {
+
+__global__ void add_to_all(int* data, int n, int value) {
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n) data[i] += value;
+}
+__global__ void double_all(int* data, int n) {
+  const int i = int(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n) data[i] *= 2;
+}
+__global__ void write_one(int* data, std::int64_t at) { data[at] = 1; }
+
+constexpr int n = 100;
+
+std::vector<int> download(const Stream& stream, const DeviceArray<int>& data) {
+  std::vector<int> host(std::size_t(data.size()));
+  copy(stream, host.data(), static_cast<const int*>(data.data()), data.size());
+  stream.synchronize();
+  return host;
+}
+
+}  // namespace
+
+TEST_CASE("a stream keeps its order") {
+  for (const std::uint64_t seed : {0, 1, 2, 3}) {
+    simt::machine().seed(seed);
+    const Stream stream;
+    const DeviceArray<int> data(n);
+    fill_bytes(stream, data.data(), 0, n * sizeof(int));
+    for (int turn = 0; turn < 5; ++turn) {
+      launch(stream, add_to_all, 4, 32, 0, data.data(), n, 3);
+      launch(stream, double_all, 4, 32, 0, data.data(), n);
+    }
+    for (const int x : download(stream, data)) CHECK(x == 186);
+  }
+}
+
+TEST_CASE("events order streams") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    simt::machine().seed(seed);
+    const Stream first, second;
+    Event ready, used;
+    const DeviceArray<int> data(n);
+    fill_bytes(first, data.data(), 0, n * sizeof(int));
+    for (int turn = 0; turn < 3; ++turn) {
+      launch(first, add_to_all, 4, 32, 0, data.data(), n, 1);
+      ready.record(first);
+      ready.delay(second);
+      launch(second, double_all, 4, 32, 0, data.data(), n);
+      used.record(second);
+      used.delay(first);
+    }
+    for (const int x : download(first, data)) CHECK(x == 14);
+  }
+}
+
+TEST_CASE("without an event the order of streams varies") {
+  std::vector<int> seen;
+  for (std::uint64_t seed = 1; seed <= 20 && !simt::has_tsan; ++seed) {
+    simt::machine().seed(seed);
+    const Stream first, second;
+    const DeviceArray<int> data(1);
+    fill_bytes(first, data.data(), 0, sizeof(int));
+    first.synchronize();
+    launch(first, add_to_all, 1, 32, 0, data.data(), 1, 1);
+    launch(second, double_all, 1, 32, 0, data.data(), 1);
+    first.synchronize();
+    second.synchronize();
+    seen.push_back(download(first, data)[0]);
+  }
+  if (!simt::has_tsan) CHECK(std::count(seen.begin(), seen.end(), 1) * std::count(seen.begin(), seen.end(), 2) > 0);
+}
+
+TEST_CASE("a copy happens when the stream comes to it") {
+  simt::machine().seed(0);
+  const Stream stream;
+  const DeviceArray<int> data(1);
+  int host = 5, back = -1;
+  copy(stream, data.data(), &host, 1);
+  copy(stream, &back, static_cast<const int*>(data.data()), 1);
+  CHECK(back == -1);
+  stream.synchronize();
+  CHECK(back == 5);
+}
+
+TEST_CASE("time between events") {
+  const Stream stream;
+  Event begin(true), end(true);
+  begin.record(stream);
+  end.record(stream);
+  end.synchronize();
+  CHECK(end.since(begin) >= 0);
+}
+
+TEST_CASE("refused memory is an Error with sizes") {
+  simt::device().memory_bytes = 1 << 20;
+  const DeviceMemory some(1 << 19);
+  std::string text;
+  try {
+    const DeviceMemory more((1 << 19) + 1);
+  } catch (const Error& e) {
+    text = e.what();
+  }
+  simt::device().memory_bytes = std::size_t(8) << 30;
+  CHECK(test::contains(text, "of GPU memory, "));
+  CHECK(test::contains(text, "use a smaller batch"));
+}
+
+TEST_CASE("the GPU's memory is given back") {
+  const std::size_t before = simt::device().used();
+  {
+    DeviceMemory a(1000), b(std::move(a));
+    a = DeviceMemory(50);
+    CHECK(simt::device().used() == before + 1050);
+  }
+  CHECK(simt::device().used() == before);
+}
+
+TEST_CASE("a write beside an allocation is found") {
+  if (simt::has_asan || simt::has_tsan) return;  // those find it as it happens
+  for (const std::int64_t at : {std::int64_t(-1), std::int64_t(n), std::int64_t(n + 20)}) {
+    const Stream stream;
+    std::string text = test::fault_of([&] {
+      const DeviceArray<int> data(n);
+      launch(stream, write_one, 1, 1, 0, data.data(), at);
+      try {
+        stream.synchronize();
+      } catch (const simt::Fault&) {
+        int* repair = data.data() + at;  // so that the memory can be given back
+        std::memset(static_cast<void*>(repair), 0xfb, sizeof(int));
+        throw;
+      }
+    });
+    CHECK(test::contains(text, at < 0 ? "bytes before an allocation of 400" : "after the end of an allocation of 400"));
+  }
+}
+
+TEST_CASE("the backend knows its GPU") {
+  Backend b;
+  CHECK(b.compute_capability() == 90);
+  CHECK(b.shared_bytes() == 227 * 1024);
+  float* const small = b.scratch<float>(10);
+  CHECK(b.scratch<float>(5) == small);
+  CHECK(b.scratch_bytes() == 40);
+  CHECK(b.scratch<float>(1000) != nullptr);
+  CHECK(b.scratch_bytes() == 4000);
+  CHECK_THROWS_WITH_AS(Backend(1), doctest::Contains("nvidia-smi lists those"), Error);
+  simt::device().compute_major = 7, simt::device().compute_minor = 5;
+  CHECK_THROWS_WITH_AS(Backend(), doctest::Contains("7.5, and 8.0 (Ampere) is the least"), Error);
+  simt::device().compute_major = 9, simt::device().compute_minor = 0;
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# Checks the CUDA backend on the GPU at hand: that its primitives do what the simulated GPU says, then every kernel.
+#
+#   tests/run_gpu.sh --bundle      beforehand: copies the headers that it needs into .gpu/
+#   tests/run_gpu.sh [FOLDER]      builds and runs; needs nvcc, g++ and .gpu/, no network. Results: FOLDER (gpu_results)
+#
+# Without a GPU it builds all the same and says what it could not run.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ ${1:-} == --bundle ]]; then
+  rm -rf .gpu
+  mkdir -p .gpu/include
+  for header in doctest fmt Eigen; do
+    for folder in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/include/eigen3; do
+      [[ -d $folder/$header ]] && cp -r "$folder/$header" .gpu/include/ && break
+    done
+    [[ -d .gpu/include/$header ]] || { echo "$header not found: run cmake/install_dependencies.sh --tests" >&2; exit 1; }
+  done
+  echo "bundle: $(du -sh .gpu | cut -f1) in .gpu/"
+  exit 0
+fi
+
+results=${1:-gpu_results}
+[[ -d .gpu/include/fmt ]] || { echo "no .gpu/: run tests/run_gpu.sh --bundle first" >&2; exit 2; }
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || { echo "no nvcc: install the CUDA toolkit" >&2; exit 2; }
+toolkit=$(cd "$(dirname "$nvcc")/.." && pwd)
+build=.gpu/build
+mkdir -p "$build" "$results"
+failures=0
+
+say() { printf '%5d s  %s\n' "$SECONDS" "$*" | tee -a "$results/summary.txt"; }
+fail() { say "FAILED: $*"; failures=$((failures + 1)); }
+: >"$results/summary.txt"
+
+gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null | head -1)
+architecture=${MODERNGPT2_GPU_ARCH:-$(cut -d, -f2 <<<"$gpu" | tr -d ' .')}
+case $architecture in
+  90 | 100) architecture+=a ;;
+  "") architecture=90a ;;
+esac
+say "GPU: ${gpu:-none}; built for sm_$architecture by $("$nvcc" --version | grep -o 'release [0-9.]*')"
+
+includes=(-Iinclude -Itests -isystem .gpu/include -DFMT_HEADER_ONLY=1)
+host=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}")
+device=("$nvcc" -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554,20208
+  -gencode "arch=compute_$architecture,code=sm_$architecture" "${includes[@]}")
+
+say "primitives: building"
+"${device[@]}" tests/backend/cuda/conformance.cu -o "$build/conformance" 2>"$results/build.txt" ||
+  fail "conformance does not build, see build.txt"
+"${host[@]}" -DMODERNGPT2_CUDA_SIMULATED -x c++ tests/backend/cuda/conformance.cu -o "$build/conformance_simulated" \
+  2>>"$results/build.txt" || fail "the simulated conformance does not build, see build.txt"
+"$build/conformance_simulated" >"$results/conformance_simulated.txt" || fail "the simulated primitives"
+if [[ -n $gpu ]]; then
+  if "$build/conformance" >"$results/conformance_gpu.txt" &&
+    diff "$results/conformance_gpu.txt" "$results/conformance_simulated.txt" >"$results/conformance_differences.txt"; then
+    say "primitives: the GPU and the simulated one agree in $(wc -l <"$results/conformance_gpu.txt") lines"
+  else
+    fail "primitives differ: $(grep '^<' "$results/conformance_differences.txt" | awk '{print $2}' | sort | uniq -c | xargs)"
+  fi
+else
+  say "primitives: skipped on the GPU, there is none"
+fi
+
+say "kernels: building"
+objects=()
+for kernel in include/moderngpt2/backend/cuda/kernels/*.cuh; do
+  grep -q '^MODERNGPT2_CUDA_INSTANTIATE' "$kernel" || continue
+  name=$(basename "$kernel" .cuh)
+  printf '#include "moderngpt2/backend/cuda/kernels/%s.cuh"\n' "$name" >"$build/$name.cu"
+  "${device[@]}" -c "$build/$name.cu" -o "$build/$name.o" 2>>"$results/build.txt" || fail "kernels of $name do not build"
+  objects+=("$build/$name.o")
+done
+sources=(tests/main.cpp)
+for test in tests/backend/cuda/*_test.cpp; do  # the others are of the simulated GPU
+  grep -q check_cuda_case "$test" && sources+=("$test")
+done
+if "${host[@]}" -isystem "$toolkit/include" "${sources[@]}" "${objects[@]}" -o "$build/test_cuda" \
+  -L"$toolkit/lib64" -lcudart_static -ldl -lrt -lpthread 2>>"$results/build.txt"; then
+  if [[ -n $gpu ]]; then
+    "$build/test_cuda" >"$results/kernels.txt" 2>&1 || fail "kernels: see kernels.txt"
+    grep -E 'MESSAGE|test cases' "$results/kernels.txt" | while read -r line; do say "kernels: $line"; done
+    if command -v compute-sanitizer >/dev/null; then
+      for tool in memcheck racecheck; do
+        compute-sanitizer --tool $tool --error-exitcode 9 "$build/test_cuda" >>"$results/sanitizer.txt" 2>&1 ||
+          fail "compute-sanitizer $tool: see sanitizer.txt"
+        say "compute-sanitizer $tool: $(tail -1 "$results/sanitizer.txt")"
+      done
+    else
+      say "compute-sanitizer: skipped, it is not installed"
+    fi
+  else
+    say "kernels: built, not run, there is no GPU"
+  fi
+else
+  fail "the kernel tests do not build, see build.txt"
+fi
+
+say "$failures failed"
+[[ $failures -eq 0 ]]
