@@ -160,12 +160,19 @@ inline f32v square_root(f32v v) {
 /// 88.7, NaN stays.
 inline f32v exponential(f32v x) {
   const f32v low = broadcast(-87.3f), high = broadcast(88.7f);
+#if defined(__AVX512F__)
+  // Where the bounds do not matter: below them the result is masked, above them 2^n is scaled in by an instruction.
+  const f32v y = reinterpret_cast<f32v>(_mm512_maskz_min_ps(0xffff, __m512(broadcast(100.0f)), __m512(x)));
+#else
   f32v y = x < low ? low : x;
   y = y > high ? high : y;
+#endif
   const f32v magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
   f32v n = y * 1.44269504088896341f + magic - magic;
+#if !defined(__AVX512F__)
   const f32v limit = broadcast(127.0f);
   n = n > limit ? limit : n;
+#endif
   const f32v r = y - n * 0.693359375f + n * 2.12194440e-4f;
   f32v p = broadcast(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
@@ -174,12 +181,19 @@ inline f32v exponential(f32v x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
+#if defined(__AVX512F__)
+  const __mmask16 kept = _mm512_cmp_ps_mask(__m512(x), __m512(low), _CMP_NLT_UQ);
+  const __mmask16 infinite = _mm512_cmp_ps_mask(__m512(x), __m512(high), _CMP_GT_OQ);
+  return f32v(_mm512_mask_mov_ps(_mm512_maskz_scalef_ps(kept, __m512(p), __m512(n)), infinite,
+                                 __m512(broadcast(std::numeric_limits<float>::infinity()))));
+#else
   const i32v bits = (__builtin_convertvector(n, i32v) + 127) << 23;
   f32v scale;
   std::memcpy(&scale, &bits, sizeof scale);
   f32v result = p * scale;
   result = x < low ? f32v{} : result;
   return x > high ? broadcast(std::numeric_limits<float>::infinity()) : result;
+#endif
 }
 
 inline f32v sigmoid(f32v x) { return 1.0f / (1.0f + exponential(-x)); }
