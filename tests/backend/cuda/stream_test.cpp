@@ -132,13 +132,7 @@ TEST_CASE("a write beside an allocation is found") {
     std::string text = test::fault_of([&] {
       const DeviceArray<int> data(n);
       launch(stream, write_one, 1, 1, 0, data.data(), at);
-      try {
-        stream.synchronize();
-      } catch (const simt::Fault&) {
-        int* repair = data.data() + at;  // so that the memory can be given back
-        std::memset(static_cast<void*>(repair), 0xfb, sizeof(int));
-        throw;
-      }
+      stream.synchronize();
     });
     CHECK(test::contains(text, at < 0 ? "bytes before an allocation of 400" : "after the end of an allocation of 400"));
   }

@@ -120,6 +120,7 @@ MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_HERE) {
   const Words words = *reinterpret_cast<const Words*>(from);
 #else
   detail::require_alignment(from, sizeof(Words), where);
+  simt::sanitizer::read_range(from, sizeof(Words));
   Words words;
   std::memcpy(&words, from, sizeof words);
 #endif
@@ -136,6 +137,7 @@ MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_HERE)
   *reinterpret_cast<Words*>(to) = words;
 #else
   detail::require_alignment(to, sizeof(Words), where);
+  simt::sanitizer::write_range(to, sizeof(Words));
   std::memcpy(static_cast<void*>(to), &words, sizeof words);
 #endif
 }

@@ -44,6 +44,9 @@ inline void async_copy(void* to, const void* from, int bytes, std::source_locati
     if (bytes < 0 || bytes > 16) machine().fail(fmt::format("cp.async of {} bytes", bytes), where);
   }
   const PendingCopy copy{to, from, bytes, machine().thread().copy_groups};
+  // By name, since compilers may make code of memset and memcpy that ThreadSanitizer does not see.
+  sanitizer::write_range(to, 16);
+  sanitizer::read_range(from, std::size_t(bytes));
   if (late) {
     std::byte probe[16];  // an access that AddressSanitizer and ThreadSanitizer check here, at the issue
     std::memcpy(probe, from, std::size_t(bytes));

@@ -193,9 +193,11 @@ inline void Machine::barrier(std::source_location where) {
   sanitizer::release(tag);
   {
     sanitizer::Quiet quiet;
-    if (!at_barrier_.empty() && at_barrier_[0]->where.line() != where.line())
-      fail(fmt::format("__syncthreads met by thread {} at {}", at_barrier_[0]->linear, place(at_barrier_[0]->where)),
-           where);
+    if (!at_barrier_.empty() && at_barrier_[0]->where.line() != where.line()) {
+      std::string text = fmt::format("__syncthreads met by thread {} at ", at_barrier_[0]->linear);
+      text += place(at_barrier_[0]->where);
+      fail(std::move(text), where);
+    }
     if (int(at_barrier_.size()) + 1 == count_) {
       for (Thread* t : at_barrier_) ready(*t);
       at_barrier_.clear();
