@@ -9,7 +9,8 @@ if(MODERNGPT2_ARCH)
   endif()
 endif()
 
-# Objects made with -march=native differ from machine to machine, so a shared ccache is divided by processor.
+# Objects made with -march=native differ from machine to machine, so a shared ccache is divided by processor. Paths below
+# the project count relative to it: another clone finds what this one compiled.
 find_program(MODERNGPT2_CCACHE ccache)
 mark_as_advanced(MODERNGPT2_CCACHE)
 if(MODERNGPT2_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -18,7 +19,8 @@ if(MODERNGPT2_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHE
     file(STRINGS /proc/cpuinfo processor REGEX "^(model name|flags|Features|CPU part)" LIMIT_COUNT 2)
     string(MD5 processor "${processor}")
   endif()
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_NAMESPACE=moderngpt2-${processor} ${MODERNGPT2_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_NAMESPACE=moderngpt2-${processor}
+    CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${MODERNGPT2_CCACHE})
 endif()
 
 # Everything there is, for programs that link whatever their headers call (unused libraries are dropped at the link).
