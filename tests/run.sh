@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change is accepted, from a fresh clone on: builds, tests, sanitizers, both compilers.
+# Everything that must hold before a change is accepted, from a fresh clone on: builds, tests, sanitizers, both compilers
+# (nvcc too where it is).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,5 +28,12 @@ stage "clang and ThreadSanitizer on the parallel loops"
 cmake --preset tsan
 cmake --build --preset tsan -j "$jobs" --target test_core
 ctest --preset tsan -R '^core$'
+
+if command -v nvcc >/dev/null; then
+  stage "CUDA kernels with nvcc, warnings and unlisted spills being errors"
+  cmake --build --preset ci --target moderngpt2_cuda
+else
+  stage "no nvcc here: CUDA kernels were only run on the simulated GPU"
+fi
 
 stage "all is well"
