@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include "backend/cases/gated_activation.hpp"
 #include "backend/cases/matmul.hpp"
 #include "backend/cases/norm.hpp"
+#include "backend/cases/rotary.hpp"
 #include "backend/cases/rows.hpp"
 #include "backend/check_case.hpp"
 
