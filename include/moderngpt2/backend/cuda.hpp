@@ -6,4 +6,5 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/gated_activation.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
+#include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/cuda/rotary.hpp"
