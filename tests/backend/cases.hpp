@@ -24,12 +24,13 @@ namespace moderngpt2::cases {
 /// What an operation does with a tensor: reads it, writes every element of it, or adds to it.
 enum class Role { input, output, added };
 
-/// `full`: not rounded in a short precision either (gains, biases, logits, gradients of weights).
+/// `full`: not rounded in a short precision either (gains, biases, logits, gradients of weights). `positive`: squares.
 struct TensorSpec {
   Role role;
   std::int64_t size;
   double deviation = 1;
   bool full = false;
+  bool positive = false;
 };
 
 /// The tensors of a case in one scalar type, with room before and after each to notice stray writes.
@@ -87,6 +88,8 @@ class Tensors {
       for (std::int64_t j = 0; j < spec.size; ++j) b[margin + j] = E(std::numeric_limits<compute_t<E>>::quiet_NaN());
     else
       fill_random(b.data() + margin, spec.size, seed, spec.deviation);
+    if (spec.positive)
+      for (std::int64_t j = 0; j < spec.size; ++j) b[margin + j] = E(b[margin + j] * b[margin + j]);
     return b;
   }
 

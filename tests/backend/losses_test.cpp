@@ -1,13 +1,14 @@
 #include <doctest/doctest.h>
 
 #include "backend/cases/losses.hpp"
+#include "backend/cases/optimizer.hpp"
 #include "backend/check_case.hpp"
 
 using namespace moderngpt2;
 
 TEST_CASE("classifier and logits") { test::check_cases(cases::classifier_cases()); }
 TEST_CASE("cross-entropy, squared error, binary cross-entropy") { test::check_cases(cases::loss_cases()); }
-TEST_CASE("adamw and sum_of_squares") { test::check_cases(cases::optimizer_cases()); }
+TEST_CASE("adamw, sum_of_squares, cast and fill") { test::check_cases(cases::optimizer_cases()); }
 
 TEST_CASE("the classifier cuts its chunks by the vocabulary") {
   CHECK(cpu::detail::classifier_chunk(1000, 32000) == 256);

@@ -4,4 +4,8 @@
 // MODERNGPT2_CUDA_SIMULATED for one that runs on the CPU.
 
 #include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/column_sum.hpp"
+#include "moderngpt2/backend/cuda/gated_activation.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
+#include "moderngpt2/backend/cuda/optimizer.hpp"
+#include "moderngpt2/backend/cuda/rotary.hpp"

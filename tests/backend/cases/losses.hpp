@@ -109,22 +109,4 @@ inline std::vector<Case> loss_cases() {
   return table;
 }
 
-/// AdamW and the sum of squares.
-inline std::vector<Case> optimizer_cases() {
-  std::vector<Case> table;
-  for (std::int64_t n : {1, 7, 16, 1001, 50021}) {
-    for (std::int64_t step : {1, 2, 1000})
-      table.push_back(make_case<false>(
-          fmt::format("adamw {} step {}", n, step),
-          {{Role::added, n}, {Role::added, n, 0.1}, {Role::added, n}, {Role::input, n}}, [=](auto& b, const auto& t) {
-            for (std::int64_t i = 0; i < n; ++i) t[2][i] *= t[2][i];  // a second moment is not negative
-            adamw(b, t[0], t[1], t[2], t[3], n,
-                  {.learning_rate = 1e-2, .weight_decay = 0.1, .gradient_scale = 0.7, .step = step});
-          }));
-    table.push_back(make_case(fmt::format("sum_of_squares {}", n), {{Role::input, n}},
-                              [=](auto& b, const auto& t) { return double(sum_of_squares(b, t[0], n)); }));
-  }
-  return table;
-}
-
 }  // namespace moderngpt2::cases

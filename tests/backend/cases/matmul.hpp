@@ -6,7 +6,7 @@
 
 namespace moderngpt2::cases {
 
-/// The products, with rows apart by more than their width, and column_sum.
+/// The products, with rows apart by more than their width.
 inline std::vector<Case> matmul_cases() {
   std::vector<Case> table;
   struct Size {
@@ -61,13 +61,6 @@ inline std::vector<Case> matmul_cases() {
                     matmul_backward_weight(b, Matrix<full_of<std::remove_cvref_t<decltype(t)>>>{t.full(0), out, in},
                                            Rows<T>(t[1], rows, out, ys), Rows<T>(t[2], rows, in, xs));
                   }));
-    Case sums = make_case("column_sum " + size, {{Role::added, out, 1, true}, {Role::input, std::int64_t(rows) * ys}},
-                          [=](auto& b, const auto& t) {
-                            using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                            column_sum(b, Vector<full_of<std::remove_cvref_t<decltype(t)>>>{t.full(0), out},
-                                       Rows<T>(t[1], rows, out, ys));
-                          });
-    table.push_back(std::move(sums));
   }
   return table;
 }

@@ -5,6 +5,8 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/norm.hpp"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/kernels/partial_sums.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -194,35 +196,6 @@ __global__ void __launch_bounds__(norm_threads<N>) add_norm_backward_kernel(cons
   float* partial = a.partial + std::int64_t(blockIdx.x) * 2 * width;
   dnext.store(partial, width);
   dpost.store(partial + width, width);
-}
-
-struct GainMemory {
-  float sums[8][32];
-};
-
-/// gains[n] (C) += sum of partial (parts, count, C) over the parts, n = blockIdx.y.
-template <int count>
-__global__ void __launch_bounds__(256)
-    sum_parts_kernel(float* first, float* second, const float* partial, int parts, int width) {
-  auto& memory = shared<GainMemory>();
-  const int lane = int(threadIdx.x) % 32, group = int(threadIdx.x) / 32, n = int(blockIdx.y);
-  const int column = int(blockIdx.x) * 32 + lane;
-  float sum = 0;
-  if (column < width)
-    for (int part = group; part < parts; part += 8) sum += partial[(std::int64_t(part) * count + n) * width + column];
-  memory.sums[group][lane] = sum;
-  __syncthreads();
-  if (group > 0 || column >= width) return;
-  for (int g = 1; g < 8; ++g) sum += memory.sums[g][lane];
-  (n == 0 ? first : second)[column] += sum;
-}
-
-inline bool packs(const void* pointer, std::int64_t stride_bytes) {
-  return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0 && stride_bytes % 16 == 0;
-}
-template <class T>
-bool packs(const Rows<T>& rows) {
-  return packs(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
 }
 
 template <int value>

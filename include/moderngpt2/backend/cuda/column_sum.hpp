@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/kernels/column_sum.hpp"
+#include "moderngpt2/core/view.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/column_sum.cuh"
+#endif
+
+namespace moderngpt2::cuda {
+
+template <class X>
+void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
+  if (x.count == 0 || sums.size == 0) return;
+  x.width = sums.size;
+  ColumnSum<std::remove_const_t<X>>{
+      .sums = sums.data, .x = x, .partial = b.scratch<float>(std::int64_t(column_parts(x.count)) * sums.size)}
+      .launch(b.stream());
+}
+
+}  // namespace moderngpt2::cuda

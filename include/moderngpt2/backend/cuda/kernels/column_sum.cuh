@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/column_sum.hpp"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/kernels/partial_sums.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+// A block has 32 packs of columns and a group of rows, of which each of its 8 warps has every eighth.
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+template <int N>
+struct ColumnMemory {
+  float sums[8][N][32];  ///< warp, element of a pack, lane
+};
+
+template <class T>
+__global__ void __launch_bounds__(256) column_sum_kernel(const ColumnSum<T> a, bool in_packs) {
+  constexpr int n = pack_size<T>;
+  auto& memory = shared<ColumnMemory<n>>();
+  const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32, width = a.x.width;
+  const int column = (int(blockIdx.x) * 32 + lane) * n, count = width - column;
+  const int begin = int(std::int64_t(a.x.count) * blockIdx.y / gridDim.y);
+  const int end = int(std::int64_t(a.x.count) * (blockIdx.y + 1) / gridDim.y);
+  float sums[n] = {};
+  if (count > 0)
+    for (int r = begin + warp; r < end; r += 8) {
+      float x[n];
+      load_floats(x, a.x.row(r) + column, count, in_packs);
+      for (int i = 0; i < n; ++i) sums[i] += x[i];
+    }
+  for (int i = 0; i < n; ++i) memory.sums[warp][i][lane] = sums[i];
+  __syncthreads();
+  if (warp > 0 || count <= 0) return;
+  for (int w = 1; w < 8; ++w)
+    for (int i = 0; i < n; ++i) sums[i] += memory.sums[w][i][lane];
+  store_floats(a.partial + std::int64_t(blockIdx.y) * width + column, sums, count, in_packs);
+}
+
+}  // namespace detail
+
+template <class T>
+void ColumnSum<T>::launch(cudaStream_t stream) const {
+  const int parts = column_parts(x.count), packs = (x.width + pack_size<T> - 1) / pack_size<T>;
+  const bool in_packs = detail::packs(x) && detail::packs(partial, 0);
+  cuda::launch(stream, detail::column_sum_kernel<T>, dim3(unsigned(packs + 31) / 32, unsigned(parts)), 256, 0, *this,
+               in_packs);
+  cuda::launch(stream, detail::sum_parts_kernel<1>, unsigned(x.width + 31) / 32, 256, 0, sums, sums, partial, parts,
+               x.width);
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(ColumnSum);
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/kernels/rotary.hpp"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+// A thread has one pack of 16 bytes of the lower half of a head and its partner in the upper half: blocks are (row,
+// part of the row).
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+template <class T>
+__global__ void __launch_bounds__(256) rotary_kernel(const Rotary<T> a, bool in_packs) {
+  constexpr int n = pack_size<T>;
+  const int packs = (a.half + n - 1) / n, pack = int(blockIdx.y * blockDim.x + threadIdx.x);
+  const int head = pack / packs, first = pack % packs * n, count = a.half - first;
+  if (head * 2 * a.half >= a.heads.width) return;
+  const int r = int(blockIdx.x);
+  const std::int64_t angle = std::int64_t(a.past + r % a.time) * a.half + first;
+  T *low_at = a.heads.row(r) + head * 2 * a.half + first, *high_at = low_at + a.half;
+  float low[n], high[n], cosine[n], sine[n];
+  load_floats(low, low_at, count, in_packs);
+  load_floats(high, high_at, count, in_packs);
+  load_floats(cosine, a.cosine + angle, count, in_packs);
+  load_floats(sine, a.sine + angle, count, in_packs);
+  const float sine_scale = a.back ? -a.scale : a.scale;
+  for (int i = 0; i < n; ++i) {
+    const float c = cosine[i] * a.scale, s = sine[i] * sine_scale, x = low[i];
+    low[i] = x * c - high[i] * s;
+    high[i] = high[i] * c + x * s;
+  }
+  store_floats(low_at, low, count, in_packs);
+  store_floats(high_at, high, count, in_packs);
+}
+
+}  // namespace detail
+
+template <class T>
+void Rotary<T>::launch(cudaStream_t stream) const {
+  const std::int64_t packs = std::int64_t(heads.width / (2 * half)) * ((half + pack_size<T> - 1) / pack_size<T>);
+  const bool in_packs =
+      detail::packs(heads) && half % pack_size<T> == 0 && detail::packs(cosine, 0) && detail::packs(sine, 0);
+  cuda::launch(stream, detail::rotary_kernel<T>, dim3(unsigned(heads.count), detail::blocks_for(packs)),
+               unsigned(detail::threads_for(packs)), 0, *this, in_packs);
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(Rotary);
+
+}  // namespace moderngpt2::cuda
