@@ -4,4 +4,5 @@
 // MODERNGPT2_CUDA_SIMULATED for one that runs on the CPU.
 
 #include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/embedding.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"

@@ -5,6 +5,7 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/norm.hpp"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -216,19 +217,6 @@ __global__ void __launch_bounds__(256)
   for (int g = 1; g < 8; ++g) sum += memory.sums[g][lane];
   (n == 0 ? first : second)[column] += sum;
 }
-
-inline bool packs(const void* pointer, std::int64_t stride_bytes) {
-  return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0 && stride_bytes % 16 == 0;
-}
-template <class T>
-bool packs(const Rows<T>& rows) {
-  return packs(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
-}
-
-template <int value>
-struct Constant {
-  static constexpr int is = value;
-};
 
 /// Calls f(Constant<N>, Constant<items>, threads) for rows of `width`, in packs of 16 bytes where `in_packs`.
 template <class T, class F>
