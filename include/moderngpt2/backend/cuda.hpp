@@ -6,3 +6,4 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/embedding.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
+#include "moderngpt2/backend/cuda/rows.hpp"
