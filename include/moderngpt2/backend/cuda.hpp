@@ -5,5 +5,6 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/embedding.hpp"
+#include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
 #include "moderngpt2/backend/cuda/rows.hpp"
