@@ -1,18 +1,20 @@
 #include <doctest/doctest.h>
 
 #include "backend/cases/column_sum.hpp"
+#include "backend/cases/embedding.hpp"
 #include "backend/cases/gated_activation.hpp"
+#include "backend/cases/gather.hpp"
 #include "backend/cases/matmul.hpp"
 #include "backend/cases/norm.hpp"
 #include "backend/cases/rotary.hpp"
-#include "backend/cases/rows.hpp"
 #include "backend/check_case.hpp"
 
 using namespace moderngpt2;
 
 TEST_CASE("matmul and its gradients") { test::check_cases(cases::matmul_cases()); }
 TEST_CASE("column_sum") { test::check_cases(cases::column_sum_cases()); }
-TEST_CASE("embedding, gather and scatter") { test::check_cases(cases::embedding_cases()); }
+TEST_CASE("embedding and dropout") { test::check_cases(cases::embedding_cases()); }
+TEST_CASE("gather and scatter") { test::check_cases(cases::gather_cases()); }
 TEST_CASE("rotary") { test::check_cases(cases::rotary_cases()); }
 TEST_CASE("rms_norm and add_norm") { test::check_cases(cases::norm_cases()); }
 TEST_CASE("gated activations") { test::check_cases(cases::activation_cases()); }

@@ -49,7 +49,7 @@ std::shared_ptr<arrow::Array> with_null_at(std::int64_t row, const std::shared_p
   return arrow::Concatenate({whole->Slice(0, row), null, whole->Slice(row + 1)}).ValueOrDie();
 }
 
-struct Fixture {
+struct RowsFixture {
   TemporaryFolder folder;
   std::string path = (folder / "rows.parquet").string();
 
@@ -112,7 +112,7 @@ std::vector<std::vector<int>> content(const RaggedRows& rows) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "rows of Parquet are the objects that JSON lines would be, over groups of rows") {
+TEST_CASE_FIXTURE(RowsFixture, "rows of Parquet are the objects that JSON lines would be, over groups of rows") {
   const auto flags = array<arrow::BooleanBuilder>(std::vector<bool>{true, false, true});
   const auto answer = arrow::StructArray::Make(
       {lists<>({0, 1, 1, 3}, strings({"a", "b", "c"})), lists<>({0, 1, 1, 3}, ints({4, 5, 6}))}, Strings{"text", "at"});
@@ -158,7 +158,7 @@ TEST_CASE_FIXTURE(Fixture, "rows of Parquet are the objects that JSON lines woul
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "examples of Parquet are those of the same JSON lines") {
+TEST_CASE_FIXTURE(RowsFixture, "examples of Parquet are those of the same JSON lines") {
   const std::string lines = (folder / "rows.jsonl").string();
   const auto same = [&](const auto& a, const auto& b) { CHECK(content(a.rows) == content(b.rows)); };
 
@@ -194,7 +194,7 @@ TEST_CASE_FIXTURE(Fixture, "examples of Parquet are those of the same JSON lines
   }
 }
 
-TEST_CASE_FIXTURE(Fixture, "names of classes that the library datasets wrote") {
+TEST_CASE_FIXTURE(RowsFixture, "names of classes that the library datasets wrote") {
   const std::string names = R"({"names": ["O", "B-X"], "_type": "ClassLabel"})";
   for (const std::string& feature :
        {names, "[" + names + "]", R"({"feature": )" + names + R"(, "_type": "Sequence"})"}) {
@@ -212,7 +212,7 @@ TEST_CASE_FIXTURE(Fixture, "names of classes that the library datasets wrote") {
   CHECK(made.names == Strings{"LABEL_0", "LABEL_1"});
 }
 
-TEST_CASE_FIXTURE(Fixture, "Parquet files of rows that cannot be read") {
+TEST_CASE_FIXTURE(RowsFixture, "Parquet files of rows that cannot be read") {
   CHECK_ERROR(ParquetRowReader(TextFile{folder / "none.parquet", {}, ""}), "none.parquet", "no such file");
   write({{"text", strings({"a", "b"})}});
   const std::string whole = read_file(path);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int vocabulary = 6, new_tokens = 3;
 constexpr int draws = 20'000;
-const std::vector<int> prompt{5, 0, 3, 3};
+const std::vector<int> sampled_prompt{5, 0, 3, 3};
 
 GenerationOptions sampled() {
   GenerationOptions o;
@@ -54,7 +54,7 @@ std::vector<double> continuations(M& model, int forgotten = 0) {
   const std::function<void(const std::vector<int>&, double)> follow = [&](const std::vector<int>& tokens,
                                                                           double so_far) {
     if (tokens.size() == new_tokens) return all.push_back(so_far);
-    std::vector<int> ids = prompt;
+    std::vector<int> ids = sampled_prompt;
     const auto seen = tokens.begin() + std::min<std::ptrdiff_t>(forgotten, std::ptrdiff_t(tokens.size()));
     ids.insert(ids.end(), seen, tokens.end());
     const std::vector<double> p = next_token(model, ids);
@@ -106,14 +106,14 @@ TEST_CASE("sampled texts follow the model's distribution, one by one and in batc
   REQUIRE(expected.size() == std::size_t(vocabulary * vocabulary * vocabulary));
 
   std::vector<int> alone(expected.size()), batched(expected.size());
-  Generator<CpuModel> generator(model, int(prompt.size()) + new_tokens);
+  Generator<CpuModel> generator(model, int(sampled_prompt.size()) + new_tokens);
   std::vector<GenerationRequest> requests;
   for (int i = 0; i < draws; ++i) {
     GenerationOptions o = sampled();
     o.sequence = std::uint64_t(i);
-    ++alone[place(generator.generate(prompt, o, [](int) { return true; }).tokens)];
+    ++alone[place(generator.generate(sampled_prompt, o, [](int) { return true; }).tokens)];
     o.seed = 4;
-    requests.push_back({prompt, o});
+    requests.push_back({sampled_prompt, o});
   }
   for (const GenerationResult& result : generate_batch(model, requests, 16)) ++batched[place(result.tokens)];
   for (const std::vector<int>& counts : {alone, batched}) {

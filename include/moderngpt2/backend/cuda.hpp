@@ -5,7 +5,10 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
+#include "moderngpt2/backend/cuda/embedding.hpp"
 #include "moderngpt2/backend/cuda/gated_activation.hpp"
+#include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/cuda/rotary.hpp"
+#include "moderngpt2/backend/cuda/rows.hpp"

@@ -198,11 +198,6 @@ __global__ void __launch_bounds__(norm_threads<N>) add_norm_backward_kernel(cons
   dpost.store(partial + width, width);
 }
 
-template <int value>
-struct Constant {
-  static constexpr int is = value;
-};
-
 /// Calls f(Constant<N>, Constant<items>, threads) for rows of `width`, in packs of 16 bytes where `in_packs`.
 template <class T, class F>
 void choose_norm(int width, bool in_packs, F&& f) {

@@ -7,54 +7,73 @@
 #include "moderngpt2/core/view.hpp"
 
 // Elements that move in packs of 16 bytes where their addresses allow it, one by one where not and at the end.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::detail {
 
-/// The first min(count, N) elements from `from` as floats, then zeros. `in_packs`: `from` is a multiple of the pack's
-/// bytes, at most 16.
-template <int N, class T>
-MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from, std::int64_t count, bool in_packs) {
-  constexpr int n = N < pack_size<T> ? N : pack_size<T>;
-  if (in_packs && count >= N) {
-    for (int first = 0; first < N; first += n) {
-      const auto pack = load_pack<n>(from + first);
-      for (int i = 0; i < n; ++i) x[first + i] = to_float(pack.at[i]);
-    }
-  } else {
-    for (int i = 0; i < N; ++i) x[i] = i < count ? to_float(from[i]) : 0.0f;
-  }
-}
-
-/// Writes the first min(count, N) of x, rounded.
-template <int N, class T>
-MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N], std::int64_t count, bool in_packs) {
-  constexpr int n = N < pack_size<T> ? N : pack_size<T>;
-  if (in_packs && count >= N) {
-    for (int first = 0; first < N; first += n) {
-      Pack<T, n> pack;
-      for (int i = 0; i < n; ++i) pack.at[i] = from_float<T>(x[first + i]);
-      store_pack(to + first, pack);
-    }
-  } else {
-    for (int i = 0; i < N; ++i)
-      if (i < count) to[i] = from_float<T>(x[i]);
-  }
-}
-
-namespace detail {
-
-/// Whether rows at `pointer`, that many bytes apart, begin at multiples of 16 bytes.
+/// Whether every pack from `pointer` on, in rows `stride_bytes` apart, is at a multiple of 16 bytes.
 inline bool packs(const void* pointer, std::int64_t stride_bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0 && stride_bytes % 16 == 0;
 }
+/// The same, and no row ends within a pack.
 template <class T>
 bool packs(const Rows<T>& rows) {
   return packs(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
+}
+
+template <int value>
+struct Constant {
+  static constexpr int is = value;
+};
+
+/// Calls f(Constant<N>): the elements of a pack of T, or 1.
+template <class T, class F>
+void choose_pack(bool in_packs, F&& f) {
+  if (in_packs)
+    f(Constant<pack_size<T>>{});
+  else
+    f(Constant<1>{});
+}
+
+/// N elements as floats, in packs of at most 16 bytes.
+template <int N, class T>
+MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from) {
+  constexpr int n = N < pack_size<T> ? N : pack_size<T>;
+  for (int first = 0; first < N; first += n) {
+    const auto pack = load_pack<n>(from + first);
+    for (int i = 0; i < n; ++i) x[first + i] = to_float(pack.at[i]);
+  }
+}
+/// The first min(count, N) elements, then zeros. `in_packs`: `from` is a multiple of the pack's bytes.
+template <int N, class T>
+MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from, std::int64_t count, bool in_packs) {
+  if (in_packs && count >= N)
+    load_floats(x, from);
+  else
+    for (int i = 0; i < N; ++i) x[i] = i < count ? to_float(from[i]) : 0.0f;
+}
+
+/// Writes N elements, rounded, in packs of at most 16 bytes.
+template <int N, class T>
+MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N]) {
+  constexpr int n = N < pack_size<T> ? N : pack_size<T>;
+  for (int first = 0; first < N; first += n) {
+    Pack<T, n> pack;
+    for (int i = 0; i < n; ++i) pack.at[i] = from_float<T>(x[first + i]);
+    store_pack(to + first, pack);
+  }
+}
+/// Writes the first min(count, N) of them.
+template <int N, class T>
+MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N], std::int64_t count, bool in_packs) {
+  if (in_packs && count >= N) return store_floats(to, x);
+  for (int i = 0; i < N; ++i)
+    if (i < count) to[i] = from_float<T>(x[i]);
 }
 
 /// Threads a block and blocks for `n` packs, of at most 256 threads.
 inline int threads_for(std::int64_t n) { return int(std::min<std::int64_t>(256, (n + 31) / 32 * 32)); }
 inline unsigned blocks_for(std::int64_t n) { return unsigned((n + threads_for(n) - 1) / threads_for(n)); }
 
-}  // namespace detail
+/// Threads of a block, at most 256, that have N elements each of a row of `width`.
+inline unsigned row_threads(int width, int N) { return unsigned(threads_for((width + N - 1) / N)); }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::detail

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/kernels/embedding.hpp"
+#include "moderngpt2/core/dropout.hpp"
+#include "moderngpt2/core/view.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/embedding.cuh"
+#endif
+
+namespace moderngpt2::cuda {
+
+template <class T>
+void dropout(Backend& b, Rows<T> x, int time, const Dropout& d) {
+  if (x.count == 0 || !d.active()) return;
+  DropRows<T>{.x = x, .time = time, .dropout = DropoutSite(d)}.launch(b.stream());
+}
+
+/// ids: (N) in GPU memory.
+template <class T>
+void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float scale, int time, const Dropout& d) {
+  if (x.count == 0) return;
+  Embedding<T>{.x = x, .ids = ids, .wte = wte.data, .scale = scale, .time = time, .dropout = DropoutSite(d)}.launch(
+      b.stream());
+}
+
+template <class T>
+void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<T> dx, float scale, int time,
+                        const Dropout& d) {
+  if (dx.count == 0) return;
+  EmbeddingBackward<T>{.dwte = {dwte.data, dwte.rows, dwte.cols},
+                       .dx = dx,
+                       .sort = {.ids = ids,
+                                .count = dx.count,
+                                .bound = dwte.rows,
+                                .scratch = b.scratch<int>(SegmentSort::scratch_ints(dx.count))},
+                       .scale = scale,
+                       .time = time,
+                       .dropout = DropoutSite(d)}
+      .launch(b.stream());
+}
+
+}  // namespace moderngpt2::cuda

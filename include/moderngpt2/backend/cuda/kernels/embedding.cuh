@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/dropout.cuh"
+#include "moderngpt2/backend/cuda/kernels/embedding.hpp"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/kernels/segments.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+/// to = from * scale * mask, a row of `width`; from may be to.
+template <int N, class T>
+MODERNGPT2_DEVICE void scale_and_drop(T* to, const T* from, int width, float scale, const DropoutSite& dropout, int r,
+                                      int time) {
+  const DropoutRow site(dropout, r / time, 0, std::uint32_t(r % time));
+  const int step = int(blockDim.x) * N;
+  for (int first = 0; first < width; first += step) {
+    const int column = first + int(threadIdx.x) * N;
+    float x[N] = {};
+    if (column < width) load_floats(x, from + column);
+    for (int j = 0; j < N; ++j) x[j] *= scale;
+    if (dropout.active()) {
+      const std::uint32_t kept = kept_bits<N>(site, column);
+      for (int j = 0; j < N; ++j) x[j] = to_float(from_float<T>(x[j])) * (kept >> j & 1 ? site.kept : 0.0f);
+    }
+    if (column < width) store_floats(to + column, x);
+  }
+}
+
+template <class T, int N>
+__global__ void __launch_bounds__(256) embedding_kernel(const Embedding<T> a) {
+  const int r = int(blockIdx.x);
+  scale_and_drop<N>(a.x.row(r), a.wte + std::int64_t(a.ids[r]) * a.x.width, a.x.width, a.scale, a.dropout, r, a.time);
+}
+
+template <class T, int N>
+__global__ void __launch_bounds__(256) drop_rows_kernel(const DropRows<T> a) {
+  const int r = int(blockIdx.x);
+  scale_and_drop<N>(a.x.row(r), static_cast<const T*>(a.x.row(r)), a.x.width, 1.0f, a.dropout, r, a.time);
+}
+
+}  // namespace detail
+
+template <class T>
+void Embedding<T>::launch(cudaStream_t stream) const {
+  detail::choose_pack<T>(detail::packs(x) && detail::packs(wte, 0), [&](auto n) {
+    constexpr int N = decltype(n)::is;
+    cuda::launch(stream, detail::embedding_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
+  });
+}
+
+template <class T>
+void EmbeddingBackward<T>::launch(cudaStream_t stream) const {
+  add_segments(stream, sort, dwte, dx, scale, dropout, time);
+}
+
+template <class T>
+void DropRows<T>::launch(cudaStream_t stream) const {
+  detail::choose_pack<T>(detail::packs(x), [&](auto n) {
+    constexpr int N = decltype(n)::is;
+    cuda::launch(stream, detail::drop_rows_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
+  });
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(Embedding);
+MODERNGPT2_CUDA_INSTANTIATE(EmbeddingBackward);
+MODERNGPT2_CUDA_INSTANTIATE(DropRows);
+
+}  // namespace moderngpt2::cuda

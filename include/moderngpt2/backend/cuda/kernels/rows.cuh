@@ -1,0 +1,41 @@
+#pragma once
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/kernels/rows.hpp"
+#include "moderngpt2/backend/cuda/kernels/segments.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+template <class T, int N>
+__global__ void __launch_bounds__(256) gather_rows_kernel(const GatherRows<T> a) {
+  const int r = int(blockIdx.x);
+  const T* from = a.x.row(a.index[r]);
+  T* to = a.out.row(r);
+  for (int column = int(threadIdx.x) * N; column < a.out.width; column += int(blockDim.x) * N)
+    store_pack(to + column, load_pack<N>(from + column));
+}
+
+}  // namespace detail
+
+template <class T>
+void GatherRows<T>::launch(cudaStream_t stream) const {
+  detail::choose_pack<T>(detail::packs(out) && detail::packs(x), [&](auto n) {
+    constexpr int N = decltype(n)::is;
+    cuda::launch(stream, detail::gather_rows_kernel<T, N>, unsigned(out.count), detail::row_threads(out.width, N), 0,
+                 *this);
+  });
+}
+
+template <class T>
+void ScatterRowsAdd<T>::launch(cudaStream_t stream) const {
+  add_segments(stream, sort, dx, dout, 1.0f, DropoutSite(), 1);
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(GatherRows);
+MODERNGPT2_CUDA_INSTANTIATE(ScatterRowsAdd);
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,10 @@
+#define MODERNGPT2_CASES_ON_CUDA 1
+
+#include <doctest/doctest.h>
+
+#include "backend/cases/embedding.hpp"
+#include "backend/cuda/check_cuda_case.hpp"
+
+using namespace moderngpt2;
+
+TEST_CASE("embedding and dropout on the GPU") { test::check_cuda_cases(cases::embedding_cases()); }
