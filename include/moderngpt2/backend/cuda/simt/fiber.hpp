@@ -161,7 +161,7 @@ class Fiber {
   const void* bottom_ = nullptr;
   std::size_t size_ = 0;
   Entry entry_ = nullptr;
-  void* timeline_ = nullptr;
+  [[maybe_unused]] void* timeline_ = nullptr;  // of ThreadSanitizer
   void* fake_stack_ = nullptr;
 #ifdef MODERNGPT2_SIMT_UCONTEXT
   ucontext_t context_{};
