@@ -4,10 +4,12 @@
 // MODERNGPT2_CUDA_SIMULATED for one that runs on the CPU.
 
 #include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/classifier.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
 #include "moderngpt2/backend/cuda/embedding.hpp"
 #include "moderngpt2/backend/cuda/gated_activation.hpp"
 #include "moderngpt2/backend/cuda/losses.hpp"
+#include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/cuda/rotary.hpp"
