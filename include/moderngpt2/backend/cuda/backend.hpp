@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/blas.hpp"
+#include "moderngpt2/backend/cuda/inputs.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 
@@ -14,6 +15,7 @@ namespace moderngpt2::cuda {
 class Backend {
  public:
   static constexpr const char* name = "cuda";
+  using Memory = DeviceBuffer;
 
   explicit Backend(int device = 0) : device_(select(device)) {
     multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
@@ -36,6 +38,7 @@ class Backend {
   int shared_bytes() const { return shared_bytes_; }
   std::size_t scratch_bytes() const { return scratch_.size(); }
   Blas& blas() { return blas_; }
+  Inputs& inputs() { return inputs_; }
   /// Whether products of fp32 may round their inputs to TF32, several times as fast.
   bool tf32() const { return tf32_; }
   void use_tf32(bool yes) { tf32_ = yes; }
@@ -71,6 +74,7 @@ class Backend {
   Stream stream_;
   DeviceMemory scratch_;
   Blas blas_;
+  Inputs inputs_;
   bool tf32_ = false;
   std::int64_t logits_bytes_ = std::int64_t(512) << 20;
 };
