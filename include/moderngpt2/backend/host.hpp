@@ -20,7 +20,7 @@
 //   download(b, to, from, n)             waits, then to (host) = from
 //   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
 //   copy_rows(b, out, x)                 out (N,C) = x
-//   activation(b, y, x, a)               y (N,C) = a(x)
+//   activation(b, y, x, a)               y (N,C) = a(x), of scores
 //   activation_backward(b, dx, x, a)     dx *= a'(x), in place
 //   mean_rows(b, out, x)                 out (n,C) = mean of each N / n neighbouring rows of x (N,C)
 //   mean_rows_backward(b, dx, dout)      dx += dout n / N of the rows that it is the mean of
