@@ -77,7 +77,7 @@ for test in tests/backend/cuda/*_test.cpp; do  # the others are of the simulated
   grep -q check_cuda_case "$test" && sources+=("$test")
 done
 if "${host[@]}" -isystem "$toolkit/include" "${sources[@]}" "${objects[@]}" -o "$build/test_cuda" \
-  -L"$toolkit/lib64" -lcudart_static -ldl -lrt -lpthread 2>>"$results/build.txt"; then
+  -L"$toolkit/lib64" -Wl,-rpath,"$toolkit/lib64" -lcudart_static -lcublasLt -ldl -lrt -lpthread 2>>"$results/build.txt"; then
   if [[ -n $gpu ]]; then
     "$build/test_cuda" >"$results/kernels.txt" 2>&1 || fail "kernels: see kernels.txt"
     grep -E 'MESSAGE|test cases' "$results/kernels.txt" | while read -r line; do say "kernels: $line"; done

@@ -52,8 +52,10 @@ SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const
     for (const TensorInfo* source : sources) used = used || source == &info;
     if (!used) result.unused.push_back(info.name);
   }
-  for (std::size_t i = 0; i < sources.size(); ++i)
-    if (sources[i]) file.read_as(*sources[i], model.weights().at(model.parameters()[i]));
+  edit_on_host(model.backend(), model.weights(), [&](const auto& weights) {
+    for (std::size_t i = 0; i < sources.size(); ++i)
+      if (sources[i]) file.read_as(*sources[i], weights.at(model.parameters()[i]));
+  });
   return result;
 }
 

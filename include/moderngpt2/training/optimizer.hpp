@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
@@ -38,17 +40,17 @@ class AdamW {
   using FullWeights = ParameterPlaces<typename M::FullElements>;
 
   /// The masters begin as the model's weights.
-  AdamW(const M& model, const TrainingSettings& settings)
+  AdamW(M& model, const TrainingSettings& settings)
       : first(model.make_gradients()), second(model.make_gradients()), settings_(settings) {
     if constexpr (M::rounds_weights) {
       const auto& rounded = model.weights().matrices;
-      masters_ = FlatBuffer<Master>(rounded.size());
-      std::copy_n(rounded.data(), rounded.size(), masters_.data());
+      masters_ = FlatBuffer<Master, typename M::Memory>(rounded.size());
+      cast(model.backend(), masters_.data(), rounded.data(), rounded.size());
     }
   }
 
   /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own.
-  FullWeights full_weights(const M& model) const {
+  FullWeights full_weights(const M& model) const requires OnHost<typename M::Backend> {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
     else
@@ -58,6 +60,27 @@ class AdamW {
   void round_weights(M& model) const {
     if constexpr (M::rounds_weights)
       cast(model.backend(), model.weights().matrices.data(), masters_.data(), masters_.size());
+  }
+
+  /// f(all weights as training keeps them, in the host's memory), which may read and change them; the model gets them.
+  template <class F>
+  void edit_full_weights(M& model, F&& f) {
+    if constexpr (!M::rounds_weights) {
+      edit_on_host(model.backend(), model.weights(), [&](const auto& weights) { f(FullWeights(weights)); });
+    } else {
+      if constexpr (OnHost<typename M::Backend>) {
+        f(full_weights(model));
+      } else {
+        auto& b = model.backend();
+        ParameterBuffers<typename M::FullElements> here(masters_.size(), model.weights().vectors.size());
+        download(b, here.matrices.data(), masters_.data(), masters_.size());
+        download(b, here.vectors.data(), model.weights().vectors.data(), here.vectors.size());
+        f(FullWeights(here));
+        masters_ = placed(b, std::move(here.matrices));
+        model.weights().vectors = placed(b, std::move(here.vectors));
+      }
+      round_weights(model);
+    }
   }
 
   struct Outcome {
@@ -95,7 +118,7 @@ class AdamW {
  private:
   using Master = typename M::FullElements::MatrixType;
 
-  FlatBuffer<Master> masters_;  // of the matrices; empty where the model's are not rounded
+  FlatBuffer<Master, typename M::Memory> masters_;  // of the matrices; empty where the model's are not rounded
   TrainingSettings settings_;
 };
 
