@@ -59,7 +59,8 @@ class AlignedBuffer {
   std::size_t size_ = 0;
 };
 
-/// Sets bytes of an AlignedBuffer to zero, and gives its whole pages back to the system until they are written to again.
+/// Sets bytes of an AlignedBuffer to zero, and gives its whole pages back to the system until they are written to
+/// again.
 inline void zero_and_release(std::byte* data, std::size_t bytes) {
 #ifdef __linux__
   static const std::size_t page = std::size_t(::sysconf(_SC_PAGESIZE));

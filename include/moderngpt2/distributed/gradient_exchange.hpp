@@ -60,6 +60,7 @@ class GradientExchange {
   /// To be called before the first pass of a step.
   template <class B>
   void begin_step(B& backend) {
+    threads_ = backend.threads();
     set_to_zero(backend, packs() ? own_ : full_);
   }
   /// To be called before each pass of a step.
@@ -119,10 +120,10 @@ class GradientExchange {
   }
   /// Adds this rank's slice of a bucket to its own gradients, and empties the bucket.
   template <class T>
-  static void take(T* full, const Bucket& bucket, const Piece& piece, T* own) {
+  void take(T* full, const Bucket& bucket, const Piece& piece, T* own) const {
     const T* const from = full + piece.offset;
     T* const to = own + piece.at;
-    parallel_ranges(available_threads(), piece.length, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+    parallel_ranges(threads_, piece.length, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) to[i] += from[i];
     });
     release(full + bucket.begin, bucket.end - bucket.begin);
@@ -138,9 +139,10 @@ class GradientExchange {
   Gradients full_, own_;  // own_: stage 2
   std::vector<Piece> matrix_pieces_, vector_pieces_;
   std::vector<Names> names_;
-  std::vector<Request> under_way_;  // one for each bucket of matrices, then the vectors
+  std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors
   std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are under way, those from finished_ on are done
   bool reduces_ = false;
+  int threads_ = 1;
 };
 
 }  // namespace moderngpt2::distributed

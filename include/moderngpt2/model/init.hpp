@@ -13,9 +13,9 @@
 
 namespace moderngpt2 {
 
-/// `count` elements of a matrix from its element `first` on: N(0, initializer_range), or that over sqrt(2 n_layer) where
-/// a half block ends (Radford et al. 2019). `number` is the matrix's place in the list of parameters: each has numbers
-/// of its own, keyed by (seed, place).
+/// `count` elements of a matrix from its element `first` on: N(0, initializer_range), or that over sqrt(2 n_layer)
+/// where a half block ends (Radford et al. 2019). `number` is the matrix's place in the list of parameters: each has
+/// numbers of its own, keyed by (seed, place).
 template <class M>
 void initialize_elements(M* to, const ParameterInfo& p, std::size_t number, std::int64_t first, std::int64_t count,
                          const Config& c, std::uint64_t seed, int threads = 1) {

@@ -62,7 +62,7 @@ class Workspace {
 /// A ModernGPT2 with a head: embedding, a chain of 2 n_layer half blocks joined by `add_norm`, ln_f, head.
 /// S: what is known at compile time; Backend: who computes; Precision: element types.
 template <ModelShape S, class HeadType, class BackendType, class Precision>
-  requires BackendFor<BackendType, typename Precision::Activation>
+requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
  public:
   using Head = HeadType;

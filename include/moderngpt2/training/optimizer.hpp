@@ -93,9 +93,10 @@ class AdamW {
     }
     model.initialize(seed);
     if constexpr (M::rounds_weights)
-      fill_masters(model, [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
-        initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
-      });
+      fill_masters(model,
+                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
+                     initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
+                   });
   }
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
   void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
@@ -124,12 +125,12 @@ class AdamW {
   }
 
   /// Sum of the squares of a shard's gradients.
-  double sum_of_squares(M& model, const ShardGradients<typename M::FullElements>& gradients) const {
+  double squares(M& model, const ShardGradients<typename M::FullElements>& gradients) const {
     double sum = 0;
     for (const distributed::Piece& p : shard_.matrices)
-      sum += double(moderngpt2::sum_of_squares(model.backend(), gradients.matrices(p), p.length));
+      sum += double(sum_of_squares(model.backend(), gradients.matrices(p), p.length));
     for (const distributed::Piece& p : shard_.vectors)
-      sum += double(moderngpt2::sum_of_squares(model.backend(), gradients.vectors(p), p.length));
+      sum += double(sum_of_squares(model.backend(), gradients.vectors(p), p.length));
     return sum;
   }
 
