@@ -4,6 +4,9 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -96,8 +99,7 @@ class CommunicatorBase {
   template <class E>
   Request broadcast(E* data, std::int64_t count, int root, const char* what) {
     static_assert(std::is_trivially_copyable_v<E>);
-    if (root < 0 || root >= size_)
-      throw Error("rank {}: {} from rank {}, there are {} ranks", rank_, what, root, size_);
+    if (root < 0 || root >= size_) throw Error("{} from rank {}, there are {} ranks", what, root, size_);
     return issue(CollectiveKind::broadcast, data, count, ReduceOp::sum, root, what);
   }
 
@@ -108,12 +110,18 @@ class CommunicatorBase {
 
   /// Ends the job on all ranks, with a line on standard error; `status` becomes that of the process where the launcher
   /// passes it on.
-  [[noreturn]] virtual void abort(const std::string& why, int status) = 0;
+  [[noreturn]] void abort(const std::string& why, int status) {
+    end_job(why, status);
+    std::terminate();  // not reached: compilers forget that a virtual function does not return
+  }
 
   /// What the watchdog calls the step from now on.
   void set_step(std::int64_t step) { step_ = step; }
   /// Called as each collective of several ranks is seen done.
   void set_trace(TraceHook hook) { trace_ = std::move(hook); }
+  /// `stop` returns the number of a signal that asked this process to end, else 0. A rank that waits on after one says
+  /// once for what: when a rank dies, launchers send SIGTERM to the others before they kill them.
+  void set_stop(std::function<int()> stop) { stop_ = std::move(stop); }
   /// Sent by this rank so far, as ring_bytes() counts it.
   std::int64_t bytes_moved() const { return bytes_moved_; }
   double timeout_seconds() const { return timeout_; }
@@ -121,6 +129,7 @@ class CommunicatorBase {
  protected:
   friend class Request;
 
+  [[noreturn]] virtual void end_job(const std::string& why, int status) = 0;
   /// Begins the collective in `slot`.
   virtual void start(int slot) = 0;
   /// Whether it is done; moves on whatever is under way. Throws or ends the job when it has failed.
@@ -130,13 +139,15 @@ class CommunicatorBase {
 
   virtual void wait(int slot) {
     const double begin = seconds_now();
-    for (int polls = 0; !test(slot); ++polls) {
-      if (polls < 200) continue;
-      if (seconds_now() - begin > timeout_) give_up(slot);
-      if (polls < 1000)
-        std::this_thread::yield();
-      else  // ranks may share a core
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    while (!test(slot)) {
+      const double waited = seconds_now() - begin;
+      if (waited > timeout_) give_up(slot);
+      if (waited < 0.02) {
+        std::this_thread::yield();  // ranks may share a core
+        continue;
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      if (const int signal = stop_ ? stop_() : 0) note_signal(slot, signal);
     }
   }
 
@@ -149,9 +160,17 @@ class CommunicatorBase {
   }
 
  private:
+  void note_signal(int slot, int signal) {
+    if (signal_seen_ == 0) signal_seen_ = seconds_now();
+    if (signal_is_noted_ || seconds_now() - signal_seen_ < 0.2) return;
+    signal_is_noted_ = true;
+    std::fprintf(stderr, "rank %d: signal %d has come while it waits for %s\n", rank_, signal,
+                 description(collective(slot)).c_str());
+  }
+
   template <class E>
   Request issue(CollectiveKind kind, E* data, std::int64_t count, ReduceOp op, int root, const char* what) {
-    if (count < 0) throw Error("rank {}: {} of {} elements", rank_, what, count);
+    if (count < 0) throw Error("{} of {} elements", what, count);
     Collective c{.kind = kind,
                  .data = reinterpret_cast<std::byte*>(data),
                  .count = count,
@@ -197,6 +216,9 @@ class CommunicatorBase {
   double timeout_;
   std::int64_t step_ = -1, bytes_moved_ = 0;
   TraceHook trace_;
+  std::function<int()> stop_;
+  double signal_seen_ = 0;  ///< seconds_now() of the first look that saw it
+  bool signal_is_noted_ = false;
   std::vector<Collective> slots_;  ///< grows to the most that are ever under way at once
   std::vector<int> free_;
 };

@@ -6,15 +6,13 @@
 
 namespace moderngpt2::distributed {
 
-/// The only rank: every collective is done at once and costs nothing.
+/// The only rank: every collective is done at once and costs nothing. abort() throws JobEnded.
 class SingleCommunicator final : public CommunicatorBase {
  public:
   SingleCommunicator() : CommunicatorBase(0, 1, 0) {}
 
-  /// Throws JobEnded: a library does not end somebody's process.
-  [[noreturn]] void abort(const std::string& why, int status) override { throw JobEnded(why, status); }
-
  private:
+  [[noreturn]] void end_job(const std::string& why, int status) override { throw JobEnded(why, status); }
   void start(int) override {}
   bool test(int) override { return true; }
   void wait(int) override {}

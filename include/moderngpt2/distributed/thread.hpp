@@ -35,12 +35,12 @@ class ThreadCommunicator final : public CommunicatorBase {
   ThreadCommunicator(ThreadHub& hub, int rank, double timeout_seconds = 1800, const ThreadPlan* plan = nullptr)
       : CommunicatorBase(rank, hub.size(), timeout_seconds), hub_(hub), plan_(plan) {}
 
-  [[noreturn]] void abort(const std::string& why, int status) override {
+ private:
+  [[noreturn]] void end_job(const std::string& why, int status) override {
     hub_.fail(fmt::format("rank {} ends the job: {}", rank(), why), status);
     throw JobEnded(why, status);
   }
 
- private:
   void start(int slot) override {
     const std::int64_t number = calls_++;
     if (plan_) follow_plan(slot, number);
