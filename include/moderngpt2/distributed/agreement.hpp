@@ -17,11 +17,11 @@ namespace moderngpt2::distributed {
 /// Thrown by all ranks together, so that none waits for another: what went wrong on at least one of them.
 class CommonFailure : public Error {
  public:
-  CommonFailure(const std::string& message, bool tells, std::exception_ptr cause = nullptr)
-      : Error(message), tells(tells), cause(std::move(cause)) {}
+  CommonFailure(const std::string& message, bool is_told_here, int exit_status = 1)
+      : Error(message), tells(is_told_here), status(exit_status) {}
 
-  bool tells;                ///< true on one rank: the others need not say it again
-  std::exception_ptr cause;  ///< where `tells`, if there is one
+  bool tells;  ///< true on one rank: the others need not say it again
+  int status;  ///< of the program, where `tells`
 };
 
 /// The largest of the ranks' numbers.
@@ -35,28 +35,30 @@ inline std::int64_t agree_on_largest(CommunicatorBase& ranks, std::int64_t numbe
 template <class F>
 void all_or_none(CommunicatorBase& ranks, const char* what, F&& f) {
   if (ranks.size() == 1) return f();
-  std::exception_ptr failure;
+  int status = 0;
   std::string message;
   try {
     f();
   } catch (const JobEnded&) {
     throw;  // the others know
+  } catch (const UsageError& error) {
+    status = 2, message = error.what();
   } catch (const std::exception& error) {
-    failure = std::current_exception(), message = error.what();
+    status = 1, message = error.what();
   } catch (...) {
-    failure = std::current_exception(), message = "an exception of an unknown type";
+    status = 1, message = "an exception of an unknown type";
   }
-  const std::int64_t worst = agree_on_largest(ranks, failure ? ranks.size() - ranks.rank() : 0, what);
+  const std::int64_t worst = agree_on_largest(ranks, status ? ranks.size() - ranks.rank() : 0, what);
   if (worst == 0) return;
   const std::int64_t teller = ranks.size() - worst;
-  if (teller == ranks.rank()) throw CommonFailure(message, true, failure);
+  if (teller == ranks.rank()) throw CommonFailure(message, true, status);
   throw CommonFailure("rank " + std::to_string(teller) + " failed", false);
 }
 
 /// Throws what all ranks find out in the same moment, as a CommonFailure where there are several.
 [[noreturn]] inline void fail_together(CommunicatorBase& ranks, const Error& error) {
   if (ranks.size() == 1) throw error;
-  throw CommonFailure(error.what(), ranks.rank() == 0, std::make_exception_ptr(error));
+  throw CommonFailure(error.what(), ranks.rank() == 0);
 }
 
 /// A text of rank 0, on all.

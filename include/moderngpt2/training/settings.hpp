@@ -25,6 +25,7 @@ struct TrainingSettings {
   int world_size = 1;                                                 ///< processes, each with batches of its own
   int zero_stage = 1;                                                 ///< of ZeRO, 0 to 2, where there are several
   std::int64_t bucket_elements = distributed::usual_bucket_elements;  ///< of what they exchange at once, about
+  std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <iterator>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -177,6 +178,8 @@ class Trainer {
         agree_to_stop();
       }
       const int signal = stopped();
+      const std::int64_t check = settings_.check_replicas_steps;
+      if (ranks_.size() > 1 && check > 0 && state_.step % check == 0) check_replicas();
       // Not while steps are skipped: rotation would delete the states from before.
       const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
       if (save_due || state_.step == last || signal) save();
@@ -296,6 +299,15 @@ class Trainer {
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
     state_.skipped += !finite;
     state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
+  }
+
+  void check_replicas() {
+    FileHash hash;
+    const auto& weights = model_.weights();
+    hash.add(std::as_bytes(std::span(weights.matrices.begin(), weights.matrices.end())));
+    hash.add(std::as_bytes(std::span(weights.vectors.begin(), weights.vectors.end())));
+    const distributed::Fingerprint own{"set of weights", hash.value()};
+    require_same(ranks_, std::span(&own, 1), "its memory or the network is at fault: resume from the last checkpoint");
   }
 
   void tell_skipped(const StepReport& report) {
