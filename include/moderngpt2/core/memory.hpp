@@ -10,6 +10,7 @@
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include "moderngpt2/core/error.hpp"
@@ -58,6 +59,23 @@ class AlignedBuffer {
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// Sets bytes of an AlignedBuffer to zero, and gives its whole pages back to the system until they are written to
+/// again.
+inline void zero_and_release(std::byte* data, std::size_t bytes) {
+#ifdef __linux__
+  static const std::size_t page = std::size_t(::sysconf(_SC_PAGESIZE));
+  const std::size_t before = (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
+  const std::size_t whole = bytes > before ? (bytes - before) / page * page : 0;
+  // Anonymous pages read as zero afterwards; where they are locked, that is refused.
+  if (whole > 0 && ::madvise(data + before, whole, MADV_DONTNEED) == 0) {
+    std::memset(data, 0, before);
+    std::memset(data + before + whole, 0, bytes - before - whole);
+    return;
+  }
+#endif
+  std::memset(data, 0, bytes);
+}
 
 /// A flat array of trivial elements in an AlignedBuffer, or in another kind of memory that the host cannot read.
 template <class T, class Memory = AlignedBuffer>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -75,6 +76,16 @@ struct Decoder {
     visitor.nested("transformer.ln_f", ln_f, last.ln_f);
     head.describe(last.head, visitor);
     return std::move(visitor.table);
+  }
+
+  /// Where the matrices of the embedding, of each block and of the head begin, each with the number of its first unit:
+  /// 0 is the embedding, 1 + k half block k.
+  std::vector<std::pair<int, std::int64_t>> unit_begins() const {
+    const std::int64_t first = count_of(wte).matrices;
+    const std::int64_t block = count_of(attention_half).matrices + count_of(mlp_half).matrices;
+    std::vector<std::pair<int, std::int64_t>> begins{{0, 0}};
+    for (int i = 0; i <= n_layer; ++i) begins.emplace_back(1 + 2 * i, first + i * block);
+    return begins;
   }
 
   /// Views of one unit's weights or gradients, bound where the memory is when they are used.

@@ -80,15 +80,17 @@ class Model {
   static constexpr ModelShape shape = S;
 
   /// Weights are zero until `initialize` or a checkpoint fills them. Throws an Error for a config that is out of
-  /// range or contradicts S.
-  explicit Model(const Config& config, Backend backend = Backend())
+  /// range or contradicts S. `granule`: what the sizes of the flat buffers are multiples of, zeros at their ends, for
+  /// processes that share them.
+  explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1)
       : config_((validate(config), config)),
         layers_(config),
         backend_(std::move(backend)),
         table_(layers_.list()),
         rotary_(backend_, RotaryPositions<R>(config)) {
     const CountParameters n = layers_.count();
-    weights_ = Weights(n.matrices, n.vectors);
+    const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
+    weights_ = Weights(padded(n.matrices), padded(n.vectors));
   }
 
   static constexpr std::int64_t parameter_count(const Config& config) {
@@ -137,9 +139,10 @@ class Model {
                              work.views.head, ids, labels, pass);
   }
 
-  /// Loss of a batch; its gradients are added to `gradients`.
-  template <class Labels = typename Head::Labels>
-  sum_t<T> loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass) {
+  /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
+  template <class Labels = typename Head::Labels, class OnReady = NobodyWaits>
+  sum_t<T> loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
+                              OnReady&& on_ready = {}) {
     if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
     auto& v = work.views;
     const int* const there = prepare(work, ids, pass);
@@ -150,7 +153,11 @@ class Model {
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
-    for (int k = layers_.half_blocks() - 1; k >= 0; --k) backward_half(work, k, gradients, pass);
+    on_ready(1 + layers_.half_blocks());
+    for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
+      backward_half(work, k, gradients, pass);
+      on_ready(1 + k);
+    }
     rms_norm_backward(backend_, v.dx, layers_.bind_pre_norm(gradients, 0), v.du, v.x[0],
                       layers_.bind_pre_norm(weights_, 0), R(config_.rms_norm_eps), true);
     layers_.wte.backward(backend_, Rows<const T>(v.dx), there, d_wte, pass);

@@ -83,6 +83,13 @@ struct ParameterPlaces {
   }
 };
 
+/// Told about each unit of a model once a backward pass has added all gradients of its matrices: the head (1 +
+/// half blocks) first, then half block k as 1 + k from the last to the first. Those of the embedding (0) and of all
+/// norms and biases are there when the pass returns.
+struct NobodyWaits {
+  void operator()(int) const {}
+};
+
 /// What gradients must be before the first backward pass of a step, for backward passes add.
 template <class B, class E, class Memory>
 void set_to_zero(B& backend, ParameterBuffers<E, Memory>& buffers) {

@@ -162,7 +162,7 @@ class AtomicFolder {
  public:
   /// Leftovers of a save that was killed are removed.
   explicit AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
-    temporary_ = target_.parent_path() / fmt::format(".{}.tmp", target_.filename().string());
+    temporary_ = temporary_path(target_);
     std::error_code error;
     std::filesystem::remove_all(temporary_, error);
     if (!error) std::filesystem::create_directory(temporary_, error);
@@ -174,7 +174,11 @@ class AtomicFolder {
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
+  /// Where its files are to be written.
   const std::filesystem::path& path() const { return temporary_; }
+  static std::filesystem::path temporary_path(const std::filesystem::path& target) {
+    return target.parent_path() / fmt::format(".{}.tmp", target.filename().string());
+  }
 
   /// Publishes the folder, in the place of one of the same name. Its files must be synced.
   void commit() {
