@@ -144,17 +144,17 @@ inline void delete_folder(const std::filesystem::path& folder) {
 
 /// Deletes the oldest checkpoints beyond `limit`, but never the one of `keep`, and what earlier deletions left.
 inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep) {
+  for (const std::filesystem::path& path : folder_entries(output_dir))
+    if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
   int kept = 1;
   for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
     if (checkpoint.folder == keep || kept++ < limit) continue;
     // Under its hidden name it is no checkpoint any more, wherever the deletion stops.
     std::error_code ignored;
     const std::filesystem::path hidden = output_dir / fmt::format(".{}.tmp", checkpoint.folder.filename().string());
-    detail::delete_folder(hidden);
     std::filesystem::rename(checkpoint.folder, hidden, ignored);
+    detail::delete_folder(hidden);
   }
-  for (const std::filesystem::path& path : folder_entries(output_dir))
-    if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
 }
 
 /// A folder that appears whole or not at all: filled under a hidden name, synced, renamed.
