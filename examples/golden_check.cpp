@@ -117,8 +117,8 @@ int program(int argc, char** argv) {
     const golden::Case c(folder);
     std::string shape_used;
     const golden::Results results = run(c, backend, precision, shape, threads, shape_used);
-    const bool rounded = backend != BackendName::reference && precision != PrecisionName::fp32;
-    const golden::Limits& limits = rounded ? golden::bf16_limits : golden::fp32_limits;
+    const golden::Limits& limits =
+        golden::limits_of(backend == BackendName::reference ? PrecisionName::fp32 : precision);
     fmt::print("{} ({}, {})\n", folder.string(), c.config.architecture, shape_used);
     bool passed = true;
     for (const golden::Comparison& one : golden::compare(c, results, limits)) {

@@ -9,6 +9,8 @@
 #include "backend/cuda/check_cuda_case.hpp"
 #include "model/model_under_test.hpp"
 #include "moderngpt2/backend/cuda.hpp"
+#include "moderngpt2/generation/beam_search.hpp"
+#include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -102,4 +104,29 @@ TEST_CASE("weights of a model on the GPU go to a file and back") {
   load_weights(again, CheckpointTensors(folder.path()), config);
   const auto& weights = on_host(again.backend(), again.weights());
   CHECK(test::same_bits(weights, here.weights()));
+}
+
+TEST_CASE("a model on the GPU generates what it does on the CPU") {
+  Config config = test::tiny_config();
+  config.n_positions = 24;
+  const std::vector<int> prompt{1, 5, 9, 2, 7};
+  const auto run = [&](auto& model) {
+    edit_on_host(model.backend(), model.weights(), [](const auto& weights) {
+      fill_random(weights.matrices.data(), weights.matrices.size(), 5, 0.4);
+      fill_random(weights.vectors.data(), weights.vectors.size(), 6, 0.4);
+    });
+    GenerationOptions options{.max_new_tokens = 12, .do_sample = false};
+    options.prefill_chunk = 3;
+    std::vector<std::vector<int>> texts{generate(model, prompt, options).tokens};
+    options.num_beams = 3;
+    for (const auto& beam : beam_search(model, prompt, options, 2)) texts.push_back(beam.tokens);
+    return texts;
+  };
+  CausalLM<any_shape, cpu::Backend, Fp32> here(config);
+  const auto want = run(here);
+  for (const std::uint64_t schedule : test::schedules) {
+    test::use_schedule(schedule);
+    CausalLM<any_shape, cuda::Backend, Fp32> there(config);
+    CHECK(run(there) == want);
+  }
 }
