@@ -6,10 +6,14 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
+#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/view.hpp"
 #ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/attention_rows.cuh"
+#include "moderngpt2/backend/cuda/kernels/flash_attention.cuh"
+#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.cuh"
 #endif
 
 namespace moderngpt2::cuda {
@@ -31,7 +35,13 @@ void attention(Backend& b, Rows<T> o, std::type_identity_t<float>* lse, ConstRow
                const AttentionCall& call) {
   if (q.count == 0) return;
   detail::require_head_dim(call);
-  AttentionRows<T>{.in = {q, k, v, call}, .o = o, .lse = lse}.launch(b.stream());
+  const AttentionInputs<T> in(q, k, v, call);
+  if constexpr (sizeof(T) == 2) {
+    FlashAttention<T>{.in = in, .o = o, .lse = lse}.launch(b.stream());
+    if (!call.key_mask) return;
+  }
+  AttentionRows<T>{.in = in, .o = o, .lse = lse, .queries = sizeof(T) == 2 ? Queries::only_padding : Queries::all}
+      .launch(b.stream());
 }
 
 /// Training only: past is 0. Sums have a fixed order.
@@ -44,8 +54,21 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
   float* const mean = b.scratch<float>(2 * rows);
   float* const share = call.key_mask ? mean + rows : nullptr;
   AttentionMeans<T>{.d_o = d_o, .o = o, .lse = lse, .mean = mean, .share = share, .call = call}.launch(b.stream());
-  AttentionRowsBackward<T>{
-      .in = {q, k, v, call}, .dq = dq, .dk = dk, .dv = dv, .d_o = d_o, .lse = lse, .mean = mean, .share = share}
+  const AttentionInputs<T> in(q, k, v, call);
+  if constexpr (sizeof(T) == 2) {
+    FlashAttentionBackward<T>{.in = in, .dq = dq, .dk = dk, .dv = dv, .d_o = d_o, .lse = lse, .mean = mean}.launch(
+        b.stream());
+    if (!call.key_mask) return;
+  }
+  AttentionRowsBackward<T>{.in = in,
+                           .dq = dq,
+                           .dk = dk,
+                           .dv = dv,
+                           .d_o = d_o,
+                           .lse = lse,
+                           .mean = mean,
+                           .share = share,
+                           .queries = sizeof(T) == 2 ? Queries::only_padding : Queries::all}
       .launch(b.stream());
 }
 

@@ -42,6 +42,11 @@
   template struct entry<float>;              \
   template struct entry<::moderngpt2::bf16>; \
   template struct entry<::moderngpt2::f16>
+/// The same for an entry that has no form for float.
+#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) \
+  template struct entry<::moderngpt2::bf16>;     \
+  template struct entry<::moderngpt2::f16>
 #else
 #define MODERNGPT2_CUDA_INSTANTIATE(entry) static_assert(true)
+#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) static_assert(true)
 #endif
