@@ -70,6 +70,14 @@ macro(moderngpt2_find_tokenizer_training)
   moderngpt2_require(moderngpt2::sentencepiece_train sentencepiece_train)
 endmacro()
 
+# Of any MPI library the C interface, used from C++.
+macro(moderngpt2_find_mpi)
+  set(moderngpt2_missing)
+  set(MPI_CXX_SKIP_MPICXX TRUE)
+  find_package(MPI QUIET COMPONENTS CXX)
+  moderngpt2_require(MPI::MPI_CXX MPI)
+endmacro()
+
 macro(moderngpt2_find_cli)
   set(moderngpt2_missing)
   find_package(CLI11 QUIET)

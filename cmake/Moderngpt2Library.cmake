@@ -71,6 +71,20 @@ elseif(MODERNGPT2_PARQUET STREQUAL "AUTO" AND PROJECT_IS_TOP_LEVEL)
     "or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel (MODERNGPT2_PARQUET=OFF silences this)")
 endif()
 
+# Not in moderngpt2_everything: only programs of several processes are to load an MPI library.
+if(NOT MODERNGPT2_MPI STREQUAL "OFF")
+  moderngpt2_find_mpi()
+  if(NOT moderngpt2_missing)
+    moderngpt2_add_component(mpi moderngpt2 MPI::MPI_CXX)
+    target_compile_definitions(moderngpt2_mpi INTERFACE MODERNGPT2_HAVE_MPI=1)
+  elseif(MODERNGPT2_MPI STREQUAL "ON")
+    message(FATAL_ERROR "MODERNGPT2_MPI is ON and no MPI library was found: install one (Debian: libopenmpi-dev, "
+      "openmpi-bin), or load the cluster's module")
+  else()
+    message(STATUS "moderngpt2: no component mpi, no MPI library found: programs run as one process")
+  endif()
+endif()
+
 # Compiled here or, once installed, in the project that asks for the component cuda.
 set(MODERNGPT2_HAVE_CUDA OFF)
 if(NOT MODERNGPT2_CUDA STREQUAL "OFF")

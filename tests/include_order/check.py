@@ -17,12 +17,18 @@ ORDER = ["core", "config", "backend", "layers", "model", "generation", "io", "to
 # names of the earliest folders only, so that anybody may include it.
 UMBRELLA = "moderngpt2/moderngpt2.hpp"
 FORWARD = "moderngpt2/fwd.hpp"
-NOT_UNDER_UMBRELLA = re.compile(r"(CLI|arrow|parquet)/|sentencepiece_trainer\.h|mpi\.h|moderngpt2/cli/")
+NOT_UNDER_UMBRELLA = re.compile(r"(CLI|arrow|parquet)/|sentencepiece_trainer\.h|mpi\.h|nccl\.h|moderngpt2/cli/")
 
 # Third-party headers that one file alone may see.
 ONLY_IN = [
+    (re.compile(r"Eigen/"), {"moderngpt2/backend/cpu/gemm.hpp", "moderngpt2/backend/cuda/simt/blas.hpp"}),
+    (re.compile(r"dnnl"), {"moderngpt2/backend/cpu/gemm.hpp"}),
+    (re.compile(r"cuda_runtime|cuda_bf16|cuda_fp16|cudnn"), {"moderngpt2/backend/cuda/runtime.hpp"}),
+    (re.compile(r"cublas\w*\.h$"), {"moderngpt2/backend/cuda/cublaslt.hpp"}),
     (re.compile(r"Eigen/|dnnl"), {"moderngpt2/backend/cpu/gemm.hpp"}),
     (re.compile(r"cuda_runtime|cuda_bf16|cuda_fp16|cublas|cudnn"), {"moderngpt2/backend/cuda/runtime.hpp"}),
+    (re.compile(r"mpi\.h"), {"moderngpt2/distributed/mpi.hpp"}),
+    (re.compile(r"nccl\.h"), {"moderngpt2/distributed/nccl.hpp"}),
     (re.compile(r"omp\.h"), {"moderngpt2/core/parallel.hpp"}),
 ]
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The only header that sees CUDA's. Everything else of the backend is written in CUDA's own words (threadIdx,
-// __syncthreads, cudaMallocAsync, ...) and compiles in three ways:
+// The only header that sees CUDA's, but for cublaslt.hpp. Everything else of the backend is written in CUDA's own words
+// (threadIdx, __syncthreads, cudaMallocAsync, ...) and compiles in three ways:
 //
 //   nvcc                                 kernels/*.cuh, for the GPU
 //   g++ or clang++                       launchers and all that calls them, against CUDA's host API

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2::distributed {
+
+enum class ReduceOp { sum, max, min };
+
+enum class CollectiveKind { reduce_scatter, all_gather, all_reduce, broadcast, barrier };
+
+/// One collective, as its communicator does it and as the watchdog and the trace name it.
+struct Collective {
+  CollectiveKind kind = CollectiveKind::barrier;
+  std::byte* data = nullptr;
+  std::int64_t count = 0;    ///< elements; of one rank in reduce_scatter and all_gather
+  int element_size = 0;      ///< bytes
+  Dtype dtype = Dtype::f32;  ///< of reductions: f32, f64 or i64
+  ReduceOp op = ReduceOp::sum;
+  int root = 0;
+  std::int64_t step = -1;  ///< of training; -1: none yet
+  double begin = 0;        ///< seconds_now() when it was issued
+  char what[56] = {};      ///< a copy of the name, cut where too long
+
+  void name(const char* text) { std::strncpy(what, text, sizeof what - 1); }
+  std::int64_t bytes() const { return count * element_size; }
+};
+
+/// "all-gather of bucket 3 in step 17".
+inline std::string description(const Collective& c) {
+  return c.step < 0 ? std::string(c.what) : fmt::format("{} in step {}", c.what, c.step);
+}
+
+/// Bytes that each of `size` ranks sends where the ranks form a ring, the least for the large ones: (N-1)/N of the
+/// whole buffer for reduce-scatter and all-gather, twice that for all-reduce.
+inline std::int64_t ring_bytes(const Collective& c, int size) {
+  switch (c.kind) {
+    case CollectiveKind::reduce_scatter:
+    case CollectiveKind::all_gather:
+      return c.bytes() * (size - 1);
+    case CollectiveKind::all_reduce:
+      return 2 * c.bytes() * (size - 1) / size;
+    case CollectiveKind::broadcast:
+      return size > 1 ? c.bytes() : 0;
+    case CollectiveKind::barrier:
+      break;
+  }
+  return 0;
+}
+
+/// Begin and end of a collective by seconds_now(), its name, and the bytes that this rank sent. The end is when the
+/// rank first saw it done.
+using TraceHook = std::function<void(double begin, double end, const char* what, std::int64_t bytes)>;
+
+/// The whole job ends, by the watchdog or because a rank asked for it. Thrown by ranks that are threads (and by a
+/// single one); ranks that are processes end at once, with the same line on standard error.
+class JobEnded : public Error {
+ public:
+  JobEnded(const std::string& message, int exit_status) : Error(message), status(exit_status) {}
+  int status;
+};
+
+}  // namespace moderngpt2::distributed

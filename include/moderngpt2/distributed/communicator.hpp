@@ -1,0 +1,265 @@
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/collective.hpp"
+
+namespace moderngpt2::distributed {
+
+class CommunicatorBase;
+
+/// A collective under way. Its buffer must be left alone until wait() returns or done() says true. Empty ones are done.
+class Request {
+ public:
+  Request() = default;
+  Request(CommunicatorBase& communicator, int slot) : communicator_(&communicator), slot_(slot) {}
+  Request(Request&& other) noexcept : communicator_(std::exchange(other.communicator_, nullptr)), slot_(other.slot_) {}
+  Request& operator=(Request&& other) noexcept {
+    if (this == &other) return *this;
+    finish_quietly();
+    communicator_ = std::exchange(other.communicator_, nullptr);
+    slot_ = other.slot_;
+    return *this;
+  }
+  ~Request() { finish_quietly(); }
+
+  /// Blocks until the collective is done. The watchdog ends the job when that takes longer than the timeout.
+  void wait();
+  /// Whether it is done; gives the library time to go on with it and with others. Never blocks.
+  bool done();
+
+ private:
+  /// A failure is not lost: the job has failed, and the next collective says so.
+  void finish_quietly() noexcept {
+    try {
+      wait();
+    } catch (...) {
+    }
+  }
+
+  CommunicatorBase* communicator_ = nullptr;
+  int slot_ = 0;
+};
+
+/// What all communicators share: the typed calls, the watchdog, the count of bytes, the trace. It is a model of
+/// Communicator itself, so code may be written against it where the kind of communicator is known at run time only.
+/// Belongs to one thread of its rank; all ranks issue the same collectives in the same order. Buffers lie where the
+/// communicator can reach them: host memory, but for NCCL the GPU's.
+class CommunicatorBase {
+ public:
+  CommunicatorBase(int rank, int size, double timeout_seconds) : rank_(rank), size_(size), timeout_(timeout_seconds) {}
+  CommunicatorBase(const CommunicatorBase&) = delete;
+  CommunicatorBase& operator=(const CommunicatorBase&) = delete;
+  virtual ~CommunicatorBase() = default;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  /// Among the ranks of this machine.
+  virtual int local_rank() const { return rank_; }
+  virtual int local_size() const { return size_; }
+
+  /// Sums over the ranks, in place: data (size() * count_per_rank); slice rank() then holds the sum of that slice, the
+  /// others hold nothing of use.
+  template <class E>
+  Request reduce_scatter(E* data, std::int64_t count_per_rank, const char* what) {
+    static_assert(std::is_same_v<E, float> || std::is_same_v<E, double>, "sums are of float or double");
+    return issue(CollectiveKind::reduce_scatter, data, count_per_rank, ReduceOp::sum, 0, what);
+  }
+
+  /// In place: data (size() * count_per_rank) of which slice rank() is given; then all are there.
+  template <class E>
+  Request all_gather(E* data, std::int64_t count_per_rank, const char* what) {
+    static_assert(std::is_trivially_copyable_v<E>);
+    return issue(CollectiveKind::all_gather, data, count_per_rank, ReduceOp::sum, 0, what);
+  }
+
+  /// In place: data (count), element by element over the ranks.
+  template <class E>
+  Request all_reduce(E* data, std::int64_t count, ReduceOp op, const char* what) {
+    static_assert(std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, std::int64_t>,
+                  "reductions are of float, double or int64");
+    return issue(CollectiveKind::all_reduce, data, count, op, 0, what);
+  }
+
+  /// data (count) of rank `root` to all.
+  template <class E>
+  Request broadcast(E* data, std::int64_t count, int root, const char* what) {
+    static_assert(std::is_trivially_copyable_v<E>);
+    if (root < 0 || root >= size_) throw Error("{} from rank {}, there are {} ranks", what, root, size_);
+    return issue(CollectiveKind::broadcast, data, count, ReduceOp::sum, root, what);
+  }
+
+  /// Returns when all ranks have come here.
+  void barrier(const char* what) {
+    issue(CollectiveKind::barrier, static_cast<std::byte*>(nullptr), 0, ReduceOp::sum, 0, what).wait();
+  }
+
+  /// Ends the job on all ranks, with a line on standard error; `status` becomes that of the process where the launcher
+  /// passes it on.
+  [[noreturn]] void abort(const std::string& why, int status) {
+    end_job(why, status);
+    std::terminate();  // not reached: compilers forget that a virtual function does not return
+  }
+
+  /// What the watchdog calls the step from now on.
+  void set_step(std::int64_t step) { step_ = step; }
+  /// Called as each collective of several ranks is seen done.
+  void set_trace(TraceHook hook) { trace_ = std::move(hook); }
+  /// `stop` returns the number of a signal that asked this process to end, else 0. A rank that waits on after one says
+  /// once for what: when a rank dies, launchers send SIGTERM to the others before they kill them.
+  void set_stop(std::function<int()> stop) { stop_ = std::move(stop); }
+  /// Sent by this rank so far, as ring_bytes() counts it.
+  std::int64_t bytes_moved() const { return bytes_moved_; }
+  double timeout_seconds() const { return timeout_; }
+
+ protected:
+  friend class Request;
+
+  [[noreturn]] virtual void end_job(const std::string& why, int status) = 0;
+  /// Begins the collective in `slot`.
+  virtual void start(int slot) = 0;
+  /// Whether it is done; moves on whatever is under way. Throws or ends the job when it has failed.
+  virtual bool test(int slot) = 0;
+  /// Throws or ends the job: the collective in `slot` was waited for until the timeout.
+  [[noreturn]] virtual void give_up(int slot) = 0;
+
+  virtual void wait(int slot) {
+    const double begin = seconds_now();
+    while (!test(slot)) {
+      const double waited = seconds_now() - begin;
+      if (waited > timeout_) give_up(slot);
+      if (waited < 0.02) {
+        std::this_thread::yield();  // ranks may share a core
+        continue;
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      if (const int signal = stop_ ? stop_() : 0) note_signal(slot, signal);
+    }
+  }
+
+  const Collective& collective(int slot) const { return slots_[std::size_t(slot)]; }
+
+  /// "rank 2: all-gather of bucket 3 in step 17 has not finished within 600 s: DETAIL; the job ends".
+  std::string timeout_message(int slot, const std::string& detail) const {
+    return fmt::format("rank {}: {} has not finished within {:g} s: {}; the job ends", rank_,
+                       description(collective(slot)), timeout_, detail);
+  }
+
+ private:
+  void note_signal(int slot, int signal) {
+    if (signal_seen_ == 0) signal_seen_ = seconds_now();
+    if (signal_is_noted_ || seconds_now() - signal_seen_ < 0.2) return;
+    signal_is_noted_ = true;
+    std::fprintf(stderr, "rank %d: signal %d has come while it waits for %s\n", rank_, signal,
+                 description(collective(slot)).c_str());
+  }
+
+  template <class E>
+  Request issue(CollectiveKind kind, E* data, std::int64_t count, ReduceOp op, int root, const char* what) {
+    if (count < 0) throw Error("{} of {} elements", what, count);
+    Collective c{.kind = kind,
+                 .data = reinterpret_cast<std::byte*>(data),
+                 .count = count,
+                 .element_size = int(sizeof(E)),
+                 .dtype = dtype_of<E>.value_or(Dtype::u8),
+                 .op = op,
+                 .root = root,
+                 .step = step_};
+    if (size_ == 1) return {};
+    c.begin = seconds_now();
+    c.name(what);
+    const int slot = take_slot();
+    slots_[std::size_t(slot)] = c;
+    try {
+      start(slot);
+    } catch (...) {
+      free_.push_back(slot);
+      throw;
+    }
+    return {*this, slot};
+  }
+
+  int take_slot() {
+    if (free_.empty()) {
+      free_.push_back(int(slots_.size()));
+      slots_.emplace_back();
+      free_.reserve(slots_.size());
+    }
+    const int slot = free_.back();
+    free_.pop_back();
+    return slot;
+  }
+
+  void release(int slot, bool is_done) {
+    const Collective& c = slots_[std::size_t(slot)];
+    free_.push_back(slot);
+    if (!is_done) return;
+    bytes_moved_ += ring_bytes(c, size_);
+    if (trace_) trace_(c.begin, seconds_now(), c.what, ring_bytes(c, size_));
+  }
+
+  int rank_, size_;
+  double timeout_;
+  std::int64_t step_ = -1, bytes_moved_ = 0;
+  TraceHook trace_;
+  std::function<int()> stop_;
+  double signal_seen_ = 0;  ///< seconds_now() of the first look that saw it
+  bool signal_is_noted_ = false;
+  std::vector<Collective> slots_;  ///< grows to the most that are ever under way at once
+  std::vector<int> free_;
+};
+
+inline void Request::wait() {
+  CommunicatorBase* communicator = std::exchange(communicator_, nullptr);
+  if (!communicator) return;
+  try {
+    communicator->wait(slot_);
+  } catch (...) {
+    communicator->release(slot_, false);
+    throw;
+  }
+  communicator->release(slot_, true);
+}
+
+inline bool Request::done() {
+  if (!communicator_) return true;
+  if (!communicator_->test(slot_)) return false;
+  std::exchange(communicator_, nullptr)->release(slot_, true);
+  return true;
+}
+
+/// Ranks that exchange data. See CommunicatorBase for what each call means.
+template <class C>
+concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int64_t* i, std::byte* b, std::int64_t n) {
+  { k.rank() } -> std::same_as<int>;
+  { k.size() } -> std::same_as<int>;
+  { k.local_rank() } -> std::same_as<int>;
+  { k.local_size() } -> std::same_as<int>;
+  { c.reduce_scatter(f, n, "") } -> std::same_as<Request>;
+  { c.reduce_scatter(d, n, "") } -> std::same_as<Request>;
+  { c.all_gather(b, n, "") } -> std::same_as<Request>;
+  { c.all_reduce(f, n, ReduceOp::sum, "") } -> std::same_as<Request>;
+  { c.all_reduce(d, n, ReduceOp::max, "") } -> std::same_as<Request>;
+  { c.all_reduce(i, n, ReduceOp::min, "") } -> std::same_as<Request>;
+  { c.broadcast(b, n, 0, "") } -> std::same_as<Request>;
+  c.barrier("");
+  c.abort(std::string(), 1);
+  c.set_step(n);
+  { k.bytes_moved() } -> std::same_as<std::int64_t>;
+};
+
+}  // namespace moderngpt2::distributed

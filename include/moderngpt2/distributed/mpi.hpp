@@ -1,0 +1,275 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+#include <mpi.h>
+
+#include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/distributed/launch.hpp"
+#include "moderngpt2/distributed/roll_call.hpp"
+
+// Any MPI library of version 3 or later. This header alone sees it.
+namespace moderngpt2::distributed {
+
+namespace detail {
+
+inline std::string mpi_text(int code) {
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  return text;
+}
+
+inline void check_mpi(int code, const char* call) {
+  if (code != MPI_SUCCESS) throw Error("MPI: {} failed: {}", call, mpi_text(code));
+}
+
+/// Ends all processes of the job, this one too should MPI not manage.
+[[noreturn]] inline void end_mpi_job(const std::string& line, int status) {
+  std::fflush(nullptr);
+  std::fprintf(stderr, "%s\n", line.c_str());
+  ::alarm(20);  // its signal ends this process where MPI_Abort hangs
+  MPI_Abort(MPI_COMM_WORLD, status);
+  std::_Exit(status);
+}
+
+}  // namespace detail
+
+/// MPI from here to the end of the scope: one a process, around everything that uses it. All calls come from the thread
+/// that made it.
+class MpiSession {
+ public:
+  MpiSession() {
+    int is_initialized = 0, level = 0, size = 0;
+    MPI_Initialized(&is_initialized);
+    if (is_initialized) throw Error("MPI is in use already: make one MpiSession in a process");
+    detail::check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread");
+    if (level < MPI_THREAD_FUNNELED) {
+      MPI_Finalize();
+      throw Error("this MPI library cannot be used beside threads: take one that gives MPI_THREAD_FUNNELED");
+    }
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    const auto launched = launched_processes();
+    if (size == 1 && launched) {
+      MPI_Finalize();
+      throw Error(
+          "{} says that there are {} processes, but for MPI each is alone: start it by the mpirun (or srun --mpi=...) "
+          "of the MPI library that it was built with",
+          launched->variable, launched->count);
+    }
+  }
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+  ~MpiSession() {
+    if (std::uncaught_exceptions() > exceptions_)  // the others would wait for this one in vain
+      detail::end_mpi_job("an error ends this process, and so the job", 1);
+    MPI_Finalize();
+  }
+
+ private:
+  int exceptions_ = std::uncaught_exceptions();
+};
+
+/// Ranks that are processes, started by mpirun or srun; buffers are host memory.
+class MpiCommunicator final : public CommunicatorBase {
+ public:
+  /// More elements than `largest_piece` go in several calls, since MPI counts in int; tests make it small.
+  explicit MpiCommunicator(const MpiSession&, double timeout_seconds = 1800, std::int64_t largest_piece = 1 << 30)
+      : CommunicatorBase(world(MPI_Comm_rank), world(MPI_Comm_size), timeout_seconds), largest_piece_(largest_piece) {
+    detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &ranks_), "MPI_Comm_dup");  // keeps the error handler
+    detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &roll_calls_), "MPI_Comm_dup");
+    MPI_Comm machine;
+    detail::check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
+                      "MPI_Comm_split_type");
+    MPI_Comm_rank(machine, &local_rank_);
+    MPI_Comm_size(machine, &local_size_);
+    MPI_Comm_free(&machine);
+  }
+  ~MpiCommunicator() override {
+    if (std::uncaught_exceptions() > 0) return;  // MpiSession ends the job
+    MPI_Comm_free(&roll_calls_);
+    MPI_Comm_free(&ranks_);
+  }
+
+  int local_rank() const override { return local_rank_; }
+  int local_size() const override { return local_size_; }
+
+ private:
+  [[noreturn]] void end_job(const std::string& why, int status) override {
+    detail::end_mpi_job(fmt::format("rank {}: {}; the job ends", rank(), why), status);
+  }
+
+  struct Operation {
+    std::vector<MPI_Request> requests;
+    bool result_lies_first = false;  ///< MPI puts what it scattered in place at the start of the buffer
+    Standing standing;
+  };
+
+  static int world(int (*query)(MPI_Comm, int*)) {
+    int result = 0;
+    detail::check_mpi(query(MPI_COMM_WORLD, &result), "MPI_Comm_rank or MPI_Comm_size");
+    return result;
+  }
+
+  void start(int slot) override {
+    operations_.resize(std::max(operations_.size(), std::size_t(slot) + 1));
+    Operation& operation = operations_[std::size_t(slot)];
+    const Collective& c = collective(slot);
+    operation.requests.clear();
+    operation.result_lies_first = false;
+    operation.standing = Standing::at(calls_++, c);
+    switch (c.kind) {
+      case CollectiveKind::reduce_scatter:
+        return reduce_scatter_pieces(operation, c);
+      case CollectiveKind::all_gather:
+        return all_gather_pieces(operation, c);
+      case CollectiveKind::all_reduce:
+        return in_pieces(c.data, c.count, c.element_size, [&](std::byte* data, int count) {
+          detail::check_mpi(
+              MPI_Iallreduce(MPI_IN_PLACE, data, count, number_type(c), reduction(c), ranks_, &add(operation)),
+              "MPI_Iallreduce");
+        });
+      case CollectiveKind::broadcast:
+        return broadcast_pieces(operation, c, c.data, c.root);
+      case CollectiveKind::barrier:
+        return detail::check_mpi(MPI_Ibarrier(ranks_, &add(operation)), "MPI_Ibarrier");
+    }
+  }
+
+  void reduce_scatter_pieces(Operation& operation, const Collective& c) {
+    if (c.count * size() <= largest_piece_) {
+      operation.result_lies_first = true;
+      return detail::check_mpi(MPI_Ireduce_scatter_block(MPI_IN_PLACE, c.data, int(c.count), number_type(c),
+                                                         reduction(c), ranks_, &add(operation)),
+                               "MPI_Ireduce_scatter_block");
+    }
+    for (int root = 0; root < size(); ++root)
+      in_pieces(c.data + root * c.bytes(), c.count, c.element_size, [&](std::byte* data, int count) {
+        const bool is_mine = root == rank();
+        detail::check_mpi(MPI_Ireduce(is_mine ? MPI_IN_PLACE : data, is_mine ? data : nullptr, count, number_type(c),
+                                      reduction(c), root, ranks_, &add(operation)),
+                          "MPI_Ireduce");
+      });
+  }
+
+  void all_gather_pieces(Operation& operation, const Collective& c) {
+    const Unit unit(c);
+    if (unit.count * size() <= largest_piece_)
+      return detail::check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, c.data, int(unit.count), unit.type,
+                                              ranks_, &add(operation)),
+                               "MPI_Iallgather");
+    for (int root = 0; root < size(); ++root) broadcast_pieces(operation, c, c.data + root * c.bytes(), root);
+  }
+
+  void broadcast_pieces(Operation& operation, const Collective& c, std::byte* data, int root) {
+    const Unit unit(c);
+    in_pieces(data, unit.count, unit.bytes, [&](std::byte* piece, int count) {
+      detail::check_mpi(MPI_Ibcast(piece, count, unit.type, root, ranks_, &add(operation)), "MPI_Ibcast");
+    });
+  }
+
+  template <class F>
+  void in_pieces(std::byte* data, std::int64_t count, int element_size, F&& f) {
+    for (std::int64_t done = 0; done < count; done += largest_piece_)
+      f(data + done * element_size, int(std::min(largest_piece_, count - done)));
+  }
+
+  /// What is only copied goes as whole numbers of its size, or as bytes.
+  struct Unit {
+    explicit Unit(const Collective& c) : count(c.count), bytes(c.element_size) {
+      type = bytes == 8 ? MPI_UINT64_T : bytes == 4 ? MPI_UINT32_T : bytes == 2 ? MPI_UINT16_T : MPI_BYTE;
+      if (type != MPI_BYTE) return;
+      count *= bytes;
+      bytes = 1;
+    }
+    std::int64_t count;
+    int bytes;
+    MPI_Datatype type;
+  };
+
+  static MPI_Datatype number_type(const Collective& c) {
+    return c.dtype == Dtype::f32 ? MPI_FLOAT : c.dtype == Dtype::f64 ? MPI_DOUBLE : MPI_INT64_T;
+  }
+  static MPI_Op reduction(const Collective& c) {
+    return c.op == ReduceOp::sum ? MPI_SUM : c.op == ReduceOp::max ? MPI_MAX : MPI_MIN;
+  }
+  static MPI_Request& add(Operation& operation) { return operation.requests.emplace_back(MPI_REQUEST_NULL); }
+
+  bool test(int slot) override {
+    Operation& operation = operations_[std::size_t(slot)];
+    int is_done = 0;
+    statuses_.resize(std::max(statuses_.size(), operation.requests.size()));
+    const int code = MPI_Testall(int(operation.requests.size()), operation.requests.data(), &is_done, statuses_.data());
+    if (code != MPI_SUCCESS) fail(slot, code);
+    if (!is_done) {
+      if (++tests_ % 64 == 0 && roll_call_is_on()) give_up(slot);
+      return false;
+    }
+    const Collective& c = collective(slot);
+    if (operation.result_lies_first && rank() > 0)
+      std::memmove(c.data + rank() * c.bytes(), c.data, std::size_t(c.bytes()));
+    return true;
+  }
+
+  [[noreturn]] void fail(int slot, int code) {
+    if (code == MPI_ERR_IN_STATUS)
+      for (std::size_t i = 0; i < operations_[std::size_t(slot)].requests.size(); ++i)
+        if (const int error = statuses_[i].MPI_ERROR; error != MPI_SUCCESS && error != MPI_ERR_PENDING) code = error;
+    throw Error("{} failed: {}", description(collective(slot)), detail::mpi_text(code));
+  }
+
+  bool roll_call_is_on() const {
+    int is_there = 0;
+    return MPI_Iprobe(MPI_ANY_SOURCE, 0, roll_calls_, &is_there, MPI_STATUS_IGNORE) == MPI_SUCCESS && is_there;
+  }
+
+  /// The first rank whose patience ends tells all others where it stands; each of them that still polls does the same.
+  /// Who does not within two seconds is the rank to look at. Each rank that lives says so, then the job ends.
+  [[noreturn]] void give_up(int slot) override {
+    RollCall answers(size(), rank(), operations_[std::size_t(slot)].standing);
+    std::vector<MPI_Request> sends(std::size_t(size()), MPI_REQUEST_NULL);
+    for (int r = 0; r < size(); ++r)
+      if (r != rank())
+        MPI_Isend(&answers.mine(), int(sizeof(Standing)), MPI_BYTE, r, 0, roll_calls_, &sends[std::size_t(r)]);
+    for (const double begin = seconds_now(); seconds_now() - begin < 2 && !answers.complete();) {
+      MPI_Status from;
+      int is_there = 0;
+      MPI_Iprobe(MPI_ANY_SOURCE, 0, roll_calls_, &is_there, &from);
+      if (is_there)
+        MPI_Recv(&answers.of(from.MPI_SOURCE), int(sizeof(Standing)), MPI_BYTE, from.MPI_SOURCE, 0, roll_calls_,
+                 MPI_STATUS_IGNORE);
+      else
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::fprintf(stderr, "%s\n", timeout_message(slot, answers.verdict()).c_str());
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // for the lines of the others
+    std::fflush(nullptr);
+    ::alarm(20);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+    std::_Exit(1);
+  }
+
+  std::int64_t largest_piece_, calls_ = 0, tests_ = 0;
+  MPI_Comm ranks_ = MPI_COMM_NULL, roll_calls_ = MPI_COMM_NULL;
+  int local_rank_ = 0, local_size_ = 1;
+  std::vector<Operation> operations_;  ///< by slot
+  std::vector<MPI_Status> statuses_;
+};
+
+static_assert(Communicator<MpiCommunicator>);
+
+}  // namespace moderngpt2::distributed

@@ -1,0 +1,96 @@
+#include <cstdlib>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/guard.hpp"
+#include "moderngpt2/distributed/launch.hpp"
+#include "moderngpt2/distributed/roll_call.hpp"
+#include "moderngpt2/distributed/single.hpp"
+#include "moderngpt2/distributed/thread.hpp"
+
+using namespace moderngpt2;
+using namespace moderngpt2::distributed;
+
+namespace {
+
+/// Sets a variable of the environment while in scope.
+class WithVariable {
+ public:
+  WithVariable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
+  ~WithVariable() { ::unsetenv(name_); }
+  WithVariable(const WithVariable&) = delete;
+  WithVariable& operator=(const WithVariable&) = delete;
+
+ private:
+  const char* name_;
+};
+
+TEST_CASE("a program of one process refuses to be one of several") {
+  CHECK_NOTHROW(require_single_process("was built without MPI"));
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE"}) {
+    {
+      const WithVariable one(name, "1");
+      CHECK_NOTHROW(require_single_process("was built without MPI"));
+    }
+    const WithVariable four(name, "4");
+    const std::string message = std::string("this is one of 4 processes (") + name +
+                                " says so), but this program was built without MPI: start it once, without mpirun, "
+                                "srun or torchrun";
+    CHECK_THROWS_WITH_AS(require_single_process("was built without MPI"), message.c_str(), UsageError);
+  }
+  const WithVariable batch("SLURM_NTASKS", "4");  // in a job script, whose commands run once
+  CHECK_NOTHROW(require_single_process("was built without MPI"));
+}
+
+TEST_CASE("only whole numbers of the environment count") {
+  CHECK_FALSE(environment_number("MODERNGPT2_NO_SUCH_VARIABLE"));
+  for (const char* text : {"", "four", "4x", "99999999999"}) {
+    const WithVariable bad("MODERNGPT2_TEST_NUMBER", text);
+    CHECK_FALSE(environment_number("MODERNGPT2_TEST_NUMBER"));
+  }
+  const WithVariable good("MODERNGPT2_TEST_NUMBER", "17");
+  CHECK(environment_number("MODERNGPT2_TEST_NUMBER") == 17);
+}
+
+Standing standing(std::int64_t number, const char* what) {
+  Collective c;
+  c.step = 17;
+  c.name(what);
+  return Standing::at(number, c);
+}
+
+TEST_CASE("the roll call names ranks that are silent, behind or ahead") {
+  RollCall call(4, 2, standing(40, "all-gather of bucket 3"));
+  CHECK_FALSE(call.complete());
+  call.of(0) = standing(40, "all-gather of bucket 3");
+  call.of(3) = standing(39, "reduce-scatter of bucket 0");
+  CHECK(call.verdict() ==
+        "rank 1 does not answer (it is stopped, or busy with something else), rank 3 waits for "
+        "reduce-scatter of bucket 0 in step 17, before it");
+  call.of(1) = standing(41, "the save");
+  CHECK(call.complete());
+  CHECK(call.verdict() ==
+        "rank 1 waits for the save in step 17, after it, rank 3 waits for reduce-scatter of bucket 0 in step 17, "
+        "before it");
+  call.of(1) = call.of(3) = call.mine();
+  CHECK(call.verdict() == "all ranks wait for it (is the network slow or broken?)");
+}
+
+TEST_CASE("an error on one rank ends the job for all, once") {
+  const auto thrown = run_thread_ranks(3, {}, [](ThreadCommunicator& ranks) {
+    end_job_on_error(ranks, [&] {
+      if (ranks.rank() == 1) throw Error("no space left on device");
+      ranks.barrier("the save");
+    });
+  });
+  CHECK(thrown[0] == "rank 0: rank 1 ends the job: no space left on device");
+  CHECK(thrown[1] == "no space left on device");
+  CHECK(thrown[2] == "rank 2: rank 1 ends the job: no space left on device");
+  SingleCommunicator one;
+  CHECK(end_job_on_error(one, [] { return 5; }) == 5);
+  CHECK_THROWS_AS(end_job_on_error(one, []() -> int { throw UsageError("a flag"); }), UsageError);
+}
+
+}  // namespace
