@@ -21,8 +21,12 @@ struct FlashMemory {
   BlockRange<warps> begins;
 };
 
+/// Blocks that are to have room on a multiprocessor: with 64 channels a few registers decide between 3 and 4.
+template <int D, bool drop>
+inline constexpr int flash_blocks = D <= 64 && !drop ? 4 : 1;
+
 template <class T, int D, bool drop>
-__global__ void __launch_bounds__(128) flash_attention_kernel(const FlashAttention<T> a) {
+__global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_kernel(const FlashAttention<T> a) {
   using Memory = FlashMemory<T, D>;
   constexpr int N = Memory::keys, threads = 32 * Memory::warps;
   auto& memory = dynamic_shared<Memory>();
