@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const At
 
 /// `lanes` lanes, a power of 2, have a row of (B,H,T), 8 channels each at a time.
 template <class T>
-__global__ void __launch_bounds__(32 * row_warps)
+__global__ void __launch_bounds__(32 * row_warps, 1)
     attention_means_kernel(const AttentionMeans<T> a, int lanes, bool in_packs) {
   const int rows = a.call.batch * a.call.n_head * a.call.time, D = a.call.head_dim;
   const int first = (int(blockIdx.x) * row_warps + int(threadIdx.x) / 32) * (32 / lanes);
@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(32 * row_warps, 4) attention_rows_dq_kernel(co
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * row_warps) attention_rows_dkv_kernel(const AttentionRowsBackward<T> a) {
+__global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(const AttentionRowsBackward<T> a) {
   auto& memory = shared<AttentionRowsMemory>();
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, D = call.head_dim, keys = call.keys(), group = call.group();
