@@ -125,6 +125,7 @@ class Trainer {
       exchange_.begin_pass(first + settings_.per_device_train_batch_size >= most);
       const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, own.rows - first);
       if (micro > 0) {
+        const double pass_begin = seconds_now();
         auto pass = pass_of<typename M::R>(batch, first, micro);
         pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
@@ -134,7 +135,9 @@ class Trainer {
       }
       exchange_.end_pass();
     }
+    const double update_begin = seconds_now();
     update(report, counts.valid > 0);
+    span("update", update_begin);
     advance(report, place);
     return report;
   }
@@ -190,6 +193,8 @@ class Trainer {
     }
     save_final_model();
     say("the model is in {}", settings_.output_dir.string());
+    if (ranks_.size() > 1)
+      say("{} processes, of which each sent {:.1f} MiB", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));
     if (state_.skipped > 0) say("{} steps of {} were skipped: not finite", state_.skipped, last);
     return 0;
   }
@@ -239,6 +244,10 @@ class Trainer {
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
     if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
+  }
+
+  void span(const char* what, double begin) const {
+    if (hooks_.on_span) hooks_.on_span(what, begin, seconds_now());
   }
 
   BatchPlace batch_at(DataPosition at) const {
