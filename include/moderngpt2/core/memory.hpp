@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #ifdef __linux__
@@ -76,21 +77,23 @@ inline void zero_and_release(std::byte* data, std::size_t bytes) {
   std::memset(data, 0, bytes);
 }
 
-/// A flat array of trivial elements in an AlignedBuffer.
-template <class T>
+/// A flat array of trivial elements in an AlignedBuffer, or in another kind of memory that the host cannot read.
+template <class T, class Memory = AlignedBuffer>
 class FlatBuffer {
  public:
+  static constexpr bool on_host = std::is_same_v<Memory, AlignedBuffer>;
+
   FlatBuffer() = default;
   explicit FlatBuffer(std::int64_t count) : buffer_(std::size_t(count) * sizeof(T)), count_(count) {}
 
   T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
   std::int64_t size() const { return count_; }
-  T& operator[](std::int64_t i) const { return data()[i]; }
-  T* begin() const { return data(); }
-  T* end() const { return data() + count_; }
+  T& operator[](std::int64_t i) const requires on_host { return data()[i]; }
+  T* begin() const requires on_host { return data(); }
+  T* end() const requires on_host { return data() + count_; }
 
  private:
-  AlignedBuffer buffer_;
+  Memory buffer_;
   std::int64_t count_ = 0;
 };
 
@@ -100,7 +103,8 @@ class FlatBuffer {
 class Arena {
  public:
   constexpr Arena() = default;
-  explicit Arena(const AlignedBuffer& buffer) : base_(buffer.data()), size_(buffer.size()) {}
+  Arena(std::byte* base, std::size_t size) : base_(base), size_(size) {}
+  explicit Arena(const AlignedBuffer& buffer) : Arena(buffer.data(), buffer.size()) {}
 
   template <class T>
   constexpr T* take(std::int64_t count) {

@@ -62,7 +62,8 @@ void load_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& t
 /// The same into the weights that a model computes with.
 template <class M>
 void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  load_weights(ParameterPlaces(model.weights()), model.parameters(), file, config);
+  edit_on_host(model.backend(), model.weights(),
+               [&](const auto& weights) { load_weights(ParameterPlaces(weights), model.parameters(), file, config); });
 }
 
 /// Where each tensor of a set of buffers (weights, gradients, moments) is to be read from when it is written to a
@@ -84,7 +85,8 @@ std::vector<TensorSource> tensor_sources(const ParameterBuffers<E>& buffers, con
 /// Writes model.safetensors, or shards with an index past 5 GB. A tied head is not stored.
 template <class M>
 void save_weights(const std::filesystem::path& folder, const M& model) {
-  write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
+  const auto& weights = on_host(model.backend(), model.weights());
+  write_sharded(folder, tensor_sources(weights, model.parameters()));
 }
 
 /// Opens a checkpoint folder: a model of its config with its weights.

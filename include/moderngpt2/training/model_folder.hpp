@@ -87,7 +87,8 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, Paramete
 template <class M>
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model,
                                    const ModelCompanions& companions) {
-  return save_model(folder, ParameterPlaces(model.weights()), model.parameters(), companions);
+  const auto& weights = on_host(model.backend(), model.weights());
+  return save_model(folder, ParameterPlaces(weights), model.parameters(), companions);
 }
 
 }  // namespace moderngpt2

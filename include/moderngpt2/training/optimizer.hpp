@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/shared_weights.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
@@ -53,20 +55,21 @@ class AdamW {
   using Gradients = typename M::Gradients;
   using FullWeights = ParameterPlaces<typename M::FullElements>;
   using Master = typename M::FullElements::MatrixType;
+  using Masters = FlatBuffer<Master, typename M::Memory>;
 
   /// The masters begin as the model's weights.
-  AdamW(const M& model, const TrainingSettings& settings)
+  AdamW(M& model, const TrainingSettings& settings)
       : AdamW(model, settings,
               distributed::Shard::whole(model.weights().matrices.size(), model.weights().vectors.size())) {}
-  AdamW(const M& model, const TrainingSettings& settings, distributed::Shard shard)
+  AdamW(M& model, const TrainingSettings& settings, distributed::Shard shard)
       : first(element_count(shard.matrices), element_count(shard.vectors)),
         second(element_count(shard.matrices), element_count(shard.vectors)),
         shard_(std::move(shard)),
         settings_(settings) {
     if constexpr (M::rounds_weights) {
-      masters_ = FlatBuffer<Master>(first.matrices.size());
+      masters_ = Masters(first.matrices.size());
       for (const distributed::Piece& p : shard_.matrices)
-        std::copy_n(model.weights().matrices.data() + p.offset, p.length, masters_.data() + p.at);
+        cast(model.backend(), masters_.data() + p.at, model.weights().matrices.data() + p.offset, p.length);
     }
   }
 
@@ -74,11 +77,11 @@ class AdamW {
   /// Whether its shard is the whole model.
   bool is_whole(const M& model) const { return first.matrices.size() == model.weights().matrices.size(); }
   /// Of the shard's matrices; empty where the model's are not rounded.
-  const FlatBuffer<Master>& masters() const { return masters_; }
+  const Masters& masters() const { return masters_; }
 
   /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own. Not for a shard
   /// of a model with rounded weights.
-  FullWeights full_weights(const M& model) const {
+  FullWeights full_weights(const M& model) const requires OnHost<typename M::Backend> {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
     else
@@ -87,10 +90,10 @@ class AdamW {
 
   /// Gives a model fresh weights.
   void initialize(M& model, std::uint64_t seed) {
-    if (M::rounds_weights && is_whole(model)) {
-      moderngpt2::initialize(full_weights(model), model.parameters(), model.config(), seed, model.backend().threads());
-      return round_weights(model);
-    }
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) {
+        moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
+      });
     model.initialize(seed);
     if constexpr (M::rounds_weights)
       fill_masters(model,
@@ -100,15 +103,53 @@ class AdamW {
   }
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
   void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-    if (M::rounds_weights && is_whole(model)) {
-      load_weights(full_weights(model), model.parameters(), file, config);
-      return round_weights(model);
-    }
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) { load_weights(full, model.parameters(), file, config); });
     load_weights(model, file, config);
     if constexpr (M::rounds_weights)
       fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
         file.read_as(file.at(name_in_file(p, config)), to, begin, n);
       });
+  }
+
+  /// The same where the file is of a model with another head: see load_shared_weights(). What it lacks is fresh.
+  void load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) {
+        moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
+        load_shared_weights(full, model.parameters(), file, config);
+      });
+    model.initialize(seed);
+    load_shared_weights(model, file, config);
+    if constexpr (M::rounds_weights)
+      fill_masters(model,
+                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
+                     if (const TensorInfo* info = find_shared(file, config, p))
+                       file.read_as(*info, to, begin, n);
+                     else
+                       initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
+                   });
+  }
+
+  /// f(all weights as training keeps them, in the host's memory), which may read and change them; the model gets them.
+  template <class F>
+  void edit_full_weights(M& model, F&& f) {
+    if constexpr (!M::rounds_weights) {
+      edit_on_host(model.backend(), model.weights(), [&](const auto& weights) { f(FullWeights(weights)); });
+    } else {
+      if constexpr (OnHost<typename M::Backend>) {
+        f(full_weights(model));
+      } else {
+        auto& b = model.backend();
+        ParameterBuffers<typename M::FullElements> here(masters_.size(), model.weights().vectors.size());
+        download(b, here.matrices.data(), masters_.data(), masters_.size());
+        download(b, here.vectors.data(), model.weights().vectors.data(), here.vectors.size());
+        f(FullWeights(here));
+        masters_ = placed(b, std::move(here.matrices));
+        model.weights().vectors = placed(b, std::move(here.vectors));
+      }
+      round_weights(model);
+    }
   }
 
   struct Outcome {
@@ -177,17 +218,19 @@ class AdamW {
 
   /// fill(parameter, its place in the list, first element of it, count, masters of these) for all of the shard.
   template <class Fill>
-  void fill_masters(const M& model, Fill&& fill) {
+  void fill_masters(M& model, Fill&& fill) {
     const auto& table = model.parameters();
+    FlatBuffer<Master> masters(masters_.size());
     for (std::size_t i = 0; i < table.size(); ++i)
       if (const ParameterInfo& info = table[i]; info.is_matrix())
         for_common_elements(shard_.matrices, info.offset, info.size,
                             [&](const distributed::Piece& p, std::int64_t begin, std::int64_t n) {
-                              fill(info, i, begin - info.offset, n, masters_.data() + p.at + begin - p.offset);
+                              fill(info, i, begin - info.offset, n, masters.data() + p.at + begin - p.offset);
                             });
+    masters_ = placed(model.backend(), std::move(masters));
   }
 
-  FlatBuffer<Master> masters_;
+  Masters masters_;
   distributed::Shard shard_;
   TrainingSettings settings_;
 };

@@ -66,7 +66,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   validate(config);
   const Decoder<M::shape, Head> layers(config);
   const auto count = layers.count();
-  auto buffers = [&]<class E>(std::type_identity<ParameterBuffers<E>>) {
+  auto buffers = [&]<class E, class Memory>(std::type_identity<ParameterBuffers<E, Memory>>) {
     return std::uint64_t(count.matrices) * sizeof(typename E::MatrixType) +
            std::uint64_t(count.vectors) * sizeof(typename E::VectorType);
   };

@@ -30,6 +30,15 @@ void start_weights(M& model, const TrainingRequest& request, const PreparedRun& 
     model.initialize(request.settings.seed);
 }
 
+/// The same for the weights that a trainer keeps of a model that computes with rounded ones, with every digit.
+template <class T>
+void start_masters(T& trainer, const TrainingRequest& request, const PreparedRun& run) {
+  if (request.model_path)
+    trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
+  else
+    trainer.initialize(request.settings.seed);
+}
+
 /// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
 inline void write_predictions(const TrainingRequest&, const PreparedRun&, const LanguageModelling::Scores&) {}
 
@@ -182,12 +191,8 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   all_or_none(ranks, "reading the weights", [&] {
     Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks);
     if (run.checkpoint) trainer.resume(*run.checkpoint);
-    if constexpr (M::rounds_weights) {  // the masters come from where the model's own weights came, with every digit
-      if (request.model_path && !run.checkpoint)
-        trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
-      else if (!run.checkpoint)
-        trainer.initialize(s.seed);
-    }
+    if constexpr (M::rounds_weights)
+      if (!run.checkpoint) start_masters(trainer, request, run);
   });
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);

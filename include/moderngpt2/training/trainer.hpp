@@ -92,6 +92,11 @@ class Trainer {
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
   void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.load(model_, file, config); }
 
+  /// The same of a model with another head, of which its transformer is taken; the rest is fresh.
+  void load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+    optimizer_.load_shared(model_, file, config, seed);
+  }
+
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
   /// fit the model.
   void resume(const Checkpoint& checkpoint) {
