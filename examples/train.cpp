@@ -87,7 +87,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
   options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
   add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
-  options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores");
+  options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores, shared by the processes");
   options.section("Optimizer");
   options.add("learning_rate", s.learning_rate, "the schedule's highest").at_least(0);
   options.add("lr_scheduler_type", s.lr_scheduler_type, "the schedule")
@@ -164,7 +164,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   TrainingProgress progress(shell_command(argc, argv));
   TrainingHooks hooks = progress.hooks();
   request.ranks = processes.connect(launcher.collective_timeout());
-  if (!options.typed("threads")) request.threads = threads_of_process(request.ranks ? request.ranks->local_size() : 1);
+  if (request.ranks && !options.typed("threads")) request.threads = threads_of_process(request.ranks->local_size());
   const auto trace = launcher.open_trace(request.ranks, hooks);
   return run(task.task(), task_request, hooks);
 }
