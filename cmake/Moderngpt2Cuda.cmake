@@ -1,5 +1,5 @@
 # moderngpt2::cuda: the kernels of backend/cuda/kernels, compiled by nvcc in the project that links them, one unit an
-# operation, and what launchers need (CUDA's host headers and runtime). Nothing here enables CMake's CUDA language.
+# operation, and what launchers need (CUDA's host headers and runtime, cuBLASLt). Nothing here enables CMake's CUDA language.
 #
 #   MODERNGPT2_CUDA_ARCHITECTURES   such as "90a" or "80;86"; those of them that the toolkit knows are built. Default:
 #                                   80 86 89 90a 100a 120
@@ -15,6 +15,8 @@ macro(moderngpt2_find_cuda)
     set(moderngpt2_cuda_missing "nvcc of CUDA 12 or later")
   elseif(NOT TARGET CUDA::cudart_static)
     set(moderngpt2_cuda_missing "libcudart_static")
+  elseif(NOT TARGET CUDA::cublasLt)
+    set(moderngpt2_cuda_missing "libcublasLt")
   endif()
 endmacro()
 
@@ -85,7 +87,8 @@ function(moderngpt2_add_cuda include_folder)
   set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
   add_library(moderngpt2_cuda STATIC EXCLUDE_FROM_ALL ${objects})
   set_target_properties(moderngpt2_cuda PROPERTIES LINKER_LANGUAGE CXX)
-  target_link_libraries(moderngpt2_cuda PUBLIC moderngpt2::moderngpt2 CUDA::cudart_static)
+  target_link_libraries(moderngpt2_cuda PUBLIC moderngpt2::moderngpt2 CUDA::cudart_static CUDA::cublasLt)
+  target_compile_definitions(moderngpt2_cuda INTERFACE MODERNGPT2_HAVE_CUDA=1)
   target_include_directories(moderngpt2_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   add_library(moderngpt2::cuda ALIAS moderngpt2_cuda)
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "golden_check/gpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
@@ -21,7 +22,7 @@ extern template golden::Results golden::run<any_shape, cpu::Backend, Bf16>(const
 
 namespace {
 
-enum class BackendName { cpu, reference };
+enum class BackendName { cpu, reference, cuda, simulated };
 enum class ShapeKind { fixed, dynamic };
 
 /// Shapes of the project's own cases, compiled in for --shape static.
@@ -65,6 +66,11 @@ golden::Results run(const golden::Case& c, ShapeKind kind, auto make_backend, st
 /// Runs a case with whoever the flags name; `shape_used` says of what kind the model was.
 golden::Results run(const golden::Case& c, BackendName backend, PrecisionName precision, ShapeKind shape, int threads,
                     std::string& shape_used) {
+  if (backend == BackendName::cuda || backend == BackendName::simulated) {
+    shape_used = std::string(precision_name(precision)) + ", dynamic";
+    return run_on_gpu(c, precision, backend == BackendName::simulated);
+  }
+  if (needs_gpu(precision)) throw UsageError("--precision {} needs --backend cuda", precision_name(precision));
   if (backend == BackendName::reference)
     return run<Exact<double>>(
         c, shape, [] { return reference::Backend(); }, shape_used);
@@ -82,10 +88,19 @@ int program(int argc, char** argv) {
   int threads = available_threads();
   std::vector<std::filesystem::path> folders;
   Options options("golden_check", "Runs golden cases and compares the results with what they expect.");
-  options.add_choice("backend", backend, {{"cpu", BackendName::cpu}, {"reference", BackendName::reference}},
-                     "who computes: the CPU, or plain loops in double");
-  options.add_choice("precision", precision, {{"fp32", PrecisionName::fp32}, {"bf16", PrecisionName::bf16}},
-                     "number format of the CPU backend; bf16 has wider limits, and dynamic shapes only");
+  options.add_choice("backend", backend,
+                     {{"cpu", BackendName::cpu},
+                      {"reference", BackendName::reference},
+                      {"cuda", BackendName::cuda},
+                      {"cuda-simulated", BackendName::simulated}},
+                     "who computes: the CPU, plain loops in double, a GPU, or the simulated GPU of the tests");
+  options.add_choice("precision", precision,
+                     {{"fp32", PrecisionName::fp32},
+                      {"tf32", PrecisionName::tf32},
+                      {"bf16", PrecisionName::bf16},
+                      {"fp16", PrecisionName::fp16}},
+                     "number format; all but fp32 have wider limits and dynamic shapes only, and tf32 and fp16 are for "
+                     "GPUs");
   options.add_choice("shape", shape, {{"static", ShapeKind::fixed}, {"dynamic", ShapeKind::dynamic}},
                      "sizes known at compile time (for the shapes that are compiled in), or read from config.json");
   options.add("threads", threads, "threads of the CPU backend").at_least(1).default_text("all cores");
@@ -102,8 +117,8 @@ int program(int argc, char** argv) {
     const golden::Case c(folder);
     std::string shape_used;
     const golden::Results results = run(c, backend, precision, shape, threads, shape_used);
-    const bool rounded = backend == BackendName::cpu && precision == PrecisionName::bf16;
-    const golden::Limits& limits = rounded ? golden::bf16_limits : golden::fp32_limits;
+    const golden::Limits& limits =
+        golden::limits_of(backend == BackendName::reference ? PrecisionName::fp32 : precision);
     fmt::print("{} ({}, {})\n", folder.string(), c.config.architecture, shape_used);
     bool passed = true;
     for (const golden::Comparison& one : golden::compare(c, results, limits)) {

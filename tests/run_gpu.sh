@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the CUDA backend on the GPU at hand: that its primitives do what the simulated GPU says, then every kernel.
+# Checks the CUDA backend on the GPU at hand: that its primitives do what the simulated GPU says, then every kernel, models
+# and the golden cases.
 #
 #   tests/run_gpu.sh --bundle      beforehand: copies the headers that it needs into .gpu/
 #   tests/run_gpu.sh [FOLDER]      builds and runs; needs nvcc, g++ and .gpu/, no network. Results: FOLDER (gpu_results)
@@ -11,11 +12,11 @@ cd "$(dirname "$0")/.."
 if [[ ${1:-} == --bundle ]]; then
   rm -rf .gpu
   mkdir -p .gpu/include
-  for header in doctest fmt Eigen; do
+  for header in doctest fmt Eigen nlohmann xxhash.h; do
     for folder in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/include/eigen3; do
-      [[ -d $folder/$header ]] && cp -r "$folder/$header" .gpu/include/ && break
+      [[ -e $folder/$header ]] && cp -r "$folder/$header" .gpu/include/ && break
     done
-    [[ -d .gpu/include/$header ]] || { echo "$header not found: run cmake/install_dependencies.sh --tests" >&2; exit 1; }
+    [[ -e .gpu/include/$header ]] || { echo "$header not found: run cmake/install_dependencies.sh --tests" >&2; exit 1; }
   done
   echo "bundle: $(du -sh .gpu | cut -f1) in .gpu/"
   exit 0
@@ -32,6 +33,7 @@ failures=0
 say() { printf '%5d s  %s\n' "$SECONDS" "$*" | tee -a "$results/summary.txt"; }
 fail() { say "FAILED: $*"; failures=$((failures + 1)); }
 : >"$results/summary.txt"
+rm -f "$results/golden.txt"
 
 gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null | head -1)
 architecture=${MODERNGPT2_GPU_ARCH:-$(cut -d, -f2 <<<"$gpu" | tr -d ' .')}
@@ -41,7 +43,7 @@ case $architecture in
 esac
 say "GPU: ${gpu:-none}; built for sm_$architecture by $("$nvcc" --version | grep -o 'release [0-9.]*')"
 
-includes=(-Iinclude -Itests -isystem .gpu/include -DFMT_HEADER_ONLY=1)
+includes=(-Iinclude -Itests -isystem .gpu/include -DFMT_HEADER_ONLY=1 -DXXH_INLINE_ALL=1)
 host=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}")
 device=("$nvcc" -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554,20208
   -gencode "arch=compute_$architecture,code=sm_$architecture" "${includes[@]}")
@@ -76,8 +78,9 @@ sources=(tests/main.cpp)
 for test in tests/backend/cuda/*_test.cpp; do  # the others are of the simulated GPU
   grep -q check_cuda_case "$test" && sources+=("$test")
 done
-if "${host[@]}" -isystem "$toolkit/include" "${sources[@]}" "${objects[@]}" -o "$build/test_cuda" \
-  -L"$toolkit/lib64" -lcudart_static -ldl -lrt -lpthread 2>>"$results/build.txt"; then
+host+=(-isystem "$toolkit/include")
+libraries=(-L"$toolkit/lib64" -Wl,-rpath,"$toolkit/lib64" -lcudart_static -lcublasLt -ldl -lrt -lpthread)
+if "${host[@]}" "${sources[@]}" "${objects[@]}" -o "$build/test_cuda" "${libraries[@]}" 2>>"$results/build.txt"; then
   if [[ -n $gpu ]]; then
     "$build/test_cuda" >"$results/kernels.txt" 2>&1 || fail "kernels: see kernels.txt"
     grep -E 'MESSAGE|test cases' "$results/kernels.txt" | while read -r line; do say "kernels: $line"; done
@@ -95,6 +98,21 @@ if "${host[@]}" -isystem "$toolkit/include" "${sources[@]}" "${objects[@]}" -o "
   fi
 else
   fail "the kernel tests do not build, see build.txt"
+fi
+
+say "golden cases: building"
+if "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 tests/backend/cuda/golden.cpp examples/golden_check/gpu.cpp "${objects[@]}" \
+  -o "$build/golden" "${libraries[@]}" 2>>"$results/build.txt"; then
+  if [[ -n $gpu ]]; then
+    for precision in fp32 tf32 bf16 fp16; do
+      "$build/golden" $precision tests/data/golden/*/ >>"$results/golden.txt" || fail "golden cases: see golden.txt"
+      say "golden cases: $(tail -1 "$results/golden.txt")"
+    done
+  else
+    say "golden cases: built, not run, there is no GPU"
+  fi
+else
+  fail "the golden cases do not build, see build.txt"
 fi
 
 say "$failures failed"

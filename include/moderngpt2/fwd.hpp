@@ -10,6 +10,7 @@ class Error;
 struct Config;
 struct Fp32;
 struct Bf16;
+struct Fp16;
 struct Dropout;
 struct AttentionCall;
 struct ParameterInfo;
@@ -21,9 +22,9 @@ template <class T>
 struct Rows;
 template <class R>
 struct Pass;
-template <class E>
+template <class E, class Memory>
 struct ParameterBuffers;
-template <ModelShape S, class Head, class T>
+template <ModelShape S, class Head, class T, class Memory>
 class Workspace;
 namespace cpu {
 class Backend;

@@ -4,6 +4,7 @@
 #include "backend/cases/embedding.hpp"
 #include "backend/cases/gated_activation.hpp"
 #include "backend/cases/gather.hpp"
+#include "backend/cases/heads.hpp"
 #include "backend/cases/matmul.hpp"
 #include "backend/cases/norm.hpp"
 #include "backend/cases/rotary.hpp"
@@ -15,6 +16,7 @@ TEST_CASE("matmul and its gradients") { test::check_cases(cases::matmul_cases())
 TEST_CASE("column_sum") { test::check_cases(cases::column_sum_cases()); }
 TEST_CASE("embedding and dropout") { test::check_cases(cases::embedding_cases()); }
 TEST_CASE("gather and scatter") { test::check_cases(cases::gather_cases()); }
+TEST_CASE("copies, activations and means of the heads") { test::check_cases(cases::heads_cases()); }
 TEST_CASE("rotary") { test::check_cases(cases::rotary_cases()); }
 TEST_CASE("rms_norm and add_norm") { test::check_cases(cases::norm_cases()); }
 TEST_CASE("gated activations") { test::check_cases(cases::activation_cases()); }

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/generation/kv_cache.hpp"
 
 using namespace moderngpt2;
@@ -49,9 +50,10 @@ TEST_CASE("one sequence of a cache, and copies between them") {
         view.values[i] = -view.keys[i];
       }
   CHECK(cache.views()[1].keys[8 + 3] == 113);
-  cache.copy(2, 0, 1, 3);
-  cache.copy(1, 1, 0, 4);
-  cache.copy(1, 2, 3, 3);
+  cpu::Backend b(1);
+  cache.copy(b, 2, 0, 1, 3);
+  cache.copy(b, 1, 1, 0, 4);
+  cache.copy(b, 1, 2, 3, 3);
   for (int layer = 0; layer < 2; ++layer)
     for (int i = 0; i < 24; ++i) {
       const int from = i >= 2 && i < 6 ? 20 + i : 10 * (i / 8) + i % 8;

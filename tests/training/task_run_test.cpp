@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -122,8 +123,20 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
   CHECK_ERROR(f.run(), "eval.jsonl:4", "other", "\"plain\", \"with\"");
 }
 
+TEST_CASE("a classifier learns in bf16, and its files have every digit of the masters") {
+  TaskFixture f;
+  f.request.training.precision = PrecisionName::bf16;
+  f.request.training.settings.max_steps = 150;
+  CHECK(f.run() == 0);
+  CHECK(f.last_metrics().at("eval_accuracy").get<double>() > 0.95);
+  const auto weights = CheckpointTensors(f.out()).read_vector<float>("score.weight");
+  CHECK(std::any_of(weights.begin(), weights.end(), [](float w) { return float(bf16(w)) != w; }));
+}
+
 TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run that is not") {
   TaskFixture f;
+  SUBCASE("fp32") {}
+  SUBCASE("bf16") { f.request.training.precision = PrecisionName::bf16; }
   CHECK(f.run() == 0);
   const fs::path whole = f.out();
   f.request.training.settings.output_dir = f.temporary / "parts";
@@ -141,6 +154,8 @@ TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run
 
 TEST_CASE("the transformer of a language model, or of another head, is where a classifier may start") {
   TaskFixture f;
+  SUBCASE("fp32") {}
+  SUBCASE("bf16") { f.request.training.precision = PrecisionName::bf16; }
   ModelCompanions companions;
   Config& c = companions.config.config = test::tiny_config();
   c.vocab_size = Tokenizer::load(f.temporary / "tokenizer").vocab_size();

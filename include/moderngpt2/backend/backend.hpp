@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/model_shape.hpp"
 #include "moderngpt2/core/dropout.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -43,6 +44,9 @@
 //   adamw(weight, first, second, gradient, n, step, rounded)  rounded: a copy of the weights in a short type, or null
 // clang-format on
 //
+// and those by which what the host has comes to where a backend's tensors lie, with the small ones of the heads:
+// backend/host.hpp.
+//
 // T may be a short type: what is sum, gain, bias, score or gradient of a weight is then of its compute_t.
 //
 // Sums have a fixed order, so that a run repeats bit for bit with any thread count of the same machine, but for what
@@ -51,34 +55,43 @@ namespace moderngpt2 {
 
 /// A context B whose namespace has the operations for activations of type T. Checks one operation of each kind.
 template <class B, class T>
-concept BackendFor =
-    requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compute_t<T>> gradient, Vector<compute_t<T>> vector,
-             Rows<compute_t<T>> scores, compute_t<T>* lse, const int* ids, T* data, real_t<T> r,
-             const AttentionCall& call, const RotaryTable<real_t<T>>& table, const Dropout& drop) {
-      { b.threads() } -> std::convertible_to<int>;
-      embedding(b, rows, ids, matrix, r, 1, drop);
-      embedding_backward(b, gradient, ids, rows, r, 1, drop);
-      dropout(b, rows, 1, drop);
-      matmul(b, rows, rows, matrix);
-      matmul_backward_input(b, rows, rows, matrix);
-      matmul_backward_weight(b, gradient, rows, rows);
-      column_sum(b, vector, rows);
-      rotary(b, rows, table, 1, 0, r);
-      rotary_backward(b, rows, table, 1, 0, r);
-      attention(b, rows, lse, rows, rows, rows, call);
-      attention_backward(b, rows, rows, rows, rows, rows, lse, rows, rows, rows, call);
-      rms_norm(b, rows, rows, vector, r);
-      rms_norm_backward(b, rows, vector, rows, rows, vector, r, true);
-      add_norm(b, rows, rows, rows, rows, vector, vector, r, 1, drop);
-      add_norm_backward(b, rows, rows, vector, vector, rows, rows, rows, vector, vector, r, 1, drop);
-      gated_activation(b, rows, rows, Activation::silu);
-      gated_activation_backward(b, rows, rows, rows, Activation::silu);
-      logits(b, scores, Rows<const T>(rows), matrix, r);
-      { classifier(b, rows, gradient, rows, matrix, ids, r, r) } -> std::same_as<sum_t<T>>;
-      { cross_entropy(b, scores, scores, ids, r) } -> std::same_as<sum_t<T>>;
-      gather_rows(b, rows, rows, ids);
-      scatter_rows_add(b, rows, rows, ids);
-      fill(b, data, std::int64_t(1), T(0));
-    };
+concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compute_t<T>> gradient,
+                              Vector<compute_t<T>> vector, Rows<compute_t<T>> scores, compute_t<T>* lse, const int* ids,
+                              T* data, real_t<T> r, const AttentionCall& call, const RotaryTable<real_t<T>>& table,
+                              const Dropout& drop) {
+  { b.threads() } -> std::convertible_to<int>;
+  begin_pass(b);
+  { upload(b, ids, std::int64_t(1)) } -> std::same_as<const int*>;
+  upload_into(b, data, std::int64_t(1), [](T*) {});
+  download(b, data, static_cast<const T*>(data), std::int64_t(1));
+  copy_rows(b, rows, rows);
+  activation(b, scores, scores, Activation::silu);
+  activation_backward(b, scores, scores, Activation::silu);
+  mean_rows(b, rows, rows);
+  mean_rows_backward(b, rows, rows);
+  embedding(b, rows, ids, matrix, r, 1, drop);
+  embedding_backward(b, gradient, ids, rows, r, 1, drop);
+  dropout(b, rows, 1, drop);
+  matmul(b, rows, rows, matrix);
+  matmul_backward_input(b, rows, rows, matrix);
+  matmul_backward_weight(b, gradient, rows, rows);
+  column_sum(b, vector, rows);
+  rotary(b, rows, table, 1, 0, r);
+  rotary_backward(b, rows, table, 1, 0, r);
+  attention(b, rows, lse, rows, rows, rows, call);
+  attention_backward(b, rows, rows, rows, rows, rows, lse, rows, rows, rows, call);
+  rms_norm(b, rows, rows, vector, r);
+  rms_norm_backward(b, rows, vector, rows, rows, vector, r, true);
+  add_norm(b, rows, rows, rows, rows, vector, vector, r, 1, drop);
+  add_norm_backward(b, rows, rows, vector, vector, rows, rows, rows, vector, vector, r, 1, drop);
+  gated_activation(b, rows, rows, Activation::silu);
+  gated_activation_backward(b, rows, rows, rows, Activation::silu);
+  logits(b, scores, Rows<const T>(rows), matrix, r);
+  { classifier(b, rows, gradient, rows, matrix, ids, r, r) } -> std::same_as<sum_t<T>>;
+  { cross_entropy(b, scores, scores, ids, r) } -> std::same_as<sum_t<T>>;
+  gather_rows(b, rows, rows, ids);
+  scatter_rows_add(b, rows, rows, ids);
+  fill(b, data, std::int64_t(1), T(0));
+};
 
 }  // namespace moderngpt2

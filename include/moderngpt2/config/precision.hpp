@@ -42,6 +42,13 @@ struct Bf16 {
   using Gradients = Elements<float>;
 };
 
+/// fp16 for activations and matrices, the rest as with bf16. On GPUs.
+struct Fp16 {
+  using Activation = f16;
+  using Weights = Elements<f16, float>;
+  using Gradients = Elements<float>;
+};
+
 /// Any scalar, for the reference backend: double, or std::complex<double> for complex-step gradient checks.
 template <class T>
 struct Exact {

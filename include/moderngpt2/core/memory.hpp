@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include "moderngpt2/core/error.hpp"
@@ -58,21 +60,40 @@ class AlignedBuffer {
   std::size_t size_ = 0;
 };
 
-/// A flat array of trivial elements in an AlignedBuffer.
-template <class T>
+/// Sets bytes of an AlignedBuffer to zero, and gives its whole pages back to the system until they are written to
+/// again.
+inline void zero_and_release(std::byte* data, std::size_t bytes) {
+#ifdef __linux__
+  static const std::size_t page = std::size_t(::sysconf(_SC_PAGESIZE));
+  const std::size_t before = (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
+  const std::size_t whole = bytes > before ? (bytes - before) / page * page : 0;
+  // Anonymous pages read as zero afterwards; where they are locked, that is refused.
+  if (whole > 0 && ::madvise(data + before, whole, MADV_DONTNEED) == 0) {
+    std::memset(data, 0, before);
+    std::memset(data + before + whole, 0, bytes - before - whole);
+    return;
+  }
+#endif
+  std::memset(data, 0, bytes);
+}
+
+/// A flat array of trivial elements in an AlignedBuffer, or in another kind of memory that the host cannot read.
+template <class T, class Memory = AlignedBuffer>
 class FlatBuffer {
  public:
+  static constexpr bool on_host = std::is_same_v<Memory, AlignedBuffer>;
+
   FlatBuffer() = default;
   explicit FlatBuffer(std::int64_t count) : buffer_(std::size_t(count) * sizeof(T)), count_(count) {}
 
   T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
   std::int64_t size() const { return count_; }
-  T& operator[](std::int64_t i) const { return data()[i]; }
-  T* begin() const { return data(); }
-  T* end() const { return data() + count_; }
+  T& operator[](std::int64_t i) const requires on_host { return data()[i]; }
+  T* begin() const requires on_host { return data(); }
+  T* end() const requires on_host { return data() + count_; }
 
  private:
-  AlignedBuffer buffer_;
+  Memory buffer_;
   std::int64_t count_ = 0;
 };
 
@@ -82,7 +103,8 @@ class FlatBuffer {
 class Arena {
  public:
   constexpr Arena() = default;
-  explicit Arena(const AlignedBuffer& buffer) : base_(buffer.data()), size_(buffer.size()) {}
+  Arena(std::byte* base, std::size_t size) : base_(base), size_(size) {}
+  explicit Arena(const AlignedBuffer& buffer) : Arena(buffer.data(), buffer.size()) {}
 
   template <class T>
   constexpr T* take(std::int64_t count) {

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/generation/kv_cache.hpp"
@@ -34,7 +35,7 @@ class CachedModel {
         first_column_(std::size_t(rows)),
         first_keys_(std::size_t(std::max(chunk_, rows))) {}
 
-  const KvCache<T>& cache() const { return cache_; }
+  const KvCache<T, typename M::Memory>& cache() const { return cache_; }
   int rows() const { return cache_.batch(); }
   int capacity() const { return cache_.capacity(); }
 
@@ -54,7 +55,7 @@ class CachedModel {
       past += int(part.size());
       tokens = tokens.subspan(part.size());
     }
-    model_->logits(logit_rows(row, 1), hidden.slice(hidden.count - 1, 1));
+    compute_logits(row, hidden.slice(hidden.count - 1, 1));
   }
 
   /// Computes one token for each of the first rows, all at column `past`, and their logits.
@@ -62,8 +63,7 @@ class CachedModel {
     Pass<typename M::R> pass{.batch = int(tokens.size()), .time = 1, .past = past};
     if (std::any_of(first_column_.begin(), first_column_.begin() + pass.batch, [](int c) { return c > 0; }))
       pass.first_key = first_column_.data();
-    const Rows<T> hidden = model_->forward(work_, tokens.data(), pass, cache_.views());
-    model_->logits(logit_rows(0, pass.batch), hidden);
+    compute_logits(0, model_->forward(work_, tokens.data(), pass, cache_.views()));
   }
 
   /// Logits (V) of the last token of a row. Their reader may change them.
@@ -76,21 +76,33 @@ class CachedModel {
   /// `with_logits`, its logits. What stands in other columns must be equal already, or lie before the text.
   void copy(int from, int to, int begin, int end, bool with_logits) {
     if (from == to) return;
-    cache_.copy(from, to, begin, end);
+    cache_.copy(model_->backend(), from, to, begin, end);
     first_column_[std::size_t(to)] = first_column_[std::size_t(from)];
     if (with_logits) std::ranges::copy(logits(from), logits(to).begin());
   }
 
  private:
-  Rows<Score> logit_rows(int first, int count) { return {logits(first).data(), count, model_->config().vocab_size}; }
+  /// Of the rows from `first` on, to where the host reads them.
+  void compute_logits(int first, Rows<T> hidden) {
+    const Rows<Score> here(logits(first).data(), hidden.count, model_->config().vocab_size);
+    if constexpr (OnHost<typename M::Backend>) {
+      model_->logits(here, hidden);
+    } else {
+      if (computed_.size() == 0) computed_ = decltype(computed_)(logits_.size());
+      const Rows<Score> there(computed_.data(), here.count, here.width);
+      model_->logits(there, hidden);
+      download(model_->backend(), here.data, static_cast<const Score*>(there.data), here.size());
+    }
+  }
 
   M* model_;
-  KvCache<T> cache_;
+  KvCache<T, typename M::Memory> cache_;
   int chunk_;
   typename M::Work work_;
-  FlatBuffer<Score> logits_;       // (rows, V)
-  std::vector<int> first_column_;  // by row
-  std::vector<int> first_keys_;    // the same number for each token of a pass
+  FlatBuffer<Score> logits_;                        // (rows, V)
+  FlatBuffer<Score, typename M::Memory> computed_;  // the same where the backend writes them, if that is elsewhere
+  std::vector<int> first_column_;                   // by row
+  std::vector<int> first_keys_;                     // the same number for each token of a pass
 };
 
 }  // namespace moderngpt2

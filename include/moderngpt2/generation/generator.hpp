@@ -27,7 +27,7 @@ class Generator {
     cached_.reserve(std::size_t(rows_.capacity()));
   }
 
-  const KvCache<T>& cache() const { return rows_.cache(); }
+  const KvCache<T, typename M::Memory>& cache() const { return rows_.cache(); }
 
   /// Appends tokens to `prompt` until one of options.eos_token_ids, max_new_tokens, n_positions, or until
   /// `callback(token)` returns false. Throws an Error for a prompt that does not fit and for settings out of range.

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
@@ -15,7 +15,7 @@ namespace moderngpt2 {
 
 /// Keys and values of all layers of `batch` sequences, (B, capacity, K*D) each, in one block that never grows. The
 /// model writes them through `views()`; `length` says how many tokens of each sequence are valid.
-template <class T>
+template <class T, class Memory = AlignedBuffer>
 class KvCache {
  public:
   KvCache() = default;
@@ -34,11 +34,11 @@ class KvCache {
     const std::int64_t each = std::int64_t(batch) * capacity * width;
     const std::size_t padded = round_up(std::size_t(each) * sizeof(T), alignment);
     try {
-      memory_ = AlignedBuffer(2 * std::size_t(layers) * padded);
+      memory_ = Memory(2 * std::size_t(layers) * padded);
     } catch (const Error&) {
       refuse();
     }
-    Arena arena(memory_);
+    Arena arena(memory_.data(), memory_.size());
     views_.reserve(std::size_t(layers));
     for (int layer = 0; layer < layers; ++layer) {
       T* keys = arena.take<T>(each);
@@ -60,12 +60,14 @@ class KvCache {
     return one_;
   }
   /// Copies the tokens [begin, end) of one sequence to another.
-  void copy(int from, int to, int begin, int end) {
+  template <class B>
+  void copy(B& backend, int from, int to, int begin, int end) {
     if (from == to || begin >= end) return;
-    const auto at = [&](int index) { return (std::int64_t(index) * capacity_ + begin) * width_; };
+    const auto rows = [&](T* data, int index) {
+      return Rows<T>(data + (std::int64_t(index) * capacity_ + begin) * width_, end - begin, width_);
+    };
     for (const KvView<T>& view : views_)
-      for (T* data : {view.keys, view.values})
-        std::copy_n(data + at(from), std::int64_t(end - begin) * width_, data + at(to));
+      for (T* data : {view.keys, view.values}) copy_rows(backend, rows(data, to), rows(data, from));
   }
 
   int batch() const { return batch_; }
@@ -90,7 +92,7 @@ class KvCache {
     length_ = length;
   }
 
-  AlignedBuffer memory_;
+  Memory memory_;
   std::vector<KvView<T>> views_, one_;
   int batch_ = 0;
   int capacity_ = 0;

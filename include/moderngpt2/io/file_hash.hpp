@@ -28,8 +28,10 @@ class FileHash {
   }
 
   void add(std::span<const std::byte> bytes) { XXH3_64bits_update(state_.get(), bytes.data(), bytes.size()); }
-  /// Of all that was added, in hexadecimal.
-  std::string text() const { return fmt::format("{:016x}", XXH3_64bits_digest(state_.get())); }
+  /// Of all that was added.
+  std::uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
+  /// The same in hexadecimal.
+  std::string text() const { return fmt::format("{:016x}", value()); }
 
  private:
   struct Free {

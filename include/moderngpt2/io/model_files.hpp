@@ -41,6 +41,11 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
 
 }  // namespace detail
 
+/// What a parameter is called in files of a config's kind.
+inline std::string name_in_file(const ParameterInfo& p, const ConfigFile& config) {
+  return config.model_type == "gemma2" ? gemma2_name(p.name) : p.name;
+}
+
 /// Reads all weights of a model into `places`. Names and shapes are checked before the first weight is changed: a
 /// missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the config is
 /// Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
@@ -48,7 +53,7 @@ template <class E>
 void load_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
                   const ConfigFile& config) {
   std::vector<std::string> names;
-  for (const ParameterInfo& p : table) names.push_back(config.model_type == "gemma2" ? gemma2_name(p.name) : p.name);
+  for (const ParameterInfo& p : table) names.push_back(name_in_file(p, config));
   detail::require_same_tensors(file, table, names, config.config);
   for (std::size_t i = 0; i < table.size(); ++i)
     places.visit(table[i], [&](auto* to) { file.read_as(file.at(names[i]), to); });
@@ -57,7 +62,8 @@ void load_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& t
 /// The same into the weights that a model computes with.
 template <class M>
 void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  load_weights(ParameterPlaces(model.weights()), model.parameters(), file, config);
+  edit_on_host(model.backend(), model.weights(),
+               [&](const auto& weights) { load_weights(ParameterPlaces(weights), model.parameters(), file, config); });
 }
 
 /// Where each tensor of a set of buffers (weights, gradients, moments) is to be read from when it is written to a
@@ -79,7 +85,8 @@ std::vector<TensorSource> tensor_sources(const ParameterBuffers<E>& buffers, con
 /// Writes model.safetensors, or shards with an index past 5 GB. A tied head is not stored.
 template <class M>
 void save_weights(const std::filesystem::path& folder, const M& model) {
-  write_sharded(folder, tensor_sources(model.weights(), model.parameters()));
+  const auto& weights = on_host(model.backend(), model.weights());
+  write_sharded(folder, tensor_sources(weights, model.parameters()));
 }
 
 /// Opens a checkpoint folder: a model of its config with its weights.

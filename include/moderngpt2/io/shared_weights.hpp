@@ -6,10 +6,11 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/checkpoint_files.hpp"
 #include "moderngpt2/io/config_file.hpp"
-#include "moderngpt2/io/gemma2.hpp"
+#include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/model/parameters.hpp"
 
@@ -28,24 +29,29 @@ struct SharedWeights {
   }
 };
 
+/// The tensor of a checkpoint, of a model with whatever head, that a parameter may be read from; null where there is
+/// none of its name and shape. Throws an Error for one of the transformer, which must be there.
+inline const TensorInfo* find_shared(const CheckpointTensors& file, const ConfigFile& config, const ParameterInfo& p) {
+  const TensorInfo* info = file.find(name_in_file(p, config));
+  const bool required = p.name.starts_with("transformer.");
+  if (!info && required) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), p.name);
+  if (!info || info->shape == p.shape) return info;
+  if (required)
+    throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), p.name,
+                shape_text(info->shape), shape_text(p.shape));
+  return nullptr;
+}
+
 /// Reads those weights of a checkpoint that a model with another head has too: the whole transformer, which must be
 /// there, and parts of the head that have the same name and shape. Throws an Error before the first weight is changed.
-template <class M>
-SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
+template <class E>
+SharedWeights load_shared_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
+                                  const CheckpointTensors& file, const ConfigFile& config) {
   SharedWeights result;
   std::vector<const TensorInfo*> sources;
-  for (const ParameterInfo& p : model.parameters()) {
-    const TensorInfo* info = file.find(config.model_type == "gemma2" ? gemma2_name(p.name) : p.name);
-    const bool required = p.name.starts_with("transformer.");
-    if (!info && required) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), p.name);
-    if (info && info->shape != p.shape) {
-      if (required)
-        throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), p.name,
-                    shape_text(info->shape), shape_text(p.shape));
-      info = nullptr;
-    }
-    if (!info) result.fresh.push_back(p.name);
-    sources.push_back(info);
+  for (const ParameterInfo& p : table) {
+    sources.push_back(find_shared(file, config, p));
+    if (!sources.back()) result.fresh.push_back(p.name);
   }
   for (const TensorInfo& info : file.tensors()) {
     bool used = false;
@@ -53,7 +59,17 @@ SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const
     if (!used) result.unused.push_back(info.name);
   }
   for (std::size_t i = 0; i < sources.size(); ++i)
-    if (sources[i]) file.read_as(*sources[i], model.weights().at(model.parameters()[i]));
+    if (sources[i]) places.visit(table[i], [&](auto* to) { file.read_as(*sources[i], to); });
+  return result;
+}
+
+/// The same into the weights that a model computes with.
+template <class M>
+SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
+  SharedWeights result;
+  edit_on_host(model.backend(), model.weights(), [&](const auto& weights) {
+    result = load_shared_weights(ParameterPlaces(weights), model.parameters(), file, config);
+  });
   return result;
 }
 

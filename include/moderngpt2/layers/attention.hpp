@@ -1,9 +1,10 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -16,7 +17,7 @@ namespace moderngpt2 {
 /// Causal self-attention with H query heads that share K key/value heads (Ainslie et al. 2023), rotary positions,
 /// query scale and softcap.
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
-  requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
+requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
 struct GroupedQueryAttention {
   [[no_unique_address]] Extent<C> n_embd;
   [[no_unique_address]] Extent<H> n_head;
@@ -101,8 +102,8 @@ struct GroupedQueryAttention {
     rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
     AttentionCall call = this->call(pass, layer);
     if (cache.capacity > 0) {
-      append(cache.keys, k, pass, cache.capacity);
-      append(cache.values, v, pass, cache.capacity);
+      append(b, cache.keys, k, pass, cache.capacity);
+      append(b, cache.values, v, pass, cache.capacity);
       call.key_rows = cache.capacity;
       const int cached = pass.batch * cache.capacity;
       attention(b, s.o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
@@ -147,11 +148,11 @@ struct GroupedQueryAttention {
             .first_key = pass.first_key,
             .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
   }
-  template <class T, class R>
-  static void append(T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
-    for (int r = 0; r < rows.count; ++r) {
-      const std::int64_t at = std::int64_t(r / pass.time) * capacity + pass.past + r % pass.time;
-      std::copy_n(rows.row(r), rows.width, cache + at * rows.width);
+  template <class B, class T, class R>
+  static void append(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
+    for (int seq = 0; seq < pass.batch; ++seq) {
+      const std::int64_t at = std::int64_t(seq) * capacity + pass.past;
+      copy_rows(b, Rows<T>(cache + at * rows.width, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
     }
   }
 };

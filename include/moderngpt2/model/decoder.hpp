@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -77,29 +78,39 @@ struct Decoder {
     return std::move(visitor.table);
   }
 
+  /// Where the matrices of the embedding, of each block and of the head begin, each with the number of its first unit:
+  /// 0 is the embedding, 1 + k half block k.
+  std::vector<std::pair<int, std::int64_t>> unit_begins() const {
+    const std::int64_t first = count_of(wte).matrices;
+    const std::int64_t block = count_of(attention_half).matrices + count_of(mlp_half).matrices;
+    std::vector<std::pair<int, std::int64_t>> begins{{0, 0}};
+    for (int i = 0; i <= n_layer; ++i) begins.emplace_back(1 + 2 * i, first + i * block);
+    return begins;
+  }
+
   /// Views of one unit's weights or gradients, bound where the memory is when they are used.
-  template <class E>
-  auto bind_embedding(const ParameterBuffers<E>& buffers) const {
+  template <class E, class Memory>
+  auto bind_embedding(const ParameterBuffers<E, Memory>& buffers) const {
     typename Embedding<S.n_embd>::template Params<E> p;
     BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(),
                                                                           buffers.vectors.data()};
     binder.nested("", wte, p);
     return p;
   }
-  template <class E>
-  auto bind_attention(const ParameterBuffers<E>& buffers, int layer) const {
+  template <class E, class Memory>
+  auto bind_attention(const ParameterBuffers<E, Memory>& buffers, int layer) const {
     typename AttentionHalf::template Params<E> p;
     bind(buffers, layer, 0).nested("", attention_half, p);
     return p;
   }
-  template <class E>
-  auto bind_mlp(const ParameterBuffers<E>& buffers, int layer) const {
+  template <class E, class Memory>
+  auto bind_mlp(const ParameterBuffers<E, Memory>& buffers, int layer) const {
     typename MlpHalf::template Params<E> p;
     bind(buffers, layer, 1).nested("", mlp_half, p);
     return p;
   }
-  template <class E>
-  FinalParams<E> bind_final(const ParameterBuffers<E>& buffers) const {
+  template <class E, class Memory>
+  FinalParams<E> bind_final(const ParameterBuffers<E, Memory>& buffers) const {
     FinalParams<E> p;
     auto binder = bind(buffers, n_layer, 0);
     binder.nested("", ln_f, p.ln_f);
@@ -107,8 +118,8 @@ struct Decoder {
     return p;
   }
   /// The gain of the norm before half block k, or of ln_f after the last.
-  template <class E>
-  auto bind_pre_norm(const ParameterBuffers<E>& buffers, int k) const {
+  template <class E, class Memory>
+  auto bind_pre_norm(const ParameterBuffers<E, Memory>& buffers, int k) const {
     if (k == half_blocks()) return bind_final(buffers).ln_f.weight;
     return k % 2 == 0 ? bind_attention(buffers, k / 2).pre_norm.weight : bind_mlp(buffers, k / 2).pre_norm.weight;
   }
@@ -121,8 +132,8 @@ struct Decoder {
     return n;
   }
   /// Binder at a unit: half 0 or 1 of `layer`, where layer n_layer is the final unit; the embedding lies first.
-  template <class E>
-  auto bind(const ParameterBuffers<E>& buffers, int layer, int half) const {
+  template <class E, class Memory>
+  auto bind(const ParameterBuffers<E, Memory>& buffers, int layer, int half) const {
     const CountParameters a = count_of(attention_half), m = count_of(mlp_half);
     BindParameters<typename E::MatrixType, typename E::VectorType> binder{buffers.matrices.data(),
                                                                           buffers.vectors.data()};

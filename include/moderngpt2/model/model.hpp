@@ -25,13 +25,13 @@
 namespace moderngpt2 {
 
 /// Memory and views for passes over up to (batch,time) tokens.
-template <ModelShape S, class Head, class T>
+template <ModelShape S, class Head, class T, class Memory = AlignedBuffer>
 class Workspace {
  public:
   Workspace(const Decoder<S, Head>& layers, int batch, int time, Mode mode)
       : layers_(layers),
         memory_(Activations<S, Head, T>::bytes(layers, batch, time, mode)),
-        arena_(memory_),
+        arena_(memory_.data(), memory_.size()),
         mode_(mode) {
     reshape(batch, time);
   }
@@ -52,7 +52,7 @@ class Workspace {
 
  private:
   Decoder<S, Head> layers_;
-  AlignedBuffer memory_;
+  Memory memory_;
   Arena arena_;
   Mode mode_;
   int batch_ = 0;
@@ -62,32 +62,35 @@ class Workspace {
 /// A ModernGPT2 with a head: embedding, a chain of 2 n_layer half blocks joined by `add_norm`, ln_f, head.
 /// S: what is known at compile time; Backend: who computes; Precision: element types.
 template <ModelShape S, class HeadType, class BackendType, class Precision>
-  requires BackendFor<BackendType, typename Precision::Activation>
+requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
  public:
   using Head = HeadType;
   using Backend = BackendType;
   using T = typename Precision::Activation;
   using R = real_t<T>;
-  using Score = compute_t<T>;  ///< of logits
-  using Weights = ParameterBuffers<typename Precision::Weights>;
-  using Gradients = ParameterBuffers<typename Precision::Gradients>;
+  using Score = compute_t<T>;         ///< of logits
+  using Memory = memory_of<Backend>;  ///< of weights, gradients and activations
+  using Weights = ParameterBuffers<typename Precision::Weights, Memory>;
+  using Gradients = ParameterBuffers<typename Precision::Gradients, Memory>;
   /// Elements of weights that are not rounded, as training keeps them; gradients and moments have the same.
   using FullElements = typename Precision::Gradients;
   static constexpr bool rounds_weights = !std::is_same_v<typename Precision::Weights, FullElements>;
-  using Work = Workspace<S, Head, T>;
+  using Work = Workspace<S, Head, T, Memory>;
   static constexpr ModelShape shape = S;
 
   /// Weights are zero until `initialize` or a checkpoint fills them. Throws an Error for a config that is out of
-  /// range or contradicts S.
-  explicit Model(const Config& config, Backend backend = Backend())
+  /// range or contradicts S. `granule`: what the sizes of the flat buffers are multiples of, zeros at their ends, for
+  /// processes that share them.
+  explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1)
       : config_((validate(config), config)),
         layers_(config),
         backend_(std::move(backend)),
         table_(layers_.list()),
-        rotary_(config) {
+        rotary_(backend_, RotaryPositions<R>(config)) {
     const CountParameters n = layers_.count();
-    weights_ = Weights(n.matrices, n.vectors);
+    const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
+    weights_ = Weights(padded(n.matrices), padded(n.vectors));
   }
 
   static constexpr std::int64_t parameter_count(const Config& config) {
@@ -97,6 +100,7 @@ class Model {
   const Config& config() const { return config_; }
   const Decoder<S, Head>& layers() const { return layers_; }
   Backend& backend() { return backend_; }
+  const Backend& backend() const { return backend_; }
   Weights& weights() { return weights_; }
   const Weights& weights() const { return weights_; }
   /// Every parameter's name, shape and place.
@@ -104,27 +108,18 @@ class Model {
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
   void initialize(std::uint64_t seed) {
-    moderngpt2::initialize<typename Precision::Weights>(weights_, table_, config_, seed, backend_.threads());
+    edit_on_host(backend_, weights_, [&](const auto& weights) {
+      moderngpt2::initialize<typename Precision::Weights>(weights, table_, config_, seed, backend_.threads());
+    });
   }
   Gradients make_gradients() const { return Gradients(weights_.matrices.size(), weights_.vectors.size()); }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 
   /// ids (B,T) -> final hidden states (BT,C), which stay in the workspace. `caches` holds one view a layer, or none.
+  /// Ids and what the pass points to are of the host, whatever the backend.
   Rows<T> forward(Work& work, const int* ids, Pass<R> pass, std::span<const KvView<T>> caches = {}) {
-    prepare(work, ids, pass);
-    auto& v = work.views;
-    const R eps = R(config_.rms_norm_eps);
-    layers_.wte.forward(backend_, v.x[0], ids, layers_.bind_embedding(weights_), pass);
-    rms_norm(backend_, v.u[0], v.x[0], layers_.bind_pre_norm(weights_, 0), eps);
-    for (int k = 0; k < layers_.half_blocks(); ++k)
-      with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
-        const auto p = bind(weights_);
-        const KvView<T> cache = caches.empty() ? KvView<T>{} : caches[std::size_t(layer)];
-        half.mixer.forward(backend_, v.y[k], Rows<const T>(v.u[k]), p.mixer, saved, pass, layer, cache);
-        add_norm(backend_, v.x[k + 1], v.u[k + 1], v.x[k], v.y[k], p.post_norm.weight,
-                 layers_.bind_pre_norm(weights_, k + 1), eps, pass.time, residual_dropout(pass, k));
-      });
-    return v.u.back();
+    ids = prepare(work, ids, pass);
+    return run_forward(work, ids, pass, caches);
   }
 
   /// Logits (N,V) of some final hidden states (N,C); language model heads.
@@ -144,27 +139,49 @@ class Model {
                              work.views.head, ids, labels, pass);
   }
 
-  /// Loss of a batch; its gradients are added to `gradients`.
-  template <class Labels = typename Head::Labels>
-  sum_t<T> loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass) {
+  /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
+  template <class Labels = typename Head::Labels, class OnReady = NobodyWaits>
+  sum_t<T> loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
+                              OnReady&& on_ready = {}) {
     if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
     auto& v = work.views;
-    const Rows<T> hidden = forward(work, ids, pass);
-    pass.rotary = rotary_.table();
+    const int* const there = prepare(work, ids, pass);
+    const Rows<T> hidden = run_forward(work, there, pass, {});
     const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
     const sum_t<T> loss =
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
-    for (int k = layers_.half_blocks() - 1; k >= 0; --k) backward_half(work, k, gradients, pass);
+    on_ready(1 + layers_.half_blocks());
+    for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
+      backward_half(work, k, gradients, pass);
+      on_ready(1 + k);
+    }
     rms_norm_backward(backend_, v.dx, layers_.bind_pre_norm(gradients, 0), v.du, v.x[0],
                       layers_.bind_pre_norm(weights_, 0), R(config_.rms_norm_eps), true);
-    layers_.wte.backward(backend_, Rows<const T>(v.dx), ids, d_wte, pass);
+    layers_.wte.backward(backend_, Rows<const T>(v.dx), there, d_wte, pass);
     return loss;
   }
 
  private:
+  /// ids and what the pass points to are where the backend reads them.
+  Rows<T> run_forward(Work& work, const int* ids, const Pass<R>& pass, std::span<const KvView<T>> caches) {
+    auto& v = work.views;
+    const R eps = R(config_.rms_norm_eps);
+    layers_.wte.forward(backend_, v.x[0], ids, layers_.bind_embedding(weights_), pass);
+    rms_norm(backend_, v.u[0], v.x[0], layers_.bind_pre_norm(weights_, 0), eps);
+    for (int k = 0; k < layers_.half_blocks(); ++k)
+      with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
+        const auto p = bind(weights_);
+        const KvView<T> cache = caches.empty() ? KvView<T>{} : caches[std::size_t(layer)];
+        half.mixer.forward(backend_, v.y[k], Rows<const T>(v.u[k]), p.mixer, saved, pass, layer, cache);
+        add_norm(backend_, v.x[k + 1], v.u[k + 1], v.x[k], v.y[k], p.post_norm.weight,
+                 layers_.bind_pre_norm(weights_, k + 1), eps, pass.time, residual_dropout(pass, k));
+      });
+    return v.u.back();
+  }
+
   /// In: v.du, gradient of u[k+1]; v.dx, gradient of x[k+1] by the residual path. Out: the same one half block down.
   void backward_half(Work& work, int k, Gradients& gradients, const Pass<R>& pass) {
     auto& v = work.views;
@@ -205,8 +222,9 @@ class Model {
     return pass.dropout(RandomUse::residual_dropout, config_.resid_pdrop, k);
   }
 
-  /// Checks a pass before it touches memory, and shapes the workspace for it.
-  void prepare(Work& work, const int* ids, Pass<R>& pass) const {
+  /// Checks a pass before it touches memory, and shapes the workspace for it. Returns the ids, and gives the pass what
+  /// it points to, where the backend reads them.
+  const int* prepare(Work& work, const int* ids, Pass<R>& pass) {
     if (pass.past + pass.time > config_.n_positions)
       throw Error("a sequence of {} tokens is longer than the model's n_positions {}", pass.past + pass.time,
                   config_.n_positions);
@@ -215,14 +233,18 @@ class Model {
         throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / pass.time,
                     i % pass.time, config_.vocab_size);
     work.reshape(pass.batch, pass.time);
+    begin_pass(backend_);
     pass.rotary = rotary_.table();
+    pass.key_mask = upload(backend_, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));
+    pass.first_key = upload(backend_, pass.first_key, pass.rows());
+    return upload(backend_, ids, pass.rows());
   }
 
   Config config_;
   Decoder<S, Head> layers_;
   Backend backend_;
   std::vector<ParameterInfo> table_;
-  RotaryPositions<R> rotary_;
+  RotaryPositions<R, Memory> rotary_;
   Weights weights_;
 };
 

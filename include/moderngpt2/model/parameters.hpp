@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/parameter.hpp"
 
@@ -50,10 +52,10 @@ class ListParameters {
 
 /// Weights, gradients or moments of a whole model: two flat, zero-filled buffers in one canonical order. Matrices:
 /// wte, then the blocks, then the head; vectors: norms and biases in the same order.
-template <class E>
+template <class E, class Memory = AlignedBuffer>
 struct ParameterBuffers {
-  FlatBuffer<typename E::MatrixType> matrices;
-  FlatBuffer<typename E::VectorType> vectors;
+  FlatBuffer<typename E::MatrixType, Memory> matrices;
+  FlatBuffer<typename E::VectorType, Memory> vectors;
 
   ParameterBuffers() = default;
   ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements)
@@ -65,7 +67,7 @@ struct ParameterBuffers {
   }
 };
 
-/// The same as places only: the buffers may belong to different owners.
+/// The same as places in the host's memory only: the buffers may belong to different owners.
 template <class E>
 struct ParameterPlaces {
   typename E::MatrixType* matrices = nullptr;
@@ -81,11 +83,44 @@ struct ParameterPlaces {
   }
 };
 
+/// Told about each unit of a model once a backward pass has added all gradients of its matrices: the head (1 +
+/// half blocks) first, then half block k as 1 + k from the last to the first. Those of the embedding (0) and of all
+/// norms and biases are there when the pass returns.
+struct NobodyWaits {
+  void operator()(int) const {}
+};
+
 /// What gradients must be before the first backward pass of a step, for backward passes add.
-template <class B, class E>
-void set_to_zero(B& backend, ParameterBuffers<E>& buffers) {
+template <class B, class E, class Memory>
+void set_to_zero(B& backend, ParameterBuffers<E, Memory>& buffers) {
   fill(backend, buffers.matrices.data(), buffers.matrices.size(), typename E::MatrixType(0));
   fill(backend, buffers.vectors.data(), buffers.vectors.size(), typename E::VectorType(0));
+}
+
+/// Buffers of a backend as the host can read them: themselves, or a copy.
+template <class B, class E, class Memory>
+decltype(auto) on_host(B& backend, const ParameterBuffers<E, Memory>& buffers) {
+  if constexpr (OnHost<B>) {
+    return (buffers);
+  } else {
+    ParameterBuffers<E> here(buffers.matrices.size(), buffers.vectors.size());
+    download(backend, here.matrices.data(), buffers.matrices.data(), here.matrices.size());
+    download(backend, here.vectors.data(), buffers.vectors.data(), here.vectors.size());
+    return here;
+  }
+}
+
+/// f(the same in the host's memory), which may read and change them.
+template <class B, class E, class Memory, class F>
+void edit_on_host(B& backend, ParameterBuffers<E, Memory>& buffers, F&& f) {
+  if constexpr (OnHost<B>) {
+    f(buffers);
+  } else {
+    ParameterBuffers<E> here = on_host(backend, buffers);
+    f(here);
+    buffers.matrices = placed(backend, std::move(here.matrices));
+    buffers.vectors = placed(backend, std::move(here.vectors));
+  }
 }
 
 }  // namespace moderngpt2

@@ -41,22 +41,20 @@ struct Session {
     p.batch = rows, p.time = time, p.key_mask = mask.empty() ? nullptr : mask.data();
     return p;
   }
+  /// Numbers that the model left where its backend has them.
+  template <class E>
+  std::vector<double> doubles(Rows<E> from) const {
+    std::vector<E> here(std::size_t(from.size()));
+    download(model.backend(), here.data(), static_cast<const E*>(from.data), from.size());
+    return std::vector<double>(here.begin(), here.end());
+  }
 };
 
-template <class T>
-std::vector<double> doubles(const T* data, std::int64_t n) {
-  return std::vector<double>(data, data + n);
-}
-template <class T>
-std::vector<double> doubles(Rows<T> rows) {
-  return doubles(rows.data, rows.size());
-}
-
-template <class M, class Buffers>
-void store_parameters(Results& out, const std::string& prefix, const M& model, const Buffers& buffers) {
-  const ParameterPlaces places = buffers;
-  for (const ParameterInfo& p : model.parameters())
-    out.values[prefix + p.name] = places.visit(p, [&](auto* from) { return doubles(from, p.size); });
+template <class E>
+void store_parameters(Results& out, const std::string& prefix, const std::vector<ParameterInfo>& table,
+                      ParameterPlaces<E> places) {
+  for (const ParameterInfo& p : table)
+    out.values[prefix + p.name] = places.visit(p, [&](auto* from) { return std::vector<double>(from, from + p.size); });
 }
 
 /// Forward and backward of the whole batch.
@@ -64,7 +62,8 @@ template <class M, class Labels>
 void run_step(Session<M>& s, typename M::Work& work, const Labels& labels, Results& out) {
   auto gradients = s.model.make_gradients();
   out.values["loss"] = {double(s.model.loss_and_gradients(work, s.ids.data(), labels, gradients, s.pass()))};
-  store_parameters(out, "grad.", s.model, gradients);
+  const auto& here = on_host(s.model.backend(), gradients);
+  store_parameters(out, "grad.", s.model.parameters(), ParameterPlaces(here));
 }
 
 /// Hidden states, with the forward pass they come from.
@@ -73,8 +72,8 @@ void run_hidden(Session<M>& s, typename M::Work& work, Results& out) {
   const auto hidden = s.model.forward(work, s.ids.data(), s.pass());
   const int n_layer = s.model.config().n_layer;
   for (int i = 0; i < n_layer; ++i)
-    out.values["hidden." + std::to_string(i)] = doubles(work.views.x[std::size_t(2 * i)]);
-  out.values["hidden." + std::to_string(n_layer)] = doubles(hidden);
+    out.values["hidden." + std::to_string(i)] = s.doubles(work.views.x[std::size_t(2 * i)]);
+  out.values["hidden." + std::to_string(n_layer)] = s.doubles(hidden);
 }
 
 template <class M>
@@ -82,10 +81,11 @@ void run_logits(Session<M>& s, typename M::Work& work, Results& out) {
   using T = typename M::T;
   using Score = typename M::Score;
   const int vocab = s.model.config().vocab_size;
-  std::vector<Score> logits(std::size_t(s.rows) * std::size_t(s.time) * std::size_t(vocab));
+  const FlatBuffer<Score, typename M::Memory> memory(std::int64_t(s.rows) * s.time * vocab);
+  const Rows<Score> logits(memory.data(), s.rows * s.time, vocab);
   const Rows<T> hidden = s.model.forward(work, s.ids.data(), s.pass());
-  s.model.logits(Rows<Score>(logits.data(), s.rows * s.time, vocab), Rows<const T>(hidden));
-  out.values["logits"] = doubles(logits.data(), std::int64_t(logits.size()));
+  s.model.logits(logits, Rows<const T>(hidden));
+  out.values["logits"] = s.doubles(logits);
 }
 
 /// Greedy continuation of input_ids[0, :8], computed again from the start for every token.
@@ -96,13 +96,15 @@ void run_greedy(Session<M>& s, Results& out) {
   const int total = int(s.c.shape("greedy").back()), vocab = s.model.config().vocab_size;
   const int prompt = total - int(s.c.shape("greedy.margin").back());
   std::vector<int> tokens(s.ids.begin(), s.ids.begin() + prompt);
-  std::vector<Score> logits(static_cast<std::size_t>(vocab));
+  const FlatBuffer<Score, typename M::Memory> memory(vocab);
+  const Rows<Score> logits(memory.data(), 1, vocab);
   auto work = s.model.workspace(1, total, Mode::infer);
   while (int(tokens.size()) < total) {
     const int n = int(tokens.size());
     const Rows<T> hidden = s.model.forward(work, tokens.data(), {.batch = 1, .time = n});
-    s.model.logits(Rows<Score>(logits.data(), 1, vocab), Rows<const T>(hidden.slice(n - 1, 1)));
-    tokens.push_back(int(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+    s.model.logits(logits, Rows<const T>(hidden.slice(n - 1, 1)));
+    const std::vector<double> scores = s.doubles(logits);
+    tokens.push_back(int(std::max_element(scores.begin(), scores.end()) - scores.begin()));
   }
   out.greedy = tokens;
 }
@@ -122,7 +124,9 @@ void run_training(Session<M>& s, Results& out) {
                             .adam_beta2 = json_as<double>((*betas)[1], "betas", where),
                             .adam_epsilon = get_field<double>(train, "eps", where),
                             .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
-  load_weights(optimizer.full_weights(s.model), s.model.parameters(), CheckpointTensors(s.c.folder), s.c.config);
+  optimizer.edit_full_weights(s.model, [&](const auto& weights) {
+    load_weights(weights, s.model.parameters(), CheckpointTensors(s.c.folder), s.c.config);
+  });
   const std::vector<int> batches = s.c.integers("train.batches");
   const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
   const int steps = int(shape[0]), batch = int(shape[1]), time = int(shape[2]);
@@ -136,7 +140,8 @@ void run_training(Session<M>& s, Results& out) {
         double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
     out.values["train.grad_norms"].push_back(optimizer.step(s.model, gradients, learning_rate).grad_norm);
   }
-  store_parameters(out, "train.final.", s.model, optimizer.full_weights(s.model));
+  optimizer.edit_full_weights(
+      s.model, [&](const auto& weights) { store_parameters(out, "train.final.", s.model.parameters(), weights); });
 }
 
 }  // namespace detail
@@ -168,7 +173,7 @@ Results run_double_heads(const Case& c, typename M::Backend backend) {
   if (c.has("mc_token_ids")) positions = c.integers("mc_token_ids"), labels.mc_token_ids = positions.data();
   if (c.has("mc_labels")) answers = c.integers("mc_labels"), labels.mc_labels = answers.data();
   detail::run_step(s, work, labels, out);
-  out.values["mc_logits"] = detail::doubles(work.views.head.mc_logits);
+  out.values["mc_logits"] = s.doubles(work.views.head.mc_logits);
   // The step gives the sum of both losses; the language loss alone is the same call without answers.
   labels.mc_labels = nullptr;
   const double language = double(s.model.loss(work, s.ids.data(), labels, s.pass()));
@@ -190,7 +195,7 @@ Results run_sequence_classifier(const Case& c, typename M::Backend backend) {
   else
     s.labels = c.integers("labels"), labels.classes = s.labels.data();
   detail::run_step(s, work, labels, out);
-  out.values["logits"] = detail::doubles(work.views.head.logits);
+  out.values["logits"] = s.doubles(work.views.head.logits);
   return out;
 }
 
@@ -201,7 +206,7 @@ Results run_token_classifier(const Case& c, typename M::Backend backend) {
   auto work = s.model.workspace(s.rows, s.time, Mode::train);
   s.labels = c.integers("labels");
   detail::run_step(s, work, typename M::Head::Labels{s.labels.data()}, out);
-  out.values["logits"] = detail::doubles(work.views.head.logits);
+  out.values["logits"] = s.doubles(work.views.head.logits);
   return out;
 }
 
@@ -212,8 +217,8 @@ Results run_question_answerer(const Case& c, typename M::Backend backend) {
   auto work = s.model.workspace(s.rows, s.time, Mode::train);
   const std::vector<int> starts = c.integers("start_positions"), ends = c.integers("end_positions");
   detail::run_step(s, work, typename M::Head::Labels{starts.data(), ends.data()}, out);
-  out.values["start_logits"] = detail::doubles(work.views.head.start);
-  out.values["end_logits"] = detail::doubles(work.views.head.end);
+  out.values["start_logits"] = s.doubles(work.views.head.start);
+  out.values["end_logits"] = s.doubles(work.views.head.end);
   return out;
 }
 

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/checkpoint_files.hpp"
 #include "moderngpt2/io/config_file.hpp"
@@ -75,6 +76,13 @@ inline constexpr Limits fp32_limits{1e-4, 1e-5, 1e-4, 1e-6, 1e-4, 1e-3, 1e-3, 1e
 /// AdamW's first steps move a weight by little more than the sign of its gradient, and bf16 does not know the signs of
 /// small ones: weights after training are not compared.
 inline constexpr Limits bf16_limits{3e-2, 1e-2, 1e-1, 1e-6, 1e-2, 1e-1, 1, 5e-2};
+/// fp16 and tf32: three bits more of mantissa.
+inline constexpr Limits fp16_limits{6e-3, 3e-3, 2e-2, 1e-6, 3e-3, 2e-2, 1, 1e-2};
+
+constexpr const Limits& limits_of(PrecisionName precision) {
+  if (precision == PrecisionName::fp32) return fp32_limits;
+  return precision == PrecisionName::bf16 ? bf16_limits : fp16_limits;
+}
 
 namespace detail {
 

@@ -2,81 +2,105 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <string>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/training/checkpoint_folder.hpp"
 #include "moderngpt2/training/model_folder.hpp"
 #include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/optimizer_files.hpp"
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {
-
-/// The moments' file in a checkpoint: exp_avg.NAME and exp_avg_sq.NAME for every parameter.
-inline constexpr const char* optimizer_file = "optimizer.safetensors";
 
 inline std::int64_t seconds_since_1970() {
   using namespace std::chrono;
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
+/// Writes the model that is being trained into a folder, once for all ranks. Returns the files, on rank 0.
+template <class M>
+std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, const M& model,
+                                           const AdamW<M>& optimizer, const ModelCompanions& companions,
+                                           distributed::CommunicatorBase& ranks) {
+  const bool is_first = ranks.rank() == 0;
+  std::vector<FileRecord> files;
+  if (!M::rounds_weights || optimizer.is_whole(model)) {
+    all_or_none(ranks, "the model's files", [&] {
+      if (is_first) files = save_model(folder, optimizer.full_weights(model), model.parameters(), companions);
+    });
+    return files;
+  }
+  using Master = typename AdamW<M>::Master;
+  GatheredMasters<M> masters(optimizer, ranks);
+  std::vector<TensorSource> sources;
+  for (const ParameterInfo& p : model.parameters())
+    if (p.is_matrix())
+      sources.push_back({p.name, *dtype_of<Master>, p.shape, [&](std::uint64_t offset, std::span<std::byte> out) {
+                           masters.read(p.offset + std::int64_t(offset / sizeof(Master)),
+                                        std::int64_t(out.size() / sizeof(Master)), out.data());
+                         }});
+    else
+      sources.push_back(tensor_source(p.name, p.shape, model.weights().vectors.data() + p.offset));
+  all_or_none(ranks, "the model's files", [&] {
+    try {
+      if (is_first) files = save_model(folder, sources, torch_dtype_name<Master>(), companions);
+    } catch (...) {
+      masters.finish();
+      throw;
+    }
+    masters.finish();
+  });
+  return files;
+}
+
 /// Writes checkpoint-N of the state's step into an output folder, whole or not at all: it is read back before it is
 /// published, and then the oldest ones beyond the limit are deleted; but none after a step that was skipped, since
-/// those before may be the last good ones. Returns its folder; the state learns when it was saved, and as what files.
+/// those before may be the last good ones. All ranks write, rank 0 publishes. Returns its folder; the state of rank 0
+/// learns when it was saved, and as what files.
 template <class M>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState& state,
-                                      const TrainingSettings& settings) {
+                                      const TrainingSettings& settings, distributed::CommunicatorBase& ranks) {
+  const bool is_first = ranks.rank() == 0;
   const std::filesystem::path target = checkpoint_path(output_dir, state.step);
-  AtomicFolder folder(target);
-  std::vector<FileRecord> files =
-      save_model(folder.path(), optimizer.full_weights(model), model.parameters(), companions);
-  std::vector<TensorSource> moments = tensor_sources(optimizer.first, model.parameters(), "exp_avg.");
-  for (TensorSource& source : tensor_sources(optimizer.second, model.parameters(), "exp_avg_sq."))
-    moments.push_back(std::move(source));
-  files.push_back(write_safetensors(folder.path() / optimizer_file, moments));
-  state.updates = optimizer.updates;
-  // Never before the save that this run went on from, whatever the clock does.
-  state.saved_at = std::max(state.saved_at, seconds_since_1970());
-  state.files = files;
-  files.push_back(write_json_file(folder.path() / "trainer_state.json", to_json(state, settings)));
-  verify_files(folder.path(), files);
-  folder.commit();
-  if (state.skipped_in_a_row == 0) rotate_checkpoints(output_dir, settings.save_total_limit, target);
+  std::optional<AtomicFolder> folder;
+  all_or_none(ranks, "the checkpoint's folder", [&] {
+    if (is_first) folder.emplace(target);
+  });
+  const std::filesystem::path path = AtomicFolder::temporary_path(target);
+  std::vector<FileRecord> files = save_trained_model(path, model, optimizer, companions, ranks);
+  const std::vector<FileRecord> moments = save_moments(path, model, optimizer, ranks);
+  all_or_none(ranks, "publishing the checkpoint", [&] {
+    if (!is_first) return;
+    if (moments.size() == 1) files.push_back(moments[0]);
+    state.updates = optimizer.updates;
+    // Never before the save that this run went on from, whatever the clock does.
+    state.saved_at = std::max(state.saved_at, seconds_since_1970());
+    state.files = files;
+    if (moments.size() > 1) state.files.insert(state.files.end(), moments.begin(), moments.end());
+    files.push_back(write_json_file(path / "trainer_state.json", to_json(state, settings)));
+    verify_files(path, files);
+    folder->commit();
+    if (state.skipped_in_a_row == 0) rotate_checkpoints(output_dir, settings.save_total_limit, target);
+  });
   return target;
 }
 
-namespace detail {
-
-template <class M>
-void load_moments(const SafetensorsFile& file, const M& model, typename M::Gradients& moments,
-                  const std::string& prefix) {
-  for (const ParameterInfo& p : model.parameters()) {
-    const TensorInfo& info = file.at(prefix + p.name);
-    if (info.shape != p.shape)
-      throw Error("{}: tensor {} has the shape {}, the model's has {}", file.path().string(), info.name,
-                  shape_text(info.shape), shape_text(p.shape));
-  }
-  for (const ParameterInfo& p : model.parameters()) file.read_as(file.at(prefix + p.name), moments.at(p));
-}
-
-}  // namespace detail
-
-/// Reads weights and moments of a checkpoint.
+/// Reads weights and moments of a checkpoint, of the moments this rank's part.
 template <class M>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
-  const SafetensorsFile moments(checkpoint.folder / optimizer_file);
-  load_weights(optimizer.full_weights(model), model.parameters(), CheckpointTensors(checkpoint.folder),
-               read_config(checkpoint.folder));
-  optimizer.round_weights(model);
-  detail::load_moments(moments, model, optimizer.first, "exp_avg.");
-  detail::load_moments(moments, model, optimizer.second, "exp_avg_sq.");
+  optimizer.load(model, CheckpointTensors(checkpoint.folder), read_config(checkpoint.folder));
+  load_moments(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
 }
 

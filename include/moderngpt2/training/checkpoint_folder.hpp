@@ -131,17 +131,29 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_
   return std::nullopt;
 }
 
-/// Deletes the oldest checkpoints beyond `limit`; never the one of `keep`.
+namespace detail {
+
+/// Deletes a folder with what is in it; tried twice, for what stays holds as much of the disk as a checkpoint.
+inline void delete_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::remove_all(folder, error);
+  if (error) std::filesystem::remove_all(folder, error);
+}
+
+}  // namespace detail
+
+/// Deletes the oldest checkpoints beyond `limit`, but never the one of `keep`, and what earlier deletions left.
 inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep) {
+  for (const std::filesystem::path& path : folder_entries(output_dir))
+    if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
   int kept = 1;
   for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
     if (checkpoint.folder == keep || kept++ < limit) continue;
     // Under its hidden name it is no checkpoint any more, wherever the deletion stops.
     std::error_code ignored;
     const std::filesystem::path hidden = output_dir / fmt::format(".{}.tmp", checkpoint.folder.filename().string());
-    std::filesystem::remove_all(hidden, ignored);
     std::filesystem::rename(checkpoint.folder, hidden, ignored);
-    std::filesystem::remove_all(hidden, ignored);
+    detail::delete_folder(hidden);
   }
 }
 
@@ -150,20 +162,23 @@ class AtomicFolder {
  public:
   /// Leftovers of a save that was killed are removed.
   explicit AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
-    temporary_ = target_.parent_path() / fmt::format(".{}.tmp", target_.filename().string());
+    temporary_ = temporary_path(target_);
     std::error_code error;
     std::filesystem::remove_all(temporary_, error);
     if (!error) std::filesystem::create_directory(temporary_, error);
     if (error) throw Error("cannot make the folder {}: {}", temporary_.string(), error.message());
   }
   ~AtomicFolder() {
-    std::error_code ignored;
-    if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+    if (!temporary_.empty()) detail::delete_folder(temporary_);
   }
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
+  /// Where its files are to be written.
   const std::filesystem::path& path() const { return temporary_; }
+  static std::filesystem::path temporary_path(const std::filesystem::path& target) {
+    return target.parent_path() / fmt::format(".{}.tmp", target.filename().string());
+  }
 
   /// Publishes the folder, in the place of one of the same name. Its files must be synced.
   void commit() {
@@ -173,8 +188,7 @@ class AtomicFolder {
     else
       rename(temporary_, target_);
     sync_folder(target_.parent_path());
-    std::error_code ignored;
-    std::filesystem::remove_all(temporary_, ignored);  // after an exchange: what was there before
+    detail::delete_folder(temporary_);  // after an exchange: what was there before
     temporary_.clear();
   }
 

@@ -24,6 +24,7 @@ namespace moderngpt2 {
 struct DeepSpeedConfig {
   struct Zero {
     int stage = 0;
+    bool is_given = false;
     std::optional<std::int64_t> reduce_bucket_size, allgather_bucket_size;  ///< elements
     bool overlap_comm = false, round_robin_gradients = false;
   };
@@ -149,6 +150,7 @@ inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& ou
 }
 
 inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
+  out.zero.is_given = true;
   if (json.is_boolean()) {
     out.zero.stage = json.get<bool>() ? 1 : 0;
     return;

@@ -114,6 +114,26 @@ inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, Set
 
 }  // namespace detail
 
+namespace detail {
+
+inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
+                     SettingsFromFile& from) {
+  const DeepSpeedConfig::Zero& zero = config.zero;
+  if (!zero.is_given) return;
+  if (ranks == 1) {
+    if (zero.stage > 0)
+      effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", zero.stage));
+    return;
+  }
+  if (zero.stage > 2)
+    throw Error("{}: zero_optimization.stage is {}, there are 0, 1 and 2: 2 shards all but the weights", config.where,
+                zero.stage);
+  from.set("zero_optimization.stage", std::optional(zero.stage), s.zero_stage, "zero_stage");
+  s.bucket_elements = zero.reduce_bucket_size.value_or(s.bucket_elements);
+}
+
+}  // namespace detail
+
 /// The precision that a file asks for, or nothing. Adds to `from` what contradicts the typed one.
 inline std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
                                                    detail::SettingsFromFile& from) {
@@ -142,6 +162,7 @@ inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int 
   from.set("optimizer.params.weight_decay", config.weight_decay, s.weight_decay, "weight_decay");
   from.set("scheduler.params.warmup_max_lr", config.warmup_max_lr, s.learning_rate, "learning_rate");
   detail::set_schedule(config, s, from);
+  detail::set_zero(config, ranks, s, effect, from);
   effect.precision = wished_precision(config, flags, from);
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
   if (!config.decoupled_weight_decay && s.weight_decay != 0)
@@ -149,8 +170,6 @@ inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int 
         "{}: optimizer.params.adam_w_mode is false: Adam that adds the decay to the gradient is not there, set "
         "it to true or weight_decay to 0",
         config.where);
-  if (config.zero.stage > 0 && ranks == 1)
-    effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", config.zero.stage));
   if (!config.ignored.empty())
     effect.lines.push_back(fmt::format("warning: {}: not honoured: {}", config.where, fmt::join(config.ignored, ", ")));
   return effect;

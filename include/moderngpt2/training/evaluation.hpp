@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/layers/pass.hpp"
 
 namespace moderngpt2 {
@@ -42,24 +43,34 @@ Pass<R> pass_of(const Batch& batch, std::int64_t first, std::int64_t count) {
 }
 
 /// The mean loss of a model over a data set, dropout off; what its head gives for each batch is handed to `scores`.
-/// `proceed(done)` is told how many examples are done, and gives up by returning false: then there is no result.
+/// `proceed(done)` is told how many examples are done, and gives up by returning false: then there is no result. Of
+/// several `ranks` each takes every size-th batch, and all have the result; scores then see a part of the data.
 template <class M, class Batch, class Scores, class Proceed>
 std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batch, const typename Batch::Data& data,
-                                   int batch_size, Scores&& scores, Proceed&& proceed) {
+                                   int batch_size, Scores&& scores, Proceed&& proceed,
+                                   distributed::CommunicatorBase* ranks = nullptr) {
   typename Batch::Divisors divisors{1};
   if constexpr (Batch::labels_are_counted_ahead) divisors = data.divisors();
   double sum = 0;
   Evaluation result;
-  for (std::int64_t first = 0; first < data.size();) {
+  const std::int64_t own = ranks ? ranks->rank() : 0, size = ranks ? ranks->size() : 1;
+  bool gave_up = false;
+  for (std::int64_t first = own * batch_size; first < data.size() && !gave_up;) {
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);
     batch.load(data, rows, [&](std::int64_t i) { return first + i; });
     sum += double(
         model.loss(work, batch.ids(0), batch.head_labels(0, rows, divisors), pass_of<typename M::R>(batch, 0, rows)));
     scores.add(work.views.head, batch, first);
     result.labels += batch.valid();
-    first += rows;
-    if (!proceed(first)) return std::nullopt;
+    gave_up = !proceed(first + rows);
+    first += batch_size * size;
   }
+  if (size > 1) {
+    double sums[]{sum, double(result.labels), double(gave_up)};
+    ranks->all_reduce(sums, 3, distributed::ReduceOp::sum, "evaluation").wait();
+    sum = sums[0], result.labels = std::int64_t(sums[1]), gave_up = sums[2] > 0;
+  }
+  if (gave_up) return std::nullopt;
   result.loss = sum;
   if (!Batch::labels_are_counted_ahead) result.loss = result.labels > 0 ? sum / double(result.labels) : 0;
   result.scores = scores.result(result.loss);

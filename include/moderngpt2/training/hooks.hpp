@@ -43,6 +43,7 @@ struct RunDescription {
 /// Whom a run talks to; each may be empty.
 struct TrainingHooks {
   std::function<void(const std::string& line)> say{};
+  std::function<void(const std::string& line)> complain{};  ///< what ended a run of several processes
   std::function<void(const StepReport&)> on_step{};
   std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation{};
   std::function<void(const PretokenizeProgress&)> on_packing{};  ///< after each document, while text is packed

@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -64,14 +65,13 @@ constexpr const char* torch_dtype_name() {
 }
 
 /// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
-/// tokenizer's files. Returns the files.
-template <class E>
-std::vector<FileRecord> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
-                                   const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
-  std::vector<FileRecord> files = write_sharded(folder, tensor_sources(weights, table));
+/// tokenizer's files. `dtype`: torch_dtype_name() of the weights. Returns the files.
+inline std::vector<FileRecord> save_model(const std::filesystem::path& folder, std::span<const TensorSource> weights,
+                                          const char* dtype, const ModelCompanions& companions) {
+  std::vector<FileRecord> files = write_sharded(folder, weights);
   Json config = config_to_json(companions.config);
   config.erase("dtype");  // what newer writers call it
-  config["torch_dtype"] = torch_dtype_name<typename E::MatrixType>();
+  config["torch_dtype"] = dtype;
   files.push_back(write_json_file(folder / "config.json", config));
   files.push_back(write_generation_config(
       folder / "generation_config.json",
@@ -79,10 +79,16 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, Paramete
   for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
   return files;
 }
+template <class E>
+std::vector<FileRecord> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
+                                   const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
+  return save_model(folder, tensor_sources(weights, table), torch_dtype_name<typename E::MatrixType>(), companions);
+}
 template <class M>
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model,
                                    const ModelCompanions& companions) {
-  return save_model(folder, ParameterPlaces(model.weights()), model.parameters(), companions);
+  const auto& weights = on_host(model.backend(), model.weights());
+  return save_model(folder, ParameterPlaces(weights), model.parameters(), companions);
 }
 
 }  // namespace moderngpt2

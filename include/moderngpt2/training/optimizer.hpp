@@ -2,10 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/shared_weights.hpp"
+#include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
 
@@ -29,35 +36,120 @@ bool has_finite_weights(M& model) {
   return std::isfinite(gradient_norm(model.backend(), model.weights()));
 }
 
-/// AdamW, its moments, and the fp32 masters of the matrices where a model computes with rounded ones. Matrices decay,
-/// norms and biases do not.
+/// The gradients of a shard's elements: where they lie in buffers of the whole model, or packed as the shard's moments
+/// are.
+template <class E>
+struct ShardGradients {
+  ParameterPlaces<E> places;
+  bool packed = false;
+
+  const auto* matrices(const distributed::Piece& p) const { return places.matrices + (packed ? p.at : p.offset); }
+  const auto* vectors(const distributed::Piece& p) const { return places.vectors + (packed ? p.at : p.offset); }
+};
+
+/// AdamW on a shard of a model's parameters (all of them where there is one process): its moments, and its fp32 masters
+/// of the matrices where a model computes with rounded ones. Matrices decay, norms and biases do not.
 template <class M>
 class AdamW {
  public:
   using Gradients = typename M::Gradients;
   using FullWeights = ParameterPlaces<typename M::FullElements>;
+  using Master = typename M::FullElements::MatrixType;
+  using Masters = FlatBuffer<Master, typename M::Memory>;
 
   /// The masters begin as the model's weights.
-  AdamW(const M& model, const TrainingSettings& settings)
-      : first(model.make_gradients()), second(model.make_gradients()), settings_(settings) {
+  AdamW(M& model, const TrainingSettings& settings)
+      : AdamW(model, settings,
+              distributed::Shard::whole(model.weights().matrices.size(), model.weights().vectors.size())) {}
+  AdamW(M& model, const TrainingSettings& settings, distributed::Shard shard)
+      : first(element_count(shard.matrices), element_count(shard.vectors)),
+        second(element_count(shard.matrices), element_count(shard.vectors)),
+        shard_(std::move(shard)),
+        settings_(settings) {
     if constexpr (M::rounds_weights) {
-      const auto& rounded = model.weights().matrices;
-      masters_ = FlatBuffer<Master>(rounded.size());
-      std::copy_n(rounded.data(), rounded.size(), masters_.data());
+      masters_ = Masters(first.matrices.size());
+      for (const distributed::Piece& p : shard_.matrices)
+        cast(model.backend(), masters_.data() + p.at, model.weights().matrices.data() + p.offset, p.length);
     }
   }
 
-  /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own.
-  FullWeights full_weights(const M& model) const {
+  const distributed::Shard& shard() const { return shard_; }
+  /// Whether its shard is the whole model.
+  bool is_whole(const M& model) const { return first.matrices.size() == model.weights().matrices.size(); }
+  /// Of the shard's matrices; empty where the model's are not rounded.
+  const Masters& masters() const { return masters_; }
+
+  /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own. Not for a shard
+  /// of a model with rounded weights.
+  FullWeights full_weights(const M& model) const requires OnHost<typename M::Backend> {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
     else
       return model.weights();
   }
-  /// Gives a model its rounded matrices after the full weights were filled.
-  void round_weights(M& model) const {
+
+  /// Gives a model fresh weights.
+  void initialize(M& model, std::uint64_t seed) {
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) {
+        moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
+      });
+    model.initialize(seed);
     if constexpr (M::rounds_weights)
-      cast(model.backend(), model.weights().matrices.data(), masters_.data(), masters_.size());
+      fill_masters(model,
+                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
+                     initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
+                   });
+  }
+  /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
+  void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) { load_weights(full, model.parameters(), file, config); });
+    load_weights(model, file, config);
+    if constexpr (M::rounds_weights)
+      fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
+        file.read_as(file.at(name_in_file(p, config)), to, begin, n);
+      });
+  }
+
+  /// The same where the file is of a model with another head: see load_shared_weights(). What it lacks is fresh.
+  void load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) {
+        moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
+        load_shared_weights(full, model.parameters(), file, config);
+      });
+    model.initialize(seed);
+    load_shared_weights(model, file, config);
+    if constexpr (M::rounds_weights)
+      fill_masters(model,
+                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
+                     if (const TensorInfo* info = find_shared(file, config, p))
+                       file.read_as(*info, to, begin, n);
+                     else
+                       initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
+                   });
+  }
+
+  /// f(all weights as training keeps them, in the host's memory), which may read and change them; the model gets them.
+  template <class F>
+  void edit_full_weights(M& model, F&& f) {
+    if constexpr (!M::rounds_weights) {
+      edit_on_host(model.backend(), model.weights(), [&](const auto& weights) { f(FullWeights(weights)); });
+    } else {
+      if constexpr (OnHost<typename M::Backend>) {
+        f(full_weights(model));
+      } else {
+        auto& b = model.backend();
+        ParameterBuffers<typename M::FullElements> here(masters_.size(), model.weights().vectors.size());
+        download(b, here.matrices.data(), masters_.data(), masters_.size());
+        download(b, here.vectors.data(), model.weights().vectors.data(), here.vectors.size());
+        f(FullWeights(here));
+        masters_ = placed(b, std::move(here.matrices));
+        model.weights().vectors = placed(b, std::move(here.vectors));
+      }
+      round_weights(model);
+    }
   }
 
   struct Outcome {
@@ -65,10 +157,29 @@ class AdamW {
     bool applied = false;  ///< false: the norm was not finite, and nothing has changed
   };
 
-  /// Clips, and updates weights and moments.
+  /// Clips, and updates weights and moments, of a whole model.
   Outcome step(M& model, const Gradients& gradients, double learning_rate) {
     const double norm = gradient_norm(model.backend(), gradients);
     if (!std::isfinite(norm)) return {norm, false};
+    update(model, {gradients}, norm, learning_rate, [](std::size_t) {});
+    return {norm, true};
+  }
+
+  /// Sum of the squares of a shard's gradients.
+  double squares(M& model, const ShardGradients<typename M::FullElements>& gradients) const {
+    double sum = 0;
+    for (const distributed::Piece& p : shard_.matrices)
+      sum += double(sum_of_squares(model.backend(), gradients.matrices(p), p.length));
+    for (const distributed::Piece& p : shard_.vectors)
+      sum += double(sum_of_squares(model.backend(), gradients.vectors(p), p.length));
+    return sum;
+  }
+
+  /// Clips by the norm of all gradients, and updates the shard's weights and moments. `updated(i)` is called when piece
+  /// i is done: those of the matrices in order, then the vectors.
+  template <class Updated>
+  void update(M& model, const ShardGradients<typename M::FullElements>& gradients, double norm, double learning_rate,
+              Updated&& updated) {
     AdamWStep call{.learning_rate = learning_rate,
                    .beta1 = settings_.adam_beta1,
                    .beta2 = settings_.adam_beta2,
@@ -76,26 +187,51 @@ class AdamW {
                    .weight_decay = settings_.weight_decay,
                    .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm),
                    .step = ++updates};
-    auto& w = model.weights();
-    if constexpr (M::rounds_weights)
-      adamw(model.backend(), masters_.data(), first.matrices.data(), second.matrices.data(), gradients.matrices.data(),
-            masters_.size(), call, w.matrices.data());
-    else
-      adamw(model.backend(), w.matrices.data(), first.matrices.data(), second.matrices.data(),
-            gradients.matrices.data(), w.matrices.size(), call);
+    auto& b = model.backend();
+    std::size_t done = 0;
+    for (const distributed::Piece& p : shard_.matrices) {
+      auto* const weights = model.weights().matrices.data() + p.offset;
+      Master *const m = first.matrices.data() + p.at, *const v = second.matrices.data() + p.at;
+      if constexpr (M::rounds_weights)
+        adamw(b, masters_.data() + p.at, m, v, gradients.matrices(p), p.length, call, weights);
+      else
+        adamw(b, weights, m, v, gradients.matrices(p), p.length, call);
+      updated(done++);
+    }
     call.weight_decay = 0;
-    adamw(model.backend(), w.vectors.data(), first.vectors.data(), second.vectors.data(), gradients.vectors.data(),
-          w.vectors.size(), call);
-    return {norm, true};
+    for (const distributed::Piece& p : shard_.vectors) {
+      adamw(b, model.weights().vectors.data() + p.offset, first.vectors.data() + p.at, second.vectors.data() + p.at,
+            gradients.vectors(p), p.length, call);
+      updated(done++);
+    }
   }
 
-  Gradients first, second;   ///< exp_avg and exp_avg_sq of every parameter
+  Gradients first, second;   ///< exp_avg and exp_avg_sq of the shard's parameters
   std::int64_t updates = 0;  ///< steps applied, for the bias correction
 
  private:
-  using Master = typename M::FullElements::MatrixType;
+  /// Gives a model its rounded matrices after the masters were filled.
+  void round_weights(M& model) const {
+    if constexpr (M::rounds_weights)
+      cast(model.backend(), model.weights().matrices.data(), masters_.data(), masters_.size());
+  }
 
-  FlatBuffer<Master> masters_;  // of the matrices; empty where the model's are not rounded
+  /// fill(parameter, its place in the list, first element of it, count, masters of these) for all of the shard.
+  template <class Fill>
+  void fill_masters(M& model, Fill&& fill) {
+    const auto& table = model.parameters();
+    FlatBuffer<Master> masters(masters_.size());
+    for (std::size_t i = 0; i < table.size(); ++i)
+      if (const ParameterInfo& info = table[i]; info.is_matrix())
+        for_common_elements(shard_.matrices, info.offset, info.size,
+                            [&](const distributed::Piece& p, std::int64_t begin, std::int64_t n) {
+                              fill(info, i, begin - info.offset, n, masters.data() + p.at + begin - p.offset);
+                            });
+    masters_ = placed(model.backend(), std::move(masters));
+  }
+
+  Masters masters_;
+  distributed::Shard shard_;
   TrainingSettings settings_;
 };
 

@@ -12,6 +12,7 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/model/decoder.hpp"
@@ -37,8 +38,26 @@ struct MemoryPlan {
   }
 };
 
-/// The memory of training a model of type M on blocks of `time` tokens; nothing is allocated. `train_blocks` and
-/// `eval_blocks` bound the batches, and `sequences` are the rows of ids of each.
+namespace detail {
+
+/// Gradients of ZeRO stage 2 that are in memory during a backward pass beside a rank's own: those of the embedding,
+/// which lives through all of it, of the two largest buckets in a row that are being summed, and of the one being
+/// filled.
+template <class Layers>
+std::uint64_t bytes_under_way(const Layers& layers, const TrainingSettings& s, std::size_t element_bytes) {
+  const CountParameters count = layers.count();
+  const distributed::Layout layout(layers.unit_begins(), count.matrices, count.vectors, 1, s.bucket_elements);
+  const auto& buckets = layout.matrices();
+  std::int64_t most = 0;
+  const auto size = [&](std::size_t i) { return i < buckets.size() ? buckets[i].end - buckets[i].begin : 0; };
+  for (std::size_t i = 1; i < buckets.size(); ++i) most = std::max(most, size(i) + size(i + 1) + size(i + 2));
+  return std::uint64_t(size(0) + most + count.vectors) * element_bytes;
+}
+
+}  // namespace detail
+
+/// The memory of training a model of type M on blocks of `time` tokens, in each of s.world_size processes; nothing is
+/// allocated. `train_blocks` and `eval_blocks` bound the batches, and `sequences` are the rows of ids of each.
 template <class M>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
                        std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
@@ -47,33 +66,38 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   validate(config);
   const Decoder<M::shape, Head> layers(config);
   const auto count = layers.count();
-  auto buffers = [&]<class E>(std::type_identity<ParameterBuffers<E>>) {
+  auto buffers = [&]<class E, class Memory>(std::type_identity<ParameterBuffers<E, Memory>>) {
     return std::uint64_t(count.matrices) * sizeof(typename E::MatrixType) +
            std::uint64_t(count.vectors) * sizeof(typename E::VectorType);
   };
   const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
   const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
+  const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
+  std::uint64_t kept_gradients = gradients;
+  if (shards > 1 && s.zero_stage == 2)
+    kept_gradients =
+        gradients / shards + detail::bytes_under_way(layers, s, sizeof(typename M::FullElements::MatrixType));
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
   const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
   using Views = Activations<M::shape, Head, T>;
   MemoryPlan plan;
   plan.lines = {{"weights", weights},
-                {"gradients", gradients},
-                {"optimizer moments", 2 * gradients},
+                {"gradients", kept_gradients},
+                {"optimizer moments", 2 * gradients / shards},
                 {"activations",
                  Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
   if constexpr (M::rounds_weights)
-    plan.lines.insert(
-        plan.lines.begin() + 1,
-        {"fp32 masters of the matrices", std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType)});
+    plan.lines.insert(plan.lines.begin() + 1,
+                      {"fp32 masters of the matrices",
+                       std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType) / shards});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
     plan.lines.push_back(
         {"scratch of the operations", cpu::scratch_bytes<T>(config, std::max(batch, eval_batch), time, threads)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
-  const std::int64_t rows =
-      std::min(s.global_batch(), train_blocks) * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
+  const std::int64_t step_rows = (std::min(s.global_batch(), train_blocks) + s.world_size - 1) / s.world_size;
+  const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
   plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;

@@ -14,6 +14,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
@@ -45,6 +46,9 @@ struct TrainingRequest {
   SampleSettings samples{};
   ReportSettings report{};
   int threads = available_threads();
+  /// This process among those that train one model together, settings.world_size of them; null: the only one.
+  distributed::CommunicatorBase* ranks = nullptr;
+  bool checkpoint_is_verified = false;  ///< by rank 0
 };
 
 /// A request with everything opened and checked that it names.
@@ -73,7 +77,7 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
     if (!found) say(fmt::format("{} has no checkpoint: starting afresh", output.string()));
   } else {
     found = open_checkpoint(from);
-    verify_checkpoint(*found);
+    if (!request.checkpoint_is_verified) verify_checkpoint(*found);
   }
   if (found) say(fmt::format("resuming from {}", found->folder.string()));
   return found;

@@ -14,6 +14,7 @@
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/training/plan.hpp"
 #include "moderngpt2/training/prepare.hpp"
+#include "moderngpt2/training/ranks.hpp"
 #include "moderngpt2/training/report.hpp"
 #include "moderngpt2/training/samples.hpp"
 #include "moderngpt2/training/trainer.hpp"
@@ -27,6 +28,15 @@ void start_weights(M& model, const TrainingRequest& request, const PreparedRun& 
     load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
   else
     model.initialize(request.settings.seed);
+}
+
+/// The same for the weights that a trainer keeps of a model that computes with rounded ones, with every digit.
+template <class T>
+void start_masters(T& trainer, const TrainingRequest& request, const PreparedRun& run) {
+  if (request.model_path)
+    trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
+  else
+    trainer.initialize(request.settings.seed);
 }
 
 /// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
@@ -75,8 +85,10 @@ std::string settings_text(const TrainingRequest& request, const Run& run, std::i
     text += fmt::format("data: {} {} of {}{} tokens to train on, {} to evaluate\n", run.data->train.size(),
                         Task::examples, same_length ? "" : "at most ", run.block_size, run.data->eval.size());
   }
-  text += fmt::format("batch: {} x {} accumulated = {} sequences, {} tokens\n", s.per_device_train_batch_size,
-                      s.gradient_accumulation_steps, s.global_batch(), s.global_batch() * run.block_size);
+  const std::string processes = s.world_size > 1 ? fmt::format(" x {} processes", s.world_size) : "";
+  text += fmt::format("batch: {} x {} accumulated{} = {} sequences, {} tokens\n", s.per_device_train_batch_size,
+                      s.gradient_accumulation_steps, processes, s.global_batch(), s.global_batch() * run.block_size);
+  if (s.world_size > 1) text += fmt::format("processes: {}, ZeRO stage {}\n", s.world_size, s.zero_stage);
   if (request.eval_only) return text;
   if (detail::knows_last_step(request, run)) {
     const std::int64_t blocks = detail::train_blocks(run), steps = detail::planned_last_step(request, run);
@@ -109,17 +121,24 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
   if (data.size() == 0) throw Error("the data set has nothing to evaluate on");
-  if (run.checkpoint)
-    load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+  distributed::SingleCommunicator alone;
+  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  all_or_none(ranks, "reading the weights", [&] {
+    if (run.checkpoint)
+      load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+  });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
   auto work = model.workspace(batch_size * Batch::sequences_of(data), data.block_size(), Mode::infer);
   Batch batch(data, batch_size, model.config());
   typename Task::Scores scores(data, model.config());
-  const auto result = evaluate(model, work, batch, data, batch_size, scores, [&](std::int64_t done) {
-    if (hooks.on_evaluation) hooks.on_evaluation(done, data.size());
-    return !hooks.stop || hooks.stop() == 0;
-  });
-  if (!result) return 128 + hooks.stop();
+  const auto result = evaluate(
+      model, work, batch, data, batch_size, scores,
+      [&](std::int64_t done) {
+        if (hooks.on_evaluation) hooks.on_evaluation(done, data.size());
+        return !hooks.stop || hooks.stop() == 0;
+      },
+      &ranks);
+  if (!result) return 128 + int(agree_on_largest(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
   write_predictions(request, run, scores);
   return 0;
@@ -140,9 +159,12 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
                 const MemoryPlan& plan, const std::string& run_name) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
+  distributed::SingleCommunicator alone;
+  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  const bool is_first = ranks.rank() == 0;
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
-  if (!run_name.empty()) {
+  if (is_first && !run_name.empty()) {
     board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
     with.on_log = [&](const Json& line) {
       board->add(line);
@@ -151,7 +173,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   }
   std::optional<SampleLog> samples;
   if constexpr (std::is_same_v<Task, LanguageModelling>) {
-    if (!request.samples.prompts.empty()) {
+    if (is_first && !request.samples.prompts.empty()) {
       samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(),
                       run.companions.generation->eos_token_ids, s.seed);
       with.on_samples = [&](std::int64_t at) {
@@ -164,14 +186,14 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
     hooks.on_start({s.output_dir,
                     settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
-  Trainer<M, Task> trainer(model, *run.data, run.companions, s, with);
-  if (run.checkpoint) trainer.resume(*run.checkpoint);
-  if constexpr (M::rounds_weights) {  // the masters come from where the model's own weights came, with every digit
-    if (request.model_path && !run.checkpoint)
-      trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
-    else if (!run.checkpoint)
-      trainer.initialize(s.seed);
-  }
+  std::optional<Trainer<M, Task>> made;
+  all_or_none(ranks, "reading the weights", [&] {
+    Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks);
+    if (run.checkpoint) trainer.resume(*run.checkpoint);
+    if constexpr (M::rounds_weights)
+      if (!run.checkpoint) start_masters(trainer, request, run);
+  });
+  Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
     const double rate = measure_matmul<typename M::T>(model.backend());
@@ -179,7 +201,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
         fmt::format("speed: a matrix product alone does {:.1f} GFLOP/s here, now; matmul_utilization is the part "
                     "of it that training reaches",
                     rate / 1e9));
-    trainer.set_matmul_rate(rate);
+    trainer.set_matmul_rate(rate * ranks.size());
   }
   const int signal = trainer.run();
   if (board) board->finish();
@@ -206,16 +228,22 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     if (known) hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
     return 0;
   }
+  distributed::SingleCommunicator alone;
+  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
   std::optional<OutputFolder> output;
-  if (!request.eval_only) {
-    const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
-    output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
-    if (!run.checkpoint && !older.empty())
-      hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
-                            older.front().folder.string()));
-  }
-  M model(config, typename M::Backend(request.threads));
-  if (!run.checkpoint) start_weights(model, request, run, hooks);
+  std::optional<M> made;
+  all_or_none(ranks, "making the model", [&] {
+    if (!request.eval_only && ranks.rank() == 0) {
+      const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
+      output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
+      if (!run.checkpoint && !older.empty())
+        hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
+                              older.front().folder.string()));
+    }
+    made.emplace(config, typename M::Backend(request.threads), distributed::buffer_granule(ranks.size()));
+    if (!run.checkpoint) start_weights(*made, request, run, hooks);
+  });
+  M& model = *made;
   if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks);
   return train_model<Task>(run, request, model, hooks, plan, run_name);
 }
@@ -236,25 +264,40 @@ void check_precision(const TrainingRequest& request, Say&& say) {
 
 }  // namespace detail
 
-/// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run.
-/// `hooks.say` must be given.
-inline int run_training(const TrainingRequest& request, const TrainingHooks& hooks) {
-  if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
-    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
-  detail::check_precision(request, hooks.say);
-  PreparedRun run;
-  try {
-    run = prepare_run(request, hooks);
-  } catch (const PackingStopped& stopped) {
-    hooks.say("packing was stopped: the same command goes on with it");
-    return 128 + stopped.signal;
-  }
+namespace detail {
+
+inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
   if (request.eval_only && !request.model_path && !run.checkpoint)
     throw Error("there is nothing to evaluate: give --model_path");
   if (cpu_precision(request.precision) == PrecisionName::bf16)
     return detail::run_model<CausalLMInBf16>(request, run, hooks);
   return with_causal_lm(run.companions.config.config,
                         [&]<class M>(std::type_identity<M>) { return detail::run_model<M>(request, run, hooks); });
+}
+
+}  // namespace detail
+
+/// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run, the same
+/// in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`. `hooks.say`
+/// must be given.
+inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks) {
+  distributed::SingleCommunicator alone;
+  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
+  return status_on_ranks(ranks, all_hooks, [&] {
+    try {
+      all_or_none(ranks, "checking the request", [&] {
+        if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
+          throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+        detail::check_precision(request, hooks.say);
+      });
+      const PreparedRun run = prepare_run_on_ranks(request, hooks, ranks);
+      return detail::run_prepared(request, run, hooks);
+    } catch (const PackingStopped& stopped) {
+      hooks.say("packing was stopped: the same command goes on with it");
+      return 128 + stopped.signal;
+    }
+  });
 }
 
 }  // namespace moderngpt2

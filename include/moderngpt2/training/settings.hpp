@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/schedule.hpp"
 
@@ -21,6 +22,10 @@ struct TrainingSettings {
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
+  int world_size = 1;                                                 ///< processes, each with batches of its own
+  int zero_stage = 1;                                                 ///< of ZeRO, 0 to 2, where there are several
+  std::int64_t bucket_elements = distributed::usual_bucket_elements;  ///< of what they exchange at once, about
+  std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
 
@@ -42,7 +47,9 @@ struct TrainingSettings {
   int dataloader_num_workers = 4;  ///< 0: blocks are read by the training thread; more: by another one, a step ahead
 
   /// Sequences of an optimizer step.
-  std::int64_t global_batch() const { return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps; }
+  std::int64_t global_batch() const {
+    return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps * world_size;
+  }
 };
 
 /// Where in the data a run is: whole epochs done, and blocks of the present one. In samples and not in steps, so that a

@@ -217,6 +217,18 @@ void start_weights(M& model, const TrainingRequest& request, const TaskRun<Task>
                         load_shared_weights(model, tensors, there).text()));
 }
 
+/// The same for the weights that a trainer keeps of a model that computes with rounded ones, with every digit.
+template <class T, class Task>
+void start_masters(T& trainer, const TrainingRequest& request, const TaskRun<Task>& run) {
+  if (!request.model_path) return trainer.initialize(request.settings.seed);
+  const CheckpointTensors tensors(*request.model_path);
+  const ConfigFile there = read_config(*request.model_path);
+  if (there.architecture == run.companions.config.architecture)
+    trainer.load(tensors, there);
+  else
+    trainer.load_shared(tensors, there, request.settings.seed);
+}
+
 /// Writes what a model predicts for each example, a JSON object a line, where that was asked for.
 template <class Task>
 void write_predictions(const TrainingRequest&, const TaskRun<Task>& run, const typename Task::Scores& scores) {
@@ -236,12 +248,11 @@ int run_task(const TaskRequest& request, const TrainingHooks& hooks) {
   if (request.predictions_file && !request.training.eval_only)
     throw UsageError("--predictions_file: predictions are written with --eval_only");
   detail::check_precision(request.training, hooks.say);
-  if (cpu_precision(request.training.precision) != PrecisionName::fp32)
-    throw UsageError("--precision {} is for --task causal-lm; --task {} computes in fp32",
-                     precision_name(request.training.precision), Task::name);
   if (!request.training.samples.prompts.empty())
     throw UsageError("--sample_prompts: only a language model (--task causal-lm) continues texts");
   const TaskRun<Task> run = prepare_task_run<Task>(request, hooks.say);
+  if (cpu_precision(request.training.precision) == PrecisionName::bf16)
+    return detail::run_model<typename Task::template Model<cpu::Backend, Bf16>, Task>(request.training, run, hooks);
   return detail::run_model<typename Task::template Model<>, Task>(request.training, run, hooks);
 }
 

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -15,8 +19,10 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/gradient_exchange.hpp"
+#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/model/activations.hpp"
-#include "moderngpt2/model/init.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
@@ -43,18 +49,22 @@ class Trainer {
   using Batch = typename Task::Batch;
   using Splits = typename Task::Splits;
 
-  /// All memory that steps need is allocated here. The model and the data set must outlive the trainer.
-  Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {})
+  /// All memory that steps need is allocated here. The model and the data set must outlive the trainer, and so must the
+  /// `ranks` that train one model together, settings.world_size of them; the model's granule is then
+  /// distributed::buffer_granule() of their number.
+  Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
+          distributed::CommunicatorBase* ranks = nullptr)
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
-        optimizer_(model, settings_),
-        gradients_(model.make_gradients()),
+        ranks_(ranks ? *ranks : alone_),
+        exchange_(ranks_, layout(), settings_.zero_stage, model.make_gradients()),
+        optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
-        batches_(data.train, Batch(data.train, rows_at_most(settings_.global_batch()), model.config()),
+        batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
@@ -71,21 +81,20 @@ class Trainer {
   }
 
   const TrainerState& state() const { return state_; }
+  /// Of this rank's shard of the model.
   const AdamW<M>& optimizer() const { return optimizer_; }
   std::int64_t last_step() const {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
   }
 
   /// Gives the model fresh weights.
-  void initialize(std::uint64_t seed) {
-    moderngpt2::initialize(optimizer_.full_weights(model_), model_.parameters(), model_.config(), seed,
-                           model_.backend().threads());
-    optimizer_.round_weights(model_);
-  }
+  void initialize(std::uint64_t seed) { optimizer_.initialize(model_, seed); }
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
-  void load(const CheckpointTensors& file, const ConfigFile& config) {
-    load_weights(optimizer_.full_weights(model_), model_.parameters(), file, config);
-    optimizer_.round_weights(model_);
+  void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.load(model_, file, config); }
+
+  /// The same of a model with another head, of which its transformer is taken; the rest is fresh.
+  void load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+    optimizer_.load_shared(model_, file, config, seed);
   }
 
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
@@ -101,33 +110,36 @@ class Trainer {
     resumed_ = true;
   }
 
-  /// One optimizer step on the next blocks. Nothing is allocated once the blocks are in memory.
+  /// One optimizer step on the next blocks, of which each rank takes its part. Nothing is allocated once the blocks are
+  /// in memory.
   StepReport step(const LearningRateSchedule& schedule) {
     const double begin = seconds_now();
-    const BatchPlace place = batch_at(state_.position);
-    const Batch& batch = batches_.load(place, batch_at(position_after(place)));
+    ranks_.set_step(state_.step + 1);
+    const BatchPlace place = batch_at(state_.position), own = part_of(place);
+    const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
     const double data_seconds = seconds_now() - begin;
-    set_to_zero(model_.backend(), gradients_);
+    exchange_.begin_step(model_.backend());
+    const StepCounts counts = count(batch);
 
     StepReport report{.step = state_.step + 1,
                       .learning_rate = schedule.at(state_.step),
-                      .tokens = batch.tokens(),
+                      .tokens = counts.tokens,
                       .data_seconds = data_seconds};
-    for (std::int64_t first = 0; first < place.rows; first += settings_.per_device_train_batch_size) {
-      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, place.rows - first);
-      auto pass = pass_of<typename M::R>(batch, first, micro);
-      pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
-      report.loss += double(model_.loss_and_gradients(
-          work_, batch.ids(first), batch.head_labels(first, micro, batch.divisors()), gradients_, pass));
+    const std::int64_t most = most_rows(place.rows);  // as many passes on every rank
+    for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
+      exchange_.begin_pass(first + settings_.per_device_train_batch_size >= most);
+      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, own.rows - first);
+      if (micro > 0) {
+        auto pass = pass_of<typename M::R>(batch, first, micro);
+        pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
+        pass.first_sequence += (own.first - place.first) * batch.sequences();
+        report.loss +=
+            double(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
+                                             exchange_.gradients(), pass, [this](int unit) { exchange_.ready(unit); }));
+      }
+      exchange_.end_pass();
     }
-    if (batch.valid() == 0) {
-      report.applied = false;
-    } else if (std::isfinite(report.loss)) {
-      const auto outcome = optimizer_.step(model_, gradients_, report.learning_rate);
-      report.grad_norm = outcome.grad_norm, report.applied = outcome.applied;
-    } else {
-      report.grad_norm = gradient_norm(model_.backend(), gradients_), report.applied = false;
-    }
+    update(report, counts.valid > 0);
     advance(report, place);
     return report;
   }
@@ -139,19 +151,16 @@ class Trainer {
     state_.max_steps = last;
     if (state_.step >= last) {
       say("step {} of {} is done already: nothing is left to train", state_.step, last);
-      save_model(settings_.output_dir, optimizer_.full_weights(model_), model_.parameters(), companions_);
+      save_final_model();
       // What a kill right after the last save left undone.
       const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
-      if (state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
+      if (is_first() && state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
         rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved);
       if (hooks_.on_saved) hooks_.on_saved();
       return 0;
     }
     const LearningRateSchedule schedule = make_schedule(settings_, last);
-    const std::filesystem::path metrics_path = settings_.output_dir / "metrics.jsonl";
-    MetricsFile metrics =
-        resumed_ ? MetricsFile(metrics_path, state_.step, state_.log_history) : MetricsFile(metrics_path);
-    metrics_ = &metrics;
+    open_metrics();
     Meter meter(flops_per_token(), matmul_rate_);
     LossSpikes spikes;
     if (resumed_ && evaluation_ && look_due() && !evaluated()) look();  // what a stop at this step left out
@@ -168,8 +177,14 @@ class Trainer {
         say("warning: step {}: loss {:.6g} stands out, its running mean is {:.6g}", report.step, report.loss,
             spikes.mean());
       if (state_.step % settings_.logging_steps == 0 || state_.step == last) log(report), meter.begin();
-      if ((look_due() || state_.step == last) && !stopped()) look();
+      agree_to_stop();
+      if ((look_due() || state_.step == last) && !stopped()) {
+        look();
+        agree_to_stop();
+      }
       const int signal = stopped();
+      const std::int64_t check = settings_.check_replicas_steps;
+      if (ranks_.size() > 1 && check > 0 && state_.step % check == 0) check_replicas();
       // Not while steps are skipped: rotation would delete the states from before.
       const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
       if (save_due || state_.step == last || signal) save();
@@ -178,7 +193,7 @@ class Trainer {
         return signal;
       }
     }
-    save_model(settings_.output_dir, optimizer_.full_weights(model_), model_.parameters(), companions_);
+    save_final_model();
     say("the model is in {}", settings_.output_dir.string());
     if (state_.skipped > 0) say("{} steps of {} were skipped: not finite", state_.skipped, last);
     return 0;
@@ -193,11 +208,13 @@ class Trainer {
   std::optional<Evaluation> evaluate() {
     if (!evaluation_) throw Error("the data set has nothing to evaluate on");
     typename Task::Scores scores(data_.eval, model_.config());
-    return moderngpt2::evaluate(model_, evaluation_->first, evaluation_->second, data_.eval,
-                                settings_.per_device_eval_batch_size, scores, [&](std::int64_t done) {
-                                  if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
-                                  return stopped() == 0;
-                                });
+    return moderngpt2::evaluate(
+        model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
+        [&](std::int64_t done) {
+          if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
+          return asked_to_stop() == 0;
+        },
+        &ranks_);
   }
 
  private:
@@ -205,7 +222,24 @@ class Trainer {
   double flops_per_token() const { return training_flops_per_token(model_.config(), time(), Task::predicts_tokens); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
-  int stopped() const { return hooks_.stop ? hooks_.stop() : 0; }
+  /// Of a part of some rows, one for each rank, the largest.
+  std::int64_t most_rows(std::int64_t rows) const { return (rows + ranks_.size() - 1) / ranks_.size(); }
+  bool is_first() const { return ranks_.rank() == 0; }
+  int asked_to_stop() const { return hooks_.stop ? hooks_.stop() : 0; }
+  /// The signal that ends the run: what any rank was sent, once all agreed.
+  int stopped() const { return ranks_.size() == 1 ? asked_to_stop() : stop_; }
+  void agree_to_stop() {
+    if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
+  }
+
+  distributed::Layout layout() const {
+    const std::int64_t granule = distributed::buffer_granule(ranks_.size());
+    const auto& weights = model_.weights();
+    if (settings_.world_size != ranks_.size() || weights.matrices.size() % granule || weights.vectors.size() % granule)
+      throw Error("internal: settings or model are not made for {} ranks", ranks_.size());
+    return {model_.layers().unit_begins(), weights.matrices.size(), weights.vectors.size(), ranks_.size(),
+            settings_.bucket_elements};
+  }
 
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
@@ -218,6 +252,45 @@ class Trainer {
   DataPosition position_after(const BatchPlace& batch) const {
     const std::int64_t samples = batch.first + batch.rows;
     return samples == state_.blocks ? DataPosition{batch.epoch + 1, 0} : DataPosition{batch.epoch, samples};
+  }
+  /// What of a batch this rank computes. The parts follow each other in the order of ranks.
+  BatchPlace part_of(const BatchPlace& batch) const {
+    const std::int64_t size = ranks_.size(), begin = batch.rows * ranks_.rank() / size;
+    return {batch.seed, batch.epoch, batch.first + begin, batch.rows * (ranks_.rank() + 1) / size - begin};
+  }
+
+  /// Of the batch of a step, on all ranks.
+  struct StepCounts {
+    typename Batch::Divisors divisors{};
+    std::int64_t valid = 0, tokens = 0;
+  };
+  StepCounts count(const Batch& batch) {
+    StepCounts counts{batch.divisors(), batch.valid(), batch.tokens()};
+    static_assert(std::is_trivially_copyable_v<StepCounts> && sizeof(StepCounts) % sizeof(std::int64_t) == 0);
+    if (ranks_.size() == 1) return counts;
+    std::int64_t numbers[sizeof(StepCounts) / sizeof(std::int64_t)];
+    std::memcpy(numbers, &counts, sizeof counts);
+    ranks_.all_reduce(numbers, std::int64_t(std::size(numbers)), distributed::ReduceOp::sum, "labels").wait();
+    std::memcpy(&counts, numbers, sizeof counts);
+    return counts;
+  }
+
+  /// Updates the weights, unless no label counts or something is not finite on any rank.
+  void update(StepReport& report, bool has_labels) {
+    report.applied = false;
+    const ShardGradients<typename M::FullElements> gradients{exchange_.own(), exchange_.packs()};
+    double squares = has_labels ? optimizer_.squares(model_, gradients) : 0;
+    if (ranks_.size() > 1) {
+      double sums[]{report.loss, exchange_.is_sharded() || is_first() ? squares : 0};  // stage 0: all have the same
+      ranks_.all_reduce(sums, 2, distributed::ReduceOp::sum, "loss and gradient norm").wait();
+      report.loss = sums[0], squares = sums[1];
+    }
+    report.grad_norm = std::sqrt(squares);
+    if (!has_labels || !std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) return;
+    report.applied = true;
+    optimizer_.update(model_, gradients, report.grad_norm, report.learning_rate,
+                      [this](std::size_t piece) { exchange_.start_sharing(model_.weights(), piece); });
+    exchange_.finish_sharing();
   }
 
   void advance(const StepReport& report, const BatchPlace& batch) {
@@ -233,19 +306,39 @@ class Trainer {
     state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
   }
 
+  void check_replicas() {
+    FileHash hash;
+    const auto& weights = model_.weights();
+    hash.add(std::as_bytes(std::span(weights.matrices.begin(), weights.matrices.end())));
+    hash.add(std::as_bytes(std::span(weights.vectors.begin(), weights.vectors.end())));
+    const distributed::Fingerprint own{"set of weights", hash.value()};
+    require_same(ranks_, std::span(&own, 1), "its memory or the network is at fault: resume from the last checkpoint");
+  }
+
   void tell_skipped(const StepReport& report) {
     if (state_.skipped_in_a_row == 0) return say("step {}: no label counts, the step is skipped", report.step);
     say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
     if (state_.skipped_in_a_row < most_skipped_steps) return;
     log(report);
-    throw Error(
-        "loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint with a "
-        "smaller --learning_rate; nothing was saved over it",
-        state_.skipped_in_a_row, report.step);
+    fail_together(
+        ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
+                      "with a smaller --learning_rate; nothing was saved over it",
+                      state_.skipped_in_a_row, report.step));
+  }
+
+  void open_metrics() {
+    const std::filesystem::path path = settings_.output_dir / "metrics.jsonl";
+    all_or_none(ranks_, "metrics.jsonl", [&] {
+      if (!is_first()) return;
+      if (resumed_)
+        metrics_.emplace(path, state_.step, state_.log_history);
+      else
+        metrics_.emplace(path);
+    });
   }
 
   void write_metrics(Json line) {
-    metrics_->add(line);
+    if (metrics_) metrics_->add(line);
     if (hooks_.on_log) hooks_.on_log(line);
     state_.log_history.push_back(std::move(line));
   }
@@ -301,28 +394,34 @@ class Trainer {
   void save() {
     // A state from which nothing can be trained must not stand as the newest checkpoint.
     if (!has_finite_weights(model_))
-      throw Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints are as they were",
-                  state_.step);
-    metrics_->sync();
+      fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
+                                  "are as they were",
+                                  state_.step));
+    if (metrics_) metrics_->sync();
     const std::filesystem::path folder =
-        save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_);
+        save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
     if (hooks_.on_saved) hooks_.on_saved();
   }
+
+  void save_final_model() { save_trained_model(settings_.output_dir, model_, optimizer_, companions_, ranks_); }
 
   M& model_;
   const Splits& data_;
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;
+  distributed::SingleCommunicator alone_;
+  distributed::CommunicatorBase& ranks_;
+  distributed::GradientExchange<typename M::FullElements> exchange_;
   AdamW<M> optimizer_;
-  typename M::Gradients gradients_;
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;
   TrainerState state_;
-  MetricsFile* metrics_ = nullptr;
+  std::optional<MetricsFile> metrics_;  // rank 0
   bool resumed_ = false;
+  int stop_ = 0;
   double matmul_rate_ = 0;
 };
 

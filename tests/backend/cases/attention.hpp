@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,7 +19,8 @@ struct AttentionOptions {
   bool key_mask = false;   ///< sequence 0: right padding; 1: left padding; 2: no key at all
   bool documents = false;  ///< bounds at thirds
   double dropout = 0;
-  bool saves = true;  ///< the log-sum-exp, for the backward pass
+  bool saves = true;      ///< the log-sum-exp, for the backward pass
+  int extra_columns = 3;  ///< after each row of q in the forward pass: with 3, rows of 16 bits are not aligned
 
   std::string text() const {
     return fmt::format("B{} T{} past {}+{} H{}/{} D{} cap {} window {}{}{}{} dropout {}", batch, time, past,
@@ -60,6 +60,29 @@ struct AttentionData {
     }
   }
   AttentionData(const AttentionData&) = delete;
+
+  /// The call with what it points to where the backend of `tensors` reads it.
+  AttentionCall on_device(const auto& tensors) const {
+    AttentionCall there = call;
+    there.key_mask = tensors.on_device(mask.data(), mask.size());
+    there.first_key = tensors.on_device(first_key.data(), first_key.size());
+    if (mask.empty()) there.key_mask = nullptr;
+    if (first_key.empty()) there.first_key = nullptr;
+    return there;
+  }
+
+  /// Writes 0 over the marks that a backend leaves in lse (B,H,T) for queries that see only padding, or everywhere.
+  template <class R>
+  void clear_marks(auto& b, R* lse, bool everywhere) const {
+    const int rows = call.batch * call.n_head * call.time;
+    const auto marked = [&](int i) {
+      return everywhere || call.sees_only_padding(i / call.time / call.n_head, i % call.time);
+    };
+    for (int i = 0, n = 1; i < rows; i += n) {
+      for (n = 1; i + n < rows && marked(i) == marked(i + n);) ++n;
+      if (marked(i)) fill(b, lse + i, n, R(0));
+    }
+  }
 };
 
 /// Forward: q and o are parts of wider rows, k and v share one buffer, as in a model.
@@ -67,45 +90,45 @@ inline Case attention_case(const AttentionOptions& o) {
   const auto data = std::make_shared<const AttentionData>(o);
   const AttentionCall& call = data->call;
   const int rows = o.batch * o.time, key_rows = o.batch * call.key_rows, q = o.n_head * o.head_dim,
-            kv = o.n_kv_head * o.head_dim;
-  Case c =
-      make_case("attention " + o.text(),
-                {{Role::output, std::int64_t(rows) * q},
-                 {Role::output, std::int64_t(o.batch) * o.n_head * o.time, 1, true},
-                 {Role::input, std::int64_t(rows) * (q + 3), 1 / std::sqrt(std::sqrt(double(o.head_dim)))},
-                 {Role::input, std::int64_t(key_rows) * 2 * kv}},
-                [=](auto& b, const auto& t) {
-                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                  const Rows<T> pair(t[3], key_rows, 2 * kv);
-                  auto* const lse = t.full(1);
-                  attention(b, Rows<T>(t[0], rows, q), o.saves ? lse : nullptr, Rows<T>(t[2], rows, q, q + 3),
-                            pair.columns(0, kv), pair.columns(kv, kv), data->call);
-                  for (int i = 0; i < o.batch * o.n_head * o.time; ++i)  // there each backend leaves a mark of its own
-                    if (!o.saves || data->call.sees_only_padding(i / o.time / o.n_head, i % o.time)) lse[i] = 0;
-                });
+            kv = o.n_kv_head * o.head_dim, stride = q + o.extra_columns;
+  Case c = make_case("attention " + o.text(),
+                     {{Role::output, std::int64_t(rows) * q},
+                      {Role::output, std::int64_t(o.batch) * o.n_head * o.time, 1, true},
+                      {Role::input, std::int64_t(rows) * stride, 1 / std::sqrt(std::sqrt(double(o.head_dim)))},
+                      {Role::input, std::int64_t(key_rows) * 2 * kv}},
+                     [=](auto& b, const auto& t) {
+                       using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                       const Rows<T> pair(t[3], key_rows, 2 * kv);
+                       auto* const lse = t.full(1);
+                       attention(b, Rows<T>(t[0], rows, q), o.saves ? lse : nullptr, Rows<T>(t[2], rows, q, stride),
+                                 pair.columns(0, kv), pair.columns(kv, kv), data->on_device(t));
+                       data->clear_marks(b, lse, !o.saves);
+                     });
   c.flops = 2.0 * rows * q * (call.past + call.time);
   c.tolerance = 5e-6;
   return c;
 }
 
-/// Backward. The output and lse that it takes are made by the same backend's forward pass.
+/// Forward, then backward over its output and lse.
 inline Case attention_backward_case(const AttentionOptions& o) {
   const auto data = std::make_shared<const AttentionData>(o);
   const int rows = o.batch * o.time, q = o.n_head * o.head_dim, kv = o.n_kv_head * o.head_dim, all = q + 2 * kv;
   Case c = make_case("attention_backward " + o.text(),
                      {{Role::output, std::int64_t(rows) * all},
                       {Role::input, std::int64_t(rows) * all, 1 / std::sqrt(std::sqrt(double(o.head_dim)))},
-                      {Role::input, std::int64_t(rows) * q}},
+                      {Role::input, std::int64_t(rows) * q},
+                      {Role::output, std::int64_t(rows) * q},
+                      {Role::output, std::int64_t(rows) * o.n_head, 1, true}},
                      [=](auto& b, const auto& t) {
                        using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                       const Rows<T> qkv(t[1], rows, all), d(t[0], rows, all);
-                       std::vector<T> o_buffer(std::size_t(rows) * std::size_t(q));
-                       std::vector<compute_t<T>> lse(std::size_t(rows) * std::size_t(data->call.n_head));
-                       const Rows<T> out(o_buffer.data(), rows, q);
+                       const Rows<T> qkv(t[1], rows, all), d(t[0], rows, all), out(t[3], rows, q);
+                       auto* const lse = t.full(4);
+                       const AttentionCall call = data->on_device(t);
                        const auto query = qkv.columns(0, q), key = qkv.columns(q, kv), value = qkv.columns(q + kv, kv);
-                       attention(b, out, lse.data(), query, key, value, data->call);
+                       attention(b, out, lse, query, key, value, call);
                        attention_backward(b, d.columns(0, q), d.columns(q, kv), d.columns(q + kv, kv),
-                                          Rows<T>(t[2], rows, q), out, lse.data(), query, key, value, data->call);
+                                          Rows<T>(t[2], rows, q), out, lse, query, key, value, call);
+                       data->clear_marks(b, lse, false);
                      });
   c.flops = 7.0 * rows * q * o.time;
   c.tolerance = 1e-5;

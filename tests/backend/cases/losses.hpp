@@ -41,14 +41,14 @@ inline std::vector<Case> classifier_cases() {
                       using F = full_of<std::remove_cvref_t<decltype(t)>>;
                       return double(classifier(b, Rows<T>(t[0], rows, width), Matrix<F>{t.full(1), vocab, width},
                                                Rows<T>(t[2], rows, width), Matrix<T>{t[3], vocab, width},
-                                               labels->data(), T(softcap), T(0.125)));
+                                               t.on_device(labels->data(), labels->size()), T(softcap), T(0.125)));
                     }),
           6);
       add(make_case("classifier_loss " + size, {{Role::input, hidden, deviation}, {Role::input, weights}},
                     [=](auto& b, const auto& t) {
                       using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
                       return double(classifier_loss(b, Rows<const T>(t[0], rows, width), Matrix<T>{t[1], vocab, width},
-                                                    labels->data(), T(softcap)));
+                                                    t.on_device(labels->data(), labels->size()), T(softcap)));
                     }),
           2);
       if (vocab > 100'000) continue;

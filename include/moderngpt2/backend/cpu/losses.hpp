@@ -67,9 +67,9 @@ inline void cap_row(float* s, int width, float cap) {
       width, [&](int i, auto part) { store(s + i, hyperbolic_tangent(load(s + i, part) * (1.0f / cap)) * cap, part); });
 }
 
-/// Tokens whose logits exist at once: about 32 MB of them.
+/// Tokens whose logits exist at once: about 64 MB of them. Each chunk reads all of w and adds to all of dw.
 constexpr int classifier_chunk(int rows, int vocab) {
-  const std::int64_t fitting = (std::int64_t(32) << 20) / (std::int64_t(vocab) * 4) / 16 * 16;
+  const std::int64_t fitting = (std::int64_t(64) << 20) / (std::int64_t(vocab) * 4) / 16 * 16;
   return int(std::clamp<std::int64_t>(fitting, 16, std::max(rows, 16)));
 }
 

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "moderngpt2/backend/cuda/blas.hpp"
+#include "moderngpt2/backend/cuda/inputs.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 
@@ -13,6 +15,7 @@ namespace moderngpt2::cuda {
 class Backend {
  public:
   static constexpr const char* name = "cuda";
+  using Memory = DeviceBuffer;
 
   explicit Backend(int device = 0) : device_(select(device)) {
     multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
@@ -34,6 +37,14 @@ class Backend {
   /// Most shared memory of a block, static and dynamic together.
   int shared_bytes() const { return shared_bytes_; }
   std::size_t scratch_bytes() const { return scratch_.size(); }
+  Blas& blas() { return blas_; }
+  Inputs& inputs() { return inputs_; }
+  /// Whether products of fp32 may round their inputs to TF32, several times as fast.
+  bool tf32() const { return tf32_; }
+  void use_tf32(bool yes) { tf32_ = yes; }
+  /// Most memory for the logits of a classifier, which makes them for as many tokens at once.
+  std::int64_t logits_bytes() const { return logits_bytes_; }
+  void limit_logits(std::int64_t bytes) { logits_bytes_ = bytes; }
 
   /// GPU memory for one operation, at a multiple of 256 bytes; its content is lost at the next.
   template <class T>
@@ -62,6 +73,10 @@ class Backend {
   int multiprocessors_ = 0, compute_capability_ = 0, shared_bytes_ = 0;
   Stream stream_;
   DeviceMemory scratch_;
+  Blas blas_;
+  Inputs inputs_;
+  bool tf32_ = false;
+  std::int64_t logits_bytes_ = std::int64_t(512) << 20;
 };
 
 }  // namespace moderngpt2::cuda

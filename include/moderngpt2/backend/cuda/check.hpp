@@ -1,7 +1,10 @@
 #pragma once
 
 #include <source_location>
+#include <string>
 #include <string_view>
+
+#include <fmt/format.h>
 
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -30,14 +33,19 @@ inline const char* advice(cudaError_t status) {
   }
 }
 
+/// "backend/cuda/memory.hpp:20", without what lies before it on this machine.
+inline std::string place_of(std::source_location where) {
+  std::string_view file = where.file_name();
+  if (const auto at = file.rfind("moderngpt2/"); at != file.npos) file.remove_prefix(at);
+  return fmt::format("{}:{}", file, where.line());
+}
+
 /// Throws an Error where a call of CUDA failed. `call` is its name; the place is the caller's.
 inline void check(cudaError_t status, std::string_view call,
                   std::source_location where = std::source_location::current()) {
   if (status == cudaSuccess) return;
-  std::string_view file = where.file_name();
-  if (const auto at = file.rfind("moderngpt2/"); at != file.npos) file.remove_prefix(at);
-  throw Error("{}:{}: {} failed: {} ({}): {}", file, where.line(), call, cudaGetErrorString(status),
-              cudaGetErrorName(status), advice(status));
+  throw Error("{}: {} failed: {} ({}): {}", place_of(where), call, cudaGetErrorString(status), cudaGetErrorName(status),
+              advice(status));
 }
 
 }  // namespace moderngpt2::cuda

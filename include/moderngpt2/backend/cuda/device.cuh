@@ -17,12 +17,17 @@ namespace moderngpt2::cuda {
 
 inline constexpr unsigned full_mask = 0xffffffffu;
 
+/// MODERNGPT2_UNROLL stands before a loop whose arrays are to be registers.
 #ifdef __CUDACC__
 #define MODERNGPT2_DEVICE __device__ __forceinline__
+#define MODERNGPT2_UNROLL _Pragma("unroll")
+#define MODERNGPT2_NO_UNROLL _Pragma("unroll 1")
 #define MODERNGPT2_HERE
 #define MODERNGPT2_THERE
 #else
 #define MODERNGPT2_DEVICE inline
+#define MODERNGPT2_UNROLL
+#define MODERNGPT2_NO_UNROLL
 #define MODERNGPT2_HERE , std::source_location where = std::source_location::current()
 #define MODERNGPT2_THERE , where
 #endif

@@ -43,6 +43,22 @@ class DeviceMemory {
   std::size_t bytes_ = 0;
 };
 
+/// The same, of a multiple of `alignment` bytes and filled with zeros: what tensors of a model lie in.
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  explicit DeviceBuffer(std::size_t bytes) : memory_(round_up(bytes, alignment)) {
+    if (bytes == 0) return;
+    check(cudaMemsetAsync(memory_.data(), 0, memory_.size(), nullptr), "cudaMemsetAsync");
+    check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
+  }
+  std::byte* data() const { return static_cast<std::byte*>(memory_.data()); }
+  std::size_t size() const { return memory_.size(); }
+
+ private:
+  DeviceMemory memory_;
+};
+
 /// A flat array of `count` elements on the GPU.
 template <class T>
 class DeviceArray {

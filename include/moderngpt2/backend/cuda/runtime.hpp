@@ -1,7 +1,7 @@
 #pragma once
 
-// The only header that sees CUDA's. Everything else of the backend is written in CUDA's own words (threadIdx,
-// __syncthreads, cudaMallocAsync, ...) and compiles in three ways:
+// The only header that sees CUDA's, but for cublaslt.hpp. Everything else of the backend is written in CUDA's own words
+// (threadIdx, __syncthreads, cudaMallocAsync, ...) and compiles in three ways:
 //
 //   nvcc                                 kernels/*.cuh, for the GPU
 //   g++ or clang++                       launchers and all that calls them, against CUDA's host API
@@ -42,6 +42,11 @@
   template struct entry<float>;              \
   template struct entry<::moderngpt2::bf16>; \
   template struct entry<::moderngpt2::f16>
+/// The same for an entry that has no form for float.
+#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) \
+  template struct entry<::moderngpt2::bf16>;     \
+  template struct entry<::moderngpt2::f16>
 #else
 #define MODERNGPT2_CUDA_INSTANTIATE(entry) static_assert(true)
+#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) static_assert(true)
 #endif

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -79,9 +80,12 @@ struct LanguageModelHead {
                 const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* /*ids*/,
                 const Labels& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
-    for (int r = 0; r < hidden.count; ++r)
-      s.targets[r] = (r + 1) % pass.time == 0 ? ignored_label : labels.labels[r + 1];
-    const std::int64_t counted = count_valid(s.targets, hidden.count, vocab_size);
+    std::int64_t counted = 0;
+    upload_into(b, s.targets, hidden.count, [&](int* targets) {
+      for (int r = 0; r < hidden.count; ++r)
+        targets[r] = (r + 1) % pass.time == 0 ? ignored_label : labels.labels[r + 1];
+      counted = count_valid(targets, hidden.count, vocab_size);
+    });
     const std::int64_t valid = mean_count(labels.valid, counted);
     const R scale = mean_factor<R>(valid);
     const auto w = weight(p, wte);

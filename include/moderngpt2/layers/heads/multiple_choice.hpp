@@ -1,8 +1,8 @@
 #pragma once
 
-#include <algorithm>
+#include <optional>
 
-#include "moderngpt2/backend/activation.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/layers/heads/language_model.hpp"
 
@@ -97,9 +97,10 @@ struct DoubleHeads {
     const Dropout drop = pass.dropout(RandomUse::head_dropout, dropout_rate, 0);
     dropout(b, s.pooled, 1, drop);
     summary().forward(b, s.scores, Rows<const T>(s.pooled), p.summary);
-    for (int r = 0; r < pass.batch; ++r)
-      *s.mc_logits.row(r) =
-          summary_activation ? activate(*summary_activation, *s.scores.row(r)).value : *s.scores.row(r);
+    if (summary_activation)
+      activation(b, s.mc_logits, s.scores, *summary_activation);
+    else
+      copy_rows(b, s.mc_logits, s.scores);
     if (!labels.mc_labels) return sum_t<T>(0);
     if (labels.choices < 1 || pass.batch % labels.choices != 0)
       throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
@@ -107,15 +108,14 @@ struct DoubleHeads {
     const std::int64_t valid = mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
     const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
-    const sum_t<T> sum = cross_entropy(b, d_answer, answer, labels.mc_labels, mean_factor<R>(valid));
+    const sum_t<T> sum =
+        cross_entropy(b, d_answer, answer, upload(b, labels.mc_labels, questions), mean_factor<R>(valid));
     if (dhidden.data) {
-      if (summary_activation)
-        for (int r = 0; r < pass.batch; ++r)
-          *s.d_scores.row(r) *= activate(*summary_activation, *s.scores.row(r)).slope;
+      if (summary_activation) activation_backward(b, s.d_scores, s.scores, *summary_activation);
       summary().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_scores), Rows<const T>(s.pooled), p.summary,
                          g.summary);
       dropout(b, s.d_pooled, 1, drop);
-      spread(b, dhidden, s, pass);
+      spread(b, dhidden, s);
     }
     return sum * real_t<sum_t<T>>(mean_factor<double>(valid));
   }
@@ -125,31 +125,24 @@ struct DoubleHeads {
  private:
   template <class B, class T, class R>
   void pool(B& b, Rows<const T> hidden, const Saved<T>& s, const Labels& labels, const Pass<R>& pass) const {
-    for (int r = 0; r < pass.batch; ++r) {
-      int t = pass.time - 1;
-      if (summary_type == SummaryType::first) t = 0;
-      if (summary_type == SummaryType::cls_index && labels.mc_token_ids) t = labels.mc_token_ids[r];
-      if (t < 0 || t >= pass.time)
-        throw Error("mc_token_ids: position {} of choice {} is outside 0..{}", t, r, pass.time - 1);
-      s.positions[r] = r * pass.time + t;
-    }
-    if (summary_type != SummaryType::mean) return gather_rows(b, s.pooled, hidden, s.positions);
-    for (int r = 0; r < pass.batch; ++r)
-      for (int i = 0; i < s.pooled.width; ++i) {
-        compute_t<T> sum(0);
-        for (int t = 0; t < pass.time; ++t) sum += hidden.row(r * pass.time + t)[i];
-        s.pooled.row(r)[i] = T(sum / R(pass.time));
+    if (summary_type == SummaryType::mean) return mean_rows(b, s.pooled, hidden);
+    upload_into(b, s.positions, pass.batch, [&](int* positions) {
+      for (int r = 0; r < pass.batch; ++r) {
+        int t = pass.time - 1;
+        if (summary_type == SummaryType::first) t = 0;
+        if (summary_type == SummaryType::cls_index && labels.mc_token_ids) t = labels.mc_token_ids[r];
+        if (t < 0 || t >= pass.time)
+          throw Error("mc_token_ids: position {} of choice {} is outside 0..{}", t, r, pass.time - 1);
+        positions[r] = r * pass.time + t;
       }
+    });
+    gather_rows(b, s.pooled, hidden, s.positions);
   }
 
-  template <class B, class T, class R>
-  void spread(B& b, Rows<T> dhidden, const Saved<T>& s, const Pass<R>& pass) const {
-    if (summary_type != SummaryType::mean) return scatter_rows_add(b, dhidden, s.d_pooled, s.positions);
-    for (int r = 0; r < dhidden.count; ++r)
-      for (int i = 0; i < dhidden.width; ++i) {
-        T& d = dhidden.row(r)[i];
-        d = T(d + s.d_pooled.row(r / pass.time)[i] / R(pass.time));
-      }
+  template <class B, class T>
+  void spread(B& b, Rows<T> dhidden, const Saved<T>& s) const {
+    if (summary_type == SummaryType::mean) return mean_rows_backward(b, dhidden, s.d_pooled);
+    scatter_rows_add(b, dhidden, s.d_pooled, s.positions);
   }
 };
 

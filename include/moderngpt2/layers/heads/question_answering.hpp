@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -54,19 +55,14 @@ struct QuestionAnsweringHead {
                 const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
                 const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
     projection().forward(b, s.joint, hidden, p.qa_outputs);
-    for (int r = 0; r < hidden.count; ++r) s.start.data[r] = s.joint.row(r)[0], s.end.data[r] = s.joint.row(r)[1];
+    copy_rows(b, column(s.start), s.joint.columns(0, 1));
+    copy_rows(b, column(s.end), s.joint.columns(1, 1));
     if (!labels.start_positions || !labels.end_positions) return sum_t<T>(0);
-    auto clamped = [&](const int* from, int* to) {
-      for (int r = 0; r < pass.batch; ++r) to[r] = from[r] >= pass.time ? ignored_label : std::max(from[r], 0);
-      return to;
-    };
-    const int* starts = clamped(labels.start_positions, s.positions);
-    const int* ends = clamped(labels.end_positions, s.positions + pass.batch);
-    const sum_t<T> total =
-        half_loss(b, s.d_start, s.start, starts, labels.valid) + half_loss(b, s.d_end, s.end, ends, labels.valid);
+    const sum_t<T> total = half_loss(b, s.d_start, s.start, labels.start_positions, s.positions, labels.valid) +
+                           half_loss(b, s.d_end, s.end, labels.end_positions, s.positions + pass.batch, labels.valid);
     if (dhidden.data) {
-      for (int r = 0; r < hidden.count; ++r)
-        s.d_joint.row(r)[0] = s.d_start.data[r], s.d_joint.row(r)[1] = s.d_end.data[r];
+      copy_rows(b, s.d_joint.columns(0, 1), column(s.d_start));
+      copy_rows(b, s.d_joint.columns(1, 1), column(s.d_end));
       projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_joint), hidden, p.qa_outputs, g.qa_outputs);
     }
     return total;
@@ -75,9 +71,21 @@ struct QuestionAnsweringHead {
   constexpr Linear<C, 2> projection() const { return {n_embd, 2, true}; }
 
  private:
+  /// (B,T) as (BT,1)
+  template <class T>
+  static Rows<T> column(Rows<T> x) {
+    return {x.data, x.count * x.width, 1};
+  }
+  /// labels (B) of the host; positions: where they go, as the loss takes them.
   template <class B, class T>
-  static sum_t<T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* positions, std::int64_t valid) {
-    const double factor = 0.5 * mean_factor<double>(mean_count(valid, count_valid(positions, scores.count)));
+  static sum_t<T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* labels, int* positions,
+                            std::int64_t valid) {
+    std::int64_t counted = 0;
+    upload_into(b, positions, scores.count, [&](int* to) {
+      for (int r = 0; r < scores.count; ++r) to[r] = labels[r] >= scores.width ? ignored_label : std::max(labels[r], 0);
+      counted = count_valid(to, scores.count);
+    });
+    const double factor = 0.5 * mean_factor<double>(mean_count(valid, counted));
     return cross_entropy(b, gradient, scores, positions, real_t<T>(factor)) * real_t<sum_t<T>>(factor);
   }
 };

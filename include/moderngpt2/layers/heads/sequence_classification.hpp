@@ -1,5 +1,6 @@
 #pragma once
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -59,8 +60,10 @@ struct SequenceClassificationHead {
                 const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
                 const Saved<T>& s, const int* ids, const L& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
-    for (int r = 0; r < pass.batch; ++r)
-      s.positions[r] = r * pass.time + last_position(ids + std::int64_t(r) * pass.time, pass);
+    upload_into(b, s.positions, pass.batch, [&](int* positions) {
+      for (int r = 0; r < pass.batch; ++r)
+        positions[r] = r * pass.time + last_position(ids + std::int64_t(r) * pass.time, pass);
+    });
     gather_rows(b, s.pooled, hidden, s.positions);
     score().forward(b, s.logits, Rows<const T>(s.pooled), p.score);
     if (!labels.classes && !labels.values) return sum_t<T>(0);
@@ -77,11 +80,11 @@ struct SequenceClassificationHead {
     const R scale = mean_factor<R>(count);
     sum_t<T> sum(0);
     if (problem == ProblemType::single_label)
-      sum = cross_entropy(b, s.d_logits, s.logits, labels.classes, scale);
+      sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.classes, pass.batch), scale);
     else if (problem == ProblemType::regression)
-      sum = mean_squared_error(b, s.d_logits, s.logits, labels.values, scale);
+      sum = mean_squared_error(b, s.d_logits, s.logits, upload(b, labels.values, counted), scale);
     else
-      sum = binary_cross_entropy(b, s.d_logits, s.logits, labels.values, scale);
+      sum = binary_cross_entropy(b, s.d_logits, s.logits, upload(b, labels.values, counted), scale);
     if (dhidden.data) {
       score().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.pooled), p.score, g.score);
       fill(b, dhidden.data, dhidden.size(), T(0));

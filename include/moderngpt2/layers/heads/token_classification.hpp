@@ -1,7 +1,6 @@
 #pragma once
 
-#include <algorithm>
-
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -53,12 +52,13 @@ struct TokenClassificationHead {
                 const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
                 const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
     const Dropout drop = pass.dropout(RandomUse::head_dropout, dropout_rate, 0);
-    std::copy_n(hidden.data, hidden.size(), s.dropped.data);
+    copy_rows(b, s.dropped, hidden);
     dropout(b, s.dropped, pass.time, drop);
     projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
     if (!labels.labels) return sum_t<T>(0);
     const std::int64_t valid = mean_count(labels.valid, count_valid(labels.labels, hidden.count, num_labels));
-    const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, labels.labels, mean_factor<real_t<T>>(valid));
+    const sum_t<T> sum =
+        cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count), mean_factor<real_t<T>>(valid));
     if (dhidden.data) {
       projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
                             g.classifier);

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
+#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/view.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/attention_rows.cuh"
+#include "moderngpt2/backend/cuda/kernels/flash_attention.cuh"
+#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.cuh"
+#endif
+
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+inline void require_head_dim(const AttentionCall& call) {
+  if (call.head_dim > max_head_dim)
+    throw Error("attention with a head_dim of {} does not run on a GPU: use {} or less, or --device cpu", call.head_dim,
+                max_head_dim);
+}
+
+}  // namespace detail
+
+/// key_mask and first_key of the call are in GPU memory. lse (B,H,T) or null; infinity marks a query that sees only
+/// padding. An Error for a head_dim over 256.
+template <class T>
+void attention(Backend& b, Rows<T> o, std::type_identity_t<float>* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v,
+               const AttentionCall& call) {
+  if (q.count == 0) return;
+  detail::require_head_dim(call);
+  const AttentionInputs<T> in(q, k, v, call);
+  if constexpr (sizeof(T) == 2) {
+    FlashAttention<T>{.in = in, .o = o, .lse = lse}.launch(b.stream());
+    if (!call.key_mask) return;
+  }
+  AttentionRows<T>{.in = in, .o = o, .lse = lse, .queries = sizeof(T) == 2 ? Queries::only_padding : Queries::all}
+      .launch(b.stream());
+}
+
+/// Training only: past is 0. Sums have a fixed order.
+template <class T>
+void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRows<T> d_o, ConstRows<T> o,
+                        const float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v, const AttentionCall& call) {
+  if (q.count == 0) return;
+  detail::require_head_dim(call);
+  const std::int64_t rows = std::int64_t(q.count) * call.n_head;
+  float* const mean = b.scratch<float>(2 * rows);
+  float* const share = call.key_mask ? mean + rows : nullptr;
+  AttentionMeans<T>{.d_o = d_o, .o = o, .lse = lse, .mean = mean, .share = share, .call = call}.launch(b.stream());
+  const AttentionInputs<T> in(q, k, v, call);
+  if constexpr (sizeof(T) == 2) {
+    FlashAttentionBackward<T>{.in = in, .dq = dq, .dk = dk, .dv = dv, .d_o = d_o, .lse = lse, .mean = mean}.launch(
+        b.stream());
+    if (!call.key_mask) return;
+  }
+  AttentionRowsBackward<T>{.in = in,
+                           .dq = dq,
+                           .dk = dk,
+                           .dv = dv,
+                           .d_o = d_o,
+                           .lse = lse,
+                           .mean = mean,
+                           .share = share,
+                           .queries = sizeof(T) == 2 ? Queries::only_padding : Queries::all}
+      .launch(b.stream());
+}
+
+}  // namespace moderngpt2::cuda

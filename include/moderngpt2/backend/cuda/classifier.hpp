@@ -1,0 +1,74 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/kernels/softcap.hpp"
+#include "moderngpt2/backend/cuda/losses.hpp"
+#include "moderngpt2/backend/cuda/matmul.hpp"
+#include "moderngpt2/core/view.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/softcap.cuh"
+#endif
+
+namespace moderngpt2::cuda {
+
+template <class X, class W>
+void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float softcap) {
+  matmul(b, out, hidden, w);
+  if (softcap > 0 && out.count > 0) SoftCap<float>{.x = out, .cap = softcap}.launch(b.stream());
+}
+
+namespace detail {
+
+/// Tokens whose logits exist at once. Each chunk reads and writes the gradient of the whole matrix: they are few.
+inline int classifier_chunk(const Backend& b, int rows, int vocab) {
+  const std::int64_t fitting = b.logits_bytes() / (std::int64_t(vocab) * 4) / 16 * 16;
+  return int(std::clamp<std::int64_t>(fitting, 16, std::max(rows, 16)));
+}
+
+/// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
+/// their gradient. Waits for the GPU once.
+template <class T>
+double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
+                          const int* labels, float softcap, float scale) {
+  if (hidden.count == 0) return 0;
+  const int chunk = classifier_chunk(b, hidden.count, w.rows);
+  FloatScratch scratch{
+      b.scratch<float>(FloatScratch::padded(2) + FloatScratch::padded(chunk) + std::int64_t(chunk) * w.rows)};
+  LossSum sum{.parts = nullptr, .total = reinterpret_cast<double*>(scratch.take(2)), .add = false};
+  sum.parts = scratch.take(chunk);
+  for (int start = 0; start < hidden.count; start += chunk) {
+    const int rows = std::min(chunk, hidden.count - start);
+    const Rows<float> s(scratch.next, rows, w.rows);
+    const Rows<const T> x = hidden.slice(start, rows);
+    product(b, Transpose::no, x, Transpose::yes, rows_of(w), s, false);
+    sum.add = start > 0;
+    Rows<T> d;
+    if (dhidden.data) d = {reinterpret_cast<T*>(s.data), rows, w.rows, s.stride * int(sizeof(float) / sizeof(T))};
+    cross_entropy_rows(b, d, Rows<const float>(s), labels + start, softcap, scale, sum);
+    if (!dhidden.data) continue;
+    product(b, Transpose::no, d, Transpose::no, rows_of(w), dhidden.slice(start, rows), false);
+    product(b, Transpose::yes, d, Transpose::no, x, rows_of(dw), true);
+  }
+  return wait_for(b, sum);
+}
+
+}  // namespace detail
+
+/// labels: (N) in GPU memory.
+template <class X, class T = std::remove_const_t<X>>
+double classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
+  return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
+}
+
+/// labels: (N) in GPU memory.
+template <class T>
+double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w,
+                  const int* labels, float softcap, float scale) {
+  return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
+}
+
+}  // namespace moderngpt2::cuda

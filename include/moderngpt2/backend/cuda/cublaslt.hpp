@@ -1,0 +1,186 @@
+#pragma once
+
+#ifndef MODERNGPT2_CUDA_SIMULATED
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <cublasLt.h>
+
+#include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/backend/cuda/memory.hpp"
+#include "moderngpt2/backend/cuda/product_shape.hpp"
+
+// The only header that sees cuBLASLt. Its matrices are column-major: it is asked for the transpose, C^T = op(B)^T
+// op(A)^T.
+namespace moderngpt2::cuda {
+
+/// What a user can do about a failed call of cuBLASLt.
+inline const char* advice(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "cuBLAS could not start: check the driver with nvidia-smi, and that the GPU has some memory left";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "the GPU's memory is full: use a smaller batch, block or model, --gradient_checkpointing, or end what "
+             "else uses the GPU";
+    case CUBLAS_STATUS_ARCH_MISMATCH:
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "this cuBLAS has no such product on this GPU: use a later CUDA, or another --precision";
+    default:
+      return "please report it with the command that led to it";
+  }
+}
+
+inline void check(cublasStatus_t status, std::string_view call,
+                  std::source_location where = std::source_location::current()) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw Error("{}: {} failed: {} ({}): {}", place_of(where), call, cublasLtGetStatusString(status),
+              cublasLtGetStatusName(status), advice(status));
+}
+
+namespace detail {
+
+template <auto Destroy>
+struct CublasDestroyer {
+  template <class T>
+  void operator()(T* object) const {
+    Destroy(object);
+  }
+};
+template <class Handle, auto Destroy>
+using CublasOwner = std::unique_ptr<std::remove_pointer_t<Handle>, CublasDestroyer<Destroy>>;
+
+inline cudaDataType_t data_type(Dtype dtype) {
+  return dtype == Dtype::bf16 ? CUDA_R_16BF : dtype == Dtype::f16 ? CUDA_R_16F : CUDA_R_32F;
+}
+
+/// Bytes that an address is a multiple of: a power of two, at most 256.
+inline std::uint32_t alignment_of(const void* address) {
+  const auto bits = reinterpret_cast<std::uintptr_t>(address) | 256;
+  return std::uint32_t(bits & -bits);
+}
+
+/// A product of one shape and alignment: its descriptions, and the algorithm that was found for it.
+class CublasProduct {
+ public:
+  using Alignments = std::array<std::uint32_t, 3>;  // of A, B, C
+
+  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const Alignments& alignments, std::size_t workspace)
+      : shape_(s), alignments_(alignments) {
+    const bool tf32 = s.tf32 && s.input == Dtype::f32;
+    cublasLtMatmulDesc_t operation = nullptr;
+    check(cublasLtMatmulDescCreate(&operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+          "cublasLtMatmulDescCreate");
+    operation_.reset(operation);
+    set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
+    if (s.bias) {
+      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, std::int32_t(data_type(s.output)));
+    }
+    a_ = layout(s.input, s.ta, s.m, s.k, s.lda);
+    b_ = layout(s.input, s.tb, s.k, s.n, s.ldb);
+    c_ = layout(s.output, Transpose::no, s.m, s.n, s.ldc);
+
+    cublasLtMatmulPreference_t made = nullptr;
+    check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
+    const CublasOwner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
+    const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) {
+      check(cublasLtMatmulPreferenceSetAttribute(made, what, &value, sizeof value),
+            "cublasLtMatmulPreferenceSetAttribute");
+    };
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t(workspace));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[1]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[0]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
+    int found = 0;
+    cublasLtMatmulHeuristicResult_t best{};
+    check(cublasLtMatmulAlgoGetHeuristic(handle, operation, b_.get(), a_.get(), c_.get(), c_.get(), made, 1, &best,
+                                         &found),
+          "cublasLtMatmulAlgoGetHeuristic");
+    if (found == 0) check(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
+    check(best.state, "cublasLtMatmulAlgoGetHeuristic");
+    algorithm_ = best.algo;
+  }
+
+  bool serves(const ProductShape& shape, const Alignments& alignments) const {
+    return shape_ == shape && alignments_ == alignments;
+  }
+  void run(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, void* c, const void* bias,
+           const DeviceMemory& workspace) {
+    if (shape_.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    const float alpha = 1, beta = shape_.accumulate ? 1 : 0;
+    check(cublasLtMatmul(handle, operation_.get(), &alpha, b, b_.get(), a, a_.get(), &beta, c, c_.get(), c, c_.get(),
+                         &algorithm_, workspace.data(), workspace.size(), stream),
+          "cublasLtMatmul");
+  }
+
+ private:
+  using Layout = CublasOwner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+
+  template <class V>
+  void set(cublasLtMatmulDescAttributes_t what, const V& value) {
+    check(cublasLtMatmulDescSetAttribute(operation_.get(), what, &value, sizeof value),
+          "cublasLtMatmulDescSetAttribute");
+  }
+  /// op(M) is (rows,cols), row-major; what is stored is column-major, the other way round.
+  static Layout layout(Dtype dtype, Transpose transpose, std::int64_t rows, std::int64_t cols, std::int64_t ld) {
+    if (transpose == Transpose::yes) std::swap(rows, cols);
+    cublasLtMatrixLayout_t made = nullptr;
+    check(cublasLtMatrixLayoutCreate(&made, data_type(dtype), std::uint64_t(cols), std::uint64_t(rows), ld),
+          "cublasLtMatrixLayoutCreate");
+    return Layout(made);
+  }
+
+  ProductShape shape_;
+  Alignments alignments_;
+  CublasOwner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation_;
+  Layout a_, b_, c_;
+  cublasLtMatmulAlgo_t algorithm_;
+};
+
+}  // namespace detail
+
+/// cuBLASLt with a workspace of its own. The algorithm of a shape is the first that the library proposes, asked for
+/// once: no timings, so that every run takes the same.
+class Blas {
+ public:
+  Blas() : workspace_(std::size_t(32) << 20) {
+    cublasLtHandle_t handle = nullptr;
+    check(cublasLtCreate(&handle), "cublasLtCreate");
+    handle_.reset(handle);
+  }
+
+  void multiply(cudaStream_t stream, const ProductShape& shape, const void* a, const void* b, void* c,
+                const void* bias) {
+    const detail::CublasProduct::Alignments alignments{detail::alignment_of(a), detail::alignment_of(b),
+                                                       detail::alignment_of(c)};
+    find(shape, alignments).run(handle_.get(), stream, a, b, c, bias, workspace_);
+  }
+  std::size_t workspace_bytes() const { return workspace_.size(); }
+
+ private:
+  static constexpr std::size_t most = 256;
+
+  detail::CublasProduct& find(const ProductShape& shape, const detail::CublasProduct::Alignments& alignments) {
+    for (detail::CublasProduct& product : products_)
+      if (product.serves(shape, alignments)) return product;
+    if (products_.size() == most) products_.clear();  // prompts of ever new lengths make ever new shapes
+    return products_.emplace_back(handle_.get(), shape, alignments, workspace_.size());
+  }
+
+  detail::CublasOwner<cublasLtHandle_t, cublasLtDestroy> handle_;
+  DeviceMemory workspace_;
+  std::vector<detail::CublasProduct> products_;
+};
+
+}  // namespace moderngpt2::cuda
+
+#endif

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/kernels/heads.hpp"
+#include "moderngpt2/core/view.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/heads.cuh"
+#endif
+
+// backend/host.hpp's operations of the heads.
+namespace moderngpt2::cuda {
+
+template <class T>
+void activation(Backend& b, Rows<T> y, ConstRows<T> x, Activation a) {
+  if (y.count == 0) return;
+  ActivateRows<T>{.y = y, .x = x, .kind = a, .slope = false}.launch(b.stream());
+}
+
+template <class T>
+void activation_backward(Backend& b, Rows<T> dx, ConstRows<T> x, Activation a) {
+  if (dx.count == 0) return;
+  ActivateRows<T>{.y = dx, .x = x, .kind = a, .slope = true}.launch(b.stream());
+}
+
+template <class T>
+void mean_rows(Backend& b, Rows<T> out, ConstRows<T> x) {
+  if (out.count == 0) return;
+  MeanRows<T>{.out = out, .x = x}.launch(b.stream());
+}
+
+template <class T>
+void mean_rows_backward(Backend& b, Rows<T> dx, ConstRows<T> dout) {
+  if (dx.count == 0) return;
+  MeanRowsBackward<T>{.dx = dx, .dout = dout}.launch(b.stream());
+}
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/backend/cuda/memory.hpp"
+#include "moderngpt2/backend/cuda/stream.hpp"
+
+namespace moderngpt2::cuda {
+
+/// What the host gives a pass: small arrays (ids, masks, labels) are written to pinned memory of this class, and copied
+/// to the GPU in the order of its stream. An array stays until the next begin().
+class Inputs {
+ public:
+  /// Forgets the arrays of the last pass. Waits until the GPU has fetched them, which it mostly has.
+  void begin() {
+    fetched_.synchronize();
+    if (chunks_.size() > 1) {
+      std::size_t total = 0;
+      for (const Chunk& chunk : chunks_) total += chunk.bytes;
+      chunks_.clear();
+      chunks_.emplace_back(total);
+    }
+    used_ = 0;
+  }
+
+  /// write(n elements on the host) fills an array; what it is on the GPU.
+  template <class E, class F>
+  const E* add(cudaStream_t stream, std::int64_t n, F&& write) {
+    const Place place = take(std::size_t(n) * sizeof(E));
+    return send(stream, static_cast<E*>(place.there), place, n, write);
+  }
+  /// The same to `to`.
+  template <class E, class F>
+  void add_to(cudaStream_t stream, E* to, std::int64_t n, F&& write) {
+    send(stream, to, take(std::size_t(n) * sizeof(E)), n, write);
+  }
+
+ private:
+  static constexpr std::size_t unit = 256, least = std::size_t(64) << 10;
+
+  struct FreePinned {
+    void operator()(std::byte* data) const { cudaFreeHost(data); }
+  };
+  /// The same places on the host and on the GPU.
+  struct Chunk {
+    explicit Chunk(std::size_t size) : bytes(size), there(size) {
+      void* made = nullptr;
+      check(cudaMallocHost(&made, bytes), "cudaMallocHost");
+      here.reset(static_cast<std::byte*>(made));
+    }
+    std::size_t bytes;
+    std::unique_ptr<std::byte, FreePinned> here;
+    DeviceMemory there;
+  };
+  struct Place {
+    void *here, *there;
+  };
+
+  Place take(std::size_t bytes) {
+    bytes = round_up(std::max<std::size_t>(bytes, 1), unit);
+    if (chunks_.empty() || used_ + bytes > chunks_.back().bytes) {
+      chunks_.emplace_back(std::max(bytes, least));
+      used_ = 0;
+    }
+    const std::size_t at = std::exchange(used_, used_ + bytes);
+    return {chunks_.back().here.get() + at, static_cast<std::byte*>(chunks_.back().there.data()) + at};
+  }
+  template <class E, class F>
+  E* send(cudaStream_t stream, E* to, const Place& place, std::int64_t n, F&& write) {
+    E* const here = static_cast<E*>(place.here);
+    write(here);
+    copy(stream, to, static_cast<const E*>(here), n);
+    fetched_.record(stream);
+    return to;
+  }
+
+  std::vector<Chunk> chunks_;
+  std::size_t used_ = 0;  // of the last chunk
+  Event fetched_;
+};
+
+}  // namespace moderngpt2::cuda

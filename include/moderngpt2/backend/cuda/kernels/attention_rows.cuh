@@ -1,0 +1,285 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
+#include "moderngpt2/backend/cuda/kernels/dropout.cuh"
+#include "moderngpt2/backend/cuda/kernels/reduce.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+// Attention without matrix units: for fp32, and for the queries that see only padding in every precision. A lane has
+// one of 32 keys for the scores (or one of 32 queries in the pass over keys), and every 32nd channel for the sums.
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+inline constexpr int row_warps = 4;
+inline constexpr int lane_channels = max_head_dim / 32;
+
+struct AttentionRowsMemory {
+  float first[row_warps][max_head_dim], second[row_warps][max_head_dim];  // rows that are multiplied by 32 others
+  float p[row_warps][32], ds[row_warps][32];
+};
+
+MODERNGPT2_DEVICE int lane() { return int(threadIdx.x) % 32; }
+
+/// A row to shared memory, by its warp.
+template <class T>
+MODERNGPT2_DEVICE void copy_row(float* to, const T* from, int n) {
+  for (int d = lane(); d < n; d += 32) to[d] = to_float(from[d]);
+}
+
+template <class T>
+MODERNGPT2_DEVICE float dot_row(const float* shared_row, const T* row, int n) {
+  float sum = 0;
+  for (int d = 0; d < n; ++d) sum += shared_row[d] * to_float(row[d]);
+  return sum;
+}
+
+/// Whether all keys that query t may see are padding: AttentionCall::sees_only_padding by a warp.
+MODERNGPT2_DEVICE bool sees_only_padding(const AttentionCall& call, int b, int t) {
+  if (!call.key_mask) return false;
+  const int end = call.past + t + 1;
+  for (int u = call.begin(b, t); u < end; u += 32)
+    if (__any_sync(full_mask, u + lane() < end && !call.masked(b, u + lane()))) return false;
+  return true;
+}
+
+/// AttentionCall::even_share by a warp, inverted.
+MODERNGPT2_DEVICE float even_share(const AttentionCall& call, int b, int t) {
+  int n = 0;
+  for (int u = 0; u < call.keys(); u += 32)
+    n += __popc(__ballot_sync(full_mask, u + lane() < call.keys() && call.in_even_share(b, t, u + lane())));
+  return 1.0f / float(n);
+}
+
+/// The warp's row of (B,H,T); its number is also its place in lse.
+struct QueryRow {
+  int number, b, h, t;
+  MODERNGPT2_DEVICE explicit QueryRow(const AttentionCall& call)
+      : number(int(blockIdx.x) * row_warps + int(threadIdx.x) / 32),
+        b(number / call.time / call.n_head),
+        h(number / call.time % call.n_head),
+        t(number % call.time) {}
+};
+
+template <class T>
+__global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const AttentionRows<T> a) {
+  auto& memory = shared<AttentionRowsMemory>();
+  const AttentionCall& call = a.in.call;
+  const int warp = int(threadIdx.x) / 32, D = call.head_dim;
+  const QueryRow at(call);
+  if (at.b >= call.batch) return;
+  const bool even = sees_only_padding(call, at.b, at.t);
+  if (a.queries == Queries::only_padding && !even) return;
+  const float share = even ? even_share(call, at.b, at.t) : 0.0f;
+  const int column = at.h / call.group() * D, key_row = at.b * call.key_rows;
+  float *query = memory.first[warp], *p = memory.p[warp];
+  copy_row(query, a.in.q.row(at.b * call.time + at.t) + at.h * D, D);
+  __syncwarp();
+  const DropoutRow drop(a.in.dropout, at.b, std::uint32_t(at.h), std::uint32_t(call.past + at.t));
+  const int begin = even ? 0 : call.begin(at.b, at.t), end = even ? call.keys() : call.past + at.t + 1;
+  float top = -INFINITY, total = 0, sums[lane_channels] = {};
+  for (int u0 = begin; u0 < end; u0 += 32) {
+    const int u = u0 + lane();
+    float e = 0;
+    if (even) {
+      e = u < end && call.in_even_share(at.b, at.t, u) ? share : 0.0f;
+    } else {
+      float s = -INFINITY;
+      if (u < end && !call.masked(at.b, u)) {
+        s = dot_row(query, a.in.k.row(key_row + u) + column, D);
+        if (a.in.softcap > 0) s = a.in.softcap * tanhf(s / a.in.softcap);
+      }
+      const float higher = fmaxf(top, warp_max(s));
+      if (higher == -INFINITY) continue;
+      const float shrink = expf(top - higher);
+      e = expf(s - higher);
+      total = total * shrink + warp_sum(e);
+      for (float& x : sums) x *= shrink;
+      top = higher;
+    }
+    if (a.in.dropout.active() && u < end) e = drop.keeps(u) ? e * drop.kept : 0.0f;
+    p[lane()] = e;
+    __syncwarp();
+    for (int j = 0; j < 32 && u0 + j < end; ++j) {
+      if (p[j] == 0.0f) continue;
+      const T* value = a.in.v.row(key_row + u0 + j) + column;
+      for (int i = 0; i < lane_channels; ++i)
+        if (i * 32 + lane() < D) sums[i] += p[j] * to_float(value[i * 32 + lane()]);
+    }
+    __syncwarp();
+  }
+  const float inverse = even ? 1.0f : 1.0f / total;
+  T* out = a.o.row(at.b * call.time + at.t) + at.h * D;
+  for (int i = 0; i < lane_channels; ++i)
+    if (i * 32 + lane() < D) out[i * 32 + lane()] = from_float<T>(sums[i] * inverse);
+  if (a.lse && lane() == 0) a.lse[at.number] = even ? INFINITY : top + logf(total);
+}
+
+template <class T>
+__global__ void __launch_bounds__(32 * row_warps) attention_means_kernel(const AttentionMeans<T> a) {
+  const QueryRow at(a.call);
+  if (at.b >= a.call.batch) return;
+  const int D = a.call.head_dim, row = at.b * a.call.time + at.t;
+  const T *o = a.o.row(row) + at.h * D, *d_o = a.d_o.row(row) + at.h * D;
+  float mean = 0;
+  for (int d = lane(); d < D; d += 32) mean += to_float(o[d]) * to_float(d_o[d]);
+  mean = warp_sum(mean);
+  if (lane() == 0) a.mean[at.number] = mean;
+  if (!a.share) return;
+  const float share = a.lse[at.number] == INFINITY ? even_share(a.call, at.b, at.t) : 0.0f;
+  if (lane() == 0) a.share[at.number] = share;
+}
+
+/// Gradients of one score: `factored` is the probability times its dropout factor, ds that of q . k.
+struct ScoreGradient {
+  float factored = 0, ds = 0;
+
+  MODERNGPT2_DEVICE ScoreGradient() {}
+  /// From q . k, do . v, the dropout factor, and either the log-sum-exp or, where it is infinite, the even share.
+  MODERNGPT2_DEVICE ScoreGradient(float score, float dp, float factor, float lse, float share, float mean,
+                                  float softcap) {
+    float slope = 1;
+    if (softcap > 0) {
+      const float t = tanhf(score / softcap);
+      score = softcap * t, slope = 1.0f - t * t;
+    }
+    const float probability = lse == INFINITY ? share : expf(score - lse);
+    factored = probability * factor;
+    ds = probability * (dp * factor - mean) * slope;
+  }
+};
+
+template <class T>
+__global__ void __launch_bounds__(32 * row_warps, 4) attention_rows_dq_kernel(const AttentionRowsBackward<T> a) {
+  auto& memory = shared<AttentionRowsMemory>();
+  const AttentionCall& call = a.in.call;
+  const int warp = int(threadIdx.x) / 32, D = call.head_dim;
+  const QueryRow at(call);
+  if (at.b >= call.batch) return;
+  const float lse = a.lse[at.number], share = a.share ? a.share[at.number] : 0.0f, mean = a.mean[at.number];
+  const bool even = lse == INFINITY;
+  if (a.queries == Queries::only_padding && !even) return;
+  const int column = at.h / call.group() * D, key_row = at.b * call.key_rows, row = at.b * call.time + at.t;
+  float *query = memory.first[warp], *d_out = memory.second[warp], *ds = memory.ds[warp];
+  copy_row(query, a.in.q.row(row) + at.h * D, D);
+  copy_row(d_out, a.d_o.row(row) + at.h * D, D);
+  __syncwarp();
+  const DropoutRow drop(a.in.dropout, at.b, std::uint32_t(at.h), std::uint32_t(call.past + at.t));
+  const int begin = even ? 0 : call.begin(at.b, at.t), end = even ? call.keys() : call.past + at.t + 1;
+  float sums[lane_channels] = {};
+  for (int u0 = begin; u0 < end; u0 += 32) {
+    const int u = u0 + lane();
+    ScoreGradient g;
+    if (u < end && (even ? call.in_even_share(at.b, at.t, u) : !call.masked(at.b, u))) {
+      const float factor = !a.in.dropout.active() ? 1.0f : drop.keeps(u) ? drop.kept : 0.0f;
+      g = ScoreGradient(dot_row(query, a.in.k.row(key_row + u) + column, D),
+                        dot_row(d_out, a.in.v.row(key_row + u) + column, D), factor, lse, share, mean, a.in.softcap);
+    }
+    ds[lane()] = g.ds;
+    __syncwarp();
+    for (int j = 0; j < 32 && u0 + j < end; ++j) {
+      const T* key = a.in.k.row(key_row + u0 + j) + column;
+      for (int i = 0; i < lane_channels; ++i)
+        if (i * 32 + lane() < D) sums[i] += ds[j] * to_float(key[i * 32 + lane()]);
+    }
+    __syncwarp();
+  }
+  T* out = a.dq.row(row) + at.h * D;
+  for (int i = 0; i < lane_channels; ++i)
+    if (i * 32 + lane() < D) out[i * 32 + lane()] = from_float<T>(sums[i]);
+}
+
+template <class T>
+__global__ void __launch_bounds__(32 * row_warps) attention_rows_dkv_kernel(const AttentionRowsBackward<T> a) {
+  auto& memory = shared<AttentionRowsMemory>();
+  const AttentionCall& call = a.in.call;
+  const int warp = int(threadIdx.x) / 32, D = call.head_dim, keys = call.keys(), group = call.group();
+  const int number = int(blockIdx.x) * row_warps + warp, u = number % keys;  // of (B,K,keys)
+  const int kv = number / keys % call.n_kv_head, b = number / keys / call.n_kv_head;
+  if (b >= call.batch) return;
+  float *key = memory.first[warp], *value = memory.second[warp], *p = memory.p[warp], *ds = memory.ds[warp];
+  const int key_row = b * call.key_rows + u, column = kv * D;
+  copy_row(key, a.in.k.row(key_row) + column, D);
+  copy_row(value, a.in.v.row(key_row) + column, D);
+  __syncwarp();
+  const bool add = a.queries == Queries::only_padding;
+  T *dk = a.dk.row(key_row) + column, *dv = a.dv.row(key_row) + column;
+  float dk_sums[lane_channels] = {}, dv_sums[lane_channels] = {};
+  if (add)
+    for (int i = 0; i < lane_channels; ++i)
+      if (i * 32 + lane() < D) dk_sums[i] = to_float(dk[i * 32 + lane()]), dv_sums[i] = to_float(dv[i * 32 + lane()]);
+  const int first = a.share ? 0 : u - call.past > 0 ? u - call.past : 0;  // earlier queries share it only by padding
+  for (int h = kv * group; h < (kv + 1) * group; ++h)
+    for (int t0 = first; t0 < call.time; t0 += 32) {
+      const int t = t0 + lane(), row = b * call.time + t, place = (b * call.n_head + h) * call.time + t;
+      ScoreGradient g;
+      if (t < call.time) {
+        const float lse = a.lse[place];
+        const bool seen = lse == INFINITY ? call.in_even_share(b, t, u)
+                                          : !add && u <= call.past + t && u >= call.begin(b, t) && !call.masked(b, u);
+        if (seen) {
+          float factor = 1;
+          if (a.in.dropout.active()) {
+            const DropoutRow drop(a.in.dropout, b, std::uint32_t(h), std::uint32_t(call.past + t));
+            factor = drop.keeps(u) ? drop.kept : 0.0f;
+          }
+          g = ScoreGradient(dot_row(key, a.in.q.row(row) + h * D, D), dot_row(value, a.d_o.row(row) + h * D, D), factor,
+                            lse, a.share ? a.share[place] : 0.0f, a.mean[place], a.in.softcap);
+        }
+      }
+      if (!__any_sync(full_mask, g.factored != 0.0f || g.ds != 0.0f)) continue;
+      p[lane()] = g.factored;
+      ds[lane()] = g.ds;
+      __syncwarp();
+      for (int j = 0; j < 32 && t0 + j < call.time; ++j) {
+        const T *d_out = a.d_o.row(b * call.time + t0 + j) + h * D, *query = a.in.q.row(b * call.time + t0 + j) + h * D;
+        for (int i = 0; i < lane_channels; ++i)
+          if (i * 32 + lane() < D) {
+            dv_sums[i] += p[j] * to_float(d_out[i * 32 + lane()]);
+            dk_sums[i] += ds[j] * to_float(query[i * 32 + lane()]);
+          }
+      }
+      __syncwarp();
+    }
+  for (int i = 0; i < lane_channels; ++i)
+    if (i * 32 + lane() < D) {
+      dk[i * 32 + lane()] = from_float<T>(dk_sums[i]);
+      dv[i * 32 + lane()] = from_float<T>(dv_sums[i]);
+    }
+}
+
+/// Blocks of row_warps warps for `rows` rows.
+inline unsigned row_blocks(std::int64_t rows) { return unsigned((rows + row_warps - 1) / row_warps); }
+inline std::int64_t query_rows(const AttentionCall& call) { return std::int64_t(call.batch) * call.n_head * call.time; }
+
+}  // namespace detail
+
+template <class T>
+void AttentionRows<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::attention_rows_kernel<T>, detail::row_blocks(detail::query_rows(in.call)),
+               32 * detail::row_warps, 0, *this);
+}
+
+template <class T>
+void AttentionMeans<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::attention_means_kernel<T>, detail::row_blocks(detail::query_rows(call)),
+               32 * detail::row_warps, 0, *this);
+}
+
+template <class T>
+void AttentionRowsBackward<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::attention_rows_dq_kernel<T>, detail::row_blocks(detail::query_rows(in.call)),
+               32 * detail::row_warps, 0, *this);
+  const std::int64_t keys = std::int64_t(in.call.batch) * in.call.n_kv_head * in.call.keys();
+  cuda::launch(stream, detail::attention_rows_dkv_kernel<T>, detail::row_blocks(keys), 32 * detail::row_warps, 0,
+               *this);
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(AttentionRows);
+MODERNGPT2_CUDA_INSTANTIATE(AttentionMeans);
+MODERNGPT2_CUDA_INSTANTIATE(AttentionRowsBackward);
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+// Flash attention (Dao et al. 2022, Dao 2023) on mma.sync: a block has 64 queries of one head, a warp 16 of them, with
+// their probabilities and sums in registers; tiles of keys and values come by cp.async while the tile before is
+// multiplied. D channels, those beyond head_dim are zero.
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+template <class T, int D>
+struct FlashMemory {
+  static constexpr int warps = 4, queries = 16 * warps, keys = D <= 128 ? 64 : 32;
+  Tile<T, queries, D> q;  // in the end the output
+  Tile<T, keys, D> k[2], v[2];
+  BlockRange<warps> begins;
+};
+
+template <class T, int D, bool drop>
+__global__ void __launch_bounds__(128) flash_attention_kernel(const FlashAttention<T> a) {
+  using Memory = FlashMemory<T, D>;
+  constexpr int N = Memory::keys, threads = 32 * Memory::warps;
+  auto& memory = dynamic_shared<Memory>();
+  const AttentionCall& call = a.in.call;
+  const int warp = int(threadIdx.x) / 32, c = 2 * (int(threadIdx.x) % 4);
+  const int h = int(blockIdx.x) % call.n_head, b = int(blockIdx.x) / call.n_head;
+  const int t0 = int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // those with the most keys first
+  const int rows = call.time - t0 < Memory::queries ? call.time - t0 : Memory::queries;
+  const int head_dim = call.head_dim, column = h / call.group() * head_dim;
+  const T* const q = a.in.q.row(b * call.time + t0) + h * head_dim;
+  load_tile<threads>(memory.q, q, a.in.q.stride, rows, head_dim, a.in_packs);
+
+  const LaneQueries seen(call, b, t0 + 16 * warp);
+  int low, latest_begin;
+  seen.range(low, latest_begin, call, memory.begins);
+  const int end = call.past + t0 + rows;
+  const auto load_keys = [&](int stage, int u0) {
+    const int row = b * call.key_rows + u0;
+    load_tile<threads>(memory.k[stage], a.in.k.row(row) + column, a.in.k.stride, end - u0, head_dim, a.in_packs);
+    load_tile<threads>(memory.v[stage], a.in.v.row(row) + column, a.in.v.stride, end - u0, head_dim, a.in_packs);
+  };
+  int u0 = low / N * N;
+  load_keys(0, u0);
+  cp_async_commit();
+
+  RowFragments<T, Memory::queries, D, D <= 128> queries(memory.q, 16 * warp);
+  float sums[D / 8][4] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
+  for (int stage = 0; u0 < end; u0 += N, stage ^= 1) {
+    if (u0 + N < end) load_keys(stage ^ 1, u0 + N);
+    cp_async_commit();
+    cp_async_wait<1>();
+    __syncthreads();
+    if (u0 == low / N * N) queries.load();
+    float s[N / 8][4] = {};
+    multiply_channels<T>(s, queries, memory.k[stage]);
+    if (a.in.softcap > 0) {
+      const float cap = a.in.softcap, inverse = 1.0f / cap;
+      MODERNGPT2_UNROLL
+      for (int n = 0; n < N / 2; ++n) s[n / 4][n % 4] = cap * fast_tanh(s[n / 4][n % 4] * inverse);
+    }
+    if (call.key_mask || u0 < latest_begin || u0 + N > call.past + t0 + 16 * warp + 1) {
+      MODERNGPT2_UNROLL
+      for (int n = 0; n < N / 2; ++n) {
+        const int key = u0 + n / 4 * 8 + c + n % 2;
+        if (!seen.sees(n / 2 % 2, key) || call.masked(b, key)) s[n / 4][n % 4] = -INFINITY;
+      }
+    }
+    MODERNGPT2_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      float higher = top[i];
+      MODERNGPT2_UNROLL
+      for (int j = 0; j < N / 8; ++j) higher = fmaxf(higher, fmaxf(s[j][2 * i], s[j][2 * i + 1]));
+      higher = fmaxf(higher, __shfl_xor_sync(full_mask, higher, 1));
+      higher = fmaxf(higher, __shfl_xor_sync(full_mask, higher, 2));
+      const float base = higher == -INFINITY ? 0.0f : higher * log2_e;
+      const float shrink = fast_exp2(top[i] * log2_e - base);
+      top[i] = higher;
+      total[i] *= shrink;
+      MODERNGPT2_UNROLL
+      for (int j = 0; j < D / 8; ++j) sums[j][2 * i] *= shrink, sums[j][2 * i + 1] *= shrink;
+      MODERNGPT2_UNROLL
+      for (int n = 0; n < N / 4; ++n) {
+        float& p = s[n / 2][2 * i + n % 2];
+        p = fast_exp2(p * log2_e - base);
+        total[i] += p;
+      }
+      if constexpr (drop) {
+        const DropoutRow row(a.in.dropout, b, std::uint32_t(h), std::uint32_t(seen.position + 8 * i));
+        MODERNGPT2_UNROLL
+        for (int g = 0; g < N / 32; ++g) {
+          const std::uint32_t bits = kept_columns(row, u0 + 32 * g + c);
+          MODERNGPT2_UNROLL
+          for (int w = 0; w < 8; ++w)
+            if (!(bits >> w & 1)) s[4 * g + w / 2][2 * i + w % 2] = 0;
+        }
+      }
+    }
+    multiply_rows<T>(sums, s, memory.v[stage]);
+    __syncthreads();
+  }
+
+  float scale[2];
+  for (int i = 0; i < 2; ++i) {
+    total[i] += __shfl_xor_sync(full_mask, total[i], 1);
+    total[i] += __shfl_xor_sync(full_mask, total[i], 2);
+    const bool nothing = top[i] == -INFINITY;
+    scale[i] = nothing ? 0.0f : a.in.dropout.kept / total[i];
+    if (a.lse && c == 0 && seen.t + 8 * i < call.time)
+      a.lse[(std::int64_t(b) * call.n_head + h) * call.time + seen.t + 8 * i] =
+          nothing ? INFINITY : top[i] + logf(total[i]);
+  }
+  const RowsOut<T> out{a.o.row(b * call.time + t0 + 16 * warp) + h * head_dim, a.o.stride, rows - 16 * warp, head_dim,
+                       a.in_packs};
+  out.store(memory.q, 16 * warp, sums, scale[0], scale[1]);
+}
+
+}  // namespace detail
+
+template <class T>
+void FlashAttention<T>::launch(cudaStream_t stream) const {
+  FlashAttention a = *this;
+  const int head_dim = in.call.head_dim;
+  a.in_packs = detail::heads_in_packs(in.q, head_dim) && detail::heads_in_packs(in.k, head_dim) &&
+               detail::heads_in_packs(in.v, head_dim) && detail::heads_in_packs(o, head_dim);
+  detail::choose_head_dim(head_dim, [&](auto d) {
+    using Memory = detail::FlashMemory<T, decltype(d)::is>;
+    const dim3 grid(unsigned(in.call.batch * in.call.n_head),
+                    unsigned((in.call.time + Memory::queries - 1) / Memory::queries));
+    const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::is, true>
+                                            : detail::flash_attention_kernel<T, decltype(d)::is, false>;
+    cuda::launch(stream, kernel, grid, 32 * Memory::warps, sizeof(Memory), a);
+  });
+}
+
+MODERNGPT2_CUDA_INSTANTIATE_SHORT(FlashAttention);
+
+}  // namespace moderngpt2::cuda

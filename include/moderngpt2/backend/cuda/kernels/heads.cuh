@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/activations.cuh"
+#include "moderngpt2/backend/cuda/kernels/heads.hpp"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+// A block has a row, a thread every blockDim.x-th of its elements.
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+template <class T>
+__global__ void __launch_bounds__(256) activate_rows_kernel(const ActivateRows<T> a) {
+  const T* x = a.x.row(int(blockIdx.x));
+  T* y = a.y.row(int(blockIdx.x));
+  for (int i = int(threadIdx.x); i < a.y.width; i += int(blockDim.x))
+    with_activation(a.kind, [&]<Activation A>() {
+      const ActivationAt at = activate<A>(to_float(x[i]));
+      y[i] = from_float<T>(a.slope ? to_float(y[i]) * at.slope : at.value);
+    });
+}
+
+template <class T>
+__global__ void __launch_bounds__(256) mean_rows_kernel(const MeanRows<T> a) {
+  const int r = int(blockIdx.x), each = a.x.count / a.out.count;
+  for (int i = int(threadIdx.x); i < a.out.width; i += int(blockDim.x)) {
+    float sum = 0;
+    for (int t = 0; t < each; ++t) sum += to_float(a.x.row(r * each + t)[i]);
+    a.out.row(r)[i] = from_float<T>(sum / float(each));
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(256) mean_rows_backward_kernel(const MeanRowsBackward<T> a) {
+  const int r = int(blockIdx.x), each = a.dx.count / a.dout.count;
+  const T* from = a.dout.row(r / each);
+  T* to = a.dx.row(r);
+  for (int i = int(threadIdx.x); i < a.dx.width; i += int(blockDim.x))
+    to[i] = from_float<T>(to_float(to[i]) + to_float(from[i]) / float(each));
+}
+
+}  // namespace detail
+
+template <class T>
+void ActivateRows<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::activate_rows_kernel<T>, unsigned(y.count), detail::row_threads(y.width, 1), 0, *this);
+}
+
+template <class T>
+void MeanRows<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::mean_rows_kernel<T>, unsigned(out.count), detail::row_threads(out.width, 1), 0, *this);
+}
+
+template <class T>
+void MeanRowsBackward<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::mean_rows_backward_kernel<T>, unsigned(dx.count), detail::row_threads(dx.width, 1), 0,
+               *this);
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(ActivateRows);
+MODERNGPT2_CUDA_INSTANTIATE(MeanRows);
+MODERNGPT2_CUDA_INSTANTIATE(MeanRowsBackward);
+
+}  // namespace moderngpt2::cuda

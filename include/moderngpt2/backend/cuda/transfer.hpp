@@ -1,0 +1,49 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/view.hpp"
+
+// backend/host.hpp's operations that bring numbers of the host to the GPU and back, and rows from place to place.
+namespace moderngpt2::cuda {
+
+inline void begin_pass(Backend& b) { b.inputs().begin(); }
+
+template <class E>
+const E* upload(Backend& b, const E* from, std::int64_t n) {
+  if (!from) return nullptr;
+  return b.inputs().add<E>(b.stream(), n, [=](E* to) { std::copy_n(from, n, to); });
+}
+
+template <class E, class F>
+void upload_into(Backend& b, E* to, std::int64_t n, F&& write) {
+  b.inputs().add_to(b.stream(), to, n, write);
+}
+
+template <class E>
+void download(const Backend& b, E* to, const E* from, std::int64_t n) {
+  copy(b.stream(), to, from, n);
+  b.synchronize();
+}
+
+template <class E>
+FlatBuffer<E, DeviceBuffer> placed(const Backend& b, FlatBuffer<E> buffer) {
+  FlatBuffer<E, DeviceBuffer> there(buffer.size());
+  copy(b.stream(), there.data(), static_cast<const E*>(buffer.data()), buffer.size());
+  b.synchronize();
+  return there;
+}
+
+template <class T>
+void copy_rows(Backend& b, Rows<T> out, ConstRows<T> x) {
+  if (out.count == 0 || out.width == 0) return;
+  constexpr std::size_t size = sizeof(T);
+  check(cudaMemcpy2DAsync(out.data, std::size_t(out.stride) * size, x.data, std::size_t(x.stride) * size,
+                          std::size_t(out.width) * size, std::size_t(out.count), cudaMemcpyDeviceToDevice, b.stream()),
+        "cudaMemcpy2DAsync");
+}
+
+}  // namespace moderngpt2::cuda

@@ -1,0 +1,148 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/model/parameters.hpp"
+
+namespace moderngpt2::distributed {
+
+/// Gradients of a step over all ranks, and the way of new weights back to them (ZeRO, Rajbhandari et al. 2020).
+///   stage 0: every rank has the sum of all gradients
+///   stage 1: a rank has that of its shard, summed after the last pass of a step
+///   stage 2: the same, summed after each pass; the gradients of the other shards live only until then
+/// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients.
+template <class E>
+class GradientExchange {
+ public:
+  using Gradients = ParameterBuffers<E>;
+
+  /// `gradients`: zeros, of the layout's sizes.
+  GradientExchange(CommunicatorBase& ranks, Layout layout, int stage, Gradients gradients)
+      : ranks_(ranks), layout_(std::move(layout)), stage_(ranks.size() > 1 ? stage : 0), full_(std::move(gradients)) {
+    if (packs()) {
+      release(full_.matrices.data(), full_.matrices.size());  // they are not to be in memory all at once
+      const Shard own = shard();
+      own_ = Gradients(element_count(own.matrices), element_count(own.vectors));
+      matrix_pieces_ = own.matrices, vector_pieces_ = own.vectors;
+    }
+    for (std::size_t i = 0; i <= layout_.matrices().size(); ++i) {
+      const std::string of = i < layout_.matrices().size() ? fmt::format("bucket {}", i) : "norms and biases";
+      names_.push_back({(stage_ == 0 ? "all-reduce of " : "reduce-scatter of ") + of, "all-gather of " + of});
+    }
+    under_way_.resize(names_.size());
+  }
+
+  /// What each rank updates.
+  Shard shard() const {
+    if (stage_ == 0) return Shard::whole(full_.matrices.size(), full_.vectors.size());
+    return layout_.shard(ranks_.rank());
+  }
+  bool is_sharded() const { return stage_ > 0; }
+  /// Whether own() is packed as a shard is.
+  bool packs() const { return stage_ == 2; }
+
+  /// What backward passes add to.
+  Gradients& gradients() { return full_; }
+  /// Where the sums over all ranks are after the last pass: those of the shard, packed or in place.
+  const Gradients& own() const { return packs() ? own_ : full_; }
+
+  /// To be called before the first pass of a step.
+  template <class B>
+  void begin_step(B& backend) {
+    threads_ = backend.threads();
+    set_to_zero(backend, packs() ? own_ : full_);
+  }
+  /// To be called before each pass of a step.
+  void begin_pass(bool is_last) {
+    reduces_ = ranks_.size() > 1 && (is_last || packs());
+    next_ = finished_ = layout_.matrices().size();
+  }
+  /// To be told each unit whose gradients are there (see NobodyWaits).
+  void ready(int unit) {
+    if (!reduces_) return;
+    for (; next_ > 0 && layout_.matrices()[next_ - 1].unit >= unit; --next_) {
+      // Two buckets at most are under way and in memory.
+      if (packs() && next_ + 1 < finished_) finish(--finished_);
+      const Bucket& bucket = layout_.matrices()[next_ - 1];
+      under_way_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].reduce.c_str());
+    }
+  }
+  /// To be called after each pass, also by a rank that had nothing to compute in it.
+  void end_pass() {
+    if (!reduces_) return;
+    ready(0);
+    under_way_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().reduce.c_str());
+    while (finished_ > 0) finish(--finished_);
+    under_way_.back().wait();
+    if (packs()) take(full_.vectors.data(), layout_.vectors(), vector_pieces_[0], own_.vectors.data());
+  }
+
+  /// Begins to give all ranks the new weights of piece i: those of the matrices in order, then the vectors.
+  template <class W>
+  void start_sharing(ParameterBuffers<W>& weights, std::size_t i) {
+    if (!is_sharded()) return;
+    const bool is_matrices = i < layout_.matrices().size();
+    const Bucket& bucket = is_matrices ? layout_.matrices()[i] : layout_.vectors();
+    const auto gather = [&](auto* data) {
+      return ranks_.all_gather(data + bucket.begin, layout_.slice(bucket), names_[i].gather.c_str());
+    };
+    under_way_[i] = is_matrices ? gather(weights.matrices.data()) : gather(weights.vectors.data());
+  }
+  /// Returns when all new weights are there.
+  void finish_sharing() {
+    for (Request& request : under_way_) request.wait();
+  }
+
+ private:
+  struct Names {
+    std::string reduce, gather;
+  };
+
+  template <class T>
+  Request reduce(T* data, const Bucket& bucket, const char* name) {
+    if (stage_ == 0) return ranks_.all_reduce(data + bucket.begin, bucket.end - bucket.begin, ReduceOp::sum, name);
+    return ranks_.reduce_scatter(data + bucket.begin, layout_.slice(bucket), name);
+  }
+  void finish(std::size_t i) {
+    under_way_[i].wait();
+    if (packs()) take(full_.matrices.data(), layout_.matrices()[i], matrix_pieces_[i], own_.matrices.data());
+  }
+  /// Adds this rank's slice of a bucket to its own gradients, and empties the bucket.
+  template <class T>
+  void take(T* full, const Bucket& bucket, const Piece& piece, T* own) const {
+    const T* const from = full + piece.offset;
+    T* const to = own + piece.at;
+    parallel_ranges(threads_, piece.length, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) to[i] += from[i];
+    });
+    release(full + bucket.begin, bucket.end - bucket.begin);
+  }
+  template <class T>
+  static void release(T* data, std::int64_t count) {
+    zero_and_release(reinterpret_cast<std::byte*>(data), std::size_t(count) * sizeof(T));
+  }
+
+  CommunicatorBase& ranks_;
+  Layout layout_;
+  int stage_;
+  Gradients full_, own_;  // own_: stage 2
+  std::vector<Piece> matrix_pieces_, vector_pieces_;
+  std::vector<Names> names_;
+  std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors
+  std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are under way, those from finished_ on are done
+  bool reduces_ = false;
+  int threads_ = 1;
+};
+
+}  // namespace moderngpt2::distributed

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/data/blocks.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/guard.hpp"
+#include "moderngpt2/io/file_hash.hpp"
+#include "moderngpt2/training/prepare.hpp"
+#include "moderngpt2/training/state.hpp"
+
+// A run of several processes: what they prepare, compare and say before and after they train together.
+namespace moderngpt2 {
+
+/// What a rank says: rank 0 all, the others nothing; signals count on each.
+inline TrainingHooks hooks_of_rank(const TrainingHooks& hooks, const distributed::CommunicatorBase& ranks) {
+  if (ranks.rank() == 0) return hooks;
+  return {.say = [](const std::string&) {}, .stop = hooks.stop};
+}
+
+/// Returns the status of f(). What goes wrong on all ranks is told by one of them, and all end in order; what goes
+/// wrong on one alone ends the job.
+template <class F>
+int status_on_ranks(distributed::CommunicatorBase& ranks, const TrainingHooks& hooks, F&& f) {
+  return distributed::end_job_on_error(ranks, [&] {
+    int status = 0;
+    try {
+      return f();
+    } catch (const distributed::CommonFailure& failure) {
+      if (failure.tells) {
+        status = failure.status;
+        if (hooks.complain) hooks.complain(failure.what());
+      }
+    }
+    return int(agree_on_largest(ranks, status, "the end"));
+  });
+}
+
+namespace detail {
+
+/// A data set as far as it is looked at: its sizes, and blocks here and there.
+inline void add_data(FileHash& hash, const BlockDataset& data) {
+  const auto add = [&](const auto* values, std::size_t count) { hash.add(std::as_bytes(std::span(values, count))); };
+  const std::int64_t sizes[]{data.size(), data.block_size()};
+  add(sizes, 2);
+  constexpr std::int64_t looks = 16;
+  std::vector<std::int32_t> ids(std::size_t(data.block_size()));
+  std::vector<std::int8_t> mask(ids.size());
+  for (std::int64_t i = 0; i < std::min(looks, data.size()); ++i) {
+    data.get(data.size() * i / looks, ids, mask);
+    add(ids.data(), ids.size());
+    add(mask.data(), mask.size());
+  }
+}
+
+inline std::uint64_t hash_of(std::string_view text) {
+  FileHash hash;
+  hash.add(std::as_bytes(std::span(text)));
+  return hash.value();
+}
+
+/// What of a run decides its results, or who waits for whom.
+inline std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const PreparedRun& run) {
+  const TrainingSettings& s = request.settings;
+  FileHash tokenizer, data;
+  for (const auto& [name, content] : run.companions.tokenizer.files) tokenizer.add(std::as_bytes(std::span(content)));
+  if (run.data) add_data(data, run.data->train), add_data(data, run.data->eval);
+  const std::string typed = fmt::format(
+      "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", s.output_dir.string(),
+      s.num_train_epochs, s.max_steps, s.total_train_samples, s.per_device_train_batch_size,
+      s.per_device_eval_batch_size, s.gradient_accumulation_steps, s.seed, s.learning_rate, s.weight_decay,
+      s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.max_grad_norm, s.warmup_ratio, s.warmup_steps.value_or(-1),
+      s.lr_scheduler_type, s.lr_scheduler_kwargs, s.logging_steps, s.eval_steps, s.save_steps, s.zero_stage,
+      s.bucket_elements, s.check_replicas_steps, request.eval_only, int(request.precision));
+  return {{"command line", hash_of(typed)},
+          {"config.json", hash_of(config_to_json(run.companions.config).dump())},
+          {"tokenizer", tokenizer.value()},
+          {"data set", data.value()},
+          {"checkpoint", hash_of(run.checkpoint ? to_json(run.checkpoint->state, s).dump() : "")}};
+}
+
+}  // namespace detail
+
+/// prepare_run() on rank 0, which packs text where there is any, then on the others; all must find the same.
+inline PreparedRun prepare_run_on_ranks(const TrainingRequest& request, const TrainingHooks& hooks,
+                                        distributed::CommunicatorBase& ranks) {
+  const bool is_first = ranks.rank() == 0;
+  PreparedRun run;
+  std::int64_t signal = 0;
+  all_or_none(ranks, "preparing the run", [&] {
+    try {
+      if (is_first) run = prepare_run(request, hooks);
+    } catch (const PackingStopped& stopped) {
+      signal = stopped.signal;
+    }
+  });
+  signal = agree_on_largest(ranks, signal, "preparing the run");
+  if (signal) throw PackingStopped{int(signal)};
+  const std::string checkpoint =
+      text_of_first(ranks, run.checkpoint ? run.checkpoint->folder.string() : "", "the checkpoint's name");
+  all_or_none(ranks, "preparing the run", [&] {
+    if (is_first) return;
+    TrainingRequest own = request;
+    own.resume_from_checkpoint.reset();
+    if (!checkpoint.empty()) own.resume_from_checkpoint = checkpoint;
+    own.checkpoint_is_verified = true;
+    run = prepare_run(own, hooks);
+  });
+  require_same(ranks, detail::fingerprints(request, run), "all must see the same files and get the same flags");
+  return run;
+}
+
+}  // namespace moderngpt2

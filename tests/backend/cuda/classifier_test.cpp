@@ -1,0 +1,50 @@
+#define MODERNGPT2_CASES_ON_CUDA 1
+
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "backend/cases/losses.hpp"
+#include "backend/cuda/check_cuda_case.hpp"
+
+using namespace moderngpt2;
+
+TEST_CASE("classifier and logits on the GPU") {
+  // One of 600,000 probabilities times the scale is a subnormal number of fp16.
+  test::check_cuda_cases(cases::classifier_cases(), test::bf16_tolerance, 5e-3);
+}
+
+TEST_CASE("the classifier on the GPU in chunks of tokens") {
+  const int rows = 37, width = 6, vocab = 50;
+  std::vector<float> hidden(rows * width), weights(vocab * width);
+  fill_random(hidden.data(), rows * width, 1);
+  fill_random(weights.data(), vocab * width, 2);
+  const auto labels = cases::some_labels(rows, vocab);
+  struct Result {
+    double loss;
+    std::vector<float> dhidden, dw;
+  };
+  const auto run = [&](std::int64_t bytes) {
+    cuda::Backend b;
+    b.limit_logits(bytes);
+    CHECK(cuda::detail::classifier_chunk(b, rows, vocab) == (bytes == 0 ? 16 : 37));
+    const cuda::DeviceArray<float> x(rows * width), w(vocab * width), dx(rows * width), dw(vocab * width);
+    const cuda::DeviceArray<int> targets(rows);
+    cuda::copy(b.stream(), x.data(), hidden.data(), x.size());
+    cuda::copy(b.stream(), w.data(), weights.data(), w.size());
+    cuda::copy(b.stream(), targets.data(), labels->data(), rows);
+    fill(b, dw.data(), dw.size(), 0.0f);
+    Result r{classifier(b, Rows<float>(dx.data(), rows, width), Matrix<float>{dw.data(), vocab, width},
+                        Rows<float>(x.data(), rows, width), Matrix<float>{w.data(), vocab, width}, targets.data(), 5.0f,
+                        0.25f),
+             std::vector<float>(rows * width), std::vector<float>(vocab * width)};
+    cuda::copy(b.stream(), r.dhidden.data(), static_cast<const float*>(dx.data()), dx.size());
+    cuda::copy(b.stream(), r.dw.data(), static_cast<const float*>(dw.data()), dw.size());
+    b.synchronize();
+    return r;
+  };
+  const Result whole = run(1 << 20), parts = run(0);
+  CHECK(parts.loss == doctest::Approx(whole.loss).epsilon(1e-6));
+  CHECK(parts.dhidden == whole.dhidden);
+  for (std::size_t i = 0; i < whole.dw.size(); ++i) CHECK(parts.dw[i] == doctest::Approx(whole.dw[i]).epsilon(1e-4));
+}

@@ -1,0 +1,95 @@
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/distributed/buckets.hpp"
+
+using namespace moderngpt2::distributed;
+
+namespace {
+
+using UnitBegins = std::vector<std::pair<int, std::int64_t>>;
+
+/// wte of 1000 elements, blocks of 3000 each, a head of 64.
+UnitBegins four_blocks() { return {{0, 0}, {1, 1000}, {3, 4000}, {5, 7000}, {7, 10000}, {9, 13000}}; }
+
+std::int64_t padded(std::int64_t n, int ranks) {
+  const std::int64_t granule = buffer_granule(ranks);
+  return (n + granule - 1) / granule * granule;
+}
+
+}  // namespace
+
+TEST_CASE("buckets cover the buffer without gaps, in slices that every rank has one of") {
+  for (const int ranks : {1, 2, 3, 4, 7})
+    for (const std::int64_t limit : {1, 3000, 6100, 1 << 20}) {
+      CAPTURE(ranks);
+      CAPTURE(limit);
+      const std::int64_t matrices = padded(13064, ranks), vectors = padded(320, ranks);
+      const Layout layout(four_blocks(), matrices, vectors, ranks, limit);
+      std::int64_t at = 0;
+      for (const Bucket& bucket : layout.matrices()) {
+        CHECK(bucket.begin == at);
+        CHECK(bucket.end > bucket.begin);
+        CHECK((bucket.end - bucket.begin) % ranks == 0);
+        if (ranks > 1) CHECK(layout.slice(bucket) % slice_alignment == 0);
+        at = bucket.end;
+      }
+      CHECK(at == matrices);
+      // All shards together hold each element once, and count their own from 0 on.
+      std::vector<int> owners(std::size_t(matrices + vectors), 0);
+      for (int rank = 0; rank < ranks; ++rank) {
+        const Shard shard = layout.shard(rank);
+        std::int64_t kept = 0;
+        for (const Piece& piece : shard.matrices) {
+          CHECK(piece.at == kept);
+          kept += piece.length;
+          for (std::int64_t i = 0; i < piece.length; ++i) ++owners[std::size_t(piece.offset + i)];
+        }
+        CHECK(element_count(shard.matrices) == kept);
+        CHECK(kept * ranks == matrices);
+        for (const Piece& piece : shard.vectors)
+          for (std::int64_t i = 0; i < piece.length; ++i) ++owners[std::size_t(matrices + piece.offset + i)];
+      }
+      CHECK(owners == std::vector<int>(owners.size(), 1));
+    }
+}
+
+TEST_CASE("a bucket holds whole blocks up to the limit, and waits for none before its first") {
+  const auto units = [](const Layout& layout) {
+    std::vector<int> result;
+    for (const Bucket& bucket : layout.matrices()) result.push_back(bucket.unit);
+    return result;
+  };
+  CHECK(units(Layout(four_blocks(), 13312, 512, 2, 1)) == std::vector<int>{0, 1, 3, 5, 7, 9});
+  CHECK(units(Layout(four_blocks(), 13312, 512, 2, 6400)) == std::vector<int>{0, 1, 5});
+  CHECK(units(Layout(four_blocks(), 13312, 512, 2, 1 << 20)) == std::vector<int>{0, 1});
+  // Begins where its unit does or behind, by less than a granule.
+  const UnitBegins begins = four_blocks();
+  const Layout fine(begins, 13312, 512, 2, 1);
+  for (const Bucket& bucket : fine.matrices())
+    for (const auto& [unit, begin] : begins)
+      if (unit == bucket.unit) {
+        CHECK(bucket.begin >= begin);
+        CHECK(bucket.begin < begin + buffer_granule(2));
+      }
+  // Blocks smaller than a granule share one bucket, which the last of them completes.
+  const Layout small(UnitBegins{{0, 0}, {1, 64}, {3, 128}, {5, 192}}, 1024, 512, 4, 1);
+  CHECK(small.matrices() == std::vector<Bucket>{{0, 512, 0}, {512, 1024, 5}});
+}
+
+TEST_CASE("what a range and a shard have in common") {
+  const Shard shard = Layout(four_blocks(), 13312, 512, 2, 3000).shard(1);
+  std::int64_t count = 0;
+  for_common_elements(shard.matrices, 4000, 3000, [&](const Piece& piece, std::int64_t first, std::int64_t n) {
+    CHECK(first >= 4000);
+    CHECK(first + n <= 7000);
+    CHECK(first >= piece.offset);
+    CHECK(first + n <= piece.offset + piece.length);
+    count += n;
+  });
+  CHECK(count > 1000);
+  CHECK(count < 2000);
+}

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/training/trainer.hpp"
+#include "training/tiny_run.hpp"
+
+namespace moderngpt2::test {
+
+/// 12 sequences a step whatever the number of ranks, in more than one pass; several buckets, whose sizes no number of
+/// ranks divides without padding.
+inline TrainingSettings rank_settings(int ranks, int stage, const std::filesystem::path& output_dir) {
+  TrainingSettings s = tiny_settings(output_dir);
+  s.max_steps = 20;
+  s.logging_steps = 1;
+  s.per_device_train_batch_size = ranks == 4 ? 3 : 2;
+  s.gradient_accumulation_steps = 12 / (s.per_device_train_batch_size * ranks);
+  s.world_size = ranks;
+  s.zero_stage = stage;
+  s.bucket_elements = 2000;
+  return s;
+}
+
+/// What all ranks together have: each step's loss and norm, and weights, masters and moments in flat buffers of one
+/// process.
+template <class M>
+struct GatheredRun {
+  std::vector<double> losses, norms;
+  std::vector<bool> applied;
+  std::vector<int> status;                   ///< what run() returned, of each rank
+  std::vector<typename M::Weights> weights;  ///< of each rank
+  ParameterBuffers<typename M::FullElements> first, second;
+  FlatBuffer<float> masters;
+  std::string thrown;
+};
+
+template <class M>
+struct RankRun {
+  const DatasetSplits& data;
+  std::filesystem::path output_dir;
+  std::optional<std::filesystem::path> resume{};
+  std::int64_t max_steps = 20;
+  std::function<int(int rank, std::int64_t step)> stop{};  ///< a signal to that rank
+  std::function<void(M& model, int rank, const StepReport&)> after_step{};
+
+  GatheredRun<M> operator()(int ranks, int stage) const {
+    GatheredRun<M> all;
+    all.weights.resize(std::size_t(ranks));
+    all.status.resize(std::size_t(ranks), -1);
+    const auto total = Decoder<M::shape, typename M::Head>(tiny_config()).count();
+    const std::int64_t granule = distributed::buffer_granule(4) * 3;
+    all.first = ParameterBuffers<typename M::FullElements>(total.matrices + granule, total.vectors + granule);
+    all.second = ParameterBuffers<typename M::FullElements>(total.matrices + granule, total.vectors + granule);
+    all.masters = FlatBuffer<float>(total.matrices + granule);
+    std::filesystem::create_directories(output_dir);
+    const auto run_rank = [&](distributed::CommunicatorBase& communicator) {
+      const int rank = communicator.rank();
+      TrainingSettings settings = rank_settings(ranks, stage, output_dir);
+      settings.max_steps = max_steps;
+      M model(tiny_config(), typename M::Backend(1), distributed::buffer_granule(ranks));
+      std::int64_t done = 0;
+      TrainingHooks hooks;
+      hooks.on_step = [&](const StepReport& report) {
+        done = report.step;
+        if (after_step) after_step(model, rank, report);
+        if (rank != 0) return;
+        all.losses.push_back(report.loss), all.norms.push_back(report.grad_norm);
+        all.applied.push_back(report.applied);
+      };
+      if (stop) hooks.stop = [&] { return stop(rank, done); };
+      ModelCompanions companions;
+      companions.config.config = tiny_config();
+      Trainer<M> trainer(model, data, companions, settings, hooks, &communicator);
+      if (resume)
+        trainer.resume(open_checkpoint(*resume));
+      else
+        trainer.initialize(settings.seed);
+      all.status[std::size_t(rank)] = trainer.run();
+      const AdamW<M>& optimizer = trainer.optimizer();
+      for (const distributed::Piece& p : optimizer.shard().matrices) {
+        std::copy_n(optimizer.first.matrices.data() + p.at, p.length, all.first.matrices.data() + p.offset);
+        std::copy_n(optimizer.second.matrices.data() + p.at, p.length, all.second.matrices.data() + p.offset);
+        if constexpr (M::rounds_weights)
+          std::copy_n(optimizer.masters().data() + p.at, p.length, all.masters.data() + p.offset);
+      }
+      for (const distributed::Piece& p : optimizer.shard().vectors) {
+        std::copy_n(optimizer.first.vectors.data() + p.at, p.length, all.first.vectors.data() + p.offset);
+        std::copy_n(optimizer.second.vectors.data() + p.at, p.length, all.second.vectors.data() + p.offset);
+      }
+      communicator.barrier("the end");
+      all.weights[std::size_t(rank)] = std::move(model.weights());
+    };
+    for (const std::string& message : distributed::run_thread_ranks(ranks, {.timeout_seconds = 60}, run_rank))
+      all.thrown += message;
+    return all;
+  }
+};
+
+/// Whether weights, masters and moments of two runs agree bit for bit in all parameters.
+template <class M>
+bool same_state(const GatheredRun<M>& a, const GatheredRun<M>& b) {
+  const auto same = [](const auto* x, const auto* y, std::int64_t n) {
+    return std::memcmp(x, y, std::size_t(n) * sizeof *x) == 0;
+  };
+  const auto total = Decoder<M::shape, typename M::Head>(tiny_config()).count();
+  bool result = same_bytes(a.masters, b.masters);
+  for (const auto& [x, y] : {std::pair(&a.first, &b.first), std::pair(&a.second, &b.second)})
+    result = result && same(x->matrices.data(), y->matrices.data(), total.matrices) &&
+             same(x->vectors.data(), y->vectors.data(), total.vectors);
+  for (const auto* weights : {&a.weights, &b.weights})
+    for (const auto& w : *weights)
+      result = result && same(w.matrices.data(), a.weights[0].matrices.data(), total.matrices) &&
+               same(w.vectors.data(), a.weights[0].vectors.data(), total.vectors);
+  return result;
+}
+
+}  // namespace moderngpt2::test

@@ -1,0 +1,129 @@
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "io/expect_error.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "support/temporary_folder.hpp"
+#include "training/rank_run.hpp"
+
+using namespace moderngpt2;
+namespace fs = std::filesystem;
+
+namespace {
+
+using RankModel = CausalLM<any_shape>;
+using FloatRun = test::RankRun<RankModel>;
+using FloatRuns = test::GatheredRun<RankModel>;
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]) / std::abs(b[i]));
+  return worst;
+}
+
+std::vector<double> later(const std::vector<double>& losses) { return {losses.begin() + 10, losses.end()}; }
+
+}  // namespace
+
+TEST_CASE("ranks train the model that one process trains") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");  // 50 blocks: the last batch of an epoch has 2
+  const FloatRuns one = FloatRun{data, temporary / "one"}(1, 1);
+  REQUIRE(one.thrown == "");
+  REQUIRE(one.losses.size() == 20);
+  CHECK(one.losses[19] < one.losses[0] - 0.1);
+  for (const int ranks : {2, 3, 4})
+    for (const int stage : {0, 1, 2}) {
+      CAPTURE(ranks);
+      CAPTURE(stage);
+      const std::string name = std::to_string(ranks) + "-" + std::to_string(stage);
+      const FloatRuns several = FloatRun{data, temporary / name}(ranks, stage);
+      REQUIRE(several.thrown == "");
+      CHECK(largest_difference(several.losses, one.losses) < 1e-6);
+      CHECK(largest_difference(several.norms, one.norms) < 1e-4);
+      CHECK(fs::exists(temporary / name / "model.safetensors"));
+      const FloatRuns again = FloatRun{data, temporary / (name + "-again")}(ranks, stage);
+      CHECK(again.losses == several.losses);
+      CHECK(test::same_state(again, several));  // and all ranks have the same weights
+    }
+}
+
+TEST_CASE("a checkpoint of any number of ranks resumes at any other") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  const std::vector<int> stages{1, 1, 2, 1, 2};
+  for (const int before : {1, 2, 3, 4}) {
+    const fs::path whole_dir = temporary / ("whole" + std::to_string(before)), from = whole_dir / "checkpoint-10";
+    // Rank `before - 1` is told to stop after step 10: all save that step.
+    const auto stop = [&](int rank, std::int64_t step) { return rank == before - 1 && step >= 10 ? 15 : 0; };
+    const FloatRuns half = FloatRun{.data = data, .output_dir = whole_dir, .stop = stop}(before, stages[before]);
+    REQUIRE(half.thrown == "");
+    CHECK(half.status == std::vector<int>(std::size_t(before), 15));
+    CHECK(half.losses.size() == 10);
+    CHECK(fs::exists(from / "optimizer.safetensors") == (before == 1));
+    CHECK(fs::exists(from / ("optimizer-rank-00001-of-0000" + std::to_string(before) + ".safetensors")) ==
+          (before > 1));
+    const FloatRuns whole = FloatRun{data, temporary / ("full" + std::to_string(before))}(before, stages[before]);
+    for (const int after : {1, 2, 3, 4}) {
+      CAPTURE(before);
+      CAPTURE(after);
+      const fs::path to = temporary / ("from" + std::to_string(before) + "to" + std::to_string(after));
+      const FloatRuns loaded = FloatRun{data, to, from, 10}(after, stages[after]);
+      REQUIRE(loaded.thrown == "");
+      CHECK(test::same_state(loaded, half));
+      const FloatRuns on = FloatRun{data, to, from}(after, stages[after]);
+      REQUIRE(on.thrown == "");
+      CHECK(largest_difference(on.losses, later(whole.losses)) < 1e-6);
+      if (before == after) {
+        CHECK(on.losses == later(whole.losses));
+        CHECK(test::same_state(on, whole));
+      }
+    }
+  }
+}
+
+TEST_CASE("what is not finite on one rank is skipped by all") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  // A weight of rank 1 is broken in steps 4 to 6: its own loss and gradients are then not numbers.
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const int stage : {0, 1, 2}) {
+    FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
+    float kept = 0;
+    run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
+      float& weight = model.weights().vectors[0];
+      if (rank == 1 && report.step == 3) kept = std::exchange(weight, nan);
+      if (rank == 1 && report.step == 6) weight = kept;
+    };
+    const FloatRuns broken = run(3, stage);
+    REQUIRE(broken.thrown == "");
+    CHECK(broken.applied == std::vector<bool>{true, true, true, false, false, false, true, true});
+    CHECK(std::isnan(broken.losses[4]));
+    CHECK(test::same_state(broken, broken));
+  }
+}
+
+TEST_CASE("moments of ranks that do not fit together are refused") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  FloatRun run{.data = data, .output_dir = temporary / "out", .max_steps = 2};
+  REQUIRE(run(2, 1).thrown == "");
+  const fs::path folder = temporary / "out" / "checkpoint-2";
+  RankModel model(test::tiny_config(), cpu::Backend(1));
+  AdamW<RankModel> optimizer(model, test::rank_settings(1, 0, temporary.path()));
+  Checkpoint checkpoint = open_checkpoint(folder);
+  load_checkpoint(checkpoint, model, optimizer);
+  CHECK(optimizer.updates == 2);
+  std::erase_if(checkpoint.state.files, [](const FileRecord& f) { return f.name.find("00002-of") != f.name.npos; });
+  CHECK_ERROR(load_checkpoint(checkpoint, model, optimizer), "begins at element", "are there before it");
+  // Truncated: no complete checkpoint.
+  fs::resize_file(folder / optimizer_file_of_rank(1, 2), 100);
+  CHECK_ERROR(open_checkpoint(folder), "optimizer-rank-00002-of-00002.safetensors has 100 bytes");
+}
