@@ -129,6 +129,7 @@ void FlashAttention<T>::launch(cudaStream_t stream) const {
                detail::heads_in_packs(in.v, head_dim) && detail::heads_in_packs(o, head_dim);
   detail::choose_head_dim(head_dim, [&](auto d) {
     using Memory = detail::FlashMemory<T, decltype(d)::is>;
+    static_assert(sizeof(Memory) <= detail::least_shared_bytes);
     const dim3 grid(unsigned(in.call.batch * in.call.n_head),
                     unsigned((in.call.time + Memory::queries - 1) / Memory::queries));
     const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::is, true>
