@@ -164,7 +164,10 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   TrainingProgress progress(shell_command(argc, argv));
   TrainingHooks hooks = progress.hooks();
   request.ranks = processes.connect(launcher.collective_timeout());
-  if (request.ranks && !options.typed("threads")) request.threads = threads_of_process(request.ranks->local_size());
+  if (request.ranks) {
+    request.ranks->set_stop(interrupted);
+    if (!options.typed("threads")) request.threads = threads_of_process(request.ranks->local_size());
+  }
   const auto trace = launcher.open_trace(request.ranks, hooks);
   return run(task.task(), task_request, hooks);
 }

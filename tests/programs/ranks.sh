@@ -86,3 +86,15 @@ kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
 ! wait $job || fail "a stopped run ends with status 0"
 step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
 [ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
+
+# SIGKILL of one process: the job ends, and its resumption is the run that was never killed.
+train 2 --output_dir killed --max_steps 100000 --save_steps 5 --save_total_limit 3 --eval_steps 100000 &
+job=$!
+until [ -d killed/checkpoint-10 ] || ! kill -0 $job 2>/dev/null; do sleep 0.05; done
+kill -KILL "$(pgrep -f "$bin/train .*--output_dir killed" | tail -n 1)"
+! wait $job || fail "a killed run ends with status 0"
+last=$(find killed -maxdepth 1 -name 'checkpoint-*' | sed 's/.*-//' | sort -n | tail -n 1)
+for output in killed straight; do
+  train 2 --output_dir $output --max_steps $((last + 10)) --resume_from_checkpoint latest || fail "$(tail -n 3 train.log)"
+done
+same killed/model.safetensors straight/model.safetensors

@@ -13,8 +13,8 @@
 using namespace moderngpt2;
 namespace fs = std::filesystem;
 
-using Bf16Run = test::RankRun<CausalLMInBf16>;
-using Bf16Runs = test::GatheredRun<CausalLMInBf16>;
+using Bf16RankRun = test::RankRun<CausalLMInBf16>;
+using Bf16RankRuns = test::GatheredRun<CausalLMInBf16>;
 
 TEST_CASE("ranks in bf16: each has a part of the masters, the file has all, and any number resumes") {
   test::TemporaryFolder temporary;
@@ -23,7 +23,7 @@ TEST_CASE("ranks in bf16: each has a part of the masters, the file has all, and 
     CAPTURE(ranks);
     const fs::path out = temporary / std::to_string(ranks);
     const auto stop = [&](int rank, std::int64_t step) { return rank == 0 && step >= 10 ? 15 : 0; };
-    const Bf16Runs half = Bf16Run{.data = data, .output_dir = out, .stop = stop}(ranks, 2);
+    const Bf16RankRuns half = Bf16RankRun{.data = data, .output_dir = out, .stop = stop}(ranks, 2);
     REQUIRE(half.thrown == "");
     const SafetensorsFile file(out / "checkpoint-10" / "model.safetensors");
     bool same = true, rounded = true;
@@ -38,16 +38,17 @@ TEST_CASE("ranks in bf16: each has a part of the masters, the file has all, and 
       }
     CHECK(same);
     CHECK_FALSE(rounded);  // or it would say little
-    const Bf16Runs whole = Bf16Run{.data = data, .output_dir = temporary / ("whole" + std::to_string(ranks))}(ranks, 2);
+    const Bf16RankRuns whole =
+        Bf16RankRun{.data = data, .output_dir = temporary / ("whole" + std::to_string(ranks))}(ranks, 2);
     CHECK(whole.losses[19] < whole.losses[0] - 0.1);
     for (const int after : {1, 2, 3}) {
       CAPTURE(after);
       const fs::path to = temporary / (std::to_string(ranks) + "to" + std::to_string(after));
-      const Bf16Runs loaded =
-          Bf16Run{.data = data, .output_dir = to, .resume = out / "checkpoint-10", .max_steps = 10}(after, 1);
+      const Bf16RankRuns loaded =
+          Bf16RankRun{.data = data, .output_dir = to, .resume = out / "checkpoint-10", .max_steps = 10}(after, 1);
       REQUIRE(loaded.thrown == "");
       CHECK(test::same_state(loaded, half));
-      const Bf16Runs on = Bf16Run{.data = data, .output_dir = to, .resume = out / "checkpoint-10"}(after, 2);
+      const Bf16RankRuns on = Bf16RankRun{.data = data, .output_dir = to, .resume = out / "checkpoint-10"}(after, 2);
       REQUIRE(on.thrown == "");
       CHECK(on.losses.back() == doctest::Approx(whole.losses.back()).epsilon(1e-2));
       if (after == ranks) {
