@@ -1,5 +1,13 @@
 #pragma once
 
+// MPI's old C++ classes, which would want a library of their own, are not used.
+#ifndef OMPI_SKIP_MPICXX
+#define OMPI_SKIP_MPICXX 1
+#endif
+#ifndef MPICH_SKIP_MPICXX
+#define MPICH_SKIP_MPICXX 1
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
