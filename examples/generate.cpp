@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -38,8 +39,11 @@ int program(int argc, char** argv) {
     throw UsageError("--prompt is needed, or a text on standard input, --prompts_file or --interactive");
 
   const PrecisionName precision = precision_of(options, flags.precision);
-  if (needs_gpu(precision)) throw no_such_precision(precision);
-  if (precision == PrecisionName::bf16 && !cpu::has_bf16_products()) generate_program::note(cpu::slow_bf16_note);
+  const std::optional<int> gpu = gpu_number(flags.device);
+  if (gpu) generate_program::require_gpu(flags);
+  if (!gpu && needs_gpu(precision)) throw no_such_precision(precision);
+  if (!gpu && precision == PrecisionName::bf16 && !cpu::has_bf16_products())
+    generate_program::note(cpu::slow_bf16_note);
 
   const ConfigFile config = read_config(flags.model_path);
   const Tokenizer tokenizer = load_generation_settings(options, config, flags);
@@ -49,10 +53,12 @@ int program(int argc, char** argv) {
     flags.prompt.emplace(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
     if (flags.prompt->ends_with('\n')) flags.prompt->pop_back();
   }
-  if (precision == PrecisionName::bf16)
-    generate_program::run<CausalLMInBf16>(tokenizer, flags, prompts);
+  if (gpu)
+    generate_program::run_on_gpu(tokenizer, flags, prompts, precision, *gpu);
+  else if (precision == PrecisionName::bf16)
+    generate_program::run<CausalLMInBf16>(tokenizer, flags, prompts, cpu::Backend(flags.threads));
   else
-    generate_program::run<CausalLM<any_shape>>(tokenizer, flags, prompts);
+    generate_program::run<CausalLM<any_shape>>(tokenizer, flags, prompts, cpu::Backend(flags.threads));
   return 0;
 }
 

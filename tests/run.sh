@@ -30,8 +30,8 @@ cmake --build --preset tsan -j "$jobs" --target test_core
 ctest --preset tsan -R '^core$'
 
 if command -v nvcc >/dev/null; then
-  stage "CUDA kernels with nvcc, warnings and unlisted spills being errors"
-  cmake --build --preset ci --target moderngpt2_cuda
+  stage "CUDA kernels with nvcc, warnings and unlisted spills being errors, and models linked with them"
+  cmake --build --preset ci --target golden_gpu
 else
   stage "no nvcc here: CUDA kernels were only run on the simulated GPU"
 fi

@@ -4,6 +4,7 @@
 
 namespace moderngpt2::generate_program {
 
-template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&);
+template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&,
+                                  cpu::Backend);
 
 }  // namespace moderngpt2::generate_program

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -73,8 +74,9 @@ void complete_file(M& model, const Tokenizer& tokenizer, const GenerateFlags& fl
 
 /// Loads the model, and does what the flags ask for. `prompts`: those of --prompts_file.
 template <class M>
-void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts) {
-  auto model = load_model<M>(flags.model_path, cpu::Backend(flags.threads));
+void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
+         typename M::Backend backend) {
+  auto model = load_model<M>(flags.model_path, std::move(backend));
   catch_interrupts();
   if (flags.interactive)
     chat(model, tokenizer, flags);
@@ -85,6 +87,13 @@ void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vect
 }
 
 // Compiled apart: bf16.cpp.
-extern template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&);
+extern template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&,
+                                         cpu::Backend);
+
+/// Compiled apart: gpu.cpp. The same on GPU number `gpu`.
+void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
+                PrecisionName precision, int gpu);
+/// Throws a UsageError where this program has no CUDA.
+void require_gpu(const GenerateFlags& flags);
 
 }  // namespace moderngpt2::generate_program

@@ -85,4 +85,8 @@ TEST_CASE("flags that mean nothing here are taken with a note; a device that is 
   require_device("cpu");
   CHECK_ERROR(require_device("cuda:0"), "without CUDA", "--device cpu");
   CHECK_ERROR(require_device("tpu"), "cuda:N");
+  CHECK_FALSE(gpu_number("cpu"));
+  CHECK(gpu_number("cuda") == 0);
+  CHECK(gpu_number("cuda:12") == 12);
+  for (const char* wrong : {"cuda:", "cuda:-1", "cuda:1x", "cuda:x", "gpu"}) CHECK_ERROR(gpu_number(wrong), "cuda:N");
 }

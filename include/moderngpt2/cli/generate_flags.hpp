@@ -88,7 +88,7 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options.add("threads", flags.threads, "threads").between(1, 1024).default_text("all cores");
   add_precision_flags(options, flags.precision, "number format; bf16 takes half the memory, tf32 and fp16 need a GPU");
   options.add("verbose", flags.verbose, "tells the speed on standard error").default_text("on a terminal");
-  options.add("device", flags.device, "what computes; this program has no CUDA").metavar("cpu");
+  options.add("device", flags.device, "what computes: cpu, or in builds with CUDA cuda or cuda:N").metavar("DEVICE");
 }
 
 /// Throws a UsageError for flags that contradict each other.
@@ -96,7 +96,7 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
   const auto refuse_together = [&](const char* a, const char* b) {
     if (options.typed(a) && options.typed(b)) throw UsageError("--{} and --{} do not go together", a, b);
   };
-  require_device(flags.device);
+  gpu_number(flags.device);
   refuse_together("prompt", "prompts_file");
   if (flags.output_file && !flags.prompts_file) throw UsageError("--output_file is for the lines of --prompts_file");
   if (flags.interactive) {

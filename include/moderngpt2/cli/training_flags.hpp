@@ -1,7 +1,9 @@
 #pragma once
 
+#include <charconv>
 #include <cstdio>
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "moderngpt2/cli/options.hpp"
@@ -27,12 +29,28 @@ inline void add_ignored_training_flags(Options& options) {
   ignore({"language"}, "the data set says what it holds");
 }
 
+/// The number of the GPU that --device names, nothing for cpu; a UsageError for any other word.
+inline std::optional<int> gpu_number(const std::string& device) {
+  if (device == "cpu") return std::nullopt;
+  if (device == "cuda") return 0;
+  int number = -1;
+  const char* const end = device.data() + device.size();
+  if (!device.starts_with("cuda:") || std::from_chars(device.data() + 5, end, number).ptr != end || number < 0)
+    throw UsageError("--device: '{}' is not one of cpu, cuda, cuda:N", device);
+  return number;
+}
+
+/// The error about --device cuda of a program without it.
+inline UsageError no_cuda(const std::string& device) {
+  return UsageError(
+      "--device {}: this program was built without CUDA (configure with -DMODERNGPT2_CUDA=ON), it has "
+      "--device cpu",
+      device);
+}
+
 /// Throws UsageError where a run is to use a device that this program was not built for.
 inline void require_device(const std::string& device) {
-  if (device == "cpu") return;
-  if (device == "cuda" || device.starts_with("cuda:"))
-    throw UsageError("--device {}: this program was built without CUDA, it has --device cpu", device);
-  throw UsageError("--device: '{}' is not one of cpu, cuda, cuda:N", device);
+  if (gpu_number(device)) throw no_cuda(device);
 }
 
 /// What a run lacks: refused as a usage error, but a dry run only notes it.

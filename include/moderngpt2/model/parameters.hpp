@@ -67,7 +67,8 @@ struct ParameterBuffers {
   }
 };
 
-/// The same as places in the host's memory only: the buffers may belong to different owners.
+/// The same as places only: the buffers may belong to different owners. Whole buffers convert where the host can read
+/// them.
 template <class E>
 struct ParameterPlaces {
   typename E::MatrixType* matrices = nullptr;

@@ -161,7 +161,7 @@ class AdamW {
   Outcome step(M& model, const Gradients& gradients, double learning_rate) {
     const double norm = gradient_norm(model.backend(), gradients);
     if (!std::isfinite(norm)) return {norm, false};
-    update(model, {gradients}, norm, learning_rate, [](std::size_t) {});
+    update(model, {{gradients.matrices.data(), gradients.vectors.data()}}, norm, learning_rate, [](std::size_t) {});
     return {norm, true};
   }
 

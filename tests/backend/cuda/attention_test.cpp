@@ -4,46 +4,14 @@
 
 #include <doctest/doctest.h>
 
-#include "backend/cases/attention.hpp"
+#include "backend/cuda/attention_options.hpp"
 #include "backend/cuda/check_cuda_case.hpp"
 
 using namespace moderngpt2;
 
-namespace {
-
-/// Times over the borders of the GPU's tiles (64 queries, 64 or 32 keys), every head_dim that has a kernel and some
-/// that have not, and all that masks. Few and small: the simulated GPU is slow.
-std::vector<cases::AttentionOptions> gpu_attention_options() {
-  std::vector<cases::AttentionOptions> table;
-  for (int time : {1, 2, 63, 64, 65, 130})
-    table.push_back({.time = time, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .extra_columns = 0});
-  for (int head_dim : {2, 10, 32, 34, 64, 80, 96, 128, 256})
-    table.push_back({.time = 40, .n_head = 1, .n_kv_head = 1, .head_dim = head_dim, .extra_columns = 0});
-  table.push_back({.batch = 2, .time = 37, .n_head = 6, .n_kv_head = 2, .head_dim = 16, .softcap = 1.5});
-  table.push_back({.time = 70, .n_head = 2, .n_kv_head = 2, .head_dim = 64, .softcap = 3, .dropout = 0.5});
-  for (int window : {1, 5, 64, 100})
-    table.push_back({.time = 150, .n_head = 1, .n_kv_head = 1, .head_dim = 8, .window = window});
-  table.push_back({.batch = 3, .time = 6, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .key_mask = true});
-  table.push_back({.batch = 3, .time = 80, .n_head = 2, .n_kv_head = 1, .head_dim = 8, .key_mask = true});
-  table.push_back({.time = 150, .n_head = 1, .n_kv_head = 1, .head_dim = 8, .documents = true});
-  table.push_back({.batch = 3,
-                   .time = 80,
-                   .n_head = 2,
-                   .n_kv_head = 1,
-                   .head_dim = 16,
-                   .softcap = 3,
-                   .window = 50,
-                   .key_mask = true,
-                   .documents = true,
-                   .dropout = 0.5});
-  return table;
-}
-
-}  // namespace
-
 TEST_CASE("attention on the GPU") {
   std::vector<cases::Case> table;
-  for (const cases::AttentionOptions& o : gpu_attention_options()) table.push_back(cases::attention_case(o));
+  for (const cases::AttentionOptions& o : cases::gpu_attention_options()) table.push_back(cases::attention_case(o));
   for (int past : {1, 63, 130})
     for (int time : {1, 5, 70}) {
       cases::AttentionOptions o{
@@ -57,9 +25,26 @@ TEST_CASE("attention on the GPU") {
   test::check_cuda_cases(table);
 }
 
-TEST_CASE("attention_backward on the GPU") {
+TEST_CASE("attention of one new token a sequence on the GPU") {
   std::vector<cases::Case> table;
-  for (const cases::AttentionOptions& o : gpu_attention_options()) table.push_back(cases::attention_backward_case(o));
-  // The output that the backward pass takes is rounded too, and so are the sums of queries that see only padding.
-  test::check_cuda_cases(table, 4e-2, 4e-3);
+  for (int past : {1, 63, 64, 150})
+    for (int head_dim : {8, 34, 64}) {
+      cases::AttentionOptions o{.batch = 2,
+                                .past = past,
+                                .extra_key_rows = 70,
+                                .n_head = 3,
+                                .n_kv_head = 1,
+                                .head_dim = head_dim,
+                                .saves = false,
+                                .extra_columns = head_dim == 8 ? 3 : 0};
+      table.push_back(cases::attention_case(o));
+      o.softcap = 2, o.window = 80, o.documents = true;
+      table.push_back(cases::attention_case(o));
+    }
+  for (int head_dim : {80, 128, 256})
+    table.push_back(cases::attention_case(
+        {.past = 70, .n_head = 12, .n_kv_head = 2, .head_dim = head_dim, .saves = false, .extra_columns = 0}));
+  table.push_back(cases::attention_case(
+      {.batch = 3, .past = 90, .n_head = 2, .n_kv_head = 1, .head_dim = 16, .key_mask = true, .saves = false}));
+  test::check_cuda_cases(table);
 }

@@ -6,12 +6,14 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
+#include "moderngpt2/backend/cuda/kernels/decode_attention.hpp"
 #include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
 #include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/view.hpp"
 #ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/attention_rows.cuh"
+#include "moderngpt2/backend/cuda/kernels/decode_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention_backward.cuh"
 #endif
@@ -26,6 +28,9 @@ inline void require_head_dim(const AttentionCall& call) {
                 max_head_dim);
 }
 
+/// Whether a call, if it wants no log-sum-exp, is one of a new token a sequence.
+inline bool is_decode(const AttentionCall& call) { return call.time == 1 && call.past > 0 && !call.dropout.active(); }
+
 }  // namespace detail
 
 /// key_mask and first_key of the call are in GPU memory. lse (B,H,T) or null; infinity marks a query that sees only
@@ -36,12 +41,16 @@ void attention(Backend& b, Rows<T> o, std::type_identity_t<float>* lse, ConstRow
   if (q.count == 0) return;
   detail::require_head_dim(call);
   const AttentionInputs<T> in(q, k, v, call);
-  if constexpr (sizeof(T) == 2) {
+  auto queries = Queries::only_padding;
+  if (!lse && detail::is_decode(call))
+    DecodeAttention<T>{.in = in, .o = o, .parts = b.scratch<float>(DecodeAttention<T>::part_floats(call))}.launch(
+        b.stream());
+  else if constexpr (sizeof(T) == 2)
     FlashAttention<T>{.in = in, .o = o, .lse = lse}.launch(b.stream());
-    if (!call.key_mask) return;
-  }
-  AttentionRows<T>{.in = in, .o = o, .lse = lse, .queries = sizeof(T) == 2 ? Queries::only_padding : Queries::all}
-      .launch(b.stream());
+  else
+    queries = Queries::all;
+  if (queries == Queries::all || call.key_mask)
+    AttentionRows<T>{.in = in, .o = o, .lse = lse, .queries = queries}.launch(b.stream());
 }
 
 /// Training only: past is 0. Sums have a fixed order.

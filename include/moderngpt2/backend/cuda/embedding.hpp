@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/embedding.hpp"
 #include "moderngpt2/core/dropout.hpp"
@@ -24,19 +26,19 @@ void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float 
       b.stream());
 }
 
-template <class T>
-void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<T> dx, float scale, int time,
+template <class X>
+void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<X> dx, float scale, int time,
                         const Dropout& d) {
   if (dx.count == 0) return;
-  EmbeddingBackward<T>{.dwte = {dwte.data, dwte.rows, dwte.cols},
-                       .dx = dx,
-                       .sort = {.ids = ids,
-                                .count = dx.count,
-                                .bound = dwte.rows,
-                                .scratch = b.scratch<int>(SegmentSort::scratch_ints(dx.count))},
-                       .scale = scale,
-                       .time = time,
-                       .dropout = DropoutSite(d)}
+  EmbeddingBackward<std::remove_const_t<X>>{.dwte = {dwte.data, dwte.rows, dwte.cols},
+                                            .dx = dx,
+                                            .sort = {.ids = ids,
+                                                     .count = dx.count,
+                                                     .bound = dwte.rows,
+                                                     .scratch = b.scratch<int>(SegmentSort::scratch_ints(dx.count))},
+                                            .scale = scale,
+                                            .time = time,
+                                            .dropout = DropoutSite(d)}
       .launch(b.stream());
 }
 

@@ -21,8 +21,18 @@ struct FlashMemory {
   BlockRange<warps> begins;
 };
 
+/// Blocks that are to have room on a multiprocessor: with 64 channels two registers decide between 3 and 4, but from
+/// sm_100 on too many would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+inline constexpr int most_flash_blocks = 3;
+#else
+inline constexpr int most_flash_blocks = 4;
+#endif
+template <int D, bool drop>
+inline constexpr int flash_blocks = D == 64 && !drop ? most_flash_blocks : 1;
+
 template <class T, int D, bool drop>
-__global__ void __launch_bounds__(128) flash_attention_kernel(const FlashAttention<T> a) {
+__global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_kernel(const FlashAttention<T> a) {
   using Memory = FlashMemory<T, D>;
   constexpr int N = Memory::keys, threads = 32 * Memory::warps;
   auto& memory = dynamic_shared<Memory>();
@@ -129,6 +139,7 @@ void FlashAttention<T>::launch(cudaStream_t stream) const {
                detail::heads_in_packs(in.v, head_dim) && detail::heads_in_packs(o, head_dim);
   detail::choose_head_dim(head_dim, [&](auto d) {
     using Memory = detail::FlashMemory<T, decltype(d)::is>;
+    static_assert(sizeof(Memory) <= detail::least_shared_bytes);
     const dim3 grid(unsigned(in.call.batch * in.call.n_head),
                     unsigned((in.call.time + Memory::queries - 1) / Memory::queries));
     const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::is, true>

@@ -14,10 +14,11 @@ namespace detail {
 
 /// From a score q . k and do . v to the probability times its factor (0 or 1 / (1 - rate)), and to the gradient of
 /// q . k. lse: in units of log2; infinite where the key is not seen.
-MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, float lse, float mean, float softcap) {
+MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, float lse, float mean, float softcap,
+                                      float inverse_softcap) {
   float slope = 1, s = score;
   if (softcap > 0) {
-    const float t = fast_tanh(s / softcap);
+    const float t = fast_tanh(s * inverse_softcap);
     s = softcap * t, slope = 1.0f - t * t;
   }
   const float p = fast_exp2(s * log2_e - lse);
@@ -25,7 +26,7 @@ MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, flo
   dp = p * (dp * factor - mean) * slope;
 }
 
-/// 2 warps where 4 would take more than the 99 KiB of sm_86, sm_89 and sm_120.
+/// 2 warps where 4 would take more than the least shared memory.
 template <int D>
 inline constexpr int backward_warps = D <= 128 ? 4 : 2;
 /// Keys of a tile that is streamed for dq, and queries of one for dk and dv: as many as the registers allow.
@@ -82,6 +83,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
 
   RowFragments<T, Memory::queries, D, D <= 64> queries(memory.q, 16 * warp), d_out(memory.d_o, 16 * warp);
   const int channels = int(blockIdx.z) * backward_channels<D>;
+  const float inverse_softcap = 1.0f / a.in.softcap;
   float sums[backward_channels<D> / 8][4] = {};
   for (int stage = 0; u0 < end; u0 += N, stage ^= 1) {
     if (u0 + N < end) load_keys(stage ^ 1, u0 + N);
@@ -106,7 +108,8 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
           const int j = 4 * g + w / 2, e = 2 * i + w % 2, key = u0 + 8 * j + c + w % 2;
           const bool visible = all_seen || (seen.sees(i, key) && !call.masked(b, key));
           const float factor = !drop ? 1.0f : bits >> w & 1 ? a.in.dropout.kept : 0.0f;
-          score_gradient(s[j][e], ds[j][e], factor, visible ? lse[i] : INFINITY, mean[i], a.in.softcap);
+          score_gradient(s[j][e], ds[j][e], factor, visible ? lse[i] : INFINITY, mean[i], a.in.softcap,
+                         inverse_softcap);
         }
       }
     }
@@ -176,6 +179,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
 
   RowFragments<T, Memory::keys, D, D <= 32> key(memory.k, 16 * warp), value(memory.v, 16 * warp);
   const int channels = int(blockIdx.z) * backward_channels<D>;
+  const float inverse_softcap = 1.0f / a.in.softcap;
   float dk[backward_channels<D> / 8][4] = {}, dv[backward_channels<D> / 8][4] = {};
   for (int turn = 0, stage = 0; turn < tiles * group; ++turn, stage ^= 1) {
     if (turn + 1 < tiles * group) load_queries(stage ^ 1, turn + 1);
@@ -203,7 +207,8 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
         const float factor = !drop                                                   ? 1.0f
                              : words.pick(own / 8 % 4 + r) >= a.in.dropout.threshold ? a.in.dropout.kept
                                                                                      : 0.0f;
-        score_gradient(p[j][2 * r + e], ds[j][2 * r + e], factor, visible ? lse : INFINITY, mean, a.in.softcap);
+        score_gradient(p[j][2 * r + e], ds[j][2 * r + e], factor, visible ? lse : INFINITY, mean, a.in.softcap,
+                       inverse_softcap);
       }
     }
     multiply_rows<T>(dv, p, memory.d_o[stage], channels);
@@ -223,6 +228,7 @@ template <class T, int D, bool drop>
 void launch_flash_backward(cudaStream_t stream, const FlashAttentionBackward<T>& a) {
   using Dq = FlashDqMemory<T, D>;
   using Dkv = FlashDkvMemory<T, D, drop>;
+  static_assert(sizeof(Dq) <= least_shared_bytes && sizeof(Dkv) <= least_shared_bytes);
   const AttentionCall& call = a.in.call;
   const auto tiles = [](int n, int each) { return unsigned((n + each - 1) / each); };
   constexpr unsigned parts = D / backward_channels<D>;

@@ -16,6 +16,9 @@ namespace moderngpt2::cuda::detail {
 inline constexpr float log2_e = 1.4426950408889634f;
 inline constexpr float ln_2 = 0.6931471805599453f;
 
+/// Shared memory of a block on sm_86, sm_89 and sm_120, the least that there is.
+inline constexpr int least_shared_bytes = 99 * 1024;
+
 /// rows x D elements of 16 bits. Packs of 8 channels are permuted within a row, so that the 8 rows of a matrix that
 /// ldmatrix reads lie in different banks.
 template <class T, int rows, int D>

@@ -1,0 +1,45 @@
+// The part of `generate` that computes on a GPU: a file of its own, since builds without CUDA have none.
+
+#include <utility>
+
+#include "moderngpt2/cli/training_flags.hpp"
+#include "modes.hpp"
+
+#if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
+
+#include "moderngpt2/backend/cuda.hpp"
+
+namespace moderngpt2::generate_program {
+
+void require_gpu(const GenerateFlags&) {}
+
+void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
+                PrecisionName precision, int gpu) {
+  cuda::Backend backend(gpu);
+  backend.use_tf32(precision == PrecisionName::tf32);
+  const auto run_in = [&]<class Precision>(Precision) {
+    run<CausalLM<any_shape, cuda::Backend, Precision>>(tokenizer, flags, prompts, std::move(backend));
+  };
+  if (precision == PrecisionName::bf16)
+    run_in(Bf16{});
+  else if (precision == PrecisionName::fp16)
+    run_in(Fp16{});
+  else
+    run_in(Fp32{});
+}
+
+}  // namespace moderngpt2::generate_program
+
+#else
+
+namespace moderngpt2::generate_program {
+
+void require_gpu(const GenerateFlags& flags) { throw no_cuda(flags.device); }
+
+void run_on_gpu(const Tokenizer&, const GenerateFlags& flags, const std::vector<std::string>&, PrecisionName, int) {
+  throw no_cuda(flags.device);
+}
+
+}  // namespace moderngpt2::generate_program
+
+#endif

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/decode_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/backend/cuda/kernels/reduce.cuh"
+#include "moderngpt2/backend/cuda/launch.hpp"
+
+// Decoding is bound by reading keys and values: a block reads those of one chunk and one key/value head once for up to
+// 4 query heads. A lane has 8 channels of every (128 / lanes)th key, `lanes` of them a whole head.
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+inline constexpr int decode_warps = 4, decode_heads = 4;
+
+template <int D>
+struct DecodeMemory {
+  float scores[decode_heads][decode_chunk];
+  float sums[decode_warps][decode_heads][D];
+};
+
+template <class T, int D>
+__global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(const DecodeAttention<T> a, bool in_packs) {
+  auto& memory = shared<DecodeMemory<D>>();
+  constexpr int lanes = D / 8, each = 32 / lanes * decode_warps;  // keys at once
+  const AttentionCall& call = a.in.call;
+  const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, channel = lane % lanes * 8;
+  const int chunk = int(blockIdx.x), kv = int(blockIdx.y), b = int(blockIdx.z), head_dim = call.head_dim;
+  const int own = int(threadIdx.x) / lanes, left = head_dim - channel;  // the first key and the channels of this lane
+  const int begin = call.begin(b, 0), end = call.keys(), u0 = chunk * decode_chunk, row = b * call.key_rows + u0;
+  const auto seen = [&](int u) { return u0 + u >= begin && u0 + u < end; };
+
+  for (int h0 = kv * call.group(); h0 < (kv + 1) * call.group(); h0 += decode_heads) {
+    const int heads = (kv + 1) * call.group() - h0 < decode_heads ? (kv + 1) * call.group() - h0 : decode_heads;
+    float q[decode_heads][8], sums[decode_heads][8] = {};
+    for (int g = 0; g < decode_heads; ++g)
+      load_floats(q[g], a.in.q.row(b) + (h0 + g) * head_dim + channel, g < heads ? left : 0, in_packs);
+    MODERNGPT2_UNROLL
+    for (int first = 0; first < decode_chunk; first += each) {
+      const int u = first + own;
+      float key[8];
+      load_floats(key, a.in.k.row(row + u) + kv * head_dim + channel, seen(u) ? left : 0, in_packs);
+      float s[decode_heads] = {};
+      for (int g = 0; g < decode_heads; ++g) {
+        for (int e = 0; e < 8; ++e) s[g] += q[g][e] * key[e];
+        for (int by = 1; by < lanes; by *= 2) s[g] += __shfl_xor_sync(full_mask, s[g], by);
+      }
+      if (lane % lanes == 0)
+        for (int g = 0; g < decode_heads; ++g) memory.scores[g][u] = s[g];
+    }
+    __syncthreads();
+    if (warp < heads) {  // a warp a head
+      float s[decode_chunk / 32], top = -INFINITY, total = 0;
+      for (int i = 0; i < decode_chunk / 32; ++i) {
+        const int u = 32 * i + lane;
+        s[i] = memory.scores[warp][u];
+        if (a.in.softcap > 0) s[i] = a.in.softcap * tanhf(s[i] / a.in.softcap);
+        if (!seen(u) || call.masked(b, u0 + u)) s[i] = -INFINITY;
+        top = fmaxf(top, s[i]);
+      }
+      top = warp_max(top);
+      for (int i = 0; i < decode_chunk / 32; ++i) {
+        const float p = top == -INFINITY ? 0.0f : expf(s[i] - top);
+        memory.scores[warp][32 * i + lane] = p;
+        total += p;
+      }
+      total = warp_sum(total);
+      float* const part = a.parts + (std::int64_t(b * call.n_head + h0 + warp) * gridDim.x + chunk) * (head_dim + 2);
+      if (lane == 0) part[0] = top, part[1] = total;
+    }
+    __syncthreads();
+    MODERNGPT2_UNROLL
+    for (int first = 0; first < decode_chunk; first += each) {
+      const int u = first + own;
+      float value[8];
+      load_floats(value, a.in.v.row(row + u) + kv * head_dim + channel, seen(u) ? left : 0, in_packs);
+      for (int g = 0; g < decode_heads; ++g) {
+        const float p = g < heads ? memory.scores[g][u] : 0.0f;
+        for (int e = 0; e < 8; ++e) sums[g][e] += p * value[e];
+      }
+    }
+    for (int g = 0; g < decode_heads; ++g)
+      for (int e = 0; e < 8; ++e) {
+        for (int by = lanes; by < 32; by *= 2) sums[g][e] += __shfl_xor_sync(full_mask, sums[g][e], by);
+        if (lane < lanes) memory.sums[warp][g][channel + e] = sums[g][e];
+      }
+    __syncthreads();
+    for (int i = int(threadIdx.x); i < heads * D; i += 32 * decode_warps) {
+      const int g = i / D, d = i % D;
+      if (d >= head_dim) continue;
+      float sum = 0;
+      for (int w = 0; w < decode_warps; ++w) sum += memory.sums[w][g][d];
+      a.parts[(std::int64_t(b * call.n_head + h0 + g) * gridDim.x + chunk) * (head_dim + 2) + 2 + d] = sum;
+    }
+    __syncthreads();
+  }
+}
+
+/// A block a head: the parts of its chunks, each by its share.
+template <class T>
+__global__ void __launch_bounds__(max_head_dim) combine_chunks_kernel(const DecodeAttention<T> a, int chunks) {
+  const int h = int(blockIdx.x), b = int(blockIdx.y), head_dim = a.in.call.head_dim, d = int(threadIdx.x);
+  if (d >= head_dim) return;
+  const float* const parts = a.parts + std::int64_t(b * a.in.call.n_head + h) * chunks * (head_dim + 2);
+  const auto part = [&](int c) { return parts + std::int64_t(c) * (head_dim + 2); };
+  float top = -INFINITY, total = 0, sum = 0;
+  for (int c = 0; c < chunks; ++c) top = fmaxf(top, part(c)[0]);
+  for (int c = 0; c < chunks && top != -INFINITY; ++c) {
+    const float share = expf(part(c)[0] - top);
+    total += part(c)[1] * share;
+    sum += part(c)[2 + d] * share;
+  }
+  a.o.row(b)[h * head_dim + d] = from_float<T>(total > 0 ? sum / total : 0.0f);
+}
+
+}  // namespace detail
+
+template <class T>
+void DecodeAttention<T>::launch(cudaStream_t stream) const {
+  const AttentionCall& call = in.call;
+  const int used = chunks(call.keys());
+  bool in_packs = call.head_dim % 8 == 0;
+  for (const Rows<const T>* rows : {&in.q, &in.k, &in.v})
+    in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
+  const dim3 grid{unsigned(used), unsigned(call.n_kv_head), unsigned(call.batch)};
+  const auto kernel = call.head_dim <= 64    ? detail::decode_chunk_kernel<T, 64>
+                      : call.head_dim <= 128 ? detail::decode_chunk_kernel<T, 128>
+                                             : detail::decode_chunk_kernel<T, 256>;
+  cuda::launch(stream, kernel, grid, 32 * detail::decode_warps, 0, *this, in_packs);
+  cuda::launch(stream, detail::combine_chunks_kernel<T>, dim3(unsigned(call.n_head), unsigned(call.batch)),
+               unsigned((call.head_dim + 31) / 32 * 32), 0, *this, used);
+}
+
+MODERNGPT2_CUDA_INSTANTIATE(DecodeAttention);
+
+}  // namespace moderngpt2::cuda
