@@ -72,7 +72,7 @@ void check_kind(const Config& config, double tolerance) {
 template <class Kind>
 void check_kind(const Config& config = test::tiny_config()) {
   check_kind<Kind, Fp32>(config, 1e-5);
-  check_kind<Kind, Bf16>(config, 5e-2);
+  check_kind<Kind, Bf16>(config, 1e-1);  // both are rounded, in different orders
 }
 
 }  // namespace
