@@ -13,11 +13,14 @@
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/precision_flags.hpp"
+#include "moderngpt2/cli/processes.hpp"
 #include "moderngpt2/cli/task_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/cli/training_text.hpp"
+#include "moderngpt2/distributed/launch.hpp"
 #include "moderngpt2/training/run.hpp"
+#include "train/mpi.hpp"
 #include "train/tasks.hpp"
 
 // Compiled beside this file: train/bf16.cpp.
@@ -37,7 +40,7 @@ int run(const std::string& task, const TaskRequest& request, const TrainingHooks
   return run_training(request.training, hooks);
 }
 
-int program(int argc, char** argv) {
+int program_of_processes(int argc, char** argv, Processes& processes) {
   TaskRequest task_request;
   TrainingRequest& request = task_request.training;
   TrainingSettings& s = request.settings;
@@ -84,7 +87,7 @@ int program(int argc, char** argv) {
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
   options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
   add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
-  options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores");
+  options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores, shared by the processes");
   options.section("Optimizer");
   options.add("learning_rate", s.learning_rate, "the schedule's highest").at_least(0);
   options.add("lr_scheduler_type", s.lr_scheduler_type, "the schedule")
@@ -119,7 +122,7 @@ int program(int argc, char** argv) {
   options.add("wandb_entity", request.report.entity, "the user or team there");
   options.add("wandb_run_name", request.report.run_name, "of the run and its log's folder")
       .default_text("{project}-{size}");
-  LauncherFlags launcher(options);
+  LauncherFlags launcher(options, s);
   add_model_flags(options, request.model_fields);
   add_ignored_training_flags(options);
   options.example("--tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks --max_steps 1000 --dry_run",
@@ -132,24 +135,51 @@ int program(int argc, char** argv) {
       "--config_file config.json --tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks "
       "--output_dir model --max_steps 2000 --learning_rate 1e-3 --resume_from_checkpoint latest",
       "Its second half, from where it stopped");
+  options.example(
+      "--config_file config.json --tokenizer_path my_tokenizer --pre_tokenized_dataset_path blocks "
+      "--output_dir model --max_steps 1000 --deepspeed_config ds_config_zero1.json --dry_run --world_size 4",
+      "What each of four processes would do; mpirun -n 4 before the same, less the last two flags, does it");
   options.exit_status("0", "done; also where --max_steps had been reached already");
   options.exit_status(
       "130, 143",
-      "stopped by Ctrl-C or SIGTERM, after a checkpoint was written; a second signal ends the program at once");
+      "stopped by Ctrl-C or SIGTERM of any process, after a checkpoint was written; a second signal ends the program "
+      "at once");
   options.parse(argc, argv);
   require_device(device);
   task.check();
-  for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
-  request.precision = launcher.apply(s, precision_of(options, precision));
+  const bool is_first = processes.rank() == 0;
+  if (is_first)
+    for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
+  launcher.set_world_size(s, processes, request.dry_run, task.has_examples());
+  request.precision = launcher.apply(s, precision_of(options, precision), is_first);
   if (task.has_examples())
     task.take(text.source());
   else
     request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
 
-  catch_interrupts("\ntrain: stopping: the step in progress is finished, then saved; a second signal ends at once\n");
+  catch_interrupts(
+      is_first ? "\ntrain: stopping: the step in progress is finished, then saved; a second signal ends at once\n"
+               : nullptr);
   std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
   TrainingProgress progress(shell_command(argc, argv));
-  return run(task.task(), task_request, progress.hooks());
+  TrainingHooks hooks = progress.hooks();
+  request.ranks = processes.connect(launcher.collective_timeout());
+  if (request.ranks) {
+    request.ranks->set_stop(interrupted);
+    if (!options.typed("threads")) request.threads = threads_of_process(request.ranks->local_size());
+  }
+  const auto trace = launcher.open_trace(request.ranks, hooks);
+  return run(task.task(), task_request, hooks);
+}
+
+int program(int argc, char** argv) {
+#ifdef MODERNGPT2_HAVE_MPI
+  if (distributed::launched_processes()) return run_with_mpi(argc, argv, program_of_processes);
+#else
+  distributed::require_single_process("was built without MPI");
+#endif
+  Processes alone;
+  return program_of_processes(argc, argv, alone);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-#include <cstdlib>
 #include <string>
 
 #include <doctest/doctest.h>
 
+#include "distributed/with_variable.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/distributed/launch.hpp"
@@ -14,18 +14,6 @@ using namespace moderngpt2;
 using namespace moderngpt2::distributed;
 
 namespace {
-
-/// Sets a variable of the environment while in scope.
-class WithVariable {
- public:
-  WithVariable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
-  ~WithVariable() { ::unsetenv(name_); }
-  WithVariable(const WithVariable&) = delete;
-  WithVariable& operator=(const WithVariable&) = delete;
-
- private:
-  const char* name_;
-};
 
 TEST_CASE("a program of one process refuses to be one of several") {
   CHECK_NOTHROW(require_single_process("was built without MPI"));

@@ -25,8 +25,6 @@ ONLY_IN = [
     (re.compile(r"dnnl"), {"moderngpt2/backend/cpu/gemm.hpp"}),
     (re.compile(r"cuda_runtime|cuda_bf16|cuda_fp16|cudnn"), {"moderngpt2/backend/cuda/runtime.hpp"}),
     (re.compile(r"cublas\w*\.h$"), {"moderngpt2/backend/cuda/cublaslt.hpp"}),
-    (re.compile(r"Eigen/|dnnl"), {"moderngpt2/backend/cpu/gemm.hpp"}),
-    (re.compile(r"cuda_runtime|cuda_bf16|cuda_fp16|cublas|cudnn"), {"moderngpt2/backend/cuda/runtime.hpp"}),
     (re.compile(r"mpi\.h"), {"moderngpt2/distributed/mpi.hpp"}),
     (re.compile(r"nccl\.h"), {"moderngpt2/distributed/nccl.hpp"}),
     (re.compile(r"omp\.h"), {"moderngpt2/core/parallel.hpp"}),

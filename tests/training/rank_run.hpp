@@ -52,6 +52,7 @@ struct RankRun {
   std::filesystem::path output_dir;
   std::optional<std::filesystem::path> resume{};
   std::int64_t max_steps = 20;
+  std::int64_t check_replicas_steps = 0;
   std::function<int(int rank, std::int64_t step)> stop{};  ///< a signal to that rank
   std::function<void(M& model, int rank, const StepReport&)> after_step{};
 
@@ -69,6 +70,7 @@ struct RankRun {
       const int rank = communicator.rank();
       TrainingSettings settings = rank_settings(ranks, stage, output_dir);
       settings.max_steps = max_steps;
+      settings.check_replicas_steps = check_replicas_steps;
       M model(tiny_config(), typename M::Backend(1), distributed::buffer_granule(ranks));
       std::int64_t done = 0;
       TrainingHooks hooks;
@@ -103,7 +105,7 @@ struct RankRun {
       all.weights[std::size_t(rank)] = std::move(model.weights());
     };
     for (const std::string& message : distributed::run_thread_ranks(ranks, {.timeout_seconds = 60}, run_rank))
-      all.thrown += message;
+      all.thrown += message.empty() ? "" : message + "\n";
     return all;
   }
 };

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
+#include "moderngpt2/io/file.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "support/temporary_folder.hpp"
 #include "training/rank_run.hpp"
@@ -126,4 +127,34 @@ TEST_CASE("moments of ranks that do not fit together are refused") {
   // Truncated: no complete checkpoint.
   fs::resize_file(folder / optimizer_file_of_rank(1, 2), 100);
   CHECK_ERROR(open_checkpoint(folder), "optimizer-rank-00002-of-00002.safetensors has 100 bytes");
+}
+
+TEST_CASE("weights that differ between ranks are found, with the rank") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  for (const int stage : {0, 1}) {
+    FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
+    run.check_replicas_steps = 2;
+    CHECK(run(3, stage).thrown == "");
+    run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
+      if (rank == 2 && report.step == 6) model.weights().matrices[100] += 1e-3f;
+    };
+    const std::string thrown = run(3, stage).thrown;
+    CHECK(test::contains(thrown, "rank 2 has another set of weights than rank 0"));
+    CHECK(test::contains(thrown, "resume from the last checkpoint"));
+  }
+}
+
+TEST_CASE("a save that fails on one rank fails on all, and leaves the checkpoints before") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  FloatRun run{.data = data, .output_dir = temporary / "out", .max_steps = 4};
+  run.after_step = [&](RankModel&, int rank, const StepReport& report) {
+    if (rank != 0 || report.step != 4) return;
+    fs::rename(temporary / "out", temporary / "away");
+    write_file(temporary / "out", "no folder");
+  };
+  const std::string thrown = run(2, 1).thrown;
+  CHECK(test::contains(thrown, "cannot make the folder"));
+  CHECK(test::contains(thrown, "rank 0 failed"));
 }

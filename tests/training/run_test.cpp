@@ -14,58 +14,13 @@
 #include "moderngpt2/training/run.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/tokenizer_json.hpp"
+#include "training/run_fixture.hpp"
 #include "training/tiny_run.hpp"
 
 using namespace moderngpt2;
+using test::RunFixture;
+using test::write_tokenizer;
 namespace fs = std::filesystem;
-
-namespace {
-
-/// A tokenizer of a chat, with `tokens` ids: <pad>, <unk>, <eos>, <|eot_id|>, then one letter or number each.
-void write_tokenizer(const fs::path& folder, int tokens) {
-  fs::create_directories(folder);
-  Json json = test::empty_tokenizer_json();
-  for (const char* name : {"<pad>", "<unk>", "<eos>", "<|eot_id|>"}) {
-    const int id = int(json["added_tokens"].size());
-    json["added_tokens"].push_back(test::special_token(id, name));
-    json["model"]["vocab"][name] = id;
-  }
-  for (int i = 4; i < tokens; ++i) json["model"]["vocab"]["t" + std::to_string(i)] = i;
-  write_json_file(folder / "tokenizer.json", json);
-  write_file(folder / "tokenizer_config.json",
-             R"({"eos_token": "<eos>", "pad_token": "<pad>", "chat_template": "{{ messages }}"})");
-}
-
-struct RunFixture {
-  test::TemporaryFolder temporary;
-  TrainingRequest request;
-  std::vector<std::string> said;
-
-  RunFixture() {
-    write_tokenizer(temporary / "tokenizer", 64);
-    test::make_data(temporary / "data");
-    request.settings = test::tiny_settings(temporary / "out");
-    request.settings.max_steps = 6;
-    request.settings.save_steps = 3;
-    request.tokenizer_path = temporary / "tokenizer";
-    request.pre_tokenized_dataset_path = temporary / "data";
-    request.model_fields.n_layer = 1;
-    request.model_fields.n_embd = 16;
-    request.model_fields.n_head = 2;
-    request.threads = 1;
-  }
-  int run() {
-    said.clear();
-    return run_training(request, {.say = [&](const std::string& line) { said.push_back(line); }});
-  }
-  std::string text() const {
-    std::string all;
-    for (const std::string& line : said) all += line + "\n";
-    return all;
-  }
-};
-
-}  // namespace
 
 TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
   RunFixture f;

@@ -1,23 +1,46 @@
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/processes.hpp"
+#include "moderngpt2/cli/trace_file.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/training/accelerate_config.hpp"
 #include "moderngpt2/training/deepspeed_settings.hpp"
+#include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {
 
-/// The flags and files of DeepSpeed and Accelerate.
+/// The flags of runs of several processes, and the files of DeepSpeed and Accelerate.
 class LauncherFlags {
  public:
-  explicit LauncherFlags(Options& options) : options_(options) {
+  LauncherFlags(Options& options, TrainingSettings& settings) : options_(options) {
+    options.section("Several processes");
+    options
+        .add("zero_stage", settings.zero_stage,
+             "what they share: 0 nothing, 1 moments and fp32 masters, 2 also gradients")
+        .between(0, 2);
+    options
+        .add("collective_timeout", collective_timeout_,
+             "seconds that one waits for the others before all end with a message that says for whom")
+        .more_than(0);
+    options
+        .add("check_replicas_steps", settings.check_replicas_steps,
+             "steps from one comparison of the weights of all to the next; 0: never")
+        .at_least(0);
+    options.add("trace", trace_, "file for what each process does when, for chrome://tracing or Perfetto");
+    options.add("world_size", world_size_, "processes that --dry_run is to plan for")
+        .at_least(1)
+        .default_text("as many as there are");
     options.section("Launchers");
     options.add("deepspeed_config", deepspeed_config_, "DeepSpeed's JSON config; outranks defaults, not typed flags");
     options.add("ds_config", ds_config_, "the same");
@@ -28,14 +51,41 @@ class LauncherFlags {
   LauncherFlags(const LauncherFlags&) = delete;
   LauncherFlags& operator=(const LauncherFlags&) = delete;
 
-  /// Puts what the files say into the settings and says so on standard output. Returns the precision that they ask for,
-  /// or else `precision`, which holds where one was typed. Throws UsageError for contradictions and an Error for bad
-  /// files.
-  PrecisionName apply(TrainingSettings& settings, PrecisionName precision) const {
+  /// Tells the settings how many processes there are. Throws UsageError for what several cannot do.
+  void set_world_size(TrainingSettings& settings, const Processes& processes, bool dry_run, bool has_examples) const {
+    settings.world_size = dry_run ? world_size_.value_or(processes.size()) : processes.size();
+    if (world_size_ && *world_size_ != settings.world_size)
+      throw UsageError("--world_size {}: there are {} processes, as many as mpirun starts; --dry_run plans for others",
+                       *world_size_, processes.size());
+    if (processes.size() > 1 && has_examples)
+      throw UsageError("--task: classifiers are trained by one process, this is one of {}", processes.size());
+    if (processes.size() == 1 && local_rank_ > 0)
+      throw UsageError("--local_rank {}, but this process is the only one: start all by mpirun", local_rank_);
+  }
+  double collective_timeout() const { return collective_timeout_; }
+
+  /// Begins the trace where one was asked for; it lives as long as the result.
+  std::unique_ptr<TraceFile> open_trace(distributed::CommunicatorBase* ranks, TrainingHooks& hooks) const {
+    if (!trace_) return nullptr;
+    auto trace = std::make_unique<TraceFile>(*trace_, ranks ? ranks->rank() : 0, ranks ? ranks->size() : 1);
+    hooks.on_span = [to = trace.get()](const char* what, double begin, double end) {
+      to->add(TraceFile::Row::computation, what, begin, end);
+    };
+    if (ranks)
+      ranks->set_trace([to = trace.get()](double begin, double end, const char* what, std::int64_t bytes) {
+        to->add(TraceFile::Row::communication, what, begin, end, bytes);
+      });
+    return trace;
+  }
+
+  /// Puts what the files say into the settings, and says so on standard output where it `speaks`. Returns the precision
+  /// that they ask for, or else `precision`, which holds where one was typed. Throws UsageError for contradictions and
+  /// an Error for bad files.
+  PrecisionName apply(TrainingSettings& settings, PrecisionName precision, bool speaks) const {
     std::optional<std::string> typed;
     for (const char* flag : {"precision", "bf16", "fp16"})  // --tf32 goes with any
       if (options_.typed(flag)) typed = precision_name(precision);
-    const std::optional<std::string> wish = apply(settings, typed);
+    const std::optional<std::string> wish = apply(settings, typed, speaks);
     for (const PrecisionName name :
          {PrecisionName::fp32, PrecisionName::tf32, PrecisionName::bf16, PrecisionName::fp16})
       if (wish == precision_name(name)) return name;
@@ -43,10 +93,9 @@ class LauncherFlags {
   }
 
  private:
-  std::optional<std::string> apply(TrainingSettings& settings, const std::optional<std::string>& precision) const {
-    constexpr int ranks = 1;  // the only process
-    if (local_rank_ > 0)
-      throw UsageError("--local_rank {}: there are no runs of several processes yet, start one", local_rank_);
+  std::optional<std::string> apply(TrainingSettings& settings, const std::optional<std::string>& precision,
+                                   bool speaks) const {
+    const int ranks = settings.world_size;
     std::optional<std::filesystem::path> file;
     for (const auto& named : {deepspeed_config_, ds_config_, deepspeed_}) {
       if (!named || named->empty()) continue;
@@ -57,15 +106,16 @@ class LauncherFlags {
     if (deepspeed_ && !file) throw UsageError("--deepspeed needs a file, or --deepspeed_config FILE");
     const TypedFlags flags{[this](const std::string& flag) { return options_.typed(flag); }, precision};
     std::optional<std::string> wish;
-    if (file) wish = tell(apply_deepspeed_config(read_deepspeed_config(*file), ranks, settings, flags));
+    if (file) wish = tell(apply_deepspeed_config(read_deepspeed_config(*file), ranks, settings, flags), speaks);
     if (accelerate_config_) {
       const AccelerateConfig config = read_accelerate_config(*accelerate_config_);
-      wish = tell(apply_accelerate_config(config, ranks, flags, wish));
+      wish = tell(apply_accelerate_config(config, ranks, flags, wish), speaks);
     }
     return wish;
   }
 
-  static std::optional<std::string> tell(const LauncherEffect& effect) {
+  static std::optional<std::string> tell(const LauncherEffect& effect, bool speaks) {
+    if (!speaks) return effect.precision;
     for (const std::string& line : effect.lines) std::printf("%s\n", line.c_str());
     return effect.precision;
   }
@@ -73,6 +123,9 @@ class LauncherFlags {
   Options& options_;
   std::optional<std::filesystem::path> deepspeed_config_, ds_config_, deepspeed_, accelerate_config_;
   int local_rank_ = -1;
+  double collective_timeout_ = 1800;
+  std::optional<std::filesystem::path> trace_;
+  std::optional<int> world_size_;
 };
 
 }  // namespace moderngpt2

@@ -29,6 +29,7 @@ class TrainingProgress {
   /// To be given to a run; refers to this object.
   TrainingHooks hooks() {
     return {.say = [this](const std::string& line) { say(line); },
+            .complain = [this](const std::string& line) { complain(line); },
             .on_step = [this](const StepReport& report) { step(report); },
             .on_evaluation = [this](std::int64_t done, std::int64_t blocks) { evaluation(done, blocks); },
             .on_packing = [this](const PretokenizeProgress& now) { packing(now); },
@@ -38,13 +39,22 @@ class TrainingProgress {
   }
 
  private:
-  void say(const std::string& line) {
+  void clear() {
     if (steps_) steps_->clear();
     if (evaluation_) evaluation_->clear();
     if (packing_) packing_->clear();
+  }
+
+  void say(const std::string& line) {
+    clear();
     std::fputs(line.c_str(), stdout);
     if (!line.ends_with('\n')) std::fputs("\n", stdout);
     std::fflush(stdout);
+  }
+
+  void complain(const std::string& line) {
+    clear();
+    std::fprintf(stderr, "train: error: %s\n", line.c_str());
   }
 
   void step(const StepReport& report) {

@@ -129,6 +129,7 @@ class CommunicatorBase {
  protected:
   friend class Request;
 
+  /// See abort(). Processes say "rank 2: WHY; the job ends".
   [[noreturn]] virtual void end_job(const std::string& why, int status) = 0;
   /// Begins the collective in `slot`.
   virtual void start(int slot) = 0;
@@ -153,10 +154,9 @@ class CommunicatorBase {
 
   const Collective& collective(int slot) const { return slots_[std::size_t(slot)]; }
 
-  /// "rank 2: all-gather of bucket 3 in step 17 has not finished within 600 s: DETAIL; the job ends".
+  /// "all-gather of bucket 3 in step 17 has not finished within 600 s: DETAIL".
   std::string timeout_message(int slot, const std::string& detail) const {
-    return fmt::format("rank {}: {} has not finished within {:g} s: {}; the job ends", rank_,
-                       description(collective(slot)), timeout_, detail);
+    return fmt::format("{} has not finished within {:g} s: {}", description(collective(slot)), timeout_, detail);
   }
 
  private:

@@ -71,6 +71,7 @@ class GradientExchange {
   /// To be told each unit whose gradients are there (see NobodyWaits).
   void ready(int unit) {
     if (!reduces_) return;
+    for (std::size_t i = next_; i < finished_; ++i) (void)under_way_[i].done();  // gives the library time to go on
     for (; next_ > 0 && layout_.matrices()[next_ - 1].unit >= unit; --next_) {
       // Two buckets at most are under way and in memory.
       if (packs() && next_ + 1 < finished_) finish(--finished_);

@@ -1,5 +1,13 @@
 #pragma once
 
+// MPI's old C++ classes, which would want a library of their own, are not used.
+#ifndef OMPI_SKIP_MPICXX
+#define OMPI_SKIP_MPICXX 1
+#endif
+#ifndef MPICH_SKIP_MPICXX
+#define MPICH_SKIP_MPICXX 1
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -37,10 +45,11 @@ inline void check_mpi(int code, const char* call) {
   if (code != MPI_SUCCESS) throw Error("MPI: {} failed: {}", call, mpi_text(code));
 }
 
-/// Ends all processes of the job, this one too should MPI not manage.
-[[noreturn]] inline void end_mpi_job(const std::string& line, int status) {
+/// Says so and ends all processes of the job, this one too should MPI not manage. `patience`: for the lines of others.
+[[noreturn]] inline void end_mpi_job(const std::string& line, int status, std::chrono::milliseconds patience = {}) {
   std::fflush(nullptr);
-  std::fprintf(stderr, "%s\n", line.c_str());
+  std::fprintf(stderr, "%s; the job ends\n", line.c_str());
+  std::this_thread::sleep_for(patience);
   ::alarm(20);  // its signal ends this process where MPI_Abort hangs
   MPI_Abort(MPI_COMM_WORLD, status);
   std::_Exit(status);
@@ -76,7 +85,7 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
   ~MpiSession() {
     if (std::uncaught_exceptions() > exceptions_)  // the others would wait for this one in vain
-      detail::end_mpi_job("an error ends this process, and so the job", 1);
+      detail::end_mpi_job("an error ends this process", 1);
     MPI_Finalize();
   }
 
@@ -110,7 +119,7 @@ class MpiCommunicator final : public CommunicatorBase {
 
  private:
   [[noreturn]] void end_job(const std::string& why, int status) override {
-    detail::end_mpi_job(fmt::format("rank {}: {}; the job ends", rank(), why), status);
+    detail::end_mpi_job(fmt::format("rank {}: {}", rank(), why), status);
   }
 
   struct Operation {
@@ -255,12 +264,8 @@ class MpiCommunicator final : public CommunicatorBase {
       else
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    std::fprintf(stderr, "%s\n", timeout_message(slot, answers.verdict()).c_str());
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // for the lines of the others
-    std::fflush(nullptr);
-    ::alarm(20);
-    MPI_Abort(MPI_COMM_WORLD, 1);
-    std::_Exit(1);
+    detail::end_mpi_job(fmt::format("rank {}: {}", rank(), timeout_message(slot, answers.verdict())), 1,
+                        std::chrono::milliseconds(500));
   }
 
   std::int64_t largest_piece_, calls_ = 0, tests_ = 0;

@@ -70,9 +70,7 @@ class ThreadCommunicator final : public CommunicatorBase {
 
   [[noreturn]] void give_up(int slot) override {
     std::unique_lock lock(hub_.mutex_);
-    std::string message = timeout_message(slot, hub_.missing(numbers_[std::size_t(slot)]));
-    message.erase(0, message.find(": ") + 2);  // each rank puts its own number there
-    hub_.fail_locked(message, 1);
+    hub_.fail_locked(timeout_message(slot, hub_.missing(numbers_[std::size_t(slot)])) + "; the job ends", 1);
     hub_.check(rank());
     std::terminate();  // check() threw
   }

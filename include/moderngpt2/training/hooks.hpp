@@ -52,6 +52,8 @@ struct TrainingHooks {
   std::function<void(const Json& line)> on_log{};       ///< each line of metrics.jsonl, as it is written
   std::function<void(std::int64_t step)> on_samples{};  ///< at each evaluation, or where it would be, and at the end
   std::function<void()> on_saved{};                     ///< after each checkpoint
+  /// What took from `begin` to `end`, by seconds_now().
+  std::function<void(const char* what, double begin, double end)> on_span{};
 };
 
 }  // namespace moderngpt2

@@ -20,10 +20,10 @@
 // A run of several processes: what they prepare, compare and say before and after they train together.
 namespace moderngpt2 {
 
-/// What a rank says: rank 0 all, the others nothing; signals count on each.
+/// What a rank says: rank 0 all, the others nothing; signals and times are each one's own.
 inline TrainingHooks hooks_of_rank(const TrainingHooks& hooks, const distributed::CommunicatorBase& ranks) {
   if (ranks.rank() == 0) return hooks;
-  return {.say = [](const std::string&) {}, .stop = hooks.stop};
+  return {.say = [](const std::string&) {}, .stop = hooks.stop, .on_span = hooks.on_span};
 }
 
 /// Returns the status of f(). What goes wrong on all ranks is told by one of them, and all end in order; what goes

@@ -120,7 +120,6 @@ template <class Task, class M, class Run>
 int evaluate_only(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
-  if (data.size() == 0) throw Error("the data set has nothing to evaluate on");
   distributed::SingleCommunicator alone;
   distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
   all_or_none(ranks, "reading the weights", [&] {
@@ -164,16 +163,18 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   const bool is_first = ranks.rank() == 0;
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
-  if (is_first && !run_name.empty()) {
-    board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
-    with.on_log = [&](const Json& line) {
-      board->add(line);
-      if (hooks.on_log) hooks.on_log(line);
-    };
-  }
   std::optional<SampleLog> samples;
-  if constexpr (std::is_same_v<Task, LanguageModelling>) {
-    if (is_first && !request.samples.prompts.empty()) {
+  all_or_none(ranks, "opening the logs", [&] {
+    if (!is_first) return;
+    if (!run_name.empty()) {
+      board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
+      with.on_log = [&](const Json& line) {
+        board->add(line);
+        if (hooks.on_log) hooks.on_log(line);
+      };
+    }
+    if constexpr (std::is_same_v<Task, LanguageModelling>) {
+      if (request.samples.prompts.empty()) return;
       samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(),
                       run.companions.generation->eos_token_ids, s.seed);
       with.on_samples = [&](std::int64_t at) {
@@ -181,7 +182,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
         if (hooks.on_samples) hooks.on_samples(at);
       };
     }
-  }
+  });
   if (hooks.on_start)
     hooks.on_start({s.output_dir,
                     settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
@@ -214,22 +215,28 @@ template <class M, class Task = LanguageModelling, class Run = PreparedRun>
 int run_model(const TrainingRequest& request, const Run& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
+  distributed::SingleCommunicator alone;
+  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
   hooks.say(settings_text<Task>(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
-  const MemoryPlan plan =
-      plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
   const bool known = knows_last_step(request, run);
-  const std::int64_t steps = known ? planned_last_step(request, run) : 1, to_do = steps - first_step(run);
-  (void)make_schedule(s, steps);
-  const std::string run_name = log_name(request, run);
+  MemoryPlan plan;
+  std::int64_t to_do = 0;
+  std::string run_name;
+  all_or_none(ranks, "planning the run", [&] {
+    plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
+    const std::int64_t steps = known ? planned_last_step(request, run) : 1;
+    to_do = steps - first_step(run);
+    (void)make_schedule(s, steps);
+    run_name = log_name(request, run);
+    if (request.eval_only && eval_blocks == 0) throw Error("the data set has nothing to evaluate on");
+  });
   if (request.dry_run) {
     hooks.say(plan_text(plan));
     if (known) hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
     return 0;
   }
-  distributed::SingleCommunicator alone;
-  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
   std::optional<OutputFolder> output;
   std::optional<M> made;
   all_or_none(ranks, "making the model", [&] {
@@ -266,9 +273,10 @@ void check_precision(const TrainingRequest& request, Say&& say) {
 
 namespace detail {
 
-inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
+inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks,
+                        distributed::CommunicatorBase& ranks) {
   if (request.eval_only && !request.model_path && !run.checkpoint)
-    throw Error("there is nothing to evaluate: give --model_path");
+    fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
   if (cpu_precision(request.precision) == PrecisionName::bf16)
     return detail::run_model<CausalLMInBf16>(request, run, hooks);
   return with_causal_lm(run.companions.config.config,
@@ -292,7 +300,7 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
         detail::check_precision(request, hooks.say);
       });
       const PreparedRun run = prepare_run_on_ranks(request, hooks, ranks);
-      return detail::run_prepared(request, run, hooks);
+      return detail::run_prepared(request, run, hooks, ranks);
     } catch (const PackingStopped& stopped) {
       hooks.say("packing was stopped: the same command goes on with it");
       return 128 + stopped.signal;

@@ -30,8 +30,8 @@
 #include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
-#include "moderngpt2/training/metrics.hpp"
 #include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
 
@@ -130,16 +130,20 @@ class Trainer {
       exchange_.begin_pass(first + settings_.per_device_train_batch_size >= most);
       const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, own.rows - first);
       if (micro > 0) {
+        const double pass_begin = seconds_now();
         auto pass = pass_of<typename M::R>(batch, first, micro);
         pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
         report.loss +=
             double(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
                                              exchange_.gradients(), pass, [this](int unit) { exchange_.ready(unit); }));
+        span("forward and backward", pass_begin);
       }
       exchange_.end_pass();
     }
+    const double update_begin = seconds_now();
     update(report, counts.valid > 0);
+    span("update", update_begin);
     advance(report, place);
     return report;
   }
@@ -160,10 +164,12 @@ class Trainer {
       return 0;
     }
     const LearningRateSchedule schedule = make_schedule(settings_, last);
-    open_metrics();
+    all_or_none(ranks_, "metrics.jsonl", [&] {
+      if (is_first()) log_.open(settings_.output_dir, resumed_);
+    });
     Meter meter(flops_per_token(), matmul_rate_);
     LossSpikes spikes;
-    if (resumed_ && evaluation_ && look_due() && !evaluated()) look();  // what a stop at this step left out
+    if (resumed_ && evaluation_ && look_due() && !log_.is_evaluated()) look();  // what a stop at this step left out
     while (state_.step < last) {
       const double begin = seconds_now();
       StepReport report = step(schedule);
@@ -176,7 +182,7 @@ class Trainer {
       if (report.applied && spikes.add(report.loss))
         say("warning: step {}: loss {:.6g} stands out, its running mean is {:.6g}", report.step, report.loss,
             spikes.mean());
-      if (state_.step % settings_.logging_steps == 0 || state_.step == last) log(report), meter.begin();
+      if (state_.step % settings_.logging_steps == 0 || state_.step == last) log_.add(report), meter.begin();
       agree_to_stop();
       if ((look_due() || state_.step == last) && !stopped()) {
         look();
@@ -195,6 +201,8 @@ class Trainer {
     }
     save_final_model();
     say("the model is in {}", settings_.output_dir.string());
+    if (ranks_.size() > 1)
+      say("{} processes, of which each sent {:.1f} MiB", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));
     if (state_.skipped > 0) say("{} steps of {} were skipped: not finite", state_.skipped, last);
     return 0;
   }
@@ -243,7 +251,11 @@ class Trainer {
 
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
-    if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
+    log_.say(format, std::forward<Arguments>(arguments)...);
+  }
+
+  void span(const char* what, double begin) const {
+    if (hooks_.on_span) hooks_.on_span(what, begin, seconds_now());
   }
 
   BatchPlace batch_at(DataPosition at) const {
@@ -319,76 +331,22 @@ class Trainer {
     if (state_.skipped_in_a_row == 0) return say("step {}: no label counts, the step is skipped", report.step);
     say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
     if (state_.skipped_in_a_row < most_skipped_steps) return;
-    log(report);
+    log_.add(report);
     fail_together(
         ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
                       "with a smaller --learning_rate; nothing was saved over it",
                       state_.skipped_in_a_row, report.step));
   }
 
-  void open_metrics() {
-    const std::filesystem::path path = settings_.output_dir / "metrics.jsonl";
-    all_or_none(ranks_, "metrics.jsonl", [&] {
-      if (!is_first()) return;
-      if (resumed_)
-        metrics_.emplace(path, state_.step, state_.log_history);
-      else
-        metrics_.emplace(path);
-    });
-  }
-
-  void write_metrics(Json line) {
-    if (metrics_) metrics_->add(line);
-    if (hooks_.on_log) hooks_.on_log(line);
-    state_.log_history.push_back(std::move(line));
-  }
-
-  void log(const StepReport& report) {
-    const double loss = state_.logged_loss_sum / double(state_.logged_steps);
-    const RunSpeed& speed = report.speed;
-    Json line = Json::object();
-    line["step"] = report.step;
-    line["epoch"] = state_.epoch();
-    line["loss"] = loss;
-    line["learning_rate"] = report.learning_rate;
-    line["grad_norm"] = report.grad_norm;
-    add_speed(line, speed);
-    if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
-    write_metrics(std::move(line));
-    const auto s = std::int64_t(speed.seconds_left);
-    const std::string more = speed_text(speed, "  ");
-    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
-        "{}:{:02}:{:02} left",
-        report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
-        speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
-    state_.logged_loss_sum = 0, state_.logged_steps = 0;
-  }
-
   /// Evaluation and samples: every eval_steps steps.
   bool look_due() const { return state_.step > 0 && state_.step % settings_.eval_steps == 0; }
-  bool evaluated() const {
-    if (state_.log_history.empty()) return false;
-    const Json& last = state_.log_history.back();
-    return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
-  }
-
   void look() {
-    if (evaluation_ && look_due() && !log_evaluation()) return;
+    if (evaluation_ && look_due()) {
+      const std::optional<Evaluation> result = evaluate();
+      if (!result) return;  // the run was asked to stop meanwhile
+      log_.add(*result);
+    }
     if (hooks_.on_samples) hooks_.on_samples(state_.step);
-  }
-
-  /// False where the run was asked to stop meanwhile.
-  bool log_evaluation() {
-    const std::optional<Evaluation> result = evaluate();
-    if (!result) return false;
-    Json line = Json::object();
-    line["step"] = state_.step;
-    line["epoch"] = state_.epoch();
-    line["eval_loss"] = result->loss;
-    for (const auto& [name, value] : result->scores) line["eval_" + name] = value;
-    write_metrics(std::move(line));
-    say("step {}  evaluation {}", state_.step, result->text());
-    return true;
   }
 
   void save() {
@@ -397,7 +355,7 @@ class Trainer {
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",
                                   state_.step));
-    if (metrics_) metrics_->sync();
+    log_.sync();
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
@@ -419,7 +377,7 @@ class Trainer {
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;
   TrainerState state_;
-  std::optional<MetricsFile> metrics_;  // rank 0
+  RunLog log_{state_, hooks_};
   bool resumed_ = false;
   int stop_ = 0;
   double matmul_rate_ = 0;

@@ -5,6 +5,7 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 
@@ -58,10 +59,9 @@ MODERNGPT2_DEVICE float even_share(const AttentionCall& call, int b, int t) {
 struct QueryRow {
   int number, b, h, t;
   MODERNGPT2_DEVICE explicit QueryRow(const AttentionCall& call)
-      : number(int(blockIdx.x) * row_warps + int(threadIdx.x) / 32),
-        b(number / call.time / call.n_head),
-        h(number / call.time % call.n_head),
-        t(number % call.time) {}
+      : QueryRow(call, int(blockIdx.x) * row_warps + int(threadIdx.x) / 32) {}
+  MODERNGPT2_DEVICE QueryRow(const AttentionCall& call, int n)
+      : number(n), b(number / call.time / call.n_head), h(number / call.time % call.n_head), t(number % call.time) {}
 };
 
 template <class T>
@@ -118,19 +118,31 @@ __global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const At
   if (a.lse && lane() == 0) a.lse[at.number] = even ? INFINITY : top + logf(total);
 }
 
+/// `lanes` lanes, a power of 2, have a row of (B,H,T), 8 channels each at a time.
 template <class T>
-__global__ void __launch_bounds__(32 * row_warps) attention_means_kernel(const AttentionMeans<T> a) {
-  const QueryRow at(a.call);
-  if (at.b >= a.call.batch) return;
-  const int D = a.call.head_dim, row = at.b * a.call.time + at.t;
-  const T *o = a.o.row(row) + at.h * D, *d_o = a.d_o.row(row) + at.h * D;
+__global__ void __launch_bounds__(32 * row_warps, 1)
+    attention_means_kernel(const AttentionMeans<T> a, int lanes, bool in_packs) {
+  const int rows = a.call.batch * a.call.n_head * a.call.time, D = a.call.head_dim;
+  const int first = (int(blockIdx.x) * row_warps + int(threadIdx.x) / 32) * (32 / lanes);
+  const QueryRow at(a.call, first + lane() / lanes);
   float mean = 0;
-  for (int d = lane(); d < D; d += 32) mean += to_float(o[d]) * to_float(d_o[d]);
-  mean = warp_sum(mean);
-  if (lane() == 0) a.mean[at.number] = mean;
+  if (at.number < rows) {
+    const T *o = a.o.row(at.b * a.call.time + at.t) + at.h * D, *d_o = a.d_o.row(at.b * a.call.time + at.t) + at.h * D;
+    for (int d = lane() % lanes * 8; d < D; d += lanes * 8) {
+      float x[8], y[8];
+      load_floats(x, o + d, D - d, in_packs);
+      load_floats(y, d_o + d, D - d, in_packs);
+      for (int i = 0; i < 8; ++i) mean += x[i] * y[i];
+    }
+  }
+  for (int by = lanes / 2; by > 0; by /= 2) mean += __shfl_xor_sync(full_mask, mean, by);
+  if (at.number < rows && lane() % lanes == 0) a.mean[at.number] = mean;
   if (!a.share) return;
-  const float share = a.lse[at.number] == INFINITY ? even_share(a.call, at.b, at.t) : 0.0f;
-  if (lane() == 0) a.share[at.number] = share;
+  for (int number = first; number < first + 32 / lanes && number < rows; ++number) {
+    const QueryRow each(a.call, number);
+    const float share = a.lse[number] == INFINITY ? even_share(a.call, each.b, each.t) : 0.0f;
+    if (lane() == 0) a.share[number] = share;
+  }
 }
 
 /// Gradients of one score: `factored` is the probability times its dropout factor, ds that of q . k.
@@ -193,7 +205,7 @@ __global__ void __launch_bounds__(32 * row_warps, 4) attention_rows_dq_kernel(co
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * row_warps) attention_rows_dkv_kernel(const AttentionRowsBackward<T> a) {
+__global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(const AttentionRowsBackward<T> a) {
   auto& memory = shared<AttentionRowsMemory>();
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, D = call.head_dim, keys = call.keys(), group = call.group();
@@ -265,8 +277,13 @@ void AttentionRows<T>::launch(cudaStream_t stream) const {
 
 template <class T>
 void AttentionMeans<T>::launch(cudaStream_t stream) const {
-  cuda::launch(stream, detail::attention_means_kernel<T>, detail::row_blocks(detail::query_rows(call)),
-               32 * detail::row_warps, 0, *this);
+  bool in_packs = call.head_dim % 8 == 0;
+  for (const Rows<const T>* rows : {&o, &d_o})
+    in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
+  const int lanes = call.head_dim <= 32 ? 4 : call.head_dim <= 64 ? 8 : 16;
+  cuda::launch(stream, detail::attention_means_kernel<T>,
+               detail::row_blocks((detail::query_rows(call) * lanes + 31) / 32), 32 * detail::row_warps, 0, *this,
+               lanes, in_packs);
 }
 
 template <class T>

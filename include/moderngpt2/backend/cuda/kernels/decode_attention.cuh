@@ -23,7 +23,7 @@ struct DecodeMemory {
 };
 
 template <class T, int D>
-__global__ void __launch_bounds__(32 * decode_warps) decode_chunk_kernel(const DecodeAttention<T> a, bool in_packs) {
+__global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(const DecodeAttention<T> a, bool in_packs) {
   auto& memory = shared<DecodeMemory<D>>();
   constexpr int lanes = D / 8, each = 32 / lanes * decode_warps;  // keys at once
   const AttentionCall& call = a.in.call;

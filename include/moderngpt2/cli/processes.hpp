@@ -1,0 +1,60 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+
+namespace moderngpt2 {
+
+/// The processes that do a program's work together, this one among them: known before its command line is read, and
+/// connected by what stands there.
+class Processes {
+ public:
+  Processes() = default;
+  Processes(const Processes&) = delete;
+  Processes& operator=(const Processes&) = delete;
+  virtual ~Processes() = default;
+
+  virtual int rank() const { return 0; }
+  virtual int size() const { return 1; }
+  /// The communicator of all, whose watchdog is so patient; null where there is one process.
+  virtual distributed::CommunicatorBase* connect(double /*timeout_seconds*/) { return nullptr; }
+  virtual bool is_connected() const { return false; }
+};
+
+using ProgramOfProcesses = int (*)(int argc, char** argv, Processes& processes);
+
+/// Threads of a process unless a flag says how many: those that OpenMP would start, shared with the others of its
+/// machine where the environment leaves that open.
+inline int threads_of_process(int local_size) {
+  const int available = available_threads();
+  if (std::getenv("OMP_NUM_THREADS")) return available;
+  return std::clamp(int(std::thread::hardware_concurrency()) / std::max(local_size, 1), 1, available);
+}
+
+/// The status of a program of several processes, of which rank 0 says what is wrong with the command line.
+inline int status_of_program(int argc, char** argv, Processes& processes, ProgramOfProcesses program) {
+  if (processes.rank() == 0)
+    return detail::status_of(detail::program_name(argc, argv), [&] { return program(argc, argv, processes); });
+  const auto status = [&](int number, const std::exception& error) {  // all have the same command line
+    if (processes.is_connected()) std::fprintf(stderr, "rank %d: error: %s\n", processes.rank(), error.what());
+    return number;
+  };
+  try {
+    return program(argc, argv, processes);
+  } catch (const ExitRequest& request) {
+    return request.status;
+  } catch (const UsageError& error) {
+    return status(2, error);
+  } catch (const std::exception& error) {
+    return status(1, error);
+  }
+}
+
+}  // namespace moderngpt2

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/evaluation.hpp"
+#include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/meter.hpp"
+#include "moderngpt2/training/metrics.hpp"
+#include "moderngpt2/training/state.hpp"
+
+namespace moderngpt2 {
+
+/// What a run leaves in writing: metrics.jsonl, the log_history of its state, and lines for people. `state` and `hooks`
+/// must outlive it.
+class RunLog {
+ public:
+  RunLog(TrainerState& state, const TrainingHooks& hooks) : state_(state), hooks_(hooks) {}
+
+  /// Begins metrics.jsonl in a folder, or goes on with it. A process that never does only keeps the history.
+  void open(const std::filesystem::path& output_dir, bool is_resumed) {
+    const std::filesystem::path path = output_dir / "metrics.jsonl";
+    if (is_resumed)
+      metrics_.emplace(path, state_.step, state_.log_history);
+    else
+      metrics_.emplace(path);
+  }
+  void sync() {
+    if (metrics_) metrics_->sync();
+  }
+
+  template <class... Arguments>
+  void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
+    if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
+  }
+
+  /// The steps since the line before.
+  void add(const StepReport& report) {
+    const double loss = state_.logged_loss_sum / double(state_.logged_steps);
+    const RunSpeed& speed = report.speed;
+    Json line = Json::object();
+    line["step"] = report.step;
+    line["epoch"] = state_.epoch();
+    line["loss"] = loss;
+    line["learning_rate"] = report.learning_rate;
+    line["grad_norm"] = report.grad_norm;
+    add_speed(line, speed);
+    if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
+    write(std::move(line));
+    const auto s = std::int64_t(speed.seconds_left);
+    const std::string more = speed_text(speed, "  ");
+    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
+        "{}:{:02}:{:02} left",
+        report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
+        speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
+    state_.logged_loss_sum = 0, state_.logged_steps = 0;
+  }
+
+  void add(const Evaluation& evaluation) {
+    Json line = Json::object();
+    line["step"] = state_.step;
+    line["epoch"] = state_.epoch();
+    line["eval_loss"] = evaluation.loss;
+    for (const auto& [name, value] : evaluation.scores) line["eval_" + name] = value;
+    write(std::move(line));
+    say("step {}  evaluation {}", state_.step, evaluation.text());
+  }
+  /// Whether the last line is the evaluation of the state's step.
+  bool is_evaluated() const {
+    if (state_.log_history.empty()) return false;
+    const Json& last = state_.log_history.back();
+    return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
+  }
+
+ private:
+  void write(Json line) {
+    if (metrics_) metrics_->add(line);
+    if (hooks_.on_log) hooks_.on_log(line);
+    state_.log_history.push_back(std::move(line));
+  }
+
+  TrainerState& state_;
+  const TrainingHooks& hooks_;
+  std::optional<MetricsFile> metrics_;
+};
+
+}  // namespace moderngpt2

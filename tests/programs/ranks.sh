@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# `train` as 1, 2, 3 and 4 processes of MPI: the same losses, the same bits between repeats, checkpoints of any number of
+# processes for any other, one voice, and endings that all agree on.
+#
+#   ranks.sh FOLDER_OF_PROGRAMS MPIEXEC
+set -euo pipefail
+bin=$1
+mpiexec=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+  echo "ranks: $*" >&2
+  exit 1
+}
+same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
+
+"$bin/make_stories" --output_path text --documents 200 >/dev/null
+"$bin/train_tokenizer" --input text --output_path tokenizer --vocab_size 600 --character_coverage 0.99 --num_threads 1 \
+  >tokenizer.log 2>&1 || fail "$(tail -n 3 tokenizer.log)"
+"$bin/pretokenize_dataset" --input text --tokenizer_path tokenizer --output_path blocks --block_size 64 \
+  --eval_fraction 0.1 >pretokenize.log 2>&1 || fail "$(tail -n 3 pretokenize.log)"
+cat >config.json <<'JSON'
+{"model_type": "moderngpt2", "vocab_size": 600, "n_embd": 32, "n_layer": 2, "n_head": 4, "num_key_value_heads": 2,
+ "head_dim": 8, "intermediate_size": 64, "n_positions": 256, "resid_pdrop": 0.1}
+JSON
+
+# train PROCESSES FLAGS...: 12 sequences a step, whatever the number of processes.
+train() {
+  local processes=$1
+  shift
+  local launcher=()
+  [ "$processes" = 1 ] || launcher=("$mpiexec" -n "$processes")
+  "${launcher[@]}" "$bin/train" --config_file config.json --tokenizer_path tokenizer --pre_tokenized_dataset_path blocks \
+    --max_steps 50 --save_steps 25 --logging_steps 1 --eval_steps 25 --per_device_train_batch_size 1 \
+    --gradient_accumulation_steps $((12 / processes)) --lr_scheduler_type constant_with_warmup --warmup_steps 2 \
+    --learning_rate 1e-2 --threads 1 --collective_timeout 60 "$@" >train.log 2>&1
+}
+losses() { # OUTPUT: step and loss of each line that has one, with every digit
+  sed -n 's/.*"\(eval_\)\?loss":\([^,}]*\).*/\1 \2/p' "$1/metrics.jsonl"
+}
+close() { # OUTPUT OUTPUT: losses within 1e-6 of each other
+  [ "$(losses "$1" | wc -l)" = "$(losses "$2" | wc -l)" ] || fail "$1 and $2 have other numbers of lines"
+  paste <(losses "$1") <(losses "$2") | awk '{a = $(NF/2); b = $NF; d = a > b ? a - b : b - a
+    if (d > 1e-6 * a) {print a, b; exit 1}}' || fail "the losses of $1 and $2 differ"
+}
+
+train 1 --output_dir one || fail "$(tail -n 3 train.log)"
+[ "$(losses one | wc -l)" = 52 ] || fail "52 losses belong in one/metrics.jsonl"
+for run in "2 0" "2 1" "2 2" "3 1" "4 2"; do
+  read -r processes stage <<<"$run"
+  train "$processes" --zero_stage "$stage" --output_dir "$processes-$stage" || fail "$run: $(tail -n 3 train.log)"
+  close one "$processes-$stage"
+  [ "$(grep -c '^the model is in' train.log)" = 1 ] || fail "more than one process speaks: $(cat train.log)"
+  [ "$(grep -c '^step 50/50 ' train.log)" = 1 ] || fail "more than one process logs: $(cat train.log)"
+done
+[ -s 3-1/checkpoint-50/optimizer-rank-00003-of-00003.safetensors ] || fail "a process has no file of its own"
+train 2 --output_dir again --trace trace.json --check_replicas_steps 10
+same 2-1/model.safetensors again/model.safetensors
+close 2-1 again
+grep -q '"name":"reduce-scatter of bucket 0"' trace-rank-1.json || fail "the trace lacks its collectives"
+python3 -m json.tool trace-rank-0.json >/dev/null || fail "the trace is no JSON"
+
+# From 3 processes to 1, 2 and 3.
+for processes in 1 2 3; do
+  mkdir "resumed-$processes"
+  cp -r 3-1/checkpoint-25 "resumed-$processes/"
+  train "$processes" --output_dir "resumed-$processes" --resume_from_checkpoint latest ||
+    fail "resumed by $processes: $(tail -n 3 train.log)"
+  close 3-1 "resumed-$processes"
+done
+same 3-1/model.safetensors resumed-3/model.safetensors
+
+# What is wrong is said once, and all end.
+! train 2 --output_dir wrong --no_such_flag || fail "a wrong flag was taken"
+[ "$(grep -c 'error: there is no option --no_such_flag' train.log)" = 1 ] || fail "said: $(cat train.log)"
+! train 2 --output_dir wrong --resume_from_checkpoint nowhere || fail "a wrong checkpoint was taken"
+[ "$(grep -c 'error: nowhere: no complete checkpoint' train.log)" = 1 ] || fail "said: $(cat train.log)"
+
+# SIGTERM to one process: all save the same step.
+train 2 --output_dir stopped --max_steps 100000 --logging_steps 1000 &
+job=$!
+until [ -s stopped/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
+kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
+! wait $job || fail "a stopped run ends with status 0"
+step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
+[ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
+
+# SIGKILL of one process: the job ends, and its resumption is the run that was never killed.
+train 2 --output_dir killed --max_steps 100000 --save_steps 5 --save_total_limit 3 --eval_steps 100000 &
+job=$!
+until [ -d killed/checkpoint-10 ] || ! kill -0 $job 2>/dev/null; do sleep 0.05; done
+kill -KILL "$(pgrep -f "$bin/train .*--output_dir killed" | tail -n 1)"
+! wait $job || fail "a killed run ends with status 0"
+last=$(find killed -maxdepth 1 -name 'checkpoint-*' | sed 's/.*-//' | sort -n | tail -n 1)
+for output in killed straight; do
+  train 2 --output_dir $output --max_steps $((last + 10)) --resume_from_checkpoint latest || fail "$(tail -n 3 train.log)"
+done
+same killed/model.safetensors straight/model.safetensors

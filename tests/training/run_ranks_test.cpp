@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "io/expect_error.hpp"
+#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/training/run.hpp"
+#include "training/run_fixture.hpp"
+#include "training/tiny_run.hpp"
+
+using namespace moderngpt2;
+namespace fs = std::filesystem;
+
+TEST_CASE("a run of several ranks: one voice, the same model, and everybody's inputs the same") {
+  test::RunFixture f;
+  f.request.settings.per_device_train_batch_size = 4;
+  CHECK(f.run() == 0);
+  const fs::path one = f.request.settings.output_dir, two = f.temporary / "two";
+  std::vector<std::string> complaints;
+  const auto run_ranks = [&](const std::function<void(TrainingRequest&, int rank)>& change) {
+    f.said.clear();
+    complaints.clear();
+    std::vector<int> status(2, -1);
+    std::mutex mutex;
+    const auto run_rank = [&](distributed::CommunicatorBase& ranks) {
+      TrainingRequest own = f.request;
+      own.settings.output_dir = two;
+      own.settings.per_device_train_batch_size = 2;
+      own.settings.world_size = 2;
+      own.ranks = &ranks;
+      change(own, ranks.rank());
+      const auto keep = [&](std::vector<std::string>& lines) {
+        return [&](const std::string& line) {
+          const std::lock_guard<std::mutex> lock(mutex);
+          lines.push_back(line);
+        };
+      };
+      status[std::size_t(ranks.rank())] = run_training(own, {.say = keep(f.said), .complain = keep(complaints)});
+    };
+    for (const std::string& thrown : distributed::run_thread_ranks(2, {.timeout_seconds = 60}, run_rank))
+      CHECK(thrown == "");
+    CHECK(status[0] == status[1]);
+    return status[0];
+  };
+  const auto same = [](TrainingRequest&, int) {};
+  CHECK(run_ranks(same) == 0);
+  CHECK(std::count(f.said.begin(), f.said.end(), "the model is in " + two.string()) == 1);
+  CHECK(test::contains(f.text(), "batch: 2 x 1 accumulated x 2 processes = 4 sequences"));
+  const auto losses = [](const fs::path& folder) {
+    std::vector<double> result;
+    const Checkpoint last = open_checkpoint(folder / "checkpoint-6");
+    for (const Json& line : last.state.log_history)
+      if (line.contains("loss")) result.push_back(line.at("loss").get<double>());
+    return result;
+  };
+  REQUIRE(losses(two).size() == losses(one).size());
+  for (std::size_t i = 0; i < losses(one).size(); ++i)
+    CHECK(losses(two)[i] == doctest::Approx(losses(one)[i]).epsilon(1e-6));
+
+  // Resumed together, from what rank 0 finds.
+  fs::remove_all(two / "checkpoint-6");
+  f.request.resume_from_checkpoint = "latest";
+  CHECK(run_ranks(same) == 0);
+  CHECK(test::contains(f.text(), "checkpoint-3"));
+  f.request.resume_from_checkpoint.reset();
+
+  const auto refused = [&](int status, const std::string& why,
+                           const std::function<void(TrainingRequest&, int)>& change) {
+    CHECK(run_ranks(change) == status);
+    REQUIRE(complaints.size() == 1);
+    CHECK_MESSAGE(test::contains(complaints[0], why), complaints[0]);
+  };
+  refused(1, "rank 1 has another command line than rank 0",
+          [](TrainingRequest& r, int rank) { r.settings.learning_rate += rank; });
+  refused(1, "rank 1 has another config.json than rank 0",
+          [](TrainingRequest& r, int rank) { r.model_fields.n_layer = 1 + rank; });
+  test::make_data(f.temporary / "other", 51);
+  refused(1, "rank 1 has another data set than rank 0", [&](TrainingRequest& r, int rank) {
+    if (rank == 1) r.pre_tokenized_dataset_path = f.temporary / "other";
+  });
+  test::write_tokenizer(f.temporary / "chat", 64);
+  write_file(f.temporary / "chat" / "chat_template.jinja", "{{ other }}");
+  refused(1, "rank 1 has another tokenizer than rank 0", [&](TrainingRequest& r, int rank) {
+    if (rank == 1) r.tokenizer_path = f.temporary / "chat";
+  });
+  refused(2, "--tokenizer_path is needed", [](TrainingRequest& r, int) { r.tokenizer_path.reset(); });
+  refused(1, "nowhere", [&](TrainingRequest& r, int rank) {
+    if (rank == 1) r.pre_tokenized_dataset_path = f.temporary / "nowhere";
+  });
+}
