@@ -21,15 +21,17 @@ struct FlashMemory {
   BlockRange<warps> begins;
 };
 
-/// Blocks that are to have room on a multiprocessor: with 64 channels two registers decide between 3 and 4, but from
-/// sm_100 on too many would spill.
+/// Blocks that are to have room on a multiprocessor with 64 channels: without dropout, two registers decide between 3
+/// and 4, but from sm_100 on too many would spill.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
 inline constexpr int most_flash_blocks = 3;
 #else
 inline constexpr int most_flash_blocks = 4;
 #endif
 template <int D, bool drop>
-inline constexpr int flash_blocks = D == 64 && !drop ? most_flash_blocks : 1;
+inline constexpr int flash_blocks = D != 64 ? 1
+                                    : drop  ? 3
+                                            : most_flash_blocks;
 
 template <class T, int D, bool drop>
 __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_kernel(const FlashAttention<T> a) {
