@@ -19,7 +19,7 @@ cmake --build --preset ci -j "$jobs"
 ctest --preset ci -j "$jobs"
 
 stage "AddressSanitizer and UndefinedBehaviorSanitizer on the quick areas"
-quick_areas=(core config io tokenizer data)
+quick_areas=(core config io tokenizer data distributed)
 cmake --preset asan
 cmake --build --preset asan -j "$jobs" --target "${quick_areas[@]/#/test_}"
 ctest --preset asan -j "$jobs" -R "^($(IFS='|' && echo "${quick_areas[*]}"))\$"

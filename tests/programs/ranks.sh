@@ -33,9 +33,9 @@ train() {
   local launcher=()
   [ "$processes" = 1 ] || launcher=("$mpiexec" -n "$processes")
   "${launcher[@]}" "$bin/train" --config_file config.json --tokenizer_path tokenizer --pre_tokenized_dataset_path blocks \
-    --max_steps 50 --save_steps 25 --logging_steps 1 --eval_steps 25 --per_device_train_batch_size 1 \
+    --max_steps "${steps:-50}" --save_steps "${save:-25}" --logging_steps 1 --eval_steps 25 --per_device_train_batch_size 1 \
     --gradient_accumulation_steps $((12 / processes)) --lr_scheduler_type constant_with_warmup --warmup_steps 2 \
-    --learning_rate 1e-2 --threads 1 --collective_timeout 60 "$@" >train.log 2>&1
+    --learning_rate 1e-3 --threads 1 --collective_timeout 60 "$@" >train.log 2>&1
 }
 losses() { # OUTPUT: step and loss of each line that has one, with every digit
   sed -n 's/.*"\(eval_\)\?loss":\([^,}]*\).*/\1 \2/p' "$1/metrics.jsonl"
@@ -79,7 +79,7 @@ same 3-1/model.safetensors resumed-3/model.safetensors
 [ "$(grep -c 'error: nowhere: no complete checkpoint' train.log)" = 1 ] || fail "said: $(cat train.log)"
 
 # SIGTERM to one process: all save the same step.
-train 2 --output_dir stopped --max_steps 100000 --logging_steps 1000 &
+steps=100000 train 2 --output_dir stopped &
 job=$!
 until [ -s stopped/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
 kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
@@ -88,13 +88,13 @@ step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
 [ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
 
 # SIGKILL of one process: the job ends, and its resumption is the run that was never killed.
-train 2 --output_dir killed --max_steps 100000 --save_steps 5 --save_total_limit 3 --eval_steps 100000 &
+steps=100000 save=5 train 2 --output_dir killed &
 job=$!
 until [ -d killed/checkpoint-10 ] || ! kill -0 $job 2>/dev/null; do sleep 0.05; done
 kill -KILL "$(pgrep -f "$bin/train .*--output_dir killed" | tail -n 1)"
 ! wait $job || fail "a killed run ends with status 0"
 last=$(find killed -maxdepth 1 -name 'checkpoint-*' | sed 's/.*-//' | sort -n | tail -n 1)
 for output in killed straight; do
-  train 2 --output_dir $output --max_steps $((last + 10)) --resume_from_checkpoint latest || fail "$(tail -n 3 train.log)"
+  steps=$((last + 10)) train 2 --output_dir $output --resume_from_checkpoint latest || fail "$(tail -n 3 train.log)"
 done
 same killed/model.safetensors straight/model.safetensors

@@ -229,7 +229,7 @@ class MpiCommunicator final : public CommunicatorBase {
       return false;
     }
     const Collective& c = collective(slot);
-    if (operation.result_lies_first && rank() > 0)
+    if (operation.result_lies_first && rank() > 0 && c.count > 0)
       std::memmove(c.data + rank() * c.bytes(), c.data, std::size_t(c.bytes()));
     return true;
   }

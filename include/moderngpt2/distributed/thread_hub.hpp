@@ -55,6 +55,7 @@ class HubWork {
 
   /// What is not given, or is undefined afterwards, is made useless, so that nobody counts on it.
   static void spoil(const Collective& c, int rank, int size) {
+    if (c.count == 0) return;
     if (c.kind == CollectiveKind::broadcast && c.root != rank) std::memset(c.data, 0xff, std::size_t(c.bytes()));
     if (c.kind != CollectiveKind::all_gather && c.kind != CollectiveKind::reduce_scatter) return;
     for (int r = 0; r < size; ++r)

@@ -15,7 +15,9 @@ namespace moderngpt2::cuda {
 inline const char* advice(cudaError_t status) {
   switch (status) {
     case cudaErrorInsufficientDriver:
-      return "update the NVIDIA driver, or build with the CUDA version that it supports (nvidia-smi names it)";
+      return "there is no NVIDIA driver here, or one too old for this program's CUDA: nvidia-smi names the version "
+             "that "
+             "it supports";
     case cudaErrorNoDevice:
       return "no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu";
     case cudaErrorInvalidDevice:
