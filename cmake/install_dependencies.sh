@@ -20,7 +20,7 @@ packages=(
 )
 test_packages=(
   clang-16 libclang-rt-16-dev libomp-16-dev ccache doctest-dev libbenchmark-dev
-  libopenmpi-dev openmpi-bin
+  libopenmpi-dev openmpi-bin shellcheck
 )
 
 say() { echo "install_dependencies: $*" >&2; }

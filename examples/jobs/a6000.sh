@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# One RTX A6000 (48 GB), without a scheduler: bash examples/jobs/a6000.sh
+#
+# Waits for `train --device cuda`, which is not there yet: until then it ends at once with a line that says so.
+# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
+set -eo pipefail
+
+read -r -a train <<<"${TRAIN:-build/bin/train}"
+read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
+if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+
+"${train[@]}" \
+  --model_size_name medium \
+  --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
+  --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
+  --output_dir "${OUTPUT:-output/a6000}" \
+  --resume_from_checkpoint latest \
+  --num_train_epochs 3 \
+  --per_device_train_batch_size 16 \
+  --learning_rate 2.5e-4 \
+  --block_size 1024 \
+  --save_steps 1000 \
+  "${flags[@]}"

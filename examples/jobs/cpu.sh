@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Processors alone, one process: bash examples/jobs/cpu.sh
+# On ABCI 3.0: qsub -P GROUP -q rt_HC -l select=1 -l walltime=24:00:00 examples/jobs/cpu.sh
+#
+# For processors with AVX512-BF16 or AMX; on others TRAIN_FLAGS="--precision fp32" is faster. DRY_RUN=1 shows the plan.
+# Variables: docs/training_examples.md.
+set -eo pipefail
+
+cd "${PBS_O_WORKDIR:-.}"
+read -r -a train <<<"${TRAIN:-build/bin/train}"
+read -r -a flags <<<"${TRAIN_FLAGS---precision bf16}"
+if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+
+# 8 x 4 = 32 sequences a step
+"${train[@]}" \
+  --model_size_name medium \
+  --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
+  --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
+  --output_dir "${OUTPUT:-output/cpu}" \
+  --resume_from_checkpoint latest \
+  --num_train_epochs 3 \
+  --per_device_train_batch_size 8 \
+  --gradient_accumulation_steps 4 \
+  --learning_rate 2.5e-4 \
+  --block_size 1024 \
+  --save_steps 1000 \
+  "${flags[@]}"

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# TSUBAME 4.0, one H100 (a quarter of a node): qsub -g GROUP examples/jobs/tsubame4_1gpu.sh
+#$ -cwd
+#$ -l node_q=1
+#$ -l h_rt=24:00:00
+#
+# Waits for `train --device cuda`, which is not there yet: until then the job ends at once with a line that says so.
+# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
+set -eo pipefail
+
+if [ -n "$JOB_ID" ]; then # within a job
+  # shellcheck source=/dev/null
+  source /etc/profile.d/modules.sh
+  module load cuda/12.8.0 openmpi/5.0.7-gcc
+fi
+read -r -a train <<<"${TRAIN:-build/bin/train}"
+read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
+if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+
+"${train[@]}" \
+  --model_size_name medium \
+  --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
+  --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
+  --output_dir "${OUTPUT:-output/tsubame4_1gpu}" \
+  --resume_from_checkpoint latest \
+  --num_train_epochs 3 \
+  --per_device_train_batch_size 32 \
+  --learning_rate 2.5e-4 \
+  --block_size 1024 \
+  --save_steps 1000 \
+  "${flags[@]}"

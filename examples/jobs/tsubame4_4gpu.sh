@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# TSUBAME 4.0, the four H100 of a node, or of several: qsub -g GROUP examples/jobs/tsubame4_4gpu.sh
+#$ -cwd
+#$ -l node_f=1
+#$ -l h_rt=24:00:00
+#
+# Waits for `train --device cuda`, which is not there yet: until then the job ends at once with a line that says so.
+# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
+set -eo pipefail
+
+if [ -n "$JOB_ID" ]; then # within a job
+  # shellcheck source=/dev/null
+  source /etc/profile.d/modules.sh
+  module load cuda/12.8.0 openmpi/5.0.7-gcc
+fi
+read -r -a train <<<"${TRAIN:-build/bin/train}"
+read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
+if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+
+export LD_LIBRARY_PATH=$LD_LIBRARY_PATH # of the modules, for all nodes
+nodes=1
+launch=(mpirun -npernode 4 -x LD_LIBRARY_PATH)
+if [ -r "$PE_HOSTFILE" ]; then
+  hosts=${T4TMPDIR:?}/hosts
+  awk '{print $1 " slots=4"}' "$PE_HOSTFILE" >"$hosts"
+  nodes=$(wc -l <"$hosts")
+  launch+=(--hostfile "$hosts")
+fi
+
+"${launch[@]}" -np $((4 * nodes)) "${train[@]}" \
+  --model_size_name medium \
+  --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
+  --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
+  --output_dir "${OUTPUT:-output/tsubame4_4gpu}" \
+  --resume_from_checkpoint latest \
+  --num_train_epochs 3 \
+  --per_device_train_batch_size 32 \
+  --learning_rate 2.5e-4 \
+  --block_size 1024 \
+  --save_steps 1000 \
+  --zero_stage 1 \
+  "${flags[@]}"
