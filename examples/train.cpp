@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <string>
 
 #include <fmt/format.h>
@@ -19,6 +20,8 @@
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/cli/training_text.hpp"
 #include "moderngpt2/distributed/launch.hpp"
+#include "moderngpt2/distributed/single.hpp"
+#include "moderngpt2/training/ranks.hpp"
 #include "moderngpt2/training/run.hpp"
 #include "train/mpi.hpp"
 #include "train/tasks.hpp"
@@ -87,7 +90,9 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
   options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
   add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
-  options.add("threads", request.threads, "processor threads").at_least(1).default_text("all cores, shared by the processes");
+  options.add("threads", request.threads, "processor threads")
+      .at_least(1)
+      .default_text("all cores, shared by the processes");
   options.section("Optimizer");
   options.add("learning_rate", s.learning_rate, "the schedule's highest").at_least(0);
   options.add("lr_scheduler_type", s.lr_scheduler_type, "the schedule")
@@ -145,31 +150,38 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       "stopped by Ctrl-C or SIGTERM of any process, after a checkpoint was written; a second signal ends the program "
       "at once");
   options.parse(argc, argv);
-  require_device(device);
-  task.check();
   const bool is_first = processes.rank() == 0;
-  if (is_first)
-    for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
-  launcher.set_world_size(s, processes, request.dry_run, task.has_examples());
-  request.precision = launcher.apply(s, precision_of(options, precision), is_first);
-  if (task.has_examples())
-    task.take(text.source());
-  else
-    request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
-
-  catch_interrupts(
-      is_first ? "\ntrain: stopping: the step in progress is finished, then saved; a second signal ends at once\n"
-               : nullptr);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
   TrainingProgress progress(shell_command(argc, argv));
   TrainingHooks hooks = progress.hooks();
-  request.ranks = processes.connect(launcher.collective_timeout());
-  if (request.ranks) {
-    request.ranks->set_stop(interrupted);
-    if (!options.typed("threads")) request.threads = threads_of_process(request.ranks->local_size());
-  }
-  const auto trace = launcher.open_trace(request.ranks, hooks);
-  return run(task.task(), task_request, hooks);
+  request.ranks = processes.connect(launcher.collective_timeout());  // before anything that can fail on one alone
+  distributed::SingleCommunicator alone;
+  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  std::unique_ptr<TraceFile> trace;
+  return status_on_ranks(ranks, hooks, [&] {
+    all_or_none(ranks, "reading the flags", [&] {
+      require_device(device);
+      task.check();
+      if (is_first)
+        for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
+      launcher.set_world_size(s, processes, request.dry_run, task.has_examples());
+      request.precision = launcher.apply(s, precision_of(options, precision), is_first);
+      if (task.has_examples())
+        task.take(text.source());
+      else
+        request.text = text.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
+      trace = launcher.open_trace(request.ranks, hooks);
+    });
+    catch_interrupts(
+        is_first ? "\ntrain: stopping: the step in progress is finished, then saved; a second signal ends at once\n"
+                 : nullptr);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
+    if (request.ranks) {
+      request.ranks->set_stop(interrupted);
+      if (!options.typed("threads"))
+        request.threads = threads_of_process(request.ranks->local_size(), request.ranks->local_processors());
+    }
+    return run(task.task(), task_request, hooks);
+  });
 }
 
 int program(int argc, char** argv) {

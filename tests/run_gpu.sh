@@ -25,7 +25,7 @@ fi
 results=${1:-gpu_results}
 [[ -d .gpu/include/fmt ]] || { echo "no .gpu/: run tests/run_gpu.sh --bundle first" >&2; exit 2; }
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || { echo "no nvcc: install the CUDA toolkit" >&2; exit 2; }
-toolkit=$(cd "$(dirname "$nvcc")/.." && pwd)
+toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
 build=.gpu/build
 mkdir -p "$build" "$results"
 failures=0
@@ -35,7 +35,8 @@ fail() { say "FAILED: $*"; failures=$((failures + 1)); }
 : >"$results/summary.txt"
 rm -f "$results/golden.txt"
 
-gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null | head -1)
+gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null |
+  grep -m1 -E ', *[0-9]+\.[0-9]+,')  # what it says without a driver is no GPU
 architecture=${MODERNGPT2_GPU_ARCH:-$(cut -d, -f2 <<<"$gpu" | tr -d ' .')}
 case $architecture in
   90 | 100) architecture+=a ;;
@@ -65,34 +66,47 @@ else
   say "primitives: skipped on the GPU, there is none"
 fi
 
+# Compiles one unit beside the others, $(nproc) at a time: compile OBJECT COMMAND... SOURCE
+compile() {
+  while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do wait -n; done
+  rm -f "$1"
+  "${@:2}" -c -o "$1" 2>"$1.log" &
+}
+# All must be there: built WHAT OBJECT...
+built() {
+  wait
+  for object in "${@:2}"; do
+    cat "$object.log" >>"$results/build.txt"
+    [[ -s $object ]] || fail "$1: $(basename "$object" .o) does not build, see build.txt"
+  done
+}
+
 say "kernels: building"
 objects=()
 for kernel in include/moderngpt2/backend/cuda/kernels/*.cuh; do
   grep -q '^MODERNGPT2_CUDA_INSTANTIATE' "$kernel" || continue
   name=$(basename "$kernel" .cuh)
   printf '#include "moderngpt2/backend/cuda/kernels/%s.cuh"\n' "$name" >"$build/$name.cu"
-  "${device[@]}" -c "$build/$name.cu" -o "$build/$name.o" 2>>"$results/build.txt" || fail "kernels of $name do not build"
+  compile "$build/$name.o" "${device[@]}" "$build/$name.cu"
   objects+=("$build/$name.o")
 done
-sources=(tests/main.cpp)
-for test in tests/backend/cuda/*_test.cpp; do  # the others are of the simulated GPU
-  grep -q check_cuda_case "$test" && sources+=("$test")
+[[ $toolkit == /usr ]] || host+=(-isystem "$toolkit/include")
+tests=()
+for test in tests/main.cpp tests/backend/cuda/*_test.cpp; do  # those without a case are of the simulated GPU
+  [[ $test == tests/main.cpp ]] || grep -q check_cuda_case "$test" || continue
+  object=$build/$(basename "$test" .cpp).test.o
+  compile "$object" "${host[@]}" "$test"
+  tests+=("$object")
 done
-host+=(-isystem "$toolkit/include")
+golden=("$build/golden.o" "$build/golden_gpu.o")
+compile "${golden[0]}" "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 tests/backend/cuda/golden.cpp
+compile "${golden[1]}" "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 examples/golden_check/gpu.cpp
+built "kernels" "${objects[@]}" "${tests[@]}" "${golden[@]}"
 libraries=(-L"$toolkit/lib64" -Wl,-rpath,"$toolkit/lib64" -lcudart_static -lcublasLt -ldl -lrt -lpthread)
-if "${host[@]}" "${sources[@]}" "${objects[@]}" -o "$build/test_cuda" "${libraries[@]}" 2>>"$results/build.txt"; then
+if "${host[@]}" "${tests[@]}" "${objects[@]}" -o "$build/test_cuda" "${libraries[@]}" 2>>"$results/build.txt"; then
   if [[ -n $gpu ]]; then
     "$build/test_cuda" >"$results/kernels.txt" 2>&1 || fail "kernels: see kernels.txt"
     grep -E 'MESSAGE|test cases' "$results/kernels.txt" | while read -r line; do say "kernels: $line"; done
-    if command -v compute-sanitizer >/dev/null; then
-      for tool in memcheck racecheck; do
-        compute-sanitizer --tool $tool --error-exitcode 9 "$build/test_cuda" >>"$results/sanitizer.txt" 2>&1 ||
-          fail "compute-sanitizer $tool: see sanitizer.txt"
-        say "compute-sanitizer $tool: $(tail -1 "$results/sanitizer.txt")"
-      done
-    else
-      say "compute-sanitizer: skipped, it is not installed"
-    fi
   else
     say "kernels: built, not run, there is no GPU"
   fi
@@ -100,9 +114,7 @@ else
   fail "the kernel tests do not build, see build.txt"
 fi
 
-say "golden cases: building"
-if "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 tests/backend/cuda/golden.cpp examples/golden_check/gpu.cpp "${objects[@]}" \
-  -o "$build/golden" "${libraries[@]}" 2>>"$results/build.txt"; then
+if "${host[@]}" "${golden[@]}" "${objects[@]}" -o "$build/golden" "${libraries[@]}" 2>>"$results/build.txt"; then
   if [[ -n $gpu ]]; then
     for precision in fp32 tf32 bf16 fp16; do
       "$build/golden" $precision tests/data/golden/*/ >>"$results/golden.txt" || fail "golden cases: see golden.txt"
@@ -113,6 +125,21 @@ if "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 tests/backend/cuda/golden.cpp examples/
   fi
 else
   fail "the golden cases do not build, see build.txt"
+fi
+
+if [[ -z $gpu || ! -x $build/test_cuda ]]; then
+  say "compute-sanitizer: skipped, nothing runs here"
+elif command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck; do
+    timeout 120 compute-sanitizer --tool $tool --error-exitcode 9 "$build/test_cuda" >>"$results/sanitizer.txt" 2>&1
+    case $? in
+      0) say "compute-sanitizer $tool: $(tail -1 "$results/sanitizer.txt")" ;;
+      124) say "compute-sanitizer $tool: not finished after two minutes" ;;
+      *) fail "compute-sanitizer $tool: see sanitizer.txt" ;;
+    esac
+  done
+else
+  say "compute-sanitizer: skipped, it is not installed"
 fi
 
 say "$failures failed"

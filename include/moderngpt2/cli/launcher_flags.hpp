@@ -57,8 +57,8 @@ class LauncherFlags {
     if (world_size_ && *world_size_ != settings.world_size)
       throw UsageError("--world_size {}: there are {} processes, as many as mpirun starts; --dry_run plans for others",
                        *world_size_, processes.size());
-    if (processes.size() > 1 && has_examples)
-      throw UsageError("--task: classifiers are trained by one process, this is one of {}", processes.size());
+    if (settings.world_size > 1 && has_examples)
+      throw UsageError("--task: classifiers are trained by one process, not by {}", settings.world_size);
     if (processes.size() == 1 && local_rank_ > 0)
       throw UsageError("--local_rank {}, but this process is the only one: start all by mpirun", local_rank_);
   }

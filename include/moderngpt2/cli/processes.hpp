@@ -32,10 +32,10 @@ using ProgramOfProcesses = int (*)(int argc, char** argv, Processes& processes);
 
 /// Threads of a process unless a flag says how many: those that OpenMP would start, shared with the others of its
 /// machine where the environment leaves that open.
-inline int threads_of_process(int local_size) {
+inline int threads_of_process(int local_size, int local_processors) {
   const int available = available_threads();
   if (std::getenv("OMP_NUM_THREADS")) return available;
-  return std::clamp(int(std::thread::hardware_concurrency()) / std::max(local_size, 1), 1, available);
+  return std::clamp(local_processors / std::max(local_size, 1), 1, available);
 }
 
 /// The status of a program of several processes, of which rank 0 says what is wrong with the command line.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 
@@ -47,12 +48,18 @@ class TraceFile {
     return path.parent_path() / fmt::format("{}-rank-{}{}", path.stem().string(), rank, path.extension().string());
   }
   void add(const Json& event) {
-    file_.add((is_empty_ ? "\n" : ",\n") + event.dump());
-    is_empty_ = false;
+    if (is_broken_) return;
+    try {
+      file_.add((is_empty_ ? "\n" : ",\n") + event.dump());
+      is_empty_ = false;
+    } catch (const Error& error) {  // no run ends for its trace
+      is_broken_ = true;
+      std::fprintf(stderr, "warning: rank %d: the trace ends here: %s\n", rank_, error.what());
+    }
   }
 
   int rank_;
-  bool is_empty_ = true;
+  bool is_empty_ = true, is_broken_ = false;
   AppendFile file_;
 };
 

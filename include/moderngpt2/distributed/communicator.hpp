@@ -71,6 +71,8 @@ class CommunicatorBase {
   /// Among the ranks of this machine.
   virtual int local_rank() const { return rank_; }
   virtual int local_size() const { return size_; }
+  /// Processors that the ranks of this machine may use, all together.
+  virtual int local_processors() const { return int(std::thread::hardware_concurrency()); }
 
   /// Sums over the ranks, in place: data (size() * count_per_rank); slice rank() then holds the sum of that slice, the
   /// others hold nothing of use.
@@ -125,6 +127,7 @@ class CommunicatorBase {
   /// Sent by this rank so far, as ring_bytes() counts it.
   std::int64_t bytes_moved() const { return bytes_moved_; }
   double timeout_seconds() const { return timeout_; }
+  void set_timeout(double seconds) { timeout_ = seconds; }
 
  protected:
   friend class Request;

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <sched.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -106,6 +107,12 @@ class MpiCommunicator final : public CommunicatorBase {
                       "MPI_Comm_split_type");
     MPI_Comm_rank(machine, &local_rank_);
     MPI_Comm_size(machine, &local_size_);
+    cpu_set_t processors;
+    CPU_ZERO(&processors);
+    (void)::sched_getaffinity(0, sizeof processors, &processors);
+    detail::check_mpi(MPI_Allreduce(MPI_IN_PLACE, &processors, int(sizeof processors), MPI_BYTE, MPI_BOR, machine),
+                      "MPI_Allreduce");
+    if (const int count = CPU_COUNT(&processors); count > 0) local_processors_ = count;
     MPI_Comm_free(&machine);
   }
   ~MpiCommunicator() override {
@@ -116,6 +123,7 @@ class MpiCommunicator final : public CommunicatorBase {
 
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
+  int local_processors() const override { return local_processors_; }
 
  private:
   [[noreturn]] void end_job(const std::string& why, int status) override {
@@ -270,7 +278,7 @@ class MpiCommunicator final : public CommunicatorBase {
 
   std::int64_t largest_piece_, calls_ = 0, tests_ = 0;
   MPI_Comm ranks_ = MPI_COMM_NULL, roll_calls_ = MPI_COMM_NULL;
-  int local_rank_ = 0, local_size_ = 1;
+  int local_rank_ = 0, local_size_ = 1, local_processors_ = int(std::thread::hardware_concurrency());
   std::vector<Operation> operations_;  ///< by slot
   std::vector<MPI_Status> statuses_;
 };

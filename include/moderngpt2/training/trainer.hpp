@@ -167,6 +167,7 @@ class Trainer {
     all_or_none(ranks_, "metrics.jsonl", [&] {
       if (is_first()) log_.open(settings_.output_dir, resumed_);
     });
+    if (ranks_.size() > 1) check_replicas("all must start from the same files");
     Meter meter(flops_per_token(), matmul_rate_);
     LossSpikes spikes;
     if (resumed_ && evaluation_ && look_due() && !log_.is_evaluated()) look();  // what a stop at this step left out
@@ -318,13 +319,13 @@ class Trainer {
     state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
   }
 
-  void check_replicas() {
+  void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
     FileHash hash;
     const auto& weights = model_.weights();
     hash.add(std::as_bytes(std::span(weights.matrices.begin(), weights.matrices.end())));
     hash.add(std::as_bytes(std::span(weights.vectors.begin(), weights.vectors.end())));
     const distributed::Fingerprint own{"set of weights", hash.value()};
-    require_same(ranks_, std::span(&own, 1), "its memory or the network is at fault: resume from the last checkpoint");
+    require_same(ranks_, std::span(&own, 1), hint);
   }
 
   void tell_skipped(const StepReport& report) {
@@ -351,7 +352,7 @@ class Trainer {
 
   void save() {
     // A state from which nothing can be trained must not stand as the newest checkpoint.
-    if (!has_finite_weights(model_))
+    if (agree_on_largest(ranks_, !has_finite_weights(model_), "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",
                                   state_.step));

@@ -45,6 +45,7 @@ TEST_CASE("the classifier on the GPU in chunks of tokens") {
   };
   const Result whole = run(1 << 20), parts = run(0);
   CHECK(parts.loss == doctest::Approx(whole.loss).epsilon(1e-6));
-  CHECK(parts.dhidden == whole.dhidden);
+  for (std::size_t i = 0; i < whole.dhidden.size(); ++i)  // a GPU's order of sums may depend on the number of rows
+    CHECK(parts.dhidden[i] == doctest::Approx(whole.dhidden[i]).epsilon(1e-5));
   for (std::size_t i = 0; i < whole.dw.size(); ++i) CHECK(parts.dw[i] == doctest::Approx(whole.dw[i]).epsilon(1e-4));
 }
