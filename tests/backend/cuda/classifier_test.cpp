@@ -1,5 +1,6 @@
 #define MODERNGPT2_CASES_ON_CUDA 1
 
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -11,7 +12,12 @@ using namespace moderngpt2;
 
 TEST_CASE("classifier and logits on the GPU") {
   // One of 600,000 probabilities times the scale is a subnormal number of fp16.
-  test::check_cuda_cases(cases::classifier_cases(), test::bf16_tolerance, 5e-3);
+  std::vector<cases::Case> table = cases::classifier_cases();
+#ifdef MODERNGPT2_SIMT_TSAN  // where they take many minutes
+  std::erase_if(table, [](const cases::Case& c) { return c.name.find("600000") != std::string::npos; });
+  CHECK_FALSE(table.empty());
+#endif
+  test::check_cuda_cases(table, test::bf16_tolerance, 5e-3);
 }
 
 TEST_CASE("the classifier on the GPU in chunks of tokens") {
