@@ -5,6 +5,7 @@
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/backend/with_activation.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cpu {
@@ -52,38 +53,11 @@ inline void activate(f32v x, f32v& value, f32v& slope) {
   }
 }
 
-/// Calls f with the activation as a compile-time constant.
-template <class F>
-void with_activation(Activation a, F&& f) {
-  switch (a) {
-    case Activation::gelu_tanh:
-      return f.template operator()<Activation::gelu_tanh>();
-    case Activation::gelu:
-      return f.template operator()<Activation::gelu>();
-    case Activation::quick_gelu:
-      return f.template operator()<Activation::quick_gelu>();
-    case Activation::silu:
-      return f.template operator()<Activation::silu>();
-    case Activation::relu:
-      return f.template operator()<Activation::relu>();
-    case Activation::relu2:
-      return f.template operator()<Activation::relu2>();
-    case Activation::mish:
-      return f.template operator()<Activation::mish>();
-    case Activation::tanh:
-      return f.template operator()<Activation::tanh>();
-    case Activation::sigmoid:
-      return f.template operator()<Activation::sigmoid>();
-    case Activation::dynamic:
-      break;
-  }
-}
-
 }  // namespace detail
 
 template <class T>
 void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a) {
-  detail::with_activation(a, [&]<Activation A>() {
+  with_activation(a, [&]<Activation A>() {
     parallel_ranges(b.threads(), h.count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (int r = int(begin); r < end; ++r) {
         const T *gate = gate_up.row(r), *up = gate + h.width;
@@ -99,7 +73,7 @@ void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a)
 
 template <class T>
 void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, Activation a) {
-  detail::with_activation(a, [&]<Activation A>() {
+  with_activation(a, [&]<Activation A>() {
     parallel_ranges(b.threads(), dh.count, 4, [&](std::int64_t begin, std::int64_t end) {
       for (int r = int(begin); r < end; ++r) {
         const T *gate = gate_up.row(r), *up = gate + dh.width;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/with_activation.hpp"
 #include "moderngpt2/config/model_shape.hpp"
 
 namespace moderngpt2::cuda::detail {
@@ -43,33 +44,6 @@ MODERNGPT2_DEVICE ActivationAt activate(float x) {
     static_assert(A == Activation::sigmoid);
     const float s = sigmoid(x);
     return {s, s * (1.0f - s)};
-  }
-}
-
-/// f.template operator()<A>() for the activation, which is the same in all threads.
-template <class F>
-MODERNGPT2_DEVICE void with_activation(Activation a, const F& f) {
-  switch (a) {
-    case Activation::gelu_tanh:
-      return f.template operator()<Activation::gelu_tanh>();
-    case Activation::gelu:
-      return f.template operator()<Activation::gelu>();
-    case Activation::quick_gelu:
-      return f.template operator()<Activation::quick_gelu>();
-    case Activation::silu:
-      return f.template operator()<Activation::silu>();
-    case Activation::relu:
-      return f.template operator()<Activation::relu>();
-    case Activation::relu2:
-      return f.template operator()<Activation::relu2>();
-    case Activation::mish:
-      return f.template operator()<Activation::mish>();
-    case Activation::tanh:
-      return f.template operator()<Activation::tanh>();
-    case Activation::sigmoid:
-      return f.template operator()<Activation::sigmoid>();
-    case Activation::dynamic:
-      break;
   }
 }
 
