@@ -4,8 +4,6 @@
 #include <cstdint>
 
 #ifdef MODERNGPT2_HAVE_ONEDNN
-#include <memory>
-#include <type_traits>
 #include <vector>
 
 #include <dnnl.h>
@@ -15,6 +13,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/owner.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
 // The only header that sees Eigen or oneDNN.
@@ -82,16 +81,6 @@ namespace detail {
 inline void require(dnnl_status_t status, const char* what) {
   if (status != dnnl_success) throw Error("oneDNN: {} failed with status {}", what, int(status));
 }
-
-template <auto Destroy>
-struct Destroyer {
-  template <class T>
-  void operator()(T* object) const {
-    Destroy(object);
-  }
-};
-template <class Handle, auto Destroy>
-using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroyer<Destroy>>;
 
 #if DNNL_VERSION_MAJOR >= 3
 using Description = Owner<dnnl_memory_desc_t, dnnl_memory_desc_destroy>;

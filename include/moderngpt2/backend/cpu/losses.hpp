@@ -6,6 +6,7 @@
 
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/classifier_rows.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
@@ -68,10 +69,7 @@ inline void cap_row(float* s, int width, float cap) {
 }
 
 /// Tokens whose logits exist at once: about 64 MB of them. Each chunk reads all of w and adds to all of dw.
-constexpr int classifier_chunk(int rows, int vocab) {
-  const std::int64_t fitting = (std::int64_t(64) << 20) / (std::int64_t(vocab) * 4) / 16 * 16;
-  return int(std::clamp<std::int64_t>(fitting, 16, std::max(rows, 16)));
-}
+constexpr int classifier_chunk(int rows, int vocab) { return classifier_rows(std::int64_t(64) << 20, rows, vocab); }
 
 /// Adds the losses of `rows` rows in order.
 template <class F>
@@ -134,13 +132,6 @@ void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float soft
 }
 
 namespace detail {
-
-/// The rows of fp32 logits as rows for their gradients, in elements of type T that begin where each row does.
-template <class T>
-Rows<T> in_place(Rows<float> logits) {
-  return {reinterpret_cast<T*>(logits.data), logits.count, logits.width,
-          logits.stride * int(sizeof(float) / sizeof(T))};
-}
 
 /// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
 /// their gradient.

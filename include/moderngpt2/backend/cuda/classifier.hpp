@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "moderngpt2/backend/classifier_rows.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/softcap.hpp"
 #include "moderngpt2/backend/cuda/losses.hpp"
@@ -25,8 +26,7 @@ namespace detail {
 
 /// Tokens whose logits exist at once. Each chunk reads and writes the gradient of the whole matrix: they are few.
 inline int classifier_chunk(const Backend& b, int rows, int vocab) {
-  const std::int64_t fitting = b.logits_bytes() / (std::int64_t(vocab) * 4) / 16 * 16;
-  return int(std::clamp<std::int64_t>(fitting, 16, std::max(rows, 16)));
+  return classifier_rows(b.logits_bytes(), rows, vocab);
 }
 
 /// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
@@ -46,8 +46,7 @@ double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<co
     const Rows<const T> x = hidden.slice(start, rows);
     product(b, Transpose::no, x, Transpose::yes, rows_of(w), s, false);
     sum.add = start > 0;
-    Rows<T> d;
-    if (dhidden.data) d = {reinterpret_cast<T*>(s.data), rows, w.rows, s.stride * int(sizeof(float) / sizeof(T))};
+    const Rows<T> d = dhidden.data ? in_place<T>(s) : Rows<T>{};
     cross_entropy_rows(b, d, Rows<const float>(s), labels + start, softcap, scale, sum);
     if (!dhidden.data) continue;
     product(b, Transpose::no, d, Transpose::no, rows_of(w), dhidden.slice(start, rows), false);

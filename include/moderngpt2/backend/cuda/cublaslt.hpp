@@ -4,10 +4,8 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <source_location>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,6 +14,7 @@
 #include "moderngpt2/backend/cuda/check.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/product_shape.hpp"
+#include "moderngpt2/core/owner.hpp"
 
 // The only header that sees cuBLASLt. Its matrices are column-major: it is asked for the transpose, C^T = op(B)^T
 // op(A)^T.
@@ -45,16 +44,6 @@ inline void check(cublasStatus_t status, std::string_view call,
 }
 
 namespace detail {
-
-template <auto Destroy>
-struct CublasDestroyer {
-  template <class T>
-  void operator()(T* object) const {
-    Destroy(object);
-  }
-};
-template <class Handle, auto Destroy>
-using CublasOwner = std::unique_ptr<std::remove_pointer_t<Handle>, CublasDestroyer<Destroy>>;
 
 inline cudaDataType_t data_type(Dtype dtype) {
   return dtype == Dtype::bf16 ? CUDA_R_16BF : dtype == Dtype::f16 ? CUDA_R_16F : CUDA_R_32F;
@@ -90,7 +79,7 @@ class CublasProduct {
 
     cublasLtMatmulPreference_t made = nullptr;
     check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
-    const CublasOwner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
+    const Owner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) {
       check(cublasLtMatmulPreferenceSetAttribute(made, what, &value, sizeof value),
             "cublasLtMatmulPreferenceSetAttribute");
@@ -125,7 +114,7 @@ class CublasProduct {
   }
 
  private:
-  using Layout = CublasOwner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+  using Layout = Owner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 
   template <class V>
   void set(cublasLtMatmulDescAttributes_t what, const V& value) {
@@ -143,7 +132,7 @@ class CublasProduct {
 
   ProductShape shape_;
   Alignments alignments_;
-  CublasOwner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation_;
+  Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation_;
   Layout a_, b_, c_;
   cublasLtMatmulAlgo_t algorithm_;
 };
@@ -178,7 +167,7 @@ class Blas {
     return products_.emplace_back(handle_.get(), shape, alignments, workspace_.size());
   }
 
-  detail::CublasOwner<cublasLtHandle_t, cublasLtDestroy> handle_;
+  Owner<cublasLtHandle_t, cublasLtDestroy> handle_;
   DeviceMemory workspace_;
   std::vector<detail::CublasProduct> products_;
 };
