@@ -154,8 +154,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   TrainingProgress progress(shell_command(argc, argv));
   TrainingHooks hooks = progress.hooks();
   request.ranks = processes.connect(launcher.collective_timeout());  // before anything that can fail on one alone
-  distributed::SingleCommunicator alone;
-  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   std::unique_ptr<TraceFile> trace;
   return status_on_ranks(ranks, hooks, [&] {
     all_or_none(ranks, "reading the flags", [&] {

@@ -77,7 +77,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   all_or_none(ranks, "the checkpoint's folder", [&] {
     if (is_first) folder.emplace(target);
   });
-  const std::filesystem::path path = AtomicFolder::temporary_path(target);
+  const std::filesystem::path path = detail::hidden_path(target);
   std::vector<FileRecord> files = save_trained_model(path, model, optimizer, companions, ranks);
   const std::vector<FileRecord> moments = save_moments(path, model, optimizer, ranks);
   all_or_none(ranks, "publishing the checkpoint", [&] {

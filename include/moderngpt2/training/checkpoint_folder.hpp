@@ -140,6 +140,11 @@ inline void delete_folder(const std::filesystem::path& folder) {
   if (error) std::filesystem::remove_all(folder, error);
 }
 
+/// Where a folder is while it is no checkpoint yet, or no longer.
+inline std::filesystem::path hidden_path(const std::filesystem::path& folder) {
+  return folder.parent_path() / fmt::format(".{}.tmp", folder.filename().string());
+}
+
 }  // namespace detail
 
 /// Deletes the oldest checkpoints beyond `limit`, but never the one of `keep`, and what earlier deletions left.
@@ -151,7 +156,7 @@ inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limi
     if (checkpoint.folder == keep || kept++ < limit) continue;
     // Under its hidden name it is no checkpoint any more, wherever the deletion stops.
     std::error_code ignored;
-    const std::filesystem::path hidden = output_dir / fmt::format(".{}.tmp", checkpoint.folder.filename().string());
+    const std::filesystem::path hidden = detail::hidden_path(checkpoint.folder);
     std::filesystem::rename(checkpoint.folder, hidden, ignored);
     detail::delete_folder(hidden);
   }
@@ -162,7 +167,7 @@ class AtomicFolder {
  public:
   /// Leftovers of a save that was killed are removed.
   explicit AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
-    temporary_ = temporary_path(target_);
+    temporary_ = detail::hidden_path(target_);
     std::error_code error;
     std::filesystem::remove_all(temporary_, error);
     if (!error) std::filesystem::create_directory(temporary_, error);
@@ -176,9 +181,6 @@ class AtomicFolder {
 
   /// Where its files are to be written.
   const std::filesystem::path& path() const { return temporary_; }
-  static std::filesystem::path temporary_path(const std::filesystem::path& target) {
-    return target.parent_path() / fmt::format(".{}.tmp", target.filename().string());
-  }
 
   /// Publishes the folder, in the place of one of the same name. Its files must be synced.
   void commit() {

@@ -112,10 +112,6 @@ inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, Set
   s.lr_scheduler_kwargs = kwargs.empty() ? "" : kwargs.dump();
 }
 
-}  // namespace detail
-
-namespace detail {
-
 inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
                      SettingsFromFile& from) {
   const DeepSpeedConfig::Zero& zero = config.zero;

@@ -120,8 +120,7 @@ template <class Task, class M, class Run>
 int evaluate_only(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
-  distributed::SingleCommunicator alone;
-  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   all_or_none(ranks, "reading the weights", [&] {
     if (run.checkpoint)
       load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
@@ -158,8 +157,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
                 const MemoryPlan& plan, const std::string& run_name) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
-  distributed::SingleCommunicator alone;
-  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   const bool is_first = ranks.rank() == 0;
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
@@ -215,8 +213,7 @@ template <class M, class Task = LanguageModelling, class Run = PreparedRun>
 int run_model(const TrainingRequest& request, const Run& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
-  distributed::SingleCommunicator alone;
-  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   hooks.say(settings_text<Task>(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
@@ -269,18 +266,13 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   }
 }
 
-}  // namespace detail
-
-namespace detail {
-
 inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks,
                         distributed::CommunicatorBase& ranks) {
   if (request.eval_only && !request.model_path && !run.checkpoint)
     fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
-  if (cpu_precision(request.precision) == PrecisionName::bf16)
-    return detail::run_model<CausalLMInBf16>(request, run, hooks);
+  if (cpu_precision(request.precision) == PrecisionName::bf16) return run_model<CausalLMInBf16>(request, run, hooks);
   return with_causal_lm(run.companions.config.config,
-                        [&]<class M>(std::type_identity<M>) { return detail::run_model<M>(request, run, hooks); });
+                        [&]<class M>(std::type_identity<M>) { return run_model<M>(request, run, hooks); });
 }
 
 }  // namespace detail
@@ -289,8 +281,7 @@ inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, 
 /// in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`. `hooks.say`
 /// must be given.
 inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks) {
-  distributed::SingleCommunicator alone;
-  distributed::CommunicatorBase& ranks = request.ranks ? *request.ranks : alone;
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {

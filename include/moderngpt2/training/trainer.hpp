@@ -59,7 +59,7 @@ class Trainer {
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
-        ranks_(ranks ? *ranks : alone_),
+        ranks_(distributed::ranks_or_alone(ranks)),
         exchange_(ranks_, layout(), settings_.zero_stage, model.make_gradients()),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
@@ -370,7 +370,6 @@ class Trainer {
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;
-  distributed::SingleCommunicator alone_;
   distributed::CommunicatorBase& ranks_;
   distributed::GradientExchange<typename M::FullElements> exchange_;
   AdamW<M> optimizer_;
