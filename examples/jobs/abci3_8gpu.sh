@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # ABCI 3.0, the eight H200 of a node: qsub -P GROUP examples/jobs/abci3_8gpu.sh
+# or of four nodes: qsub -P GROUP -l select=4 examples/jobs/abci3_8gpu.sh
 #PBS -q rt_HF
 #PBS -l select=1
 #PBS -l walltime=24:00:00

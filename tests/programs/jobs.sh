@@ -58,7 +58,6 @@ plans tsubame4_1gpu "32 x 1 accumulated = 32"
 plans tsubame4_4gpu "32 x 1 accumulated x 4 processes = 128"
 plans abci3_1gpu "64 x 1 accumulated = 64"
 plans abci3_8gpu "64 x 1 accumulated x 8 processes = 512"
-plans abci3_4nodes "64 x 1 accumulated x 8 processes = 512" # one machine, since there is no list of them
 plans a6000 "16 x 1 accumulated = 16"
 plans cpu "8 x 4 accumulated = 32"
 plans cpu_mpi "8 x 2 accumulated x 2 processes = 32"
@@ -92,6 +91,6 @@ PE_HOSTFILE=$work/pe_hosts T4TMPDIR=$work \
   launches tsubame4_4gpu "-npernode 4 -x LD_LIBRARY_PATH --hostfile $work/hosts -np 8" $'r1n1 slots=4\nr1n2 slots=4'
 printf 'h%d\n' 1 1 2 3 4 4 >../pbs_hosts
 PBS_NODEFILE=$work/pbs_hosts PBS_LOCALDIR=$work \
-  launches abci3_4nodes "-npernode 8 -x LD_LIBRARY_PATH --hostfile $work/hosts -np 32" \
+  launches abci3_8gpu "-npernode 8 -x LD_LIBRARY_PATH --hostfile $work/hosts -np 32" \
   $'h1 slots=8\nh2 slots=8\nh3 slots=8\nh4 slots=8'
 echo "each job script plans what it says"
