@@ -101,6 +101,10 @@ struct RankRun {
         std::copy_n(optimizer.first.vectors.data() + p.at, p.length, all.first.vectors.data() + p.offset);
         std::copy_n(optimizer.second.vectors.data() + p.at, p.length, all.second.vectors.data() + p.offset);
       }
+      if (settings.shards_weights())
+        for (const distributed::Piece& p : optimizer.shard().matrices)
+          communicator.all_gather(model.weights().matrices.data() + p.offset - rank * p.length, p.length, "all weights")
+              .wait();
       communicator.barrier("the end");
       all.weights[std::size_t(rank)] = std::move(model.weights());
     };

@@ -41,7 +41,7 @@ TEST_CASE("ranks train the model that one process trains") {
   REQUIRE(one.losses.size() == 20);
   CHECK(one.losses[19] < one.losses[0] - 0.1);
   for (const int ranks : {2, 3, 4})
-    for (const int stage : {0, 1, 2}) {
+    for (const int stage : {0, 1, 2, 3}) {
       CAPTURE(ranks);
       CAPTURE(stage);
       const std::string name = std::to_string(ranks) + "-" + std::to_string(stage);
@@ -59,7 +59,7 @@ TEST_CASE("ranks train the model that one process trains") {
 TEST_CASE("a checkpoint of any number of ranks resumes at any other") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
-  const std::vector<int> stages{1, 1, 2, 1, 2};
+  const std::vector<int> stages{1, 1, 2, 3, 3};
   for (const int before : {1, 2, 3, 4}) {
     const fs::path whole_dir = temporary / ("whole" + std::to_string(before)), from = whole_dir / "checkpoint-10";
     // Rank `before - 1` is told to stop after step 10: all save that step.
@@ -95,7 +95,7 @@ TEST_CASE("what is not finite on one rank is skipped by all") {
   const DatasetSplits data = test::make_data(temporary / "data");
   // A weight of rank 1 is broken in steps 4 to 6: its own loss and gradients are then not numbers.
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const int stage : {0, 1, 2}) {
+  for (const int stage : {0, 1, 2, 3}) {
     FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
     float kept = 0;
     run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
