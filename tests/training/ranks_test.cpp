@@ -111,6 +111,20 @@ TEST_CASE("what is not finite on one rank is skipped by all") {
   }
 }
 
+TEST_CASE("sharded weights with a head of its own and activations computed again") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  FloatRun run{.data = data, .output_dir = temporary / "one", .max_steps = 6};
+  run.config.tied_head = false;
+  run.gradient_checkpointing = true;
+  const FloatRuns one = run(1, 1);
+  run.output_dir = temporary / "three";
+  const FloatRuns three = run(3, 3);
+  REQUIRE(three.thrown == "");
+  CHECK(largest_difference(three.losses, one.losses) < 1e-6);
+  CHECK(open_checkpoint(temporary / "three" / "checkpoint-6").state.log_history.back().contains("loss"));
+}
+
 TEST_CASE("moments of ranks that do not fit together are refused") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
@@ -132,12 +146,13 @@ TEST_CASE("moments of ranks that do not fit together are refused") {
 TEST_CASE("weights that differ between ranks are found, with the rank") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
-  for (const int stage : {0, 1}) {
+  for (const int stage : {0, 1, 3}) {  // in stage 3 norms and biases are what all have
     FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
     run.check_replicas_steps = 2;
     CHECK(run(3, stage).thrown == "");
     run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
-      if (rank == 2 && report.step == 6) model.weights().matrices[100] += 1e-3f;
+      float& weight = stage == 3 ? model.weights().vectors[20] : model.weights().matrices[100];
+      if (rank == 2 && report.step == 6) weight += 1e-3f;
     };
     const std::string thrown = run(3, stage).thrown;
     CHECK(test::contains(thrown, "rank 2 has another set of weights than rank 0"));
