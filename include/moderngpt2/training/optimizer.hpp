@@ -221,13 +221,19 @@ class AdamW {
   /// fill(parameter, its place in the list, first element of it, count, masters of these) for all of the shard.
   template <class Fill>
   void fill_masters(M& model, Fill&& fill) {
-    FlatBuffer<Master> masters(masters_.size());
-    for_matrices_of_shard(model, shard_,
-                          [&](const ParameterInfo& info, std::size_t number, std::int64_t first, std::int64_t n,
-                              const distributed::Piece& p, std::int64_t at) {
-                            fill(info, number, first, n, masters.data() + p.at + at - p.offset);
-                          });
-    masters_ = placed(model.backend(), std::move(masters));
+    const auto fill_all = [&](Master* masters) {
+      for_matrices_of_shard(model, shard_,
+                            [&](const ParameterInfo& info, std::size_t number, std::int64_t first, std::int64_t n,
+                                const distributed::Piece& p,
+                                std::int64_t at) { fill(info, number, first, n, masters + p.at + at - p.offset); });
+    };
+    if constexpr (OnHost<typename M::Backend>) {
+      fill_all(masters_.data());
+    } else {
+      FlatBuffer<Master> masters(masters_.size());
+      fill_all(masters.data());
+      masters_ = placed(model.backend(), std::move(masters));
+    }
   }
 
   Masters masters_;
