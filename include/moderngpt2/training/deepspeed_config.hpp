@@ -164,6 +164,11 @@ inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
   zero.allgather_bucket_size = section.positive("allgather_bucket_size");
   zero.overlap_comm = section.get<bool>("overlap_comm").value_or(false);
   zero.round_robin_gradients = section.get<bool>("round_robin_gradients").value_or(false);
+  if (zero.stage == 3)  // what passes need is gathered by half blocks
+    section.decline(
+        {"reduce_bucket_size", "sub_group_size", "stage3_prefetch_bucket_size", "stage3_param_persistence_threshold",
+         "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance"},
+        "half blocks are moved, one ahead; norms and biases stay", out.ignored);
   // How DeepSpeed itself moves and keeps things: results do not depend on it.
   section.know({"contiguous_gradients", "reduce_scatter", "allgather_partitions", "use_multi_rank_bucket_allreduce",
                 "load_from_fp32_weights", "sub_group_size", "stage3_prefetch_bucket_size",

@@ -121,9 +121,6 @@ inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings&
       effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", zero.stage));
     return;
   }
-  if (zero.stage > 2)
-    throw Error("{}: zero_optimization.stage is {}, there are 0, 1 and 2: 2 shards all but the weights", config.where,
-                zero.stage);
   from.set("zero_optimization.stage", std::optional(zero.stage), s.zero_stage, "zero_stage");
   s.bucket_elements = zero.reduce_bucket_size.value_or(s.bucket_elements);
 }

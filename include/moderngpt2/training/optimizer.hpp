@@ -15,6 +15,7 @@
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 
 namespace moderngpt2 {
 
@@ -78,9 +79,16 @@ class AdamW {
   bool is_whole(const M& model) const { return first.matrices.size() == model.weights().matrices.size(); }
   /// Of the shard's matrices; empty where the model's are not rounded.
   const Masters& masters() const { return masters_; }
+  /// The matrices of a piece of the shard as training keeps them: the masters, or the model's own.
+  const Master* kept_matrices(const M& model, const distributed::Piece& p) const {
+    if constexpr (M::rounds_weights)
+      return masters_.data() + p.at;
+    else
+      return model.weights().matrices.data() + p.offset;
+  }
 
   /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own. Not for a shard
-  /// of a model with rounded weights.
+  /// of a model with rounded weights, nor for sharded weights.
   FullWeights full_weights(const M& model) const requires OnHost<typename M::Backend> {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
@@ -94,7 +102,10 @@ class AdamW {
       return edit_full_weights(model, [&](FullWeights full) {
         moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
       });
-    model.initialize(seed);
+    if (settings_.shards_weights())
+      initialize_shard(model, shard_, seed);
+    else
+      model.initialize(seed);
     if constexpr (M::rounds_weights)
       fill_masters(model,
                    [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
@@ -105,7 +116,10 @@ class AdamW {
   void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
     if (is_whole(model))
       return edit_full_weights(model, [&](FullWeights full) { load_weights(full, model.parameters(), file, config); });
-    load_weights(model, file, config);
+    if (settings_.shards_weights())
+      load_shard(model, shard_, file, config);
+    else
+      load_weights(model, file, config);
     if constexpr (M::rounds_weights)
       fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
         file.read_as(file.at(name_in_file(p, config)), to, begin, n);
@@ -207,14 +221,12 @@ class AdamW {
   /// fill(parameter, its place in the list, first element of it, count, masters of these) for all of the shard.
   template <class Fill>
   void fill_masters(M& model, Fill&& fill) {
-    const auto& table = model.parameters();
     FlatBuffer<Master> masters(masters_.size());
-    for (std::size_t i = 0; i < table.size(); ++i)
-      if (const ParameterInfo& info = table[i]; info.is_matrix())
-        for_common_elements(shard_.matrices, info.offset, info.size,
-                            [&](const distributed::Piece& p, std::int64_t begin, std::int64_t n) {
-                              fill(info, i, begin - info.offset, n, masters.data() + p.at + begin - p.offset);
-                            });
+    for_matrices_of_shard(model, shard_,
+                          [&](const ParameterInfo& info, std::size_t number, std::int64_t first, std::int64_t n,
+                              const distributed::Piece& p, std::int64_t at) {
+                            fill(info, number, first, n, masters.data() + p.at + at - p.offset);
+                          });
     masters_ = placed(model.backend(), std::move(masters));
   }
 
