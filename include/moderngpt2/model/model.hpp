@@ -108,9 +108,7 @@ class Model {
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
   void initialize(std::uint64_t seed) {
-    edit_on_host(backend_, weights_, [&](const auto& weights) {
-      moderngpt2::initialize<typename Precision::Weights>(weights, table_, config_, seed, backend_.threads());
-    });
+    moderngpt2::initialize(backend_, ParameterPlaces(weights_), table_, config_, seed);
   }
   Gradients make_gradients() const { return Gradients(weights_.matrices.size(), weights_.vectors.size()); }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }

@@ -79,9 +79,9 @@ class AdamW {
   /// Of the shard's matrices; empty where the model's are not rounded.
   const Masters& masters() const { return masters_; }
 
-  /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own. Not for a shard
-  /// of a model with rounded weights.
-  FullWeights full_weights(const M& model) const requires OnHost<typename M::Backend> {
+  /// All weights as training keeps them, to be read, saved or filled, where the backend has them: the masters, or the
+  /// model's own. Not for a shard of a model with rounded weights.
+  FullWeights full_weights(const M& model) const {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
     else
@@ -92,7 +92,7 @@ class AdamW {
   void initialize(M& model, std::uint64_t seed) {
     if (is_whole(model))
       return edit_full_weights(model, [&](FullWeights full) {
-        moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
+        moderngpt2::initialize(model.backend(), full, model.parameters(), model.config(), seed);
       });
     model.initialize(seed);
     if constexpr (M::rounds_weights)
@@ -104,7 +104,8 @@ class AdamW {
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
   void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
     if (is_whole(model))
-      return edit_full_weights(model, [&](FullWeights full) { load_weights(full, model.parameters(), file, config); });
+      return edit_full_weights(
+          model, [&](FullWeights full) { load_weights(model.backend(), full, model.parameters(), file, config); });
     load_weights(model, file, config);
     if constexpr (M::rounds_weights)
       fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
@@ -116,28 +117,15 @@ class AdamW {
   /// is fresh.
   void load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
     initialize(model, seed);
-    edit_full_weights(model, [&](FullWeights full) { load_shared_weights(full, model.parameters(), file, config); });
+    edit_full_weights(
+        model, [&](FullWeights full) { load_shared_weights(model.backend(), full, model.parameters(), file, config); });
   }
 
-  /// f(all weights as training keeps them, in the host's memory), which may read and change them; the model gets them.
+  /// f(full_weights(model)), which may read and change them; the model gets them.
   template <class F>
   void edit_full_weights(M& model, F&& f) {
-    if constexpr (!M::rounds_weights) {
-      edit_on_host(model.backend(), model.weights(), [&](const auto& weights) { f(FullWeights(weights)); });
-    } else {
-      if constexpr (OnHost<typename M::Backend>) {
-        f(full_weights(model));
-      } else {
-        auto& b = model.backend();
-        ParameterBuffers<typename M::FullElements> here(masters_.size(), model.weights().vectors.size());
-        download(b, here.matrices.data(), masters_.data(), masters_.size());
-        download(b, here.vectors.data(), model.weights().vectors.data(), here.vectors.size());
-        f(FullWeights(here));
-        masters_ = placed(b, std::move(here.matrices));
-        model.weights().vectors = placed(b, std::move(here.vectors));
-      }
-      round_weights(model);
-    }
+    f(full_weights(model));
+    round_weights(model);
   }
 
   struct Outcome {
@@ -204,18 +192,20 @@ class AdamW {
       cast(model.backend(), model.weights().matrices.data(), masters_.data(), masters_.size());
   }
 
-  /// fill(parameter, its place in the list, first element of it, count, masters of these) for all of the shard.
+  /// fill(parameter, its place in the list, first element of it, count, masters of these on the host) for all of the
+  /// shard.
   template <class Fill>
   void fill_masters(M& model, Fill&& fill) {
     const auto& table = model.parameters();
-    FlatBuffer<Master> masters(masters_.size());
     for (std::size_t i = 0; i < table.size(); ++i)
       if (const ParameterInfo& info = table[i]; info.is_matrix())
         for_common_elements(shard_.matrices, info.offset, info.size,
                             [&](const distributed::Piece& p, std::int64_t begin, std::int64_t n) {
-                              fill(info, i, begin - info.offset, n, masters.data() + p.at + begin - p.offset);
+                              write_pieces(model.backend(), masters_.data() + p.at + begin - p.offset, n,
+                                           [&](std::int64_t done, std::int64_t count, Master* to) {
+                                             fill(info, i, begin - info.offset + done, count, to);
+                                           });
                             });
-    masters_ = placed(model.backend(), std::move(masters));
   }
 
   Masters masters_;

@@ -51,16 +51,17 @@ class Trainer {
 
   /// All memory that steps need is allocated here. The model and the data set must outlive the trainer, and so must the
   /// `ranks` that train one model together, settings.world_size of them; the model's granule is then
-  /// distributed::buffer_granule() of their number.
+  /// distributed::buffer_granule() of their number. Where the model lies in memory that is not the host's, the same
+  /// ranks exchange gradients and weights by `device_ranks`, which reach that memory.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
-          distributed::CommunicatorBase* ranks = nullptr)
+          distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        exchange_(ranks_, layout(), settings_.zero_stage, model.make_gradients()),
+        exchange_(exchange_ranks(device_ranks), layout(), settings_.zero_stage, model.make_gradients()),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
@@ -241,6 +242,19 @@ class Trainer {
     if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
   }
 
+  /// Those of `ranks_` that reach the model's memory.
+  distributed::CommunicatorBase& exchange_ranks(distributed::CommunicatorBase* device_ranks) const {
+    if (OnHost<typename M::Backend> || ranks_.size() == 1) return ranks_;
+    if (!device_ranks)
+      throw Error("{} processes on GPUs exchange gradients by NCCL, which this run does not have: train with one, or "
+                  "with --device cpu",
+                  ranks_.size());
+    if (device_ranks->size() != ranks_.size() || device_ranks->rank() != ranks_.rank())
+      throw Error("internal: rank {} of {} on GPUs is rank {} of {}", device_ranks->rank(), device_ranks->size(),
+                  ranks_.rank(), ranks_.size());
+    return *device_ranks;
+  }
+
   distributed::Layout layout() const {
     const std::int64_t granule = distributed::buffer_granule(ranks_.size());
     const auto& weights = model_.weights();
@@ -322,8 +336,12 @@ class Trainer {
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
     FileHash hash;
     const auto& weights = model_.weights();
-    hash.add(std::as_bytes(std::span(weights.matrices.begin(), weights.matrices.end())));
-    hash.add(std::as_bytes(std::span(weights.vectors.begin(), weights.vectors.end())));
+    const auto add = [&](const auto& buffer) {
+      read_pieces(model_.backend(), buffer.data(), buffer.size(), [&](std::int64_t n, const auto* here) {
+        hash.add(std::as_bytes(std::span(here, std::size_t(n))));
+      });
+    };
+    add(weights.matrices), add(weights.vectors);
     const distributed::Fingerprint own{"set of weights", hash.value()};
     require_same(ranks_, std::span(&own, 1), hint);
   }
@@ -371,7 +389,7 @@ class Trainer {
   TrainingSettings settings_;
   TrainingHooks hooks_;
   distributed::CommunicatorBase& ranks_;
-  distributed::GradientExchange<typename M::FullElements> exchange_;
+  distributed::GradientExchange<typename M::FullElements, typename M::Memory> exchange_;
   AdamW<M> optimizer_;
   typename M::Work work_;
   BatchLoader<Batch> batches_;
