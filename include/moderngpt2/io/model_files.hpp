@@ -47,9 +47,8 @@ template <class B, class E>
 void read_tensor(B& backend, ParameterPlaces<E> places, const ParameterInfo& p, const CheckpointTensors& file,
                  const TensorInfo& info) {
   places.visit(p, [&](auto* to) {
-    write_pieces(backend, to, p.size, [&](std::int64_t first, std::int64_t n, auto* here) {
-      file.read_as(info, here, first, n);
-    });
+    write_pieces(backend, to, p.size,
+                 [&](std::int64_t first, std::int64_t n, auto* here) { file.read_as(info, here, first, n); });
   });
 }
 
@@ -60,9 +59,9 @@ inline std::string name_in_file(const ParameterInfo& p, const ConfigFile& config
   return config.model_type == "gemma2" ? gemma2_name(p.name) : p.name;
 }
 
-/// Reads all weights of a model into `places` of a backend. Names and shapes are checked before the first weight is changed: a
-/// missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the config is
-/// Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
+/// Reads all weights of a model into `places` of a backend. Names and shapes are checked before the first weight is
+/// changed: a missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the
+/// config is Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
 template <class B, class E>
 void load_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
                   const CheckpointTensors& file, const ConfigFile& config) {
@@ -98,8 +97,8 @@ std::vector<TensorSource> tensor_sources(const B& backend, ParameterPlaces<E> pl
                                          const std::vector<ParameterInfo>& table, const std::string& prefix = {}) {
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : table)
-    sources.push_back(places.visit(
-        p, [&](auto* from) { return tensor_source_of(backend, prefix + p.name, p.shape, from); }));
+    sources.push_back(
+        places.visit(p, [&](auto* from) { return tensor_source_of(backend, prefix + p.name, p.shape, from); }));
   return sources;
 }
 

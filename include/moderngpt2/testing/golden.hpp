@@ -142,8 +142,8 @@ void run_training(Session<M>& s, Results& out) {
         double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
     out.values["train.grad_norms"].push_back(optimizer.step(s.model, gradients, learning_rate).grad_norm);
   }
-  optimizer.edit_full_weights(
-      s.model, [&](const auto& weights) { store_parameters(out, "train.final.", s.model, weights); });
+  optimizer.edit_full_weights(s.model,
+                              [&](const auto& weights) { store_parameters(out, "train.final.", s.model, weights); });
 }
 
 }  // namespace detail

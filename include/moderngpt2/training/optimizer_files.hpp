@@ -63,7 +63,8 @@ std::vector<TensorSource> moment_sources_of_shard(const M& model, const AdamW<M>
       [&](const char* prefix, std::int64_t total, std::span<const distributed::Piece> pieces, const auto* from) {
         for (const distributed::Piece& p : pieces)
           if (const std::int64_t n = std::min(p.length, total - p.offset); n > 0)  // without the padding
-            sources.push_back(tensor_source_of(model.backend(), fmt::format("{}{}", prefix, p.offset), {n}, from + p.at));
+            sources.push_back(
+                tensor_source_of(model.backend(), fmt::format("{}{}", prefix, p.offset), {n}, from + p.at));
       });
   return sources;
 }
@@ -101,9 +102,8 @@ inline std::vector<MomentRange> moment_ranges(const std::vector<SafetensorsFile>
 template <class M, class E>
 void read_range(M& model, E* to, const SafetensorsFile& file, const TensorInfo& info, std::int64_t first,
                 std::int64_t n) {
-  write_pieces(model.backend(), to, n, [&](std::int64_t done, std::int64_t count, E* here) {
-    file.read_as(info, here, first + done, count);
-  });
+  write_pieces(model.backend(), to, n,
+               [&](std::int64_t done, std::int64_t count, E* here) { file.read_as(info, here, first + done, count); });
 }
 
 template <class M>

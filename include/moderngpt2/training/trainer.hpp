@@ -246,9 +246,10 @@ class Trainer {
   distributed::CommunicatorBase& exchange_ranks(distributed::CommunicatorBase* device_ranks) const {
     if (OnHost<typename M::Backend> || ranks_.size() == 1) return ranks_;
     if (!device_ranks)
-      throw Error("{} processes on GPUs exchange gradients by NCCL, which this run does not have: train with one, or "
-                  "with --device cpu",
-                  ranks_.size());
+      throw Error(
+          "{} processes on GPUs exchange gradients by NCCL, which this run does not have: train with one, or "
+          "with --device cpu",
+          ranks_.size());
     if (device_ranks->size() != ranks_.size() || device_ranks->rank() != ranks_.rank())
       throw Error("internal: rank {} of {} on GPUs is rank {} of {}", device_ranks->rank(), device_ranks->size(),
                   ranks_.rank(), ranks_.size());
@@ -337,9 +338,8 @@ class Trainer {
     FileHash hash;
     const auto& weights = model_.weights();
     const auto add = [&](const auto& buffer) {
-      read_pieces(model_.backend(), buffer.data(), buffer.size(), [&](std::int64_t n, const auto* here) {
-        hash.add(std::as_bytes(std::span(here, std::size_t(n))));
-      });
+      read_pieces(model_.backend(), buffer.data(), buffer.size(),
+                  [&](std::int64_t n, const auto* here) { hash.add(std::as_bytes(std::span(here, std::size_t(n)))); });
     };
     add(weights.matrices), add(weights.vectors);
     const distributed::Fingerprint own{"set of weights", hash.value()};
