@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/shared_weights.hpp"
 #include "moderngpt2/model/init.hpp"
@@ -34,6 +36,19 @@ inline double clip_coefficient(double norm, double max_norm) {
 template <class M>
 bool has_finite_weights(M& model) {
   return std::isfinite(gradient_norm(model.backend(), model.weights()));
+}
+
+/// A hash of all weights of a model, to compare those of several ranks by.
+template <class M>
+std::uint64_t hash_of_weights(const M& model) {
+  FileHash hash;
+  const auto add = [&](const auto& buffer) {
+    read_pieces(model.backend(), buffer.data(), buffer.size(), [&](std::int64_t n, const auto* here) {
+      hash.add(std::as_bytes(std::span(here, static_cast<std::size_t>(n))));
+    });
+  };
+  add(model.weights().matrices), add(model.weights().vectors);
+  return hash.value();
 }
 
 /// The gradients of a shard's elements: where they lie in buffers of the whole model, or packed as the shard's moments
@@ -152,16 +167,17 @@ class AdamW {
   }
 
   /// Clips by the norm of all gradients, and updates the shard's weights and moments. `updated(i)` is called when piece
-  /// i is done: those of the matrices in order, then the vectors.
+  /// i is done: those of the matrices in order, then the vectors. The gradients are `loss_scale` times as large as the
+  /// norm says.
   template <class Updated>
   void update(M& model, const ShardGradients<typename M::FullElements>& gradients, double norm, double learning_rate,
-              Updated&& updated) {
+              Updated&& updated, double loss_scale = 1) {
     AdamWStep call{.learning_rate = learning_rate,
                    .beta1 = settings_.adam_beta1,
                    .beta2 = settings_.adam_beta2,
                    .epsilon = settings_.adam_epsilon,
                    .weight_decay = settings_.weight_decay,
-                   .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm),
+                   .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm) / loss_scale,
                    .step = ++updates};
     auto& b = model.backend();
     std::size_t done = 0;

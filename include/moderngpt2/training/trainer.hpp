@@ -20,6 +20,7 @@
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/device_ranks.hpp"
 #include "moderngpt2/distributed/gradient_exchange.hpp"
 #include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/model/activations.hpp"
@@ -28,6 +29,7 @@
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/optimizer.hpp"
@@ -61,7 +63,8 @@ class Trainer {
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        exchange_(exchange_ranks(device_ranks), layout(), settings_.zero_stage, model.make_gradients()),
+        exchange_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks), layout(),
+                  settings_.zero_stage, model.make_gradients()),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
@@ -107,6 +110,7 @@ class Trainer {
                   checkpoint.folder.string(), s.blocks, s.block_size, data_.train.size(), time());
     load_checkpoint(checkpoint, model_, optimizer_);
     state_ = s;
+    if (scales_loss && s.loss_scale) loss_scale_.resume(*s.loss_scale);
     if (s.seed != settings_.seed) say("seed {} of the checkpoint holds, not {}", s.seed, settings_.seed);
     resumed_ = true;
   }
@@ -133,7 +137,8 @@ class Trainer {
       if (micro > 0) {
         const double pass_begin = seconds_now();
         auto pass = pass_of<typename M::R>(batch, first, micro);
-        pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
+        pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state_.seed,
+        pass.step = std::uint64_t(state_.step);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
         report.loss +=
             double(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
@@ -228,7 +233,10 @@ class Trainer {
   }
 
  private:
+  static constexpr bool scales_loss = std::is_same_v<typename M::T, f16>;
+
   int time() const { return data_.train.block_size(); }
+  double loss_scale() const { return scales_loss ? loss_scale_.value() : 1.0; }
   double flops_per_token() const { return training_flops_per_token(model_.config(), time(), Task::predicts_tokens); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
@@ -240,20 +248,6 @@ class Trainer {
   int stopped() const { return ranks_.size() == 1 ? asked_to_stop() : stop_; }
   void agree_to_stop() {
     if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
-  }
-
-  /// Those of `ranks_` that reach the model's memory.
-  distributed::CommunicatorBase& exchange_ranks(distributed::CommunicatorBase* device_ranks) const {
-    if (OnHost<typename M::Backend> || ranks_.size() == 1) return ranks_;
-    if (!device_ranks)
-      throw Error(
-          "{} processes on GPUs exchange gradients by NCCL, which this run does not have: train with one, or "
-          "with --device cpu",
-          ranks_.size());
-    if (device_ranks->size() != ranks_.size() || device_ranks->rank() != ranks_.rank())
-      throw Error("internal: rank {} of {} on GPUs is rank {} of {}", device_ranks->rank(), device_ranks->size(),
-                  ranks_.rank(), ranks_.size());
-    return *device_ranks;
   }
 
   distributed::Layout layout() const {
@@ -306,6 +300,7 @@ class Trainer {
   /// Updates the weights, unless no label counts or something is not finite on any rank.
   void update(StepReport& report, bool has_labels) {
     report.applied = false;
+    if (scales_loss) report.loss_scale = loss_scale();
     const ShardGradients<typename M::FullElements> gradients{exchange_.own(), exchange_.packs()};
     double squares = has_labels ? optimizer_.squares(model_, gradients) : 0;
     if (ranks_.size() > 1) {
@@ -313,15 +308,16 @@ class Trainer {
       ranks_.all_reduce(sums, 2, distributed::ReduceOp::sum, "loss and gradient norm").wait();
       report.loss = sums[0], squares = sums[1];
     }
-    report.grad_norm = std::sqrt(squares);
+    report.grad_norm = std::sqrt(squares) / loss_scale();
     if (!has_labels || !std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) return;
     report.applied = true;
-    optimizer_.update(model_, gradients, report.grad_norm, report.learning_rate,
-                      [this](std::size_t piece) { exchange_.start_sharing(model_.weights(), piece); });
+    optimizer_.update(
+        model_, gradients, report.grad_norm, report.learning_rate,
+        [this](std::size_t piece) { exchange_.start_sharing(model_.weights(), piece); }, loss_scale());
     exchange_.finish_sharing();
   }
 
-  void advance(const StepReport& report, const BatchPlace& batch) {
+  void advance(StepReport& report, const BatchPlace& batch) {
     ++state_.step;
     state_.position = position_after(batch);
     state_.updates = optimizer_.updates;
@@ -331,24 +327,18 @@ class Trainer {
     ++state_.logged_steps;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
     state_.skipped += !finite;
-    state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
+    report.overflows = scales_loss && !finite && std::isfinite(report.loss) && loss_scale_.can_shrink();
+    if (!report.overflows) state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
+    if constexpr (scales_loss) loss_scale_.update(!finite), state_.loss_scale = loss_scale_.state();
   }
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
-    FileHash hash;
-    const auto& weights = model_.weights();
-    const auto add = [&](const auto& buffer) {
-      read_pieces(model_.backend(), buffer.data(), buffer.size(),
-                  [&](std::int64_t n, const auto* here) { hash.add(std::as_bytes(std::span(here, std::size_t(n)))); });
-    };
-    add(weights.matrices), add(weights.vectors);
-    const distributed::Fingerprint own{"set of weights", hash.value()};
+    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_)};
     require_same(ranks_, std::span(&own, 1), hint);
   }
 
   void tell_skipped(const StepReport& report) {
-    if (state_.skipped_in_a_row == 0) return say("step {}: no label counts, the step is skipped", report.step);
-    say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
+    log_.add_skipped(report, loss_scale());
     if (state_.skipped_in_a_row < most_skipped_steps) return;
     log_.add(report);
     fail_together(
@@ -395,6 +385,7 @@ class Trainer {
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;
   TrainerState state_;
+  LossScale loss_scale_{settings_.loss_scaling};
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
   int stop_ = 0;
