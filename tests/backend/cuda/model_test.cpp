@@ -99,7 +99,8 @@ TrainAndEval blocks_to_train_on() {
 }
 
 struct TrainedModel {
-  std::vector<double> losses, norms;
+  std::vector<double> losses, norms, loss_scales;
+  int applied = 0;
   double evaluation = 0;
   std::vector<double> numbers;  ///< weights as training keeps them, then both moments
 };
@@ -114,13 +115,14 @@ void add_numbers(const M& model, const E* from, std::int64_t n, std::vector<doub
 /// Four steps of two passes each, evaluated, with checkpoints after the second
 /// and the last one.
 template <class M>
-TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from = {}) {
+TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from = {}, const LossScaling& scaling = {}) {
   const TrainAndEval data = blocks_to_train_on();
   TrainingSettings settings{.output_dir = folder,
                             .max_steps = 4,
                             .per_device_train_batch_size = 2,
                             .per_device_eval_batch_size = 2,
                             .gradient_accumulation_steps = 2,
+                            .loss_scaling = scaling,
                             .learning_rate = 1e-2,
                             .adam_epsilon = 1e-5,
                             .logging_steps = 1,
@@ -132,7 +134,8 @@ TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from =
   TrainedModel result;
   TrainingHooks hooks;
   hooks.on_step = [&](const StepReport& report) {
-    CHECK(report.applied);
+    result.applied += report.applied;
+    result.loss_scales.push_back(report.loss_scale);
     result.losses.push_back(report.loss), result.norms.push_back(report.grad_norm);
   };
   hooks.on_log = [&](const Json& line) {
@@ -174,6 +177,8 @@ void check_training(double tolerance) {
   const TrainedModel want = train<Cpu>(folder / "cpu"), got = train<Gpu>(folder / "gpu");
   REQUIRE(want.losses.size() == 4);
   REQUIRE(got.losses.size() == 4);
+  CHECK(want.applied == 4);
+  CHECK(got.applied == 4);
   CHECK(want.losses[3] < want.losses[0]);
   check_steps(got, want, tolerance);
 
@@ -255,5 +260,28 @@ TEST_CASE(
     "checkpoints of one read by the other") {
   SUBCASE("fp32") { check_training<Fp32>(1e-5); }
   SUBCASE("bf16") { check_training<Bf16>(2e-2); }
+}
+
+TEST_CASE("training on the GPU in fp16: losses of fp32, a scale that gives way to overflows and is resumed") {
+  using Gpu = CausalLM<any_shape, cuda::Backend, Fp16>;
+  const test::TemporaryFolder folder;
+  test::use_schedule(3);
+  const TrainedModel want = train<CausalLM<any_shape>>(folder / "cpu"), got = train<Gpu>(folder / "gpu");
+  CHECK(got.applied == 4);
+  CHECK(got.loss_scales == std::vector(4, 65536.0));
+  check_steps(got, want, 2e-3);
+
+  // 2^21 / 14 labels is more than fp16 has; each step that fits doubles the scale again.
+  const LossScaling scaling{.initial_scale_power = 21, .loss_scale_window = 1, .hysteresis = 1};
+  const TrainedModel whole = train<Gpu>(folder / "scaled", {}, scaling);
+  CHECK(whole.loss_scales[0] == 0x1p21);
+  CHECK(whole.loss_scales[1] == 0x1p20);
+  CHECK(whole.applied > 0);
+  CHECK(whole.applied < 4);
+  CHECK(whole.losses[0] == got.losses[0]);
+  const TrainedModel resumed = train<Gpu>(folder / "resumed", folder / "scaled" / "checkpoint-2", scaling);
+  CHECK(resumed.loss_scales == std::vector(whole.loss_scales.begin() + 2, whole.loss_scales.end()));
+  CHECK(resumed.losses == std::vector(whole.losses.begin() + 2, whole.losses.end()));
+  CHECK(resumed.numbers == whole.numbers);
 }
 #endif
