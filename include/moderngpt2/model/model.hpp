@@ -113,9 +113,7 @@ class Model {
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
   void initialize(std::uint64_t seed) {
-    edit_on_host(backend_, weights_, [&](const auto& weights) {
-      moderngpt2::initialize<typename Precision::Weights>(weights, table_, config_, seed, backend_.threads());
-    });
+    moderngpt2::initialize(backend_, ParameterPlaces(weights_), table_, config_, seed);
   }
   Gradients make_gradients(Pages pages = Pages::at_once) const {
     if constexpr (OnHost<Backend>)

@@ -72,15 +72,15 @@ struct ParameterBuffers {
   }
 };
 
-/// The same as places only: the buffers may belong to different owners. Whole buffers convert where the host can read
-/// them.
+/// The same as places only: the buffers may belong to different owners. They lie where a backend has them.
 template <class E>
 struct ParameterPlaces {
   typename E::MatrixType* matrices = nullptr;
   typename E::VectorType* vectors = nullptr;
 
   ParameterPlaces(typename E::MatrixType* m, typename E::VectorType* v) : matrices(m), vectors(v) {}
-  ParameterPlaces(const ParameterBuffers<E>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
+  template <class Memory>
+  ParameterPlaces(const ParameterBuffers<E, Memory>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
 
   /// f(first element of a tensor), of whichever type its buffer is.
   template <class F>

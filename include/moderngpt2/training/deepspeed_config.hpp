@@ -16,6 +16,7 @@
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/training/deepspeed_schedule.hpp"
 #include "moderngpt2/training/deepspeed_section.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 
 namespace moderngpt2 {
 
@@ -25,12 +26,6 @@ struct DeepSpeedConfig {
   struct Zero {
     std::optional<int> stage{};
     std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: a block, the least there is
-  };
-  /// Of fp16; `loss_scale` 0: dynamic, from 2^initial_scale_power.
-  struct LossScaling {
-    double loss_scale = 0, min_loss_scale = 1;
-    std::int64_t initial_scale_power = 16, loss_scale_window = 1000, hysteresis = 2;
-    bool consecutive_hysteresis = false;
   };
 
   std::string where;  ///< the file
@@ -126,7 +121,7 @@ inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& ou
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
-    DeepSpeedConfig::LossScaling& s = out.loss_scaling;
+    LossScaling& s = out.loss_scaling;
     s.loss_scale = fp16.not_negative("loss_scale").value_or(s.loss_scale);
     s.min_loss_scale = fp16.not_negative("min_loss_scale").value_or(s.min_loss_scale);
     s.initial_scale_power = fp16.get<std::int64_t>("initial_scale_power").value_or(s.initial_scale_power);

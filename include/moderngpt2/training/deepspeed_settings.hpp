@@ -163,6 +163,7 @@ inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int 
   detail::set_schedule(config, s, from);
   detail::set_zero(config, ranks, s, effect, from);
   effect.precision = wished_precision(config, flags, from);
+  s.loss_scaling = config.loss_scaling;
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
   if (!config.decoupled_weight_decay && s.weight_decay != 0)
     throw Error(

@@ -33,6 +33,7 @@ struct MemoryPlan {
   std::vector<Line> lines;
   std::uint64_t checkpoint_bytes = 0;  ///< of weights and moments on the disk
   std::uint64_t model_bytes = 0;       ///< of the weights alone
+  std::uint64_t device_bytes = 0;      ///< of the lines that lie where the backend's tensors do
 
   std::uint64_t total() const {
     std::uint64_t sum = 0;
@@ -110,7 +111,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   if (s.shards_weights()) {
     const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
     kept_weights = vectors + (weights - vectors) / shards, kept_gradients = gradients / shards;
-  } else if (shards > 1 && s.zero_stage == 2)
+  } else if (shards > 1 && s.zero_stage == 2 && OnHost<typename M::Backend>)  // see GradientExchange
     kept_gradients =
         gradients / shards + detail::bytes_under_way(layers, s, sizeof(typename M::FullElements::MatrixType));
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
@@ -137,10 +138,15 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
     plan.lines.push_back(
         {"scratch of the operations", cpu::scratch_bytes<T>(config, std::max(batch, eval_batch), time, threads)});
+  else if constexpr (!OnHost<typename M::Backend>)
+    plan.lines.push_back({"scratch of the operations", scratch_bytes(std::type_identity<typename M::Backend>{}, config,
+                                                                     std::max(batch, eval_batch), time)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
+  plan.device_bytes = plan.total();
   const std::int64_t step_rows = (std::min(s.global_batch(), train_blocks) + s.world_size - 1) / s.world_size;
   const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
-  plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
+  plan.lines.push_back({OnHost<typename M::Backend> ? "token batches" : "token batches, on the host",
+                        std::uint64_t(TokenBatch::bytes(rows, time))});
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;
   return plan;

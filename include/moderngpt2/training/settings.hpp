@@ -9,6 +9,7 @@
 
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/schedule.hpp"
 
 namespace moderngpt2 {
@@ -28,6 +29,7 @@ struct TrainingSettings {
   std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
+  LossScaling loss_scaling{};  ///< of fp16
 
   double learning_rate = 2.5e-4;
   double weight_decay = 0.01;  ///< matrices only
