@@ -138,7 +138,9 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
       &ranks);
   if (!result) return 128 + int(agree_on_largest(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
-  write_predictions(request, run, scores);
+  all_or_none(ranks, "writing the predictions", [&] {
+    if (ranks.rank() == 0) write_predictions(request, run, scores);
+  });
   return 0;
 }
 
@@ -266,6 +268,13 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   }
 }
 
+template <class Say>
+void check_request(const TrainingRequest& request, Say&& say) {
+  if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
+    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  check_precision(request, say);
+}
+
 inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks,
                         distributed::CommunicatorBase& ranks) {
   if (request.eval_only && !request.model_path && !run.checkpoint)
@@ -285,12 +294,9 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {
-      all_or_none(ranks, "checking the request", [&] {
-        if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
-          throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
-        detail::check_precision(request, hooks.say);
-      });
-      const PreparedRun run = prepare_run_on_ranks(request, hooks, ranks);
+      all_or_none(ranks, "checking the request", [&] { detail::check_request(request, hooks.say); });
+      const PreparedRun run =
+          prepare_on_ranks(request, ranks, [&](const TrainingRequest& own) { return prepare_run(own, hooks); });
       return detail::run_prepared(request, run, hooks, ranks);
     } catch (const PackingStopped& stopped) {
       hooks.say("packing was stopped: the same command goes on with it");
