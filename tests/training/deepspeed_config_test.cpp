@@ -218,6 +218,12 @@ TEST_CASE("fields that are not honoured are named, with likely typos") {
         "tensorboard (--report_to holds)\n"
         "zero_optimisation (did you mean zero_optimization?)\n"
         "xyz");
+  const DeepSpeedConfig third = parse(R"({"zero_optimization": {"stage": 3, "stage3_prefetch_bucket_size": "auto",
+      "stage3_max_live_parameters": 1e9, "stage3_gather_16bit_weights_on_model_save": true, "sub_group_size": 1e9}})");
+  CHECK(third.zero.stage == 3);
+  CHECK(fmt::format("{}", fmt::join(third.ignored, "\n")) ==
+        "zero_optimization.stage3_max_live_parameters (half blocks are moved, one ahead; norms and biases stay)\n"
+        "zero_optimization.sub_group_size (half blocks are moved, one ahead; norms and biases stay)");
   CHECK(fmt::format("{}", fmt::join(parse(R"({"zero_optimization": {"stage": 1, "allgather_bucket_size": 2e8,
       "reduce_bucket_size": 1e8, "overlap_comm": false, "round_robin_gradients": true, "contiguous_gradients": false,
       "reduce_scatter": false, "allgather_partitions": false, "stage3_max_live_parameters": 1e9,

@@ -73,8 +73,6 @@ class CommunicatorBase {
   virtual int local_size() const { return size_; }
   /// Processors that the ranks of this machine may use, all together.
   virtual int local_processors() const { return int(std::thread::hardware_concurrency()); }
-  /// Memory that the library takes at most for what is under way, beside buffers.
-  virtual std::int64_t library_bytes() const { return 0; }
 
   /// Sums over the ranks, in place: data (size() * count_per_rank); slice rank() then holds the sum of that slice, the
   /// others hold nothing of use.

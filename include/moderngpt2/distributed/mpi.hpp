@@ -130,7 +130,6 @@ class MpiCommunicator final : public CommunicatorBase {
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
   int local_processors() const override { return local_processors_; }
-  std::int64_t library_bytes() const override { return 2 * sum_bytes_under_way; }
 
  private:
   [[noreturn]] void end_job(const std::string& why, int status) override {

@@ -16,6 +16,7 @@
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/training/deepspeed_schedule.hpp"
 #include "moderngpt2/training/deepspeed_section.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 
 namespace moderngpt2 {
 
@@ -25,12 +26,6 @@ struct DeepSpeedConfig {
   struct Zero {
     std::optional<int> stage{};
     std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: a block, the least there is
-  };
-  /// Of fp16; `loss_scale` 0: dynamic, from 2^initial_scale_power.
-  struct LossScaling {
-    double loss_scale = 0, min_loss_scale = 1;
-    std::int64_t initial_scale_power = 16, loss_scale_window = 1000, hysteresis = 2;
-    bool consecutive_hysteresis = false;
   };
 
   std::string where;  ///< the file
@@ -126,7 +121,7 @@ inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& ou
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
-    DeepSpeedConfig::LossScaling& s = out.loss_scaling;
+    LossScaling& s = out.loss_scaling;
     s.loss_scale = fp16.not_negative("loss_scale").value_or(s.loss_scale);
     s.min_loss_scale = fp16.not_negative("min_loss_scale").value_or(s.min_loss_scale);
     s.initial_scale_power = fp16.get<std::int64_t>("initial_scale_power").value_or(s.initial_scale_power);
@@ -175,10 +170,13 @@ inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
   section.fix("legacy_stage1", false, "stage 1 reduce-scatters", out.ignored);
   for (const char* key : {"stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save"})
     section.fix(key, true, "whole weights are always written", out.ignored);
+  const bool shards_weights = zero.stage == 3;
+  const char* moved = shards_weights ? "half blocks are moved, one ahead; norms and biases stay" : "";
+  if (shards_weights) section.decline({"reduce_bucket_size"}, moved, out.ignored);
   section.decline({"stage3_prefetch_bucket_size", "stage3_param_persistence_threshold",
                    "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance",
                    "stage3_module_granularity_threshold", "sub_group_size"},
-                  "", out.ignored);
+                  moved, out.ignored);
   // What holds whichever way they stand: checkpoints fit any number of processes, no parameter is unused, and torch's
   // own matters have no counterpart.
   section.know(

@@ -127,11 +127,8 @@ inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings&
       effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", *zero.stage));
     return;
   }
-  if (zero.stage > 2)
-    throw Error("{}: zero_optimization.stage is {}, there are 0, 1 and 2: 2 shards all but the weights", config.where,
-                *zero.stage);
   from.set("zero_optimization.stage", zero.stage, s.zero_stage, "zero_stage");
-  from.set_unflagged("reduce_bucket_size", zero.reduce_bucket_size, s.bucket_elements);
+  if (zero.stage != 3) from.set_unflagged("reduce_bucket_size", zero.reduce_bucket_size, s.bucket_elements);
 }
 
 }  // namespace detail
@@ -166,6 +163,7 @@ inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int 
   detail::set_schedule(config, s, from);
   detail::set_zero(config, ranks, s, effect, from);
   effect.precision = wished_precision(config, flags, from);
+  s.loss_scaling = config.loss_scaling;
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
   if (!config.decoupled_weight_decay && s.weight_decay != 0)
     throw Error(

@@ -249,6 +249,7 @@ int run_task(const TaskRequest& request, const TrainingHooks& all_hooks) {
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     all_or_none(ranks, "checking the request", [&] {
+      if (training.gpu) throw UsageError("--task {} is trained with --device cpu", Task::name);
       detail::check_request(training, hooks.say);
       if (request.predictions_file && !training.eval_only)
         throw UsageError("--predictions_file: predictions are written with --eval_only");

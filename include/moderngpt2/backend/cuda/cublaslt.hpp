@@ -143,7 +143,9 @@ class CublasProduct {
 /// once: no timings, so that every run takes the same.
 class Blas {
  public:
-  Blas() : workspace_(std::size_t(32) << 20) {
+  static constexpr std::size_t workspace_size = std::size_t(32) << 20;
+
+  Blas() : workspace_(workspace_size) {
     cublasLtHandle_t handle = nullptr;
     check(cublasLtCreate(&handle), "cublasLtCreate");
     handle_.reset(handle);

@@ -25,7 +25,8 @@ class Blas {
                                run_short<f16>(shape, a, b, c, bias);
                            }});
   }
-  std::size_t workspace_bytes() const { return 0; }
+  static constexpr std::size_t workspace_size = 0;
+  std::size_t workspace_bytes() const { return workspace_size; }
 
  private:
   static constexpr std::int64_t depth = 256;
