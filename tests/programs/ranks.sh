@@ -79,8 +79,8 @@ for processes in 1 2; do
 done
 close questions-1 questions-2
 scores() { sed -n 's/.*\("eval_exact_match":[^,}]*\).*\("eval_f1":[^,}]*\).*/\1 \2/p' "$1/metrics.jsonl"; }
-[ "$(scores questions-1 | wc -l)" = 3 ] && [ "$(scores questions-1)" = "$(scores questions-2)" ] ||
-  fail "scores: $(scores questions-1) and $(scores questions-2)"
+[ "$(scores questions-1 | wc -l)" = 3 ] || fail "three evaluations belong in questions-1/metrics.jsonl"
+[ "$(scores questions-1)" = "$(scores questions-2)" ] || fail "scores: $(scores questions-1) and $(scores questions-2)"
 
 # From 3 processes to 1, 2 and 3, of another stage where there are 2.
 for processes in 1 2 3; do
