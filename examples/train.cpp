@@ -164,7 +164,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       task.check();
       if (is_first)
         for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
-      launcher.set_world_size(s, processes, request.dry_run, task.has_examples());
+      launcher.set_world_size(s, processes, request.dry_run);
       request.precision = launcher.apply(s, precision_of(options, precision), is_first);
       if (task.has_examples())
         task.take(text.source());

@@ -32,10 +32,11 @@ train() {
   shift
   local launcher=()
   [ "$processes" = 1 ] || launcher=("$mpiexec" -n "$processes")
-  "${launcher[@]}" "$bin/train" --config_file config.json --tokenizer_path tokenizer --pre_tokenized_dataset_path blocks \
-    --max_steps "${steps:-50}" --save_steps "${save:-25}" --logging_steps 1 --eval_steps 25 --per_device_train_batch_size 1 \
-    --gradient_accumulation_steps $((12 / processes)) --lr_scheduler_type constant_with_warmup --warmup_steps 2 \
-    --learning_rate 1e-3 --threads 1 --collective_timeout 60 "$@" >train.log 2>&1
+  "${launcher[@]}" "$bin/train" --config_file "${config:-config.json}" --tokenizer_path tokenizer \
+    --pre_tokenized_dataset_path blocks --max_steps "${steps:-50}" --save_steps "${save:-25}" --logging_steps 1 \
+    --eval_steps 25 --per_device_train_batch_size "${batch:-1}" \
+    --gradient_accumulation_steps "${accumulated:-$((12 / processes))}" --lr_scheduler_type constant_with_warmup \
+    --warmup_steps 2 --learning_rate 1e-3 --threads 1 --collective_timeout "${patience:-60}" "$@" >train.log 2>&1
 }
 losses() { # OUTPUT: step and loss of each line that has one, with every digit
   sed -n 's/.*"\(eval_\)\?loss":\([^,}]*\).*/\1 \2/p' "$1/metrics.jsonl"
@@ -61,6 +62,25 @@ same 2-1/model.safetensors again/model.safetensors
 close 2-1 again
 grep -q '"name":"reduce-scatter of bucket 0"' trace-rank-1.json || fail "the trace lacks its collectives"
 python3 -m json.tool trace-rank-0.json >/dev/null || fail "the trace is no JSON"
+
+# Another task: windows of questions are padded, and scored, as one process does.
+for i in $(seq 60); do
+  printf '{"id": "%s", "question": "what does %s eat?", "context": "%s eats %s and sleeps. %s", ' "$i" "$i" "$i" \
+    "apples number $i" "$(printf 'word %.0s' $(seq $((i % 7))))"
+  printf '"answers": {"text": ["apples number %s"], "answer_start": [%s]}}\n' "$i" $((${#i} + 6))
+done >questions.jsonl
+for processes in 1 2; do
+  launcher=()
+  [ "$processes" = 1 ] || launcher=("$mpiexec" -n "$processes")
+  "${launcher[@]}" "$bin/train" --task question-answering --input questions.jsonl --doc_stride 16 \
+    --config_file config.json --tokenizer_path tokenizer --block_size 64 --max_steps 12 --logging_steps 1 \
+    --eval_steps 4 --learning_rate 1e-3 --per_device_train_batch_size $((4 / processes)) \
+    --per_device_eval_batch_size 2 --threads 1 --output_dir "questions-$processes" >train.log 2>&1 || fail "questions, $processes: $(tail -n 3 train.log)"
+done
+close questions-1 questions-2
+scores() { sed -n 's/.*\("eval_exact_match":[^,}]*\).*\("eval_f1":[^,}]*\).*/\1 \2/p' "$1/metrics.jsonl"; }
+[ "$(scores questions-1 | wc -l)" = 3 ] || fail "three evaluations belong in questions-1/metrics.jsonl"
+[ "$(scores questions-1)" = "$(scores questions-2)" ] || fail "scores: $(scores questions-1) and $(scores questions-2)"
 
 # From 3 processes to 1, 2 and 3, of another stage where there are 2.
 for processes in 1 2 3; do
@@ -97,6 +117,20 @@ kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
 ! wait $job || fail "a stopped run ends with status 0"
 step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
 [ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
+
+# SIGSTOP of one process: the others wait as long as they were told, name it and end all.
+steps=100000 patience=2 train 3 --output_dir hung &
+job=$!
+until [ -s hung/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
+stopped=$(pgrep -f "$bin/train .*--output_dir hung" | tail -n 1)
+kill -STOP "$stopped"
+began=$SECONDS
+! wait $job || fail "a run that hung ends with status 0"
+[ $((SECONDS - began)) -le 10 ] || fail "it took $((SECONDS - began)) s to end"
+late='in step [0-9]* has not finished within 2 s: rank [0-2] does not answer (it is stopped, or busy with something else)'
+[ "$(grep -c "^rank [0-2]: .* $late" train.log)" = 2 ] || fail "said: $(tail -n 5 train.log)"
+for _ in $(seq 50); do ! kill -0 "$stopped" 2>/dev/null || sleep 0.1; done
+! kill -0 "$stopped" 2>/dev/null || fail "the stopped process is still there"
 
 # SIGKILL of one process: the job ends, and its resumption is the run that was never killed.
 steps=100000 save=5 train 2 --output_dir killed &

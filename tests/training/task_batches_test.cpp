@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/tasks/token_classification.hpp"
@@ -96,6 +97,23 @@ ScoreList check_evaluation(const ExampleRange<typename Task::Store>& data) {
     CHECK(scores.size() > 0);
     CHECK(scores.prediction(0).is_object());
   }
+  // Ranks take batches of one in turn, and have all scores in the end.
+  std::vector<Evaluation> shared(2);
+  const auto evaluate_part = [&](distributed::CommunicatorBase& ranks) {
+    M own(Update<Task>::config(), cpu::Backend(1));
+    own.initialize(5);
+    typename Task::Batch batch(data, 1, own.config());
+    auto work = own.workspace(data.sequences(), data.block_size(), Mode::infer);
+    typename Task::Scores scores(data, own.config());
+    shared[std::size_t(ranks.rank())] = *evaluate(
+        own, work, batch, data, 1, scores, [](std::int64_t) { return true; }, &ranks);
+  };
+  for (const std::string& thrown : distributed::run_thread_ranks(2, {.timeout_seconds = 60}, evaluate_part))
+    CHECK(thrown == "");
+  for (const Evaluation& result : shared) {
+    CHECK(result.scores == results[0].scores);
+    CHECK(result.labels == results[0].labels);
+  }
   CHECK(results[0].loss > 0);
   if (!std::is_same_v<Task, QuestionAnswering>)  // its softmax is over the padding too, which is the batch's
     CHECK(std::abs(results[0].loss - results[1].loss) < 1e-5);
@@ -105,6 +123,22 @@ ScoreList check_evaluation(const ExampleRange<typename Task::Store>& data) {
 }
 
 }  // namespace
+
+TEST_CASE("a rank's rows are padded as the longest of all ranks") {
+  const auto data = examples<TokenExamples>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}
+{"tokens": ["abcd", "efg", "h"], "tags": ["I-X", "O", "B-X"]})");
+  TokenLabelBatch batch(data, 1, Update<TokenClassification>::config());
+  const auto same = [](std::int64_t i) { return i; };
+  batch.pad_to_longest(data, 2, same);
+  batch.load(data, 1, same);
+  CHECK(batch.time() == 10);
+  CHECK(batch.mask(0)[4] == 0);
+  batch.load(data, 1, same);
+  CHECK(batch.time() == 4);
+  batch.pad_to_longest(data, 2, same);
+  batch.load(data, 0, same);
+  CHECK(batch.tokens() == 0);
+}
 
 TEST_CASE("labels of words: batches, cuts, scores") {
   const auto data = examples<TokenExamples>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}

@@ -11,6 +11,7 @@
 
 #include "io/expect_error.hpp"
 #include "moderngpt2/core/random.hpp"
+#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/training/task_run.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
 #include "support/letter_tokenizer.hpp"
@@ -72,6 +73,29 @@ struct TaskFixture {
     for (const std::string& line : said) all += line + "\n";
     return all;
   }
+  /// The same by `ranks` threads, which must all succeed and of which one speaks.
+  void run_ranks(int ranks, int stage) {
+    said.clear();
+    std::vector<int> status(std::size_t(ranks), -1);
+    const auto run_rank = [&](distributed::CommunicatorBase& communicator) {
+      TaskRequest own = request;
+      TrainingSettings& s = own.training.settings;
+      s.world_size = ranks, s.zero_stage = stage, s.bucket_elements = 2000;
+      s.per_device_train_batch_size /= ranks;
+      own.training.ranks = &communicator;
+      status[std::size_t(communicator.rank())] =
+          run_task<Task>(own, {.say = [&](const std::string& line) { said.push_back(line); }});
+    };
+    for (const std::string& thrown : distributed::run_thread_ranks(ranks, {.timeout_seconds = 60}, run_rank))
+      CHECK(thrown == "");
+    CHECK(status == std::vector<int>(std::size_t(ranks), 0));
+  }
+  std::vector<Json> metrics() const {
+    std::vector<Json> lines;
+    const std::string file = read_file(out() / "metrics.jsonl");
+    for (const std::string_view line : whole_lines(file)) lines.push_back(parse_json(line, "metrics"));
+    return lines;
+  }
   fs::path out() const { return request.training.settings.output_dir; }
   Json last_metrics() const {
     const std::string file = read_file(out() / "metrics.jsonl");
@@ -121,6 +145,52 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
 
   write_file(f.temporary / "eval.jsonl", letter_texts(3, 3) + R"({"text": "x", "label": "other"})");
   CHECK_ERROR(f.run(), "eval.jsonl:4", "other", "\"plain\", \"with\"");
+}
+
+TEST_CASE("ranks train the classifier that one process trains, and score it together") {
+  TaskFixture f;  // with dropout, and rows of unequal length
+  TrainingSettings& s = f.request.training.settings;
+  s.logging_steps = 1;
+  s.learning_rate = 2e-4;  // at 1e-2 rounding alone grows past 1e-6
+  f.request.eval_inputs.clear();  // 30 of the 600 examples: two batches, the second of them short
+  s.per_device_eval_batch_size = 16;
+  s.max_steps = 40;  // the last batch of an epoch has 10
+  CHECK(f.run() == 0);
+  const std::vector<Json> one = f.metrics();
+  TaskRequest evaluation = f.request;
+  evaluation.training.eval_only = true;
+  evaluation.training.model_path = f.out();
+  evaluation.training.model_fields = {};
+  evaluation.eval_inputs = {(f.temporary / "eval.jsonl").string()};
+  evaluation.predictions_file = f.temporary / "one.jsonl";
+  for (const auto& [ranks, stage] : {std::pair(2, 1), std::pair(4, 2)}) {
+    CAPTURE(ranks);
+    s.output_dir = f.temporary / std::to_string(ranks);
+    f.run_ranks(ranks, stage);
+    CHECK(std::count(f.said.begin(), f.said.end(), "the model is in " + f.out().string()) == 1);
+    const std::vector<Json> several = f.metrics();
+    REQUIRE(several.size() == one.size());
+    int evaluations = 0;
+    for (std::size_t i = 0; i < one.size(); ++i)
+      for (const char* key : {"loss", "eval_loss"})
+        if (one[i].contains(key)) {
+          const double expected = one[i].at(key).get<double>();
+          CHECK(std::abs(several[i].at(key).get<double>() - expected) < 1e-6 * expected);
+          for (const char* score : {"eval_accuracy", "eval_f1_macro", "eval_recall"})
+            if (one[i].contains(score)) {
+              ++evaluations;
+              CHECK(several[i].at(score) == one[i].at(score));
+            }
+        }
+    CHECK(evaluations == 3 * 6);
+  }
+  f.request = evaluation;
+  CHECK(f.run() == 0);
+  const std::string said = f.said.back();
+  f.request.predictions_file = f.temporary / "three.jsonl";
+  f.run_ranks(3, 1);
+  CHECK(f.said.back() == said);
+  CHECK(read_file(f.temporary / "three.jsonl") == read_file(f.temporary / "one.jsonl"));
 }
 
 TEST_CASE("a classifier learns in bf16, and its files have every digit of the masters") {

@@ -52,13 +52,11 @@ class LauncherFlags {
   LauncherFlags& operator=(const LauncherFlags&) = delete;
 
   /// Tells the settings how many processes there are. Throws UsageError for what several cannot do.
-  void set_world_size(TrainingSettings& settings, const Processes& processes, bool dry_run, bool has_examples) const {
+  void set_world_size(TrainingSettings& settings, const Processes& processes, bool dry_run) const {
     settings.world_size = dry_run ? world_size_.value_or(processes.size()) : processes.size();
     if (world_size_ && *world_size_ != settings.world_size)
       throw UsageError("--world_size {}: there are {} processes, as many as mpirun starts; --dry_run plans for others",
                        *world_size_, processes.size());
-    if (settings.world_size > 1 && has_examples)
-      throw UsageError("--task: classifiers are trained by one process, not by {}", settings.world_size);
     if (processes.size() == 1 && local_rank_ > 0)
       throw UsageError("--local_rank {}, but this process is the only one: start all by mpirun", local_rank_);
   }

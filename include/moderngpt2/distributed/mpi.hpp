@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <sched.h>
 #include <string>
@@ -94,9 +95,14 @@ class MpiSession {
   int exceptions_ = std::uncaught_exceptions();
 };
 
-/// Ranks that are processes, started by mpirun or srun; buffers are host memory.
+/// Ranks that are processes, started by mpirun or srun; buffers are host memory. MPI libraries keep a copy of what they
+/// sum, so sums go in pieces, of which a few are under way. All ranks begin all pieces in the same order, as MPI
+/// demands: collectives wait in a queue.
 class MpiCommunicator final : public CommunicatorBase {
  public:
+  static constexpr std::int64_t sum_bytes = 1 << 20;            ///< of a piece of a sum
+  static constexpr std::int64_t sum_bytes_under_way = 8 << 20;  ///< of all of them
+
   /// More elements than `largest_piece` go in several calls, since MPI counts in int; tests make it small.
   explicit MpiCommunicator(const MpiSession&, double timeout_seconds = 1800, std::int64_t largest_piece = 1 << 30)
       : CommunicatorBase(world(MPI_Comm_rank), world(MPI_Comm_size), timeout_seconds), largest_piece_(largest_piece) {
@@ -131,9 +137,16 @@ class MpiCommunicator final : public CommunicatorBase {
   }
 
   struct Operation {
-    std::vector<MPI_Request> requests;
+    std::int64_t pieces = 0;         ///< in all
+    std::int64_t begun = 0;          ///< the first ones
+    std::int64_t done = 0;           ///< any of those
     bool result_lies_first = false;  ///< MPI puts what it scattered in place at the start of the buffer
     Standing standing;
+  };
+  /// A piece under way.
+  struct Piece {
+    int slot = 0;
+    std::int64_t sum_bytes = 0;
   };
 
   static int world(int (*query)(MPI_Comm, int*)) {
@@ -146,63 +159,86 @@ class MpiCommunicator final : public CommunicatorBase {
     operations_.resize(std::max(operations_.size(), std::size_t(slot) + 1));
     Operation& operation = operations_[std::size_t(slot)];
     const Collective& c = collective(slot);
-    operation.requests.clear();
-    operation.result_lies_first = false;
+    operation = {};
     operation.standing = Standing::at(calls_++, c);
+    operation.result_lies_first = c.kind == CollectiveKind::reduce_scatter && c.count * size() <= sum_piece(c);
+    operation.pieces = pieces_of(c, operation.result_lies_first);
+    queue_.push_back(slot);
+    begin_pieces();
+  }
+
+  /// Elements of a piece of a sum.
+  std::int64_t sum_piece(const Collective& c) const { return std::min(largest_piece_, sum_bytes / c.element_size); }
+
+  std::int64_t pieces_of(const Collective& c, bool is_one) const {
+    const auto parts = [](std::int64_t count, std::int64_t each) { return (count + each - 1) / each; };
+    const Unit unit(c);
     switch (c.kind) {
       case CollectiveKind::reduce_scatter:
-        return reduce_scatter_pieces(operation, c);
+        return is_one ? 1 : size() * parts(c.count, sum_piece(c));
       case CollectiveKind::all_gather:
-        return all_gather_pieces(operation, c);
+        return unit.count * size() <= largest_piece_ ? 1 : size() * parts(unit.count, largest_piece_);
       case CollectiveKind::all_reduce:
-        return in_pieces(c.data, c.count, c.element_size, [&](std::byte* data, int count) {
-          detail::check_mpi(
-              MPI_Iallreduce(MPI_IN_PLACE, data, count, number_type(c), reduction(c), ranks_, &add(operation)),
-              "MPI_Iallreduce");
-        });
+        return parts(c.count, sum_piece(c));
       case CollectiveKind::broadcast:
-        return broadcast_pieces(operation, c, c.data, c.root);
+        return parts(unit.count, largest_piece_);
       case CollectiveKind::barrier:
-        return detail::check_mpi(MPI_Ibarrier(ranks_, &add(operation)), "MPI_Ibarrier");
+        return 1;
+    }
+    return 0;
+  }
+
+  /// Begins pieces in the order of the queue, as many as may be under way.
+  void begin_pieces() {
+    for (; !queue_.empty(); queue_.pop_front()) {
+      const int slot = queue_.front();
+      Operation& operation = operations_[std::size_t(slot)];
+      const Collective& c = collective(slot);
+      while (operation.begun < operation.pieces) {
+        const bool is_sum = c.kind == CollectiveKind::reduce_scatter || c.kind == CollectiveKind::all_reduce;
+        const std::int64_t bytes = is_sum ? std::min(sum_bytes, c.bytes()) : 0;
+        if (bytes > 0 && sum_bytes_ + bytes > sum_bytes_under_way) return;
+        requests_.push_back(MPI_REQUEST_NULL);
+        pieces_.push_back({slot, bytes});
+        sum_bytes_ += bytes;
+        begin_piece(c, operation.begun++, operation.result_lies_first, requests_.back());
+      }
     }
   }
 
-  void reduce_scatter_pieces(Operation& operation, const Collective& c) {
-    if (c.count * size() <= largest_piece_) {
-      operation.result_lies_first = true;
-      return detail::check_mpi(MPI_Ireduce_scatter_block(MPI_IN_PLACE, c.data, int(c.count), number_type(c),
-                                                         reduction(c), ranks_, &add(operation)),
-                               "MPI_Ireduce_scatter_block");
-    }
-    for (int root = 0; root < size(); ++root)
-      in_pieces(c.data + root * c.bytes(), c.count, c.element_size, [&](std::byte* data, int count) {
+  void begin_piece(const Collective& c, std::int64_t i, bool is_one, MPI_Request& request) {
+    const int root = int(i % size());
+    switch (c.kind) {
+      case CollectiveKind::reduce_scatter: {
+        if (is_one)
+          return detail::check_mpi(MPI_Ireduce_scatter_block(MPI_IN_PLACE, c.data, int(c.count), number_type(c),
+                                                             reduction(c), ranks_, &request),
+                                   "MPI_Ireduce_scatter_block");
+        const Part part(c.data + root * c.bytes(), c.count, c.element_size, sum_piece(c), i / size());
         const bool is_mine = root == rank();
-        detail::check_mpi(MPI_Ireduce(is_mine ? MPI_IN_PLACE : data, is_mine ? data : nullptr, count, number_type(c),
-                                      reduction(c), root, ranks_, &add(operation)),
-                          "MPI_Ireduce");
-      });
-  }
-
-  void all_gather_pieces(Operation& operation, const Collective& c) {
-    const Unit unit(c);
-    if (unit.count * size() <= largest_piece_)
-      return detail::check_mpi(MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, c.data, int(unit.count), unit.type,
-                                              ranks_, &add(operation)),
-                               "MPI_Iallgather");
-    for (int root = 0; root < size(); ++root) broadcast_pieces(operation, c, c.data + root * c.bytes(), root);
-  }
-
-  void broadcast_pieces(Operation& operation, const Collective& c, std::byte* data, int root) {
-    const Unit unit(c);
-    in_pieces(data, unit.count, unit.bytes, [&](std::byte* piece, int count) {
-      detail::check_mpi(MPI_Ibcast(piece, count, unit.type, root, ranks_, &add(operation)), "MPI_Ibcast");
-    });
-  }
-
-  template <class F>
-  void in_pieces(std::byte* data, std::int64_t count, int element_size, F&& f) {
-    for (std::int64_t done = 0; done < count; done += largest_piece_)
-      f(data + done * element_size, int(std::min(largest_piece_, count - done)));
+        return detail::check_mpi(MPI_Ireduce(is_mine ? MPI_IN_PLACE : part.data, is_mine ? part.data : nullptr,
+                                             part.count, number_type(c), reduction(c), root, ranks_, &request),
+                                 "MPI_Ireduce");
+      }
+      case CollectiveKind::all_gather: {
+        const Unit unit(c);
+        if (unit.count * size() > largest_piece_)
+          return begin_broadcast(unit, c.data + root * c.bytes(), root, i / size(), request);
+        return detail::check_mpi(
+            MPI_Iallgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, c.data, int(unit.count), unit.type, ranks_, &request),
+            "MPI_Iallgather");
+      }
+      case CollectiveKind::all_reduce: {
+        const Part part(c.data, c.count, c.element_size, sum_piece(c), i);
+        return detail::check_mpi(
+            MPI_Iallreduce(MPI_IN_PLACE, part.data, part.count, number_type(c), reduction(c), ranks_, &request),
+            "MPI_Iallreduce");
+      }
+      case CollectiveKind::broadcast:
+        return begin_broadcast(Unit(c), c.data, c.root, i, request);
+      case CollectiveKind::barrier:
+        return detail::check_mpi(MPI_Ibarrier(ranks_, &request), "MPI_Ibarrier");
+    }
   }
 
   /// What is only copied goes as whole numbers of its size, or as bytes.
@@ -224,15 +260,23 @@ class MpiCommunicator final : public CommunicatorBase {
   static MPI_Op reduction(const Collective& c) {
     return c.op == ReduceOp::sum ? MPI_SUM : c.op == ReduceOp::max ? MPI_MAX : MPI_MIN;
   }
-  static MPI_Request& add(Operation& operation) { return operation.requests.emplace_back(MPI_REQUEST_NULL); }
+  /// The i-th of the pieces of `each` elements of a buffer.
+  struct Part {
+    Part(std::byte* begin, std::int64_t elements, int element_size, std::int64_t each, std::int64_t i)
+        : data(begin + i * each * element_size), count(int(std::min(each, elements - i * each))) {}
+    std::byte* data;
+    int count;
+  };
+
+  void begin_broadcast(const Unit& unit, std::byte* data, int root, std::int64_t i, MPI_Request& request) {
+    const Part part(data, unit.count, unit.bytes, largest_piece_, i);
+    detail::check_mpi(MPI_Ibcast(part.data, part.count, unit.type, root, ranks_, &request), "MPI_Ibcast");
+  }
 
   bool test(int slot) override {
+    while (finish_pieces()) begin_pieces();
     Operation& operation = operations_[std::size_t(slot)];
-    int is_done = 0;
-    statuses_.resize(std::max(statuses_.size(), operation.requests.size()));
-    const int code = MPI_Testall(int(operation.requests.size()), operation.requests.data(), &is_done, statuses_.data());
-    if (code != MPI_SUCCESS) fail(slot, code);
-    if (!is_done) {
+    if (operation.done < operation.pieces) {
       if (++tests_ % 64 == 0 && roll_call_is_on()) give_up(slot);
       return false;
     }
@@ -242,10 +286,34 @@ class MpiCommunicator final : public CommunicatorBase {
     return true;
   }
 
-  [[noreturn]] void fail(int slot, int code) {
-    if (code == MPI_ERR_IN_STATUS)
-      for (std::size_t i = 0; i < operations_[std::size_t(slot)].requests.size(); ++i)
-        if (const int error = statuses_[i].MPI_ERROR; error != MPI_SUCCESS && error != MPI_ERR_PENDING) code = error;
+  /// Counts the pieces that are done; whether there were any.
+  bool finish_pieces() {
+    int done = 0;
+    indices_.resize(requests_.size());
+    statuses_.resize(requests_.size());
+    const int code = MPI_Testsome(int(requests_.size()), requests_.data(), &done, indices_.data(), statuses_.data());
+    if (code != MPI_SUCCESS) fail(code, std::max(done, 0));
+    if (done == MPI_UNDEFINED || done == 0) return false;  // undefined: none is under way
+    for (int k = 0; k < done; ++k) {
+      const Piece& piece = pieces_[std::size_t(indices_[std::size_t(k)])];
+      ++operations_[std::size_t(piece.slot)].done;
+      sum_bytes_ -= piece.sum_bytes;
+    }
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < requests_.size(); ++i)
+      if (requests_[i] != MPI_REQUEST_NULL) requests_[kept] = requests_[i], pieces_[kept++] = pieces_[i];
+    requests_.resize(kept);
+    pieces_.resize(kept);
+    return true;
+  }
+
+  [[noreturn]] void fail(int code, int done) {
+    int slot = pieces_.front().slot;
+    for (int k = 0; code == MPI_ERR_IN_STATUS && k < done; ++k)
+      if (statuses_[std::size_t(k)].MPI_ERROR != MPI_SUCCESS) {
+        code = statuses_[std::size_t(k)].MPI_ERROR;
+        slot = pieces_[std::size_t(indices_[std::size_t(k)])].slot;
+      }
     throw Error("{} failed: {}", description(collective(slot)), detail::mpi_text(code));
   }
 
@@ -276,10 +344,14 @@ class MpiCommunicator final : public CommunicatorBase {
                         std::chrono::milliseconds(500));
   }
 
-  std::int64_t largest_piece_, calls_ = 0, tests_ = 0;
+  std::int64_t largest_piece_, calls_ = 0, tests_ = 0, sum_bytes_ = 0;
   MPI_Comm ranks_ = MPI_COMM_NULL, roll_calls_ = MPI_COMM_NULL;
   int local_rank_ = 0, local_size_ = 1, local_processors_ = int(std::thread::hardware_concurrency());
   std::vector<Operation> operations_;  ///< by slot
+  std::deque<int> queue_;              ///< slots with pieces that have not begun
+  std::vector<MPI_Request> requests_;  ///< of the pieces under way
+  std::vector<Piece> pieces_;          ///< the same ones
+  std::vector<int> indices_;
   std::vector<MPI_Status> statuses_;
 };
 

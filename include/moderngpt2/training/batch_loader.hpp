@@ -13,10 +13,11 @@
 namespace moderngpt2 {
 
 /// Which examples (blocks of text, say) a batch holds: `rows` of them from the `first` of an epoch on, in that epoch's
-/// order.
+/// order. They are a part of a step's examples, [step_first, step_first + step_rows): those of all ranks.
 struct BatchPlace {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0, first = 0, rows = 0;
+  std::int64_t step_first = 0, step_rows = 0;
 
   bool operator==(const BatchPlace&) const = default;
 };
@@ -76,7 +77,12 @@ class BatchLoader {
  private:
   void read(Batch& batch, const BatchPlace& place) {
     const EpochOrder order(place.seed, data_.size());
-    batch.load(data_, place.rows, [&](std::int64_t i) { return order.at(place.epoch, place.first + i); });
+    const auto from = [&](std::int64_t first) {
+      return [&order, &place, first](std::int64_t i) { return order.at(place.epoch, first + i); };
+    };
+    if constexpr (requires { batch.pad_to_longest(data_, place.step_rows, from(0)); })
+      batch.pad_to_longest(data_, place.step_rows, from(place.step_first));
+    batch.load(data_, place.rows, from(place.first));
   }
 
   void work() {

@@ -45,7 +45,8 @@ Pass<R> pass_of(const Batch& batch, std::int64_t first, std::int64_t count) {
 
 /// The mean loss of a model over a data set, dropout off; what its head gives for each batch is handed to `scores`.
 /// `proceed(done)` is told how many examples are done, and gives up by returning false: then there is no result. Of
-/// several `ranks` each takes every size-th batch, and all have the result; scores then see a part of the data.
+/// several `ranks` each takes every size-th batch, and all have the result: what scores.add() was given on each goes to
+/// all by scores.gather().
 template <class M, class Batch, class Scores, class Proceed>
 std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batch, const typename Batch::Data& data,
                                    int batch_size, Scores&& scores, Proceed&& proceed,
@@ -78,6 +79,7 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
     sum = sums[0], result.labels = std::int64_t(sums[1]), gave_up = sums[2] > 0;
   }
   if (gave_up) return std::nullopt;
+  if (size > 1) scores.gather(*ranks);
   result.loss = sum;
   if (!Batch::labels_are_counted_ahead) result.loss = result.labels > 0 ? sum / double(result.labels) : 0;
   result.scores = scores.result(result.loss);

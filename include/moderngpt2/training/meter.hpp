@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -26,6 +28,14 @@ inline std::uint64_t resident_bytes() {
   return resident * std::uint64_t(std::max(::sysconf(_SC_PAGESIZE), 1L));
 }
 
+/// The most that it ever was; 0 where /proc does not say.
+inline std::uint64_t peak_resident_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) << 10;
+  return 0;
+}
+
 /// The speed of one large matrix product on a backend, in floating-point operations a second: the best of several
 /// within `seconds`. What a run can at most reach, as this machine is now; no figure of the processor's maker.
 template <class T, class Backend>
@@ -43,6 +53,9 @@ double measure_matmul(Backend& backend, double seconds = 0.2) {
     const double taken = seconds_now() - start;
     if (i > 0 && taken > 0) best = std::max(best, 2.0 * rows * width * width / taken);
   }
+  // Heaps keep freed memory of this size: its pages go back to the system.
+  for (FlatBuffer<T>* buffer : {&x, &w, &y})
+    zero_and_release(reinterpret_cast<std::byte*>(buffer->data()), std::size_t(buffer->size()) * sizeof(T));
   return best;
 }
 

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/data/blocks.hpp"
+#include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/io/file_hash.hpp"
@@ -61,14 +62,32 @@ inline void add_data(FileHash& hash, const BlockDataset& data) {
   }
 }
 
+/// The same of examples.
+template <class Store>
+void add_data(FileHash& hash, const ExampleRange<Store>& data) {
+  const auto add = [&](const auto* values, std::size_t count) { hash.add(std::as_bytes(std::span(values, count))); };
+  const std::int64_t sizes[]{data.size(), data.block_size(), data.sequences()};
+  add(sizes, 3);
+  if (data.size() == 0) return;
+  const auto divisors = data.divisors();  // how many labels there are
+  add(&divisors, 1);
+  constexpr std::int64_t looks = 16;
+  for (std::int64_t i = 0; i < std::min(looks, data.size()); ++i)
+    for (int k = 0; k < data.sequences(); ++k) {
+      const std::span<const int> row = data.store().rows[data.place(data.size() * i / looks) * data.sequences() + k];
+      add(row.data(), row.size());
+    }
+}
+
 inline std::uint64_t hash_of(std::string_view text) {
   FileHash hash;
   hash.add(std::as_bytes(std::span(text)));
   return hash.value();
 }
 
-/// What of a run decides its results, or who waits for whom.
-inline std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const PreparedRun& run) {
+/// What of a run decides its results, or who waits for whom. Run: PreparedRun, or one of another task.
+template <class Run>
+std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const Run& run) {
   const TrainingSettings& s = request.settings;
   FileHash tokenizer, data;
   for (const auto& [name, content] : run.companions.tokenizer.files) tokenizer.add(std::as_bytes(std::span(content)));
@@ -90,17 +109,17 @@ inline std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest&
 
 }  // namespace detail
 
-/// prepare_run() on rank 0, which packs text where there is any, then on the others; all must find the same.
-inline PreparedRun prepare_run_on_ranks(const TrainingRequest& request, const TrainingHooks& hooks,
-                                        distributed::CommunicatorBase& ranks) {
+/// prepare(request) on rank 0, which packs text where there is any, then on the others; all must find the same.
+template <class Prepare>
+auto prepare_on_ranks(const TrainingRequest& request, distributed::CommunicatorBase& ranks, Prepare&& prepare) {
   const bool is_first = ranks.rank() == 0;
-  PreparedRun run;
+  decltype(prepare(request)) run;
   std::int64_t signal = 0;
   const double timeout = ranks.timeout_seconds();
   if (request.text) ranks.set_timeout(1e9);  // packing takes as long as it takes
   all_or_none(ranks, "preparing the run", [&] {
     try {
-      if (is_first) run = prepare_run(request, hooks);
+      if (is_first) run = prepare(request);
     } catch (const PackingStopped& stopped) {
       signal = stopped.signal;
     }
@@ -116,7 +135,7 @@ inline PreparedRun prepare_run_on_ranks(const TrainingRequest& request, const Tr
     own.resume_from_checkpoint.reset();
     if (!checkpoint.empty()) own.resume_from_checkpoint = checkpoint;
     own.checkpoint_is_verified = true;
-    run = prepare_run(own, hooks);
+    run = prepare(own);
   });
   if (ranks.size() > 1)
     require_same(ranks, detail::fingerprints(request, run), "all must see the same files and get the same flags");

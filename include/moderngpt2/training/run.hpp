@@ -153,7 +153,9 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
       &ranks);
   if (!result) return 128 + int(agree_on_largest(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
-  write_predictions(request, run, scores);
+  all_or_none(ranks, "writing the predictions", [&] {
+    if (ranks.rank() == 0) write_predictions(request, run, scores);
+  });
   return 0;
 }
 
@@ -217,6 +219,10 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
     trainer.set_matmul_rate(rate * ranks.size());
   }
   const int signal = trainer.run();
+  const std::int64_t peak = agree_on_largest(ranks, std::int64_t(peak_resident_bytes()), "memory");
+  if (peak > 0)
+    hooks.say(fmt::format("memory: {} planned, {} in RAM at most{}", byte_text(plan.total()),
+                          byte_text(std::uint64_t(peak)), ranks.size() > 1 ? ", of all processes" : ""));
   if (board) board->finish();
   return signal ? 128 + signal : 0;
 }
@@ -237,6 +243,7 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
   std::string run_name;
   all_or_none(ranks, "planning the run", [&] {
     plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
+    add_libraries(plan, resident_bytes(), ranks.size(), s.world_size);
     const std::int64_t steps = known ? planned_last_step(request, run) : 1;
     to_do = steps - first_step(run);
     (void)make_schedule(s, steps);
@@ -291,6 +298,13 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   }
 }
 
+template <class Say>
+void check_request(const TrainingRequest& request, Say&& say) {
+  if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
+    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  check_precision(request, say);
+}
+
 inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks,
                         distributed::CommunicatorBase& ranks, RunOnGpu run_on_gpu) {
   if (request.eval_only && !request.model_path && !run.checkpoint)
@@ -312,14 +326,13 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
   return status_on_ranks(ranks, all_hooks, [&] {
     try {
       all_or_none(ranks, "checking the request", [&] {
-        if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
-          throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
         if (request.gpu && !run_on_gpu) throw UsageError("this program trains on the CPU only");
         if (request.gpu && request.settings.shards_weights())
           throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 2 shards all but the weights");
-        detail::check_precision(request, hooks.say);
+        detail::check_request(request, hooks.say);
       });
-      const PreparedRun run = prepare_run_on_ranks(request, hooks, ranks);
+      const PreparedRun run =
+          prepare_on_ranks(request, ranks, [&](const TrainingRequest& own) { return prepare_run(own, hooks); });
       return detail::run_prepared(request, run, hooks, ranks, run_on_gpu);
     } catch (const PackingStopped& stopped) {
       hooks.say("packing was stopped: the same command goes on with it");

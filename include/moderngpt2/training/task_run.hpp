@@ -243,23 +243,32 @@ void write_predictions(const TrainingRequest&, const TaskRun<Task>& run, const t
   file.commit();
 }
 
-/// Does what `train --task` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run.
+/// Does what `train --task` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run, the
+/// same in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`.
 /// `hooks.say` must be given.
 template <class Task>
-int run_task(const TaskRequest& request, const TrainingHooks& hooks) {
-  if (request.training.eval_only && !request.training.model_path && !request.training.resume_from_checkpoint)
-    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
-  if (request.training.ranks) throw UsageError("--task {} is trained by one process", Task::name);
-  if (request.training.gpu) throw UsageError("--task {} is trained with --device cpu", Task::name);
-  if (request.predictions_file && !request.training.eval_only)
-    throw UsageError("--predictions_file: predictions are written with --eval_only");
-  detail::check_precision(request.training, hooks.say);
-  if (!request.training.samples.prompts.empty())
-    throw UsageError("--sample_prompts: only a language model (--task causal-lm) continues texts");
-  const TaskRun<Task> run = prepare_task_run<Task>(request, hooks.say);
-  if (cpu_precision(request.training.precision) == PrecisionName::bf16)
-    return detail::run_model<typename Task::template Model<cpu::Backend, Bf16>, Task>(request.training, run, hooks);
-  return detail::run_model<typename Task::template Model<>, Task>(request.training, run, hooks);
+int run_task(const TaskRequest& request, const TrainingHooks& all_hooks) {
+  const TrainingRequest& training = request.training;
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(training.ranks);
+  const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
+  return status_on_ranks(ranks, all_hooks, [&] {
+    all_or_none(ranks, "checking the request", [&] {
+      if (training.gpu) throw UsageError("--task {} is trained with --device cpu", Task::name);
+      detail::check_request(training, hooks.say);
+      if (request.predictions_file && !training.eval_only)
+        throw UsageError("--predictions_file: predictions are written with --eval_only");
+      if (!training.samples.prompts.empty())
+        throw UsageError("--sample_prompts: only a language model (--task causal-lm) continues texts");
+    });
+    const TaskRun<Task> run = prepare_on_ranks(training, ranks, [&](const TrainingRequest& own) {
+      TaskRequest its = request;
+      its.training = own;
+      return prepare_task_run<Task>(its, hooks.say);
+    });
+    if (cpu_precision(training.precision) == PrecisionName::bf16)
+      return detail::run_model<typename Task::template Model<cpu::Backend, Bf16>, Task>(training, run, hooks);
+    return detail::run_model<typename Task::template Model<>, Task>(training, run, hooks);
+  });
 }
 
 }  // namespace moderngpt2

@@ -265,7 +265,8 @@ class Trainer {
   }
 
   BatchPlace batch_at(DataPosition at) const {
-    return {state_.seed, at.epoch, at.samples, std::min(settings_.global_batch(), state_.blocks - at.samples)};
+    const std::int64_t rows = std::min(settings_.global_batch(), state_.blocks - at.samples);
+    return {state_.seed, at.epoch, at.samples, rows, at.samples, rows};
   }
   DataPosition position_after(const BatchPlace& batch) const {
     const std::int64_t samples = batch.first + batch.rows;
@@ -274,7 +275,10 @@ class Trainer {
   /// What of a batch this rank computes. The parts follow each other in the order of ranks.
   BatchPlace part_of(const BatchPlace& batch) const {
     const std::int64_t size = ranks_.size(), begin = batch.rows * ranks_.rank() / size;
-    return {batch.seed, batch.epoch, batch.first + begin, batch.rows * (ranks_.rank() + 1) / size - begin};
+    BatchPlace own = batch;
+    own.first += begin;
+    own.rows = batch.rows * (ranks_.rank() + 1) / size - begin;
+    return own;
   }
 
   /// Of the batch of a step, on all ranks.

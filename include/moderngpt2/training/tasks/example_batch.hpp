@@ -26,6 +26,15 @@ class ExampleBatch {
         mask_(ids_.size()),
         places_(std::size_t(most_examples)) {}
 
+  /// The next load() pads its rows as if these were among them: what a rank computes, down to dropout, is then what one
+  /// process does.
+  template <class Place>
+  void pad_to_longest(const Data& data, std::int64_t rows, Place&& place) {
+    least_time_ = 1;
+    for (std::int64_t i = 0; i < rows; ++i)
+      least_time_ = std::max(least_time_, longest_row(data, data.place(place(i))));
+  }
+
   /// Examples.
   std::int64_t rows() const { return rows_; }
   /// Rows of ids for each example.
@@ -46,11 +55,11 @@ class ExampleBatch {
   template <class Place>
   void load_rows(const Data& data, std::int64_t rows, Place&& place) {
     const Store& store = data.store();
-    rows_ = rows, time_ = 1, masked_ = false, divisors_ = {};
+    rows_ = rows, time_ = std::exchange(least_time_, 1), masked_ = false, divisors_ = {};
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t at = places_[std::size_t(i)] = data.place(place(i));
       divisors_ += store.divisors(at, at + 1);
-      for (int k = 0; k < sequences_; ++k) time_ = std::max(time_, int(store.rows[at * sequences_ + k].size()));
+      time_ = std::max(time_, longest_row(data, at));
     }
     for (std::int64_t i = 0; i < rows * sequences_; ++i) {
       const auto row = store.rows[places_[std::size_t(i / sequences_)] * sequences_ + i % sequences_];
@@ -67,12 +76,20 @@ class ExampleBatch {
   std::int64_t place(std::int64_t i) const { return places_[std::size_t(i)]; }
 
  private:
+  /// Tokens of the longest row of the example at `place` in the store.
+  int longest_row(const Data& data, std::int64_t place) const {
+    int longest = 1;
+    for (int k = 0; k < sequences_; ++k)
+      longest = std::max(longest, int(data.store().rows[place * sequences_ + k].size()));
+    return longest;
+  }
+
   int pad_, sequences_;
   std::vector<int> ids_;
   std::vector<std::int8_t> mask_;
   std::vector<std::int64_t> places_;
   std::int64_t rows_ = 0;
-  int time_ = 1;
+  int time_ = 1, least_time_ = 1;
   bool masked_ = false;
   Divisors divisors_{};
 };

@@ -7,6 +7,7 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/data/tasks/choice_examples.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/tasks/classification_scores.hpp"
 #include "moderngpt2/training/tasks/example_batch.hpp"
@@ -66,14 +67,18 @@ struct MultipleChoice {
 
   class Scores {
    public:
-    Scores(const ExampleRange<Store>& data, const Config&) : data_(data) {}
+    Scores(const ExampleRange<Store>& data, const Config&) : data_(data), chosen_(std::size_t(data.size())) {}
 
     template <class Saved>
-    void add(const Saved& head, const Batch& batch, std::int64_t) {
+    void add(const Saved& head, const Batch& batch, std::int64_t first) {
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
         const auto* scores = head.mc_logits.data + i * batch.sequences();
-        chosen_.push_back(int(std::max_element(scores, scores + batch.sequences()) - scores));
+        chosen_[std::size_t(first + i)] = std::max_element(scores, scores + batch.sequences()) - scores;
       }
+    }
+    /// Each rank added its own part of the examples, and the rest are zeros.
+    void gather(distributed::CommunicatorBase& ranks) {
+      ranks.all_reduce(chosen_.data(), size(), distributed::ReduceOp::sum, "choices").wait();
     }
 
     ScoreList result(double) const {
@@ -90,7 +95,7 @@ struct MultipleChoice {
     int actual(std::int64_t i) const { return data_.store().answers[std::size_t(data_.place(i))]; }
 
     const ExampleRange<Store>& data_;
-    std::vector<int> chosen_;
+    std::vector<std::int64_t> chosen_;
   };
 };
 

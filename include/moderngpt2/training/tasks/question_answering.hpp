@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/data/tasks/question_examples.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/tasks/answer_scores.hpp"
@@ -53,48 +54,49 @@ struct QuestionAnswering {
   class Scores {
    public:
     Scores(const ExampleRange<Store>& data, const Config&)
-        : data_(data), may_be_unanswered_(data.store().has_unanswerable()) {}
+        : data_(data), may_be_unanswered_(data.store().has_unanswerable()), found_(4 * std::size_t(data.size())) {
+      for (std::int64_t i = 0; i < data.size(); ++i)
+        if (i == 0 || window(i).question != window(i - 1).question) first_windows_.push_back(i);
+    }
 
     template <class Saved>
     void add(const Saved& head, const Batch& batch, std::int64_t first) {
       const auto time = std::size_t(batch.time());
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
-        const QuestionWindow& window = data_.store().windows[std::size_t(data_.place(first + i))];
+        const QuestionWindow& at = window(first + i);
         const std::span starts(head.start.row(int(i)), time), ends(head.end.row(int(i)), time);
-        if (answers_.empty() || answers_.back().question != window.question)
-          answers_.push_back({window.question, {}, 0});
-        Answer& answer = answers_.back();
+        const Span span = best_span(starts, ends, at.context_begin, at.context_end);
         const float none = float(starts[0]) + float(ends[0]);
-        answer.no_answer = window.first_token == 0 ? none : std::min(answer.no_answer, none);
-        const Span span = best_span(starts, ends, window.context_begin, window.context_end);
-        if (span.start < 0 || (answer.span.start >= 0 && span.score <= answer.span.score)) continue;
-        const int shift = window.first_token - window.context_begin;
-        answer.span = {span.start + shift, span.end + shift, span.score};
+        const double found[]{double(span.start), double(span.end), double(span.score), double(none)};
+        std::copy_n(found, 4, found_.begin() + 4 * (first + i));
       }
+    }
+    /// Each rank added its own part of the examples, and the rest are zeros.
+    void gather(distributed::CommunicatorBase& ranks) {
+      ranks.all_reduce(found_.data(), std::int64_t(found_.size()), distributed::ReduceOp::sum, "answers").wait();
     }
 
     /// Exact match and F1 over questions, in percent as SQuAD's evaluation has them.
     ScoreList result(double) const {
       double exact = 0, f1 = 0;
-      for (const Answer& answer : answers_) {
-        const std::string text = text_of(answer);
-        const Question& question = question_of(answer);
+      for (std::int64_t i = 0; i < size(); ++i) {
+        const std::string text = text_of(answer(i));
+        const Question& question = question_of(i);
         double best_exact = question.answers.empty() && answer_words(text).empty(), best_f1 = best_exact;
         for (const std::string& right : question.answers)
           best_exact = std::max(best_exact, exact_match(text, right)),
           best_f1 = std::max(best_f1, answer_f1(text, right));
         exact += best_exact, f1 += best_f1;
       }
-      const double n = double(std::max<std::size_t>(answers_.size(), 1));
+      const double n = double(std::max<std::int64_t>(size(), 1));
       return {{"exact_match", 100 * exact / n}, {"f1", 100 * f1 / n}};
     }
 
-    std::int64_t size() const { return std::int64_t(answers_.size()); }
+    std::int64_t size() const { return std::int64_t(first_windows_.size()); }
     /// {"id": ..., "prediction_text": ..., "answers": [...]} of one question.
     Json prediction(std::int64_t i) const {
-      const Answer& answer = answers_[std::size_t(i)];
-      const Question& question = question_of(answer);
-      return {{"id", question.id}, {"prediction_text", text_of(answer)}, {"answers", question.answers}};
+      const Question& question = question_of(i);
+      return {{"id", question.id}, {"prediction_text", text_of(answer(i))}, {"answers", question.answers}};
     }
 
    private:
@@ -104,13 +106,28 @@ struct QuestionAnswering {
       float no_answer = 0;
     };
 
-    const Question& question_of(const Answer& answer) const {
-      return data_.store().questions[std::size_t(answer.question)];
+    const QuestionWindow& window(std::int64_t i) const { return data_.store().windows[std::size_t(data_.place(i))]; }
+    const Question& question_of(std::int64_t i) const {
+      return data_.store().questions[std::size_t(window(first_windows_[std::size_t(i)]).question)];
+    }
+    /// The best of a question's windows.
+    Answer answer(std::int64_t i) const {
+      const std::int64_t first = first_windows_[std::size_t(i)];
+      Answer best{window(first).question, {}, 0};
+      for (std::int64_t w = first; w < data_.size() && window(w).question == best.question; ++w) {
+        const double* const found = found_.data() + 4 * w;
+        const Span span{int(found[0]), int(found[1]), float(found[2])};
+        best.no_answer = w == first ? float(found[3]) : std::min(best.no_answer, float(found[3]));
+        if (span.start < 0 || (best.span.start >= 0 && span.score <= best.span.score)) continue;
+        const int shift = window(w).first_token - window(w).context_begin;
+        best.span = {span.start + shift, span.end + shift, span.score};
+      }
+      return best;
     }
     /// Empty where no answer is likelier than the best one, if the data has questions without.
     std::string text_of(const Answer& answer) const {
       if (answer.span.start < 0 || (may_be_unanswered_ && answer.no_answer > answer.span.score)) return "";
-      const Question& question = question_of(answer);
+      const Question& question = data_.store().questions[std::size_t(answer.question)];
       auto begin = std::size_t(question.offsets[std::size_t(answer.span.start)]);
       auto end = std::size_t(question.offsets[std::size_t(answer.span.end) + 1]);
       while (begin > 0 && detail::is_utf8_continuation(question.context[begin])) --begin;
@@ -121,7 +138,8 @@ struct QuestionAnswering {
 
     const ExampleRange<Store>& data_;
     bool may_be_unanswered_;
-    std::vector<Answer> answers_;
+    std::vector<std::int64_t> first_windows_;  // of each question
+    std::vector<double> found_;  // (windows, 4): start (-1: none), end and score of the best span, score of no answer
   };
 };
 

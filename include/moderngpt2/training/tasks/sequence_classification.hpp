@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/data/tasks/sequence_examples.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/tasks/classification_scores.hpp"
 #include "moderngpt2/training/tasks/example_batch.hpp"
@@ -60,11 +61,19 @@ struct SequenceClassification {
   class Scores {
    public:
     Scores(const ExampleRange<Store>& data, const Config& config)
-        : data_(data), num_labels_(config.num_labels), multi_label_(config.problem_type == ProblemType::multi_label) {}
+        : data_(data),
+          num_labels_(config.num_labels),
+          multi_label_(config.problem_type == ProblemType::multi_label),
+          logits_(std::size_t(data.size()) * width()) {}
 
     template <class Saved>
-    void add(const Saved& head, const Batch& batch, std::int64_t) {
-      for (std::int64_t i = 0; i < batch.rows() * num_labels_; ++i) logits_.push_back(float(head.logits.data[i]));
+    void add(const Saved& head, const Batch& batch, std::int64_t first) {
+      float* const to = logits_.data() + first * num_labels_;
+      for (std::int64_t i = 0; i < batch.rows() * num_labels_; ++i) to[i] = float(head.logits.data[i]);
+    }
+    /// Each rank added its own part of the examples, and the rest are zeros.
+    void gather(distributed::CommunicatorBase& ranks) {
+      ranks.all_reduce(logits_.data(), std::int64_t(logits_.size()), distributed::ReduceOp::sum, "logits").wait();
     }
 
     ScoreList result(double) const {

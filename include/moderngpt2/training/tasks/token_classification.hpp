@@ -8,6 +8,7 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/data/tasks/token_examples.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/tasks/entity_scores.hpp"
 #include "moderngpt2/training/tasks/example_batch.hpp"
@@ -52,49 +53,60 @@ struct TokenClassification {
 
   class Scores {
    public:
-    Scores(const ExampleRange<Store>& data, const Config& config) : data_(data), num_labels_(config.num_labels) {}
+    Scores(const ExampleRange<Store>& data, const Config& config) : data_(data), num_labels_(config.num_labels) {
+      for (std::int64_t i = 0; i < data.size(); ++i) begins_.push_back(begins_.back() + std::int64_t(actual(i).size()));
+      predicted_.resize(std::size_t(begins_.back()));
+    }
 
     template <class Saved>
     void add(const Saved& head, const Batch& batch, std::int64_t first) {
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
         const auto labels = data_.store().labels[data_.place(first + i)];
-        std::vector<int>& words = predicted_.emplace_back();
+        std::int64_t* word = predicted_.data() + begins_[std::size_t(first + i)];
         for (std::size_t t = 0; t < labels.size(); ++t) {
           if (labels[t] == ignored_label) continue;
           const auto* logits = head.logits.row(int(i * batch.time()) + int(t));
-          words.push_back(int(std::max_element(logits, logits + num_labels_) - logits));
+          *word++ = std::max_element(logits, logits + num_labels_) - logits;
         }
       }
+    }
+    /// Each rank added its own part of the examples, and the rest are zeros.
+    void gather(distributed::CommunicatorBase& ranks) {
+      ranks.all_reduce(predicted_.data(), begins_.back(), distributed::ReduceOp::sum, "tags of words").wait();
     }
 
     ScoreList result(double) const {
       EntityCount count;
-      for (std::int64_t i = 0; i < size(); ++i) count.add(tags(predicted_[std::size_t(i)]), tags(actual(i)));
+      for (std::int64_t i = 0; i < size(); ++i) count.add(tags(predicted(i)), tags(actual(i)));
       return count.scores();
     }
 
     std::int64_t size() const { return data_.size(); }
     /// {"predictions": [tags of the words], "labels": [...]} of one text, without the words that were cut.
-    Json prediction(std::int64_t i) const {
-      return {{"predictions", tags(predicted_[std::size_t(i)])}, {"labels", tags(actual(i))}};
-    }
+    Json prediction(std::int64_t i) const { return {{"predictions", tags(predicted(i))}, {"labels", tags(actual(i))}}; }
 
    private:
-    std::vector<int> actual(std::int64_t i) const {
-      std::vector<int> words;
+    using Classes = std::vector<std::int64_t>;
+
+    Classes predicted(std::int64_t i) const {
+      return {predicted_.begin() + begins_[std::size_t(i)], predicted_.begin() + begins_[std::size_t(i) + 1]};
+    }
+    Classes actual(std::int64_t i) const {
+      Classes words;
       for (const int label : data_.store().labels[data_.place(i)])
         if (label != ignored_label) words.push_back(label);
       return words;
     }
-    std::vector<std::string_view> tags(const std::vector<int>& classes) const {
+    std::vector<std::string_view> tags(const Classes& classes) const {
       std::vector<std::string_view> tags;
-      for (const int c : classes) tags.push_back(data_.store().names[std::size_t(c)]);
+      for (const std::int64_t c : classes) tags.push_back(data_.store().names[std::size_t(c)]);
       return tags;
     }
 
     const ExampleRange<Store>& data_;
     int num_labels_;
-    std::vector<std::vector<int>> predicted_;
+    std::vector<std::int64_t> begins_{0};  // of each text's words among all
+    Classes predicted_;
   };
 };
 
