@@ -1,11 +1,12 @@
 # moderngpt2::cuda: the kernels of backend/cuda/kernels, compiled by nvcc in the project that links them, one unit an
 # operation, and what launchers need (CUDA's host headers and runtime, cuBLASLt). Nothing here enables CMake's CUDA language.
 #
-#   MODERNGPT2_CUDA_ARCHITECTURES   such as "90a" or "80;86"; those of them that the toolkit knows are built. Default:
-#                                   80 86 89 90a 100a 120
+#   MODERNGPT2_CUDA_ARCHITECTURES   such as "90" or "80;86"; those of them that the toolkit knows are built, and PTX of the
+#                                   newest, which drivers compile for later GPUs. Default: 80 86 89 90 100 120
+#                                   (docs/decisions/010-architectures.md)
 
 set(moderngpt2_cuda_cmake_folder ${CMAKE_CURRENT_LIST_DIR})
-set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90a 100a 120 CACHE STRING "GPU architectures that moderngpt2::cuda is for")
+set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90 100 120 CACHE STRING "GPU architectures that moderngpt2::cuda is for")
 
 # Sets moderngpt2_cuda_missing to what lacks, or to nothing.
 macro(moderngpt2_find_cuda)
@@ -25,14 +26,21 @@ function(moderngpt2_cuda_gencode result unknown)
   execute_process(COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} --list-gpu-code OUTPUT_VARIABLE known RESULT_VARIABLE status)
   set(flags)
   set(left_out)
+  set(newest 0)  # of those without a letter: PTX of 90a is for nothing but 9.0
   foreach(architecture IN LISTS MODERNGPT2_CUDA_ARCHITECTURES)
     string(REGEX MATCH "^[0-9]+" number "${architecture}")
     if(number AND status EQUAL 0 AND known MATCHES "sm_${number}[^0-9]")
       list(APPEND flags -gencode arch=compute_${architecture},code=sm_${architecture})
+      if(architecture STREQUAL number AND number GREATER newest)
+        set(newest ${number})
+      endif()
     else()
       list(APPEND left_out ${architecture})
     endif()
   endforeach()
+  if(newest)
+    list(APPEND flags -gencode arch=compute_${newest},code=compute_${newest})
+  endif()
   set(${result} ${flags} PARENT_SCOPE)
   set(${unknown} ${left_out} PARENT_SCOPE)
 endfunction()
@@ -47,7 +55,7 @@ function(moderngpt2_add_cuda include_folder)
   endif()
   if(NOT gencode)
     message(FATAL_ERROR "moderngpt2: MODERNGPT2_CUDA_ARCHITECTURES names nothing that CUDA ${CUDAToolkit_VERSION} knows: "
-      "set it to a list such as 80;90a")
+      "set it to a list such as 80;90")
   endif()
   # nvcc's front end cannot check fmt's format strings; 554 is of a conversion that a view does not need.
   set(flags -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554

@@ -3,7 +3,8 @@
 #
 #   cmake/install_dependencies.sh [--tests] [--wheel-folder DIR]
 #
-#   --tests             also what the tests, the sanitizer builds and the benchmarks need
+#   --tests             also what the tests, the sanitizer builds and the benchmarks need, CUDA 12's headers among it (they
+#                       come in wheels of 600 MB, once)
 #   --wheel-folder DIR  where the pyarrow wheel (C++ libraries of Arrow and Parquet) is unpacked; the default,
 #                       ${XDG_CACHE_HOME:-~/.cache}/moderngpt2/pyarrow-VERSION, is where CMake looks by itself.
 #                       For another folder, configure with -DMODERNGPT2_PYARROW_DIR=DIR.
@@ -11,6 +12,14 @@ set -euo pipefail
 
 pyarrow_version=26.0.1 # cmake/Moderngpt2ArrowParquet.cmake names the same one
 pyarrow_sha256_x86_64=39cb0f2418282c24bea6ceda77b03e5a8f0a5766b63a8bf194d4e2a2c423548c
+
+# Of an early CUDA 12: what compiles with these calls nothing later. tests/backend/cuda/CMakeLists.txt names the folder.
+cuda12_folder=cuda-12.1-headers
+cuda12_wheels=(
+  nvidia-cuda-runtime-cu12==12.1.105 6e258468ddf5796e25f1dc591a31029fa317d97a0a94ed93468fc86301d61e40
+  nvidia-cublas-cu12==12.1.3.1 ee53ccca76a6fc08fb9701aa95b6ceb242cdaab118c3bb152af4e579af792728
+  nvidia-nccl-cu12==2.18.1 1a6c4acefcbebfa6de320f412bf7866de856e786e0462326ba1bac40de0b5e71
+)
 
 packages=(
   g++ make cmake ninja-build python3
@@ -30,9 +39,13 @@ fail() {
 }
 
 wheel_folder=
+tests=
 while [ $# -gt 0 ]; do
   case "$1" in
-    --tests) packages+=("${test_packages[@]}") ;;
+    --tests)
+      packages+=("${test_packages[@]}")
+      tests=yes
+      ;;
     --wheel-folder)
       [ $# -ge 2 ] || fail "--wheel-folder needs a folder"
       wheel_folder=$2
@@ -94,58 +107,96 @@ find_pip() {
   return 1
 }
 
-# Only the C++ half of the wheel: headers, two shared libraries, licences.
-unpack_wheel() {
-  python3 - "$1" "$2" <<'PYTHON'
-import sys, zipfile
-wheel, folder = sys.argv[1:]
+# unpack WHEEL FOLDER START...: the files of a wheel whose names begin so, and its licences.
+unpack() {
+  python3 - "$@" <<'PYTHON'
+import re, sys, zipfile
+wheel, folder, *starts = sys.argv[1:]
 with zipfile.ZipFile(wheel) as archive:
-    keep = ("pyarrow/include/", "pyarrow/libarrow.so.", "pyarrow/libparquet.so.")
-    archive.extractall(folder, [n for n in archive.namelist() if n.startswith(keep) or "dist-info/licenses/" in n])
+    wanted = re.compile("|".join(starts)).match
+    archive.extractall(folder, [n for n in archive.namelist() if wanted(n) or "dist-info/licenses/" in n])
 PYTHON
 }
 
-install_wheel() {
-  local folder=$1 python machine scratch wheel
-  compgen -G "$folder/pyarrow/libparquet.so.*" >/dev/null && return 0
+# fetch FOLDER NAME==VERSION SHA256 PIP_FLAG...: sets wheel to the one that pip downloads; no checksum: any.
+fetch() {
+  local folder=$1 what=$2 sum=$3
   python=$(find_pip) || {
     install_packages python3-pip
     python=$(find_pip) || fail "python3 has no pip"
   }
-  machine=$(uname -m)
-  mkdir -p "$(dirname "$folder")" || fail "cannot make the folder of $folder"
-  scratch=$(mktemp -d "$folder.XXXXXX")
+  retry "$python" -m pip -q --disable-pip-version-check download --no-cache-dir --no-deps --only-binary=:all: "${@:4}" \
+    --dest "$folder" "$what" || fail "pip could not download $what"
+  wheel=$(compgen -G "$folder/*.whl") || fail "pip downloaded no wheel"
+  if [ -n "$sum" ]; then
+    echo "$sum  $wheel" | sha256sum --quiet -c - >&2 || fail "$wheel is not the file that was expected"
+  fi
+}
+
+# A folder beside another, to be moved there once it is complete.
+make_scratch() {
+  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1"
+  scratch=$(mktemp -d "$1.XXXXXX")
   # shellcheck disable=SC2064
   trap "rm -rf '$scratch'" EXIT
+}
+finish_scratch() {
+  chmod 755 "$scratch/unpacked"
+  rm -rf "$1"
+  mv "$scratch/unpacked" "$1"
+  rm -rf "$scratch"
+}
+
+# Only the C++ half of the wheel: headers, two shared libraries.
+install_pyarrow() {
+  local folder=$1 machine sum=
+  compgen -G "$folder/pyarrow/libparquet.so.*" >/dev/null && return 0
+  machine=$(uname -m)
+  [ "$machine" = x86_64 ] && sum=$pyarrow_sha256_x86_64
+  make_scratch "$folder"
   say "unpacking pyarrow $pyarrow_version into $folder"
   # The same wheel whatever this machine's Python is: the C++ libraries inside do not depend on it.
-  retry "$python" -m pip -q --disable-pip-version-check download --no-deps --only-binary=:all: \
-    --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$machine" \
-    --dest "$scratch" "pyarrow==$pyarrow_version" || fail "pip could not download pyarrow $pyarrow_version"
-  wheel=$(compgen -G "$scratch/*.whl") || fail "pip downloaded no wheel"
-  if [ "$machine" = x86_64 ]; then
-    echo "$pyarrow_sha256_x86_64  $wheel" | sha256sum --quiet -c - >&2 || fail "$wheel is not the file that was expected"
-  fi
-  unpack_wheel "$wheel" "$scratch/unpacked"
-  chmod 755 "$scratch/unpacked"
-  rm -rf "$folder"
-  mv "$scratch/unpacked" "$folder"
+  fetch "$scratch" "pyarrow==$pyarrow_version" "$sum" --implementation cp --python-version 3.11 --abi cp311 \
+    --platform "manylinux_2_28_$machine"
+  unpack "$wheel" "$scratch/unpacked" pyarrow/include/ 'pyarrow/libarrow[.]so[.]' 'pyarrow/libparquet[.]so[.]'
+  finish_scratch "$folder"
+}
+
+# Headers of the CUDA 12 runtime, cuBLAS and NCCL, which are the same for every processor.
+install_cuda12_headers() {
+  local folder=$1 i
+  [ -d "$folder" ] && return 0
+  make_scratch "$folder"
+  say "unpacking CUDA 12's headers into $folder"
+  for ((i = 0; i < ${#cuda12_wheels[@]}; i += 2)); do
+    fetch "$scratch" "${cuda12_wheels[i]}" "${cuda12_wheels[i + 1]}" --implementation py --python-version 3 --abi none \
+      --platform manylinux1_x86_64
+    unpack "$wheel" "$scratch/unpacked" 'nvidia/[a-z_]*/include/'
+    rm "$wheel"
+  done
+  finish_scratch "$folder"
 }
 
 owner=${SUDO_USER:-}
-if [ -z "$wheel_folder" ]; then
-  # Under sudo the cache is still that of the user who will build.
-  home=${HOME:-}
-  if [ -n "$owner" ] || [ -z "$home" ]; then
-    home=$(getent passwd "${owner:-$(id -u)}" | cut -d: -f6)
-  fi
-  wheel_folder=${XDG_CACHE_HOME:-$home/.cache}/moderngpt2/pyarrow-$pyarrow_version
+# Under sudo the cache is still that of the user who will build.
+home=${HOME:-}
+if [ -n "$owner" ] || [ -z "$home" ]; then
+  home=$(getent passwd "${owner:-$(id -u)}" | cut -d: -f6)
 fi
+cache=${XDG_CACHE_HOME:-$home/.cache}/moderngpt2
+wheel_folder=${wheel_folder:-$cache/pyarrow-$pyarrow_version}
 
 install_packages "${packages[@]}"
-install_wheel "$wheel_folder"
+install_pyarrow "$wheel_folder"
+folders=("$wheel_folder")
+if [ -n "$tests" ]; then
+  install_cuda12_headers "$cache/$cuda12_folder"
+  folders+=("$cache/$cuda12_folder")
+fi
 if [ -n "$owner" ] && [ "$(id -u)" = 0 ]; then
-  chown -R "$owner:" "$wheel_folder"
-  chown "$owner:" "$(dirname "$wheel_folder")"
+  for folder in "${folders[@]}"; do
+    chown -R "$owner:" "$folder"
+    chown "$owner:" "$(dirname "$folder")"
+  done
 fi
 say "all is there (pyarrow in $wheel_folder)"

@@ -31,7 +31,7 @@ ctest --preset tsan -R '^core$'
 
 if command -v nvcc >/dev/null; then
   stage "CUDA kernels with nvcc, warnings and unlisted spills being errors, and models linked with them"
-  cmake --build --preset ci --target golden_gpu
+  cmake --build --preset ci --target golden_gpu cuda_benchmark_kernels cuda_benchmark_models
 else
   stage "no nvcc here: CUDA kernels were only run on the simulated GPU"
 fi

@@ -3,6 +3,7 @@ k and v and one for gate and up, fused AdamW, a fixed key/value cache. Speaks th
 the seconds of one piece of work for each line that it reads; peak memory on standard error at the end.
 
 torch_model.py {step|prefill|decode} {tiny|small|medium|large|xl} {fp32|bf16} {eager|compile} BATCH TIME TOKENS THREADS
+               [cpu|cuda]
 """
 
 import math
@@ -16,6 +17,7 @@ from torch import nn
 
 PART, SIZE, PRECISION, MODE = sys.argv[1:5]
 BATCH, TIME, TOKENS, THREADS = map(int, sys.argv[5:9])
+DEVICE = sys.argv[9] if len(sys.argv) > 9 else "cpu"
 LAYERS, WIDTH, HEADS = {
     "tiny": (4, 256, 4),
     "small": (12, 768, 12),
@@ -92,7 +94,7 @@ def training_step(model):
 
     def once():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=PRECISION == "bf16"):
+        with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=PRECISION == "bf16"):
             loss = loss_of(ids)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -122,13 +124,23 @@ def generation(model):
     return prefill if PART == "prefill" else decode
 
 
+def wait():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 torch.set_num_threads(THREADS)
+torch.set_default_device(DEVICE)
 torch.manual_seed(0)
 once = training_step(Model()) if PART == "step" else generation(Model())
 once()
+wait()
 print("ready", flush=True)
 for _ in sys.stdin:
     begin = time.perf_counter()
     once()
+    wait()
     print("%.6f" % (time.perf_counter() - begin), flush=True)
-print("peak memory %.3f GiB" % (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20), file=sys.stderr)
+peak = torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else None
+peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print("peak memory %.3f GiB" % peak, file=sys.stderr)

@@ -22,6 +22,7 @@ namespace moderngpt2::distributed {
 ///   stage 0: every rank has the sum of all gradients
 ///   stage 1: a rank has that of its shard, summed after the last pass of a step
 ///   stage 2: the same, summed after each pass; the gradients of the other shards live only until then
+///   stage 3: as 2; new matrices are not given back, since passes gather them (ParameterExchange)
 /// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients; Memory: where
 /// they lie, which `ranks` must reach. Memory that cannot be given back in parts, a GPU's, is used in stage 2 as in
 /// stage 1.
@@ -53,7 +54,7 @@ class GradientExchange {
   }
   bool is_sharded() const { return stage_ > 0; }
   /// Whether own() is packed as a shard is.
-  bool packs() const { return gives_back && stage_ == 2; }
+  bool packs() const { return gives_back && stage_ >= 2; }
 
   /// What backward passes add to.
   Gradients& gradients() { return full_; }
@@ -97,6 +98,7 @@ class GradientExchange {
   void start_sharing(ParameterBuffers<W, Memory>& weights, std::size_t i) {
     if (!is_sharded()) return;
     const bool is_matrices = i < layout_.matrices().size();
+    if (is_matrices && stage_ == 3) return;
     const Bucket& bucket = is_matrices ? layout_.matrices()[i] : layout_.vectors();
     const auto gather = [&](auto* data) {
       return ranks_.all_gather(data + bucket.begin, layout_.slice(bucket), names_[i].gather.c_str());
@@ -143,7 +145,7 @@ class GradientExchange {
   CommunicatorBase& ranks_;
   Layout layout_;
   int stage_;
-  Gradients full_, own_;  // own_: stage 2
+  Gradients full_, own_;  // own_: from stage 2 on
   std::vector<Piece> matrix_pieces_, vector_pieces_;
   std::vector<Names> names_;
   std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors

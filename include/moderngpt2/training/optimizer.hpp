@@ -17,6 +17,7 @@
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 
 namespace moderngpt2 {
 
@@ -38,16 +39,17 @@ bool has_finite_weights(M& model) {
   return std::isfinite(gradient_norm(model.backend(), model.weights()));
 }
 
-/// A hash of all weights of a model, to compare those of several ranks by.
+/// A hash of a model's weights, to compare those of several ranks by; without its matrices where each rank has others.
 template <class M>
-std::uint64_t hash_of_weights(const M& model) {
+std::uint64_t hash_of_weights(const M& model, bool with_matrices = true) {
   FileHash hash;
   const auto add = [&](const auto& buffer) {
     read_pieces(model.backend(), buffer.data(), buffer.size(), [&](std::int64_t n, const auto* here) {
       hash.add(std::as_bytes(std::span(here, static_cast<std::size_t>(n))));
     });
   };
-  add(model.weights().matrices), add(model.weights().vectors);
+  if (with_matrices) add(model.weights().matrices);
+  add(model.weights().vectors);
   return hash.value();
 }
 
@@ -93,9 +95,16 @@ class AdamW {
   bool is_whole(const M& model) const { return first.matrices.size() == model.weights().matrices.size(); }
   /// Of the shard's matrices; empty where the model's are not rounded.
   const Masters& masters() const { return masters_; }
+  /// The matrices of a piece of the shard as training keeps them: the masters, or the model's own.
+  const Master* kept_matrices(const M& model, const distributed::Piece& p) const {
+    if constexpr (M::rounds_weights)
+      return masters_.data() + p.at;
+    else
+      return model.weights().matrices.data() + p.offset;
+  }
 
   /// All weights as training keeps them, to be read, saved or filled, where the backend has them: the masters, or the
-  /// model's own. Not for a shard of a model with rounded weights.
+  /// model's own. Not for a shard of a model with rounded weights, nor for sharded weights.
   FullWeights full_weights(const M& model) const {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
@@ -109,7 +118,10 @@ class AdamW {
       return edit_full_weights(model, [&](FullWeights full) {
         moderngpt2::initialize(model.backend(), full, model.parameters(), model.config(), seed);
       });
-    model.initialize(seed);
+    if (settings_.shards_weights())
+      initialize_shard(model, shard_, seed);
+    else
+      model.initialize(seed);
     if constexpr (M::rounds_weights)
       fill_masters(model,
                    [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
@@ -121,7 +133,10 @@ class AdamW {
     if (is_whole(model))
       return edit_full_weights(
           model, [&](FullWeights full) { load_weights(model.backend(), full, model.parameters(), file, config); });
-    load_weights(model, file, config);
+    if (settings_.shards_weights())
+      load_shard(model, shard_, file, config);
+    else
+      load_weights(model, file, config);
     if constexpr (M::rounds_weights)
       fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
         file.read_as(file.at(name_in_file(p, config)), to, begin, n);
@@ -212,16 +227,14 @@ class AdamW {
   /// shard.
   template <class Fill>
   void fill_masters(M& model, Fill&& fill) {
-    const auto& table = model.parameters();
-    for (std::size_t i = 0; i < table.size(); ++i)
-      if (const ParameterInfo& info = table[i]; info.is_matrix())
-        for_common_elements(shard_.matrices, info.offset, info.size,
-                            [&](const distributed::Piece& p, std::int64_t begin, std::int64_t n) {
-                              write_pieces(model.backend(), masters_.data() + p.at + begin - p.offset, n,
-                                           [&](std::int64_t done, std::int64_t count, Master* to) {
-                                             fill(info, i, begin - info.offset + done, count, to);
-                                           });
-                            });
+    for_matrices_of_shard(model, shard_,
+                          [&](const ParameterInfo& info, std::size_t number, std::int64_t first, std::int64_t n,
+                              const distributed::Piece& p, std::int64_t at) {
+                            write_pieces(model.backend(), masters_.data() + p.at + at - p.offset, n,
+                                         [&](std::int64_t done, std::int64_t count, Master* to) {
+                                           fill(info, number, first + done, count, to);
+                                         });
+                          });
   }
 
   Masters masters_;

@@ -199,14 +199,15 @@ void load_moments(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
     detail::load_moments_by_range(files, model, optimizer);
 }
 
-/// The masters of all ranks, one bucket after the other in the host's memory: no rank has memory for all.
+/// The matrices of all ranks as training keeps them, one bucket after the other in the host's memory: no rank has
+/// memory for all.
 template <class M>
 class GatheredMasters {
  public:
   using Master = typename AdamW<M>::Master;
 
   GatheredMasters(const M& model, const AdamW<M>& optimizer, distributed::CommunicatorBase& ranks)
-      : backend_(model.backend()), optimizer_(optimizer), ranks_(ranks) {
+      : model_(model), optimizer_(optimizer), ranks_(ranks) {
     std::int64_t most = 0;
     for (const distributed::Piece& p : optimizer.shard().matrices) most = std::max(most, p.length * ranks.size());
     bucket_ = FlatBuffer<Master>(most);
@@ -230,11 +231,11 @@ class GatheredMasters {
   void next() {
     const distributed::Piece& p = optimizer_.shard().matrices[piece_++];
     begin_ = p.offset - ranks_.rank() * p.length, end_ = begin_ + ranks_.size() * p.length;
-    download(backend_, bucket_.data() + (p.offset - begin_), optimizer_.masters().data() + p.at, p.length);
+    download(model_.backend(), bucket_.data() + (p.offset - begin_), optimizer_.kept_matrices(model_, p), p.length);
     ranks_.all_gather(bucket_.data(), p.length, "masters for a file").wait();
   }
 
-  const typename M::Backend& backend_;
+  const M& model_;
   const AdamW<M>& optimizer_;
   distributed::CommunicatorBase& ranks_;
   FlatBuffer<Master> bucket_;

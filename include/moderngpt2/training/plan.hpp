@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,11 +14,13 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 
 namespace moderngpt2 {
 
@@ -55,6 +58,36 @@ std::uint64_t bytes_under_way(const Layers& layers, const TrainingSettings& s, s
   return std::uint64_t(size(0) + most + count.vectors) * element_bytes;
 }
 
+/// What of ZeRO stage 3 is in memory during a pass beside a rank's own: weights of a unit and the next one, less the
+/// rank's part, and gradients as in stage 2.
+template <class Layers>
+std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
+                            std::size_t gradient_bytes) {
+  const CountParameters count = layers.count();
+  const std::int64_t granule = distributed::buffer_granule(s.world_size);
+  const distributed::Layout layout =
+      make_layout(layers, s, (count.matrices + granule - 1) / granule * granule, count.vectors, s.world_size);
+  const distributed::UnitBuckets units(layout, layers.all_unit_begins(), layers.head_reads_embedding());
+  const auto& buckets = layout.matrices();
+  const auto gradients = [&](std::size_t i) {
+    return i < buckets.size() ? std::uint64_t(buckets[i].end - buckets[i].begin) * gradient_bytes : 0;
+  };
+  const auto weights = [&](int unit, int next) {
+    return std::uint64_t(units.elements(unit, next)) * weight_bytes * std::uint64_t(s.world_size - 1) /
+           std::uint64_t(s.world_size);
+  };
+  std::uint64_t most = weights(units.head(), units.head() - 1) + gradients(0);
+  for (int unit = units.head(); unit > 0; --unit) {
+    most = std::max(most, weights(unit - 1, unit));
+    if (units.of(unit).empty()) continue;
+    const std::size_t bucket = units.of(unit).back();
+    if (bucket > 0)
+      most = std::max(most, weights(unit, unit - 1) + gradients(0) + gradients(bucket) + gradients(bucket + 1) +
+                                gradients(bucket + 2));
+  }
+  return most + std::uint64_t(count.vectors) * gradient_bytes;
+}
+
 }  // namespace detail
 
 /// The memory of training a model of type M on blocks of `time` tokens, in each of s.world_size processes; nothing is
@@ -74,15 +107,18 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
   const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
   const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
-  std::uint64_t kept_gradients = gradients;
-  if (shards > 1 && s.zero_stage == 2 && OnHost<typename M::Backend>)  // see GradientExchange
+  std::uint64_t kept_weights = weights, kept_gradients = gradients;
+  if (s.shards_weights()) {
+    const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
+    kept_weights = vectors + (weights - vectors) / shards, kept_gradients = gradients / shards;
+  } else if (shards > 1 && s.zero_stage == 2 && OnHost<typename M::Backend>)  // see GradientExchange
     kept_gradients =
         gradients / shards + detail::bytes_under_way(layers, s, sizeof(typename M::FullElements::MatrixType));
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
   const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
   using Views = Activations<M::shape, Head, T>;
   MemoryPlan plan;
-  plan.lines = {{"weights", weights},
+  plan.lines = {{"weights", kept_weights},
                 {"gradients", kept_gradients},
                 {"optimizer moments", 2 * gradients / shards},
                 {"activations",
@@ -91,6 +127,12 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
     plan.lines.insert(plan.lines.begin() + 1,
                       {"fp32 masters of the matrices",
                        std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType) / shards});
+  if (s.shards_weights())
+    plan.lines.push_back(
+        {"weights, gradients of a pass",
+         detail::bytes_of_pass(
+             layers, s, sizeof(std::remove_reference_t<decltype(*std::declval<typename M::Weights>().matrices.data())>),
+             sizeof(typename M::FullElements::MatrixType))});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)

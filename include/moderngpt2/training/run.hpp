@@ -127,9 +127,17 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  std::optional<ShardedWeights<M>> sharded;
   all_or_none(ranks, "reading the weights", [&] {
-    if (run.checkpoint)
-      load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+    const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
+    if (request.settings.shards_weights()) {
+      const distributed::Layout layout = make_layout(model.layers(), request.settings, model.weights().matrices.size(),
+                                                     model.weights().vectors.size(), ranks.size());
+      sharded.emplace(model, ranks, layout);
+      load_shard(model, layout.shard(ranks.rank()), CheckpointTensors(folder), read_config(folder));
+    } else if (run.checkpoint) {
+      load_weights(model, CheckpointTensors(folder), read_config(folder));
+    }
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
   auto work = model.workspace(batch_size * Batch::sequences_of(data), data.block_size(), Mode::infer);
@@ -195,8 +203,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   all_or_none(ranks, "reading the weights", [&] {
     Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks, device_ranks);
     if (run.checkpoint) trainer.resume(*run.checkpoint);
-    if constexpr (M::rounds_weights)
-      if (!run.checkpoint) start_masters(trainer, request, run);
+    if (!run.checkpoint && (M::rounds_weights || s.shards_weights())) start_masters(trainer, request, run);
   });
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
@@ -259,8 +266,9 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     }
     auto backend = make_backend<typename M::Backend>(request, ranks);
     if constexpr (!OnHost<typename M::Backend>) hooks.say(device_memory_text(backend, plan, !request.eval_only));
-    made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()));
-    if (!run.checkpoint) start_weights(*made, request, run, hooks);
+    made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()),
+                 s.shards_weights() ? Pages::as_used : Pages::at_once);
+    if (!run.checkpoint && !s.shards_weights()) start_weights(*made, request, run, hooks);
   });
   M& model = *made;
   if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks);

@@ -4,9 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,6 +33,7 @@
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {
@@ -64,12 +63,14 @@ class Trainer {
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
         exchange_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks), layout(),
-                  settings_.zero_stage, model.make_gradients()),
+                  settings_.zero_stage,
+                  model.make_gradients(settings_.shards_weights() ? Pages::as_used : Pages::at_once)),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
+    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, layout());
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       cpu::reserve<typename M::T>(model.backend(), model.config(),
@@ -144,6 +145,8 @@ class Trainer {
             double(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
                                              exchange_.gradients(), pass, [this](int unit) { exchange_.ready(unit); }));
         span("forward and backward", pass_begin);
+      } else {
+        model_.sit_out_loss_and_gradients([this](int unit) { exchange_.ready(unit); });
       }
       exchange_.end_pass();
     }
@@ -255,8 +258,7 @@ class Trainer {
     const auto& weights = model_.weights();
     if (settings_.world_size != ranks_.size() || weights.matrices.size() % granule || weights.vectors.size() % granule)
       throw Error("internal: settings or model are not made for {} ranks", ranks_.size());
-    return {model_.layers().unit_begins(), weights.matrices.size(), weights.vectors.size(), ranks_.size(),
-            settings_.bucket_elements};
+    return make_layout(model_.layers(), settings_, weights.matrices.size(), weights.vectors.size(), ranks_.size());
   }
 
   template <class... Arguments>
@@ -287,14 +289,7 @@ class Trainer {
     std::int64_t valid = 0, tokens = 0;
   };
   StepCounts count(const Batch& batch) {
-    StepCounts counts{batch.divisors(), batch.valid(), batch.tokens()};
-    static_assert(std::is_trivially_copyable_v<StepCounts> && sizeof(StepCounts) % sizeof(std::int64_t) == 0);
-    if (ranks_.size() == 1) return counts;
-    std::int64_t numbers[sizeof(StepCounts) / sizeof(std::int64_t)];
-    std::memcpy(numbers, &counts, sizeof counts);
-    ranks_.all_reduce(numbers, std::int64_t(std::size(numbers)), distributed::ReduceOp::sum, "labels").wait();
-    std::memcpy(&counts, numbers, sizeof counts);
-    return counts;
+    return sum_of_integers(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
   }
 
   /// Updates the weights, unless no label counts or something is not finite on any rank.
@@ -333,7 +328,7 @@ class Trainer {
   }
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
-    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_)};
+    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_, !sharded_)};
     require_same(ranks_, std::span(&own, 1), hint);
   }
 
@@ -355,12 +350,19 @@ class Trainer {
       if (!result) return;  // the run was asked to stop meanwhile
       log_.add(*result);
     }
-    if (hooks_.on_samples) hooks_.on_samples(state_.step);
+    const auto sample = [&] {
+      if (hooks_.on_samples) hooks_.on_samples(state_.step);
+    };
+    if (sharded_)
+      sharded_->lead(sample);
+    else
+      sample();
   }
 
   void save() {
     // A state from which nothing can be trained must not stand as the newest checkpoint.
-    if (agree_on_largest(ranks_, !has_finite_weights(model_), "whether the weights are finite") > 0)
+    const bool finite = sharded_ ? has_finite_weights(model_, optimizer_.shard()) : has_finite_weights(model_);
+    if (agree_on_largest(ranks_, !finite, "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",
                                   state_.step));
@@ -381,6 +383,7 @@ class Trainer {
   distributed::CommunicatorBase& ranks_;
   distributed::GradientExchange<typename M::FullElements, typename M::Memory> exchange_;
   AdamW<M> optimizer_;
+  std::optional<ShardedWeights<M>> sharded_;  // ZeRO stage 3
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;

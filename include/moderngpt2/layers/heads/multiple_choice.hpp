@@ -26,6 +26,8 @@ struct DoubleHeads {
       throw Error("config: a multiple-choice head needs summary_use_proj and summary_proj_to_labels true");
   }
 
+  constexpr bool tied() const { return language.tied(); }
+
   template <class E>
   struct Params {
     typename LanguageModelHead<C, Tied>::template Params<E> language;

@@ -1,0 +1,128 @@
+// Whole models on the GPU in bf16, with random weights: tokens a second of training and of decoding.
+//
+//   models step SIZE BATCH TIME [PEAK]         AdamW included, no dropout. PEAK: TFLOP/s of the GPU, for the MFU. Where
+//                                              memory is short, half the batch is tried
+//   models decode SIZE BATCH TIME TOKENS       TOKENS for each of BATCH rows, after TIME tokens
+//
+// SIZE: toy, small, medium, large or xl.
+
+#include <algorithm>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "measure.hpp"
+#include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/generation/cached_model.hpp"
+#include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/optimizer.hpp"
+
+namespace {
+
+using namespace moderngpt2;
+using Model = CausalLM<any_shape, cuda::Backend, Bf16>;
+
+Config config_of(const std::string& size, int positions) {
+  Config c = bench::toy_config();
+  if (size != "toy") {
+    const auto preset = preset_config(size);
+    if (!preset) throw Error("there is no size {}", size);
+    c = *preset;
+    c.vocab_size = 32000;
+    c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = 0;
+  }
+  c.n_positions = std::max(c.n_positions, positions);
+  return c;
+}
+
+/// Not by initialize(): two billion random numbers would take the host longer than the benchmark.
+void give_weights(Model& model) {
+  bench::fill_with_numbers(model.backend(), model.weights().matrices.data(), model.weights().matrices.size(), 0.03f);
+}
+
+std::vector<int> some_ids(const Config& c, int n) {
+  std::vector<int> ids;
+  for (int i = 0; i < n; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * c.vocab_size));
+  return ids;
+}
+
+/// Seconds of one run of f(), which waits for the GPU: the mean over about two seconds.
+template <class F>
+double mean_seconds(F&& f) {
+  f();
+  f();
+  int runs = 0;
+  const double begin = seconds_now();
+  do {
+    f();
+    ++runs;
+  } while (!bench::simulated && seconds_now() - begin < 2);
+  return (seconds_now() - begin) / runs;
+}
+
+double step_seconds(const Config& c, int batch, int time) {
+  Model model(c);
+  give_weights(model);
+  auto memory = model.workspace(batch, time, Mode::train);
+  auto gradients = model.make_gradients();
+  AdamW optimizer(model, {});
+  const std::vector<int> ids = some_ids(c, batch * time);
+  return mean_seconds([&] {
+    set_to_zero(model.backend(), gradients);
+    model.loss_and_gradients(memory, ids.data(), {ids.data(), std::int64_t(batch) * (time - 1)}, gradients,
+                             {.batch = batch, .time = time, .training = true});
+    optimizer.step(model, gradients, 1e-5);
+    model.backend().synchronize();
+  });
+}
+
+void time_step(const std::string& size, int batch, int time, double peak) {
+  const Config c = config_of(size, time);
+  for (;; batch /= 2) try {
+      const double rate = double(batch) * time / step_seconds(c, batch, time);
+      fmt::print("training {}: batch {} x {}, {:.0f} tokens/s", size, batch, time, rate);
+      if (peak > 0)
+        fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s", rate * training_flops_per_token(c, time) / peak / 1e10, peak);
+      fmt::print("\n");
+      return;
+    } catch (const Error& e) {
+      if (batch == 1 || std::string(e.what()).find("GPU memory") == std::string::npos) throw;
+    }
+}
+
+void time_decode(const std::string& size, int batch, int time, int tokens) {
+  Model model(config_of(size, time + tokens));
+  give_weights(model);
+  CachedModel<Model> rows(model, batch, time + tokens, time);
+  const std::vector<int> ids = some_ids(model.config(), std::max(time, batch));
+  for (int row = 0; row < batch; ++row) rows.prefill(row, std::span(ids).first(std::size_t(time)), 0);
+  const double seconds = mean_seconds([&] {
+    for (int t = 0; t < tokens; ++t) rows.step(std::span(ids).first(std::size_t(batch)), time + t);
+  });
+  fmt::print("decoding {}: batch {} after {} tokens, {:.0f} tokens/s\n", size, batch, time, batch * tokens / seconds);
+}
+
+int number(int argc, char** argv, int at) {
+  const int n = at < argc ? std::atoi(argv[at]) : 0;
+  if (n < 1) throw Error("argument {} must be a positive number: step|decode SIZE BATCH TIME [TOKENS or PEAK]", at);
+  return n;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::string part = argc > 1 ? argv[1] : "", size = argc > 2 ? argv[2] : "";
+  if (part == "step")
+    time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0);
+  else if (part == "decode")
+    time_decode(size, number(argc, argv, 3), number(argc, argv, 4), number(argc, argv, 5));
+  else
+    throw Error("models step|decode SIZE BATCH TIME [TOKENS or PEAK]");
+} catch (const Error& e) {
+  fmt::print("{}\n", e.what());
+  return 1;
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The bundle of run_gpu.sh is enough: without a network, and with the system's copies of what it holds hidden, its headers
+# compile, and its first step builds and runs. Exit 77: this machine permits no namespaces.
+#
+#   check_bundle.sh FOLDER
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+folder=$1
+export MODERNGPT2_GPU_FOLDER=$folder/bundle MODERNGPT2_GPU_STEPS=primitives
+
+if [[ ${2:-} != inside ]]; then
+  mkdir -p "$folder/empty"
+  bash tests/run_gpu.sh --bundle
+  unshare -rnm true 2>/dev/null || { echo "skipped: unshare -rnm is not permitted here" && exit 77; }
+  exec unshare -rnm bash "$0" "$folder" inside
+fi
+
+for place in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/include/eigen3; do
+  for header in doctest fmt Eigen nlohmann; do
+    [[ ! -d $place/$header ]] || mount --bind "$folder/empty" "$place/$header"
+  done
+  [[ ! -e $place/xxhash.h ]] || mount --bind /dev/null "$place/xxhash.h"
+done
+compile=(g++ -std=c++20 -fsyntax-only -fopenmp -DMODERNGPT2_CUDA_SIMULATED=1 -DFMT_HEADER_ONLY=1 -DXXH_INLINE_ALL=1
+  -Iinclude -Itests)
+sources=(tests/main.cpp tests/backend/cuda/rotary_test.cpp examples/golden_check/gpu.cpp)
+for source in "${sources[@]}"; do
+  if "${compile[@]}" "$source" 2>/dev/null; then
+    echo "$source compiles without the bundle: the system's copies are not hidden" && exit 1
+  fi
+done
+if grep -v -E '^ *lo:|\|' /proc/net/dev; then
+  echo "there is a network" && exit 1
+fi
+"${compile[@]}" -isystem "$MODERNGPT2_GPU_FOLDER/include" "${sources[@]}"
+echo "the bundle's headers are enough"
+if command -v nvcc >/dev/null; then
+  bash tests/run_gpu.sh "$folder/results"
+  [[ $(find "$folder/results" -type f | wc -l) -le 8 ]] || { echo "more than 8 files of results" && exit 1; }
+fi

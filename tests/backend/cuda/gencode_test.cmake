@@ -1,0 +1,28 @@
+# Which code and PTX a list of architectures asks nvcc for: cmake -P gencode_test.cmake
+cmake_minimum_required(VERSION 3.24)
+include(${CMAKE_CURRENT_LIST_DIR}/../../../cmake/Moderngpt2Cuda.cmake)
+
+# An nvcc that knows what this one is told.
+function(expect known asked flags unknown)
+  set(nvcc ${CMAKE_CURRENT_BINARY_DIR}/gencode_nvcc.sh)
+  list(JOIN known "\\n" lines)
+  file(WRITE ${nvcc} "#!/bin/sh\nprintf '${lines}\\n'\n")
+  file(CHMOD ${nvcc} PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+  set(CUDAToolkit_NVCC_EXECUTABLE ${nvcc})
+  set(MODERNGPT2_CUDA_ARCHITECTURES ${asked})
+  moderngpt2_cuda_gencode(got left_out)
+  list(TRANSFORM got REPLACE "^arch=compute_[0-9a-z]+,code=" "")
+  list(REMOVE_ITEM got -gencode)
+  if(NOT "${got}" STREQUAL "${flags}" OR NOT "${left_out}" STREQUAL "${unknown}")
+    message(SEND_ERROR "of ${asked}, nvcc that knows ${known} is asked for ${got}, not ${flags}; left out ${left_out}")
+  endif()
+endfunction()
+
+set(cuda12 sm_80 sm_86 sm_89 sm_90 sm_90a)
+set(cuda13 sm_80 sm_86 sm_89 sm_90 sm_100 sm_110 sm_103 sm_120)
+set(default ${MODERNGPT2_CUDA_ARCHITECTURES})
+expect("${cuda13}" "${default}" "sm_80;sm_86;sm_89;sm_90;sm_100;sm_120;compute_120" "")
+expect("${cuda12}" "${default}" "sm_80;sm_86;sm_89;sm_90;compute_90" "100;120")
+expect("${cuda13}" "90a" "sm_90a" "")
+expect("${cuda13}" "100;80;90a;1" "sm_100;sm_80;sm_90a;compute_100" "1")
+expect("${cuda13}" "native" "" "native")
