@@ -21,8 +21,6 @@ Backend make_backend(const TrainingRequest& request, const distributed::Communic
     return Backend(request.threads);
   } else {
     const int named = request.gpu.value_or(0);
-    if (request.settings.shards_weights())
-      throw UsageError("--zero_stage 3 is for --device cpu: 1 shares moments and masters of a model on GPUs");
     if (ranks.size() > 1 && named != 0)
       throw UsageError("--device cuda:{}: each of {} processes takes a GPU of its own, write --device cuda", named,
                        ranks.size());

@@ -39,16 +39,17 @@ bool has_finite_weights(M& model) {
   return std::isfinite(gradient_norm(model.backend(), model.weights()));
 }
 
-/// A hash of a model's weights, to compare those of several ranks by; without its matrices where each rank has others.
+/// A hash of what ranks have the same of a model, to compare theirs by: all weights, but no matrices where each rank
+/// has its own.
 template <class M>
-std::uint64_t hash_of_weights(const M& model, bool with_matrices = true) {
+std::uint64_t hash_of_weights(const M& model, bool has_all_matrices) {
   FileHash hash;
   const auto add = [&](const auto& buffer) {
     read_pieces(model.backend(), buffer.data(), buffer.size(), [&](std::int64_t n, const auto* here) {
       hash.add(std::as_bytes(std::span(here, static_cast<std::size_t>(n))));
     });
   };
-  if (with_matrices) add(model.weights().matrices);
+  if (has_all_matrices) add(model.weights().matrices);
   add(model.weights().vectors);
   return hash.value();
 }

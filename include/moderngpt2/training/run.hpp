@@ -315,6 +315,8 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
         if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
           throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
         if (request.gpu && !run_on_gpu) throw UsageError("this program trains on the CPU only");
+        if (request.gpu && request.settings.shards_weights())
+          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 1 shards masters and moments");
         detail::check_precision(request, hooks.say);
       });
       const PreparedRun run = prepare_run_on_ranks(request, hooks, ranks);

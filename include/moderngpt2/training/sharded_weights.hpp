@@ -50,8 +50,11 @@ void initialize_shard(M& model, const distributed::Shard& shard, std::uint64_t s
   for_matrices_of_shard(model, shard,
                         [&](const ParameterInfo& p, std::size_t number, std::int64_t first, std::int64_t n,
                             const distributed::Piece&, std::int64_t at) {
-                          initialize_elements(weights.matrices.data() + at, p, number, first, n, model.config(), seed,
-                                              model.backend().threads());
+                          write_pieces(model.backend(), weights.matrices.data() + at, n,
+                                       [&](std::int64_t done, std::int64_t count, auto* to) {
+                                         initialize_elements(to, p, number, first + done, count, model.config(), seed,
+                                                             model.backend().threads());
+                                       });
                         });
   fill(model.backend(), weights.vectors.data(), weights.vectors.size(), typename M::FullElements::VectorType(0));
 }
@@ -63,13 +66,17 @@ void load_shard(M& model, const distributed::Shard& shard, const CheckpointTenso
   for (const ParameterInfo& p : model.parameters()) names.push_back(name_in_file(p, config));
   detail::require_same_tensors(file, model.parameters(), names, config.config);
   auto& weights = model.weights();
-  for_matrices_of_shard(
-      model, shard,
-      [&](const ParameterInfo&, std::size_t number, std::int64_t first, std::int64_t n, const distributed::Piece&,
-          std::int64_t at) { file.read_as(file.at(names[number]), weights.matrices.data() + at, first, n); });
+  for_matrices_of_shard(model, shard,
+                        [&](const ParameterInfo&, std::size_t number, std::int64_t first, std::int64_t n,
+                            const distributed::Piece&, std::int64_t at) {
+                          write_pieces(model.backend(), weights.matrices.data() + at, n,
+                                       [&](std::int64_t done, std::int64_t count, auto* to) {
+                                         file.read_as(file.at(names[number]), to, first + done, count);
+                                       });
+                        });
   for (std::size_t i = 0; i < names.size(); ++i)
     if (const ParameterInfo& p = model.parameters()[i]; !p.is_matrix())
-      file.read_as(file.at(names[i]), weights.vectors.data() + p.offset);
+      detail::read_tensor(model.backend(), ParameterPlaces(weights), p, file, file.at(names[i]));
 }
 
 /// Whether no weight of a shard is infinite or not a number.

@@ -328,7 +328,7 @@ class Trainer {
   }
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
-    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_, !sharded_)};
+    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_, !settings_.shards_weights())};
     require_same(ranks_, std::span(&own, 1), hint);
   }
 
