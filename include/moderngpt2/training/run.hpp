@@ -328,7 +328,7 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
       all_or_none(ranks, "checking the request", [&] {
         if (request.gpu && !run_on_gpu) throw UsageError("this program trains on the CPU only");
         if (request.gpu && request.settings.shards_weights())
-          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 2 shards all but the weights");
+          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 1 shards masters and moments");
         detail::check_request(request, hooks.say);
       });
       const PreparedRun run =

@@ -4,9 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -287,14 +285,7 @@ class Trainer {
     std::int64_t valid = 0, tokens = 0;
   };
   StepCounts count(const Batch& batch) {
-    StepCounts counts{batch.divisors(), batch.valid(), batch.tokens()};
-    static_assert(std::is_trivially_copyable_v<StepCounts> && sizeof(StepCounts) % sizeof(std::int64_t) == 0);
-    if (ranks_.size() == 1) return counts;
-    std::int64_t numbers[sizeof(StepCounts) / sizeof(std::int64_t)];
-    std::memcpy(numbers, &counts, sizeof counts);
-    ranks_.all_reduce(numbers, std::int64_t(std::size(numbers)), distributed::ReduceOp::sum, "labels").wait();
-    std::memcpy(&counts, numbers, sizeof counts);
-    return counts;
+    return sum_of_integers(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
   }
 
   /// Updates the weights, unless no label counts or something is not finite on any rank.
