@@ -221,9 +221,7 @@ if wanted benchmarks && [[ -n $gpu ]]; then
   if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
     for size in "${sizes[@]}"; do
       read -r name batch <<<"$size"
-      # shellcheck disable=SC2016 # awk's own
-      measure 90 bash -c 'yes | head -10 | python3 benchmarks/peers/torch_model.py step "$1" bf16 compile "$2" 1024 0 1 cuda |
-        awk -v n="$2" -v size="$1" "NR > 1 { s += \$1; k++ } END { if (k) printf \"PyTorch, training %s: batch %d x 1024, %.0f tokens/s\n\", size, n, n * 1024 * k / s }"' torch "$name" "$batch"
+      measure_torch "$name" "$batch"
     done
   else
     say "PyTorch: skipped, it is not installed or sees no GPU"
