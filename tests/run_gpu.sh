@@ -214,6 +214,7 @@ if wanted benchmarks && [[ -n $gpu ]]; then
       # shellcheck disable=SC2086 # size and batch
       measure 45 "$build/benchmark_models" step $size 1024 "${peak:-0}"
     done
+    measure 45 "$build/benchmark_models" step medium 16 1024 "${peak:-0}" searched
     measure 30 "$build/benchmark_models" decode small 1 1024 128
     measure 30 "$build/benchmark_models" decode small 32 1024 128
     measure 30 "$build/benchmark_models" decode xl 1 1024 64
