@@ -3,7 +3,7 @@
 #
 #   MODERNGPT2_CUDA_ARCHITECTURES   such as "90" or "80;86"; those of them that the toolkit knows are built, and PTX of the
 #                                   newest, which drivers compile for later GPUs. Default: 80 86 89 90 100 120
-#                                   (docs/decisions/009-architectures.md)
+#                                   (docs/decisions/010-architectures.md)
 
 set(moderngpt2_cuda_cmake_folder ${CMAKE_CURRENT_LIST_DIR})
 set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90 100 120 CACHE STRING "GPU architectures that moderngpt2::cuda is for")

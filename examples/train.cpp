@@ -23,6 +23,7 @@
 #include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/training/ranks.hpp"
 #include "moderngpt2/training/run.hpp"
+#include "train/gpu.hpp"
 #include "train/mpi.hpp"
 #include "train/tasks.hpp"
 
@@ -40,7 +41,7 @@ int run(const std::string& task, const TaskRequest& request, const TrainingHooks
   if (task == TokenClassification::name) return run_task<TokenClassification>(request, hooks);
   if (task == QuestionAnswering::name) return run_task<QuestionAnswering>(request, hooks);
   if (task == MultipleChoice::name) return run_task<MultipleChoice>(request, hooks);
-  return run_training(request.training, hooks);
+  return run_training(request.training, hooks, train_program::run_on_gpu);
 }
 
 int program_of_processes(int argc, char** argv, Processes& processes) {
@@ -88,7 +89,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   options.add("gradient_checkpointing", s.gradient_checkpointing, "computes activations again, to save memory")
       .negatable();
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
-  options.add("device", device, "what computes; this program has no CUDA").metavar("cpu");
+  options.add("device", device, "what computes: cpu, or in builds with CUDA cuda or cuda:N").metavar("DEVICE");
   add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
   options.add("threads", request.threads, "processor threads")
       .at_least(1)
@@ -158,7 +159,8 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   std::unique_ptr<TraceFile> trace;
   return status_on_ranks(ranks, hooks, [&] {
     all_or_none(ranks, "reading the flags", [&] {
-      require_device(device);
+      request.gpu = gpu_number(device);
+      if (request.gpu) train_program::require_gpu(device);
       task.check();
       if (is_first)
         for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One RTX A6000 (48 GB), without a scheduler: bash examples/jobs/a6000.sh
 #
-# Waits for `train --device cuda`, which is not there yet: until then it ends at once with a line that says so.
+# Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
 set -eo pipefail
 

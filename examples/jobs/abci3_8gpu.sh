@@ -5,7 +5,7 @@
 #PBS -l select=1
 #PBS -l walltime=24:00:00
 #
-# Waits for `train --device cuda`, which is not there yet: until then the job ends at once with a line that says so.
+# Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
 set -eo pipefail
 

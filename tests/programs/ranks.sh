@@ -48,7 +48,7 @@ close() { # OUTPUT OUTPUT: losses within 1e-6 of each other
 
 train 1 --output_dir one || fail "$(tail -n 3 train.log)"
 [ "$(losses one | wc -l)" = 52 ] || fail "52 losses belong in one/metrics.jsonl"
-for run in "2 0" "2 1" "2 2" "3 1" "4 2"; do
+for run in "2 0" "2 1" "2 2" "3 1" "4 2" "2 3" "3 3"; do
   read -r processes stage <<<"$run"
   train "$processes" --zero_stage "$stage" --output_dir "$processes-$stage" || fail "$run: $(tail -n 3 train.log)"
   close one "$processes-$stage"
@@ -62,15 +62,26 @@ close 2-1 again
 grep -q '"name":"reduce-scatter of bucket 0"' trace-rank-1.json || fail "the trace lacks its collectives"
 python3 -m json.tool trace-rank-0.json >/dev/null || fail "the trace is no JSON"
 
-# From 3 processes to 1, 2 and 3.
+# From 3 processes to 1, 2 and 3, of another stage where there are 2.
 for processes in 1 2 3; do
   mkdir "resumed-$processes"
   cp -r 3-1/checkpoint-25 "resumed-$processes/"
-  train "$processes" --output_dir "resumed-$processes" --resume_from_checkpoint latest ||
+  stage=$((processes == 2 ? 3 : 1))
+  train "$processes" --zero_stage $stage --output_dir "resumed-$processes" --resume_from_checkpoint latest ||
     fail "resumed by $processes: $(tail -n 3 train.log)"
   close 3-1 "resumed-$processes"
 done
 same 3-1/model.safetensors resumed-3/model.safetensors
+
+# Sharded weights, from one process; sampled and evaluated.
+mkdir resumed-sharded
+cp -r one/checkpoint-25 resumed-sharded/
+train 2 --zero_stage 3 --output_dir resumed-sharded --resume_from_checkpoint latest --sample_prompts "Once upon a time" ||
+  fail "resumed by 2 with stage 3: $(tail -n 3 train.log)"
+close one resumed-sharded
+[ "$(wc -l <resumed-sharded/samples.jsonl)" = 1 ] || fail "a sample belongs in resumed-sharded/samples.jsonl"
+train 2 --zero_stage 3 --eval_only --model_path one || fail "evaluated by 2 with stage 3: $(tail -n 3 train.log)"
+grep -q '^evaluation loss' train.log || fail "no evaluation was said: $(cat train.log)"
 
 # What is wrong is said once, and all end.
 ! train 2 --output_dir wrong --no_such_flag || fail "a wrong flag was taken"

@@ -65,7 +65,27 @@ TEST_CASE("the usual three lines: auto and silence take the command line's value
   CHECK_FALSE(effect.precision);
   CHECK(lines(effect) == "ZeRO stage 1: one process, there is nothing to shard");
   CHECK(parse("{\"zero_optimization\": true}").zero.stage == 1);
-  CHECK(parse("{}").zero.stage == 0);
+  CHECK(parse("{\"zero_optimization\": false}").zero.stage == 0);
+  line = {};
+  line.ranks = 2;
+  line.settings.zero_stage = 2;
+  for (const char* silent : {"{}", R"({"zero_optimization": {}})", R"({"zero_optimization": {"stage": "auto"}})"})
+    CHECK(lines(line.apply(silent)) == "");
+  CHECK(line.settings.zero_stage == 2);
+}
+
+TEST_CASE("what ranks share, and in what portions") {
+  CommandLine line;
+  line.ranks = 2;
+  CHECK(lines(line.apply(R"({"zero_optimization": {"stage": 2, "reduce_bucket_size": 5e6, "overlap_comm": true,
+                             "allgather_bucket_size": 5e6, "contiguous_gradients": true}})")) ==
+        "ds.json sets zero_stage 2, reduce_bucket_size 5000000");
+  CHECK(line.settings.zero_stage == 2);
+  CHECK(line.settings.bucket_elements == 5'000'000);
+  line.apply(R"({"zero_optimization": {"reduce_bucket_size": "auto"}})");
+  CHECK(line.settings.bucket_elements == 1);  // a block at a time
+  line.typed = {"zero_stage"};
+  CHECK_ERROR(line.apply(R"({"zero_optimization": true})"), "zero_optimization.stage is 1, --zero_stage 2");
 }
 
 TEST_CASE("the file outranks defaults, and says so") {
@@ -162,6 +182,14 @@ TEST_CASE("bad files") {
   CHECK_ERROR(parse(R"({"zero_optimization": {"stage": 4}})"), "zero_optimization.stage is 4");
   CHECK_ERROR(parse(R"({"zero_optimization": {"stage": "1"}})"), "zero_optimization.stage must be an integer");
   CHECK_ERROR(parse(R"({"zero_optimization": {"reduce_bucket_size": 0.5}})"), "reduce_bucket_size");
+  CHECK_ERROR(parse(R"({"zero_optimization": {"reduce_bucket_size": "5e8"}})"),
+              "reduce_bucket_size must be an integer");
+  CHECK_ERROR(parse(R"({"zero_optimization": {"allgather_bucket_size": 0}})"), "allgather_bucket_size is 0");
+  CHECK_ERROR(parse(R"({"zero_optimization": {"overlap_comm": "no"}})"), "overlap_comm must be true or false");
+  CHECK_ERROR(parse(R"({"zero_optimization": [1]})"), "zero_optimization must be an object");
+  CHECK_ERROR(parse(R"({"gradient_accumulation_steps": "2"})"), "gradient_accumulation_steps must be an integer");
+  CHECK_ERROR(parse(R"({"train_micro_batch_size_per_gpu": 1.5})"), "train_micro_batch_size_per_gpu must be an integer");
+  CHECK_ERROR(parse(R"({"fp16": {"loss_scale_window": 0}})"), "fp16.loss_scale_window is 0");
   CHECK_ERROR(parse(R"({"gradient_clipping": -1})"), "gradient_clipping is -1");
   CommandLine line;
   CHECK_ERROR(line.apply(R"({"optimizer": {"type": "Adam", "params": {"adam_w_mode": false}}})"), "adam_w_mode");
@@ -190,6 +218,37 @@ TEST_CASE("fields that are not honoured are named, with likely typos") {
         "tensorboard (--report_to holds)\n"
         "zero_optimisation (did you mean zero_optimization?)\n"
         "xyz");
+  const DeepSpeedConfig third = parse(R"({"zero_optimization": {"stage": 3, "stage3_prefetch_bucket_size": "auto",
+      "stage3_max_live_parameters": 1e9, "stage3_gather_16bit_weights_on_model_save": true, "sub_group_size": 1e9}})");
+  CHECK(third.zero.stage == 3);
+  CHECK(fmt::format("{}", fmt::join(third.ignored, "\n")) ==
+        "zero_optimization.stage3_max_live_parameters (half blocks are moved, one ahead; norms and biases stay)\n"
+        "zero_optimization.sub_group_size (half blocks are moved, one ahead; norms and biases stay)");
+  CHECK(fmt::format("{}", fmt::join(parse(R"({"zero_optimization": {"stage": 1, "allgather_bucket_size": 2e8,
+      "reduce_bucket_size": 1e8, "overlap_comm": false, "round_robin_gradients": true, "contiguous_gradients": false,
+      "reduce_scatter": false, "allgather_partitions": false, "stage3_max_live_parameters": 1e9,
+      "stage3_gather_16bit_weights_on_model_save": true, "elastic_checkpoint": true}})")
+                                        .ignored,
+                                    "\n")) ==
+        "zero_optimization.allgather_bucket_size (reduce_bucket_size holds for both)\n"
+        "zero_optimization.overlap_comm (exchanges always overlap the backward pass)\n"
+        "zero_optimization.round_robin_gradients (each process has a slice of every bucket)\n"
+        "zero_optimization.contiguous_gradients (gradients always are)\n"
+        "zero_optimization.reduce_scatter (stages 1 and 2 always do)\n"
+        "zero_optimization.allgather_partitions (weights always are gathered)\n"
+        "zero_optimization.stage3_max_live_parameters");
+  CHECK(fmt::format("{}", fmt::join(parse(R"({"scheduler": {"type": "WarmupLR", "params": {"last_batch_iteration": 7}},
+      "comms_logger": {"enabled": true}, "elasticity": {"enabled": true}, "aio": {"block_size": 1048576},
+      "prescale_gradients": true, "gradient_predivide_factor": 2.0, "communication_data_type": "fp16",
+      "checkpoint": {"tag_validation": "Warn"}, "activation_checkpointing": {"cpu_checkpointing": true},
+      "memory_breakdown": true, "wandb": {"enabled": true}})")
+                                        .ignored,
+                                    "\n")) ==
+        "scheduler.params.last_batch_iteration (--resume_from_checkpoint goes on)\n"
+        "activation_checkpointing (--gradient_checkpointing holds)\n"
+        "wandb (--report_to holds)\n"
+        "memory_breakdown\ncomms_logger\nelasticity\naio\ncheckpoint\ncommunication_data_type\n"
+        "prescale_gradients\ngradient_predivide_factor");
   CommandLine line;
   CHECK(lines(line.apply(R"({"xyz": 1, "dump_state": true})")) == "warning: ds.json: not honoured: dump_state, xyz");
 }
@@ -246,6 +305,16 @@ TEST_CASE("Accelerate's file") {
   const AccelerateConfig other = read("mixed_precision: bf16\nfsdp_config: {fsdp_offload_params: true}\ndebug: true\n");
   CHECK(lines(apply_accelerate_config(other, 1, {}, std::nullopt)) ==
         "warning: acc.yaml: not honoured: fsdp_config, debug");
+  CHECK(fmt::format("{}", fmt::join(read("distributed_type: FSDP\nmixed_precison: bf16\nnum_machines: 2\n"
+                                         "use_cpu: true\ndeepspeed_config: {zero_stage: 2}\nmachine_rank: 1\n")
+                                        .ignored,
+                                    "\n")) ==
+        "distributed_type\nmixed_precison (did you mean mixed_precision?)\n"
+        "num_machines (the launcher says where processes are)\nuse_cpu (--device holds)\n"
+        "deepspeed_config (--deepspeed_config holds)\nmachine_rank (the launcher says where processes are)");
+  CHECK_ERROR(read("num_processes: 1\nmixed_precision: no\nnum_processes: 2\n"), "acc.yaml:3", "num_processes",
+              "stands twice");
+  CHECK_ERROR(read("num_processes: 0"), "num_processes is 0");
   CHECK(apply_accelerate_config(other, 1, {}, std::nullopt).precision == "bf16");
   CHECK_ERROR(apply_accelerate_config(other, 1, {{}, "fp16"}, std::nullopt), "mixed_precision is bf16, but fp16");
   CHECK_ERROR(read("mixed_precision: fp8"), "mixed_precision is \"fp8\"");

@@ -53,6 +53,8 @@ struct RankRun {
   std::optional<std::filesystem::path> resume{};
   std::int64_t max_steps = 20;
   std::int64_t check_replicas_steps = 0;
+  Config config = tiny_config();
+  bool gradient_checkpointing = false;
   std::function<int(int rank, std::int64_t step)> stop{};  ///< a signal to that rank
   std::function<void(M& model, int rank, const StepReport&)> after_step{};
 
@@ -60,7 +62,7 @@ struct RankRun {
     GatheredRun<M> all;
     all.weights.resize(std::size_t(ranks));
     all.status.resize(std::size_t(ranks), -1);
-    const auto total = Decoder<M::shape, typename M::Head>(tiny_config()).count();
+    const auto total = Decoder<M::shape, typename M::Head>(config).count();
     const std::int64_t granule = distributed::buffer_granule(4) * 3;
     all.first = ParameterBuffers<typename M::FullElements>(total.matrices + granule, total.vectors + granule);
     all.second = ParameterBuffers<typename M::FullElements>(total.matrices + granule, total.vectors + granule);
@@ -71,7 +73,8 @@ struct RankRun {
       TrainingSettings settings = rank_settings(ranks, stage, output_dir);
       settings.max_steps = max_steps;
       settings.check_replicas_steps = check_replicas_steps;
-      M model(tiny_config(), typename M::Backend(1), distributed::buffer_granule(ranks));
+      settings.gradient_checkpointing = gradient_checkpointing;
+      M model(config, typename M::Backend(1), distributed::buffer_granule(ranks));
       std::int64_t done = 0;
       TrainingHooks hooks;
       hooks.on_step = [&](const StepReport& report) {
@@ -83,7 +86,7 @@ struct RankRun {
       };
       if (stop) hooks.stop = [&] { return stop(rank, done); };
       ModelCompanions companions;
-      companions.config.config = tiny_config();
+      companions.config.config = config;
       Trainer<M> trainer(model, data, companions, settings, hooks, &communicator);
       if (resume)
         trainer.resume(open_checkpoint(*resume));
@@ -101,6 +104,10 @@ struct RankRun {
         std::copy_n(optimizer.first.vectors.data() + p.at, p.length, all.first.vectors.data() + p.offset);
         std::copy_n(optimizer.second.vectors.data() + p.at, p.length, all.second.vectors.data() + p.offset);
       }
+      if (settings.shards_weights())
+        for (const distributed::Piece& p : optimizer.shard().matrices)
+          communicator.all_gather(model.weights().matrices.data() + p.offset - rank * p.length, p.length, "all weights")
+              .wait();
       communicator.barrier("the end");
       all.weights[std::size_t(rank)] = std::move(model.weights());
     };

@@ -41,7 +41,7 @@ TEST_CASE("ranks train the model that one process trains") {
   REQUIRE(one.losses.size() == 20);
   CHECK(one.losses[19] < one.losses[0] - 0.1);
   for (const int ranks : {2, 3, 4})
-    for (const int stage : {0, 1, 2}) {
+    for (const int stage : {0, 1, 2, 3}) {
       CAPTURE(ranks);
       CAPTURE(stage);
       const std::string name = std::to_string(ranks) + "-" + std::to_string(stage);
@@ -59,7 +59,7 @@ TEST_CASE("ranks train the model that one process trains") {
 TEST_CASE("a checkpoint of any number of ranks resumes at any other") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
-  const std::vector<int> stages{1, 1, 2, 1, 2};
+  const std::vector<int> stages{1, 1, 2, 3, 3};
   for (const int before : {1, 2, 3, 4}) {
     const fs::path whole_dir = temporary / ("whole" + std::to_string(before)), from = whole_dir / "checkpoint-10";
     // Rank `before - 1` is told to stop after step 10: all save that step.
@@ -95,7 +95,7 @@ TEST_CASE("what is not finite on one rank is skipped by all") {
   const DatasetSplits data = test::make_data(temporary / "data");
   // A weight of rank 1 is broken in steps 4 to 6: its own loss and gradients are then not numbers.
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const int stage : {0, 1, 2}) {
+  for (const int stage : {0, 1, 2, 3}) {
     FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
     float kept = 0;
     run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
@@ -109,6 +109,20 @@ TEST_CASE("what is not finite on one rank is skipped by all") {
     CHECK(std::isnan(broken.losses[4]));
     CHECK(test::same_state(broken, broken));
   }
+}
+
+TEST_CASE("sharded weights with a head of its own and activations computed again") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  FloatRun run{.data = data, .output_dir = temporary / "one", .max_steps = 6};
+  run.config.tied_head = false;
+  run.gradient_checkpointing = true;
+  const FloatRuns one = run(1, 1);
+  run.output_dir = temporary / "three";
+  const FloatRuns three = run(3, 3);
+  REQUIRE(three.thrown == "");
+  CHECK(largest_difference(three.losses, one.losses) < 1e-6);
+  CHECK(open_checkpoint(temporary / "three" / "checkpoint-6").state.log_history.back().contains("loss"));
 }
 
 TEST_CASE("moments of ranks that do not fit together are refused") {
@@ -132,12 +146,13 @@ TEST_CASE("moments of ranks that do not fit together are refused") {
 TEST_CASE("weights that differ between ranks are found, with the rank") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
-  for (const int stage : {0, 1}) {
+  for (const int stage : {0, 1, 3}) {  // in stage 3 norms and biases are what all have
     FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
     run.check_replicas_steps = 2;
     CHECK(run(3, stage).thrown == "");
     run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
-      if (rank == 2 && report.step == 6) model.weights().matrices[100] += 1e-3f;
+      float& weight = stage == 3 ? model.weights().vectors[20] : model.weights().matrices[100];
+      if (rank == 2 && report.step == 6) weight += 1e-3f;
     };
     const std::string thrown = run(3, stage).thrown;
     CHECK(test::contains(thrown, "rank 2 has another set of weights than rank 0"));

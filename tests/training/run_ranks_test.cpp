@@ -20,7 +20,7 @@ TEST_CASE("a run of several ranks: one voice, the same model, and everybody's in
   test::RunFixture f;
   f.request.settings.per_device_train_batch_size = 4;
   CHECK(f.run() == 0);
-  const fs::path one = f.request.settings.output_dir, two = f.temporary / "two";
+  const fs::path one = f.request.settings.output_dir, two = f.temporary / "two", three = f.temporary / "three";
   std::vector<std::string> complaints;
   const auto run_ranks = [&](const std::function<void(TrainingRequest&, int rank)>& change) {
     f.said.clear();
@@ -61,6 +61,31 @@ TEST_CASE("a run of several ranks: one voice, the same model, and everybody's in
   REQUIRE(losses(two).size() == losses(one).size());
   for (std::size_t i = 0; i < losses(one).size(); ++i)
     CHECK(losses(two)[i] == doctest::Approx(losses(one)[i]).epsilon(1e-6));
+
+  // Sharded weights: evaluated alone, and sampled from, as one process does.
+  const auto third = [&](TrainingRequest& r, int) { r.settings.zero_stage = 3, r.settings.output_dir = three; };
+  f.request.samples = {.prompts = {"t5 t6", "t7"}, .max_new_tokens = 4};
+  f.request.settings.output_dir = f.temporary / "sampled";
+  f.request.settings.eval_steps = 3;
+  CHECK(f.run() == 0);
+  CHECK(run_ranks(third) == 0);
+  CHECK(losses(three).size() == losses(one).size());
+  CHECK(read_file(three / "samples.jsonl") == read_file(f.temporary / "sampled" / "samples.jsonl"));
+  f.request.samples.prompts.clear();
+  f.request.model_path = three;
+  f.request.eval_only = true;
+  f.request.settings.per_device_eval_batch_size = 3;
+  const auto said_evaluation = [&] {
+    for (const std::string& line : f.said)
+      if (line.starts_with("evaluation loss ")) return std::stod(line.substr(16));
+    return -1.0;
+  };
+  CHECK(f.run() == 0);
+  const double alone = said_evaluation();
+  CHECK(run_ranks(third) == 0);
+  CHECK(said_evaluation() == doctest::Approx(alone).epsilon(1e-6));
+  CHECK(alone > 0);
+  f.request.model_path.reset(), f.request.eval_only = false;
 
   // Resumed together, from what rank 0 finds.
   fs::remove_all(two / "checkpoint-6");

@@ -18,6 +18,7 @@
 //   upload(b, from, n)                   an array of the host, where operations read it, until the next pass begins
 //   upload_into(b, to, n, write)         write(array of n on the host); it is copied to `to` before what is queued next
 //   download(b, to, from, n)             waits, then to (host) = from
+//   store(b, to, from, n)                to = from (host), and waits
 //   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
 //   copy_rows(b, out, x)                 out (N,C) = x
 //   activation(b, y, x, a)               y (N,C) = a(x), of scores
@@ -65,8 +66,49 @@ void download(B&, E* to, const E* from, std::int64_t n) {
 }
 
 template <OnHost B, class E>
+void store(B&, E* to, const E* from, std::int64_t n) {
+  std::copy_n(from, n, to);
+}
+
+template <OnHost B, class E>
 FlatBuffer<E> placed(B&, FlatBuffer<E> buffer) {
   return buffer;
+}
+
+/// Bytes of the host's memory through which whole models come and go.
+inline constexpr std::int64_t staging_bytes = std::int64_t(4) << 20;
+
+/// write(first, n, array of n on the host) gives elements [first, first + n) of `to`, `count` in all: at once where
+/// `to` is such an array itself, else through one of staging_bytes at most.
+template <class B, class E, class F>
+void write_pieces(B& b, E* to, std::int64_t count, F&& write) {
+  if constexpr (OnHost<B>) {
+    write(std::int64_t(0), count, to);
+  } else {
+    const std::int64_t most = std::min(count, staging_bytes / std::int64_t(sizeof(E)));
+    const FlatBuffer<E> piece(most);
+    for (std::int64_t first = 0, n; first < count; first += n) {
+      n = std::min(most, count - first);
+      write(first, n, piece.data());
+      store(b, to + first, static_cast<const E*>(piece.data()), n);
+    }
+  }
+}
+
+/// read(n, array of n on the host) is given the `count` elements of `from` in order, in pieces as above.
+template <class B, class E, class F>
+void read_pieces(B& b, const E* from, std::int64_t count, F&& read) {
+  if constexpr (OnHost<B>) {
+    read(count, from);
+  } else {
+    const std::int64_t most = std::min(count, staging_bytes / std::int64_t(sizeof(E)));
+    const FlatBuffer<E> piece(most);
+    for (std::int64_t first = 0, n; first < count; first += n) {
+      n = std::min(most, count - first);
+      download(b, piece.data(), from + first, n);
+      read(n, static_cast<const E*>(piece.data()));
+    }
+  }
 }
 
 template <OnHost B, class T>

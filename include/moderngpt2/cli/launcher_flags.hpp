@@ -27,8 +27,8 @@ class LauncherFlags {
     options.section("Several processes");
     options
         .add("zero_stage", settings.zero_stage,
-             "what they share: 0 nothing, 1 moments and fp32 masters, 2 also gradients")
-        .between(0, 2);
+             "what they share: 0 nothing, 1 moments and fp32 masters, 2 also gradients, 3 also weights")
+        .between(0, 3);
     options
         .add("collective_timeout", collective_timeout_,
              "seconds that one waits for the others before all end with a message that says for whom")

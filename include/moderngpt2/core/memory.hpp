@@ -26,20 +26,29 @@ constexpr std::size_t round_up(std::size_t n, std::size_t multiple) { return (n 
 /// from memory is faster by a tenth when the processor looks up fewer pages.
 inline constexpr std::size_t huge_page = std::size_t(2) << 20;
 
+/// When the system gives a block's pages: all at once, or each when it is first written to, one by one.
+enum class Pages { at_once, as_used };
+
+inline void zero_and_release(std::byte* data, std::size_t bytes);
+
 /// Owns one zero-filled, aligned block. Refused memory is an Error that states the size.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t bytes) : size_(round_up(bytes, alignment)) {
+  explicit AlignedBuffer(std::size_t bytes, Pages pages = Pages::at_once) : size_(round_up(bytes, alignment)) {
     if (size_ == 0) return;
     data_ = static_cast<std::byte*>(::operator new(size_, own_alignment(), std::nothrow));
     if (!data_)
       throw Error("cannot allocate {:.2f} GiB: use a smaller model, batch or block, or more memory",
                   double(bytes) / (1 << 30));
 #ifdef MADV_HUGEPAGE
-    if (size_ >= huge_page) ::madvise(data_, size_, MADV_HUGEPAGE);  // refused: the pages are as ever
+    if (size_ >= huge_page)  // refused: the pages are as ever
+      ::madvise(data_, size_, pages == Pages::at_once ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 #endif
-    std::memset(data_, 0, size_);
+    if (pages == Pages::at_once)
+      std::memset(data_, 0, size_);
+    else
+      zero_and_release(data_, size_);
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -85,6 +94,8 @@ class FlatBuffer {
 
   FlatBuffer() = default;
   explicit FlatBuffer(std::int64_t count) : buffer_(std::size_t(count) * sizeof(T)), count_(count) {}
+  FlatBuffer(std::int64_t count, Pages pages) requires on_host : buffer_(std::size_t(count) * sizeof(T), pages),
+                                                                 count_(count) {}
 
   T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
   std::int64_t size() const { return count_; }

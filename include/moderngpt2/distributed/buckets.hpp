@@ -82,6 +82,21 @@ class Layout {
     }
   }
 
+  /// Buckets for weights that are gathered unit by unit: `unit_begins` are those of all units, half blocks each, and
+  /// the embedding's bucket holds nothing else, for it is large. What is left of it, less than ranks x 128 elements,
+  /// lies in that of the first half block.
+  static Layout by_unit(std::span<const std::pair<int, std::int64_t>> unit_begins, std::int64_t matrices,
+                        std::int64_t vectors, int ranks) {
+    Layout layout(unit_begins, matrices, vectors, ranks, 0);
+    const std::int64_t rest = unit_begins[1].second % buffer_granule(ranks);
+    if (layout.matrices_.size() == 1 || rest == 0) return layout;
+    Bucket &embedding = layout.matrices_[0], &first = layout.matrices_[1];
+    embedding.end = first.begin = unit_begins[1].second - rest;
+    first.unit = 0;
+    if (embedding.begin == embedding.end) layout.matrices_.erase(layout.matrices_.begin());
+    return layout;
+  }
+
   /// Of the matrices, in the order of the buffer.
   const std::vector<Bucket>& matrices() const { return matrices_; }
   /// The only one of the norms and biases.

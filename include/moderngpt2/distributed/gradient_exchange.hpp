@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,11 +22,14 @@ namespace moderngpt2::distributed {
 ///   stage 0: every rank has the sum of all gradients
 ///   stage 1: a rank has that of its shard, summed after the last pass of a step
 ///   stage 2: the same, summed after each pass; the gradients of the other shards live only until then
-/// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients.
-template <class E>
+///   stage 3: as 2; new matrices are not given back, since passes gather them (ParameterExchange)
+/// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients; Memory: where
+/// they lie, which `ranks` must reach. Memory that cannot be given back in parts, a GPU's, is used in stage 2 as in
+/// stage 1.
+template <class E, class Memory = AlignedBuffer>
 class GradientExchange {
  public:
-  using Gradients = ParameterBuffers<E>;
+  using Gradients = ParameterBuffers<E, Memory>;
 
   /// `gradients`: zeros, of the layout's sizes.
   GradientExchange(CommunicatorBase& ranks, Layout layout, int stage, Gradients gradients)
@@ -50,7 +54,7 @@ class GradientExchange {
   }
   bool is_sharded() const { return stage_ > 0; }
   /// Whether own() is packed as a shard is.
-  bool packs() const { return stage_ == 2; }
+  bool packs() const { return gives_back && stage_ >= 2; }
 
   /// What backward passes add to.
   Gradients& gradients() { return full_; }
@@ -91,9 +95,10 @@ class GradientExchange {
 
   /// Begins to give all ranks the new weights of piece i: those of the matrices in order, then the vectors.
   template <class W>
-  void start_sharing(ParameterBuffers<W>& weights, std::size_t i) {
+  void start_sharing(ParameterBuffers<W, Memory>& weights, std::size_t i) {
     if (!is_sharded()) return;
     const bool is_matrices = i < layout_.matrices().size();
+    if (is_matrices && stage_ == 3) return;
     const Bucket& bucket = is_matrices ? layout_.matrices()[i] : layout_.vectors();
     const auto gather = [&](auto* data) {
       return ranks_.all_gather(data + bucket.begin, layout_.slice(bucket), names_[i].gather.c_str());
@@ -106,6 +111,8 @@ class GradientExchange {
   }
 
  private:
+  static constexpr bool gives_back = std::is_same_v<Memory, AlignedBuffer>;
+
   struct Names {
     std::string reduce, gather;
   };
@@ -122,6 +129,7 @@ class GradientExchange {
   /// Adds this rank's slice of a bucket to its own gradients, and empties the bucket.
   template <class T>
   void take(T* full, const Bucket& bucket, const Piece& piece, T* own) const {
+    if constexpr (!gives_back) return;
     const T* const from = full + piece.offset;
     T* const to = own + piece.at;
     parallel_ranges(threads_, piece.length, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
@@ -137,7 +145,7 @@ class GradientExchange {
   CommunicatorBase& ranks_;
   Layout layout_;
   int stage_;
-  Gradients full_, own_;  // own_: stage 2
+  Gradients full_, own_;  // own_: from stage 2 on
   std::vector<Piece> matrix_pieces_, vector_pieces_;
   std::vector<Names> names_;
   std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors

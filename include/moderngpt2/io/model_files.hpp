@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -8,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/checkpoint_files.hpp"
 #include "moderngpt2/io/config_file.hpp"
@@ -39,6 +42,16 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
                   excerpt(info.name));
 }
 
+/// A parameter's place = a tensor of its size.
+template <class B, class E>
+void read_tensor(B& backend, ParameterPlaces<E> places, const ParameterInfo& p, const CheckpointTensors& file,
+                 const TensorInfo& info) {
+  places.visit(p, [&](auto* to) {
+    write_pieces(backend, to, p.size,
+                 [&](std::int64_t first, std::int64_t n, auto* here) { file.read_as(info, here, first, n); });
+  });
+}
+
 }  // namespace detail
 
 /// What a parameter is called in files of a config's kind.
@@ -46,47 +59,53 @@ inline std::string name_in_file(const ParameterInfo& p, const ConfigFile& config
   return config.model_type == "gemma2" ? gemma2_name(p.name) : p.name;
 }
 
-/// Reads all weights of a model into `places`. Names and shapes are checked before the first weight is changed: a
-/// missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the config is
-/// Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
-template <class E>
-void load_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
-                  const ConfigFile& config) {
+/// Reads all weights of a model into `places` of a backend. Names and shapes are checked before the first weight is
+/// changed: a missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the
+/// config is Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
+template <class B, class E>
+void load_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
+                  const CheckpointTensors& file, const ConfigFile& config) {
   std::vector<std::string> names;
   for (const ParameterInfo& p : table) names.push_back(name_in_file(p, config));
   detail::require_same_tensors(file, table, names, config.config);
   for (std::size_t i = 0; i < table.size(); ++i)
-    places.visit(table[i], [&](auto* to) { file.read_as(file.at(names[i]), to); });
+    detail::read_tensor(backend, places, table[i], file, file.at(names[i]));
 }
 
 /// The same into the weights that a model computes with.
 template <class M>
 void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  edit_on_host(model.backend(), model.weights(),
-               [&](const auto& weights) { load_weights(ParameterPlaces(weights), model.parameters(), file, config); });
+  load_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);
+}
+
+/// A tensor where a backend has it. Both must live until the file is written.
+template <class B, class T>
+TensorSource tensor_source_of(const B& backend, std::string name, std::vector<std::int64_t> shape, const T* data) {
+  TensorSource source = tensor_source(std::move(name), std::move(shape), data);
+  if constexpr (!OnHost<B>)
+    source.fill = [&backend, data](std::uint64_t offset, std::span<std::byte> out) {
+      if (!out.empty())
+        download(backend, out.data(), reinterpret_cast<const std::byte*>(data) + offset, std::int64_t(out.size()));
+    };
+  return source;
 }
 
 /// Where each tensor of a set of buffers (weights, gradients, moments) is to be read from when it is written to a
 /// file; `prefix` goes before every name. The buffers must live until the file is written.
-template <class E>
-std::vector<TensorSource> tensor_sources(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
-                                         const std::string& prefix = {}) {
+template <class B, class E>
+std::vector<TensorSource> tensor_sources(const B& backend, ParameterPlaces<E> places,
+                                         const std::vector<ParameterInfo>& table, const std::string& prefix = {}) {
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : table)
-    sources.push_back(places.visit(p, [&](auto* from) { return tensor_source(prefix + p.name, p.shape, from); }));
+    sources.push_back(
+        places.visit(p, [&](auto* from) { return tensor_source_of(backend, prefix + p.name, p.shape, from); }));
   return sources;
-}
-template <class E>
-std::vector<TensorSource> tensor_sources(const ParameterBuffers<E>& buffers, const std::vector<ParameterInfo>& table,
-                                         const std::string& prefix = {}) {
-  return tensor_sources(ParameterPlaces<E>(buffers), table, prefix);
 }
 
 /// Writes model.safetensors, or shards with an index past 5 GB. A tied head is not stored.
 template <class M>
 void save_weights(const std::filesystem::path& folder, const M& model) {
-  const auto& weights = on_host(model.backend(), model.weights());
-  write_sharded(folder, tensor_sources(weights, model.parameters()));
+  write_sharded(folder, tensor_sources(model.backend(), ParameterPlaces(model.weights()), model.parameters()));
 }
 
 /// Opens a checkpoint folder: a model of its config with its weights.

@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/checkpoint_files.hpp"
 #include "moderngpt2/io/config_file.hpp"
@@ -44,8 +43,8 @@ inline const TensorInfo* find_shared(const CheckpointTensors& file, const Config
 
 /// Reads those weights of a checkpoint that a model with another head has too: the whole transformer, which must be
 /// there, and parts of the head that have the same name and shape. Throws an Error before the first weight is changed.
-template <class E>
-SharedWeights load_shared_weights(ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
+template <class B, class E>
+SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
                                   const CheckpointTensors& file, const ConfigFile& config) {
   SharedWeights result;
   std::vector<const TensorInfo*> sources;
@@ -59,18 +58,14 @@ SharedWeights load_shared_weights(ParameterPlaces<E> places, const std::vector<P
     if (!used) result.unused.push_back(info.name);
   }
   for (std::size_t i = 0; i < sources.size(); ++i)
-    if (sources[i]) places.visit(table[i], [&](auto* to) { file.read_as(*sources[i], to); });
+    if (sources[i]) detail::read_tensor(backend, places, table[i], file, *sources[i]);
   return result;
 }
 
 /// The same into the weights that a model computes with.
 template <class M>
 SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  SharedWeights result;
-  edit_on_host(model.backend(), model.weights(), [&](const auto& weights) {
-    result = load_shared_weights(ParameterPlaces(weights), model.parameters(), file, config);
-  });
-  return result;
+  return load_shared_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);
 }
 
 }  // namespace moderngpt2

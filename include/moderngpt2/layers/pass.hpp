@@ -27,6 +27,7 @@ struct Pass {
   bool training = false;  ///< dropout on
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
+  R loss_scale = 1;                 ///< multiplies gradients, not the loss: small ones are lost in fp16
   std::int64_t first_sequence = 0;  ///< place of row 0 in the global batch: masks do not depend on the micro-batch
 
   constexpr int rows() const { return batch * time; }

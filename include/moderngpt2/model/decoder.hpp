@@ -88,6 +88,23 @@ struct Decoder {
     return begins;
   }
 
+  /// The same of every unit, each half block by itself.
+  std::vector<std::pair<int, std::int64_t>> all_unit_begins() const {
+    std::vector<std::pair<int, std::int64_t>> begins;
+    for (const auto& [unit, begin] : unit_begins()) {
+      begins.emplace_back(unit, begin);
+      if (unit > 0 && unit <= half_blocks()) begins.emplace_back(unit + 1, begin + count_of(attention_half).matrices);
+    }
+    return begins;
+  }
+  /// Whether the head computes with the embedding's matrix.
+  constexpr bool head_reads_embedding() const {
+    if constexpr (requires { head.tied(); })
+      return head.tied();
+    else
+      return false;
+  }
+
   /// Views of one unit's weights or gradients, bound where the memory is when they are used.
   template <class E, class Memory>
   auto bind_embedding(const ParameterBuffers<E, Memory>& buffers) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/random.hpp"
@@ -34,16 +35,17 @@ void initialize_elements(M* to, const ParameterInfo& p, std::size_t number, std:
 }
 
 /// Matrices as initialize_elements() has them; norms and biases 0.
-template <class E>
-void initialize(ParameterPlaces<E> weights, const std::vector<ParameterInfo>& table, const Config& c,
-                std::uint64_t seed, int threads = 1) {
-  using V = typename E::VectorType;
+template <class B, class E>
+void initialize(B& b, ParameterPlaces<E> weights, const std::vector<ParameterInfo>& table, const Config& c,
+                std::uint64_t seed) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     const ParameterInfo& p = table[i];
     if (p.is_matrix())
-      initialize_elements(weights.matrices + p.offset, p, i, 0, p.size, c, seed, threads);
+      write_pieces(b, weights.matrices + p.offset, p.size, [&](std::int64_t first, std::int64_t n, auto* to) {
+        initialize_elements(to, p, i, first, n, c, seed, b.threads());
+      });
     else
-      for (std::int64_t j = 0; j < p.size; ++j) weights.vectors[p.offset + j] = V(0);
+      fill(b, weights.vectors + p.offset, p.size, typename E::VectorType(0));
   }
 }
 

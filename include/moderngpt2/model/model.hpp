@@ -21,6 +21,7 @@
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2 {
 
@@ -81,8 +82,9 @@ class Model {
 
   /// Weights are zero until `initialize` or a checkpoint fills them. Throws an Error for a config that is out of
   /// range or contradicts S. `granule`: what the sizes of the flat buffers are multiples of, zeros at their ends, for
-  /// processes that share them.
-  explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1)
+  /// processes that share them. `pages`: of the matrices, on the host.
+  explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1,
+                 Pages pages = Pages::at_once)
       : config_((validate(config), config)),
         layers_(config),
         backend_(std::move(backend)),
@@ -90,7 +92,10 @@ class Model {
         rotary_(backend_, RotaryPositions<R>(config)) {
     const CountParameters n = layers_.count();
     const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
-    weights_ = Weights(padded(n.matrices), padded(n.vectors));
+    if constexpr (OnHost<Backend>)
+      weights_ = Weights(padded(n.matrices), padded(n.vectors), pages);
+    else
+      weights_ = Weights(padded(n.matrices), padded(n.vectors));
   }
 
   static constexpr std::int64_t parameter_count(const Config& config) {
@@ -108,12 +113,19 @@ class Model {
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
   void initialize(std::uint64_t seed) {
-    edit_on_host(backend_, weights_, [&](const auto& weights) {
-      moderngpt2::initialize<typename Precision::Weights>(weights, table_, config_, seed, backend_.threads());
-    });
+    moderngpt2::initialize(backend_, ParameterPlaces(weights_), table_, config_, seed);
   }
-  Gradients make_gradients() const { return Gradients(weights_.matrices.size(), weights_.vectors.size()); }
+  Gradients make_gradients(Pages pages = Pages::at_once) const {
+    if constexpr (OnHost<Backend>)
+      return Gradients(weights_.matrices.size(), weights_.vectors.size(), pages);
+    else
+      return Gradients(weights_.matrices.size(), weights_.vectors.size());
+  }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
+
+  /// Who brings the matrices before passes use them; null: they are in memory all the time. It must outlive its passes.
+  void set_weight_source(WeightSource* source) { source_ = source; }
+  WeightSource* weight_source() const { return source_; }
 
   /// ids (B,T) -> final hidden states (BT,C), which stay in the workspace. `caches` holds one view a layer, or none.
   /// Ids and what the pass points to are of the host, whatever the backend.
@@ -124,6 +136,7 @@ class Model {
 
   /// Logits (N,V) of some final hidden states (N,C); language model heads.
   void logits(Rows<Score> out, Rows<const T> hidden) {
+    need(head_unit(), WeightSource::nothing);
     layers_.head.predict(backend_, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
   }
 
@@ -135,8 +148,11 @@ class Model {
     const auto wte = layers_.bind_embedding(weights_);
     const typename Head::template Params<FullElements> no_gradients{};
     const typename Embedding<S.n_embd>::template Params<FullElements> no_wte_gradient{};
-    return layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte, no_wte_gradient,
-                             work.views.head, ids, labels, pass);
+    need(head_unit(), WeightSource::nothing);
+    const sum_t<T> loss = layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
+                                            no_wte_gradient, work.views.head, ids, labels, pass);
+    if (source_) source_->rest();
+    return loss;
   }
 
   /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
@@ -149,29 +165,59 @@ class Model {
     const Rows<T> hidden = run_forward(work, there, pass, {});
     const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
+    need(head_unit(), head_unit() - 1);
     const sum_t<T> loss =
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
-    on_ready(1 + layers_.half_blocks());
+    on_ready(head_unit());
     for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
+      need(1 + k, k > 0 ? k : WeightSource::nothing);
       backward_half(work, k, gradients, pass);
       on_ready(1 + k);
     }
     rms_norm_backward(backend_, v.dx, layers_.bind_pre_norm(gradients, 0), v.du, v.x[0],
                       layers_.bind_pre_norm(weights_, 0), R(config_.rms_norm_eps), true);
     layers_.wte.backward(backend_, Rows<const T>(v.dx), there, d_wte, pass);
+    if (source_) source_->rest();
     return loss;
   }
 
+  /// Takes part in a pass of other processes that have the weights together with this one, by loss() or
+  /// loss_and_gradients(), with nothing to compute in it.
+  void sit_out_loss() {
+    if (source_) sit_out_forward(WeightSource::nothing), source_->rest();
+  }
+  template <class OnReady>
+  void sit_out_loss_and_gradients(OnReady&& on_ready) {
+    if (!source_) return;
+    sit_out_forward(head_unit() - 1);
+    for (int unit = head_unit(); unit > 0; --unit) {
+      if (unit < head_unit()) need(unit, unit > 1 ? unit - 1 : WeightSource::nothing);
+      on_ready(unit);
+    }
+    source_->rest();
+  }
+
  private:
+  int head_unit() const { return 1 + layers_.half_blocks(); }
+  void need(int unit, int next) {
+    if (source_) source_->need(unit, next);
+  }
+  void sit_out_forward(int next) {
+    for (int unit = 0; unit < head_unit(); ++unit) need(unit, unit + 1);
+    need(head_unit(), next);
+  }
+
   /// ids and what the pass points to are where the backend reads them.
   Rows<T> run_forward(Work& work, const int* ids, const Pass<R>& pass, std::span<const KvView<T>> caches) {
     auto& v = work.views;
     const R eps = R(config_.rms_norm_eps);
+    need(0, 1);
     layers_.wte.forward(backend_, v.x[0], ids, layers_.bind_embedding(weights_), pass);
     rms_norm(backend_, v.u[0], v.x[0], layers_.bind_pre_norm(weights_, 0), eps);
-    for (int k = 0; k < layers_.half_blocks(); ++k)
+    for (int k = 0; k < layers_.half_blocks(); ++k) {
+      need(1 + k, 2 + k);
       with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
         const auto p = bind(weights_);
         const KvView<T> cache = caches.empty() ? KvView<T>{} : caches[std::size_t(layer)];
@@ -179,6 +225,7 @@ class Model {
         add_norm(backend_, v.x[k + 1], v.u[k + 1], v.x[k], v.y[k], p.post_norm.weight,
                  layers_.bind_pre_norm(weights_, k + 1), eps, pass.time, residual_dropout(pass, k));
       });
+    }
     return v.u.back();
   }
 
@@ -246,6 +293,7 @@ class Model {
   std::vector<ParameterInfo> table_;
   RotaryPositions<R, Memory> rotary_;
   Weights weights_;
+  WeightSource* source_ = nullptr;
 };
 
 }  // namespace moderngpt2

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,10 @@ struct ParameterBuffers {
   ParameterBuffers() = default;
   ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements)
       : matrices(matrix_elements), vectors(vector_elements) {}
+  /// `pages`: of the matrices.
+  ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements,
+                   Pages pages) requires std::is_same_v<Memory, AlignedBuffer> : matrices(matrix_elements, pages),
+                                                                                 vectors(vector_elements) {}
 
   /// First element of a tensor, as `T` whichever buffer holds it; only where both have the same element type.
   auto* at(const ParameterInfo& p) const {
@@ -67,15 +72,15 @@ struct ParameterBuffers {
   }
 };
 
-/// The same as places only: the buffers may belong to different owners. Whole buffers convert where the host can read
-/// them.
+/// The same as places only: the buffers may belong to different owners. They lie where a backend has them.
 template <class E>
 struct ParameterPlaces {
   typename E::MatrixType* matrices = nullptr;
   typename E::VectorType* vectors = nullptr;
 
   ParameterPlaces(typename E::MatrixType* m, typename E::VectorType* v) : matrices(m), vectors(v) {}
-  ParameterPlaces(const ParameterBuffers<E>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
+  template <class Memory>
+  ParameterPlaces(const ParameterBuffers<E, Memory>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
 
   /// f(first element of a tensor), of whichever type its buffer is.
   template <class F>

@@ -50,11 +50,14 @@ struct Session {
   }
 };
 
-template <class E>
-void store_parameters(Results& out, const std::string& prefix, const std::vector<ParameterInfo>& table,
-                      ParameterPlaces<E> places) {
-  for (const ParameterInfo& p : table)
-    out.values[prefix + p.name] = places.visit(p, [&](auto* from) { return std::vector<double>(from, from + p.size); });
+template <class M, class E>
+void store_parameters(Results& out, const std::string& prefix, const M& model, ParameterPlaces<E> places) {
+  for (const ParameterInfo& p : model.parameters())
+    places.visit(p, [&]<class T>(T* from) {
+      std::vector<T> here(std::size_t(p.size));
+      download(model.backend(), here.data(), static_cast<const T*>(from), p.size);
+      out.values[prefix + p.name].assign(here.begin(), here.end());
+    });
 }
 
 /// Forward and backward of the whole batch.
@@ -62,8 +65,7 @@ template <class M, class Labels>
 void run_step(Session<M>& s, typename M::Work& work, const Labels& labels, Results& out) {
   auto gradients = s.model.make_gradients();
   out.values["loss"] = {double(s.model.loss_and_gradients(work, s.ids.data(), labels, gradients, s.pass()))};
-  const auto& here = on_host(s.model.backend(), gradients);
-  store_parameters(out, "grad.", s.model.parameters(), ParameterPlaces(here));
+  store_parameters(out, "grad.", s.model, ParameterPlaces(gradients));
 }
 
 /// Hidden states, with the forward pass they come from.
@@ -125,7 +127,7 @@ void run_training(Session<M>& s, Results& out) {
                             .adam_epsilon = get_field<double>(train, "eps", where),
                             .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
   optimizer.edit_full_weights(s.model, [&](const auto& weights) {
-    load_weights(weights, s.model.parameters(), CheckpointTensors(s.c.folder), s.c.config);
+    load_weights(s.model.backend(), weights, s.model.parameters(), CheckpointTensors(s.c.folder), s.c.config);
   });
   const std::vector<int> batches = s.c.integers("train.batches");
   const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
@@ -140,8 +142,8 @@ void run_training(Session<M>& s, Results& out) {
         double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
     out.values["train.grad_norms"].push_back(optimizer.step(s.model, gradients, learning_rate).grad_norm);
   }
-  optimizer.edit_full_weights(
-      s.model, [&](const auto& weights) { store_parameters(out, "train.final.", s.model.parameters(), weights); });
+  optimizer.edit_full_weights(s.model,
+                              [&](const auto& weights) { store_parameters(out, "train.final.", s.model, weights); });
 }
 
 }  // namespace detail

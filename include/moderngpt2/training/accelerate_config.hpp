@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +15,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/training/deepspeed_settings.hpp"
 
@@ -26,6 +29,48 @@ struct AccelerateConfig {
   std::vector<std::string> ignored{};  ///< fields that ask for something else
 };
 
+namespace detail {
+
+using FieldText = std::pair<std::string_view, std::string_view>;
+
+/// Fields that ask for nothing: with any value (empty), or with the one that a run has anyway.
+inline constexpr FieldText plain_accelerate_fields[]{{"compute_environment", "LOCAL_MACHINE"},
+                                                     {"distributed_type", "NO"},
+                                                     {"distributed_type", "MULTI_CPU"},
+                                                     {"distributed_type", "MULTI_GPU"},
+                                                     {"distributed_type", "DEEPSPEED"},
+                                                     {"machine_rank", "0"},
+                                                     {"num_machines", "1"},
+                                                     {"gpu_ids", "all"},
+                                                     {"main_training_function", "main"},
+                                                     {"rdzv_backend", "static"},
+                                                     {"same_network", ""},
+                                                     {"enable_cpu_affinity", ""}};
+
+/// Fields of which something else decides.
+inline constexpr FieldText declined_accelerate_fields[]{
+    {"deepspeed_config", "--deepspeed_config holds"},
+    {"gradient_accumulation_steps", "--gradient_accumulation_steps holds"},
+    {"use_cpu", "--device holds"},
+    {"num_machines", "the launcher says where processes are"},
+    {"machine_rank", "the launcher says where processes are"},
+    {"main_process_ip", "the launcher says where processes are"},
+    {"main_process_port", "the launcher says where processes are"}};
+
+/// The name of a field that is not honoured, with what holds instead or what was likely meant.
+inline std::string declined_accelerate_field(const std::string& key) {
+  std::vector<std::string> known{"mixed_precision", "num_processes"};
+  for (const auto& [name, instead] : declined_accelerate_fields) {
+    if (name == key) return fmt::format("{} ({})", key, instead);
+    known.emplace_back(name);
+  }
+  for (const auto& [name, value] : plain_accelerate_fields) known.emplace_back(name);
+  const std::string nearest = nearest_name(key, known);
+  return nearest.empty() || nearest == key ? key : fmt::format("{} (did you mean {}?)", key, nearest);
+}
+
+}  // namespace detail
+
 /// Reads the text of a file. Throws an Error that names `where` and the field or line.
 inline AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
   YAML::Node root;
@@ -37,16 +82,7 @@ inline AccelerateConfig parse_accelerate_config(const std::string& text, const s
   if (!root.IsMap()) throw Error("{}: not a map of fields, as accelerate config writes it", where);
   AccelerateConfig out;
   out.where = where;
-  // What a run on one machine has anyway, whatever the launcher.
-  constexpr std::pair<std::string_view, std::string_view> plain[]{{"compute_environment", "LOCAL_MACHINE"},
-                                                                  {"distributed_type", ""},
-                                                                  {"machine_rank", "0"},
-                                                                  {"num_machines", "1"},
-                                                                  {"gpu_ids", "all"},
-                                                                  {"main_training_function", "main"},
-                                                                  {"rdzv_backend", "static"},
-                                                                  {"same_network", ""},
-                                                                  {"enable_cpu_affinity", ""}};
+  std::set<std::string> seen;
   for (const auto& entry : root) {
     std::string key;
     std::string value;
@@ -56,6 +92,8 @@ inline AccelerateConfig parse_accelerate_config(const std::string& text, const s
     } catch (const YAML::Exception& error) {
       throw Error("{}:{}: a field that cannot be read: {}", where, error.mark.line + 1, error.msg);
     }
+    if (!seen.insert(key).second)
+      throw Error("{}:{}: {} stands twice", where, entry.first.Mark().line + 1, excerpt(key));
     if (key == "mixed_precision") {
       if (value == "no" || value == "No" || value == "false" || value == "False") value = "fp32";
       if (entry.second.IsNull()) continue;
@@ -70,12 +108,13 @@ inline AccelerateConfig parse_accelerate_config(const std::string& text, const s
       }
       if (*out.num_processes < 1) throw Error("{}: num_processes is {}", where, *out.num_processes);
     } else {
-      const auto found =
-          std::find_if(std::begin(plain), std::end(plain), [&](const auto& p) { return p.first == key; });
-      const bool usual = found != std::end(plain) && (found->second.empty() || value == found->second);
+      const auto& plain = detail::plain_accelerate_fields;
+      const bool usual = std::any_of(std::begin(plain), std::end(plain), [&](const detail::FieldText& field) {
+        return field.first == key && (field.second.empty() || field.second == value);
+      });
       const bool off = entry.second.IsNull() || value == "false" || value == "no" || value == "False" ||
                        (!entry.second.IsScalar() && entry.second.size() == 0);
-      if (!usual && !off) out.ignored.push_back(key);
+      if (!usual && !off) out.ignored.push_back(detail::declined_accelerate_field(key));
     }
   }
   return out;

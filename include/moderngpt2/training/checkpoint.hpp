@@ -34,14 +34,14 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
                                            distributed::CommunicatorBase& ranks) {
   const bool is_first = ranks.rank() == 0;
   std::vector<FileRecord> files;
-  if (!M::rounds_weights || optimizer.is_whole(model)) {
+  if (!model.weight_source() && (!M::rounds_weights || optimizer.is_whole(model))) {
     all_or_none(ranks, "the model's files", [&] {
-      if (is_first) files = save_model(folder, optimizer.full_weights(model), model.parameters(), companions);
+      if (is_first) files = save_model(folder, model, optimizer.full_weights(model), companions);
     });
     return files;
   }
   using Master = typename AdamW<M>::Master;
-  GatheredMasters<M> masters(optimizer, ranks);
+  GatheredMasters<M> masters(model, optimizer, ranks);
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : model.parameters())
     if (p.is_matrix())
@@ -50,7 +50,7 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
                                         std::int64_t(out.size() / sizeof(Master)), out.data());
                          }});
     else
-      sources.push_back(tensor_source(p.name, p.shape, model.weights().vectors.data() + p.offset));
+      sources.push_back(tensor_source_of(model.backend(), p.name, p.shape, model.weights().vectors.data() + p.offset));
   all_or_none(ranks, "the model's files", [&] {
     try {
       if (is_first) files = save_model(folder, sources, torch_dtype_name<Master>(), companions);

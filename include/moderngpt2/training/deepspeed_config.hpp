@@ -16,6 +16,7 @@
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/training/deepspeed_schedule.hpp"
 #include "moderngpt2/training/deepspeed_section.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 
 namespace moderngpt2 {
 
@@ -23,16 +24,8 @@ namespace moderngpt2 {
 /// holds.
 struct DeepSpeedConfig {
   struct Zero {
-    int stage = 0;
-    bool is_given = false;
-    std::optional<std::int64_t> reduce_bucket_size, allgather_bucket_size;  ///< elements
-    bool overlap_comm = false, round_robin_gradients = false;
-  };
-  /// Of fp16; `loss_scale` 0: dynamic, from 2^initial_scale_power.
-  struct LossScaling {
-    double loss_scale = 0, min_loss_scale = 1;
-    std::int64_t initial_scale_power = 16, loss_scale_window = 1000, hysteresis = 2;
-    bool consecutive_hysteresis = false;
+    std::optional<int> stage{};
+    std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: a block, the least there is
   };
 
   std::string where;  ///< the file
@@ -118,7 +111,8 @@ inline void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
   if (!cosine) keep("warmup_min_lr", values.not_negative("warmup_min_lr"));
   if (cosine) keep("warmup_min_ratio", values.not_negative("warmup_min_ratio"));
   if (cosine) keep("cos_min_ratio", values.not_negative("cos_min_ratio"));
-  values.know({"last_batch_iteration"});
+  if (values.get<std::int64_t>("last_batch_iteration").value_or(-1) != -1)
+    out.ignored.push_back("scheduler.params.last_batch_iteration (--resume_from_checkpoint goes on)");
   values.name_unknown(out.ignored);
   (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // a warmup_type that is not known
 }
@@ -127,7 +121,7 @@ inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& ou
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
-    DeepSpeedConfig::LossScaling& s = out.loss_scaling;
+    LossScaling& s = out.loss_scaling;
     s.loss_scale = fp16.not_negative("loss_scale").value_or(s.loss_scale);
     s.min_loss_scale = fp16.not_negative("min_loss_scale").value_or(s.min_loss_scale);
     s.initial_scale_power = fp16.get<std::int64_t>("initial_scale_power").value_or(s.initial_scale_power);
@@ -150,27 +144,43 @@ inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& ou
 }
 
 inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
-  out.zero.is_given = true;
   if (json.is_boolean()) {
     out.zero.stage = json.get<bool>() ? 1 : 0;
     return;
   }
   DeepSpeedSection section(json, "zero_optimization.", out.where);
   DeepSpeedConfig::Zero& zero = out.zero;
-  const auto stage = section.get<std::int64_t>("stage").value_or(0);
-  if (stage < 0 || stage > 3) throw Error("{}: zero_optimization.stage is {}, it is 0, 1, 2 or 3", out.where, stage);
-  zero.stage = static_cast<int>(stage);
+  if (const auto stage = section.get<std::int64_t>("stage")) {
+    if (*stage < 0 || *stage > 3)
+      throw Error("{}: zero_optimization.stage is {}, it is 0, 1, 2 or 3", out.where, *stage);
+    zero.stage = static_cast<int>(*stage);
+  }
   zero.reduce_bucket_size = section.positive("reduce_bucket_size");
-  zero.allgather_bucket_size = section.positive("allgather_bucket_size");
-  zero.overlap_comm = section.get<bool>("overlap_comm").value_or(false);
-  zero.round_robin_gradients = section.get<bool>("round_robin_gradients").value_or(false);
-  // How DeepSpeed itself moves and keeps things: results do not depend on it.
-  section.know({"contiguous_gradients", "reduce_scatter", "allgather_partitions", "use_multi_rank_bucket_allreduce",
-                "load_from_fp32_weights", "sub_group_size", "stage3_prefetch_bucket_size",
-                "stage3_param_persistence_threshold", "stage3_model_persistence_threshold",
-                "stage3_max_live_parameters", "stage3_max_reuse_distance", "stage3_gather_16bit_weights_on_model_save",
-                "stage3_gather_fp16_weights_on_model_save", "ignore_unused_parameters", "memory_efficient_linear",
-                "legacy_stage1", "elastic_checkpoint"});
+  // "auto" is n_embd squared in transformers, which is less than a block has.
+  if (const Json* size = section.find("reduce_bucket_size"); size && *size == "auto") zero.reduce_bucket_size = 1;
+  const auto gathered = section.positive("allgather_bucket_size");
+  if (gathered && gathered != zero.reduce_bucket_size)
+    out.ignored.push_back("zero_optimization.allgather_bucket_size (reduce_bucket_size holds for both)");
+  section.fix("overlap_comm", true, "exchanges always overlap the backward pass", out.ignored);
+  section.fix("round_robin_gradients", false, "each process has a slice of every bucket", out.ignored);
+  section.fix("contiguous_gradients", true, "gradients always are", out.ignored);
+  section.fix("reduce_scatter", true, "stages 1 and 2 always do", out.ignored);
+  section.fix("allgather_partitions", true, "weights always are gathered", out.ignored);
+  section.fix("load_from_fp32_weights", true, "they always are", out.ignored);
+  section.fix("legacy_stage1", false, "stage 1 reduce-scatters", out.ignored);
+  for (const char* key : {"stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save"})
+    section.fix(key, true, "whole weights are always written", out.ignored);
+  const bool shards_weights = zero.stage == 3;
+  const char* moved = shards_weights ? "half blocks are moved, one ahead; norms and biases stay" : "";
+  if (shards_weights) section.decline({"reduce_bucket_size"}, moved, out.ignored);
+  section.decline({"stage3_prefetch_bucket_size", "stage3_param_persistence_threshold",
+                   "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance",
+                   "stage3_module_granularity_threshold", "sub_group_size"},
+                  moved, out.ignored);
+  // What holds whichever way they stand: checkpoints fit any number of processes, no parameter is unused, and torch's
+  // own matters have no counterpart.
+  section.know(
+      {"elastic_checkpoint", "ignore_unused_parameters", "memory_efficient_linear", "use_multi_rank_bucket_allreduce"});
   for (const char* key : {"offload_optimizer", "offload_param"}) {
     const Json* offload = section.find(key);
     if (!offload) continue;

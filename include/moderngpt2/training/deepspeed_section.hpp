@@ -68,6 +68,11 @@ class DeepSpeedSection {
     }
   }
 
+  /// A switch that stands one way here whatever a file says: named where that is the other.
+  void fix(const char* key, bool holds, const std::string& instead, std::vector<std::string>& ignored) {
+    if (get<bool>(key).value_or(holds) != holds) ignored.push_back(name_ + key + " (" + instead + ")");
+  }
+
   /// Names the fields that were never asked for.
   void name_unknown(std::vector<std::string>& ignored) const {
     for (const auto& [key, value] : json_.items()) {

@@ -42,6 +42,13 @@ class SettingsFromFile {
     changed_.push_back(fmt::format("{} {}", flag, *value));
     target = static_cast<Target>(*value);
   }
+  /// A value that no flag sets takes the place of `target`, which is known as `name`.
+  template <class Value>
+  void set_unflagged(const char* name, const std::optional<Value>& value, Value& target) {
+    if (!value || target == *value) return;
+    changed_.push_back(fmt::format("{} {}", name, *value));
+    target = *value;
+  }
   /// `field` stands in the way of a flag whose value cannot be the same.
   void exclude(const std::string& field, const char* flag) {
     if (flags_.typed(flag)) contradict(fmt::format("{} and --{}", field, flag));
@@ -115,17 +122,13 @@ inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, Set
 inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
                      SettingsFromFile& from) {
   const DeepSpeedConfig::Zero& zero = config.zero;
-  if (!zero.is_given) return;
   if (ranks == 1) {
     if (zero.stage > 0)
-      effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", zero.stage));
+      effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", *zero.stage));
     return;
   }
-  if (zero.stage > 2)
-    throw Error("{}: zero_optimization.stage is {}, there are 0, 1 and 2: 2 shards all but the weights", config.where,
-                zero.stage);
-  from.set("zero_optimization.stage", std::optional(zero.stage), s.zero_stage, "zero_stage");
-  s.bucket_elements = zero.reduce_bucket_size.value_or(s.bucket_elements);
+  from.set("zero_optimization.stage", zero.stage, s.zero_stage, "zero_stage");
+  if (zero.stage != 3) from.set_unflagged("reduce_bucket_size", zero.reduce_bucket_size, s.bucket_elements);
 }
 
 }  // namespace detail
@@ -160,6 +163,7 @@ inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int 
   detail::set_schedule(config, s, from);
   detail::set_zero(config, ranks, s, effect, from);
   effect.precision = wished_precision(config, flags, from);
+  s.loss_scaling = config.loss_scaling;
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
   if (!config.decoupled_weight_decay && s.weight_decay != 0)
     throw Error(

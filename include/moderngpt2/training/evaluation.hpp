@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/layers/pass.hpp"
 
@@ -55,7 +56,14 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
   Evaluation result;
   const std::int64_t own = ranks ? ranks->rank() : 0, size = ranks ? ranks->size() : 1;
   bool gave_up = false;
-  for (std::int64_t first = own * batch_size; first < data.size() && !gave_up;) {
+  for (std::int64_t round = 0; round < data.size(); round += batch_size * size) {
+    if (model.weight_source() && ranks) gave_up = agree_on_largest(*ranks, gave_up, "signals to stop") > 0;
+    if (gave_up) break;
+    const std::int64_t first = round + own * batch_size;
+    if (first >= data.size()) {
+      model.sit_out_loss();
+      break;
+    }
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);
     batch.load(data, rows, [&](std::int64_t i) { return first + i; });
     sum += double(
@@ -63,7 +71,6 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
     scores.add(work.views.head, batch, first);
     result.labels += batch.valid();
     gave_up = !proceed(first + rows);
-    first += batch_size * size;
   }
   if (size > 1) {
     double sums[]{sum, double(result.labels), double(gave_up)};

@@ -26,6 +26,8 @@ struct StepReport {
   double learning_rate = 0;
   double grad_norm = 0;      ///< before clipping
   bool applied = true;       ///< false: gradients were not finite, or no label counted
+  double loss_scale = 0;     ///< that the gradients had, of fp16; 0: none
+  bool overflows = false;    ///< they did not fit, and a smaller scale is to help
   std::int64_t tokens = 0;   ///< of this step
   std::int64_t skipped = 0;  ///< steps of the run so far that were not finite
   double data_seconds = 0;   ///< spent waiting for the blocks of this step

@@ -60,6 +60,8 @@ template <class T>
 constexpr const char* torch_dtype_name() {
   if constexpr (std::is_same_v<T, bf16>)
     return "bfloat16";
+  else if constexpr (std::is_same_v<T, f16>)
+    return "float16";
   else
     return std::is_same_v<T, double> ? "float64" : "float32";
 }
@@ -79,16 +81,17 @@ inline std::vector<FileRecord> save_model(const std::filesystem::path& folder, s
   for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
   return files;
 }
-template <class E>
-std::vector<FileRecord> save_model(const std::filesystem::path& folder, ParameterPlaces<E> weights,
-                                   const std::vector<ParameterInfo>& table, const ModelCompanions& companions) {
-  return save_model(folder, tensor_sources(weights, table), torch_dtype_name<typename E::MatrixType>(), companions);
+/// `weights` are where the model's backend has them.
+template <class M, class E>
+std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model, ParameterPlaces<E> weights,
+                                   const ModelCompanions& companions) {
+  return save_model(folder, tensor_sources(model.backend(), weights, model.parameters()),
+                    torch_dtype_name<typename E::MatrixType>(), companions);
 }
 template <class M>
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model,
                                    const ModelCompanions& companions) {
-  const auto& weights = on_host(model.backend(), model.weights());
-  return save_model(folder, ParameterPlaces(weights), model.parameters(), companions);
+  return save_model(folder, model, ParameterPlaces(model.weights()), companions);
 }
 
 }  // namespace moderngpt2

@@ -4,17 +4,20 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/shared_weights.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 
 namespace moderngpt2 {
 
@@ -34,6 +37,21 @@ inline double clip_coefficient(double norm, double max_norm) {
 template <class M>
 bool has_finite_weights(M& model) {
   return std::isfinite(gradient_norm(model.backend(), model.weights()));
+}
+
+/// A hash of what ranks have the same of a model, to compare theirs by: all weights, but no matrices where each rank
+/// has its own.
+template <class M>
+std::uint64_t hash_of_weights(const M& model, bool has_all_matrices) {
+  FileHash hash;
+  const auto add = [&](const auto& buffer) {
+    read_pieces(model.backend(), buffer.data(), buffer.size(), [&](std::int64_t n, const auto* here) {
+      hash.add(std::as_bytes(std::span(here, static_cast<std::size_t>(n))));
+    });
+  };
+  if (has_all_matrices) add(model.weights().matrices);
+  add(model.weights().vectors);
+  return hash.value();
 }
 
 /// The gradients of a shard's elements: where they lie in buffers of the whole model, or packed as the shard's moments
@@ -78,10 +96,17 @@ class AdamW {
   bool is_whole(const M& model) const { return first.matrices.size() == model.weights().matrices.size(); }
   /// Of the shard's matrices; empty where the model's are not rounded.
   const Masters& masters() const { return masters_; }
+  /// The matrices of a piece of the shard as training keeps them: the masters, or the model's own.
+  const Master* kept_matrices(const M& model, const distributed::Piece& p) const {
+    if constexpr (M::rounds_weights)
+      return masters_.data() + p.at;
+    else
+      return model.weights().matrices.data() + p.offset;
+  }
 
-  /// All weights as training keeps them, to be read, saved or filled: the masters, or the model's own. Not for a shard
-  /// of a model with rounded weights.
-  FullWeights full_weights(const M& model) const requires OnHost<typename M::Backend> {
+  /// All weights as training keeps them, to be read, saved or filled, where the backend has them: the masters, or the
+  /// model's own. Not for a shard of a model with rounded weights, nor for sharded weights.
+  FullWeights full_weights(const M& model) const {
     if constexpr (M::rounds_weights)
       return {masters_.data(), model.weights().vectors.data()};
     else
@@ -92,9 +117,12 @@ class AdamW {
   void initialize(M& model, std::uint64_t seed) {
     if (is_whole(model))
       return edit_full_weights(model, [&](FullWeights full) {
-        moderngpt2::initialize(full, model.parameters(), model.config(), seed, model.backend().threads());
+        moderngpt2::initialize(model.backend(), full, model.parameters(), model.config(), seed);
       });
-    model.initialize(seed);
+    if (settings_.shards_weights())
+      initialize_shard(model, shard_, seed);
+    else
+      model.initialize(seed);
     if constexpr (M::rounds_weights)
       fill_masters(model,
                    [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
@@ -104,8 +132,12 @@ class AdamW {
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
   void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
     if (is_whole(model))
-      return edit_full_weights(model, [&](FullWeights full) { load_weights(full, model.parameters(), file, config); });
-    load_weights(model, file, config);
+      return edit_full_weights(
+          model, [&](FullWeights full) { load_weights(model.backend(), full, model.parameters(), file, config); });
+    if (settings_.shards_weights())
+      load_shard(model, shard_, file, config);
+    else
+      load_weights(model, file, config);
     if constexpr (M::rounds_weights)
       fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
         file.read_as(file.at(name_in_file(p, config)), to, begin, n);
@@ -116,28 +148,15 @@ class AdamW {
   /// is fresh.
   void load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
     initialize(model, seed);
-    edit_full_weights(model, [&](FullWeights full) { load_shared_weights(full, model.parameters(), file, config); });
+    edit_full_weights(
+        model, [&](FullWeights full) { load_shared_weights(model.backend(), full, model.parameters(), file, config); });
   }
 
-  /// f(all weights as training keeps them, in the host's memory), which may read and change them; the model gets them.
+  /// f(full_weights(model)), which may read and change them; the model gets them.
   template <class F>
   void edit_full_weights(M& model, F&& f) {
-    if constexpr (!M::rounds_weights) {
-      edit_on_host(model.backend(), model.weights(), [&](const auto& weights) { f(FullWeights(weights)); });
-    } else {
-      if constexpr (OnHost<typename M::Backend>) {
-        f(full_weights(model));
-      } else {
-        auto& b = model.backend();
-        ParameterBuffers<typename M::FullElements> here(masters_.size(), model.weights().vectors.size());
-        download(b, here.matrices.data(), masters_.data(), masters_.size());
-        download(b, here.vectors.data(), model.weights().vectors.data(), here.vectors.size());
-        f(FullWeights(here));
-        masters_ = placed(b, std::move(here.matrices));
-        model.weights().vectors = placed(b, std::move(here.vectors));
-      }
-      round_weights(model);
-    }
+    f(full_weights(model));
+    round_weights(model);
   }
 
   struct Outcome {
@@ -164,16 +183,17 @@ class AdamW {
   }
 
   /// Clips by the norm of all gradients, and updates the shard's weights and moments. `updated(i)` is called when piece
-  /// i is done: those of the matrices in order, then the vectors.
+  /// i is done: those of the matrices in order, then the vectors. The gradients are `loss_scale` times as large as the
+  /// norm says.
   template <class Updated>
   void update(M& model, const ShardGradients<typename M::FullElements>& gradients, double norm, double learning_rate,
-              Updated&& updated) {
+              Updated&& updated, double loss_scale = 1) {
     AdamWStep call{.learning_rate = learning_rate,
                    .beta1 = settings_.adam_beta1,
                    .beta2 = settings_.adam_beta2,
                    .epsilon = settings_.adam_epsilon,
                    .weight_decay = settings_.weight_decay,
-                   .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm),
+                   .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm) / loss_scale,
                    .step = ++updates};
     auto& b = model.backend();
     std::size_t done = 0;
@@ -204,18 +224,18 @@ class AdamW {
       cast(model.backend(), model.weights().matrices.data(), masters_.data(), masters_.size());
   }
 
-  /// fill(parameter, its place in the list, first element of it, count, masters of these) for all of the shard.
+  /// fill(parameter, its place in the list, first element of it, count, masters of these on the host) for all of the
+  /// shard.
   template <class Fill>
   void fill_masters(M& model, Fill&& fill) {
-    const auto& table = model.parameters();
-    FlatBuffer<Master> masters(masters_.size());
-    for (std::size_t i = 0; i < table.size(); ++i)
-      if (const ParameterInfo& info = table[i]; info.is_matrix())
-        for_common_elements(shard_.matrices, info.offset, info.size,
-                            [&](const distributed::Piece& p, std::int64_t begin, std::int64_t n) {
-                              fill(info, i, begin - info.offset, n, masters.data() + p.at + begin - p.offset);
-                            });
-    masters_ = placed(model.backend(), std::move(masters));
+    for_matrices_of_shard(model, shard_,
+                          [&](const ParameterInfo& info, std::size_t number, std::int64_t first, std::int64_t n,
+                              const distributed::Piece& p, std::int64_t at) {
+                            write_pieces(model.backend(), masters_.data() + p.at + at - p.offset, n,
+                                         [&](std::int64_t done, std::int64_t count, Master* to) {
+                                           fill(info, number, first + done, count, to);
+                                         });
+                          });
   }
 
   Masters masters_;

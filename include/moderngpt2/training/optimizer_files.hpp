@@ -63,7 +63,8 @@ std::vector<TensorSource> moment_sources_of_shard(const M& model, const AdamW<M>
       [&](const char* prefix, std::int64_t total, std::span<const distributed::Piece> pieces, const auto* from) {
         for (const distributed::Piece& p : pieces)
           if (const std::int64_t n = std::min(p.length, total - p.offset); n > 0)  // without the padding
-            sources.push_back(tensor_source(fmt::format("{}{}", prefix, p.offset), {n}, from + p.at));
+            sources.push_back(
+                tensor_source_of(model.backend(), fmt::format("{}{}", prefix, p.offset), {n}, from + p.at));
       });
   return sources;
 }
@@ -97,21 +98,29 @@ inline std::vector<MomentRange> moment_ranges(const std::vector<SafetensorsFile>
   return ranges;
 }
 
+/// to (n), where the model's backend has it = elements of a tensor from `first` on.
+template <class M, class E>
+void read_range(M& model, E* to, const SafetensorsFile& file, const TensorInfo& info, std::int64_t first,
+                std::int64_t n) {
+  write_pieces(model.backend(), to, n,
+               [&](std::int64_t done, std::int64_t count, E* here) { file.read_as(info, here, first + done, count); });
+}
+
 template <class M>
-void load_moments_by_range(const std::vector<SafetensorsFile>& files, const M& model, AdamW<M>& optimizer) {
+void load_moments_by_range(const std::vector<SafetensorsFile>& files, M& model, AdamW<M>& optimizer) {
   for_moments(model, optimizer,
               [&](const char* prefix, std::int64_t total, std::span<const distributed::Piece> pieces, auto* to) {
                 for (const MomentRange& range : moment_ranges(files, prefix, total))
                   for_common_elements(pieces, range.offset, range.info->count(),
                                       [&](const distributed::Piece& p, std::int64_t first, std::int64_t n) {
-                                        files[range.file].read_as(*range.info, to + p.at + first - p.offset,
-                                                                  first - range.offset, n);
+                                        read_range(model, to + p.at + first - p.offset, files[range.file], *range.info,
+                                                   first - range.offset, n);
                                       });
               });
 }
 
 template <class M>
-void load_moments_by_name(const SafetensorsFile& file, const M& model, AdamW<M>& optimizer) {
+void load_moments_by_name(const SafetensorsFile& file, M& model, AdamW<M>& optimizer) {
   const distributed::Shard& shard = optimizer.shard();
   for (const bool reads : {false, true})  // nothing is changed before all is found
     for (const auto& [prefix, moments] :
@@ -125,7 +134,7 @@ void load_moments_by_name(const SafetensorsFile& file, const M& model, AdamW<M>&
         const auto read = [&](std::span<const distributed::Piece> pieces, auto* to) {
           for_common_elements(pieces, p.offset, p.size,
                               [&](const distributed::Piece& own, std::int64_t first, std::int64_t n) {
-                                file.read_as(info, to + own.at + first - own.offset, first - p.offset, n);
+                                read_range(model, to + own.at + first - own.offset, file, info, first - p.offset, n);
                               });
         };
         if (p.is_matrix())
@@ -153,8 +162,10 @@ std::vector<FileRecord> save_moments(const std::filesystem::path& folder, const 
   if (optimizer.is_whole(model)) {
     all_or_none(ranks, "the moments' file", [&] {
       if (rank != 0) return;
-      std::vector<TensorSource> moments = tensor_sources(optimizer.first, model.parameters(), "exp_avg.");
-      for (TensorSource& source : tensor_sources(optimizer.second, model.parameters(), "exp_avg_sq."))
+      std::vector<TensorSource> moments =
+          tensor_sources(model.backend(), ParameterPlaces(optimizer.first), model.parameters(), "exp_avg.");
+      for (TensorSource& source :
+           tensor_sources(model.backend(), ParameterPlaces(optimizer.second), model.parameters(), "exp_avg_sq."))
         moments.push_back(std::move(source));
       files.push_back(write_safetensors(folder / optimizer_file, moments));
     });
@@ -178,7 +189,7 @@ std::vector<FileRecord> save_moments(const std::filesystem::path& folder, const 
 
 /// Reads this rank's part of the moments of a checkpoint, whoever wrote them.
 template <class M>
-void load_moments(const Checkpoint& checkpoint, const M& model, AdamW<M>& optimizer) {
+void load_moments(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
   std::vector<SafetensorsFile> files;
   for (const FileRecord& record : checkpoint.state.files)
     if (record.name.starts_with("optimizer-rank-")) files.emplace_back(checkpoint.folder / record.name);
@@ -188,14 +199,15 @@ void load_moments(const Checkpoint& checkpoint, const M& model, AdamW<M>& optimi
     detail::load_moments_by_range(files, model, optimizer);
 }
 
-/// The masters of all ranks, one bucket after the other: no rank has memory for all.
+/// The matrices of all ranks as training keeps them, one bucket after the other in the host's memory: no rank has
+/// memory for all.
 template <class M>
 class GatheredMasters {
  public:
   using Master = typename AdamW<M>::Master;
 
-  GatheredMasters(const AdamW<M>& optimizer, distributed::CommunicatorBase& ranks)
-      : optimizer_(optimizer), ranks_(ranks) {
+  GatheredMasters(const M& model, const AdamW<M>& optimizer, distributed::CommunicatorBase& ranks)
+      : model_(model), optimizer_(optimizer), ranks_(ranks) {
     std::int64_t most = 0;
     for (const distributed::Piece& p : optimizer.shard().matrices) most = std::max(most, p.length * ranks.size());
     bucket_ = FlatBuffer<Master>(most);
@@ -219,10 +231,11 @@ class GatheredMasters {
   void next() {
     const distributed::Piece& p = optimizer_.shard().matrices[piece_++];
     begin_ = p.offset - ranks_.rank() * p.length, end_ = begin_ + ranks_.size() * p.length;
-    std::copy_n(optimizer_.masters().data() + p.at, p.length, bucket_.data() + (p.offset - begin_));
+    download(model_.backend(), bucket_.data() + (p.offset - begin_), optimizer_.kept_matrices(model_, p), p.length);
     ranks_.all_gather(bucket_.data(), p.length, "masters for a file").wait();
   }
 
+  const M& model_;
   const AdamW<M>& optimizer_;
   distributed::CommunicatorBase& ranks_;
   FlatBuffer<Master> bucket_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -13,11 +14,13 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 
 namespace moderngpt2 {
 
@@ -30,6 +33,7 @@ struct MemoryPlan {
   std::vector<Line> lines;
   std::uint64_t checkpoint_bytes = 0;  ///< of weights and moments on the disk
   std::uint64_t model_bytes = 0;       ///< of the weights alone
+  std::uint64_t device_bytes = 0;      ///< of the lines that lie where the backend's tensors do
 
   std::uint64_t total() const {
     std::uint64_t sum = 0;
@@ -54,6 +58,36 @@ std::uint64_t bytes_under_way(const Layers& layers, const TrainingSettings& s, s
   return std::uint64_t(size(0) + most + count.vectors) * element_bytes;
 }
 
+/// What of ZeRO stage 3 is in memory during a pass beside a rank's own: weights of a unit and the next one, less the
+/// rank's part, and gradients as in stage 2.
+template <class Layers>
+std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
+                            std::size_t gradient_bytes) {
+  const CountParameters count = layers.count();
+  const std::int64_t granule = distributed::buffer_granule(s.world_size);
+  const distributed::Layout layout =
+      make_layout(layers, s, (count.matrices + granule - 1) / granule * granule, count.vectors, s.world_size);
+  const distributed::UnitBuckets units(layout, layers.all_unit_begins(), layers.head_reads_embedding());
+  const auto& buckets = layout.matrices();
+  const auto gradients = [&](std::size_t i) {
+    return i < buckets.size() ? std::uint64_t(buckets[i].end - buckets[i].begin) * gradient_bytes : 0;
+  };
+  const auto weights = [&](int unit, int next) {
+    return std::uint64_t(units.elements(unit, next)) * weight_bytes * std::uint64_t(s.world_size - 1) /
+           std::uint64_t(s.world_size);
+  };
+  std::uint64_t most = weights(units.head(), units.head() - 1) + gradients(0);
+  for (int unit = units.head(); unit > 0; --unit) {
+    most = std::max(most, weights(unit - 1, unit));
+    if (units.of(unit).empty()) continue;
+    const std::size_t bucket = units.of(unit).back();
+    if (bucket > 0)
+      most = std::max(most, weights(unit, unit - 1) + gradients(0) + gradients(bucket) + gradients(bucket + 1) +
+                                gradients(bucket + 2));
+  }
+  return most + std::uint64_t(count.vectors) * gradient_bytes;
+}
+
 }  // namespace detail
 
 /// The memory of training a model of type M on blocks of `time` tokens, in each of s.world_size processes; nothing is
@@ -73,15 +107,18 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
   const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
   const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
-  std::uint64_t kept_gradients = gradients;
-  if (shards > 1 && s.zero_stage == 2)
+  std::uint64_t kept_weights = weights, kept_gradients = gradients;
+  if (s.shards_weights()) {
+    const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
+    kept_weights = vectors + (weights - vectors) / shards, kept_gradients = gradients / shards;
+  } else if (shards > 1 && s.zero_stage == 2 && OnHost<typename M::Backend>)  // see GradientExchange
     kept_gradients =
         gradients / shards + detail::bytes_under_way(layers, s, sizeof(typename M::FullElements::MatrixType));
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
   const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
   using Views = Activations<M::shape, Head, T>;
   MemoryPlan plan;
-  plan.lines = {{"weights", weights},
+  plan.lines = {{"weights", kept_weights},
                 {"gradients", kept_gradients},
                 {"optimizer moments", 2 * gradients / shards},
                 {"activations",
@@ -90,15 +127,26 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
     plan.lines.insert(plan.lines.begin() + 1,
                       {"fp32 masters of the matrices",
                        std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType) / shards});
+  if (s.shards_weights())
+    plan.lines.push_back(
+        {"weights, gradients of a pass",
+         detail::bytes_of_pass(
+             layers, s, sizeof(std::remove_reference_t<decltype(*std::declval<typename M::Weights>().matrices.data())>),
+             sizeof(typename M::FullElements::MatrixType))});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
     plan.lines.push_back(
         {"scratch of the operations", cpu::scratch_bytes<T>(config, std::max(batch, eval_batch), time, threads)});
+  else if constexpr (!OnHost<typename M::Backend>)
+    plan.lines.push_back({"scratch of the operations", scratch_bytes(std::type_identity<typename M::Backend>{}, config,
+                                                                     std::max(batch, eval_batch), time)});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
+  plan.device_bytes = plan.total();
   const std::int64_t step_rows = (std::min(s.global_batch(), train_blocks) + s.world_size - 1) / s.world_size;
   const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
-  plan.lines.push_back({"token batches", std::uint64_t(TokenBatch::bytes(rows, time))});
+  plan.lines.push_back({OnHost<typename M::Backend> ? "token batches" : "token batches, on the host",
+                        std::uint64_t(TokenBatch::bytes(rows, time))});
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;
   return plan;

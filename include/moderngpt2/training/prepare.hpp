@@ -43,6 +43,7 @@ struct TrainingRequest {
   bool eval_only = false;
   bool dry_run = false;
   PrecisionName precision = PrecisionName::fp32;
+  std::optional<int> gpu{};  ///< that computes; nothing: the processor
   SampleSettings samples{};
   ReportSettings report{};
   int threads = available_threads();

@@ -12,6 +12,7 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/model/dispatch.hpp"
+#include "moderngpt2/training/device.hpp"
 #include "moderngpt2/training/plan.hpp"
 #include "moderngpt2/training/prepare.hpp"
 #include "moderngpt2/training/ranks.hpp"
@@ -41,6 +42,9 @@ void start_masters(T& trainer, const TrainingRequest& request, const PreparedRun
 
 /// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
 inline void write_predictions(const TrainingRequest&, const PreparedRun&, const LanguageModelling::Scores&) {}
+
+/// Does what is asked on a GPU, once all is prepared: a part of a program that is compiled where CUDA is.
+using RunOnGpu = int (*)(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks);
 
 namespace detail {
 
@@ -111,6 +115,8 @@ std::string settings_text(const TrainingRequest& request, const Run& run, std::i
   text += fmt::format("run: {} on {} with {} threads, seed {}, gradient checkpointing {}, output {}\n",
                       precision_name(request.precision), backend, request.threads, s.seed,
                       s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
+  if (request.precision == PrecisionName::fp16)
+    text += fmt::format("loss scale: {}\n", loss_scaling_text(s.loss_scaling));
   return text;
 }
 
@@ -121,9 +127,17 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  std::optional<ShardedWeights<M>> sharded;
   all_or_none(ranks, "reading the weights", [&] {
-    if (run.checkpoint)
-      load_weights(model, CheckpointTensors(run.checkpoint->folder), read_config(run.checkpoint->folder));
+    const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
+    if (request.settings.shards_weights()) {
+      const distributed::Layout layout = make_layout(model.layers(), request.settings, model.weights().matrices.size(),
+                                                     model.weights().vectors.size(), ranks.size());
+      sharded.emplace(model, ranks, layout);
+      load_shard(model, layout.shard(ranks.rank()), CheckpointTensors(folder), read_config(folder));
+    } else if (run.checkpoint) {
+      load_weights(model, CheckpointTensors(folder), read_config(folder));
+    }
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
   auto work = model.workspace(batch_size * Batch::sequences_of(data), data.block_size(), Mode::infer);
@@ -154,7 +168,7 @@ std::string log_name(const TrainingRequest& request, const Run& run) {
 
 template <class Task, class M, class Run>
 int train_model(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
-                const MemoryPlan& plan, const std::string& run_name) {
+                const MemoryPlan& plan, const std::string& run_name, distributed::CommunicatorBase* device_ranks) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
@@ -187,10 +201,9 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
                     plan_text(plan), config_to_json(run.companions.config)});
   std::optional<Trainer<M, Task>> made;
   all_or_none(ranks, "reading the weights", [&] {
-    Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks);
+    Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks, device_ranks);
     if (run.checkpoint) trainer.resume(*run.checkpoint);
-    if constexpr (M::rounds_weights)
-      if (!run.checkpoint) start_masters(trainer, request, run);
+    if (!run.checkpoint && (M::rounds_weights || s.shards_weights())) start_masters(trainer, request, run);
   });
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
@@ -231,6 +244,13 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
   });
   if (request.dry_run) {
     hooks.say(plan_text(plan));
+    if constexpr (!OnHost<typename M::Backend>) {
+      try {
+        hooks.say(device_memory_text(make_backend<typename M::Backend>(request, ranks), plan, false));
+      } catch (const Error& error) {
+        hooks.say(fmt::format("note: {}", error.what()));  // the plan holds without a GPU
+      }
+    }
     if (known) hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
     return 0;
   }
@@ -244,12 +264,16 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
         hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
                               older.front().folder.string()));
     }
-    made.emplace(config, typename M::Backend(request.threads), distributed::buffer_granule(ranks.size()));
-    if (!run.checkpoint) start_weights(*made, request, run, hooks);
+    auto backend = make_backend<typename M::Backend>(request, ranks);
+    if constexpr (!OnHost<typename M::Backend>) hooks.say(device_memory_text(backend, plan, !request.eval_only));
+    made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()),
+                 s.shards_weights() ? Pages::as_used : Pages::at_once);
+    if (!run.checkpoint && !s.shards_weights()) start_weights(*made, request, run, hooks);
   });
   M& model = *made;
   if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks);
-  return train_model<Task>(run, request, model, hooks, plan, run_name);
+  distributed::DeviceRanks<typename M::Backend> device_ranks(model.backend(), ranks);
+  return train_model<Task>(run, request, model, hooks, plan, run_name, device_ranks.get());
 }
 
 /// Says what a precision means on this machine. Throws a UsageError for one that it does not have; a dry run tells what
@@ -257,6 +281,7 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
 template <class Say>
 void check_precision(const TrainingRequest& request, Say&& say) {
   const PrecisionName name = request.precision;
+  if (request.gpu) return;
   if (needs_gpu(name)) {
     if (!request.dry_run) throw no_such_precision(name);
     say(fmt::format("note: {} needs --device cuda; this is the plan of {} on the CPU", precision_name(name),
@@ -267,9 +292,10 @@ void check_precision(const TrainingRequest& request, Say&& say) {
 }
 
 inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks,
-                        distributed::CommunicatorBase& ranks) {
+                        distributed::CommunicatorBase& ranks, RunOnGpu run_on_gpu) {
   if (request.eval_only && !request.model_path && !run.checkpoint)
     fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
+  if (request.gpu) return run_on_gpu(request, run, hooks);
   if (cpu_precision(request.precision) == PrecisionName::bf16) return run_model<CausalLMInBf16>(request, run, hooks);
   return with_causal_lm(run.companions.config.config,
                         [&]<class M>(std::type_identity<M>) { return run_model<M>(request, run, hooks); });
@@ -279,8 +305,8 @@ inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, 
 
 /// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run, the same
 /// in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`. `hooks.say`
-/// must be given.
-inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks) {
+/// must be given, and `run_on_gpu` where the request names a GPU.
+inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks, RunOnGpu run_on_gpu = nullptr) {
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
@@ -288,10 +314,13 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
       all_or_none(ranks, "checking the request", [&] {
         if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
           throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+        if (request.gpu && !run_on_gpu) throw UsageError("this program trains on the CPU only");
+        if (request.gpu && request.settings.shards_weights())
+          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 2 shards all but the weights");
         detail::check_precision(request, hooks.say);
       });
       const PreparedRun run = prepare_run_on_ranks(request, hooks, ranks);
-      return detail::run_prepared(request, run, hooks, ranks);
+      return detail::run_prepared(request, run, hooks, ranks, run_on_gpu);
     } catch (const PackingStopped& stopped) {
       hooks.say("packing was stopped: the same command goes on with it");
       return 128 + stopped.signal;

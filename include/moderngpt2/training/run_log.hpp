@@ -50,6 +50,7 @@ class RunLog {
     line["loss"] = loss;
     line["learning_rate"] = report.learning_rate;
     line["grad_norm"] = report.grad_norm;
+    if (report.loss_scale > 0) line["loss_scale"] = report.loss_scale;
     add_speed(line, speed);
     if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
     write(std::move(line));
@@ -60,6 +61,17 @@ class RunLog {
         report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
         speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
     state_.logged_loss_sum = 0, state_.logged_steps = 0;
+  }
+
+  /// A step that changed nothing; `loss_scale`: of the next one.
+  void add_skipped(const StepReport& report, double loss_scale) const {
+    if (report.overflows)
+      say("step {}: gradients times the loss scale {} are too large for fp16: the step is skipped, the scale is {} now",
+          report.step, report.loss_scale, loss_scale);
+    else if (state_.skipped_in_a_row == 0)
+      say("step {}: no label counts, the step is skipped", report.step);
+    else
+      say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
   }
 
   void add(const Evaluation& evaluation) {

@@ -9,6 +9,7 @@
 
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/schedule.hpp"
 
 namespace moderngpt2 {
@@ -23,11 +24,12 @@ struct TrainingSettings {
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
   int world_size = 1;                                                 ///< processes, each with batches of its own
-  int zero_stage = 1;                                                 ///< of ZeRO, 0 to 2, where there are several
+  int zero_stage = 1;                                                 ///< of ZeRO, 0 to 3, where there are several
   std::int64_t bucket_elements = distributed::usual_bucket_elements;  ///< of what they exchange at once, about
   std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
+  LossScaling loss_scaling{};  ///< of fp16
 
   double learning_rate = 2.5e-4;
   double weight_decay = 0.01;  ///< matrices only
@@ -46,6 +48,8 @@ struct TrainingSettings {
   int save_total_limit = 10;
   int dataloader_num_workers = 4;  ///< 0: blocks are read by the training thread; more: by another one, a step ahead
 
+  /// Whether each process has a part of the weights only (ZeRO stage 3).
+  bool shards_weights() const { return world_size > 1 && zero_stage == 3; }
   /// Sequences of an optimizer step.
   std::int64_t global_batch() const {
     return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps * world_size;

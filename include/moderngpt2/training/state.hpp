@@ -3,12 +3,14 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {
@@ -22,7 +24,8 @@ struct TrainerState {
   std::int64_t updates = 0;  ///< optimizer steps applied
   std::int64_t skipped = 0;  ///< steps whose gradients were not finite
   std::int64_t skipped_in_a_row = 0;
-  std::int64_t tokens = 0;  ///< seen so far
+  std::optional<LossScale::State> loss_scale{};  ///< of fp16
+  std::int64_t tokens = 0;                       ///< seen so far
   double flops = 0;
   std::int64_t blocks = 0;  ///< of the training data
   int block_size = 0;
@@ -69,6 +72,9 @@ inline Json to_json(const TrainerState& state, const TrainingSettings& settings)
   own["optimizer_updates"] = state.updates;
   own["skipped_steps"] = state.skipped;
   own["skipped_in_a_row"] = state.skipped_in_a_row;
+  if (const auto& scale = state.loss_scale)
+    own["loss_scale"] =
+        Json{{"scale", scale->scale}, {"good_steps", scale->good_steps}, {"overflows_left", scale->overflows_left}};
   own["train_blocks"] = state.blocks;
   own["block_size"] = state.block_size;
   own["logged_loss_sum"] = state.logged_loss_sum;
@@ -106,6 +112,11 @@ inline TrainerState parse_trainer_state(const Json& json, const std::string& whe
   state.updates = count(*own, "optimizer_updates");
   state.skipped = count(*own, "skipped_steps");
   state.skipped_in_a_row = count(*own, "skipped_in_a_row");
+  if (const Json* scale = find_field(*own, "loss_scale", where)) {
+    state.loss_scale = {get_field<double>(*scale, "scale", where), count(*scale, "good_steps"),
+                        count(*scale, "overflows_left")};
+    if (!(state.loss_scale->scale > 0)) throw Error("{}: loss_scale is {}", where, state.loss_scale->scale);
+  }
   state.blocks = count(*own, "train_blocks");
   state.block_size = get_field<int>(*own, "block_size", where);
   state.logged_loss_sum =

@@ -246,6 +246,7 @@ int run_task(const TaskRequest& request, const TrainingHooks& hooks) {
   if (request.training.eval_only && !request.training.model_path && !request.training.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
   if (request.training.ranks) throw UsageError("--task {} is trained by one process", Task::name);
+  if (request.training.gpu) throw UsageError("--task {} is trained with --device cpu", Task::name);
   if (request.predictions_file && !request.training.eval_only)
     throw UsageError("--predictions_file: predictions are written with --eval_only");
   detail::check_precision(request.training, hooks.say);

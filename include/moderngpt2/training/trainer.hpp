@@ -20,6 +20,7 @@
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/device_ranks.hpp"
 #include "moderngpt2/distributed/gradient_exchange.hpp"
 #include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/model/activations.hpp"
@@ -28,11 +29,13 @@
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
+#include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {
@@ -51,21 +54,25 @@ class Trainer {
 
   /// All memory that steps need is allocated here. The model and the data set must outlive the trainer, and so must the
   /// `ranks` that train one model together, settings.world_size of them; the model's granule is then
-  /// distributed::buffer_granule() of their number.
+  /// distributed::buffer_granule() of their number. Where the model lies in memory that is not the host's, the same
+  /// ranks exchange gradients and weights by `device_ranks`, which reach that memory.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
-          distributed::CommunicatorBase* ranks = nullptr)
+          distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        exchange_(ranks_, layout(), settings_.zero_stage, model.make_gradients()),
+        exchange_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks), layout(),
+                  settings_.zero_stage,
+                  model.make_gradients(settings_.shards_weights() ? Pages::as_used : Pages::at_once)),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
+    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, layout());
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       cpu::reserve<typename M::T>(model.backend(), model.config(),
@@ -106,6 +113,7 @@ class Trainer {
                   checkpoint.folder.string(), s.blocks, s.block_size, data_.train.size(), time());
     load_checkpoint(checkpoint, model_, optimizer_);
     state_ = s;
+    if (scales_loss && s.loss_scale) loss_scale_.resume(*s.loss_scale);
     if (s.seed != settings_.seed) say("seed {} of the checkpoint holds, not {}", s.seed, settings_.seed);
     resumed_ = true;
   }
@@ -132,12 +140,15 @@ class Trainer {
       if (micro > 0) {
         const double pass_begin = seconds_now();
         auto pass = pass_of<typename M::R>(batch, first, micro);
-        pass.training = true, pass.seed = state_.seed, pass.step = std::uint64_t(state_.step);
+        pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state_.seed,
+        pass.step = std::uint64_t(state_.step);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
         report.loss +=
             double(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
                                              exchange_.gradients(), pass, [this](int unit) { exchange_.ready(unit); }));
         span("forward and backward", pass_begin);
+      } else {
+        model_.sit_out_loss_and_gradients([this](int unit) { exchange_.ready(unit); });
       }
       exchange_.end_pass();
     }
@@ -227,7 +238,10 @@ class Trainer {
   }
 
  private:
+  static constexpr bool scales_loss = std::is_same_v<typename M::T, f16>;
+
   int time() const { return data_.train.block_size(); }
+  double loss_scale() const { return scales_loss ? loss_scale_.value() : 1.0; }
   double flops_per_token() const { return training_flops_per_token(model_.config(), time(), Task::predicts_tokens); }
   std::int64_t rows_at_most(std::int64_t rows) const { return std::min(rows, data_.train.size()); }
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
@@ -246,8 +260,7 @@ class Trainer {
     const auto& weights = model_.weights();
     if (settings_.world_size != ranks_.size() || weights.matrices.size() % granule || weights.vectors.size() % granule)
       throw Error("internal: settings or model are not made for {} ranks", ranks_.size());
-    return {model_.layers().unit_begins(), weights.matrices.size(), weights.vectors.size(), ranks_.size(),
-            settings_.bucket_elements};
+    return make_layout(model_.layers(), settings_, weights.matrices.size(), weights.vectors.size(), ranks_.size());
   }
 
   template <class... Arguments>
@@ -291,6 +304,7 @@ class Trainer {
   /// Updates the weights, unless no label counts or something is not finite on any rank.
   void update(StepReport& report, bool has_labels) {
     report.applied = false;
+    if (scales_loss) report.loss_scale = loss_scale();
     const ShardGradients<typename M::FullElements> gradients{exchange_.own(), exchange_.packs()};
     double squares = has_labels ? optimizer_.squares(model_, gradients) : 0;
     if (ranks_.size() > 1) {
@@ -298,15 +312,16 @@ class Trainer {
       ranks_.all_reduce(sums, 2, distributed::ReduceOp::sum, "loss and gradient norm").wait();
       report.loss = sums[0], squares = sums[1];
     }
-    report.grad_norm = std::sqrt(squares);
+    report.grad_norm = std::sqrt(squares) / loss_scale();
     if (!has_labels || !std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) return;
     report.applied = true;
-    optimizer_.update(model_, gradients, report.grad_norm, report.learning_rate,
-                      [this](std::size_t piece) { exchange_.start_sharing(model_.weights(), piece); });
+    optimizer_.update(
+        model_, gradients, report.grad_norm, report.learning_rate,
+        [this](std::size_t piece) { exchange_.start_sharing(model_.weights(), piece); }, loss_scale());
     exchange_.finish_sharing();
   }
 
-  void advance(const StepReport& report, const BatchPlace& batch) {
+  void advance(StepReport& report, const BatchPlace& batch) {
     ++state_.step;
     state_.position = position_after(batch);
     state_.updates = optimizer_.updates;
@@ -316,21 +331,18 @@ class Trainer {
     ++state_.logged_steps;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
     state_.skipped += !finite;
-    state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
+    report.overflows = scales_loss && !finite && std::isfinite(report.loss) && loss_scale_.can_shrink();
+    if (!report.overflows) state_.skipped_in_a_row = finite ? 0 : state_.skipped_in_a_row + 1;
+    if constexpr (scales_loss) loss_scale_.update(!finite), state_.loss_scale = loss_scale_.state();
   }
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
-    FileHash hash;
-    const auto& weights = model_.weights();
-    hash.add(std::as_bytes(std::span(weights.matrices.begin(), weights.matrices.end())));
-    hash.add(std::as_bytes(std::span(weights.vectors.begin(), weights.vectors.end())));
-    const distributed::Fingerprint own{"set of weights", hash.value()};
+    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_, !settings_.shards_weights())};
     require_same(ranks_, std::span(&own, 1), hint);
   }
 
   void tell_skipped(const StepReport& report) {
-    if (state_.skipped_in_a_row == 0) return say("step {}: no label counts, the step is skipped", report.step);
-    say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
+    log_.add_skipped(report, loss_scale());
     if (state_.skipped_in_a_row < most_skipped_steps) return;
     log_.add(report);
     fail_together(
@@ -347,12 +359,19 @@ class Trainer {
       if (!result) return;  // the run was asked to stop meanwhile
       log_.add(*result);
     }
-    if (hooks_.on_samples) hooks_.on_samples(state_.step);
+    const auto sample = [&] {
+      if (hooks_.on_samples) hooks_.on_samples(state_.step);
+    };
+    if (sharded_)
+      sharded_->lead(sample);
+    else
+      sample();
   }
 
   void save() {
     // A state from which nothing can be trained must not stand as the newest checkpoint.
-    if (agree_on_largest(ranks_, !has_finite_weights(model_), "whether the weights are finite") > 0)
+    const bool finite = sharded_ ? has_finite_weights(model_, optimizer_.shard()) : has_finite_weights(model_);
+    if (agree_on_largest(ranks_, !finite, "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",
                                   state_.step));
@@ -371,12 +390,14 @@ class Trainer {
   TrainingSettings settings_;
   TrainingHooks hooks_;
   distributed::CommunicatorBase& ranks_;
-  distributed::GradientExchange<typename M::FullElements> exchange_;
+  distributed::GradientExchange<typename M::FullElements, typename M::Memory> exchange_;
   AdamW<M> optimizer_;
+  std::optional<ShardedWeights<M>> sharded_;  // ZeRO stage 3
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;
   TrainerState state_;
+  LossScale loss_scale_{settings_.loss_scaling};
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
   int stop_ = 0;

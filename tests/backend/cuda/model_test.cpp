@@ -1,5 +1,8 @@
 #define MODERNGPT2_CASES_ON_CUDA 1
 
+#include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,16 +15,18 @@
 #include "moderngpt2/generation/beam_search.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
+namespace fs = std::filesystem;
 
 static_assert(BackendFor<cuda::Backend, float> && BackendFor<cuda::Backend, bf16> && BackendFor<cuda::Backend, f16>);
 
 namespace {
 
-// For ThreadSanitizer each thread of a kernel is a thread, of which it gives no memory back: there is room for one
-// model.
+// For ThreadSanitizer each thread of a kernel is a thread, of which it gives no
+// memory back: there is room for one model.
 #ifdef MODERNGPT2_SIMT_TSAN
 constexpr bool one_model = true;
 #else
@@ -33,8 +38,8 @@ struct Step {
   std::vector<double> gradients;
 };
 
-/// Loss and all gradients of a training step with dropout, padding and documents, from weights that are the same for
-/// all backends.
+/// Loss and all gradients of a training step with dropout, padding and
+/// documents, from weights that are the same for all backends.
 template <class M, class Kind>
 Step step_of(const Config& config, Mode mode) {
   M m(config);
@@ -85,9 +90,115 @@ void check_kind(const Config& config = test::tiny_config()) {
   check_kind<Kind, Bf16>(config, 1e-1);  // both are rounded, in different orders
 }
 
+#ifndef MODERNGPT2_SIMT_TSAN
+TrainAndEval blocks_to_train_on() {
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 11 * test::tiny_time; ++i) ids.push_back(1 + i * i % 12);
+  ids[4] = ids[13] = ids[14] = 0;  // padding, of which no label counts
+  return hold_out(std::make_shared<MemoryBlocks>(ids, test::tiny_time), 2);
+}
+
+struct TrainedModel {
+  std::vector<double> losses, norms, loss_scales;
+  int applied = 0;
+  double evaluation = 0;
+  std::vector<double> numbers;  ///< weights as training keeps them, then both moments
+};
+
+template <class M, class E>
+void add_numbers(const M& model, const E* from, std::int64_t n, std::vector<double>& numbers) {
+  std::vector<E> here(static_cast<std::size_t>(n));
+  download(model.backend(), here.data(), from, n);
+  numbers.insert(numbers.end(), here.begin(), here.end());
+}
+
+/// Four steps of two passes each, evaluated, with checkpoints after the second
+/// and the last one.
+template <class M>
+TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from = {}, const LossScaling& scaling = {}) {
+  const TrainAndEval data = blocks_to_train_on();
+  TrainingSettings settings{.output_dir = folder,
+                            .max_steps = 4,
+                            .per_device_train_batch_size = 2,
+                            .per_device_eval_batch_size = 2,
+                            .gradient_accumulation_steps = 2,
+                            .loss_scaling = scaling,
+                            .learning_rate = 1e-2,
+                            .adam_epsilon = 1e-5,
+                            .logging_steps = 1,
+                            .eval_steps = 4,
+                            .save_steps = 2};
+  fs::create_directories(folder);
+  ModelCompanions companions;
+  companions.config.config = test::tiny_config();
+  TrainedModel result;
+  TrainingHooks hooks;
+  hooks.on_step = [&](const StepReport& report) {
+    result.applied += report.applied;
+    result.loss_scales.push_back(report.loss_scale);
+    result.losses.push_back(report.loss), result.norms.push_back(report.grad_norm);
+  };
+  hooks.on_log = [&](const Json& line) {
+    if (line.contains("eval_loss")) result.evaluation = line["eval_loss"].template get<double>();
+  };
+  M model(companions.config.config);
+  Trainer<M> trainer(model, data, companions, settings, hooks);
+  if (from)
+    trainer.resume(open_checkpoint(*from));
+  else
+    trainer.initialize(3);
+  REQUIRE(trainer.run() == 0);
+  const auto add = [&](const auto& places) {
+    const auto total = model.layers().count();
+    add_numbers(model, places.matrices, total.matrices, result.numbers);
+    add_numbers(model, places.vectors, total.vectors, result.numbers);
+  };
+  add(trainer.optimizer().full_weights(model));
+  add(ParameterPlaces(trainer.optimizer().first)), add(ParameterPlaces(trainer.optimizer().second));
+  return result;
+}
+
+/// The steps of `got` are the last ones of `want`.
+void check_steps(const TrainedModel& got, const TrainedModel& want, double tolerance) {
+  const std::size_t skipped = want.losses.size() - got.losses.size();
+  for (std::size_t i = 0; i < got.losses.size(); ++i) {
+    CHECK(got.losses[i] == doctest::Approx(want.losses[skipped + i]).epsilon(tolerance));
+    CHECK(got.norms[i] == doctest::Approx(want.norms[skipped + i]).epsilon(10 * tolerance));
+  }
+  CHECK(got.evaluation == doctest::Approx(want.evaluation).epsilon(tolerance));
+}
+
+template <class Precision>
+void check_training(double tolerance) {
+  using Cpu = CausalLM<any_shape, cpu::Backend, Precision>;
+  using Gpu = CausalLM<any_shape, cuda::Backend, Precision>;
+  const test::TemporaryFolder folder;
+  test::use_schedule(1);
+  const TrainedModel want = train<Cpu>(folder / "cpu"), got = train<Gpu>(folder / "gpu");
+  REQUIRE(want.losses.size() == 4);
+  REQUIRE(got.losses.size() == 4);
+  CHECK(want.applied == 4);
+  CHECK(got.applied == 4);
+  CHECK(want.losses[3] < want.losses[0]);
+  check_steps(got, want, tolerance);
+
+  test::use_schedule(2);
+  const TrainedModel resumed = train<Gpu>(folder / "resumed", folder / "gpu" / "checkpoint-2");
+  CHECK(resumed.losses == std::vector(got.losses.begin() + 2, got.losses.end()));
+  CHECK(resumed.evaluation == got.evaluation);
+  CHECK(resumed.numbers == got.numbers);
+
+  check_steps(train<Cpu>(folder / "cpu-from-gpu", folder / "gpu" / "checkpoint-2"), got, tolerance);
+  check_steps(train<Gpu>(folder / "gpu-from-cpu", folder / "cpu" / "checkpoint-2"), want, tolerance);
+}
+
+#endif
+
 }  // namespace
 
-TEST_CASE("models on the GPU: loss and gradients of the CPU, recomputed and in any order of its work the same bits") {
+TEST_CASE(
+    "models on the GPU: loss and gradients of the CPU, recomputed and in "
+    "any order of its work the same bits") {
   SUBCASE("language model") { check_kind<test::Language>(); }
   if (one_model) return;
   SUBCASE("double heads") {
@@ -150,3 +261,35 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
     CHECK(run(there) == want);
   }
 }
+
+#ifndef MODERNGPT2_SIMT_TSAN
+TEST_CASE(
+    "training on the GPU: the steps of the CPU, resumed bit for bit, "
+    "checkpoints of one read by the other") {
+  SUBCASE("fp32") { check_training<Fp32>(1e-5); }
+  SUBCASE("bf16") { check_training<Bf16>(2e-2); }
+}
+
+TEST_CASE("training on the GPU in fp16: losses of fp32, a scale that gives way to overflows and is resumed") {
+  using Gpu = CausalLM<any_shape, cuda::Backend, Fp16>;
+  const test::TemporaryFolder folder;
+  test::use_schedule(3);
+  const TrainedModel want = train<CausalLM<any_shape>>(folder / "cpu"), got = train<Gpu>(folder / "gpu");
+  CHECK(got.applied == 4);
+  CHECK(got.loss_scales == std::vector(4, 65536.0));
+  check_steps(got, want, 2e-3);
+
+  // 2^21 / 14 labels is more than fp16 has; each step that fits doubles the scale again.
+  const LossScaling scaling{.initial_scale_power = 21, .loss_scale_window = 1, .hysteresis = 1};
+  const TrainedModel whole = train<Gpu>(folder / "scaled", {}, scaling);
+  CHECK(whole.loss_scales[0] == 0x1p21);
+  CHECK(whole.loss_scales[1] == 0x1p20);
+  CHECK(whole.applied > 0);
+  CHECK(whole.applied < 4);
+  CHECK(whole.losses[0] == got.losses[0]);
+  const TrainedModel resumed = train<Gpu>(folder / "resumed", folder / "scaled" / "checkpoint-2", scaling);
+  CHECK(resumed.loss_scales == std::vector(whole.loss_scales.begin() + 2, whole.loss_scales.end()));
+  CHECK(resumed.losses == std::vector(whole.losses.begin() + 2, whole.losses.end()));
+  CHECK(resumed.numbers == whole.numbers);
+}
+#endif

@@ -15,6 +15,7 @@ namespace moderngpt2::cuda {
 class Backend {
  public:
   static constexpr const char* name = "cuda";
+  static constexpr std::int64_t usual_logits_bytes = std::int64_t(512) << 20;
   using Memory = DeviceBuffer;
 
   explicit Backend(int device = 0) : device_(select(device)) {
@@ -37,6 +38,15 @@ class Backend {
   /// Most shared memory of a block, static and dynamic together.
   int shared_bytes() const { return shared_bytes_; }
   std::size_t scratch_bytes() const { return scratch_.size(); }
+  struct MemoryState {
+    std::size_t available = 0, total = 0;
+  };
+  /// Of the GPU, with what others take of it.
+  MemoryState memory() const {
+    MemoryState now;
+    check(cudaMemGetInfo(&now.available, &now.total), "cudaMemGetInfo");
+    return now;
+  }
   Blas& blas() { return blas_; }
   Inputs& inputs() { return inputs_; }
   /// Whether products of fp32 may round their inputs to TF32, several times as fast.
@@ -79,7 +89,7 @@ class Backend {
   Blas blas_;
   Inputs inputs_;
   bool tf32_ = false;
-  std::int64_t logits_bytes_ = std::int64_t(512) << 20;
+  std::int64_t logits_bytes_ = usual_logits_bytes;
 };
 
 }  // namespace moderngpt2::cuda

@@ -9,6 +9,7 @@
 #include "moderngpt2/backend/cuda/kernels/softcap.hpp"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
+#include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/view.hpp"
 #ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/softcap.cuh"
@@ -56,6 +57,16 @@ double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<co
 }
 
 }  // namespace detail
+
+/// GPU memory that the operations of a model take on (batch,time) tokens, beside its tensors: the largest scratch of
+/// one of them, mostly logits, and the workspace of matrix products.
+inline std::uint64_t scratch_bytes(std::type_identity<Backend>, const Config& c, int batch, int time) {
+  using detail::FloatScratch;
+  const std::int64_t rows = std::int64_t(batch) * time;
+  const std::int64_t chunk = classifier_rows(Backend::usual_logits_bytes, int(rows), c.vocab_size);
+  const std::int64_t logits = FloatScratch::padded(2) + FloatScratch::padded(chunk) + chunk * c.vocab_size;
+  return std::uint64_t(std::max(logits, 2 * rows * c.n_head)) * sizeof(float) + Blas::workspace_size;
+}
 
 /// labels: (N) in GPU memory.
 template <class X, class T = std::remove_const_t<X>>

@@ -176,7 +176,9 @@ class CublasProduct {
 /// so that every run takes the same, or with search(true) the fastest of several, which is the same within a run only.
 class Blas {
  public:
-  Blas() : workspace_(std::size_t(32) << 20) {
+  static constexpr std::size_t workspace_size = std::size_t(32) << 20;
+
+  Blas() : workspace_(workspace_size) {
     cublasLtHandle_t handle = nullptr;
     check(cublasLtCreate(&handle), "cublasLtCreate");
     handle_.reset(handle);

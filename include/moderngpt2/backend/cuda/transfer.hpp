@@ -30,10 +30,15 @@ void download(const Backend& b, E* to, const E* from, std::int64_t n) {
 }
 
 template <class E>
+void store(const Backend& b, E* to, const E* from, std::int64_t n) {
+  copy(b.stream(), to, from, n);
+  b.synchronize();
+}
+
+template <class E>
 FlatBuffer<E, DeviceBuffer> placed(const Backend& b, FlatBuffer<E> buffer) {
   FlatBuffer<E, DeviceBuffer> there(buffer.size());
-  copy(b.stream(), there.data(), static_cast<const E*>(buffer.data()), buffer.size());
-  b.synchronize();
+  store(b, there.data(), static_cast<const E*>(buffer.data()), buffer.size());
   return there;
 }
 

@@ -87,7 +87,7 @@ struct LanguageModelHead {
       counted = count_valid(targets, hidden.count, vocab_size);
     });
     const std::int64_t valid = mean_count(labels.valid, counted);
-    const R scale = mean_factor<R>(valid);
+    const R scale = mean_factor<R>(valid) * pass.loss_scale;
     const auto w = weight(p, wte);
     const sum_t<T> sum = dhidden.data ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)
                                       : classifier_loss(b, hidden, w, s.targets, R(softcap));

@@ -26,6 +26,8 @@ struct DoubleHeads {
       throw Error("config: a multiple-choice head needs summary_use_proj and summary_proj_to_labels true");
   }
 
+  constexpr bool tied() const { return language.tied(); }
+
   template <class E>
   struct Params {
     typename LanguageModelHead<C, Tied>::template Params<E> language;
@@ -108,8 +110,8 @@ struct DoubleHeads {
     const std::int64_t valid = mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
     const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
-    const sum_t<T> sum =
-        cross_entropy(b, d_answer, answer, upload(b, labels.mc_labels, questions), mean_factor<R>(valid));
+    const sum_t<T> sum = cross_entropy(b, d_answer, answer, upload(b, labels.mc_labels, questions),
+                                       mean_factor<R>(valid) * pass.loss_scale);
     if (dhidden.data) {
       if (summary_activation) activation_backward(b, s.d_scores, s.scores, *summary_activation);
       summary().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_scores), Rows<const T>(s.pooled), p.summary,

@@ -58,8 +58,9 @@ struct QuestionAnsweringHead {
     copy_rows(b, column(s.start), s.joint.columns(0, 1));
     copy_rows(b, column(s.end), s.joint.columns(1, 1));
     if (!labels.start_positions || !labels.end_positions) return sum_t<T>(0);
-    const sum_t<T> total = half_loss(b, s.d_start, s.start, labels.start_positions, s.positions, labels.valid) +
-                           half_loss(b, s.d_end, s.end, labels.end_positions, s.positions + pass.batch, labels.valid);
+    const sum_t<T> total =
+        half_loss(b, s.d_start, s.start, labels.start_positions, s.positions, labels.valid, pass.loss_scale) +
+        half_loss(b, s.d_end, s.end, labels.end_positions, s.positions + pass.batch, labels.valid, pass.loss_scale);
     if (dhidden.data) {
       copy_rows(b, s.d_joint.columns(0, 1), column(s.d_start));
       copy_rows(b, s.d_joint.columns(1, 1), column(s.d_end));
@@ -79,14 +80,14 @@ struct QuestionAnsweringHead {
   /// labels (B) of the host; positions: where they go, as the loss takes them.
   template <class B, class T>
   static sum_t<T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* labels, int* positions,
-                            std::int64_t valid) {
+                            std::int64_t valid, real_t<T> loss_scale) {
     std::int64_t counted = 0;
     upload_into(b, positions, scores.count, [&](int* to) {
       for (int r = 0; r < scores.count; ++r) to[r] = labels[r] >= scores.width ? ignored_label : std::max(labels[r], 0);
       counted = count_valid(to, scores.count);
     });
     const double factor = 0.5 * mean_factor<double>(mean_count(valid, counted));
-    return cross_entropy(b, gradient, scores, positions, real_t<T>(factor)) * real_t<sum_t<T>>(factor);
+    return cross_entropy(b, gradient, scores, positions, real_t<T>(factor) * loss_scale) * real_t<sum_t<T>>(factor);
   }
 };
 

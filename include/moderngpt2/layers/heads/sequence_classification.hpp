@@ -77,7 +77,7 @@ struct SequenceClassificationHead {
                                      ? count_valid(labels.classes, pass.batch, num_labels)
                                      : std::int64_t(pass.batch) * num_labels;
     const std::int64_t count = mean_count(labels.valid, counted);
-    const R scale = mean_factor<R>(count);
+    const R scale = mean_factor<R>(count) * pass.loss_scale;
     sum_t<T> sum(0);
     if (problem == ProblemType::single_label)
       sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.classes, pass.batch), scale);

@@ -57,8 +57,8 @@ struct TokenClassificationHead {
     projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
     if (!labels.labels) return sum_t<T>(0);
     const std::int64_t valid = mean_count(labels.valid, count_valid(labels.labels, hidden.count, num_labels));
-    const sum_t<T> sum =
-        cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count), mean_factor<real_t<T>>(valid));
+    const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count),
+                                       mean_factor<real_t<T>>(valid) * pass.loss_scale);
     if (dhidden.data) {
       projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
                             g.classifier);

@@ -26,7 +26,8 @@ class Blas {
                            }});
   }
   void search(bool) {}
-  std::size_t workspace_bytes() const { return 0; }
+  static constexpr std::size_t workspace_size = 0;
+  std::size_t workspace_bytes() const { return workspace_size; }
 
  private:
   static constexpr std::int64_t depth = 256;

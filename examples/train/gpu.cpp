@@ -1,0 +1,38 @@
+// The part of `train` that computes on a GPU: a file of its own, since builds without CUDA have none.
+
+#include "gpu.hpp"
+#include "moderngpt2/cli/training_flags.hpp"
+
+#if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
+
+#include "moderngpt2/backend/cuda.hpp"
+#ifdef MODERNGPT2_HAVE_NCCL
+#include "moderngpt2/distributed/cuda_ranks.hpp"
+#endif
+
+namespace moderngpt2::train_program {
+
+void require_gpu(const std::string&) {}
+
+int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
+  const auto run_in = [&]<class Precision>(Precision) {
+    return detail::run_model<CausalLM<any_shape, cuda::Backend, Precision>>(request, run, hooks);
+  };
+  if (request.precision == PrecisionName::bf16) return run_in(Bf16{});
+  if (request.precision == PrecisionName::fp16) return run_in(Fp16{});
+  return run_in(Fp32{});
+}
+
+}  // namespace moderngpt2::train_program
+
+#else
+
+namespace moderngpt2::train_program {
+
+void require_gpu(const std::string& device) { throw no_cuda(device); }
+
+int run_on_gpu(const TrainingRequest&, const PreparedRun&, const TrainingHooks&) { throw no_cuda("cuda"); }
+
+}  // namespace moderngpt2::train_program
+
+#endif

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "moderngpt2/training/run.hpp"
+
+// The part of `train` that computes on a GPU, compiled apart: gpu.cpp.
+namespace moderngpt2::train_program {
+
+int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks);
+/// Throws a UsageError where this program has no CUDA.
+void require_gpu(const std::string& device);
+
+}  // namespace moderngpt2::train_program

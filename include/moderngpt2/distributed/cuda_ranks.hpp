@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/distributed/device_ranks.hpp"
+#include "moderngpt2/distributed/nccl.hpp"
+
+namespace moderngpt2::distributed {
+
+/// Ranks that are GPUs, by NCCL; its collectives are ordered with the work of the backend's stream. Where there is one
+/// rank, NCCL is not loaded.
+template <>
+class DeviceRanks<cuda::Backend> {
+ public:
+  /// All ranks at once.
+  DeviceRanks(cuda::Backend& backend, CommunicatorBase& ranks) {
+    if (ranks.size() == 1) return;
+    nccl_.emplace();
+    communicator_.emplace(*nccl_, place_of(ranks), shared_nccl_id(*nccl_, ranks), backend.stream().get(),
+                          ranks.timeout_seconds());
+  }
+  CommunicatorBase* get() { return communicator_ ? &*communicator_ : nullptr; }
+
+ private:
+  std::optional<NcclLibrary> nccl_;
+  std::optional<NcclCommunicator<NcclLibrary>> communicator_;
+};
+
+}  // namespace moderngpt2::distributed

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/training/prepare.hpp"
+
+// What computes a run: the processor, or the GPU of each process.
+namespace moderngpt2 {
+
+/// The backend that a request asks for. Of several processes each takes the GPU of its own number on its machine.
+template <class Backend>
+Backend make_backend(const TrainingRequest& request, const distributed::CommunicatorBase& ranks) {
+  if constexpr (OnHost<Backend>) {
+    return Backend(request.threads);
+  } else {
+    const int named = request.gpu.value_or(0);
+    if (ranks.size() > 1 && named != 0)
+      throw UsageError("--device cuda:{}: each of {} processes takes a GPU of its own, write --device cuda", named,
+                       ranks.size());
+    Backend backend(ranks.size() > 1 ? ranks.local_rank() : named);
+    backend.use_tf32(request.precision == PrecisionName::tf32);
+    return backend;
+  }
+}
+
+/// "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". Throws an Error for a run that does not fit.
+template <class Backend>
+std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, bool must_fit) {
+  const auto memory = backend.memory();
+  std::string text = fmt::format("GPU {}: {} of {} are free, the run takes {}", backend.device(),
+                                 byte_text(memory.available), byte_text(memory.total), byte_text(plan.device_bytes));
+  if (must_fit && plan.device_bytes > memory.available)
+    throw Error(
+        "{}: use a smaller --per_device_train_batch_size, block or model, or --gradient_checkpointing; "
+        "--dry_run shows what takes it",
+        text);
+  return text;
+}
+
+}  // namespace moderngpt2

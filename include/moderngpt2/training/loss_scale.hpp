@@ -1,0 +1,80 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2 {
+
+/// How gradients of fp16 are scaled, by DeepSpeed's names.
+struct LossScaling {
+  double loss_scale = 0;      ///< a fixed scale; 0: dynamic, from 2^initial_scale_power
+  double min_loss_scale = 1;  ///< of a dynamic one
+  std::int64_t initial_scale_power = 16;
+  std::int64_t loss_scale_window = 1000;  ///< steps without an overflow that double it
+  std::int64_t hysteresis = 2;            ///< the overflow that halves it: the first, the second, ...
+  bool consecutive_hysteresis = false;    ///< counted anew after each step without one, not after each window
+
+  bool operator==(const LossScaling&) const = default;
+};
+
+inline std::string loss_scaling_text(const LossScaling& s) {
+  if (s.loss_scale > 0) return fmt::format("{}", s.loss_scale);
+  return fmt::format("dynamic from 2^{}, at least {}, doubled after {} steps, halved by overflow {}{}",
+                     s.initial_scale_power, s.min_loss_scale, s.loss_scale_window, s.hysteresis,
+                     s.consecutive_hysteresis ? " in a row" : "");
+}
+
+/// The scale along a run (Micikevicius et al. 2018), which follows DeepSpeed's rules.
+class LossScale {
+ public:
+  /// What a checkpoint keeps.
+  struct State {
+    double scale = 1;
+    std::int64_t good_steps = 0;  ///< since the last overflow or doubling
+    std::int64_t overflows_left = 1;
+  };
+
+  /// Throws an Error for a scale that gradients cannot have.
+  explicit LossScale(const LossScaling& settings) : settings_(settings) {
+    const bool fixed = settings.loss_scale > 0;
+    if (!fixed && (settings.initial_scale_power < 0 || settings.initial_scale_power > 100))
+      throw Error("fp16.initial_scale_power is {}, it must be from 0 to 100", settings.initial_scale_power);
+    state_ = {fixed ? settings.loss_scale : std::ldexp(1.0, int(settings.initial_scale_power)), 0, settings.hysteresis};
+  }
+
+  double value() const { return state_.scale; }
+  const State& state() const { return state_; }
+  void resume(const State& state) {
+    if (settings_.loss_scale <= 0) state_ = state;
+  }
+  /// Whether the next overflow, or one after it, leads to a smaller scale.
+  bool can_shrink() const { return settings_.loss_scale <= 0 && state_.scale > settings_.min_loss_scale; }
+
+  /// To be told after each step whether gradients overflowed.
+  void update(bool overflow) {
+    if (settings_.loss_scale > 0) return;
+    if (overflow) {
+      state_.good_steps = 0;
+      if (state_.overflows_left > 1)
+        --state_.overflows_left;
+      else
+        state_.scale = std::max(state_.scale / 2, settings_.min_loss_scale);
+      return;
+    }
+    const bool grows = ++state_.good_steps == settings_.loss_scale_window;
+    if (grows) state_.scale *= 2, state_.good_steps = 0;
+    if (grows || settings_.consecutive_hysteresis) state_.overflows_left = settings_.hysteresis;
+  }
+
+ private:
+  LossScaling settings_;
+  State state_;
+};
+
+}  // namespace moderngpt2

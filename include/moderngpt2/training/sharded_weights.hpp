@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/distributed/parameter_exchange.hpp"
+#include "moderngpt2/distributed/unit_buckets.hpp"
+#include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/model/init.hpp"
+#include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/training/settings.hpp"
+
+namespace moderngpt2 {
+
+/// How buffers of `matrices` and `vectors` elements lie over the processes of a run. Layers: a Decoder.
+template <class Layers>
+distributed::Layout make_layout(const Layers& layers, const TrainingSettings& s, std::int64_t matrices,
+                                std::int64_t vectors, int ranks) {
+  if (s.shards_weights()) return distributed::Layout::by_unit(layers.all_unit_begins(), matrices, vectors, ranks);
+  return {layers.unit_begins(), matrices, vectors, ranks, s.bucket_elements};
+}
+
+/// f(parameter, its place in the list, first element of it, count, piece, where these begin in the flat buffer) for the
+/// matrices of a shard.
+template <class M, class F>
+void for_matrices_of_shard(const M& model, const distributed::Shard& shard, F&& f) {
+  const auto& table = model.parameters();
+  for (std::size_t i = 0; i < table.size(); ++i)
+    if (const ParameterInfo& info = table[i]; info.is_matrix())
+      for_common_elements(shard.matrices, info.offset, info.size,
+                          [&](const distributed::Piece& piece, std::int64_t begin, std::int64_t n) {
+                            f(info, i, begin - info.offset, n, piece, begin);
+                          });
+}
+
+/// Fresh weights of a shard, those of Model::initialize(); all norms and biases.
+template <class M>
+void initialize_shard(M& model, const distributed::Shard& shard, std::uint64_t seed) {
+  auto& weights = model.weights();
+  for_matrices_of_shard(model, shard,
+                        [&](const ParameterInfo& p, std::size_t number, std::int64_t first, std::int64_t n,
+                            const distributed::Piece&, std::int64_t at) {
+                          write_pieces(model.backend(), weights.matrices.data() + at, n,
+                                       [&](std::int64_t done, std::int64_t count, auto* to) {
+                                         initialize_elements(to, p, number, first + done, count, model.config(), seed,
+                                                             model.backend().threads());
+                                       });
+                        });
+  fill(model.backend(), weights.vectors.data(), weights.vectors.size(), typename M::FullElements::VectorType(0));
+}
+
+/// The same from a file, as load_weights() reads it.
+template <class M>
+void load_shard(M& model, const distributed::Shard& shard, const CheckpointTensors& file, const ConfigFile& config) {
+  std::vector<std::string> names;
+  for (const ParameterInfo& p : model.parameters()) names.push_back(name_in_file(p, config));
+  detail::require_same_tensors(file, model.parameters(), names, config.config);
+  auto& weights = model.weights();
+  for_matrices_of_shard(model, shard,
+                        [&](const ParameterInfo&, std::size_t number, std::int64_t first, std::int64_t n,
+                            const distributed::Piece&, std::int64_t at) {
+                          write_pieces(model.backend(), weights.matrices.data() + at, n,
+                                       [&](std::int64_t done, std::int64_t count, auto* to) {
+                                         file.read_as(file.at(names[number]), to, first + done, count);
+                                       });
+                        });
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (const ParameterInfo& p = model.parameters()[i]; !p.is_matrix())
+      detail::read_tensor(model.backend(), ParameterPlaces(weights), p, file, file.at(names[i]));
+}
+
+/// Whether no weight of a shard is infinite or not a number.
+template <class M>
+bool has_finite_weights(M& model, const distributed::Shard& shard) {
+  double sum = 0;
+  for (const distributed::Piece& p : shard.matrices)
+    sum += double(sum_of_squares(model.backend(), model.weights().matrices.data() + p.offset, p.length));
+  for (const distributed::Piece& p : shard.vectors)
+    sum += double(sum_of_squares(model.backend(), model.weights().vectors.data() + p.offset, p.length));
+  return std::isfinite(sum);
+}
+
+/// While it lives, a model has the matrices of its rank's shard only, and its passes gather the others (ZeRO stage 3).
+template <class M>
+class ShardedWeights {
+ public:
+  ShardedWeights(M& model, distributed::CommunicatorBase& ranks, const distributed::Layout& layout)
+      : model_(model),
+        exchange_(
+            ranks, layout,
+            distributed::UnitBuckets(layout, model.layers().all_unit_begins(), model.layers().head_reads_embedding()),
+            matrices_of(model)) {
+    model_.set_weight_source(&exchange_);
+  }
+  ~ShardedWeights() { model_.set_weight_source(nullptr); }
+  ShardedWeights(const ShardedWeights&) = delete;
+  ShardedWeights& operator=(const ShardedWeights&) = delete;
+
+  /// Runs f() on rank 0, where it may use the model as it likes; the others bring the weights for that.
+  template <class F>
+  void lead(F&& f) {
+    exchange_.lead(std::forward<F>(f));
+  }
+
+ private:
+  using Element = std::remove_reference_t<decltype(*std::declval<M&>().weights().matrices.data())>;
+
+  static Element* matrices_of(M& model) {
+    if constexpr (!OnHost<typename M::Backend>)
+      throw Error("internal: weights of ZeRO stage 3 lie in the memory of the host");
+    return model.weights().matrices.data();
+  }
+
+  M& model_;
+  distributed::ParameterExchange<Element> exchange_;
+};
+
+}  // namespace moderngpt2
