@@ -241,6 +241,14 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
     GenerationOptions options{.max_new_tokens = 12, .do_sample = false};
     options.prefill_chunk = 3;
     std::vector<std::vector<int>> texts{generate(model, prompt, options).tokens};
+    std::vector<GenerationRequest> requests(3, {prompt, options});
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      requests[i].options.do_sample = true, requests[i].options.sequence = i;
+      requests[i].options.repetition_penalty = 1.2, requests[i].options.no_repeat_ngram_size = 3;
+    }
+    requests[2].prompt.pop_back();
+    for (const auto& result : generate_batch(model, requests, 3)) texts.push_back(result.tokens);
+    texts.push_back(generate(model, prompt, requests[1].options).tokens);
     options.num_beams = 3;
     for (const auto& beam : beam_search(model, prompt, options, 2)) texts.push_back(beam.tokens);
     return texts;
