@@ -91,15 +91,15 @@ TEST_CASE("tokens chosen on the GPU are those of the sampler, and so are the log
     bool ties;
   };
   for (const int width : few_cases ? std::vector{40} : std::vector{2, 3, 33, 300, 2100})
-    for (const auto& [deviation, ties] :
+    for (const Spread& spread :
          few_cases ? std::vector<Spread>{{3, true}} : std::vector<Spread>{{0.5, false}, {3, true}, {20, false}}) {
       CAPTURE(width);
-      CAPTURE(deviation);
-      CAPTURE(ties);
+      CAPTURE(spread.deviation);
+      CAPTURE(spread.ties);
       const int stride = width + 1;
       std::vector<float> logits(settings.size() * std::size_t(stride));
-      fill_random(logits.data(), std::int64_t(logits.size()), std::uint64_t(width), deviation);
-      if (ties)
+      fill_random(logits.data(), std::int64_t(logits.size()), std::uint64_t(width), spread.deviation);
+      if (spread.ties)
         for (float& x : logits) x = std::round(x);  // some of the zeros negative
       std::vector<int> text;
       for (int i = 0; i < 12; ++i) text.push_back((i % 5 * 7 + i / 5) % width);

@@ -169,7 +169,7 @@ MODERNGPT2_DEVICE void draw(int* token, const float* row, int width, double unif
 
 /// A block chooses the token of a row.
 template <class T>
-__global__ void __launch_bounds__(1024) choose_tokens_kernel(const ChooseTokens<T> a) {
+__global__ void __launch_bounds__(1024, 1) choose_tokens_kernel(const ChooseTokens<T> a) {
   auto& memory = shared<SamplingMemory>();
   const TokenRule rule = a.rules[blockIdx.x];
   float* const row = a.logits.row(rule.row);
