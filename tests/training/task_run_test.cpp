@@ -151,7 +151,7 @@ TEST_CASE("ranks train the classifier that one process trains, and score it toge
   TaskFixture f;  // with dropout, and rows of unequal length
   TrainingSettings& s = f.request.training.settings;
   s.logging_steps = 1;
-  s.learning_rate = 2e-4;  // at 1e-2 rounding alone grows past 1e-6
+  s.learning_rate = 2e-4;         // at 1e-2 rounding alone grows past 1e-6
   f.request.eval_inputs.clear();  // 30 of the 600 examples: two batches, the second of them short
   s.per_device_eval_batch_size = 16;
   s.max_steps = 40;  // the last batch of an epoch has 10
@@ -163,7 +163,7 @@ TEST_CASE("ranks train the classifier that one process trains, and score it toge
   evaluation.training.model_fields = {};
   evaluation.eval_inputs = {(f.temporary / "eval.jsonl").string()};
   evaluation.predictions_file = f.temporary / "one.jsonl";
-  for (const auto& [ranks, stage] : {std::pair(2, 1), std::pair(4, 2)}) {
+  for (const auto& [ranks, stage] : {std::pair(2, 1), std::pair(4, 3)}) {
     CAPTURE(ranks);
     s.output_dir = f.temporary / std::to_string(ranks);
     f.run_ranks(ranks, stage);
@@ -188,7 +188,7 @@ TEST_CASE("ranks train the classifier that one process trains, and score it toge
   CHECK(f.run() == 0);
   const std::string said = f.said.back();
   f.request.predictions_file = f.temporary / "three.jsonl";
-  f.run_ranks(3, 1);
+  f.run_ranks(3, 3);
   CHECK(f.said.back() == said);
   CHECK(read_file(f.temporary / "three.jsonl") == read_file(f.temporary / "one.jsonl"));
 }
@@ -241,9 +241,19 @@ TEST_CASE("the transformer of a language model, or of another head, is where a c
   f.request.training.settings.learning_rate = 0;
   CHECK(f.run() == 0);
   CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
+  const std::string head = "score.weight";
   const CheckpointTensors before(base), after(f.out());
-  for (const char* name : {"transformer.wte.weight", "transformer.h.1.mlp.up_proj.weight"})
-    CHECK(after.read_vector<float>(name) == before.read_vector<float>(name));
+  for (const int stage : {0, 1, 3}) {  // 0: what one process wrote
+    if (stage > 0) {
+      f.request.training.settings.output_dir = f.temporary / ("stage" + std::to_string(stage));
+      f.run_ranks(2, stage);
+      CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
+    }
+    const CheckpointTensors written(f.out());
+    CHECK(written.read_vector<float>(head) == after.read_vector<float>(head));
+    for (const char* name : {"transformer.wte.weight", "transformer.h.1.mlp.up_proj.weight"})
+      CHECK(written.read_vector<float>(name) == before.read_vector<float>(name));
+  }
   f.request.training.eval_only = true;
   CHECK_ERROR(f.run(), "base", "no head", "sequence-classification");
 }
