@@ -18,7 +18,7 @@ import report
 from contenders import Missing, cases
 
 # What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
-PEER_GIB = {"step": 1.9, "prefill": 1.5, "decode": 1.5}
+PEER_GIB = {"step": 1.9, "prefill": 2.2, "decode": 2.2}
 
 
 def available_gib():

@@ -214,6 +214,7 @@ if wanted benchmarks && [[ -n $gpu ]]; then
       # shellcheck disable=SC2086 # size and batch
       measure 45 "$build/benchmark_models" step $size 1024 "${peak:-0}"
     done
+    measure 45 "$build/benchmark_models" step medium 16 1024 "${peak:-0}" searched
     measure 30 "$build/benchmark_models" decode small 1 1024 128
     measure 30 "$build/benchmark_models" decode small 32 1024 128
     measure 30 "$build/benchmark_models" decode xl 1 1024 64
@@ -221,9 +222,7 @@ if wanted benchmarks && [[ -n $gpu ]]; then
   if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
     for size in "${sizes[@]}"; do
       read -r name batch <<<"$size"
-      # shellcheck disable=SC2016 # awk's own
-      measure 90 bash -c 'yes | head -10 | python3 benchmarks/peers/torch_model.py step "$1" bf16 compile "$2" 1024 0 1 cuda |
-        awk -v n="$2" -v size="$1" "NR > 1 { s += \$1; k++ } END { if (k) printf \"PyTorch, training %s: batch %d x 1024, %.0f tokens/s\n\", size, n, n * 1024 * k / s }"' torch "$name" "$batch"
+      measure_torch "$name" "$batch"
     done
   else
     say "PyTorch: skipped, it is not installed or sees no GPU"

@@ -192,15 +192,20 @@ int main(int argc, char** argv) try {
   const double peak = argc > 1 && std::atof(argv[1]) > 0 ? std::atof(argv[1]) * 1e12 : rate;
   fmt::print("copying: {:.0f} GB/s; a product of {}^3: {:.1f} TFLOP/s; peak taken: {:.1f}\n", bandwidth / 1e9, d.square,
              rate / 1e12, peak / 1e12);
-  for (const Operation& op : operations(d)) {
+  const auto measure = [&](const Operation& op, const char* how) {
     const double seconds = bench::seconds_of(d.b, op.run);
     if (op.flops > 0)
-      fmt::print("{:<32}{:>10.1f} us {:>9.1f} TFLOP/s {:>6.1f}% of the peak\n", op.name, seconds * 1e6,
+      fmt::print("{:<38}{:>10.1f} us {:>9.1f} TFLOP/s {:>6.1f}% of the peak\n", op.name + how, seconds * 1e6,
                  op.flops / seconds / 1e12, 100 * op.flops / seconds / peak);
     else
-      fmt::print("{:<32}{:>10.1f} us {:>9.0f} GB/s    {:>6.1f}% of copying\n", op.name, seconds * 1e6,
+      fmt::print("{:<38}{:>10.1f} us {:>9.0f} GB/s    {:>6.1f}% of copying\n", op.name + how, seconds * 1e6,
                  op.bytes / seconds / 1e9, 100 * op.bytes / seconds / bandwidth);
-  }
+  };
+  const std::vector<Operation> all = operations(d);
+  for (const Operation& op : all) measure(op, "");
+  d.b.search_products(true);
+  for (const Operation& op : all)
+    if (op.name.starts_with("matmul")) measure(op, ", searched");
 } catch (const moderngpt2::Error& e) {
   fmt::print("{}\n", e.what());
   return 1;

@@ -1,8 +1,9 @@
 // Whole models on the GPU in bf16, with random weights: tokens a second of training and of decoding.
 //
-//   models step SIZE BATCH TIME [PEAK]         AdamW included, no dropout. PEAK: TFLOP/s of the GPU, for the MFU. Where
-//                                              memory is short, half the batch is tried
-//   models decode SIZE BATCH TIME TOKENS       TOKENS for each of BATCH rows, after TIME tokens
+//   models step SIZE BATCH TIME [PEAK [searched]]   AdamW included, no dropout. PEAK: TFLOP/s of the GPU, for the MFU;
+//                                                   searched: products by timed algorithms. Where memory is short, half
+//                                                   the batch is tried
+//   models decode SIZE BATCH TIME TOKENS            TOKENS for each of BATCH rows, after TIME tokens
 //
 // SIZE: toy, small, medium, large or xl.
 
@@ -64,8 +65,9 @@ double mean_seconds(F&& f) {
   return (seconds_now() - begin) / runs;
 }
 
-double step_seconds(const Config& c, int batch, int time) {
+double step_seconds(const Config& c, int batch, int time, bool searched) {
   Model model(c);
+  model.backend().search_products(searched);
   give_weights(model);
   auto memory = model.workspace(batch, time, Mode::train);
   auto gradients = model.make_gradients();
@@ -80,14 +82,14 @@ double step_seconds(const Config& c, int batch, int time) {
   });
 }
 
-void time_step(const std::string& size, int batch, int time, double peak) {
+void time_step(const std::string& size, int batch, int time, double peak, bool searched) {
   const Config c = config_of(size, time);
   for (;; batch /= 2) try {
-      const double rate = double(batch) * time / step_seconds(c, batch, time);
+      const double rate = double(batch) * time / step_seconds(c, batch, time, searched);
       fmt::print("training {}: batch {} x {}, {:.0f} tokens/s", size, batch, time, rate);
       if (peak > 0)
         fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s", rate * training_flops_per_token(c, time) / peak / 1e10, peak);
-      fmt::print("\n");
+      fmt::print("{}\n", searched ? ", products searched" : "");
       return;
     } catch (const Error& e) {
       if (batch == 1 || std::string(e.what()).find("GPU memory") == std::string::npos) throw;
@@ -117,7 +119,8 @@ int number(int argc, char** argv, int at) {
 int main(int argc, char** argv) try {
   const std::string part = argc > 1 ? argv[1] : "", size = argc > 2 ? argv[2] : "";
   if (part == "step")
-    time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0);
+    time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0,
+              argc > 6 && std::string(argv[6]) == "searched");
   else if (part == "decode")
     time_decode(size, number(argc, argv, 3), number(argc, argv, 4), number(argc, argv, 5));
   else

@@ -272,14 +272,13 @@ TEST_CASE("the memory plan is what is allocated") {
   CHECK(test::contains(plan_text(plan), "total"));
   // ZeRO: each stage leaves a process less, and stage 3 the less the more there are.
   std::uint64_t before = UINT64_MAX;
-  c.n_layer = 12;
   for (const int stage : {0, 1, 2, 3}) {
     s.world_size = 8, s.zero_stage = stage;
-    const std::uint64_t now = plan_memory<TinyModel>(c, s, 16, 1).total();
+    const std::uint64_t now = plan_memory<TinyModel>(small_config, s, 16, 1).total();
     CHECK(now < before);
     before = now;
   }
-  const MemoryPlan eight = plan_memory<TinyModel>(c, s, 16, 1);
+  const MemoryPlan eight = plan_memory<TinyModel>(small_config, s, 16, 1);
   CHECK(eight.lines[0].bytes < eight.model_bytes / 6);
   CHECK(eight.lines[2].bytes == 2 * eight.lines[1].bytes);
   CHECK(eight.checkpoint_bytes == 3 * eight.model_bytes);

@@ -16,4 +16,5 @@
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/cuda/rotary.hpp"
 #include "moderngpt2/backend/cuda/rows.hpp"
+#include "moderngpt2/backend/cuda/sampling.hpp"
 #include "moderngpt2/backend/cuda/transfer.hpp"

@@ -48,11 +48,6 @@ inline UsageError no_cuda(const std::string& device) {
       device);
 }
 
-/// Throws UsageError where a run is to use a device that this program was not built for.
-inline void require_device(const std::string& device) {
-  if (gpu_number(device)) throw no_cuda(device);
-}
-
 /// What a run lacks: refused as a usage error, but a dry run only notes it.
 inline void refuse_or_note(bool dry_run, const std::string& what) {
   if (!dry_run) throw UsageError("{}", what);

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
+#include <iterator>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -28,6 +31,18 @@ class CommonFailure : public Error {
 inline std::int64_t agree_on_largest(CommunicatorBase& ranks, std::int64_t number, const char* what) {
   if (ranks.size() > 1) ranks.all_reduce(&number, 1, ReduceOp::max, what).wait();
   return number;
+}
+
+/// The sums over the ranks of the 64-bit integers that a struct is made of.
+template <class Struct>
+Struct sum_of_integers(CommunicatorBase& ranks, Struct own, const char* what) {
+  static_assert(std::is_trivially_copyable_v<Struct> && sizeof(Struct) % sizeof(std::int64_t) == 0);
+  if (ranks.size() == 1) return own;
+  std::int64_t numbers[sizeof(Struct) / sizeof(std::int64_t)];
+  std::memcpy(numbers, &own, sizeof own);
+  ranks.all_reduce(numbers, std::int64_t(std::size(numbers)), ReduceOp::sum, what).wait();
+  std::memcpy(&own, numbers, sizeof own);
+  return own;
 }
 
 /// Runs f() on every rank, in which no collective may be left out by one that fails. Where it throws on any, all throw

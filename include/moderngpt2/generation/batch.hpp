@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
@@ -43,11 +45,7 @@ class Batch {
   void run(Callback&& callback, Done&& done) {
     prefill();
     while (!running_.empty()) {
-      for (std::size_t row = 0; row < running_.size(); ++row) {
-        Row& r = running_[row];
-        if (!r.completion->finished())
-          r.completion->extend(rows_.logits(int(row)), [&](int token) { return callback(r.place, token); });
-      }
+      extend(callback);
       for (std::size_t row = running_.size(); row-- > 0;)
         if (running_[row].completion->finished()) retire(row, done);
       if (running_.empty()) return;
@@ -65,6 +63,33 @@ class Batch {
     std::size_t place;
     double start;  // of its prefill, then of its first token
   };
+
+  /// Chooses the next token of each text that is not at its end.
+  template <class Callback>
+  void extend(Callback&& callback) {
+    if constexpr (!OnHost<typename M::Backend>) choose_all();
+    for (std::size_t row = 0, chosen = 0; row < running_.size(); ++row) {
+      Row& r = running_[row];
+      if (r.completion->finished()) continue;
+      const auto tell = [&](int token) { return callback(r.place, token); };
+      if constexpr (OnHost<typename M::Backend>)
+        r.completion->extend(rows_.logits(int(row)), tell);
+      else
+        r.completion->extend(chosen_[chosen++], tell);
+    }
+  }
+  /// All at once, where the logits are.
+  void choose_all() {
+    open_.clear();
+    choices_.clear();
+    for (std::size_t row = 0; row < running_.size(); ++row)
+      if (!running_[row].completion->finished()) {
+        open_.push_back(int(row));
+        choices_.push_back(running_[row].completion->choice());
+      }
+    chosen_.resize(open_.size());
+    rows_.choose(chosen_, open_, choices_);
+  }
 
   /// Computes each prompt in its own row, and copies where the row before has the same one.
   void prefill() {
@@ -101,9 +126,11 @@ class Batch {
   }
 
   CachedModel<M>& rows_;
-  std::vector<Row> running_;  // row by row
-  std::vector<int> tokens_;   // of the next pass
-  int past_ = 0;              // the column of the next token
+  std::vector<Row> running_;          // row by row
+  std::vector<int> tokens_;           // of the next pass
+  std::vector<int> open_, chosen_;    // rows whose text goes on, and what was chosen for them, where that is not here
+  std::vector<TokenChoice> choices_;  // the same rows'
+  int past_ = 0;                      // the column of the next token
 };
 
 /// Which requests are decoded together, and what that takes.

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/generation/kv_cache.hpp"
@@ -32,6 +34,7 @@ class CachedModel {
         chunk_(std::clamp(chunk, 1, cache_.capacity())),
         work_(model.workspace(1, std::max(chunk_, rows), Mode::infer)),
         logits_(std::int64_t(rows) * model.config().vocab_size),
+        is_here_(std::size_t(rows), false),
         first_column_(std::size_t(rows)),
         first_keys_(std::size_t(std::max(chunk_, rows))) {}
 
@@ -69,7 +72,19 @@ class CachedModel {
   /// Logits (V) of the last token of a row. Their reader may change them.
   std::span<Score> logits(int row) {
     const std::size_t width = std::size_t(model_->config().vocab_size);
-    return {logits_.data() + std::size_t(row) * width, width};
+    const std::span<Score> here(logits_.data() + std::size_t(row) * width, width);
+    if constexpr (!OnHost<typename M::Backend>) {
+      if (!std::exchange(is_here_[std::size_t(row)], char(1)))
+        download(model_->backend(), here.data(), static_cast<const Score*>(computed().row(row)), std::int64_t(width));
+    }
+    return here;
+  }
+
+  /// tokens[i] = the next of row rows[i] by choices[i], chosen where the logits are, without a copy of them here. They
+  /// are changed.
+  void choose(std::span<int> tokens, std::span<const int> rows,
+              std::span<const TokenChoice> choices) requires(!OnHost<typename M::Backend>) {
+    choose_tokens(model_->backend(), tokens, computed(), rows, choices);
   }
 
   /// Makes one row the copy of another: the columns [begin, end) of its keys and values, its first column and, where
@@ -78,22 +93,28 @@ class CachedModel {
     if (from == to) return;
     cache_.copy(model_->backend(), from, to, begin, end);
     first_column_[std::size_t(to)] = first_column_[std::size_t(from)];
-    if (with_logits) std::ranges::copy(logits(from), logits(to).begin());
+    if (!with_logits) return;
+    if constexpr (OnHost<typename M::Backend>) {
+      std::ranges::copy(logits(from), logits(to).begin());
+    } else {
+      copy_rows(model_->backend(), computed().slice(to, 1), computed().slice(from, 1));
+      is_here_[std::size_t(to)] = false;
+    }
   }
 
  private:
-  /// Of the rows from `first` on, to where the host reads them.
+  /// Of the rows from `first` on.
   void compute_logits(int first, Rows<T> hidden) {
-    const Rows<Score> here(logits(first).data(), hidden.count, model_->config().vocab_size);
     if constexpr (OnHost<typename M::Backend>) {
-      model_->logits(here, hidden);
+      model_->logits(Rows<Score>(logits(first).data(), hidden.count, model_->config().vocab_size), hidden);
     } else {
       if (computed_.size() == 0) computed_ = decltype(computed_)(logits_.size());
-      const Rows<Score> there(computed_.data(), here.count, here.width);
-      model_->logits(there, hidden);
-      download(model_->backend(), here.data, static_cast<const Score*>(there.data), here.size());
+      model_->logits(computed().slice(first, hidden.count), hidden);
+      std::fill_n(is_here_.begin() + first, hidden.count, false);
     }
   }
+  /// All rows where the backend has them.
+  Rows<Score> computed() const { return {computed_.data(), rows(), model_->config().vocab_size}; }
 
   M* model_;
   KvCache<T, typename M::Memory> cache_;
@@ -101,6 +122,7 @@ class CachedModel {
   typename M::Work work_;
   FlatBuffer<Score> logits_;                        // (rows, V)
   FlatBuffer<Score, typename M::Memory> computed_;  // the same where the backend writes them, if that is elsewhere
+  std::vector<char> is_here_;                       // by row: whether logits_ has what computed_ has
   std::vector<int> first_column_;                   // by row
   std::vector<int> first_keys_;                     // the same number for each token of a pass
 };

@@ -74,15 +74,13 @@ class Completion {
   /// Chooses the next token by its logits, which are changed. `callback(token)` says whether to go on.
   template <class Callback>
   void extend(std::span<T> logits, Callback&& callback) {
-    const std::size_t step = text_.size() - prompt_tokens_;
-    const int token = sampler_.choose(logits, text_, step);
-    if (std::ranges::find(eos_token_ids_, token) != eos_token_ids_.end()) {
-      result.eos_token = token;
-      return finish(StopReason::eos);
-    }
-    text_.push_back(token);
-    if (!callback(token)) return finish(StopReason::callback);
-    finished_ = step + 1 == std::size_t(limit_);
+    append(sampler_.choose(logits, text_, step()), callback);
+  }
+  /// The same in two: how the token is to be chosen, which holds until the next call, and what was.
+  TokenChoice choice() { return sampler_.describe(text_, step()); }
+  template <class Callback>
+  void extend(int token, Callback&& callback) {
+    append(sampler_.require_token(token), callback);
   }
 
   /// Whether nothing more will come.
@@ -101,6 +99,17 @@ class Completion {
   GenerationResult result;
 
  private:
+  std::size_t step() const { return text_.size() - prompt_tokens_; }
+  template <class Callback>
+  void append(int token, Callback&& callback) {
+    if (std::ranges::find(eos_token_ids_, token) != eos_token_ids_.end()) {
+      result.eos_token = token;
+      return finish(StopReason::eos);
+    }
+    text_.push_back(token);
+    if (!callback(token)) return finish(StopReason::callback);
+    finished_ = step() == std::size_t(limit_);
+  }
   void finish(StopReason why) {
     result.stop = why;
     finished_ = true;

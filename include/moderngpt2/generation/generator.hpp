@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
@@ -46,7 +48,7 @@ class Generator {
     const double ready = seconds_now();
     completion.result.prefill_seconds = ready - start;
     while (true) {
-      completion.extend(rows_.logits(0), callback);
+      extend(completion, callback);
       if (completion.finished()) return completion.take(ready);
       const int token = completion.last_token();
       run({&token, 1});
@@ -55,6 +57,19 @@ class Generator {
   }
 
  private:
+  template <class Callback>
+  void extend(detail::Completion<typename M::Score>& completion, Callback&& callback) {
+    if constexpr (OnHost<typename M::Backend>) {
+      completion.extend(rows_.logits(0), callback);
+    } else {
+      const int row = 0;
+      const TokenChoice choice = completion.choice();
+      int token = 0;
+      rows_.choose({&token, 1}, {&row, 1}, {&choice, 1});
+      completion.extend(token, callback);
+    }
+  }
+
   /// Cuts the cache to what it shares with a prompt; its last token is left out, since its logits are wanted.
   int reuse(std::span<const int> prompt) {
     const auto [end, ignored] = std::mismatch(prompt.begin(), prompt.end() - 1, cached_.begin(), cached_.end());

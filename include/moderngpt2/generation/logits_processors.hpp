@@ -23,14 +23,19 @@ void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, do
   }
 }
 
-/// Removes every token that would end a run of `size` tokens which stands in `text` already.
-template <class T>
-void forbid_repeated_ngrams(std::span<T> logits, std::span<const int> text, int size) {
+/// f(token) for every token that would end a run of `size` tokens which stands in `text` already.
+template <class F>
+void for_each_repeated_end(std::span<const int> text, int size, F&& f) {
   if (size < 1 || text.size() < std::size_t(size)) return;
   const auto tail = text.last(std::size_t(size - 1));
   for (std::size_t end = tail.size(); end < text.size(); ++end)
-    if (std::equal(tail.begin(), tail.end(), text.begin() + std::ptrdiff_t(end - tail.size())))
-      logits[std::size_t(text[end])] = removed_logit<T>;
+    if (std::equal(tail.begin(), tail.end(), text.begin() + std::ptrdiff_t(end - tail.size()))) f(text[end]);
+}
+
+/// Removes all of them.
+template <class T>
+void forbid_repeated_ngrams(std::span<T> logits, std::span<const int> text, int size) {
+  for_each_repeated_end(text, size, [&](int token) { logits[std::size_t(token)] = removed_logit<T>; });
 }
 
 /// Removes tokens by their ids; those outside the vocabulary are none.

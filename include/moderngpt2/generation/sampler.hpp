@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/random.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
@@ -34,14 +35,35 @@ class Sampler {
     return token;
   }
 
+  /// The same as data, for a backend that chooses where its logits are; it holds until the next call. What comes of it
+  /// goes to require_token().
+  TokenChoice describe(std::span<const int> text, std::size_t step) {
+    TokenChoice choice{.do_sample = options_.do_sample,
+                       .temperature = options_.temperature,
+                       .top_p = options_.top_p,
+                       .min_p = options_.min_p,
+                       .top_k = options_.top_k,
+                       .uniform = options_.do_sample ? uniform(step) : 0};
+    rules_.describe(choice, text, step);
+    return choice;
+  }
+  /// Throws the Error that choose() throws in its place.
+  int require_token(int token) const {
+    if (token == not_finite_token) throw_not_finite();
+    if (token == no_token) throw_no_token_left(options_);
+    return token;
+  }
+
  private:
   int sample(std::span<T> logits, std::uint64_t step) {
     if (options_.temperature != 1) apply_temperature(logits, options_.temperature);
     if (options_.top_k > 0) keep_top_k<T>(logits, options_.top_k, values_);
     if (options_.top_p < 1) keep_top_p<T>(logits, options_.top_p, order_);
     if (options_.min_p > 0) keep_min_p(logits, options_.min_p);
-    const std::uint64_t key = random_key(options_.seed, RandomUse::sampling, step, options_.sequence);
-    return sample_softmax<T>(logits, uniform_at(key, 0));
+    return sample_softmax<T>(logits, uniform(step));
+  }
+  double uniform(std::uint64_t step) const {
+    return uniform_at(random_key(options_.seed, RandomUse::sampling, step, options_.sequence), 0);
   }
 
   GenerationOptions options_;

@@ -6,18 +6,22 @@
 #include <span>
 #include <vector>
 
+#include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
 
 namespace moderngpt2 {
 
+[[noreturn]] inline void throw_not_finite() {
+  throw Error("the model's logits are not finite: its weights are damaged, or its training went astray");
+}
+
 /// Throws an Error where logits are not numbers.
 template <class T>
 void require_finite(std::span<const T> logits) {
   for (const T logit : logits)
-    if (std::isnan(logit) || logit == std::numeric_limits<T>::infinity())
-      throw Error("the model's logits are not finite: its weights are damaged, or its training went astray");
+    if (std::isnan(logit) || logit == std::numeric_limits<T>::infinity()) throw_not_finite();
 }
 
 /// For a text after which the settings allow no token at all.
@@ -45,21 +49,39 @@ class TextRules {
     if (new_tokens < std::size_t(options_->min_new_tokens)) remove_tokens<T>(logits, options_->eos_token_ids);
   }
 
+  /// The same rules as data, for logits that are elsewhere: which tokens are penalised and which removed. The lists
+  /// hold until the next call.
+  void describe(TokenChoice& choice, std::span<const int> text, std::size_t new_tokens) {
+    seen_.clear();
+    removed_.clear();
+    choice.repetition_penalty = options_->repetition_penalty;
+    if (options_->repetition_penalty != 1) list_seen(text);
+    for_each_repeated_end(text, options_->no_repeat_ngram_size, [&](int token) { removed_.push_back(token); });
+    if (new_tokens < std::size_t(options_->min_new_tokens))
+      for (const int token : options_->eos_token_ids)
+        if (token >= 0 && std::size_t(token) < is_seen_.size()) removed_.push_back(token);
+    choice.seen = seen_, choice.removed = removed_;
+  }
+
  private:
-  void penalize(std::span<T> logits, std::span<const int> text) {
+  void list_seen(std::span<const int> text) {
+    seen_.clear();
     for (const int token : text)
       if (!is_seen_[std::size_t(token)]) {
         is_seen_[std::size_t(token)] = 1;
         seen_.push_back(token);
       }
-    apply_repetition_penalty<T>(logits, seen_, options_->repetition_penalty);
     for (const int token : seen_) is_seen_[std::size_t(token)] = 0;
-    seen_.clear();
+  }
+  void penalize(std::span<T> logits, std::span<const int> text) {
+    list_seen(text);
+    apply_repetition_penalty<T>(logits, seen_, options_->repetition_penalty);
   }
 
   const GenerationOptions* options_;
   std::vector<char> is_seen_;  // by token; empty between calls
   std::vector<int> seen_;      // each token once
+  std::vector<int> removed_;   // of describe()
 };
 
 }  // namespace moderngpt2

@@ -41,11 +41,9 @@ inline const TensorInfo* find_shared(const CheckpointTensors& file, const Config
   return nullptr;
 }
 
-/// Reads those weights of a checkpoint that a model with another head has too: the whole transformer, which must be
-/// there, and parts of the head that have the same name and shape. Throws an Error before the first weight is changed.
-template <class B, class E>
-SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
-                                  const CheckpointTensors& file, const ConfigFile& config) {
+/// What load_shared_weights() takes from a checkpoint. Throws an Error where it would.
+inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
+                                         const ConfigFile& config) {
   SharedWeights result;
   std::vector<const TensorInfo*> sources;
   for (const ParameterInfo& p : table) {
@@ -57,8 +55,18 @@ SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const s
     for (const TensorInfo* source : sources) used = used || source == &info;
     if (!used) result.unused.push_back(info.name);
   }
-  for (std::size_t i = 0; i < sources.size(); ++i)
-    if (sources[i]) detail::read_tensor(backend, places, table[i], file, *sources[i]);
+  return result;
+}
+
+/// Reads those weights of a checkpoint that a model with another head has too: the whole transformer, which must be
+/// there, and parts of the head that have the same name and shape. Throws an Error before the first weight is changed.
+template <class B, class E>
+SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
+                                  const CheckpointTensors& file, const ConfigFile& config) {
+  SharedWeights result = find_shared_weights(table, file, config);
+  for (const ParameterInfo& p : table)
+    if (const TensorInfo* const info = find_shared(file, config, p))
+      detail::read_tensor(backend, places, p, file, *info);
   return result;
 }
 

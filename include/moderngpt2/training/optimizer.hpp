@@ -144,12 +144,25 @@ class AdamW {
       });
   }
 
-  /// The same, of a whole model, where the file is of one with another head: see load_shared_weights(). What it lacks
-  /// is fresh.
+  /// The same where the file is of a model with another head: see load_shared_weights(). What it lacks is fresh.
   void load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
     initialize(model, seed);
-    edit_full_weights(
-        model, [&](FullWeights full) { load_shared_weights(model.backend(), full, model.parameters(), file, config); });
+    if (is_whole(model))
+      return edit_full_weights(model, [&](FullWeights full) {
+        load_shared_weights(model.backend(), full, model.parameters(), file, config);
+      });
+    if (settings_.shards_weights())
+      load_shared_shard(model, shard_, file, config);
+    else
+      load_shared_weights(model, file, config);
+    if constexpr (M::rounds_weights)
+      fill_masters(model,
+                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
+                     if (const TensorInfo* const info = find_shared(file, config, p))
+                       file.read_as(*info, to, begin, n);
+                     else
+                       initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
+                   });
   }
 
   /// f(full_weights(model)), which may read and change them; the model gets them.

@@ -22,16 +22,18 @@
 
 namespace moderngpt2 {
 
-/// Fills a new model with the weights that a run starts from: those of --model_path, or random ones.
+/// Fills a new model with the weights that a run starts from: those of --model_path, or random ones. Where processes
+/// have a part of them each, start_masters() does.
 template <class M>
 void start_weights(M& model, const TrainingRequest& request, const PreparedRun& run, const TrainingHooks&) {
+  if (request.settings.shards_weights()) return;
   if (request.model_path)
     load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
   else
     model.initialize(request.settings.seed);
 }
 
-/// The same for the weights that a trainer keeps of a model that computes with rounded ones, with every digit.
+/// The same for the weights that a trainer keeps: of a model that computes with rounded ones every digit, or a part.
 template <class T>
 void start_masters(T& trainer, const TrainingRequest& request, const PreparedRun& run) {
   if (request.model_path)
@@ -131,8 +133,7 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
   all_or_none(ranks, "reading the weights", [&] {
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
     if (request.settings.shards_weights()) {
-      const distributed::Layout layout = make_layout(model.layers(), request.settings, model.weights().matrices.size(),
-                                                     model.weights().vectors.size(), ranks.size());
+      const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
       sharded.emplace(model, ranks, layout);
       load_shard(model, layout.shard(ranks.rank()), CheckpointTensors(folder), read_config(folder));
     } else if (run.checkpoint) {
@@ -273,9 +274,8 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     }
     auto backend = make_backend<typename M::Backend>(request, ranks);
     if constexpr (!OnHost<typename M::Backend>) hooks.say(device_memory_text(backend, plan, !request.eval_only));
-    made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()),
-                 s.shards_weights() ? Pages::as_used : Pages::at_once);
-    if (!run.checkpoint && !s.shards_weights()) start_weights(*made, request, run, hooks);
+    made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()), pages_of(s));
+    if (!run.checkpoint) start_weights(*made, request, run, hooks);
   });
   M& model = *made;
   if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks);
@@ -328,7 +328,7 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
       all_or_none(ranks, "checking the request", [&] {
         if (request.gpu && !run_on_gpu) throw UsageError("this program trains on the CPU only");
         if (request.gpu && request.settings.shards_weights())
-          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 2 shards all but the weights");
+          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 1 shards masters and moments");
         detail::check_request(request, hooks.say);
       });
       const PreparedRun run =

@@ -11,11 +11,13 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/parameter_exchange.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/shared_weights.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/settings.hpp"
@@ -29,6 +31,19 @@ distributed::Layout make_layout(const Layers& layers, const TrainingSettings& s,
   if (s.shards_weights()) return distributed::Layout::by_unit(layers.all_unit_begins(), matrices, vectors, ranks);
   return {layers.unit_begins(), matrices, vectors, ranks, s.bucket_elements};
 }
+
+/// The same of a model. Throws an Error where its buffers are not padded for so many processes.
+template <class M>
+distributed::Layout layout_of(const M& model, const TrainingSettings& s, int ranks) {
+  const std::int64_t granule = distributed::buffer_granule(ranks);
+  const std::int64_t matrices = model.weights().matrices.size(), vectors = model.weights().vectors.size();
+  if (s.world_size != ranks || matrices % granule || vectors % granule)
+    throw Error("internal: settings or model are not made for {} ranks", ranks);
+  return make_layout(model.layers(), s, matrices, vectors, ranks);
+}
+
+/// Of buffers of which a run needs parts only at a time, or all.
+inline Pages pages_of(const TrainingSettings& s) { return s.shards_weights() ? Pages::as_used : Pages::at_once; }
 
 /// f(parameter, its place in the list, first element of it, count, piece, where these begin in the flat buffer) for the
 /// matrices of a shard.
@@ -59,24 +74,43 @@ void initialize_shard(M& model, const distributed::Shard& shard, std::uint64_t s
   fill(model.backend(), weights.vectors.data(), weights.vectors.size(), typename M::FullElements::VectorType(0));
 }
 
+namespace detail {
+
+/// Reads those parameters of a shard for which tensor_of(parameter) is not null.
+template <class M, class F>
+void read_shard(M& model, const distributed::Shard& shard, const CheckpointTensors& file, F&& tensor_of) {
+  auto& weights = model.weights();
+  for_matrices_of_shard(model, shard,
+                        [&](const ParameterInfo& p, std::size_t, std::int64_t first, std::int64_t n,
+                            const distributed::Piece&, std::int64_t at) {
+                          const TensorInfo* const info = tensor_of(p);
+                          if (!info) return;
+                          write_pieces(model.backend(), weights.matrices.data() + at, n,
+                                       [&](std::int64_t done, std::int64_t count, auto* to) {
+                                         file.read_as(*info, to, first + done, count);
+                                       });
+                        });
+  for (const ParameterInfo& p : model.parameters())
+    if (const TensorInfo* const info = p.is_matrix() ? nullptr : tensor_of(p))
+      read_tensor(model.backend(), ParameterPlaces(weights), p, file, *info);
+}
+
+}  // namespace detail
+
 /// The same from a file, as load_weights() reads it.
 template <class M>
 void load_shard(M& model, const distributed::Shard& shard, const CheckpointTensors& file, const ConfigFile& config) {
   std::vector<std::string> names;
   for (const ParameterInfo& p : model.parameters()) names.push_back(name_in_file(p, config));
   detail::require_same_tensors(file, model.parameters(), names, config.config);
-  auto& weights = model.weights();
-  for_matrices_of_shard(model, shard,
-                        [&](const ParameterInfo&, std::size_t number, std::int64_t first, std::int64_t n,
-                            const distributed::Piece&, std::int64_t at) {
-                          write_pieces(model.backend(), weights.matrices.data() + at, n,
-                                       [&](std::int64_t done, std::int64_t count, auto* to) {
-                                         file.read_as(file.at(names[number]), to, first + done, count);
-                                       });
-                        });
-  for (std::size_t i = 0; i < names.size(); ++i)
-    if (const ParameterInfo& p = model.parameters()[i]; !p.is_matrix())
-      detail::read_tensor(model.backend(), ParameterPlaces(weights), p, file, file.at(names[i]));
+  detail::read_shard(model, shard, file, [&](const ParameterInfo& p) { return &file.at(name_in_file(p, config)); });
+}
+
+/// The same as load_shared_weights() reads it.
+template <class M>
+void load_shared_shard(M& model, const distributed::Shard& shard, const CheckpointTensors& file,
+                       const ConfigFile& config) {
+  detail::read_shard(model, shard, file, [&](const ParameterInfo& p) { return find_shared(file, config, p); });
 }
 
 /// Whether no weight of a shard is infinite or not a number.

@@ -205,19 +205,23 @@ TaskRun<Task> prepare_task_run(const TaskRequest& request, Say&& say) {
 }
 
 /// Fills a new model with the weights that a run starts from: those of --model_path, of which a model with another head
-/// gives its transformer, or random ones.
+/// gives its transformer, or random ones. Where processes have a part of them each, start_masters() does.
 template <class M, class Task>
 void start_weights(M& model, const TrainingRequest& request, const TaskRun<Task>& run, const TrainingHooks& hooks) {
-  if (!request.model_path) return model.initialize(request.settings.seed);
+  const bool waits = request.settings.shards_weights();
+  if (!request.model_path) return waits ? void() : model.initialize(request.settings.seed);
   const CheckpointTensors tensors(*request.model_path);
   ConfigFile there = read_config(*request.model_path);
-  if (there.architecture == run.companions.config.architecture) return load_weights(model, tensors, there);
-  model.initialize(request.settings.seed);
+  if (there.architecture == run.companions.config.architecture)
+    return waits ? void() : load_weights(model, tensors, there);
   hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture,
-                        load_shared_weights(model, tensors, there).text()));
+                        find_shared_weights(model.parameters(), tensors, there).text()));
+  if (waits) return;
+  model.initialize(request.settings.seed);
+  load_shared_weights(model, tensors, there);
 }
 
-/// The same for the weights that a trainer keeps of a model that computes with rounded ones, with every digit.
+/// The same for the weights that a trainer keeps: of a model that computes with rounded ones every digit, or a part.
 template <class T, class Task>
 void start_masters(T& trainer, const TrainingRequest& request, const TaskRun<Task>& run) {
   if (!request.model_path) return trainer.initialize(request.settings.seed);

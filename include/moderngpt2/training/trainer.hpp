@@ -4,9 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -64,15 +62,15 @@ class Trainer {
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        exchange_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks), layout(),
-                  settings_.zero_stage,
-                  model.make_gradients(settings_.shards_weights() ? Pages::as_used : Pages::at_once)),
+        exchange_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks),
+                  layout_of(model, settings_, ranks_.size()), settings_.zero_stage,
+                  model.make_gradients(pages_of(settings_))),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
-    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, layout());
+    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, layout_of(model_, settings_, ranks_.size()));
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       cpu::reserve<typename M::T>(model.backend(), model.config(),
@@ -255,14 +253,6 @@ class Trainer {
     if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
   }
 
-  distributed::Layout layout() const {
-    const std::int64_t granule = distributed::buffer_granule(ranks_.size());
-    const auto& weights = model_.weights();
-    if (settings_.world_size != ranks_.size() || weights.matrices.size() % granule || weights.vectors.size() % granule)
-      throw Error("internal: settings or model are not made for {} ranks", ranks_.size());
-    return make_layout(model_.layers(), settings_, weights.matrices.size(), weights.vectors.size(), ranks_.size());
-  }
-
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
     log_.say(format, std::forward<Arguments>(arguments)...);
@@ -295,14 +285,7 @@ class Trainer {
     std::int64_t valid = 0, tokens = 0;
   };
   StepCounts count(const Batch& batch) {
-    StepCounts counts{batch.divisors(), batch.valid(), batch.tokens()};
-    static_assert(std::is_trivially_copyable_v<StepCounts> && sizeof(StepCounts) % sizeof(std::int64_t) == 0);
-    if (ranks_.size() == 1) return counts;
-    std::int64_t numbers[sizeof(StepCounts) / sizeof(std::int64_t)];
-    std::memcpy(numbers, &counts, sizeof counts);
-    ranks_.all_reduce(numbers, std::int64_t(std::size(numbers)), distributed::ReduceOp::sum, "labels").wait();
-    std::memcpy(&counts, numbers, sizeof counts);
-    return counts;
+    return sum_of_integers(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
   }
 
   /// Updates the weights, unless no label counts or something is not finite on any rank.
@@ -366,10 +349,7 @@ class Trainer {
     const auto sample = [&] {
       if (hooks_.on_samples) hooks_.on_samples(state_.step);
     };
-    if (sharded_)
-      sharded_->lead(sample);
-    else
-      sample();
+    sharded_ ? sharded_->lead(sample) : sample();
   }
 
   void save() {

@@ -1,12 +1,15 @@
 #define MODERNGPT2_CASES_ON_CUDA 1
 
 #include <cmath>
+#include <cstddef>
+#include <optional>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "backend/cases/matmul.hpp"
 #include "backend/cuda/check_cuda_case.hpp"
+#include "moderngpt2/backend/cuda/product_search.hpp"
 
 using namespace moderngpt2;
 
@@ -107,4 +110,23 @@ TEST_CASE("TF32 only where it is asked for") {
 #ifdef MODERNGPT2_CUDA_SIMULATED  // a GPU need not take the tensor cores for one number
   CHECK(multiply() == 1.0f);
 #endif
+}
+
+TEST_CASE("of several ways to multiply the fastest is kept, once all are warm") {
+  struct Way {
+    std::vector<float> times;  // of its runs in turn; then it cannot be run
+    std::size_t runs = 0;
+  };
+  const auto fastest = [](std::vector<Way> ways) {
+    return cuda::detail::fastest_of(ways.size(), [&](std::size_t i) -> std::optional<float> {
+      Way& way = ways[i];
+      if (way.runs == way.times.size()) return std::nullopt;
+      return way.times[way.runs++];
+    });
+  };
+  CHECK(fastest({{{9, 3, 3, 3}}, {{9, 2, 2, 2}}, {{1, 4, 4, 4}}}) == 1);  // what the first run took does not count
+  CHECK(fastest({{{9, 5, 2, 5}}, {{9, 3, 3, 3}}}) == 0);                  // the best of its runs does
+  CHECK(fastest({{{9, 2, 2, 2}}, {{9, 2, 2, 2}}}) == 0);                  // the library's own order decides
+  CHECK(fastest({{{9, 4, 4, 4}}, {{}}, {{9, 1}}, {{9, 3, 3, 3}}}) == 3);  // a failing one is out
+  CHECK(fastest({{{}}, {{}}}) == 0);
 }

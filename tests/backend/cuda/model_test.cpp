@@ -241,6 +241,14 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
     GenerationOptions options{.max_new_tokens = 12, .do_sample = false};
     options.prefill_chunk = 3;
     std::vector<std::vector<int>> texts{generate(model, prompt, options).tokens};
+    std::vector<GenerationRequest> requests(3, {prompt, options});
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      requests[i].options.do_sample = true, requests[i].options.sequence = i;
+      requests[i].options.repetition_penalty = 1.2, requests[i].options.no_repeat_ngram_size = 3;
+    }
+    requests[2].prompt.pop_back();
+    for (const auto& result : generate_batch(model, requests, 3)) texts.push_back(result.tokens);
+    texts.push_back(generate(model, prompt, requests[1].options).tokens);
     options.num_beams = 3;
     for (const auto& beam : beam_search(model, prompt, options, 2)) texts.push_back(beam.tokens);
     return texts;
@@ -255,33 +263,33 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
 }
 
 #ifndef MODERNGPT2_SIMT_TSAN
-TEST_CASE(
-    "training on the GPU: the steps of the CPU, resumed bit for bit, "
-    "checkpoints of one read by the other") {
-  SUBCASE("fp32") { check_training<Fp32>(1e-5); }
-  SUBCASE("bf16") { check_training<Bf16>(2e-2); }
+TEST_CASE("training on the GPU: the steps of the CPU, resumed bit for bit, checkpoints of one read by the other") {
+  check_training<Fp32>(1e-5);
 }
+
+#ifndef __SANITIZE_ADDRESS__  // one precision shows who touches whose memory; each takes it half a minute to compile
+TEST_CASE("training on the GPU in bf16: the same") { check_training<Bf16>(2e-2); }
 
 TEST_CASE("training on the GPU in fp16: losses of fp32, a scale that gives way to overflows and is resumed") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp16>;
   const test::TemporaryFolder folder;
   test::use_schedule(3);
-  const TrainedModel want = train<CausalLM<any_shape>>(folder / "cpu"), got = train<Gpu>(folder / "gpu");
+  const TrainedModel want = train<CausalLM<any_shape>>(folder / "cpu");
+  const TrainedModel got = train<Gpu>(folder / "gpu", {}, {.initial_scale_power = 6});
   CHECK(got.applied == 4);
-  CHECK(got.loss_scales == std::vector(4, 65536.0));
+  CHECK(got.loss_scales == std::vector(4, 64.0));
   check_steps(got, want, 2e-3);
 
-  // 2^21 / 14 labels is more than fp16 has; each step that fits doubles the scale again.
-  const LossScaling scaling{.initial_scale_power = 21, .loss_scale_window = 1, .hysteresis = 1};
+  // Some gradient is about 10: 8192 times that is more than fp16 has. Each step that fits doubles the scale.
+  const LossScaling scaling{.initial_scale_power = 12, .loss_scale_window = 1, .hysteresis = 1};
   const TrainedModel whole = train<Gpu>(folder / "scaled", {}, scaling);
-  CHECK(whole.loss_scales[0] == 0x1p21);
-  CHECK(whole.loss_scales[1] == 0x1p20);
-  CHECK(whole.applied > 0);
-  CHECK(whole.applied < 4);
+  CHECK(whole.loss_scales == std::vector<double>{4096, 8192, 4096, 2048});
+  CHECK(whole.applied == 2);
   CHECK(whole.losses[0] == got.losses[0]);
   const TrainedModel resumed = train<Gpu>(folder / "resumed", folder / "scaled" / "checkpoint-2", scaling);
   CHECK(resumed.loss_scales == std::vector(whole.loss_scales.begin() + 2, whole.loss_scales.end()));
   CHECK(resumed.losses == std::vector(whole.losses.begin() + 2, whole.losses.end()));
   CHECK(resumed.numbers == whole.numbers);
 }
+#endif
 #endif

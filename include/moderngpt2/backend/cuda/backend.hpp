@@ -52,6 +52,9 @@ class Backend {
   /// Whether products of fp32 may round their inputs to TF32, several times as fast.
   bool tf32() const { return tf32_; }
   void use_tf32(bool yes) { tf32_ = yes; }
+  /// Whether the algorithms of matrix products are timed, once a shape. They are then the same within a run, but
+  /// another run may take others, which round differently; without it every run takes the same.
+  void search_products(bool yes) { blas_.search(yes); }
   /// Most memory for the logits of a classifier, which makes them for as many tokens at once.
   std::int64_t logits_bytes() const { return logits_bytes_; }
   void limit_logits(std::int64_t bytes) { logits_bytes_ = bytes; }

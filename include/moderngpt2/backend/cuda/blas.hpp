@@ -4,6 +4,9 @@
 //
 //   Blas()                                                      a library's handle and its workspace
 //   multiply(stream, const ProductShape&, a, b, c, bias)        queues a product of matrices in GPU memory
+//   search(bool)                                                whether algorithms of new shapes are timed; the
+//   simulated
+//                                                               GPU has one
 //   workspace_bytes()
 //
 // A GPU has cuBLASLt, the simulated one has Eigen.

@@ -3,7 +3,9 @@
 #ifndef MODERNGPT2_CUDA_SIMULATED
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <source_location>
 #include <string_view>
 #include <utility>
@@ -13,7 +15,9 @@
 
 #include "moderngpt2/backend/cuda/check.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
+#include "moderngpt2/backend/cuda/product_search.hpp"
 #include "moderngpt2/backend/cuda/product_shape.hpp"
+#include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/owner.hpp"
 
 // The only header that sees cuBLASLt. Its matrices are column-major: it is asked for the transpose, C^T = op(B)^T
@@ -55,12 +59,14 @@ inline std::uint32_t alignment_of(const void* address) {
   return std::uint32_t(bits & -bits);
 }
 
-/// A product of one shape and alignment: its descriptions, and the algorithm that was found for it.
+/// A product of one shape and alignment: its descriptions, and the algorithms that the library proposes for it, the
+/// one to be used first.
 class CublasProduct {
  public:
   using Alignments = std::array<std::uint32_t, 3>;  // of A, B, C
 
-  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const Alignments& alignments, std::size_t workspace)
+  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const Alignments& alignments, std::size_t workspace,
+                int proposals)
       : shape_(s), alignments_(alignments) {
     const bool tf32 = s.tf32 && s.input == Dtype::f32;
     cublasLtMatmulDesc_t operation = nullptr;
@@ -92,13 +98,14 @@ class CublasProduct {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
     int found = 0;
-    cublasLtMatmulHeuristicResult_t best{};
-    check(cublasLtMatmulAlgoGetHeuristic(handle, operation, b_.get(), a_.get(), c_.get(), c_.get(), made, 1, &best,
-                                         &found),
+    std::vector<cublasLtMatmulHeuristicResult_t> results(std::size_t(proposals), cublasLtMatmulHeuristicResult_t{});
+    check(cublasLtMatmulAlgoGetHeuristic(handle, operation, b_.get(), a_.get(), c_.get(), c_.get(), made, proposals,
+                                         results.data(), &found),
           "cublasLtMatmulAlgoGetHeuristic");
     if (found == 0) check(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
-    check(best.state, "cublasLtMatmulAlgoGetHeuristic");
-    algorithm_ = best.algo;
+    check(results[0].state, "cublasLtMatmulAlgoGetHeuristic");
+    for (int i = 0; i < found; ++i)
+      if (results[std::size_t(i)].state == CUBLAS_STATUS_SUCCESS) algorithms_.push_back(results[std::size_t(i)].algo);
   }
 
   bool serves(const ProductShape& shape, const Alignments& alignments) const {
@@ -107,14 +114,40 @@ class CublasProduct {
   void run(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, void* c, const void* bias,
            const DeviceMemory& workspace) {
     if (shape_.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-    const float alpha = 1, beta = shape_.accumulate ? 1 : 0;
-    check(cublasLtMatmul(handle, operation_.get(), &alpha, b, b_.get(), a, a_.get(), &beta, c, c_.get(), c, c_.get(),
-                         &algorithm_, workspace.data(), workspace.size(), stream),
-          "cublasLtMatmul");
+    if (algorithms_.size() > 1) search(handle, stream, a, b, c, workspace);
+    check(multiply(handle, stream, a, b, c, c, algorithms_[0], workspace), "cublasLtMatmul");
   }
 
  private:
   using Layout = Owner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+
+  cublasStatus_t multiply(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, const void* c,
+                          void* d, const cublasLtMatmulAlgo_t& algorithm, const DeviceMemory& workspace) const {
+    const float alpha = 1, beta = shape_.accumulate ? 1 : 0;
+    return cublasLtMatmul(handle, operation_.get(), &alpha, b, b_.get(), a, a_.get(), &beta, c, c_.get(), d, c_.get(),
+                          &algorithm, workspace.data(), workspace.size(), stream);
+  }
+
+  /// Keeps the fastest algorithm on these very operands. What is added to is not touched: sums go elsewhere while it
+  /// runs. Not while work is captured into a graph, where nothing can be timed.
+  void search(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, void* c,
+              const DeviceMemory& workspace) {
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    check(cudaStreamIsCapturing(stream, &capturing), "cudaStreamIsCapturing");
+    if (capturing != cudaStreamCaptureStatusNone) return;
+    const std::int64_t elements = shape_.accumulate ? (shape_.m - 1) * shape_.ldc + shape_.n : 0;
+    const DeviceMemory sums(std::size_t(elements * dtype_size(shape_.output)));
+    void* const d = shape_.accumulate ? sums.data() : c;
+    Event begin(true), end(true);
+    const std::size_t best = fastest_of(algorithms_.size(), [&](std::size_t i) -> std::optional<float> {
+      begin.record(stream);
+      if (multiply(handle, stream, a, b, c, d, algorithms_[i], workspace) != CUBLAS_STATUS_SUCCESS) return {};
+      end.record(stream);
+      end.synchronize();
+      return end.since(begin);
+    });
+    algorithms_ = {algorithms_[best]};
+  }
 
   template <class V>
   void set(cublasLtMatmulDescAttributes_t what, const V& value) {
@@ -134,13 +167,13 @@ class CublasProduct {
   Alignments alignments_;
   Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation_;
   Layout a_, b_, c_;
-  cublasLtMatmulAlgo_t algorithm_;
+  std::vector<cublasLtMatmulAlgo_t> algorithms_;
 };
 
 }  // namespace detail
 
-/// cuBLASLt with a workspace of its own. The algorithm of a shape is the first that the library proposes, asked for
-/// once: no timings, so that every run takes the same.
+/// cuBLASLt with a workspace of its own. The algorithm of a shape is chosen once: the first that the library proposes,
+/// so that every run takes the same, or with search(true) the fastest of several, which is the same within a run only.
 class Blas {
  public:
   static constexpr std::size_t workspace_size = std::size_t(32) << 20;
@@ -158,6 +191,11 @@ class Blas {
     find(shape, alignments).run(handle_.get(), stream, a, b, c, bias, workspace_);
   }
   std::size_t workspace_bytes() const { return workspace_.size(); }
+  /// Forgets what was chosen so far.
+  void search(bool yes) {
+    proposals_ = yes ? 12 : 1;
+    products_.clear();
+  }
 
  private:
   static constexpr std::size_t most = 256;
@@ -166,12 +204,13 @@ class Blas {
     for (detail::CublasProduct& product : products_)
       if (product.serves(shape, alignments)) return product;
     if (products_.size() == most) products_.clear();  // prompts of ever new lengths make ever new shapes
-    return products_.emplace_back(handle_.get(), shape, alignments, workspace_.size());
+    return products_.emplace_back(handle_.get(), shape, alignments, workspace_.size(), proposals_);
   }
 
   Owner<cublasLtHandle_t, cublasLtDestroy> handle_;
   DeviceMemory workspace_;
   std::vector<detail::CublasProduct> products_;
+  int proposals_ = 1;
 };
 
 }  // namespace moderngpt2::cuda

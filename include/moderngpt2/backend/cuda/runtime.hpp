@@ -46,7 +46,10 @@
 #define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) \
   template struct entry<::moderngpt2::bf16>;     \
   template struct entry<::moderngpt2::f16>
+/// And for one of float alone.
+#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) template struct entry<float>
 #else
 #define MODERNGPT2_CUDA_INSTANTIATE(entry) static_assert(true)
+#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) static_assert(true)
 #define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) static_assert(true)
 #endif
