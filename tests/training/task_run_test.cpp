@@ -151,7 +151,7 @@ TEST_CASE("ranks train the classifier that one process trains, and score it toge
   TaskFixture f;  // with dropout, and rows of unequal length
   TrainingSettings& s = f.request.training.settings;
   s.logging_steps = 1;
-  s.learning_rate = 2e-4;  // at 1e-2 rounding alone grows past 1e-6
+  s.learning_rate = 2e-4;         // at 1e-2 rounding alone grows past 1e-6
   f.request.eval_inputs.clear();  // 30 of the 600 examples: two batches, the second of them short
   s.per_device_eval_batch_size = 16;
   s.max_steps = 40;  // the last batch of an epoch has 10
