@@ -82,6 +82,18 @@ scores() { sed -n 's/.*\("eval_exact_match":[^,}]*\).*\("eval_f1":[^,}]*\).*/\1 
 [ "$(scores questions-1 | wc -l)" = 3 ] || fail "three evaluations belong in questions-1/metrics.jsonl"
 [ "$(scores questions-1)" = "$(scores questions-2)" ] || fail "scores: $(scores questions-1) and $(scores questions-2)"
 
+# The memory of a process is what the plan says, within 5%: weights, gradients and moments of 14 million parameters.
+cat >large.json <<'JSON'
+{"model_type": "moderngpt2", "vocab_size": 600, "n_embd": 384, "n_layer": 6, "n_head": 6, "n_positions": 64}
+JSON
+mib() { sed -n "s/^memory: \\([0-9.]*\\) MiB planned, \\([0-9.]*\\) MiB in RAM at most.*/\\1 \\2/p" train.log; }
+for run in "1 0" "2 1" "2 2"; do
+  read -r processes stage <<<"$run"
+  config=large.json steps=2 save=2 batch=2 accumulated=1 train "$processes" --zero_stage "$stage" \
+    --output_dir "large-$processes-$stage" || fail "$run: $(tail -n 3 train.log)"
+  mib | awk '{d = $2 / $1 - 1; exit !(d < 0.05 && d > -0.05)}' || fail "memory of $run: $(mib)"
+done
+
 # From 3 processes to 1, 2 and 3, of another stage where there are 2.
 for processes in 1 2 3; do
   mkdir "resumed-$processes"
