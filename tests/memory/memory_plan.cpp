@@ -4,7 +4,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <string>
 
@@ -12,18 +11,12 @@
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/training/sharded_weights.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 using namespace moderngpt2;
-
-/// A field of /proc/self/status, in bytes: VmRSS (resident now) or VmHWM (its peak).
-double process_bytes(const std::string& field) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with(field + ":")) return 1024 * std::strtod(line.c_str() + field.size() + 1, nullptr);
-  return 0;
-}
 
 /// Whether training as M takes the memory that is planned for it.
 template <class M>
@@ -36,10 +29,9 @@ bool check(const Config& config, int ranks) {
   const TrainAndEval data = hold_out(blocks, 2);
   const int threads = ranks > 1 ? 1 : available_threads();
 
-  const double before = process_bytes("VmRSS");
+  const double before = double(resident_bytes());
   const auto train = [&](distributed::CommunicatorBase& communicator) {
-    M model(config, cpu::Backend(threads), distributed::buffer_granule(ranks),
-            settings.shards_weights() ? Pages::as_used : Pages::at_once);
+    M model(config, cpu::Backend(threads), distributed::buffer_granule(ranks), pages_of(settings));
     Trainer<M> trainer(model, data, {}, settings, {}, &communicator);
     trainer.initialize(1);
     const LearningRateSchedule schedule = make_schedule(settings, 2);
@@ -48,7 +40,7 @@ bool check(const Config& config, int ranks) {
   };
   for (const std::string& thrown : distributed::run_thread_ranks(ranks, {.timeout_seconds = 60}, train))
     if (!thrown.empty()) return std::printf("%s\n", thrown.c_str()), false;
-  const double after_training = process_bytes("VmHWM");
+  const double after_training = double(peak_resident_bytes());
 
   const MemoryPlan plan = plan_memory<M>(config, settings, time, threads, data.train.size(), data.eval.size());
   const double measured = (after_training - before) / ranks, planned = double(plan.total());

@@ -47,6 +47,7 @@ class GradientExchange {
     under_way_.resize(names_.size());
   }
 
+  const Layout& layout() const { return layout_; }
   /// What each rank updates.
   Shard shard() const {
     if (stage_ == 0) return Shard::whole(full_.matrices.size(), full_.vectors.size());

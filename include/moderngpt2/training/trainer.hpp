@@ -70,7 +70,7 @@ class Trainer {
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
-    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, layout_of(model_, settings_, ranks_.size()));
+    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, exchange_.layout());
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       cpu::reserve<typename M::T>(model.backend(), model.config(),
