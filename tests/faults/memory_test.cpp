@@ -82,7 +82,8 @@ TEST_CASE("a resumed run takes no more memory than a fresh one, and reads its da
   const auto resumed = measured(f.train(42, {"--resume_from_checkpoint", "latest"}));
   MESSAGE("peak " << fresh.first << " KiB fresh, " << resumed.first << " KiB resumed; read " << fresh.second << " and "
                   << resumed.second << " bytes");
-  CHECK(resumed.first <= fresh.first + 1024);
+  // Less than half of the weights: which libraries' pages are touched differs by some hundred KiB to 2 MiB.
+  CHECK(resumed.first <= fresh.first + 4096);
   CHECK(resumed.second <= fresh.second * 3 / 2);
   std::uintmax_t bytes = 0;
   for (const auto& entry : fs::directory_iterator(f.blocks))
