@@ -111,6 +111,26 @@ void read_pieces(B& b, const E* from, std::int64_t count, F&& read) {
   }
 }
 
+/// Contiguous rows of a backend where the host can read them: the rows themselves, or a copy of them that was waited
+/// for.
+template <class B, class T>
+class HostRows {
+ public:
+  HostRows(B& b, Rows<T> rows) : rows_(rows) {
+    if constexpr (!OnHost<B>) {
+      copy_ = FlatBuffer<T>(rows.size());
+      download(b, copy_.data(), static_cast<const T*>(rows.data), rows.size());
+      rows_.data = copy_.data();
+    }
+  }
+  const T* data() const { return rows_.data; }
+  const T* row(int r) const { return rows_.row(r); }
+
+ private:
+  Rows<T> rows_;
+  FlatBuffer<T> copy_;
+};
+
 template <OnHost B, class T>
 void copy_rows(B&, Rows<T> out, ConstRows<T> x) {
   if (out.contiguous() && x.contiguous()) {
