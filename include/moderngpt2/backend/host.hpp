@@ -7,6 +7,7 @@
 
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -46,6 +47,15 @@ using memory_of = typename detail::MemoryOf<B>::type;
 /// A backend that reads and writes the host's memory.
 template <class B>
 concept OnHost = std::same_as<memory_of<B>, AlignedBuffer>;
+
+/// Threads for what the host itself does for a backend: those of a processor, and all beside a GPU.
+template <class B>
+int host_threads(const B& b) {
+  if constexpr (OnHost<B>)
+    return b.threads();
+  else
+    return available_threads();
+}
 
 template <OnHost B>
 void begin_pass(B&) {}
