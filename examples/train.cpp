@@ -37,10 +37,14 @@ namespace {
 using namespace moderngpt2;
 
 int run(const std::string& task, const TaskRequest& request, const TrainingHooks& hooks) {
-  if (task == SequenceClassification::name) return run_task<SequenceClassification>(request, hooks);
-  if (task == TokenClassification::name) return run_task<TokenClassification>(request, hooks);
-  if (task == QuestionAnswering::name) return run_task<QuestionAnswering>(request, hooks);
-  if (task == MultipleChoice::name) return run_task<MultipleChoice>(request, hooks);
+  if (task == SequenceClassification::name)
+    return run_task<SequenceClassification>(request, hooks, train_program::run_task_on_gpu<SequenceClassification>);
+  if (task == TokenClassification::name)
+    return run_task<TokenClassification>(request, hooks, train_program::run_task_on_gpu<TokenClassification>);
+  if (task == QuestionAnswering::name)
+    return run_task<QuestionAnswering>(request, hooks, train_program::run_task_on_gpu<QuestionAnswering>);
+  if (task == MultipleChoice::name)
+    return run_task<MultipleChoice>(request, hooks, train_program::run_task_on_gpu<MultipleChoice>);
   return run_training(request.training, hooks, train_program::run_on_gpu);
 }
 

@@ -17,15 +17,9 @@ void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const st
                 PrecisionName precision, int gpu) {
   cuda::Backend backend(gpu);
   backend.use_tf32(precision == PrecisionName::tf32);
-  const auto run_in = [&]<class Precision>(Precision) {
+  with_precision(precision, [&]<class Precision>(Precision) {
     run<CausalLM<any_shape, cuda::Backend, Precision>>(tokenizer, flags, prompts, std::move(backend));
-  };
-  if (precision == PrecisionName::bf16)
-    run_in(Bf16{});
-  else if (precision == PrecisionName::fp16)
-    run_in(Fp16{});
-  else
-    run_in(Fp32{});
+  });
 }
 
 }  // namespace moderngpt2::generate_program

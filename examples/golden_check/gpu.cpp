@@ -17,10 +17,10 @@ golden::Results run_on_gpu(const golden::Case& c, PrecisionName precision, bool 
   if (simulated) throw UsageError("--backend cuda-simulated: this program has CUDA: use --backend cuda");
 #endif
   cuda::Backend backend;
-  if (precision == PrecisionName::bf16) return golden::run<any_shape, cuda::Backend, Bf16>(c, std::move(backend));
-  if (precision == PrecisionName::fp16) return golden::run<any_shape, cuda::Backend, Fp16>(c, std::move(backend));
   backend.use_tf32(precision == PrecisionName::tf32);
-  return golden::run<any_shape, cuda::Backend, Fp32>(c, std::move(backend));
+  return with_precision(precision, [&]<class Precision>(Precision) {
+    return golden::run<any_shape, cuda::Backend, Precision>(c, std::move(backend));
+  });
 }
 
 #else

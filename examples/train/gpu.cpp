@@ -15,12 +15,9 @@ namespace moderngpt2::train_program {
 void require_gpu(const std::string&) {}
 
 int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
-  const auto run_in = [&]<class Precision>(Precision) {
+  return with_precision(request.precision, [&]<class Precision>(Precision) {
     return detail::run_model<CausalLM<any_shape, cuda::Backend, Precision>>(request, run, hooks);
-  };
-  if (request.precision == PrecisionName::bf16) return run_in(Bf16{});
-  if (request.precision == PrecisionName::fp16) return run_in(Fp16{});
-  return run_in(Fp32{});
+  });
 }
 
 }  // namespace moderngpt2::train_program

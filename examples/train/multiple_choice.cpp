@@ -3,6 +3,6 @@
 
 namespace moderngpt2 {
 
-template int run_task<MultipleChoice>(const TaskRequest&, const TrainingHooks&);
+template int run_task<MultipleChoice>(const TaskRequest&, const TrainingHooks&, RunTaskOnGpu<MultipleChoice>);
 
 }  // namespace moderngpt2

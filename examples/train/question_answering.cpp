@@ -3,6 +3,6 @@
 
 namespace moderngpt2 {
 
-template int run_task<QuestionAnswering>(const TaskRequest&, const TrainingHooks&);
+template int run_task<QuestionAnswering>(const TaskRequest&, const TrainingHooks&, RunTaskOnGpu<QuestionAnswering>);
 
 }  // namespace moderngpt2

@@ -3,6 +3,7 @@
 
 namespace moderngpt2 {
 
-template int run_task<SequenceClassification>(const TaskRequest&, const TrainingHooks&);
+template int run_task<SequenceClassification>(const TaskRequest&, const TrainingHooks&,
+                                              RunTaskOnGpu<SequenceClassification>);
 
 }  // namespace moderngpt2

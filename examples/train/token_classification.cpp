@@ -3,6 +3,6 @@
 
 namespace moderngpt2 {
 
-template int run_task<TokenClassification>(const TaskRequest&, const TrainingHooks&);
+template int run_task<TokenClassification>(const TaskRequest&, const TrainingHooks&, RunTaskOnGpu<TokenClassification>);
 
 }  // namespace moderngpt2

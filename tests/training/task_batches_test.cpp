@@ -1,6 +1,5 @@
 #include <cmath>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,30 +9,12 @@
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/tasks/token_classification.hpp"
-#include "support/letter_tokenizer.hpp"
-#include "support/temporary_folder.hpp"
+#include "support/task_examples.hpp"
 #include "training/tiny_run.hpp"
 
 using namespace moderngpt2;
 
 namespace {
-
-/// The examples of some rows.
-template <class Store>
-ExampleRange<Store> examples(const std::string& lines, LabelSet labels = {}) {
-  test::TemporaryFolder temporary;
-  test::write_letter_tokenizer(temporary / "tokenizer");
-  write_file(temporary / "rows.jsonl", lines);
-  TextEncoder encoder(Tokenizer::load(temporary / "tokenizer"), 24);
-  auto store = std::make_shared<Store>();
-  ExampleOptions options;
-  options.doc_stride = 2;
-  for_each_row({(temporary / "rows.jsonl").string()}, nullptr,
-               [&](const DataRow& row, const RowReader& reader) { store->add(row, reader, encoder, labels, options); });
-  labels.finish();
-  if constexpr (requires { store->finish(labels); }) store->finish(labels);
-  return {store, 0, store->rows.size() / store->sequences()};
-}
 
 /// The loss and gradients of all examples as one batch, cut into micro-batches of `micro`; dropout on.
 template <class Task>
@@ -125,7 +106,7 @@ ScoreList check_evaluation(const ExampleRange<typename Task::Store>& data) {
 }  // namespace
 
 TEST_CASE("a rank's rows are padded as the longest of all ranks") {
-  const auto data = examples<TokenExamples>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}
+  const auto data = test::examples<TokenExamples>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}
 {"tokens": ["abcd", "efg", "h"], "tags": ["I-X", "O", "B-X"]})");
   TokenLabelBatch batch(data, 1, Update<TokenClassification>::config());
   const auto same = [](std::int64_t i) { return i; };
@@ -141,7 +122,7 @@ TEST_CASE("a rank's rows are padded as the longest of all ranks") {
 }
 
 TEST_CASE("labels of words: batches, cuts, scores") {
-  const auto data = examples<TokenExamples>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}
+  const auto data = test::examples<TokenExamples>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}
 {"tokens": ["abcd", "efg", "h"], "tags": ["I-X", "O", "B-X"]}
 {"tokens": ["q"], "tags": ["O"]}
 {"tokens": ["r", "s", "t", "u", "v"], "tags": ["O", "O", "B-X", "I-X", "O"]})");
@@ -163,7 +144,7 @@ TEST_CASE("labels of words: batches, cuts, scores") {
 }
 
 TEST_CASE("questions: batches, cuts, scores") {
-  const auto data = examples<QuestionExamples>(
+  const auto data = test::examples<QuestionExamples>(
       R"({"question": "who", "context": "abc def ghi jkl mno pqr stu", "answers": {"text": ["def"], "answer_start": [4]}}
 {"question": "why?", "context": "xyz", "answers": {"text": [], "answer_start": []}}
 {"question": "when", "context": "a b", "answers": {"text": ["b"], "answer_start": [2]}})");
@@ -179,7 +160,7 @@ TEST_CASE("questions: batches, cuts, scores") {
 }
 
 TEST_CASE("choices: batches, cuts, scores") {
-  const auto data = examples<ChoiceExamples>(R"({"question": "ab", "choices": ["c", "defg"], "label": 0}
+  const auto data = test::examples<ChoiceExamples>(R"({"question": "ab", "choices": ["c", "defg"], "label": 0}
 {"question": "abcde", "choices": ["cd", "de"], "label": 1}
 {"question": "x", "choices": ["y", "z"], "label": 1}
 {"question": "xy", "choices": ["yyyyyy", "z"], "label": 1})");

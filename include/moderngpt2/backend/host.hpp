@@ -7,6 +7,7 @@
 
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -46,6 +47,15 @@ using memory_of = typename detail::MemoryOf<B>::type;
 /// A backend that reads and writes the host's memory.
 template <class B>
 concept OnHost = std::same_as<memory_of<B>, AlignedBuffer>;
+
+/// Threads for what the host itself does for a backend: those of a processor, and all beside a GPU.
+template <class B>
+int host_threads(const B& b) {
+  if constexpr (OnHost<B>)
+    return b.threads();
+  else
+    return available_threads();
+}
 
 template <OnHost B>
 void begin_pass(B&) {}
@@ -110,6 +120,26 @@ void read_pieces(B& b, const E* from, std::int64_t count, F&& read) {
     }
   }
 }
+
+/// Contiguous rows of a backend where the host can read them: the rows themselves, or a copy of them that was waited
+/// for.
+template <class B, class T>
+class HostRows {
+ public:
+  HostRows(B& b, Rows<T> rows) : rows_(rows) {
+    if constexpr (!OnHost<B>) {
+      copy_ = FlatBuffer<T>(rows.size());
+      download(b, copy_.data(), static_cast<const T*>(rows.data), rows.size());
+      rows_.data = copy_.data();
+    }
+  }
+  const T* data() const { return rows_.data; }
+  const T* row(int r) const { return rows_.row(r); }
+
+ private:
+  Rows<T> rows_;
+  FlatBuffer<T> copy_;
+};
 
 template <OnHost B, class T>
 void copy_rows(B&, Rows<T> out, ConstRows<T> x) {

@@ -49,6 +49,15 @@ struct Fp16 {
   using Gradients = Elements<float>;
 };
 
+/// f(Fp32{}), f(Bf16{}) or f(Fp16{}): what a model on a GPU has by this name. With tf32 it is an fp32 one, of which the
+/// backend is told to round what it multiplies (use_tf32).
+template <class F>
+decltype(auto) with_precision(PrecisionName name, F&& f) {
+  if (name == PrecisionName::bf16) return f(Bf16{});
+  if (name == PrecisionName::fp16) return f(Fp16{});
+  return f(Fp32{});
+}
+
 /// Any scalar, for the reference backend: double, or std::complex<double> for complex-step gradient checks.
 template <class T>
 struct Exact {

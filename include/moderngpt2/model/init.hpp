@@ -42,7 +42,7 @@ void initialize(B& b, ParameterPlaces<E> weights, const std::vector<ParameterInf
     const ParameterInfo& p = table[i];
     if (p.is_matrix())
       write_pieces(b, weights.matrices + p.offset, p.size, [&](std::int64_t first, std::int64_t n, auto* to) {
-        initialize_elements(to, p, i, first, n, c, seed, b.threads());
+        initialize_elements(to, p, i, first, n, c, seed, host_threads(b));
       });
     else
       fill(b, weights.vectors + p.offset, p.size, typename E::VectorType(0));

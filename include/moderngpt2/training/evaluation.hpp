@@ -69,7 +69,7 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
     batch.load(data, rows, [&](std::int64_t i) { return first + i; });
     sum += double(
         model.loss(work, batch.ids(0), batch.head_labels(0, rows, divisors), pass_of<typename M::R>(batch, 0, rows)));
-    scores.add(work.views.head, batch, first);
+    scores.add(model.backend(), work.views.head, batch, first);
     result.labels += batch.valid();
     gave_up = !proceed(first + rows);
   }

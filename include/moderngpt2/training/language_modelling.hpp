@@ -21,8 +21,8 @@ struct LanguageModelling {
   /// What an evaluation is judged by.
   struct Scores {
     Scores(const BlockDataset&, const Config&) {}
-    template <class Head>
-    void add(const Head&, const TokenBatch&, std::int64_t) {}
+    template <class B, class Head>
+    void add(B&, const Head&, const TokenBatch&, std::int64_t) {}
     void gather(distributed::CommunicatorBase&) {}  // the loss says it all
     ScoreList result(double loss) const { return {{"perplexity", std::exp(loss)}}; }
   };

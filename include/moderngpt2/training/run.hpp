@@ -299,7 +299,10 @@ void check_precision(const TrainingRequest& request, Say&& say) {
 }
 
 template <class Say>
-void check_request(const TrainingRequest& request, Say&& say) {
+void check_request(const TrainingRequest& request, bool has_gpu, Say&& say) {
+  if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
+  if (request.gpu && request.settings.shards_weights())
+    throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 1 shards masters and moments");
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
   check_precision(request, say);
@@ -325,12 +328,8 @@ inline int run_training(const TrainingRequest& request, const TrainingHooks& all
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {
-      all_or_none(ranks, "checking the request", [&] {
-        if (request.gpu && !run_on_gpu) throw UsageError("this program trains on the CPU only");
-        if (request.gpu && request.settings.shards_weights())
-          throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 1 shards masters and moments");
-        detail::check_request(request, hooks.say);
-      });
+      all_or_none(ranks, "checking the request",
+                  [&] { detail::check_request(request, run_on_gpu != nullptr, hooks.say); });
       const PreparedRun run =
           prepare_on_ranks(request, ranks, [&](const TrainingRequest& own) { return prepare_run(own, hooks); });
       return detail::run_prepared(request, run, hooks, ranks, run_on_gpu);

@@ -39,6 +39,10 @@ struct TaskRun {
   std::optional<std::filesystem::path> predictions_file;
 };
 
+/// Does what is asked on a GPU, once all is prepared: a part of a program that is compiled where CUDA is.
+template <class Task>
+using RunTaskOnGpu = int (*)(const TrainingRequest& request, const TaskRun<Task>& run, const TrainingHooks& hooks);
+
 namespace detail {
 
 /// The classes of a checkpoint by their ids: id2label, or LABEL_0, LABEL_1, ...
@@ -245,16 +249,15 @@ void write_predictions(const TrainingRequest&, const TaskRun<Task>& run, const t
 
 /// Does what `train --task` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run, the
 /// same in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`.
-/// `hooks.say` must be given.
+/// `hooks.say` must be given, and `run_on_gpu` where the request names a GPU.
 template <class Task>
-int run_task(const TaskRequest& request, const TrainingHooks& all_hooks) {
+int run_task(const TaskRequest& request, const TrainingHooks& all_hooks, RunTaskOnGpu<Task> run_on_gpu = nullptr) {
   const TrainingRequest& training = request.training;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(training.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     all_or_none(ranks, "checking the request", [&] {
-      if (training.gpu) throw UsageError("--task {} is trained with --device cpu", Task::name);
-      detail::check_request(training, hooks.say);
+      detail::check_request(training, run_on_gpu != nullptr, hooks.say);
       if (request.predictions_file && !training.eval_only)
         throw UsageError("--predictions_file: predictions are written with --eval_only");
       if (!training.samples.prompts.empty())
@@ -265,6 +268,7 @@ int run_task(const TaskRequest& request, const TrainingHooks& all_hooks) {
       its.training = own;
       return prepare_task_run<Task>(its, hooks.say);
     });
+    if (training.gpu) return run_on_gpu(training, run, hooks);
     if (cpu_precision(training.precision) == PrecisionName::bf16)
       return detail::run_model<typename Task::template Model<cpu::Backend, Bf16>, Task>(training, run, hooks);
     return detail::run_model<typename Task::template Model<>, Task>(training, run, hooks);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/data/tasks/choice_examples.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
@@ -69,10 +70,11 @@ struct MultipleChoice {
    public:
     Scores(const ExampleRange<Store>& data, const Config&) : data_(data), chosen_(std::size_t(data.size())) {}
 
-    template <class Saved>
-    void add(const Saved& head, const Batch& batch, std::int64_t first) {
+    template <class B, class Saved>
+    void add(B& b, const Saved& head, const Batch& batch, std::int64_t first) {
+      const HostRows logits(b, head.mc_logits);
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
-        const auto* scores = head.mc_logits.data + i * batch.sequences();
+        const auto* scores = logits.data() + i * batch.sequences();
         chosen_[std::size_t(first + i)] = std::max_element(scores, scores + batch.sequences()) - scores;
       }
     }

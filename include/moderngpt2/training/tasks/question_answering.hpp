@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/data/tasks/question_examples.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
@@ -59,12 +60,13 @@ struct QuestionAnswering {
         if (i == 0 || window(i).question != window(i - 1).question) first_windows_.push_back(i);
     }
 
-    template <class Saved>
-    void add(const Saved& head, const Batch& batch, std::int64_t first) {
+    template <class B, class Saved>
+    void add(B& b, const Saved& head, const Batch& batch, std::int64_t first) {
+      const HostRows all_starts(b, head.start), all_ends(b, head.end);
       const auto time = std::size_t(batch.time());
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
         const QuestionWindow& at = window(first + i);
-        const std::span starts(head.start.row(int(i)), time), ends(head.end.row(int(i)), time);
+        const std::span starts(all_starts.row(int(i)), time), ends(all_ends.row(int(i)), time);
         const Span span = best_span(starts, ends, at.context_begin, at.context_end);
         const float none = float(starts[0]) + float(ends[0]);
         const double found[]{double(span.start), double(span.end), double(span.score), double(none)};

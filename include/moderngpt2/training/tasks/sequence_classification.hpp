@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/data/tasks/sequence_examples.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
@@ -66,10 +67,11 @@ struct SequenceClassification {
           multi_label_(config.problem_type == ProblemType::multi_label),
           logits_(std::size_t(data.size()) * width()) {}
 
-    template <class Saved>
-    void add(const Saved& head, const Batch& batch, std::int64_t first) {
+    template <class B, class Saved>
+    void add(B& b, const Saved& head, const Batch& batch, std::int64_t first) {
+      const HostRows logits(b, head.logits);
       float* const to = logits_.data() + first * num_labels_;
-      for (std::int64_t i = 0; i < batch.rows() * num_labels_; ++i) to[i] = float(head.logits.data[i]);
+      for (std::int64_t i = 0; i < batch.rows() * num_labels_; ++i) to[i] = float(logits.data()[i]);
     }
     /// Each rank added its own part of the examples, and the rest are zeros.
     void gather(distributed::CommunicatorBase& ranks) {

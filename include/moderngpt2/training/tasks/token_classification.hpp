@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/data/tasks/token_examples.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/heads.hpp"
@@ -58,14 +59,15 @@ struct TokenClassification {
       predicted_.resize(std::size_t(begins_.back()));
     }
 
-    template <class Saved>
-    void add(const Saved& head, const Batch& batch, std::int64_t first) {
+    template <class B, class Saved>
+    void add(B& b, const Saved& head, const Batch& batch, std::int64_t first) {
+      const HostRows scores(b, head.logits);
       for (std::int64_t i = 0; i < batch.rows(); ++i) {
         const auto labels = data_.store().labels[data_.place(first + i)];
         std::int64_t* word = predicted_.data() + begins_[std::size_t(first + i)];
         for (std::size_t t = 0; t < labels.size(); ++t) {
           if (labels[t] == ignored_label) continue;
-          const auto* logits = head.logits.row(int(i * batch.time()) + int(t));
+          const auto* logits = scores.row(int(i * batch.time()) + int(t));
           *word++ = std::max_element(logits, logits + num_labels_) - logits;
         }
       }

@@ -1,0 +1,5 @@
+#include "gpu_task.hpp"
+#include "moderngpt2/training/tasks/multiple_choice.hpp"
+
+template int moderngpt2::train_program::run_task_on_gpu(const TrainingRequest&, const TaskRun<MultipleChoice>&,
+                                                        const TrainingHooks&);
