@@ -47,6 +47,23 @@ using memory_of = typename detail::MemoryOf<B>::type;
 template <class B>
 concept OnHost = std::same_as<memory_of<B>, AlignedBuffer>;
 
+namespace detail {
+template <class B, class T>
+struct LossOf {
+  using type = sum_t<T>;
+};
+template <class B, class T>
+requires requires { typename B::Loss; }
+struct LossOf<B, T> {
+  using type = typename B::Loss;
+};
+}  // namespace detail
+
+/// What operations of a backend on elements of type T give for a loss: the number, sum_t<T>, or what stands for one
+/// that is computed later. That can be multiplied by a number and added; as a double it is waited for.
+template <class B, class T>
+using loss_of = typename detail::LossOf<B, T>::type;
+
 template <OnHost B>
 void begin_pass(B&) {}
 
