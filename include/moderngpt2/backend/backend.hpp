@@ -87,8 +87,8 @@ concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compu
   gated_activation(b, rows, rows, Activation::silu);
   gated_activation_backward(b, rows, rows, rows, Activation::silu);
   logits(b, scores, Rows<const T>(rows), matrix, r);
-  { classifier(b, rows, gradient, rows, matrix, ids, r, r) } -> std::same_as<sum_t<T>>;
-  { cross_entropy(b, scores, scores, ids, r) } -> std::same_as<sum_t<T>>;
+  { classifier(b, rows, gradient, rows, matrix, ids, r, r) } -> std::same_as<loss_of<B, T>>;
+  { cross_entropy(b, scores, scores, ids, r) } -> std::same_as<loss_of<B, T>>;
   gather_rows(b, rows, rows, ids);
   scatter_rows_add(b, rows, rows, ids);
   fill(b, data, std::int64_t(1), T(0));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "moderngpt2/core/dropout.hpp"
 
@@ -65,6 +66,32 @@ struct RotaryTable {
   int positions = 0;
 };
 
+/// What PyTorch's clip_grad_norm_ multiplies gradients by. A limit of 0 does not clip.
+constexpr double clip_coefficient(double norm, double max_norm) {
+  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+/// How the update of a step follows from its loss and the norm of its gradients, in double wherever it is worked out.
+struct UpdateRule {
+  double max_grad_norm = 0;  ///< 0: gradients are not clipped
+  double loss_scale = 1;     ///< gradients are so many times those of the loss; their norm is without it
+
+  constexpr double gradient_scale(double norm) const { return clip_coefficient(norm, max_grad_norm) / loss_scale; }
+  /// Whether the weights change: not where something is infinite or not a number.
+  static constexpr bool applies(double loss, double norm) { return is_finite(loss) && is_finite(norm); }
+
+ private:
+  static constexpr bool is_finite(double x) {
+    return x >= std::numeric_limits<double>::lowest() && x <= std::numeric_limits<double>::max();
+  }
+};
+
+/// The same, worked out in the memory of a backend that knows a step's sums before the host does.
+struct UpdateDecision {
+  float gradient_scale = 1;
+  std::int32_t applies = 0;
+};
+
 /// AdamW of one step (Loshchilov & Hutter 2019). Decay multiplies the weight by 1 - learning_rate * weight_decay.
 struct AdamWStep {
   double learning_rate = 0;
@@ -72,8 +99,9 @@ struct AdamWStep {
   double beta2 = 0.95;
   double epsilon = 1e-8;
   double weight_decay = 0;
-  double gradient_scale = 1;  ///< multiplies every gradient: clipping
-  std::int64_t step = 1;      ///< counts from 1, for the bias correction
+  double gradient_scale = 1;                 ///< multiplies every gradient: clipping
+  const UpdateDecision* decision = nullptr;  ///< in the backend's memory, in place of gradient_scale; null: none
+  std::int64_t step = 1;                     ///< counts from 1, for the bias correction
 };
 
 }  // namespace moderngpt2

@@ -57,6 +57,23 @@ int host_threads(const B& b) {
     return available_threads();
 }
 
+namespace detail {
+template <class B, class T>
+struct LossOf {
+  using type = sum_t<T>;
+};
+template <class B, class T>
+requires requires { typename B::Loss; }
+struct LossOf<B, T> {
+  using type = typename B::Loss;
+};
+}  // namespace detail
+
+/// What operations of a backend on elements of type T give for a loss: the number, sum_t<T>, or what stands for one
+/// that is computed later. That can be multiplied by a number and added; as a double it is waited for.
+template <class B, class T>
+using loss_of = typename detail::LossOf<B, T>::type;
+
 template <OnHost B>
 void begin_pass(B&) {}
 

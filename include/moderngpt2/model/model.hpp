@@ -70,6 +70,7 @@ class Model {
   using Backend = BackendType;
   using T = typename Precision::Activation;
   using R = real_t<T>;
+  using Loss = loss_of<Backend, T>;   ///< a number, or what can be made a double once
   using Score = compute_t<T>;         ///< of logits
   using Memory = memory_of<Backend>;  ///< of weights, gradients and activations
   using Weights = ParameterBuffers<typename Precision::Weights, Memory>;
@@ -142,23 +143,23 @@ class Model {
 
   /// Loss of a batch, no gradients; the head's logits are left in work.views.head.
   template <class Labels = typename Head::Labels>
-  sum_t<T> loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
+  Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
     const Rows<T> hidden = forward(work, ids, pass);
     const auto p = layers_.bind_final(weights_).head;
     const auto wte = layers_.bind_embedding(weights_);
     const typename Head::template Params<FullElements> no_gradients{};
     const typename Embedding<S.n_embd>::template Params<FullElements> no_wte_gradient{};
     need(head_unit(), WeightSource::nothing);
-    const sum_t<T> loss = layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
-                                            no_wte_gradient, work.views.head, ids, labels, pass);
+    const Loss loss = layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
+                                        no_wte_gradient, work.views.head, ids, labels, pass);
     if (source_) source_->rest();
     return loss;
   }
 
   /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
   template <class Labels = typename Head::Labels, class OnReady = NobodyWaits>
-  sum_t<T> loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
-                              OnReady&& on_ready = {}) {
+  Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
+                          OnReady&& on_ready = {}) {
     if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
     auto& v = work.views;
     const int* const there = prepare(work, ids, pass);
@@ -166,7 +167,7 @@ class Model {
     const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
     need(head_unit(), head_unit() - 1);
-    const sum_t<T> loss =
+    const Loss loss =
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));

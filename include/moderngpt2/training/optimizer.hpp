@@ -28,11 +28,6 @@ double gradient_norm(B& backend, const Gradients& g) {
                    double(sum_of_squares(backend, g.vectors.data(), g.vectors.size())));
 }
 
-/// What PyTorch's clip_grad_norm_ multiplies gradients by. A limit of 0 does not clip.
-inline double clip_coefficient(double norm, double max_norm) {
-  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
-}
-
 /// Whether no weight of a model is infinite or not a number.
 template <class M>
 bool has_finite_weights(M& model) {
@@ -181,33 +176,34 @@ class AdamW {
   Outcome step(M& model, const Gradients& gradients, double learning_rate) {
     const double norm = gradient_norm(model.backend(), gradients);
     if (!std::isfinite(norm)) return {norm, false};
-    update(model, {{gradients.matrices.data(), gradients.vectors.data()}}, norm, learning_rate, [](std::size_t) {});
+    update(model, {{gradients.matrices.data(), gradients.vectors.data()}},
+           {.learning_rate = learning_rate, .gradient_scale = rule().gradient_scale(norm)}, [](std::size_t) {});
+    ++updates;
     return {norm, true};
   }
 
-  /// Sum of the squares of a shard's gradients.
-  double squares(M& model, const ShardGradients<typename M::FullElements>& gradients) const {
-    double sum = 0;
-    for (const distributed::Piece& p : shard_.matrices)
-      sum += double(sum_of_squares(model.backend(), gradients.matrices(p), p.length));
-    for (const distributed::Piece& p : shard_.vectors)
-      sum += double(sum_of_squares(model.backend(), gradients.vectors(p), p.length));
-    return sum;
+  /// By which gradients that are `loss_scale` times too large are clipped.
+  UpdateRule rule(double loss_scale = 1) const {
+    return {.max_grad_norm = settings_.max_grad_norm, .loss_scale = loss_scale};
   }
 
-  /// Clips by the norm of all gradients, and updates the shard's weights and moments. `updated(i)` is called when piece
-  /// i is done: those of the matrices in order, then the vectors. The gradients are `loss_scale` times as large as the
-  /// norm says.
+  /// Adds the squares of a shard's gradients to the sums of a step.
+  template <class Sums>
+  void add_squares(M& model, const ShardGradients<typename M::FullElements>& gradients, Sums& sums) const {
+    for (const distributed::Piece& p : shard_.matrices)
+      sums.add_squares(model.backend(), gradients.matrices(p), p.length);
+    for (const distributed::Piece& p : shard_.vectors)
+      sums.add_squares(model.backend(), gradients.vectors(p), p.length);
+  }
+
+  /// Updates the shard's weights and moments, with the learning rate of `call` and its scale of the gradients, or the
+  /// decision on both that and whether. `updated(i)` is called when piece i is done: those of the matrices in order,
+  /// then the vectors. Who knows that the step was applied counts it in `updates`.
   template <class Updated>
-  void update(M& model, const ShardGradients<typename M::FullElements>& gradients, double norm, double learning_rate,
-              Updated&& updated, double loss_scale = 1) {
-    AdamWStep call{.learning_rate = learning_rate,
-                   .beta1 = settings_.adam_beta1,
-                   .beta2 = settings_.adam_beta2,
-                   .epsilon = settings_.adam_epsilon,
-                   .weight_decay = settings_.weight_decay,
-                   .gradient_scale = clip_coefficient(norm, settings_.max_grad_norm) / loss_scale,
-                   .step = ++updates};
+  void update(M& model, const ShardGradients<typename M::FullElements>& gradients, AdamWStep call, Updated&& updated) {
+    call.beta1 = settings_.adam_beta1, call.beta2 = settings_.adam_beta2;
+    call.epsilon = settings_.adam_epsilon, call.weight_decay = settings_.weight_decay;
+    call.step = updates + 1;
     auto& b = model.backend();
     std::size_t done = 0;
     for (const distributed::Piece& p : shard_.matrices) {
@@ -228,7 +224,7 @@ class AdamW {
   }
 
   Gradients first, second;   ///< exp_avg and exp_avg_sq of the shard's parameters
-  std::int64_t updates = 0;  ///< steps applied, for the bias correction
+  std::int64_t updates = 0;  ///< steps applied, for the bias correction of the next one
 
  private:
   /// Gives a model its rounded matrices after the masters were filled.

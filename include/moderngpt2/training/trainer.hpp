@@ -35,6 +35,7 @@
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
 #include "moderngpt2/training/state.hpp"
+#include "moderngpt2/training/step_update.hpp"
 
 namespace moderngpt2 {
 
@@ -125,6 +126,7 @@ class Trainer {
     const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
     const double data_seconds = seconds_now() - begin;
     exchange_.begin_step(model_.backend());
+    update_.begin();
     const StepCounts counts = count(batch);
 
     StepReport report{.step = state_.step + 1,
@@ -141,9 +143,9 @@ class Trainer {
         pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state_.seed,
         pass.step = std::uint64_t(state_.step);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
-        report.loss +=
-            double(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
-                                             exchange_.gradients(), pass, [this](int unit) { exchange_.ready(unit); }));
+        update_.add(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
+                                              exchange_.gradients(), pass,
+                                              [this](int unit) { exchange_.ready(unit); }));
         span("forward and backward", pass_begin);
       } else {
         model_.sit_out_loss_and_gradients([this](int unit) { exchange_.ready(unit); });
@@ -151,7 +153,9 @@ class Trainer {
       exchange_.end_pass();
     }
     const double update_begin = seconds_now();
-    update(report, counts.valid > 0);
+    if (scales_loss) report.loss_scale = loss_scale();
+    update_.finish(optimizer_, exchange_, ranks_, counts.valid > 0, loss_scale(), report);
+    if (report.applied) exchange_.finish_sharing();
     span("update", update_begin);
     advance(report, place);
     return report;
@@ -288,26 +292,6 @@ class Trainer {
     return sum_of_integers(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
   }
 
-  /// Updates the weights, unless no label counts or something is not finite on any rank.
-  void update(StepReport& report, bool has_labels) {
-    report.applied = false;
-    if (scales_loss) report.loss_scale = loss_scale();
-    const ShardGradients<typename M::FullElements> gradients{exchange_.own(), exchange_.packs()};
-    double squares = has_labels ? optimizer_.squares(model_, gradients) : 0;
-    if (ranks_.size() > 1) {
-      double sums[]{report.loss, exchange_.is_sharded() || is_first() ? squares : 0};  // stage 0: all have the same
-      ranks_.all_reduce(sums, 2, distributed::ReduceOp::sum, "loss and gradient norm").wait();
-      report.loss = sums[0], squares = sums[1];
-    }
-    report.grad_norm = std::sqrt(squares) / loss_scale();
-    if (!has_labels || !std::isfinite(report.loss) || !std::isfinite(report.grad_norm)) return;
-    report.applied = true;
-    optimizer_.update(
-        model_, gradients, report.grad_norm, report.learning_rate,
-        [this](std::size_t piece) { exchange_.start_sharing(model_.weights(), piece); }, loss_scale());
-    exchange_.finish_sharing();
-  }
-
   void advance(StepReport& report, const BatchPlace& batch) {
     ++state_.step;
     state_.position = position_after(batch);
@@ -376,6 +360,7 @@ class Trainer {
   distributed::CommunicatorBase& ranks_;
   distributed::GradientExchange<typename M::FullElements, typename M::Memory> exchange_;
   AdamW<M> optimizer_;
+  StepUpdate<M> update_{model_};
   std::optional<ShardedWeights<M>> sharded_;  // ZeRO stage 3
   typename M::Work work_;
   BatchLoader<Batch> batches_;

@@ -40,9 +40,9 @@ TEST_CASE("the classifier on the GPU in chunks of tokens") {
     cuda::copy(b.stream(), w.data(), weights.data(), w.size());
     cuda::copy(b.stream(), targets.data(), labels->data(), rows);
     fill(b, dw.data(), dw.size(), 0.0f);
-    Result r{classifier(b, Rows<float>(dx.data(), rows, width), Matrix<float>{dw.data(), vocab, width},
-                        Rows<float>(x.data(), rows, width), Matrix<float>{w.data(), vocab, width}, targets.data(), 5.0f,
-                        0.25f),
+    Result r{double(classifier(b, Rows<float>(dx.data(), rows, width), Matrix<float>{dw.data(), vocab, width},
+                               Rows<float>(x.data(), rows, width), Matrix<float>{w.data(), vocab, width},
+                               targets.data(), 5.0f, 0.25f)),
              std::vector<float>(rows * width), std::vector<float>(vocab * width)};
     cuda::copy(b.stream(), r.dhidden.data(), static_cast<const float*>(dx.data()), dx.size());
     cuda::copy(b.stream(), r.dw.data(), static_cast<const float*>(dw.data()), dw.size());

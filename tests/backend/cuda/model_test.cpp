@@ -1,7 +1,9 @@
 #define MODERNGPT2_CASES_ON_CUDA 1
 
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -263,6 +265,62 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
 }
 
 #ifndef MODERNGPT2_SIMT_TSAN
+TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped there where it is not finite") {
+  using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
+  const test::TemporaryFolder folder;
+  simt::machine().seed(0);  // the GPU works only while the host waits: each wait counts
+  const TrainAndEval data = blocks_to_train_on();
+  const TrainingSettings settings{.output_dir = folder.path(),
+                                  .max_steps = 5,
+                                  .per_device_train_batch_size = 2,
+                                  .gradient_accumulation_steps = 2,
+                                  .learning_rate = 1e-2};
+  ModelCompanions companions;
+  companions.config.config = test::tiny_config();
+  Gpu model(companions.config.config);
+  Trainer<Gpu> trainer(model, data, companions, settings);
+  trainer.initialize(3);
+  const LearningRateSchedule schedule = make_schedule(settings, settings.max_steps);
+  const auto numbers = [&] {
+    std::vector<double> all;
+    const auto add = [&](const auto& buffers) {
+      const auto& here = on_host(model.backend(), buffers);
+      all.insert(all.end(), here.matrices.begin(), here.matrices.end());
+      all.insert(all.end(), here.vectors.begin(), here.vectors.end());
+    };
+    add(model.weights()), add(trainer.optimizer().first), add(trainer.optimizer().second);
+    return all;
+  };
+  const auto step = [&] {
+    const std::int64_t waits = simt::device().waits, allocations = simt::device().allocations;
+    const StepReport report = trainer.step(schedule);
+    CHECK(simt::device().waits == waits + 1);
+    CHECK(simt::device().allocations == allocations);
+    return report;
+  };
+  CHECK(trainer.step(schedule).applied);  // scratch grows
+  CHECK(step().applied);
+  CHECK(trainer.optimizer().updates == 2);
+
+  float gain = 0;
+  float* const there = model.weights().vectors.data();
+  download(model.backend(), &gain, there, 1);
+  fill(model.backend(), there, 1, std::numeric_limits<float>::infinity());
+  model.backend().synchronize();
+  const std::vector<double> before = numbers();
+  const StepReport bad = step();
+  CHECK_FALSE(bad.applied);
+  CHECK_FALSE(std::isfinite(bad.loss + bad.grad_norm));
+  CHECK(trainer.optimizer().updates == 2);
+  CHECK(trainer.state().skipped == 1);
+  CHECK(numbers() == before);
+
+  store(model.backend(), there, &gain, 1);
+  CHECK(step().applied);
+  CHECK(trainer.optimizer().updates == 3);
+  CHECK(numbers() != before);
+}
+
 TEST_CASE("training on the GPU: the steps of the CPU, resumed bit for bit, checkpoints of one read by the other") {
   check_training<Fp32>(1e-5);
 }

@@ -4,10 +4,13 @@
 
 #include "moderngpt2/backend/cuda/blas.hpp"
 #include "moderngpt2/backend/cuda/inputs.hpp"
+#include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 
 namespace moderngpt2::cuda {
+
+class StepSums;
 
 /// One GPU, the stream of its operations and their scratch memory. Operations only queue work: pointers are to GPU
 /// memory, and results are there once the stream was waited for. Nothing waits for the GPU but scratch that has to
@@ -17,6 +20,8 @@ class Backend {
   static constexpr const char* name = "cuda";
   static constexpr std::int64_t usual_logits_bytes = std::int64_t(512) << 20;
   using Memory = DeviceBuffer;
+  using Loss = cuda::Loss;
+  using StepSums = cuda::StepSums;
 
   explicit Backend(int device = 0) : device_(select(device)) {
     multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);
@@ -49,6 +54,7 @@ class Backend {
   }
   Blas& blas() { return blas_; }
   Inputs& inputs() { return inputs_; }
+  LossMemory& losses() { return losses_; }
   /// Whether products of fp32 may round their inputs to TF32, several times as fast.
   bool tf32() const { return tf32_; }
   void use_tf32(bool yes) { tf32_ = yes; }
@@ -88,6 +94,7 @@ class Backend {
   DeviceMemory scratch_;
   Blas blas_;
   Inputs inputs_;
+  LossMemory losses_;
   bool tf32_ = false;
   std::int64_t logits_bytes_ = usual_logits_bytes;
 };

@@ -31,16 +31,14 @@ inline int classifier_chunk(const Backend& b, int rows, int vocab) {
 }
 
 /// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
-/// their gradient. Waits for the GPU once.
+/// their gradient.
 template <class T>
-double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
-                          const int* labels, float softcap, float scale) {
-  if (hidden.count == 0) return 0;
+Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
+                        const int* labels, float softcap, float scale) {
+  if (hidden.count == 0) return {};
   const int chunk = classifier_chunk(b, hidden.count, w.rows);
-  FloatScratch scratch{
-      b.scratch<float>(FloatScratch::padded(2) + FloatScratch::padded(chunk) + std::int64_t(chunk) * w.rows)};
-  LossSum sum{.parts = nullptr, .total = reinterpret_cast<double*>(scratch.take(2)), .add = false};
-  sum.parts = scratch.take(chunk);
+  FloatScratch scratch{b.scratch<float>(FloatScratch::padded(chunk) + std::int64_t(chunk) * w.rows)};
+  LossSum sum{.parts = scratch.take(chunk), .total = b.losses().next(), .add = false};
   for (int start = 0; start < hidden.count; start += chunk) {
     const int rows = std::min(chunk, hidden.count - start);
     const Rows<float> s(scratch.next, rows, w.rows);
@@ -53,7 +51,7 @@ double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<co
     product(b, Transpose::no, d, Transpose::no, rows_of(w), dhidden.slice(start, rows), false);
     product(b, Transpose::yes, d, Transpose::no, x, rows_of(dw), true);
   }
-  return wait_for(b, sum);
+  return {b.stream(), sum.total};
 }
 
 }  // namespace detail
@@ -64,20 +62,20 @@ inline std::uint64_t scratch_bytes(std::type_identity<Backend>, const Config& c,
   using detail::FloatScratch;
   const std::int64_t rows = std::int64_t(batch) * time;
   const std::int64_t chunk = classifier_rows(Backend::usual_logits_bytes, int(rows), c.vocab_size);
-  const std::int64_t logits = FloatScratch::padded(2) + FloatScratch::padded(chunk) + chunk * c.vocab_size;
+  const std::int64_t logits = FloatScratch::padded(chunk) + chunk * c.vocab_size;
   return std::uint64_t(std::max(logits, 2 * rows * c.n_head)) * sizeof(float) + Blas::workspace_size;
 }
 
 /// labels: (N) in GPU memory.
 template <class X, class T = std::remove_const_t<X>>
-double classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
+Loss classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
   return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
 }
 
 /// labels: (N) in GPU memory.
 template <class T>
-double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w,
-                  const int* labels, float softcap, float scale) {
+Loss classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w, const int* labels,
+                float softcap, float scale) {
   return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -13,13 +12,16 @@
 namespace moderngpt2::cuda {
 
 /// What the host gives a pass: small arrays (ids, masks, labels) are written to pinned memory of this class, and copied
-/// to the GPU in the order of its stream. An array stays until the next begin().
+/// to the GPU in the order of its stream. An array stays there until what is queued after the next begin().
 class Inputs {
  public:
-  /// Forgets the arrays of the last pass. Waits until the GPU has fetched them, which it mostly has.
+  /// Forgets the arrays of the last pass, which the GPU may be about to fetch: passes take turns in the pinned memory.
+  /// Waits until it has fetched those of the pass before.
   void begin() {
-    fetched_.synchronize();
+    turn_ = 1 - turn_;
+    fetched_[turn_].synchronize();
     if (chunks_.size() > 1) {
+      fetched_[1 - turn_].synchronize();
       std::size_t total = 0;
       for (const Chunk& chunk : chunks_) total += chunk.bytes;
       chunks_.clear();
@@ -43,18 +45,14 @@ class Inputs {
  private:
   static constexpr std::size_t unit = 256, least = std::size_t(64) << 10;
 
-  struct FreePinned {
-    void operator()(std::byte* data) const { cudaFreeHost(data); }
-  };
-  /// The same places on the host and on the GPU.
+  /// The same places on the host, twice, and on the GPU.
   struct Chunk {
-    explicit Chunk(std::size_t size) : bytes(size), there(size) {
-      void* made = nullptr;
-      check(cudaMallocHost(&made, bytes), "cudaMallocHost");
-      here.reset(static_cast<std::byte*>(made));
-    }
+    explicit Chunk(std::size_t size)
+        : bytes(size),
+          here{PinnedArray<std::byte>(std::int64_t(size)), PinnedArray<std::byte>(std::int64_t(size))},
+          there(size) {}
     std::size_t bytes;
-    std::unique_ptr<std::byte, FreePinned> here;
+    PinnedArray<std::byte> here[2];
     DeviceMemory there;
   };
   struct Place {
@@ -68,20 +66,21 @@ class Inputs {
       used_ = 0;
     }
     const std::size_t at = std::exchange(used_, used_ + bytes);
-    return {chunks_.back().here.get() + at, static_cast<std::byte*>(chunks_.back().there.data()) + at};
+    return {chunks_.back().here[turn_].data() + at, static_cast<std::byte*>(chunks_.back().there.data()) + at};
   }
   template <class E, class F>
   E* send(cudaStream_t stream, E* to, const Place& place, std::int64_t n, F&& write) {
     E* const here = static_cast<E*>(place.here);
     write(here);
     copy(stream, to, static_cast<const E*>(here), n);
-    fetched_.record(stream);
+    fetched_[turn_].record(stream);
     return to;
   }
 
   std::vector<Chunk> chunks_;
   std::size_t used_ = 0;  // of the last chunk
-  Event fetched_;
+  int turn_ = 0;
+  Event fetched_[2];
 };
 
 }  // namespace moderngpt2::cuda

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "moderngpt2/backend/cuda/check.hpp"
@@ -71,6 +72,24 @@ class DeviceArray {
  private:
   DeviceMemory memory_;
   std::int64_t count_ = 0;
+};
+
+/// The same on the host, where the GPU reads and writes while the host goes on.
+template <class T>
+class PinnedArray {
+ public:
+  explicit PinnedArray(std::int64_t count) {
+    void* made = nullptr;
+    check(cudaMallocHost(&made, std::size_t(count) * sizeof(T)), "cudaMallocHost");
+    data_.reset(static_cast<T*>(made));
+  }
+  T* data() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(T* data) const { cudaFreeHost(data); }
+  };
+  std::unique_ptr<T, Free> data_;
 };
 
 /// Copies `count` elements in the order of the stream, in either direction; what is on the host must stay as it is

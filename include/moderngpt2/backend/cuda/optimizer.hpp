@@ -36,7 +36,7 @@ double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
   if (n == 0) return 0;
   const int parts = square_parts<T>(n);
   double* const there = b.scratch<double>(parts + 1);
-  SumOfSquares<T>{.x = x, .n = n, .partial = there + 1, .sum = there}.launch(b.stream());
+  SumOfSquares<T>{.x = x, .n = n, .partial = there + 1, .sum = there, .add = false}.launch(b.stream());
   double sum = 0;
   copy(b.stream(), &sum, static_cast<const double*>(there), 1);
   b.synchronize();
@@ -55,6 +55,7 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
            .gradient = gradient,
            .rounded = rounded,
            .n = n,
+           .decision = s.decision,
            .factors = {.gradient_scale = float(s.gradient_scale),
                        .beta1 = float(s.beta1),
                        .rest1 = float(1 - s.beta1),

@@ -75,10 +75,10 @@ struct LanguageModelHead {
 
   /// Mean cross-entropy of position t against label t + 1. With dhidden, its gradient and those of the weights.
   template <class B, class T, class E, class G>
-  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
-                const typename Embedding<C>::template Params<E>& wte,
-                const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* /*ids*/,
-                const Labels& labels, const Pass<real_t<T>>& pass) const {
+  loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                     const typename Embedding<C>::template Params<E>& wte,
+                     const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* /*ids*/,
+                     const Labels& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
     std::int64_t counted = 0;
     upload_into(b, s.targets, hidden.count, [&](int* targets) {
@@ -89,8 +89,9 @@ struct LanguageModelHead {
     const std::int64_t valid = mean_count(labels.valid, counted);
     const R scale = mean_factor<R>(valid) * pass.loss_scale;
     const auto w = weight(p, wte);
-    const sum_t<T> sum = dhidden.data ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)
-                                      : classifier_loss(b, hidden, w, s.targets, R(softcap));
+    const loss_of<B, T> sum = dhidden.data
+                                  ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)
+                                  : classifier_loss(b, hidden, w, s.targets, R(softcap));
     return sum * real_t<sum_t<T>>(mean_factor<double>(valid));
   }
 };

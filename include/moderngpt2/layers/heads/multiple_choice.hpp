@@ -77,11 +77,11 @@ struct DoubleHeads {
 
   /// Sum of the language loss and the loss over the choices. mc_logits are in saved.mc_logits.
   template <class B, class T, class E, class G>
-  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
-                const typename Embedding<C>::template Params<E>& wte,
-                const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* ids,
-                const Labels& labels, const Pass<real_t<T>>& pass) const {
-    sum_t<T> total(0);
+  loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                     const typename Embedding<C>::template Params<E>& wte,
+                     const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* ids,
+                     const Labels& labels, const Pass<real_t<T>>& pass) const {
+    loss_of<B, T> total{};
     if (labels.language.labels)
       total =
           language.loss(b, hidden, dhidden, p.language, g.language, wte, dwte, s.language, ids, labels.language, pass);
@@ -92,8 +92,8 @@ struct DoubleHeads {
 
   /// The loss over the choices alone; with dhidden, its gradients are added.
   template <class B, class T, class E, class G>
-  sum_t<T> choice_loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
-                       const Saved<T>& s, const Labels& labels, const Pass<real_t<T>>& pass) const {
+  loss_of<B, T> choice_loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                            const Saved<T>& s, const Labels& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
     pool(b, hidden, s, labels, pass);
     const Dropout drop = pass.dropout(RandomUse::head_dropout, dropout_rate, 0);
@@ -103,15 +103,15 @@ struct DoubleHeads {
       activation(b, s.mc_logits, s.scores, *summary_activation);
     else
       copy_rows(b, s.mc_logits, s.scores);
-    if (!labels.mc_labels) return sum_t<T>(0);
+    if (!labels.mc_labels) return loss_of<B, T>();
     if (labels.choices < 1 || pass.batch % labels.choices != 0)
       throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
     const std::int64_t valid = mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
     const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
-    const sum_t<T> sum = cross_entropy(b, d_answer, answer, upload(b, labels.mc_labels, questions),
-                                       mean_factor<R>(valid) * pass.loss_scale);
+    const loss_of<B, T> sum = cross_entropy(b, d_answer, answer, upload(b, labels.mc_labels, questions),
+                                            mean_factor<R>(valid) * pass.loss_scale);
     if (dhidden.data) {
       if (summary_activation) activation_backward(b, s.d_scores, s.scores, *summary_activation);
       summary().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_scores), Rows<const T>(s.pooled), p.summary,

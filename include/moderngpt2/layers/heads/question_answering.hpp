@@ -51,14 +51,14 @@ struct QuestionAnsweringHead {
 
   /// Mean of the losses of start and end. Logits are in saved.start and saved.end.
   template <class B, class T, class E, class G>
-  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
-                const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
-                const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
+  loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                     const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
+                     const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
     projection().forward(b, s.joint, hidden, p.qa_outputs);
     copy_rows(b, column(s.start), s.joint.columns(0, 1));
     copy_rows(b, column(s.end), s.joint.columns(1, 1));
-    if (!labels.start_positions || !labels.end_positions) return sum_t<T>(0);
-    const sum_t<T> total =
+    if (!labels.start_positions || !labels.end_positions) return loss_of<B, T>();
+    const loss_of<B, T> total =
         half_loss(b, s.d_start, s.start, labels.start_positions, s.positions, labels.valid, pass.loss_scale) +
         half_loss(b, s.d_end, s.end, labels.end_positions, s.positions + pass.batch, labels.valid, pass.loss_scale);
     if (dhidden.data) {
@@ -79,8 +79,8 @@ struct QuestionAnsweringHead {
   }
   /// labels (B) of the host; positions: where they go, as the loss takes them.
   template <class B, class T>
-  static sum_t<T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* labels, int* positions,
-                            std::int64_t valid, real_t<T> loss_scale) {
+  static loss_of<B, T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* labels, int* positions,
+                                 std::int64_t valid, real_t<T> loss_scale) {
     std::int64_t counted = 0;
     upload_into(b, positions, scores.count, [&](int* to) {
       for (int r = 0; r < scores.count; ++r) to[r] = labels[r] >= scores.width ? ignored_label : std::max(labels[r], 0);

@@ -56,9 +56,9 @@ struct SequenceClassificationHead {
   using Labels = LabelsOf<float>;
 
   template <class B, class T, class E, class G, class L>
-  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
-                const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
-                const Saved<T>& s, const int* ids, const L& labels, const Pass<real_t<T>>& pass) const {
+  loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                     const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
+                     const Saved<T>& s, const int* ids, const L& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
     upload_into(b, s.positions, pass.batch, [&](int* positions) {
       for (int r = 0; r < pass.batch; ++r)
@@ -66,7 +66,7 @@ struct SequenceClassificationHead {
     });
     gather_rows(b, s.pooled, hidden, s.positions);
     score().forward(b, s.logits, Rows<const T>(s.pooled), p.score);
-    if (!labels.classes && !labels.values) return sum_t<T>(0);
+    if (!labels.classes && !labels.values) return loss_of<B, T>();
 
     const ProblemType problem = resolve(labels.classes != nullptr);
     if ((problem == ProblemType::single_label) != (labels.classes != nullptr))
@@ -78,7 +78,7 @@ struct SequenceClassificationHead {
                                      : std::int64_t(pass.batch) * num_labels;
     const std::int64_t count = mean_count(labels.valid, counted);
     const R scale = mean_factor<R>(count) * pass.loss_scale;
-    sum_t<T> sum(0);
+    loss_of<B, T> sum{};
     if (problem == ProblemType::single_label)
       sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.classes, pass.batch), scale);
     else if (problem == ProblemType::regression)

@@ -48,17 +48,17 @@ struct TokenClassificationHead {
   };
 
   template <class B, class T, class E, class G>
-  sum_t<T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
-                const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
-                const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
+  loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
+                     const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
+                     const Saved<T>& s, const int*, const Labels& labels, const Pass<real_t<T>>& pass) const {
     const Dropout drop = pass.dropout(RandomUse::head_dropout, dropout_rate, 0);
     copy_rows(b, s.dropped, hidden);
     dropout(b, s.dropped, pass.time, drop);
     projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
-    if (!labels.labels) return sum_t<T>(0);
+    if (!labels.labels) return loss_of<B, T>();
     const std::int64_t valid = mean_count(labels.valid, count_valid(labels.labels, hidden.count, num_labels));
-    const sum_t<T> sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count),
-                                       mean_factor<real_t<T>>(valid) * pass.loss_scale);
+    const loss_of<B, T> sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count),
+                                            mean_factor<real_t<T>>(valid) * pass.loss_scale);
     if (dhidden.data) {
       projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
                             g.classifier);

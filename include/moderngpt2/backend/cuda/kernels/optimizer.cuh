@@ -73,14 +73,29 @@ __global__ void __launch_bounds__(square_threads) squares_kernel(const SumOfSqua
   if (threadIdx.x == 0) a.partial[blockIdx.x] = sum;
 }
 
-/// sum = the parts, each thread every 256th of them.
+/// sum (+)= the parts, each thread every 256th of them.
 template <int threads>
-__global__ void __launch_bounds__(threads) sum_squares_kernel(double* sum, const double* partial, int parts) {
+__global__ void __launch_bounds__(threads) sum_squares_kernel(double* sum, const double* partial, int parts, bool add) {
   auto& memory = shared<SquareMemory>();
   double mine = 0;
   for (int part = int(threadIdx.x); part < parts; part += threads) mine += partial[part];
   mine = sum_in_order(mine, memory);
-  if (threadIdx.x == 0) *sum = mine;
+  if (threadIdx.x == 0) *sum = add ? *sum + mine : mine;
+}
+
+template <class T>
+__global__ void __launch_bounds__(32) add_losses_kernel(const AddLosses<T> a) {
+  if (threadIdx.x > 0) return;
+  T sum = 0;
+  for (int i = 0; i < a.count; ++i) sum += __dmul_rn(*a.values[i], a.factors[i]);  // rounded, as on the host
+  *a.to += sum;
+}
+
+template <class T>
+__global__ void __launch_bounds__(32) decide_update_kernel(const DecideUpdate<T> a) {
+  if (threadIdx.x > 0) return;
+  const T norm = sqrt(*a.squares) / a.rule.loss_scale;
+  *a.decision = {.gradient_scale = float(a.rule.gradient_scale(norm)), .applies = UpdateRule::applies(*a.loss, norm)};
 }
 
 /// As backend/cpu/optimizer.hpp: first = beta1 first + (1 - beta1) g, ...
@@ -90,13 +105,15 @@ __global__ void __launch_bounds__(256) adamw_kernel(const AdamW<T> a, bool in_pa
   const std::int64_t at = first_of_pack<n>(), count = a.n - at;
   if (count <= 0) return;
   const AdamWFactors& f = a.factors;
+  if (a.decision && !a.decision->applies) return;
+  const float scale = a.decision ? a.decision->gradient_scale : f.gradient_scale;
   float w[n], m[n], v[n], g[n];
   load_floats(g, a.gradient + at, count, in_packs);
   load_floats(m, a.first + at, count, in_packs);
   load_floats(v, a.second + at, count, in_packs);
   load_floats(w, a.weight + at, count, in_packs);
   for (int i = 0; i < n; ++i) {
-    const float gradient = g[i] * f.gradient_scale;
+    const float gradient = g[i] * scale;
     m[i] = f.beta1 * m[i] + f.rest1 * gradient;
     v[i] = f.beta2 * v[i] + f.rest2 * gradient * gradient;
     w[i] = w[i] * f.keep - f.rate * m[i] / (sqrtf(v[i]) * f.root + f.epsilon);
@@ -141,7 +158,17 @@ template <class T>
 void SumOfSquares<T>::launch(cudaStream_t stream) const {
   const int parts = square_parts<T>(n);
   cuda::launch(stream, detail::squares_kernel<T>, unsigned(parts), square_threads, 0, *this, detail::packs(x, 0));
-  cuda::launch(stream, detail::sum_squares_kernel<square_threads>, 1, square_threads, 0, sum, partial, parts);
+  cuda::launch(stream, detail::sum_squares_kernel<square_threads>, 1, square_threads, 0, sum, partial, parts, add);
+}
+
+template <class T>
+void AddLosses<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::add_losses_kernel<T>, 1, 32, 0, *this);
+}
+
+template <class T>
+void DecideUpdate<T>::launch(cudaStream_t stream) const {
+  cuda::launch(stream, detail::decide_update_kernel<T>, 1, 32, 0, *this);
 }
 
 template <class T>
@@ -157,5 +184,9 @@ MODERNGPT2_CUDA_INSTANTIATE(CastFromFloat);
 MODERNGPT2_CUDA_INSTANTIATE(CastToFloat);
 MODERNGPT2_CUDA_INSTANTIATE(SumOfSquares);
 MODERNGPT2_CUDA_INSTANTIATE(AdamW);
+#ifdef __CUDACC__
+template struct AddLosses<double>;
+template struct DecideUpdate<double>;
+#endif
 
 }  // namespace moderngpt2::cuda

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
@@ -48,13 +50,35 @@ int square_parts(std::int64_t n) {
   return parts < most_square_parts ? int(parts) : most_square_parts;
 }
 
-/// sum (1) = the sum of x^2
+/// sum (1) (+)= the sum of x^2
 template <class T>
 struct SumOfSquares {
   const T* x;
   std::int64_t n;
   double* partial;  ///< scratch (square_parts<T>(n))
   double* sum;
+  bool add;  ///< to what is there
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// to (1) += the sum of the values, each times its factor
+template <class T>
+struct AddLosses {
+  T* to;
+  int count;
+  const T* values[Loss::most];  ///< a number each
+  T factors[Loss::most];
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// decision (1) = what follows by the rule from a step's loss (1) and the squares (1) of its gradients
+template <class T>
+struct DecideUpdate {
+  const T *loss, *squares;
+  UpdateRule rule;
+  UpdateDecision* decision;
 
   void launch(cudaStream_t stream) const;
 };
@@ -76,6 +100,7 @@ struct AdamW {
   const float* gradient;           ///< (n)
   T* rounded;                      ///< (n) the new weights in T, or null
   std::int64_t n;
+  const UpdateDecision* decision;  ///< (1) in place of factors.gradient_scale, or null
   AdamWFactors factors;
 
   void launch(cudaStream_t stream) const;

@@ -48,6 +48,8 @@ class Device {
   std::size_t shared_bytes_per_block = 227 * 1024;  ///< with the attribute that asks for more than 48 KiB
   int compute_major = 9, compute_minor = 0, multiprocessors = 132;
   std::map<const void*, int> dynamic_shared_limits;  ///< by kernel
+  std::int64_t waits = 0;                            ///< of the host, for work that was not done yet
+  std::int64_t allocations = 0;                      ///< so far, of GPU memory and of the host's pinned memory
 
   Device() = default;
   Device(const Device&) = delete;
@@ -58,6 +60,7 @@ class Device {
   /// Null where the memory is full. Full of NaN. The host must not touch it (AddressSanitizer sees it).
   void* allocate(std::size_t bytes) {
     if (bytes > memory_bytes - used_) return nullptr;
+    ++allocations;
     auto* block = static_cast<std::byte*>(::operator new(bytes + 2 * guard_bytes, std::align_val_t(guard_bytes)));
     std::memset(block, guard, guard_bytes);
     std::memset(block + guard_bytes, 0xff, bytes);
@@ -111,16 +114,21 @@ class Device {
   }
 
   void synchronize(Stream& s) {
+    waits += !s.queue.empty();
     run_until([&s] { return s.queue.empty(); });
     sanitizer::acquire(&s.done);
   }
   void synchronize(Event& e) {
+    waits += e.finished < e.recorded;
     run_until([&e, recording = e.recorded] { return e.finished >= recording; });
     sanitizer::acquire(&e.tag);
   }
   void synchronize() {
-    run_until(
-        [this] { return std::all_of(streams_.begin(), streams_.end(), [](auto& s) { return s->queue.empty(); }); });
+    const auto idle = [this] {
+      return std::all_of(streams_.begin(), streams_.end(), [](auto& s) { return s->queue.empty(); });
+    };
+    waits += !idle();
+    run_until(idle);
     for (auto& s : streams_) sanitizer::acquire(&s->done);
   }
 

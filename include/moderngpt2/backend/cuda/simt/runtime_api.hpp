@@ -99,6 +99,7 @@ inline cudaError_t cudaFree(void* data) {
 }
 inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
   *data = ::operator new(bytes, std::nothrow);
+  ++moderngpt2::simt::device().allocations;
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 inline cudaError_t cudaFreeHost(void* data) { return ::operator delete(data), cudaSuccess; }

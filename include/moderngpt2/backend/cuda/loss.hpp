@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstddef>
+
+#include "moderngpt2/backend/cuda/memory.hpp"
+#include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2::cuda {
+
+/// A loss that is there once the stream of its backend has come so far: the sum of a few numbers in GPU memory, each
+/// times a factor. It can be had until the backend has computed LossMemory::slots more.
+class Loss {
+ public:
+  static constexpr int most = 2;
+  struct Term {
+    const double* at;
+    double factor;
+  };
+
+  Loss() = default;  ///< 0
+  Loss(cudaStream_t stream, const double* at) : stream_(stream), count_(1), terms_{{at, 1}} {}
+
+  int count() const { return count_; }
+  const Term& term(int i) const { return terms_[i]; }
+
+  friend Loss operator*(Loss loss, double factor) {
+    for (int i = 0; i < loss.count_; ++i) loss.terms_[i].factor *= factor;
+    return loss;
+  }
+  friend Loss operator+(Loss a, const Loss& b) {
+    if (b.count_ > 0) a.stream_ = b.stream_;
+    for (int i = 0; i < b.count_; ++i) {
+      if (a.count_ == most) throw Error("internal: a loss on a GPU is the sum of {} numbers at most", most);
+      a.terms_[a.count_++] = b.terms_[i];
+    }
+    return a;
+  }
+  /// Waits for the GPU.
+  explicit operator double() const {
+    if (count_ == 0) return 0;
+    double values[most] = {}, sum = 0;
+    for (int i = 0; i < count_; ++i) copy(stream_, values + i, terms_[i].at, 1);
+    check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+    for (int i = 0; i < count_; ++i) sum += values[i] * terms_[i].factor;
+    return sum;
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  int count_ = 0;
+  Term terms_[most] = {};
+};
+
+/// Where losses are computed to, in turns.
+class LossMemory {
+ public:
+  static constexpr int slots = 8;
+
+  double* next() {
+    next_ = (next_ + 1) % slots;
+    return numbers_.data() + next_;
+  }
+
+ private:
+  DeviceArray<double> numbers_{slots};
+  int next_ = 0;
+};
+
+}  // namespace moderngpt2::cuda
