@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/parameter_exchange.hpp"
@@ -60,7 +61,8 @@ TEST_CASE("each rank has its slices, what a unit needs is there, and what nobody
       for (std::int64_t i = 0; i < count; ++i) weights[i] = float(i + 1);
       const Layout layout = Layout::by_unit(begins, count, buffer_granule(ranks), ranks);
       const UnitBuckets units(layout, begins, true);
-      ParameterExchange<float> exchange(communicator, layout, units, weights.data());
+      cpu::Backend backend(1);
+      ParameterExchange<float, cpu::Backend> exchange(communicator, communicator, backend, layout, units, weights);
       // Elements that are there outside of the buckets of two units: a rank's own.
       const auto check = [&](int unit, int next) {
         exchange.need(unit, next);

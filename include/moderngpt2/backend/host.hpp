@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -21,6 +23,10 @@
 //   download(b, to, from, n)             waits, then to (host) = from
 //   store(b, to, from, n)                to = from (host), and waits
 //   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
+//   lay_out(b, buffer, use)              where a FlatBuffer made as Pages::as_used has memory from now on, full of
+//   zeros forget(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
+//   zero_and_forget(b, data, n)          the same, and they are 0 when the part is used again
+//   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x
 //   activation(b, y, x, a)               y (N,C) = a(x), of scores
 //   activation_backward(b, dx, x, a)     dx *= a'(x), in place
@@ -100,6 +106,26 @@ void store(B&, E* to, const E* from, std::int64_t n) {
 template <OnHost B, class E>
 FlatBuffer<E> placed(B&, FlatBuffer<E> buffer) {
   return buffer;
+}
+
+template <OnHost B, class E>
+void lay_out(B&, FlatBuffer<E>&, const PartialUse&) {}
+
+template <OnHost B, class E>
+void zero_and_forget(B&, E* data, std::int64_t n) {
+  zero_and_release(reinterpret_cast<std::byte*>(data), std::size_t(n) * sizeof(E));
+}
+
+template <OnHost B, class E>
+void forget(B& b, E* data, std::int64_t n) {
+  zero_and_forget(b, data, n);
+}
+
+template <OnHost B, class E>
+void add_to(B& b, E* to, const E* from, std::int64_t n) {
+  parallel_ranges(b.threads(), n, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) to[i] += from[i];
+  });
 }
 
 /// Bytes of the host's memory through which whole models come and go.

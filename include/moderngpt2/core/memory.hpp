@@ -26,7 +26,8 @@ constexpr std::size_t round_up(std::size_t n, std::size_t multiple) { return (n 
 /// from memory is faster by a tenth when the processor looks up fewer pages.
 inline constexpr std::size_t huge_page = std::size_t(2) << 20;
 
-/// When the system gives a block's pages: all at once, or each when it is first written to, one by one.
+/// When a block gets its memory: all at once, or where it is used. Of the host's, each page when it is first written
+/// to; a GPU's has addresses only until it is told how it is used (core/partial_use.hpp).
 enum class Pages { at_once, as_used };
 
 inline void zero_and_release(std::byte* data, std::size_t bytes);
@@ -94,11 +95,11 @@ class FlatBuffer {
 
   FlatBuffer() = default;
   explicit FlatBuffer(std::int64_t count) : buffer_(std::size_t(count) * sizeof(T)), count_(count) {}
-  FlatBuffer(std::int64_t count, Pages pages) requires on_host : buffer_(std::size_t(count) * sizeof(T), pages),
-                                                                 count_(count) {}
+  FlatBuffer(std::int64_t count, Pages pages) : buffer_(std::size_t(count) * sizeof(T), pages), count_(count) {}
 
   T* data() const { return reinterpret_cast<T*>(buffer_.data()); }
   std::int64_t size() const { return count_; }
+  Memory& memory() { return buffer_; }
   T& operator[](std::int64_t i) const requires on_host { return data()[i]; }
   T* begin() const requires on_host { return data(); }
   T* end() const requires on_host { return data() + count_; }

@@ -1,17 +1,15 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "moderngpt2/core/memory.hpp"
-#include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/parameters.hpp"
@@ -23,19 +21,24 @@ namespace moderngpt2::distributed {
 ///   stage 1: a rank has that of its shard, summed after the last pass of a step
 ///   stage 2: the same, summed after each pass; the gradients of the other shards live only until then
 ///   stage 3: as 2; new matrices are not given back, since passes gather them (ParameterExchange)
-/// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients; Memory: where
-/// they lie, which `ranks` must reach. Memory that cannot be given back in parts, a GPU's, is used in stage 2 as in
-/// stage 1.
-template <class E, class Memory = AlignedBuffer>
+/// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients; Backend: whose
+/// memory they lie in, which `ranks` must reach.
+template <class E, class Backend>
 class GradientExchange {
  public:
+  using Memory = memory_of<Backend>;
   using Gradients = ParameterBuffers<E, Memory>;
 
-  /// `gradients`: zeros, of the layout's sizes.
-  GradientExchange(CommunicatorBase& ranks, Layout layout, int stage, Gradients gradients)
-      : ranks_(ranks), layout_(std::move(layout)), stage_(ranks.size() > 1 ? stage : 0), full_(std::move(gradients)) {
+  /// `gradients`: zeros, of the layout's sizes; from stage 2 on, a GPU's matrices are as Pages::as_used.
+  GradientExchange(CommunicatorBase& ranks, Backend& backend, Layout layout, int stage, Gradients gradients)
+      : ranks_(ranks),
+        backend_(backend),
+        layout_(std::move(layout)),
+        stage_(ranks.size() > 1 ? stage : 0),
+        full_(std::move(gradients)) {
     if (packs()) {
-      release(full_.matrices.data(), full_.matrices.size());  // they are not to be in memory all at once
+      lay_out(backend_, full_.matrices, use_of_gradients(layout_, sizeof(typename E::MatrixType)));
+      zero_and_forget(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
       const Shard own = shard();
       own_ = Gradients(element_count(own.matrices), element_count(own.vectors));
       matrix_pieces_ = own.matrices, vector_pieces_ = own.vectors;
@@ -55,7 +58,7 @@ class GradientExchange {
   }
   bool is_sharded() const { return stage_ > 0; }
   /// Whether own() is packed as a shard is.
-  bool packs() const { return gives_back && stage_ >= 2; }
+  bool packs() const { return stage_ >= 2; }
 
   /// What backward passes add to.
   Gradients& gradients() { return full_; }
@@ -63,11 +66,7 @@ class GradientExchange {
   const Gradients& own() const { return packs() ? own_ : full_; }
 
   /// To be called before the first pass of a step.
-  template <class B>
-  void begin_step(B& backend) {
-    threads_ = backend.threads();
-    set_to_zero(backend, packs() ? own_ : full_);
-  }
+  void begin_step() { set_to_zero(backend_, packs() ? own_ : full_); }
   /// To be called before each pass of a step.
   void begin_pass(bool is_last) {
     reduces_ = ranks_.size() > 1 && (is_last || packs());
@@ -112,8 +111,6 @@ class GradientExchange {
   }
 
  private:
-  static constexpr bool gives_back = std::is_same_v<Memory, AlignedBuffer>;
-
   struct Names {
     std::string reduce, gather;
   };
@@ -129,21 +126,13 @@ class GradientExchange {
   }
   /// Adds this rank's slice of a bucket to its own gradients, and empties the bucket.
   template <class T>
-  void take(T* full, const Bucket& bucket, const Piece& piece, T* own) const {
-    if constexpr (!gives_back) return;
-    const T* const from = full + piece.offset;
-    T* const to = own + piece.at;
-    parallel_ranges(threads_, piece.length, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) to[i] += from[i];
-    });
-    release(full + bucket.begin, bucket.end - bucket.begin);
-  }
-  template <class T>
-  static void release(T* data, std::int64_t count) {
-    zero_and_release(reinterpret_cast<std::byte*>(data), std::size_t(count) * sizeof(T));
+  void take(T* full, const Bucket& bucket, const Piece& piece, T* own) {
+    add_to(backend_, own + piece.at, static_cast<const T*>(full + piece.offset), piece.length);
+    zero_and_forget(backend_, full + bucket.begin, bucket.end - bucket.begin);
   }
 
   CommunicatorBase& ranks_;
+  Backend& backend_;
   Layout layout_;
   int stage_;
   Gradients full_, own_;  // own_: from stage 2 on
@@ -152,7 +141,6 @@ class GradientExchange {
   std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors
   std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are under way, those from finished_ on are done
   bool reduces_ = false;
-  int threads_ = 1;
 };
 
 }  // namespace moderngpt2::distributed

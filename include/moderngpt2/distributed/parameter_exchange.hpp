@@ -2,13 +2,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
@@ -17,19 +21,26 @@
 namespace moderngpt2::distributed {
 
 /// The matrices of a model of which each rank keeps its slice of every bucket (ZeRO stage 3, Rajbhandari et al. 2020).
-/// Passes get those of a unit gathered, while those of the next are on their way; what neither needs is given back to
-/// the system. T: elements.
-template <class T>
+/// Passes get those of a unit gathered, while those of the next are on their way; memory of what neither needs is given
+/// back to the system, or used for others. T: elements.
+template <class T, class Backend>
 class ParameterExchange final : public WeightSource {
  public:
-  /// `matrices`: the flat buffer, of which this rank's slices count and the rest is forgotten.
-  ParameterExchange(CommunicatorBase& ranks, Layout layout, UnitBuckets units, T* matrices)
+  using Matrices = FlatBuffer<T, memory_of<Backend>>;
+
+  /// `matrices`: the flat buffer, of which this rank's slices count and the rest is forgotten. `device_ranks` are the
+  /// same ranks, which reach its memory.
+  ParameterExchange(CommunicatorBase& ranks, CommunicatorBase& device_ranks, Backend& backend, Layout layout,
+                    UnitBuckets units, Matrices& matrices)
       : ranks_(ranks),
+        device_ranks_(device_ranks),
+        backend_(backend),
         layout_(std::move(layout)),
         units_(std::move(units)),
-        matrices_(matrices),
+        matrices_(matrices.data()),
         is_here_(layout_.matrices().size(), true),
         under_way_(layout_.matrices().size()) {
+    lay_out(backend_, matrices, use_of_weights(layout_, ranks_.rank(), sizeof(T)));
     for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
     bring(nothing, nothing);
   }
@@ -70,6 +81,8 @@ class ParameterExchange final : public WeightSource {
   void bring(int unit, int next) {
     for (std::size_t i = 0; i < is_here_.size(); ++i)
       if (is_here_[i] && !units_.has(unit, i) && !units_.has(next, i)) drop(i);
+    if (unit >= 0 && next >= 0 && std::abs(unit - next) != 1)
+      throw Error("internal: units {} and {} are not neighbours", unit, next);
     for (const int u : {unit, next})
       for (const std::size_t i : units_.of(u)) gather(i);
     for (const std::size_t i : units_.of(unit)) under_way_[i].wait();
@@ -77,7 +90,7 @@ class ParameterExchange final : public WeightSource {
   void gather(std::size_t i) {
     if (is_here_[i]) return;
     const Bucket& bucket = layout_.matrices()[i];
-    under_way_[i] = ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
+    under_way_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
     is_here_[i] = true;
   }
   /// Leaves this rank's slice.
@@ -86,13 +99,12 @@ class ParameterExchange final : public WeightSource {
     is_here_[i] = false;
     const Bucket& bucket = layout_.matrices()[i];
     const std::int64_t own = bucket.begin + ranks_.rank() * layout_.slice(bucket), end = own + layout_.slice(bucket);
-    release(bucket.begin, own), release(end, bucket.end);
-  }
-  void release(std::int64_t begin, std::int64_t end) {
-    zero_and_release(reinterpret_cast<std::byte*>(matrices_ + begin), std::size_t(end - begin) * sizeof(T));
+    forget(backend_, matrices_ + bucket.begin, own - bucket.begin);
+    forget(backend_, matrices_ + end, bucket.end - end);
   }
 
-  CommunicatorBase& ranks_;
+  CommunicatorBase &ranks_, &device_ranks_;
+  Backend& backend_;
   Layout layout_;
   UnitBuckets units_;
   T* matrices_;

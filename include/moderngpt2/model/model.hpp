@@ -83,7 +83,7 @@ class Model {
 
   /// Weights are zero until `initialize` or a checkpoint fills them. Throws an Error for a config that is out of
   /// range or contradicts S. `granule`: what the sizes of the flat buffers are multiples of, zeros at their ends, for
-  /// processes that share them. `pages`: of the matrices, on the host.
+  /// processes that share them. `pages`: of the matrices.
   explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1,
                  Pages pages = Pages::at_once)
       : config_((validate(config), config)),
@@ -93,10 +93,7 @@ class Model {
         rotary_(backend_, RotaryPositions<R>(config)) {
     const CountParameters n = layers_.count();
     const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
-    if constexpr (OnHost<Backend>)
-      weights_ = Weights(padded(n.matrices), padded(n.vectors), pages);
-    else
-      weights_ = Weights(padded(n.matrices), padded(n.vectors));
+    weights_ = Weights(padded(n.matrices), padded(n.vectors), pages);
   }
 
   static constexpr std::int64_t parameter_count(const Config& config) {
@@ -117,10 +114,7 @@ class Model {
     moderngpt2::initialize(backend_, ParameterPlaces(weights_), table_, config_, seed);
   }
   Gradients make_gradients(Pages pages = Pages::at_once) const {
-    if constexpr (OnHost<Backend>)
-      return Gradients(weights_.matrices.size(), weights_.vectors.size(), pages);
-    else
-      return Gradients(weights_.matrices.size(), weights_.vectors.size());
+    return Gradients(weights_.matrices.size(), weights_.vectors.size(), pages);
   }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 

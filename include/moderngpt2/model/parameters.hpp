@@ -62,9 +62,8 @@ struct ParameterBuffers {
   ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements)
       : matrices(matrix_elements), vectors(vector_elements) {}
   /// `pages`: of the matrices.
-  ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements,
-                   Pages pages) requires std::is_same_v<Memory, AlignedBuffer> : matrices(matrix_elements, pages),
-                                                                                 vectors(vector_elements) {}
+  ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements, Pages pages)
+      : matrices(matrix_elements, pages), vectors(vector_elements) {}
 
   /// First element of a tensor, as `T` whichever buffer holds it; only where both have the same element type.
   auto* at(const ParameterInfo& p) const {

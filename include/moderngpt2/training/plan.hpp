@@ -13,6 +13,8 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/flops.hpp"
+#include "moderngpt2/core/partial_use.hpp"
+#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"
@@ -88,6 +90,30 @@ std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std
   return most + std::uint64_t(count.vectors) * gradient_bytes;
 }
 
+/// What a GPU gives the flat buffers of matrices that are not there as a whole, in whole chunks, shared where they may
+/// be: to the gradients from ZeRO stage 2 on, to the weights in stage 3 (of the rank that takes most).
+struct MappedBytes {
+  std::uint64_t weights = 0, gradients = 0;
+};
+template <class Layers>
+MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
+                         std::size_t gradient_bytes) {
+  const CountParameters count = layers.count();
+  const std::int64_t granule = distributed::buffer_granule(s.world_size);
+  const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
+  const std::int64_t matrices = padded(count.matrices);
+  const distributed::Layout layout = make_layout(layers, s, matrices, padded(count.vectors), s.world_size);
+  const auto mapped = [&](const PartialUse& use, std::size_t element_bytes) {
+    return std::uint64_t(share_memory(use, std::size_t(matrices) * element_bytes, usual_chunk).pieces * usual_chunk);
+  };
+  MappedBytes bytes;
+  bytes.gradients = mapped(distributed::use_of_gradients(layout, gradient_bytes), gradient_bytes);
+  for (int rank = 0; rank < s.world_size && s.shards_weights(); ++rank)
+    bytes.weights =
+        std::max(bytes.weights, mapped(distributed::use_of_weights(layout, rank, weight_bytes), weight_bytes));
+  return bytes;
+}
+
 }  // namespace detail
 
 /// The memory of training a model of type M on blocks of `time` tokens, in each of s.world_size processes; nothing is
@@ -107,13 +133,26 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
   const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
   const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
-  std::uint64_t kept_weights = weights, kept_gradients = gradients;
-  if (s.shards_weights()) {
-    const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
-    kept_weights = vectors + (weights - vectors) / shards, kept_gradients = gradients / shards;
-  } else if (shards > 1 && s.zero_stage == 2 && OnHost<typename M::Backend>)  // see GradientExchange
-    kept_gradients =
-        gradients / shards + detail::bytes_under_way(layers, s, sizeof(typename M::FullElements::MatrixType));
+  constexpr bool on_host = OnHost<typename M::Backend>;
+  constexpr std::size_t weight_bytes =
+      sizeof(std::remove_reference_t<decltype(*std::declval<typename M::Weights>().matrices.data())>);
+  constexpr std::size_t gradient_bytes = sizeof(typename M::FullElements::MatrixType);
+  const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
+  std::uint64_t kept_weights = weights, kept_gradients = gradients, of_pass = 0;
+  if (shards > 1 && s.zero_stage >= 2) {  // see GradientExchange
+    kept_gradients = gradients / shards;
+    if (s.shards_weights()) kept_weights = vectors + (weights - vectors) / shards;
+    if (!on_host) {
+      const detail::MappedBytes mapped = detail::mapped_bytes(layers, s, weight_bytes, gradient_bytes);
+      of_pass = mapped.gradients + vectors;
+      if (s.shards_weights()) of_pass += mapped.weights - (weights - vectors) / shards;
+    } else if (s.shards_weights()) {
+      of_pass = detail::bytes_of_pass(layers, s, weight_bytes, gradient_bytes);
+    } else {
+      of_pass = detail::bytes_under_way(layers, s, gradient_bytes);
+    }
+    if (!s.shards_weights()) kept_gradients += std::exchange(of_pass, 0);
+  }
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
   const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
   using Views = Activations<M::shape, Head, T>;
@@ -127,12 +166,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
     plan.lines.insert(plan.lines.begin() + 1,
                       {"fp32 masters of the matrices",
                        std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType) / shards});
-  if (s.shards_weights())
-    plan.lines.push_back(
-        {"weights, gradients of a pass",
-         detail::bytes_of_pass(
-             layers, s, sizeof(std::remove_reference_t<decltype(*std::declval<typename M::Weights>().matrices.data())>),
-             sizeof(typename M::FullElements::MatrixType))});
+  if (s.shards_weights()) plan.lines.push_back({"weights, gradients of a pass", of_pass});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)

@@ -125,7 +125,8 @@ std::string settings_text(const TrainingRequest& request, const Run& run, std::i
 namespace detail {
 
 template <class Task, class M, class Run>
-int evaluate_only(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks) {
+int evaluate_only(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
+                  distributed::CommunicatorBase* device_ranks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
@@ -134,7 +135,7 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
     if (request.settings.shards_weights()) {
       const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
-      sharded.emplace(model, ranks, layout);
+      sharded.emplace(model, ranks, distributed::ranks_of_memory<typename M::Backend>(ranks, device_ranks), layout);
       load_shard(model, layout.shard(ranks.rank()), CheckpointTensors(folder), read_config(folder));
     } else if (run.checkpoint) {
       load_weights(model, CheckpointTensors(folder), read_config(folder));
@@ -278,9 +279,12 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     if (!run.checkpoint) start_weights(*made, request, run, hooks);
   });
   M& model = *made;
-  if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks);
-  distributed::DeviceRanks<typename M::Backend> device_ranks(model.backend(), ranks);
-  return train_model<Task>(run, request, model, hooks, plan, run_name, device_ranks.get());
+  std::optional<distributed::DeviceRanks<typename M::Backend>>
+      device;  // nothing is exchanged to evaluate whole weights
+  if (!request.eval_only || s.shards_weights()) device.emplace(model.backend(), ranks);
+  distributed::CommunicatorBase* const device_ranks = device ? device->get() : nullptr;
+  if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks, device_ranks);
+  return train_model<Task>(run, request, model, hooks, plan, run_name, device_ranks);
 }
 
 /// Says what a precision means on this machine. Throws a UsageError for one that it does not have; a dry run tells what
@@ -301,8 +305,6 @@ void check_precision(const TrainingRequest& request, Say&& say) {
 template <class Say>
 void check_request(const TrainingRequest& request, bool has_gpu, Say&& say) {
   if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
-  if (request.gpu && request.settings.shards_weights())
-    throw UsageError("ZeRO stage 3 has no --device cuda yet: --zero_stage 1 shards masters and moments");
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
   check_precision(request, say);

@@ -45,6 +45,14 @@ distributed::Layout layout_of(const M& model, const TrainingSettings& s, int ran
 /// Of buffers of which a run needs parts only at a time, or all.
 inline Pages pages_of(const TrainingSettings& s) { return s.shards_weights() ? Pages::as_used : Pages::at_once; }
 
+/// Of gradients: those of stage 2 that are on the host get their pages at once, for they are larger ones then, and give
+/// them back.
+template <class M>
+Pages pages_of_gradients(const TrainingSettings& s) {
+  if (OnHost<typename M::Backend>) return pages_of(s);
+  return s.world_size > 1 && s.zero_stage >= 2 ? Pages::as_used : Pages::at_once;
+}
+
 /// f(parameter, its place in the list, first element of it, count, piece, where these begin in the flat buffer) for the
 /// matrices of a shard.
 template <class M, class F>
@@ -128,12 +136,14 @@ bool has_finite_weights(M& model, const distributed::Shard& shard) {
 template <class M>
 class ShardedWeights {
  public:
-  ShardedWeights(M& model, distributed::CommunicatorBase& ranks, const distributed::Layout& layout)
+  /// `device_ranks` reach the model's memory; they are the same ranks. Forgets weights that the model has.
+  ShardedWeights(M& model, distributed::CommunicatorBase& ranks, distributed::CommunicatorBase& device_ranks,
+                 const distributed::Layout& layout)
       : model_(model),
         exchange_(
-            ranks, layout,
+            ranks, device_ranks, model.backend(), layout,
             distributed::UnitBuckets(layout, model.layers().all_unit_begins(), model.layers().head_reads_embedding()),
-            matrices_of(model)) {
+            model.weights().matrices) {
     model_.set_weight_source(&exchange_);
   }
   ~ShardedWeights() { model_.set_weight_source(nullptr); }
@@ -149,14 +159,8 @@ class ShardedWeights {
  private:
   using Element = std::remove_reference_t<decltype(*std::declval<M&>().weights().matrices.data())>;
 
-  static Element* matrices_of(M& model) {
-    if constexpr (!OnHost<typename M::Backend>)
-      throw Error("internal: weights of ZeRO stage 3 lie in the memory of the host");
-    return model.weights().matrices.data();
-  }
-
   M& model_;
-  distributed::ParameterExchange<Element> exchange_;
+  distributed::ParameterExchange<Element, typename M::Backend> exchange_;
 };
 
 }  // namespace moderngpt2

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -63,15 +64,17 @@ class Trainer {
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        exchange_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks),
-                  layout_of(model, settings_, ranks_.size()), settings_.zero_stage,
-                  model.make_gradients(pages_of(settings_))),
+        device_ranks_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
+        exchange_(device_ranks_, model.backend(), layout_of(model, settings_, ranks_.size()), settings_.zero_stage,
+                  model.make_gradients(pages_of_gradients<M>(settings_))),
+        sharded_(settings_.shards_weights()
+                     ? std::make_unique<ShardedWeights<M>>(model_, ranks_, device_ranks_, exchange_.layout())
+                     : nullptr),
         optimizer_(model, settings_, exchange_.shard()),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
-    if (settings_.shards_weights()) sharded_.emplace(model_, ranks_, exchange_.layout());
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       cpu::reserve<typename M::T>(model.backend(), model.config(),
@@ -125,7 +128,7 @@ class Trainer {
     const BatchPlace place = batch_at(state_.position), own = part_of(place);
     const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
     const double data_seconds = seconds_now() - begin;
-    exchange_.begin_step(model_.backend());
+    exchange_.begin_step();
     update_.begin();
     const StepCounts counts = count(batch);
 
@@ -357,11 +360,11 @@ class Trainer {
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;
-  distributed::CommunicatorBase& ranks_;
-  distributed::GradientExchange<typename M::FullElements, typename M::Memory> exchange_;
+  distributed::CommunicatorBase &ranks_, &device_ranks_;
+  distributed::GradientExchange<typename M::FullElements, typename M::Backend> exchange_;
+  std::unique_ptr<ShardedWeights<M>> sharded_;  // ZeRO stage 3
   AdamW<M> optimizer_;
   StepUpdate<M> update_{model_};
-  std::optional<ShardedWeights<M>> sharded_;  // ZeRO stage 3
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -48,6 +49,14 @@ inline void check(cudaError_t status, std::string_view call,
   if (status == cudaSuccess) return;
   throw Error("{}: {} failed: {} ({}): {}", place_of(where), call, cudaGetErrorString(status), cudaGetErrorName(status),
               advice(status));
+}
+
+/// What a refusal of `bytes` says, with what is free.
+inline Error out_of_memory(std::size_t bytes) {
+  std::size_t available = 0, total = 0;
+  cudaMemGetInfo(&available, &total);
+  return Error("cannot allocate {:.2f} GiB of GPU memory, {:.2f} of {:.2f} GiB are free: {}", double(bytes) / (1 << 30),
+               double(available) / (1 << 30), double(total) / (1 << 30), advice(cudaErrorMemoryAllocation));
 }
 
 }  // namespace moderngpt2::cuda

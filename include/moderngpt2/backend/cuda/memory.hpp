@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/backend/cuda/mapped_memory.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/partial_use.hpp"
 
 namespace moderngpt2::cuda {
 
@@ -19,10 +21,7 @@ class DeviceMemory {
     const cudaError_t status = cudaMalloc(&data_, bytes);
     if (status == cudaSuccess) return;
     cudaGetLastError();  // a refusal is not to show up in later calls
-    std::size_t available = 0, total = 0;
-    if (status == cudaErrorMemoryAllocation && cudaMemGetInfo(&available, &total) == cudaSuccess)
-      throw Error("cannot allocate {:.2f} GiB of GPU memory, {:.2f} of {:.2f} GiB are free: {}",
-                  double(bytes) / (1 << 30), double(available) / (1 << 30), double(total) / (1 << 30), advice(status));
+    if (status == cudaErrorMemoryAllocation) throw out_of_memory(bytes);
     check(status, "cudaMalloc");
   }
   DeviceMemory(DeviceMemory&& other) noexcept
@@ -49,15 +48,36 @@ class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   explicit DeviceBuffer(std::size_t bytes) : memory_(round_up(bytes, alignment)) {
-    if (bytes == 0) return;
-    check(cudaMemsetAsync(memory_.data(), 0, memory_.size(), nullptr), "cudaMemsetAsync");
-    check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
+    if (bytes > 0) clear(memory_.data(), memory_.size());
   }
-  std::byte* data() const { return static_cast<std::byte*>(memory_.data()); }
-  std::size_t size() const { return memory_.size(); }
+  /// As Pages::as_used it has addresses but no memory, until lay_out().
+  DeviceBuffer(std::size_t bytes, Pages pages) {
+    if (pages == Pages::at_once || bytes == 0)
+      *this = DeviceBuffer(bytes);
+    else
+      mapped_ = MappedMemory(round_up(bytes, alignment));
+  }
+  std::byte* data() const { return mapped_.size() > 0 ? mapped_.data() : static_cast<std::byte*>(memory_.data()); }
+  std::size_t size() const { return mapped_.size() > 0 ? mapped_.size() : memory_.size(); }
+
+  /// Of memory; size() is of addresses.
+  std::size_t memory_bytes() const { return mapped_.size() > 0 ? mapped_.memory_bytes() : memory_.size(); }
+
+  /// Memory enough for that use; one that has all its memory keeps it.
+  void lay_out(const PartialUse& use) {
+    if (mapped_.size() == 0 || mapped_.has_memory()) return;
+    mapped_.map(use);
+    clear(mapped_.data(), mapped_.size());
+  }
 
  private:
+  static void clear(void* data, std::size_t bytes) {
+    check(cudaMemsetAsync(data, 0, bytes, nullptr), "cudaMemsetAsync");
+    check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
+  }
+
   DeviceMemory memory_;
+  MappedMemory mapped_;  // instead, where it is not used as a whole
 };
 
 /// A flat array of `count` elements on the GPU.

@@ -30,6 +30,12 @@ void cast(Backend& b, To* to, const From* from, std::int64_t n) {
     CastToFloat<From>{.to = to, .from = from, .n = n}.launch(b.stream());
 }
 
+/// to (n) += from
+template <class T>
+void add_to(Backend& b, T* to, const T* from, std::int64_t n) {
+  if (n > 0) AddTo<T>{.to = to, .from = from, .n = n}.launch(b.stream());
+}
+
 /// Waits for the GPU. The same bits for the same n on any GPU.
 template <class T>
 double sum_of_squares(Backend& b, const T* x, std::int64_t n) {

@@ -15,6 +15,7 @@
 #ifdef __CUDACC__
 #error "MODERNGPT2_CUDA_SIMULATED is for g++ and clang++: nvcc compiles the kernels themselves"
 #endif
+#include "moderngpt2/backend/cuda/simt/driver_api.hpp"
 #include "moderngpt2/backend/cuda/simt/intrinsics.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 #else
@@ -26,6 +27,7 @@
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #endif
 #endif

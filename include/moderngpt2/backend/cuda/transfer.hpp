@@ -5,6 +5,7 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // backend/host.hpp's operations that bring numbers of the host to the GPU and back, and rows from place to place.
@@ -33,6 +34,21 @@ template <class E>
 void store(const Backend& b, E* to, const E* from, std::int64_t n) {
   copy(b.stream(), to, from, n);
   b.synchronize();
+}
+
+template <class E>
+void lay_out(const Backend& b, FlatBuffer<E, DeviceBuffer>& buffer, const PartialUse& use) {
+  b.synchronize();
+  buffer.memory().lay_out(use);
+}
+
+/// The memory is that of other parts already.
+template <class E>
+void forget(const Backend&, E*, std::int64_t) {}
+
+template <class E>
+void zero_and_forget(const Backend& b, E* data, std::int64_t n) {
+  fill_bytes(b.stream(), data, 0, std::size_t(n) * sizeof(E));
 }
 
 template <class E>

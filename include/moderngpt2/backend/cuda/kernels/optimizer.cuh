@@ -42,6 +42,18 @@ __global__ void __launch_bounds__(256) cast_kernel(To* to, const From* from, std
   store_floats(to + at, x, count, in_packs);
 }
 
+template <class T>
+__global__ void __launch_bounds__(256) add_kernel(const AddTo<T> a, bool in_packs) {
+  constexpr int n = pack_size<T>;
+  const std::int64_t at = first_of_pack<n>(), count = a.n - at;
+  if (count <= 0) return;
+  float x[n], y[n];
+  load_floats(x, a.to + at, count, in_packs);
+  load_floats(y, a.from + at, count, in_packs);
+  for (int i = 0; i < n; ++i) x[i] += y[i];
+  store_floats(a.to + at, x, count, in_packs);
+}
+
 struct SquareMemory {
   double of_warp[square_threads / 32];
 };
@@ -155,6 +167,13 @@ void CastToFloat<T>::launch(cudaStream_t stream) const {
 }
 
 template <class T>
+void AddTo<T>::launch(cudaStream_t stream) const {
+  const detail::Grid<pack_size<T>> grid(n);
+  cuda::launch(stream, detail::add_kernel<T>, grid.blocks, grid.threads, 0, *this,
+               detail::packs(to, 0) && detail::packs(from, 0));
+}
+
+template <class T>
 void SumOfSquares<T>::launch(cudaStream_t stream) const {
   const int parts = square_parts<T>(n);
   cuda::launch(stream, detail::squares_kernel<T>, unsigned(parts), square_threads, 0, *this, detail::packs(x, 0));
@@ -182,6 +201,7 @@ void AdamW<T>::launch(cudaStream_t stream) const {
 MODERNGPT2_CUDA_INSTANTIATE(Fill);
 MODERNGPT2_CUDA_INSTANTIATE(CastFromFloat);
 MODERNGPT2_CUDA_INSTANTIATE(CastToFloat);
+MODERNGPT2_CUDA_INSTANTIATE_FLOAT(AddTo);
 MODERNGPT2_CUDA_INSTANTIATE(SumOfSquares);
 MODERNGPT2_CUDA_INSTANTIATE(AdamW);
 #ifdef __CUDACC__

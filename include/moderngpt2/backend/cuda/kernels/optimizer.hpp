@@ -40,6 +40,16 @@ struct CastToFloat {
   void launch(cudaStream_t stream) const;
 };
 
+/// to (n) += from, float only
+template <class T>
+struct AddTo {
+  T* to;
+  const T* from;
+  std::int64_t n;
+
+  void launch(cudaStream_t stream) const;
+};
+
 /// Partial sums of squares of n elements of T: which elements a part has depends on n alone, so that the same n gives
 /// the same bits on any GPU.
 inline constexpr int most_square_parts = 1024, square_threads = 256;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -9,10 +10,12 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
+#include "moderngpt2/backend/cuda/simt/virtual_memory.hpp"
 
 namespace moderngpt2::simt {
 
@@ -28,6 +31,7 @@ struct Operation {
   std::function<void()> run;
   const Event* after = nullptr;
   std::uint64_t recording = 0;
+  std::function<bool()> is_ready{};  ///< where it also waits for something that others do, beside this GPU
   std::unique_ptr<char> issued = std::make_unique<char>();
 };
 
@@ -47,6 +51,7 @@ class Device {
   std::size_t memory_bytes = std::size_t(8) << 30;  ///< more than that is refused
   std::size_t shared_bytes_per_block = 227 * 1024;  ///< with the attribute that asks for more than 48 KiB
   int compute_major = 9, compute_minor = 0, multiprocessors = 132;
+  bool maps_memory = true;                           ///< whether virtual_memory may be used
   std::map<const void*, int> dynamic_shared_limits;  ///< by kernel
   std::int64_t waits = 0;                            ///< of the host, for work that was not done yet
   std::int64_t allocations = 0;                      ///< so far, of GPU memory and of the host's pinned memory
@@ -59,7 +64,7 @@ class Device {
 
   /// Null where the memory is full. Full of NaN. The host must not touch it (AddressSanitizer sees it).
   void* allocate(std::size_t bytes) {
-    if (bytes > memory_bytes - used_) return nullptr;
+    if (bytes > memory_bytes - used()) return nullptr;
     ++allocations;
     auto* block = static_cast<std::byte*>(::operator new(bytes + 2 * guard_bytes, std::align_val_t(guard_bytes)));
     std::memset(block, guard, guard_bytes);
@@ -82,7 +87,9 @@ class Device {
     release_block(at, bytes);
     return true;
   }
-  std::size_t used() const { return used_; }
+  std::size_t used() const { return used_ + virtual_memory.used(); }
+
+  VirtualMemory virtual_memory;
 
   Stream* create_stream() { return streams_.emplace_back(std::make_unique<Stream>()).get(); }
   void destroy_stream(Stream* s) {
@@ -123,6 +130,12 @@ class Device {
     run_until([&e, recording = e.recorded] { return e.finished >= recording; });
     sanitizer::acquire(&e.tag);
   }
+  /// Whether the work before the event's last recording is done. A GPU works meanwhile, so some may get done.
+  bool query(Event& e) {
+    sanitizer::Quiet quiet;
+    if (e.finished < e.recorded) (void)run_one();
+    return e.finished >= e.recorded;
+  }
   void synchronize() {
     const auto idle = [this] {
       return std::all_of(streams_.begin(), streams_.end(), [](auto& s) { return s->queue.empty(); });
@@ -155,27 +168,39 @@ class Device {
   template <class F>
   void run_until(F&& done) {
     sanitizer::Quiet quiet;
-    while (!done())
-      if (!run_one()) throw Fault("simulated GPU: deadlock, each stream waits for an event of another");
+    while (!done()) {
+      if (run_one()) continue;
+      if (!waits_for_others()) throw Fault("simulated GPU: deadlock, each stream waits for an event of another");
+      std::this_thread::yield();
+    }
     if (has_asan) return;
     for (const auto& [data, bytes] : allocations_) check_guards(data, bytes);
+  }
+
+  static bool is_able(const Operation& op) {
+    return (!op.after || op.after->finished >= op.recording) && (!op.is_ready || op.is_ready());
+  }
+  bool waits_for_others() const {
+    return std::any_of(streams_.begin(), streams_.end(),
+                       [](const auto& s) { return !s->queue.empty() && s->queue[0].is_ready; });
   }
 
   /// Does the first operation of some stream that waits for nothing. False where there is none.
   bool run_one() {
     std::vector<Stream*> able;
     for (auto& s : streams_)
-      if (!s->queue.empty() && (!s->queue[0].after || s->queue[0].after->finished >= s->queue[0].recording))
-        able.push_back(s.get());
+      if (!s->queue.empty() && is_able(s->queue[0])) able.push_back(s.get());
     if (able.empty()) return false;
     Stream& s = *able[machine().choose(std::uint32_t(able.size()))];
     running_ = &s;
     s.fiber.prepare(&Device::serve);
     for (const auto& [data, bytes] : allocations_) sanitizer::permit(data, bytes);
+    virtual_memory.permit();
     Fiber host;
     host_ = &host;
     Fiber::change(host, s.fiber);
     for (const auto& [data, bytes] : allocations_) sanitizer::forbid(data, bytes);
+    virtual_memory.forbid();
     s.queue.pop_front();
     if (failure_) {  // nothing of what was queued can be trusted
       for (auto& each : streams_) {

@@ -70,6 +70,7 @@ inline Stream& stream_of(cudaStream_t s) { return s ? *s : device().default_stre
 
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* index) { return *index = 0, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int index) { return index == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   const auto& d = moderngpt2::simt::device();
@@ -135,6 +136,9 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned =
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   return moderngpt2::simt::device().synchronize(*e), cudaSuccess;
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t e) {
+  return moderngpt2::simt::device().query(*e) ? cudaSuccess : cudaErrorNotReady;
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   if (from->finished < from->recorded || to->finished < to->recorded) return cudaErrorNotReady;

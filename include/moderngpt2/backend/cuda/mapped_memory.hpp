@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/backend/cuda/driver.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/partial_use.hpp"
+
+namespace moderngpt2::cuda {
+
+/// Addresses of the GPU for a whole buffer, with memory behind them for a part of it: addresses that are not used at
+/// the same time share theirs. Nothing is mapped or unmapped after map(), so nothing ever has to wait for kernels; what
+/// is written through one address and read through another has to be so by different kernels, in the order of streams
+/// or events, as the Programming Guide asks ("Virtual Aliasing Support").
+class MappedMemory {
+ public:
+  MappedMemory() = default;
+  /// Of the device that the calling thread uses. Throws an Error where it cannot do this.
+  explicit MappedMemory(std::size_t bytes) : bytes_(bytes) {
+    check(cudaGetDevice(&device_), "cudaGetDevice");
+    const Driver& driver = Driver::get();
+    int can_map = 0;
+    Driver::check(driver.device_attribute(&can_map, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device_),
+                  "cuDeviceGetAttribute");
+    if (!can_map)
+      throw Error(
+          "GPU {} has no virtual memory management, by which ZeRO stages 2 and 3 keep less than whole buffers: use "
+          "--zero_stage 1",
+          device_);
+    const CUmemAllocationProp kind = kind_of_memory();
+    Driver::check(driver.granularity(&chunk_, &kind, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
+                  "cuMemGetAllocationGranularity");
+    Driver::check(driver.reserve(&address_, reserved(), 0, 0, 0), "cuMemAddressReserve");
+  }
+  MappedMemory(MappedMemory&& other) noexcept { swap(other); }
+  MappedMemory& operator=(MappedMemory&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  /// Waits for all work, as cudaFree does.
+  ~MappedMemory() {
+    if (address_ == 0) return;
+    const Driver& driver = Driver::get();
+    if (mapped_ > 0) cudaDeviceSynchronize();
+    for (std::size_t c = 0; c < mapped_; ++c) driver.unmap(address_ + c * chunk_, chunk_);
+    for (const CUmemGenericAllocationHandle piece : pieces_) driver.release(piece);
+    driver.free_addresses(address_, reserved());
+  }
+
+  std::byte* data() const { return reinterpret_cast<std::byte*>(address_); }
+  std::size_t size() const { return bytes_; }
+  bool has_memory() const { return mapped_ > 0; }
+  /// Of memory, not of addresses.
+  std::size_t memory_bytes() const { return pieces_.size() * chunk_; }
+
+  /// Gives all addresses memory, not initialised. Once only.
+  void map(const PartialUse& use) {
+    const ChunkMap chunks = share_memory(use, bytes_, chunk_);
+    const Driver& driver = Driver::get();
+    const CUmemAllocationProp kind = kind_of_memory();
+    pieces_.reserve(chunks.pieces);
+    while (pieces_.size() < chunks.pieces) {
+      CUmemGenericAllocationHandle piece{};
+      const CUresult status = driver.create(&piece, chunk_, &kind, 0);
+      if (status == CUDA_ERROR_OUT_OF_MEMORY) throw out_of_memory((chunks.pieces - pieces_.size()) * chunk_);
+      Driver::check(status, "cuMemCreate");
+      pieces_.push_back(piece);
+    }
+    for (const std::size_t piece : chunks.piece) {
+      Driver::check(driver.map(address_ + mapped_ * chunk_, chunk_, 0, pieces_[piece], 0), "cuMemMap");
+      ++mapped_;
+    }
+    const CUmemAccessDesc access{.location = kind.location, .flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+    Driver::check(driver.set_access(address_, reserved(), &access, 1), "cuMemSetAccess");
+  }
+
+ private:
+  CUmemAllocationProp kind_of_memory() const {
+    CUmemAllocationProp kind{};
+    kind.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+    kind.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    kind.location.id = device_;
+    return kind;
+  }
+  std::size_t reserved() const { return round_up(bytes_, chunk_); }
+  void swap(MappedMemory& other) noexcept {
+    std::swap(bytes_, other.bytes_), std::swap(chunk_, other.chunk_), std::swap(device_, other.device_);
+    std::swap(address_, other.address_), std::swap(mapped_, other.mapped_);
+    pieces_.swap(other.pieces_);
+  }
+
+  std::size_t bytes_ = 0, chunk_ = 0;
+  int device_ = 0;
+  CUdeviceptr address_ = 0;
+  std::size_t mapped_ = 0;  // chunks
+  std::vector<CUmemGenericAllocationHandle> pieces_;
+};
+
+}  // namespace moderngpt2::cuda

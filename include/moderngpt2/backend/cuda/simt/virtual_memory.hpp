@@ -1,0 +1,137 @@
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "moderngpt2/backend/cuda/simt/sanitizers.hpp"
+#include "moderngpt2/core/error.hpp"
+
+namespace moderngpt2::simt {
+
+/// Addresses of the simulated GPU and memory to map to them, the same memory to several if so asked: pages of a file
+/// that is nowhere. The host must not touch it (AddressSanitizer sees it), and nobody may touch addresses without
+/// memory. What is refused is false, or 0.
+class VirtualMemory {
+ public:
+  std::size_t granularity = std::size_t(2) << 20;  ///< a multiple of the host's pages
+
+  VirtualMemory() = default;
+  VirtualMemory(const VirtualMemory&) = delete;
+  ~VirtualMemory() {
+    for (const auto& [at, bytes] : reserved_) {
+      sanitizer::permit(at, bytes);
+      ::munmap(at, bytes);
+    }
+    if (file_ >= 0) ::close(file_);
+  }
+
+  std::byte* reserve(std::size_t bytes) {
+    if (bytes == 0 || bytes % granularity != 0) return nullptr;
+    void* const at = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return nullptr;
+    reserved_[static_cast<std::byte*>(at)] = bytes;
+    return static_cast<std::byte*>(at);
+  }
+  /// All memory must have been unmapped.
+  bool free_addresses(std::byte* at, std::size_t bytes) {
+    const auto it = reserved_.find(at);
+    if (it == reserved_.end() || it->second != bytes || has_mapping(at, bytes)) return false;
+    ::munmap(at, bytes);
+    reserved_.erase(it);
+    return true;
+  }
+
+  /// A handle of memory full of NaN.
+  unsigned long long create(std::size_t bytes) {
+    if (file_ < 0) file_ = ::memfd_create("simulated GPU", 0);
+    const std::size_t begin = file_bytes_;
+    if (file_ < 0 || bytes == 0 || bytes % granularity != 0 || ::ftruncate(file_, off_t(begin + bytes)) != 0) return 0;
+    void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, off_t(begin));
+    if (at == MAP_FAILED) return 0;
+    std::memset(at, 0xff, bytes);
+    ::munmap(at, bytes);
+    file_bytes_ += bytes;
+    used_ += bytes;
+    pieces_[++last_] = {begin, bytes};
+    return last_;
+  }
+  bool release(unsigned long long handle) {
+    const auto it = pieces_.find(handle);
+    if (it == pieces_.end()) return false;
+    used_ -= it->second.bytes;
+    pieces_.erase(it);
+    return true;
+  }
+
+  bool map(std::byte* at, std::size_t bytes, unsigned long long handle) {
+    const auto piece = pieces_.find(handle);
+    if (piece == pieces_.end() || piece->second.bytes != bytes || !is_reserved(at, bytes) || has_mapping(at, bytes))
+      return false;
+    if (::mmap(at, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, file_, off_t(piece->second.begin)) == MAP_FAILED)
+      return false;
+    mapped_[at] = {bytes, false};
+    return true;
+  }
+  /// What was mapped by one call.
+  bool unmap(std::byte* at, std::size_t bytes) {
+    const auto it = mapped_.find(at);
+    if (it == mapped_.end() || it->second.bytes != bytes) return false;
+    sanitizer::permit(at, bytes);
+    mapped_.erase(it);
+    return ::mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
+  }
+  /// Of addresses that all have memory.
+  bool set_access(std::byte* at, std::size_t bytes) {
+    for (std::size_t done = 0; done < bytes;) {
+      const auto it = mapped_.find(at + done);
+      if (it == mapped_.end()) return false;
+      ::mprotect(it->first, it->second.bytes, PROT_READ | PROT_WRITE);
+      it->second.accessible = true;
+      sanitizer::forbid(it->first, it->second.bytes);
+      done += it->second.bytes;
+    }
+    return true;
+  }
+
+  void permit() const {
+    for (const auto& [at, mapping] : mapped_)
+      if (mapping.accessible) sanitizer::permit(at, mapping.bytes);
+  }
+  void forbid() const {
+    for (const auto& [at, mapping] : mapped_)
+      if (mapping.accessible) sanitizer::forbid(at, mapping.bytes);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  struct Piece {
+    std::size_t begin, bytes;  // of the file
+  };
+  struct Mapped {
+    std::size_t bytes;
+    bool accessible;
+  };
+
+  bool is_reserved(const std::byte* at, std::size_t bytes) const {
+    for (const auto& [begin, size] : reserved_)
+      if (at >= begin && at + bytes <= begin + size) return true;
+    return false;
+  }
+  bool has_mapping(const std::byte* at, std::size_t bytes) const {
+    for (const auto& [begin, mapping] : mapped_)
+      if (begin < at + bytes && at < begin + mapping.bytes) return true;
+    return false;
+  }
+
+  int file_ = -1;
+  std::size_t file_bytes_ = 0, used_ = 0;
+  unsigned long long last_ = 0;
+  std::map<unsigned long long, Piece> pieces_;
+  std::map<std::byte*, std::size_t> reserved_;
+  std::map<std::byte*, Mapped> mapped_;
+};
+
+}  // namespace moderngpt2::simt
