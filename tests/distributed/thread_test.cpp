@@ -21,7 +21,7 @@ namespace {
 constexpr double never = std::numeric_limits<double>::infinity();
 
 /// Seconds up to 2 ms, different for each rank and collective.
-double uneven_delay(int rank, std::int64_t number) {
+double uneven_delay(int rank, std::int64_t number, const Collective&) {
   return 1e-4 * double((std::uint64_t(number * 7 + rank + 1) * 2654435761u >> 8) % 20);
 }
 
@@ -51,7 +51,7 @@ TEST_CASE("thread ranks: sums repeat bit for bit, whoever comes last") {
   std::vector<float> first;
   for (int late : {0, 1, 2}) {
     ThreadRanksOptions options;
-    options.plan.delay = [late](int rank, std::int64_t) { return rank == late ? 0.002 : 0; };
+    options.plan.delay = [late](int rank, std::int64_t, const Collective&) { return rank == late ? 0.002 : 0; };
     std::vector<float> result;
     check_clean(run_thread_ranks(3, options, [&](ThreadCommunicator& ranks) {
       std::vector<float> x(1000);
@@ -77,7 +77,9 @@ TEST_CASE("thread ranks: what is not given is lost before the wait") {
 TEST_CASE("thread ranks: the watchdog names the rank that stalls, the collective and the step on all ranks") {
   ThreadRanksOptions options;
   options.timeout_seconds = 0.2;
-  options.plan.delay = [](int rank, std::int64_t number) { return rank == 1 && number == 2 ? never : 0; };
+  options.plan.delay = [](int rank, std::int64_t number, const Collective&) {
+    return rank == 1 && number == 2 ? never : 0;
+  };
   const auto thrown = run_thread_ranks(3, options, [](ThreadCommunicator& ranks) {
     ranks.set_step(17);
     float x[6] = {};
@@ -95,7 +97,7 @@ TEST_CASE("thread ranks: the watchdog names the rank that stalls, the collective
 
 TEST_CASE("thread ranks: a rank that fails as planned ends the others") {
   ThreadRanksOptions options;
-  options.plan.fails = [](int rank, std::int64_t number) { return rank == 2 && number == 1; };
+  options.plan.fails = [](int rank, std::int64_t number, const Collective&) { return rank == 2 && number == 1; };
   const auto thrown = run_thread_ranks(4, options, [](ThreadCommunicator& ranks) {
     ranks.barrier("start");
     ranks.barrier("the save");

@@ -56,7 +56,8 @@ struct RankRun {
   Config config = tiny_config();
   bool gradient_checkpointing = false;
   std::function<int(int rank, std::int64_t step)> stop{};  ///< a signal to that rank
-  std::function<void(M& model, int rank, const StepReport&)> after_step{};
+  std::function<void(Trainer<M>& trainer, M& model, int rank, const StepReport&)> after_step{};
+  distributed::ThreadPlan plan{};
 
   GatheredRun<M> operator()(int ranks, int stage) const {
     GatheredRun<M> all;
@@ -76,10 +77,11 @@ struct RankRun {
       settings.gradient_checkpointing = gradient_checkpointing;
       M model(config, typename M::Backend(1), distributed::buffer_granule(ranks));
       std::int64_t done = 0;
+      Trainer<M>* training = nullptr;
       TrainingHooks hooks;
       hooks.on_step = [&](const StepReport& report) {
         done = report.step;
-        if (after_step) after_step(model, rank, report);
+        if (after_step) after_step(*training, model, rank, report);
         if (rank != 0) return;
         all.losses.push_back(report.loss), all.norms.push_back(report.grad_norm);
         all.applied.push_back(report.applied);
@@ -88,6 +90,7 @@ struct RankRun {
       ModelCompanions companions;
       companions.config.config = config;
       Trainer<M> trainer(model, data, companions, settings, hooks, &communicator);
+      training = &trainer;
       if (resume)
         trainer.resume(open_checkpoint(*resume));
       else
@@ -111,7 +114,8 @@ struct RankRun {
       communicator.barrier("the end");
       all.weights[std::size_t(rank)] = std::move(model.weights());
     };
-    for (const std::string& message : distributed::run_thread_ranks(ranks, {.timeout_seconds = 60}, run_rank))
+    for (const std::string& message :
+         distributed::run_thread_ranks(ranks, {.timeout_seconds = 60, .plan = plan}, run_rank))
       all.thrown += message.empty() ? "" : message + "\n";
     return all;
   }

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -6,10 +7,12 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "io/expect_error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "support/comes_true.hpp"
 #include "support/temporary_folder.hpp"
 #include "training/rank_run.hpp"
 
@@ -56,6 +59,35 @@ TEST_CASE("ranks train the model that one process trains") {
     }
 }
 
+TEST_CASE("a step ends before all its new weights are there") {
+  test::TemporaryFolder temporary;
+  const DatasetSplits data = test::make_data(temporary / "data");
+  for (const int stage : {1, 2}) {
+    FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 3};
+    const FloatRuns usual = run(2, stage);
+    run.output_dir = temporary / (std::to_string(stage) + "-late");
+    // Rank 1 does not give its part of the last bucket before rank 0 has ended the step.
+    std::atomic<bool> has_ended = false, gave_up = false;
+    run.after_step = [&](Trainer<RankModel>&, RankModel&, int rank, const StepReport& report) {
+      if (rank == 0 && report.step == 1) has_ended = true;
+    };
+    const RankModel model(test::tiny_config(), cpu::Backend(1), distributed::buffer_granule(2));
+    const auto layout = layout_of(model, test::rank_settings(2, stage, run.output_dir), 2);
+    REQUIRE(layout.matrices().size() > 2);
+    const std::string last = fmt::format("all-gather of bucket {}", layout.matrices().size() - 1);
+    run.plan.delay = [&](int rank, std::int64_t, const distributed::Collective& c) {
+      if (rank == 1 && c.step == 1 && c.what == last) gave_up = !test::comes_true(has_ended);
+      return 0.0;
+    };
+    const FloatRuns late = run(2, stage);
+    REQUIRE(late.thrown == "");
+    CHECK(has_ended);
+    CHECK_FALSE(gave_up);
+    CHECK(late.losses == usual.losses);
+    CHECK(test::same_state(late, usual));
+  }
+}
+
 TEST_CASE("a checkpoint of any number of ranks resumes at any other") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
@@ -98,7 +130,8 @@ TEST_CASE("what is not finite on one rank is skipped by all") {
   for (const int stage : {0, 1, 2, 3}) {
     FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
     float kept = 0;
-    run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
+    run.after_step = [&](Trainer<RankModel>& trainer, RankModel& model, int rank, const StepReport& report) {
+      trainer.wait_for_updates();
       float& weight = model.weights().vectors[0];
       if (rank == 1 && report.step == 3) kept = std::exchange(weight, nan);
       if (rank == 1 && report.step == 6) weight = kept;
@@ -150,7 +183,8 @@ TEST_CASE("weights that differ between ranks are found, with the rank") {
     FloatRun run{.data = data, .output_dir = temporary / std::to_string(stage), .max_steps = 8};
     run.check_replicas_steps = 2;
     CHECK(run(3, stage).thrown == "");
-    run.after_step = [&](RankModel& model, int rank, const StepReport& report) {
+    run.after_step = [&](Trainer<RankModel>& trainer, RankModel& model, int rank, const StepReport& report) {
+      trainer.wait_for_updates();
       float& weight = stage == 3 ? model.weights().vectors[20] : model.weights().matrices[100];
       if (rank == 2 && report.step == 6) weight += 1e-3f;
     };
@@ -164,7 +198,7 @@ TEST_CASE("a save that fails on one rank fails on all, and leaves the checkpoint
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
   FloatRun run{.data = data, .output_dir = temporary / "out", .max_steps = 4};
-  run.after_step = [&](RankModel&, int rank, const StepReport& report) {
+  run.after_step = [&](Trainer<RankModel>&, RankModel&, int rank, const StepReport& report) {
     if (rank != 0 || report.step != 4) return;
     fs::rename(temporary / "out", temporary / "away");
     write_file(temporary / "out", "no folder");

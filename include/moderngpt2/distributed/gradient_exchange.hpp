@@ -16,11 +16,10 @@
 
 namespace moderngpt2::distributed {
 
-/// Gradients of a step over all ranks, and the way of new weights back to them (ZeRO, Rajbhandari et al. 2020).
+/// Gradients of a step over all ranks (ZeRO, Rajbhandari et al. 2020); new weights go back by UpdateExchange.
 ///   stage 0: every rank has the sum of all gradients
 ///   stage 1: a rank has that of its shard, summed after the last pass of a step
-///   stage 2: the same, summed after each pass; the gradients of the other shards live only until then
-///   stage 3: as 2; new matrices are not given back, since passes gather them (ParameterExchange)
+///   stages 2, 3: the same, summed after each pass; the gradients of the other shards live only until then
 /// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients; Backend: whose
 /// memory they lie in, which `ranks` must reach.
 template <class E, class Backend>
@@ -45,7 +44,7 @@ class GradientExchange {
     }
     for (std::size_t i = 0; i <= layout_.matrices().size(); ++i) {
       const std::string of = i < layout_.matrices().size() ? fmt::format("bucket {}", i) : "norms and biases";
-      names_.push_back({(stage_ == 0 ? "all-reduce of " : "reduce-scatter of ") + of, "all-gather of " + of});
+      names_.push_back((stage_ == 0 ? "all-reduce of " : "reduce-scatter of ") + of);
     }
     under_way_.resize(names_.size());
   }
@@ -80,41 +79,20 @@ class GradientExchange {
       // Two buckets at most are under way and in memory.
       if (packs() && next_ + 1 < finished_) finish(--finished_);
       const Bucket& bucket = layout_.matrices()[next_ - 1];
-      under_way_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].reduce.c_str());
+      under_way_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str());
     }
   }
   /// To be called after each pass, also by a rank that had nothing to compute in it.
   void end_pass() {
     if (!reduces_) return;
     ready(0);
-    under_way_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().reduce.c_str());
+    under_way_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().c_str());
     while (finished_ > 0) finish(--finished_);
     under_way_.back().wait();
     if (packs()) take(full_.vectors.data(), layout_.vectors(), vector_pieces_[0], own_.vectors.data());
   }
 
-  /// Begins to give all ranks the new weights of piece i: those of the matrices in order, then the vectors.
-  template <class W>
-  void start_sharing(ParameterBuffers<W, Memory>& weights, std::size_t i) {
-    if (!is_sharded()) return;
-    const bool is_matrices = i < layout_.matrices().size();
-    if (is_matrices && stage_ == 3) return;
-    const Bucket& bucket = is_matrices ? layout_.matrices()[i] : layout_.vectors();
-    const auto gather = [&](auto* data) {
-      return ranks_.all_gather(data + bucket.begin, layout_.slice(bucket), names_[i].gather.c_str());
-    };
-    under_way_[i] = is_matrices ? gather(weights.matrices.data()) : gather(weights.vectors.data());
-  }
-  /// Returns when all new weights are there.
-  void finish_sharing() {
-    for (Request& request : under_way_) request.wait();
-  }
-
  private:
-  struct Names {
-    std::string reduce, gather;
-  };
-
   template <class T>
   Request reduce(T* data, const Bucket& bucket, const char* name) {
     if (stage_ == 0) return ranks_.all_reduce(data + bucket.begin, bucket.end - bucket.begin, ReduceOp::sum, name);
@@ -137,7 +115,7 @@ class GradientExchange {
   int stage_;
   Gradients full_, own_;  // own_: from stage 2 on
   std::vector<Piece> matrix_pieces_, vector_pieces_;
-  std::vector<Names> names_;
+  std::vector<std::string> names_;
   std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors
   std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are under way, those from finished_ on are done
   bool reduces_ = false;

@@ -50,6 +50,8 @@ class ParameterExchange final : public WeightSource {
     bring(unit, next);
   }
 
+  bool is_sharded() const override { return true; }
+
   /// Runs f() on rank 0, where it may make any passes; the others bring what these need until it is done.
   template <class F>
   void lead(F&& f) {

@@ -19,12 +19,12 @@
 namespace moderngpt2::distributed {
 
 /// What befalls ranks that are threads, for tests. Both are asked by each rank before its collective `number`, from 0
-/// on.
+/// on, which `c` tells of.
 struct ThreadPlan {
   /// Seconds by which it comes late; infinity: it stalls until the job ends.
-  std::function<double(int rank, std::int64_t number)> delay{};
+  std::function<double(int rank, std::int64_t number, const Collective& c)> delay{};
   /// True: the rank throws an Error there.
-  std::function<bool(int rank, std::int64_t number)> fails{};
+  std::function<bool(int rank, std::int64_t number, const Collective& c)> fails{};
 };
 
 /// One rank of several that are threads of this process. Sums go by the order of ranks, so that they repeat bit for
@@ -76,14 +76,14 @@ class ThreadCommunicator final : public CommunicatorBase {
   }
 
   void follow_plan(int slot, std::int64_t number) {
-    const double delay = plan_->delay ? plan_->delay(rank(), number) : 0;
+    const double delay = plan_->delay ? plan_->delay(rank(), number, collective(slot)) : 0;
     if (std::isinf(delay)) {
       std::unique_lock lock(hub_.mutex_);
       hub_.changed_.wait(lock, [&] { return !hub_.failure_.empty(); });
       hub_.check(rank());
     }
     std::this_thread::sleep_for(std::chrono::duration<double>(delay));
-    if (plan_->fails && plan_->fails(rank(), number))
+    if (plan_->fails && plan_->fails(rank(), number, collective(slot)))
       throw Error("rank {} fails as planned before {}", rank(), description(collective(slot)));
   }
 

@@ -118,9 +118,10 @@ class Model {
   }
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 
-  /// Who brings the matrices before passes use them; null: they are in memory all the time. It must outlive its passes.
+  /// Who brings weights before passes use them; null: they are in memory all the time. It must outlive its passes.
   void set_weight_source(WeightSource* source) { source_ = source; }
-  WeightSource* weight_source() const { return source_; }
+  /// Whether this process has a part of the matrices only, outside of passes.
+  bool is_sharded() const { return source_ && source_->is_sharded(); }
 
   /// ids (B,T) -> final hidden states (BT,C), which stay in the workspace. `caches` holds one view a layer, or none.
   /// Ids and what the pass points to are of the host, whatever the backend.

@@ -34,7 +34,7 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
                                            distributed::CommunicatorBase& ranks) {
   const bool is_first = ranks.rank() == 0;
   std::vector<FileRecord> files;
-  if (!model.weight_source() && (!M::rounds_weights || optimizer.is_whole(model))) {
+  if (!model.is_sharded() && (!M::rounds_weights || optimizer.is_whole(model))) {
     all_or_none(ranks, "the model's files", [&] {
       if (is_first) files = save_model(folder, model, optimizer.full_weights(model), companions);
     });

@@ -197,15 +197,22 @@ class AdamW {
   }
 
   /// Updates the shard's weights and moments, with the learning rate of `call` and its scale of the gradients, or the
-  /// decision on both that and whether. `updated(i)` is called when piece i is done: those of the matrices in order,
-  /// then the vectors. Who knows that the step was applied counts it in `updates`.
+  /// decision on both that and whether. `updated(i)` is called when piece i is done, in the numbers of which those of
+  /// the matrices come first; but norms and biases are done first, which whoever waits for new weights needs all the
+  /// time. Who knows that the step was applied counts it in `updates`.
   template <class Updated>
   void update(M& model, const ShardGradients<typename M::FullElements>& gradients, AdamWStep call, Updated&& updated) {
     call.beta1 = settings_.adam_beta1, call.beta2 = settings_.adam_beta2;
-    call.epsilon = settings_.adam_epsilon, call.weight_decay = settings_.weight_decay;
+    call.epsilon = settings_.adam_epsilon, call.weight_decay = 0;
     call.step = updates + 1;
     auto& b = model.backend();
-    std::size_t done = 0;
+    std::size_t done = shard_.matrices.size();
+    for (const distributed::Piece& p : shard_.vectors) {
+      adamw(b, model.weights().vectors.data() + p.offset, first.vectors.data() + p.at, second.vectors.data() + p.at,
+            gradients.vectors(p), p.length, call);
+      updated(done++);
+    }
+    call.weight_decay = settings_.weight_decay, done = 0;
     for (const distributed::Piece& p : shard_.matrices) {
       auto* const weights = model.weights().matrices.data() + p.offset;
       Master *const m = first.matrices.data() + p.at, *const v = second.matrices.data() + p.at;
@@ -213,12 +220,6 @@ class AdamW {
         adamw(b, masters_.data() + p.at, m, v, gradients.matrices(p), p.length, call, weights);
       else
         adamw(b, weights, m, v, gradients.matrices(p), p.length, call);
-      updated(done++);
-    }
-    call.weight_decay = 0;
-    for (const distributed::Piece& p : shard_.vectors) {
-      adamw(b, model.weights().vectors.data() + p.offset, first.vectors.data() + p.at, second.vectors.data() + p.at,
-            gradients.vectors(p), p.length, call);
       updated(done++);
     }
   }

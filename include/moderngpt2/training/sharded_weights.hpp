@@ -20,6 +20,7 @@
 #include "moderngpt2/io/shared_weights.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/weight_source.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {
@@ -132,6 +133,12 @@ bool has_finite_weights(M& model, const distributed::Shard& shard) {
   return std::isfinite(sum);
 }
 
+/// Which buckets hold the matrices of each unit of a model.
+template <class M>
+distributed::UnitBuckets unit_buckets(const M& model, const distributed::Layout& layout) {
+  return {layout, model.layers().all_unit_begins(), model.layers().head_reads_embedding()};
+}
+
 /// While it lives, a model has the matrices of its rank's shard only, and its passes gather the others (ZeRO stage 3).
 template <class M>
 class ShardedWeights {
@@ -139,16 +146,8 @@ class ShardedWeights {
   /// `device_ranks` reach the model's memory; they are the same ranks. Forgets weights that the model has.
   ShardedWeights(M& model, distributed::CommunicatorBase& ranks, distributed::CommunicatorBase& device_ranks,
                  const distributed::Layout& layout)
-      : model_(model),
-        exchange_(
-            ranks, device_ranks, model.backend(), layout,
-            distributed::UnitBuckets(layout, model.layers().all_unit_begins(), model.layers().head_reads_embedding()),
-            model.weights().matrices) {
-    model_.set_weight_source(&exchange_);
-  }
-  ~ShardedWeights() { model_.set_weight_source(nullptr); }
-  ShardedWeights(const ShardedWeights&) = delete;
-  ShardedWeights& operator=(const ShardedWeights&) = delete;
+      : exchange_(ranks, device_ranks, model.backend(), layout, unit_buckets(model, layout), model.weights().matrices),
+        use_(model, exchange_) {}
 
   /// Runs f() on rank 0, where it may use the model as it likes; the others bring the weights for that.
   template <class F>
@@ -159,8 +158,8 @@ class ShardedWeights {
  private:
   using Element = std::remove_reference_t<decltype(*std::declval<M&>().weights().matrices.data())>;
 
-  M& model_;
   distributed::ParameterExchange<Element, typename M::Backend> exchange_;
+  WeightSourceUse<M> use_;
 };
 
 }  // namespace moderngpt2

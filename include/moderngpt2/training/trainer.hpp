@@ -22,7 +22,9 @@
 #include "moderngpt2/distributed/device_ranks.hpp"
 #include "moderngpt2/distributed/gradient_exchange.hpp"
 #include "moderngpt2/distributed/single.hpp"
+#include "moderngpt2/distributed/update_exchange.hpp"
 #include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/model/weight_source.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
@@ -67,6 +69,8 @@ class Trainer {
         device_ranks_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
         exchange_(device_ranks_, model.backend(), layout_of(model, settings_, ranks_.size()), settings_.zero_stage,
                   model.make_gradients(pages_of_gradients<M>(settings_))),
+        updates_(device_ranks_, exchange_.layout(), unit_buckets(model, exchange_.layout()), settings_.zero_stage,
+                 model.weights()),
         sharded_(settings_.shards_weights()
                      ? std::make_unique<ShardedWeights<M>>(model_, ranks_, device_ranks_, exchange_.layout())
                      : nullptr),
@@ -75,6 +79,7 @@ class Trainer {
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
+    if (!sharded_ && exchange_.is_sharded()) waits_for_updates_.emplace(model_, updates_);
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
       cpu::reserve<typename M::T>(model.backend(), model.config(),
@@ -123,46 +128,13 @@ class Trainer {
   /// One optimizer step on the next blocks, of which each rank takes its part. Nothing is allocated once the blocks are
   /// in memory.
   StepReport step(const LearningRateSchedule& schedule) {
-    const double begin = seconds_now();
-    ranks_.set_step(state_.step + 1);
-    const BatchPlace place = batch_at(state_.position), own = part_of(place);
-    const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
-    const double data_seconds = seconds_now() - begin;
-    exchange_.begin_step();
-    update_.begin();
-    const StepCounts counts = count(batch);
-
-    StepReport report{.step = state_.step + 1,
-                      .learning_rate = schedule.at(state_.step),
-                      .tokens = counts.tokens,
-                      .data_seconds = data_seconds};
-    const std::int64_t most = most_rows(place.rows);  // as many passes on every rank
-    for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
-      exchange_.begin_pass(first + settings_.per_device_train_batch_size >= most);
-      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, own.rows - first);
-      if (micro > 0) {
-        const double pass_begin = seconds_now();
-        auto pass = pass_of<typename M::R>(batch, first, micro);
-        pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state_.seed,
-        pass.step = std::uint64_t(state_.step);
-        pass.first_sequence += (own.first - place.first) * batch.sequences();
-        update_.add(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
-                                              exchange_.gradients(), pass,
-                                              [this](int unit) { exchange_.ready(unit); }));
-        span("forward and backward", pass_begin);
-      } else {
-        model_.sit_out_loss_and_gradients([this](int unit) { exchange_.ready(unit); });
-      }
-      exchange_.end_pass();
-    }
-    const double update_begin = seconds_now();
-    if (scales_loss) report.loss_scale = loss_scale();
-    update_.finish(optimizer_, exchange_, ranks_, counts.valid > 0, loss_scale(), report);
-    if (report.applied) exchange_.finish_sharing();
-    span("update", update_begin);
-    advance(report, place);
+    const StepReport report = take_step(schedule);
+    wait_for_updates();
     return report;
   }
+  /// For hooks that read the model's weights themselves while several ranks train: returns when all are of the last
+  /// step. Passes of the model wait as they go on.
+  void wait_for_updates() { updates_.finish(); }
 
   /// Trains to the last step. Returns 0, or the signal that ended the run before; a checkpoint is written either way,
   /// and at the end the model is written to the output folder itself. Throws an Error where training cannot go on.
@@ -189,7 +161,7 @@ class Trainer {
     if (resumed_ && evaluation_ && look_due() && !log_.is_evaluated()) look();  // what a stop at this step left out
     while (state_.step < last) {
       const double begin = seconds_now();
-      StepReport report = step(schedule);
+      StepReport report = take_step(schedule);
       report.last_step = last;
       report.skipped = state_.skipped;
       meter.add(seconds_now() - begin, report.data_seconds, report.tokens);
@@ -260,6 +232,49 @@ class Trainer {
     if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
   }
 
+  /// A step after which new weights may be under way.
+  StepReport take_step(const LearningRateSchedule& schedule) {
+    const double begin = seconds_now();
+    ranks_.set_step(state_.step + 1);
+    const BatchPlace place = batch_at(state_.position), own = part_of(place);
+    const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
+    const double data_seconds = seconds_now() - begin;
+    exchange_.begin_step();
+    update_.begin();
+    const StepCounts counts = count(batch);
+
+    StepReport report{.step = state_.step + 1,
+                      .learning_rate = schedule.at(state_.step),
+                      .tokens = counts.tokens,
+                      .data_seconds = data_seconds};
+    const std::int64_t most = most_rows(place.rows);  // as many passes on every rank
+    for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
+      exchange_.begin_pass(first + settings_.per_device_train_batch_size >= most);
+      const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, own.rows - first);
+      if (micro > 0) {
+        const double pass_begin = seconds_now();
+        auto pass = pass_of<typename M::R>(batch, first, micro);
+        pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state_.seed,
+        pass.step = std::uint64_t(state_.step);
+        pass.first_sequence += (own.first - place.first) * batch.sequences();
+        update_.add(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
+                                              exchange_.gradients(), pass,
+                                              [this](int unit) { exchange_.ready(unit); }));
+        span("forward and backward", pass_begin);
+      } else {
+        model_.sit_out_loss_and_gradients([this](int unit) { exchange_.ready(unit); });
+      }
+      exchange_.end_pass();
+    }
+    const double update_begin = seconds_now();
+    if (scales_loss) report.loss_scale = loss_scale();
+    update_.finish(counts.valid > 0, loss_scale(), report);
+    if (sharded_) wait_for_updates();  // passes ask it for weights
+    span("update", update_begin);
+    advance(report, place);
+    return report;
+  }
+
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
     log_.say(format, std::forward<Arguments>(arguments)...);
@@ -311,6 +326,7 @@ class Trainer {
   }
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
+    wait_for_updates();
     const distributed::Fingerprint own{"set of weights", hash_of_weights(model_, !settings_.shards_weights())};
     require_same(ranks_, std::span(&own, 1), hint);
   }
@@ -340,6 +356,7 @@ class Trainer {
   }
 
   void save() {
+    wait_for_updates();
     // A state from which nothing can be trained must not stand as the newest checkpoint.
     const bool finite = sharded_ ? has_finite_weights(model_, optimizer_.shard()) : has_finite_weights(model_);
     if (agree_on_largest(ranks_, !finite, "whether the weights are finite") > 0)
@@ -362,9 +379,11 @@ class Trainer {
   TrainingHooks hooks_;
   distributed::CommunicatorBase &ranks_, &device_ranks_;
   distributed::GradientExchange<typename M::FullElements, typename M::Backend> exchange_;
-  std::unique_ptr<ShardedWeights<M>> sharded_;  // ZeRO stage 3
+  distributed::UpdateExchange<typename M::Weights> updates_;
+  std::optional<WeightSourceUse<M>> waits_for_updates_;  // ZeRO stages 1 and 2
+  std::unique_ptr<ShardedWeights<M>> sharded_;           // ZeRO stage 3
   AdamW<M> optimizer_;
-  StepUpdate<M> update_{model_};
+  StepUpdate<M> update_{model_, optimizer_, exchange_, updates_, ranks_};
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;
