@@ -34,7 +34,7 @@ std::pair<std::map<std::string, traced::Total>, double> traced_steps(const Work&
   M model(config, traced::Backend(w.threads));
   model.initialize(1);
   traced::Backend& backend = model.backend();
-  cpu::reserve<typename M::T>(backend, config, w.batch, w.time);
+  cpu::reserve<typename M::T>(backend, config, model.layers().pass_size(w.batch, w.time));
   auto work = model.workspace(w.batch, w.time, Mode::train);
   auto gradients = model.make_gradients();
   AdamW optimizer(model, {});

@@ -67,7 +67,7 @@ void measure(const Work& work, F&& once) {
 template <class M>
 void time_step(const Work& work, M& model) {
   const Config& c = model.config();
-  cpu::reserve<typename M::T>(model.backend(), c, work.batch, work.time);
+  cpu::reserve<typename M::T>(model.backend(), c, model.layers().pass_size(work.batch, work.time));
   auto memory = model.workspace(work.batch, work.time, work.recompute ? Mode::train_recompute : Mode::train);
   auto gradients = model.make_gradients();
   AdamW optimizer(model, {});

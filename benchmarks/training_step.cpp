@@ -31,7 +31,7 @@ template <class M>
 void training_step(benchmark::State& state, const Config& c, int batch, int time, Mode mode) {
   M model(c);
   model.initialize(1);
-  cpu::reserve<float>(model.backend(), c, batch, time);
+  cpu::reserve<float>(model.backend(), c, model.layers().pass_size(batch, time));
   auto work = model.workspace(batch, time, mode);
   auto gradients = model.make_gradients();
   AdamW optimizer(model, {});

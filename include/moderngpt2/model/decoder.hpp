@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -104,6 +105,9 @@ struct Decoder {
     else
       return false;
   }
+
+  /// What passes over (batch,time) tokens are to a backend that reserves memory for them.
+  constexpr PassSize pass_size(int batch, int time) const { return {batch, time, head.size(batch, time)}; }
 
   /// Views of one unit's weights or gradients, bound where the memory is when they are used.
   template <class E, class Memory>

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/distributed/bucket_use.hpp"
@@ -169,14 +170,13 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   if (s.shards_weights()) plan.lines.push_back({"weights, gradients of a pass", of_pass});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
-  if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-    plan.lines.push_back(
-        {"scratch of the operations", cpu::scratch_bytes<T>(config, std::max(batch, eval_batch), time, threads)});
-  else if constexpr (!OnHost<typename M::Backend>)
-    plan.lines.push_back({"scratch of the operations", scratch_bytes(std::type_identity<typename M::Backend>{}, config,
-                                                                     std::max(batch, eval_batch), time)});
+  const PassMemory beside = pass_memory<T>(std::type_identity<typename M::Backend>{}, config,
+                                           layers.pass_size(std::max(batch, eval_batch), time), threads);
+  plan.lines.push_back({"scratch of the operations", beside.scratch});
+  if (beside.uploaded > 0) plan.lines.push_back({"inputs of a pass", beside.uploaded});
   plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
   plan.device_bytes = plan.total();
+  if (beside.pinned > 0) plan.lines.push_back({"inputs of a pass, on the host", beside.pinned});
   const std::int64_t step_rows = (std::min(s.global_batch(), train_blocks) + s.world_size - 1) / s.world_size;
   const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
   plan.lines.push_back({OnHost<typename M::Backend> ? "token batches" : "token batches, on the host",

@@ -14,7 +14,7 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -81,10 +81,10 @@ class Trainer {
                  settings_.dataloader_num_workers > 0) {
     if (!sharded_ && exchange_.is_sharded()) waits_for_updates_.emplace(model_, updates_);
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
-    if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>)
-      cpu::reserve<typename M::T>(model.backend(), model.config(),
-                                  int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
-                                  std::max(time(), data_.eval.block_size()));
+    reserve<typename M::T>(
+        model.backend(), model.config(),
+        model.layers().pass_size(int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
+                                 std::max(time(), data_.eval.block_size())));
     if (eval_rows > 0)
       evaluation_.emplace(
           model_.workspace(int(eval_rows) * Batch::sequences_of(data.eval), data_.eval.block_size(), Mode::infer),

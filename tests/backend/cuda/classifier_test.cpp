@@ -33,7 +33,7 @@ TEST_CASE("the classifier on the GPU in chunks of tokens") {
   const auto run = [&](std::int64_t bytes) {
     cuda::Backend b;
     b.limit_logits(bytes);
-    CHECK(cuda::detail::classifier_chunk(b, rows, vocab) == (bytes == 0 ? 16 : 37));
+    CHECK(classifier_rows(b.logits_bytes(), rows, vocab) == (bytes == 0 ? 16 : 37));
     const cuda::DeviceArray<float> x(rows * width), w(vocab * width), dx(rows * width), dw(vocab * width);
     const cuda::DeviceArray<int> targets(rows);
     cuda::copy(b.stream(), x.data(), hidden.data(), x.size());

@@ -17,6 +17,7 @@
 #include "moderngpt2/generation/beam_search.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/training/plan.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -277,8 +278,12 @@ TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped th
                                   .learning_rate = 1e-2};
   ModelCompanions companions;
   companions.config.config = test::tiny_config();
+  const std::size_t used = simt::device().used();
   Gpu model(companions.config.config);
   Trainer<Gpu> trainer(model, data, companions, settings);
+  const MemoryPlan plan =
+      plan_memory<Gpu>(model.config(), settings, test::tiny_time, 1, data.train.size(), data.eval.size());
+  CHECK(simt::device().used() - used - plan.device_bytes < 100);  // LossMemory and StepSums
   trainer.initialize(3);
   const LearningRateSchedule schedule = make_schedule(settings, settings.max_steps);
   const auto numbers = [&] {
@@ -298,8 +303,11 @@ TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped th
     CHECK(simt::device().allocations == allocations);
     return report;
   };
-  CHECK(trainer.step(schedule).applied);  // scratch grows
   CHECK(step().applied);
+  CHECK(step().applied);
+  const std::int64_t allocations = simt::device().allocations;
+  CHECK(trainer.evaluate());
+  CHECK(simt::device().allocations == allocations);
   CHECK(trainer.optimizer().updates == 2);
 
   float gain = 0;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -88,6 +89,42 @@ TEST_CASE("heads on the GPU are judged as on the CPU, and predict the same") {
 }
 
 #if !defined(MODERNGPT2_SIMT_TSAN) && !defined(__SANITIZE_ADDRESS__)  // half a minute to compile each
+TEST_CASE("a classifier's steps and evaluations on the GPU allocate nothing, from the first one on") {
+  using Task = SequenceClassification;
+  using M = Task::Model<cuda::Backend>;
+  const test::TemporaryFolder folder;
+  test::use_schedule(1);
+  std::string lines;
+  for (int i = 0; i < 8; ++i)
+    lines += fmt::format("{{\"text\": \"{}\", \"label\": \"{}\"}}\n", std::string(1 + i, 'b'), i % 2 ? "x" : "y");
+  const auto data = test::examples<Task::Store>(lines);
+  const Task::Splits splits{data, data};
+  TrainingSettings settings = test::tiny_settings(folder.path());
+  ModelCompanions companions;
+  Config& config = companions.config.config = test::tiny_config();
+  config.vocab_size = 400, config.num_labels = 2;
+  M model(config);
+  Trainer<M, Task> trainer(model, splits, companions, settings);
+  trainer.initialize(5);
+  const MemoryPlan plan = plan_memory<M>(config, settings, data.block_size(), 1, data.size(), data.size());
+  const auto planned = [&](std::string_view what) {
+    for (const MemoryPlan::Line& line : plan.lines)
+      if (line.what == what) return line.bytes;
+    return std::uint64_t(0);
+  };
+  cuda::Backend& b = model.backend();
+  CHECK(planned("scratch of the operations") == b.scratch_bytes() + b.blas().workspace_bytes());
+  CHECK(planned("inputs of a pass") == b.inputs().bytes());
+  CHECK(planned("inputs of a pass, on the host") == 2 * b.inputs().bytes());
+
+  const std::int64_t allocations = simt::device().allocations;
+  const LearningRateSchedule schedule = make_schedule(settings, settings.max_steps);
+  for (int step = 0; step < 4; ++step) CHECK(trainer.step(schedule).applied);
+  CHECK(trainer.evaluate());
+  CHECK(trainer.step(schedule).applied);
+  CHECK(simt::device().allocations == allocations);
+}
+
 TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files that the CPU evaluates") {
   using Task = SequenceClassification;
   const test::TemporaryFolder folder;

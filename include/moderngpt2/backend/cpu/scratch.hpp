@@ -1,6 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 #include "moderngpt2/backend/cpu/attention.hpp"
 #include "moderngpt2/backend/cpu/attention_backward.hpp"
@@ -8,6 +11,7 @@
 #include "moderngpt2/backend/cpu/norm.hpp"
 #include "moderngpt2/backend/cpu/optimizer.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
 
 namespace moderngpt2::cpu {
@@ -38,10 +42,16 @@ constexpr std::size_t scratch_bytes(const Config& c, int batch, int time, int th
 /// was given any: where there is none, reserve() says so before.
 inline constexpr std::size_t library_bytes = std::size_t{8} << 20;
 
+/// The same for passes of a size.
+template <class T>
+PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int threads) {
+  return {.scratch = scratch_bytes<T>(c, size.batch, size.time, threads)};
+}
+
 /// Takes that scratch now, so that no step has to. Throws an Error where memory is at its end.
 template <class T>
-void reserve(Backend& b, const Config& c, int batch, int time) {
-  b.scratch<float>(detail::operation_scratch<T>(c, batch, time, b.threads()));
+void reserve(Backend& b, const Config& c, const PassSize& size) {
+  b.scratch<float>(detail::operation_scratch<T>(c, size.batch, size.time, b.threads()));
   b.product_scratch<float>(product_scratch<T>(b.threads()));
   AlignedBuffer{library_bytes};
 }

@@ -28,6 +28,11 @@ inline void require_head_dim(const AttentionCall& call) {
                 max_head_dim);
 }
 
+/// Floats: what AttentionMeans has of each query.
+constexpr std::int64_t attention_backward_scratch(int queries, int n_head) {
+  return 2 * std::int64_t(queries) * n_head;
+}
+
 /// Whether a call, if it wants no log-sum-exp, is one of a new token a sequence.
 inline bool is_decode(const AttentionCall& call) { return call.time == 1 && call.past > 0 && !call.dropout.active(); }
 
@@ -60,7 +65,7 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
   if (q.count == 0) return;
   detail::require_head_dim(call);
   const std::int64_t rows = std::int64_t(q.count) * call.n_head;
-  float* const mean = b.scratch<float>(2 * rows);
+  float* const mean = b.scratch<float>(detail::attention_backward_scratch(q.count, call.n_head));
   float* const share = call.key_mask ? mean + rows : nullptr;
   AttentionMeans<T>{.d_o = d_o, .o = o, .lse = lse, .mean = mean, .share = share, .call = call}.launch(b.stream());
   const AttentionInputs<T> in(q, k, v, call);

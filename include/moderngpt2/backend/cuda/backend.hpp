@@ -14,7 +14,7 @@ class StepSums;
 
 /// One GPU, the stream of its operations and their scratch memory. Operations only queue work: pointers are to GPU
 /// memory, and results are there once the stream was waited for. Nothing waits for the GPU but scratch that has to
-/// grow.
+/// grow: reserve() of cuda/scratch.hpp makes it large enough before.
 class Backend {
  public:
   static constexpr const char* name = "cuda";

@@ -9,7 +9,6 @@
 #include "moderngpt2/backend/cuda/kernels/softcap.hpp"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
-#include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/view.hpp"
 #ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/softcap.cuh"
@@ -25,19 +24,20 @@ void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float soft
 
 namespace detail {
 
-/// Tokens whose logits exist at once. Each chunk reads and writes the gradient of the whole matrix: they are few.
-inline int classifier_chunk(const Backend& b, int rows, int vocab) {
-  return classifier_rows(b.logits_bytes(), rows, vocab);
+/// Floats: losses and logits of a chunk of tokens.
+constexpr std::int64_t classifier_scratch(std::int64_t logits_bytes, int rows, int vocab) {
+  const std::int64_t chunk = classifier_rows(logits_bytes, rows, vocab);
+  return FloatScratch::padded(chunk) + chunk * vocab;
 }
 
 /// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
-/// their gradient.
+/// their gradient. Each chunk reads and writes the gradient of the whole matrix: they are few.
 template <class T>
 Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
                         const int* labels, float softcap, float scale) {
   if (hidden.count == 0) return {};
-  const int chunk = classifier_chunk(b, hidden.count, w.rows);
-  FloatScratch scratch{b.scratch<float>(FloatScratch::padded(chunk) + std::int64_t(chunk) * w.rows)};
+  const int chunk = classifier_rows(b.logits_bytes(), hidden.count, w.rows);
+  FloatScratch scratch{b.scratch<float>(classifier_scratch(b.logits_bytes(), hidden.count, w.rows))};
   LossSum sum{.parts = scratch.take(chunk), .total = b.losses().next(), .add = false};
   for (int start = 0; start < hidden.count; start += chunk) {
     const int rows = std::min(chunk, hidden.count - start);
@@ -55,16 +55,6 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
 }
 
 }  // namespace detail
-
-/// GPU memory that the operations of a model take on (batch,time) tokens, beside its tensors: the largest scratch of
-/// one of them, mostly logits, and the workspace of matrix products.
-inline std::uint64_t scratch_bytes(std::type_identity<Backend>, const Config& c, int batch, int time) {
-  using detail::FloatScratch;
-  const std::int64_t rows = std::int64_t(batch) * time;
-  const std::int64_t chunk = classifier_rows(Backend::usual_logits_bytes, int(rows), c.vocab_size);
-  const std::int64_t logits = FloatScratch::padded(chunk) + chunk * c.vocab_size;
-  return std::uint64_t(std::max(logits, 2 * rows * c.n_head)) * sizeof(float) + Blas::workspace_size;
-}
 
 /// labels: (N) in GPU memory.
 template <class X, class T = std::remove_const_t<X>>

@@ -12,12 +12,19 @@
 
 namespace moderngpt2::cuda {
 
+namespace detail {
+
+/// Floats.
+inline std::int64_t column_sum_scratch(int rows, int width) { return std::int64_t(column_parts(rows)) * width; }
+
+}  // namespace detail
+
 template <class X>
 void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   if (x.count == 0 || sums.size == 0) return;
   x.width = sums.size;
   ColumnSum<std::remove_const_t<X>>{
-      .sums = sums.data, .x = x, .partial = b.scratch<float>(std::int64_t(column_parts(x.count)) * sums.size)}
+      .sums = sums.data, .x = x, .partial = b.scratch<float>(detail::column_sum_scratch(x.count, sums.size))}
       .launch(b.stream());
 }
 

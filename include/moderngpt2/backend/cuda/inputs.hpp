@@ -15,19 +15,28 @@ namespace moderngpt2::cuda {
 /// to the GPU in the order of its stream. An array stays there until what is queued after the next begin().
 class Inputs {
  public:
+  /// What an array of so many bytes takes.
+  static constexpr std::size_t place_bytes(std::size_t bytes) {
+    return round_up(std::max<std::size_t>(bytes, 1), unit);
+  }
+  /// Takes memory for passes whose arrays take up to `bytes`, so that none of them has to.
+  void reserve(std::size_t bytes) {
+    if (std::ranges::none_of(chunks_, [&](const Chunk& chunk) { return chunk.bytes >= bytes; }))
+      chunks_.emplace_back(bytes);
+  }
+  /// Of GPU memory; of pinned memory there is twice as much.
+  std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const Chunk& chunk : chunks_) sum += chunk.bytes;
+    return sum;
+  }
+
   /// Forgets the arrays of the last pass, which the GPU may be about to fetch: passes take turns in the pinned memory.
   /// Waits until it has fetched those of the pass before.
   void begin() {
     turn_ = 1 - turn_;
     fetched_[turn_].synchronize();
-    if (chunks_.size() > 1) {
-      fetched_[1 - turn_].synchronize();
-      std::size_t total = 0;
-      for (const Chunk& chunk : chunks_) total += chunk.bytes;
-      chunks_.clear();
-      chunks_.emplace_back(total);
-    }
-    used_ = 0;
+    chunk_ = used_ = 0;
   }
 
   /// write(n elements on the host) fills an array; what it is on the GPU.
@@ -59,14 +68,13 @@ class Inputs {
     void *here, *there;
   };
 
+  /// What is there is kept, since giving it back would wait for the GPU: a new chunk is as large as all others.
   Place take(std::size_t bytes) {
-    bytes = round_up(std::max<std::size_t>(bytes, 1), unit);
-    if (chunks_.empty() || used_ + bytes > chunks_.back().bytes) {
-      chunks_.emplace_back(std::max(bytes, least));
-      used_ = 0;
-    }
+    bytes = place_bytes(bytes);
+    for (; chunk_ < chunks_.size() && used_ + bytes > chunks_[chunk_].bytes; ++chunk_) used_ = 0;
+    if (chunk_ == chunks_.size()) chunks_.emplace_back(std::max({bytes, least, this->bytes()}));
     const std::size_t at = std::exchange(used_, used_ + bytes);
-    return {chunks_.back().here[turn_].data() + at, static_cast<std::byte*>(chunks_.back().there.data()) + at};
+    return {chunks_[chunk_].here[turn_].data() + at, static_cast<std::byte*>(chunks_[chunk_].there.data()) + at};
   }
   template <class E, class F>
   E* send(cudaStream_t stream, E* to, const Place& place, std::int64_t n, F&& write) {
@@ -78,7 +86,7 @@ class Inputs {
   }
 
   std::vector<Chunk> chunks_;
-  std::size_t used_ = 0;  // of the last chunk
+  std::size_t chunk_ = 0, used_ = 0;  // the one that is filled, and what of it is
   int turn_ = 0;
   Event fetched_[2];
 };

@@ -28,6 +28,12 @@ struct FloatScratch {
   float* take(std::int64_t n) { return std::exchange(next, next + padded(n)); }
 };
 
+/// Floats for the products of a head's (outputs,width) matrix in a short type with scores in fp32: its copy, and one of
+/// the rows that are scored, or of their gradient.
+constexpr std::int64_t head_scratch(int rows, int width, int outputs) {
+  return FloatScratch::padded(std::int64_t(outputs) * width) + FloatScratch::padded(std::int64_t(rows) * width);
+}
+
 /// The same view in fp32: itself, or a copy in scratch.
 template <class T>
 Rows<float> as_floats(Backend& b, FloatScratch& scratch, Rows<T> x, bool copy) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/norm.hpp"
 #include "moderngpt2/core/view.hpp"
@@ -8,6 +10,15 @@
 #endif
 
 namespace moderngpt2::cuda {
+
+namespace detail {
+
+/// Floats: the gradients of gains, by parts of the rows.
+inline std::int64_t norm_scratch(int rows, int gains, int width) {
+  return std::int64_t(norm_parts(rows)) * gains * width;
+}
+
+}  // namespace detail
 
 template <class T>
 void rms_norm(Backend& b, Rows<T> u, ConstRows<T> x, Vector<const float> w, float eps) {
@@ -24,7 +35,7 @@ void rms_norm_backward(Backend& b, Rows<T> dx, Vector<float> dw, ConstRows<T> du
                      .x = x,
                      .w = w.data,
                      .dw = dw.data,
-                     .partial = b.scratch<float>(std::int64_t(norm_parts(x.count)) * x.width),
+                     .partial = b.scratch<float>(detail::norm_scratch(x.count, 1, x.width)),
                      .eps = eps,
                      .accumulate = accumulate}
       .launch(b.stream());
@@ -60,7 +71,7 @@ void add_norm_backward(Backend& b, Rows<T> dx, Rows<T> dy, Vector<float> dpost, 
                      .next = next.data,
                      .dpost = dpost.data,
                      .dnext = dnext.data,
-                     .partial = b.scratch<float>(std::int64_t(norm_parts(dx.count)) * 2 * dx.width),
+                     .partial = b.scratch<float>(detail::norm_scratch(dx.count, 2, dx.width)),
                      .dropout = DropoutSite(d),
                      .eps = eps,
                      .time = time}

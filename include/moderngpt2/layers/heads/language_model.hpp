@@ -1,6 +1,7 @@
 #pragma once
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -50,6 +51,8 @@ struct LanguageModelHead {
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
     return {arena.take<int>(std::int64_t(batch) * time)};
   }
+
+  constexpr HeadSize size(int /*batch*/, int /*time*/) const { return {.predicts_tokens = true}; }
 
   using Labels = LanguageModelLabels;
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/layers/heads/language_model.hpp"
 
@@ -58,6 +59,10 @@ struct DoubleHeads {
             scores(),
             scores(),
             scores()};
+  }
+
+  constexpr HeadSize size(int batch, int /*time*/) const {
+    return {.predicts_tokens = true, .rows = batch, .scores = 1};
   }
 
   struct Labels {

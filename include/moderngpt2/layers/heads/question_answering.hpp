@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -42,6 +43,8 @@ struct QuestionAnsweringHead {
     return {rows(batch * time, 2), rows(batch * time, 2), rows(batch, time),         rows(batch, time),
             rows(batch, time),     rows(batch, time),     arena.take<int>(2 * batch)};
   }
+
+  constexpr HeadSize size(int batch, int time) const { return {.rows = batch * time, .scores = 2}; }
 
   struct Labels {
     const int* start_positions = nullptr;  ///< (B); null: logits only. Negative counts as 0, >= T is ignored.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -45,6 +46,8 @@ struct SequenceClassificationHead {
     return {arena.take<int>(batch), rows(T{}, width), rows(T{}, width), rows(score, num_labels),
             rows(score, num_labels)};
   }
+
+  constexpr HeadSize size(int batch, int /*time*/) const { return {.rows = batch, .scores = num_labels}; }
 
   /// Integer classes or real values; both null: logits only.
   template <class R>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -41,6 +42,8 @@ struct TokenClassificationHead {
     const compute_t<T> score{};
     return {rows(T{}, width), rows(score, num_labels), rows(score, num_labels)};
   }
+
+  constexpr HeadSize size(int batch, int time) const { return {.rows = batch * time, .scores = num_labels}; }
 
   struct Labels {
     const int* labels = nullptr;  ///< (B,T); null: logits only

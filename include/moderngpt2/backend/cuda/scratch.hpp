@@ -1,0 +1,72 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "moderngpt2/backend/cuda/attention.hpp"
+#include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/classifier.hpp"
+#include "moderngpt2/backend/cuda/column_sum.hpp"
+#include "moderngpt2/backend/cuda/kernels/segments.hpp"
+#include "moderngpt2/backend/cuda/losses.hpp"
+#include "moderngpt2/backend/cuda/matmul.hpp"
+#include "moderngpt2/backend/cuda/norm.hpp"
+#include "moderngpt2/backend/cuda/optimizer.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
+#include "moderngpt2/config/config.hpp"
+
+namespace moderngpt2::cuda {
+
+namespace detail {
+
+/// Bytes of scratch for training on passes of that size or less, and for evaluation: the largest need of any operation.
+template <class T>
+std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64_t logits_bytes) {
+  const HeadSize& head = size.head;
+  const int rows = size.rows(), widest = std::max(c.n_embd, c.n_head * c.head_dim);
+  std::int64_t floats = attention_backward_scratch(rows, c.n_head);
+  if (head.predicts_tokens) floats = std::max(floats, classifier_scratch(logits_bytes, rows, c.vocab_size));
+  if (head.rows > 0) {
+    if (sizeof(T) < sizeof(float)) floats = std::max(floats, head_scratch(head.rows, c.n_embd, head.scores));
+    const int losses = std::max(head.rows, ElementLoss<float>::parts(std::int64_t(head.rows) * head.scores));
+    floats = std::max({floats, std::int64_t(losses), column_sum_scratch(head.rows, head.scores)});
+  }
+  floats = std::max(floats, column_sum_scratch(rows, widest));
+  floats = std::max(floats, norm_scratch(rows, 2, c.n_embd));
+  std::int64_t bytes = floats * std::int64_t(sizeof(float));
+  bytes = std::max(bytes, SegmentSort::scratch_ints(rows) * std::int64_t(sizeof(int)));
+  bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias that is rounded
+  return std::max(bytes, std::int64_t(most_square_parts + 1) * std::int64_t(sizeof(double)));
+}
+
+/// Bytes of what the host gives a pass: ids, mask, bounds of documents and labels of tokens; of each sequence the
+/// position that is read, and its labels.
+inline std::int64_t input_bytes(const PassSize& size) {
+  const auto ints = [](std::int64_t n) { return std::int64_t(Inputs::place_bytes(std::size_t(n) * sizeof(int))); };
+  return std::int64_t(Inputs::place_bytes(std::size_t(size.rows()))) + 3 * ints(size.rows()) + ints(size.batch) +
+         ints(std::int64_t(size.batch) * std::max(size.head.scores, 1));
+}
+
+}  // namespace detail
+
+/// With the usual limit of logits.
+template <class T>
+PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int /*threads*/) {
+  const std::uint64_t inputs = std::uint64_t(detail::input_bytes(size));
+  return {.scratch =
+              std::uint64_t(detail::operation_scratch<T>(c, size, Backend::usual_logits_bytes)) + Blas::workspace_size,
+          .uploaded = inputs,
+          .pinned = 2 * inputs};
+}
+
+/// Passes of that size or less, and the sums of squares of a step, then allocate and free nothing, neither GPU memory
+/// nor pinned memory. A search of products does, while it times them.
+template <class T>
+void reserve(Backend& b, const Config& c, const PassSize& size) {
+  b.scratch<std::byte>(detail::operation_scratch<T>(c, size, b.logits_bytes()));
+  b.inputs().reserve(std::size_t(detail::input_bytes(size)));
+}
+
+}  // namespace moderngpt2::cuda
