@@ -11,8 +11,8 @@
 using namespace moderngpt2;
 
 TEST_CASE("classifier and logits on the GPU") {
-  // One of 600,000 probabilities times the scale is a subnormal number of fp16.
-  std::vector<cases::Case> table = cases::classifier_cases();
+  // One of 600,000 probabilities times the scale is a subnormal number of fp16, whatever the number of tokens.
+  std::vector<cases::Case> table = cases::classifier_cases(2);
 #ifdef MODERNGPT2_SIMT_TSAN  // where they take many minutes
   std::erase_if(table, [](const cases::Case& c) { return c.name.find("600000") != std::string::npos; });
   CHECK_FALSE(table.empty());

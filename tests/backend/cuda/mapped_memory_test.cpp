@@ -45,11 +45,12 @@ TEST_CASE("a buffer with memory for a part: parts that are not in use at once sh
   for (const std::uint64_t seed : {0, 1, 2}) {
     simt::machine().seed(seed);
     Backend b;
+    const std::size_t of_backend = simt::device().used();
     FlatBuffer<float, DeviceBuffer> buffer(7 * page_floats, Pages::as_used);
     CHECK(buffer.size() == 7 * page_floats);
-    CHECK(simt::device().used() == before);
+    CHECK(simt::device().used() == of_backend);
     lay_out(b, buffer, six_parts());
-    CHECK(simt::device().used() == before + 3 * page);
+    CHECK(simt::device().used() == of_backend + 3 * page);
     CHECK(buffer.memory().memory_bytes() == 3 * page);
     for (int i = 0; i < 7; ++i) CHECK(first_of_page(b, buffer, i) == 0);
     const auto write = [&](int at, float value) {
