@@ -86,8 +86,10 @@ struct RanksTask {
     ModelCompanions companions;
     companions.config.config = config;
     TrainingHooks hooks;
+    std::int64_t allocations = 0;
     if (!ranks || ranks->rank() == 0) {
       hooks.on_step = [&](const StepReport& report) {
+        if (simt::device().allocations != allocations) throw Error("step {} has allocated", report.step);
         result.losses.push_back(report.loss), result.norms.push_back(report.grad_norm);
       };
       hooks.on_log = [&](const Json& line) {
@@ -100,6 +102,7 @@ struct RanksTask {
     }
     Trainer<M> trainer(model, data, companions, s, hooks, ranks, gpus);
     from ? trainer.resume(open_checkpoint(*from)) : trainer.initialize(3);
+    allocations = simt::device().allocations;
     if (trainer.run() != 0) throw Error("the run was stopped");
   }
 
