@@ -41,10 +41,11 @@ float first_of_page(const Backend& b, const FlatBuffer<float, DeviceBuffer>& buf
 
 TEST_CASE("a buffer with memory for a part: parts that are not in use at once share theirs") {
   const SmallChunks chunks;
-  const std::size_t before = simt::device().used();
+  const std::size_t at_first = simt::device().used();
   for (const std::uint64_t seed : {0, 1, 2}) {
     simt::machine().seed(seed);
     Backend b;
+    const std::size_t before = simt::device().used();
     FlatBuffer<float, DeviceBuffer> buffer(7 * page_floats, Pages::as_used);
     CHECK(buffer.size() == 7 * page_floats);
     CHECK(simt::device().used() == before);
@@ -71,7 +72,7 @@ TEST_CASE("a buffer with memory for a part: parts that are not in use at once sh
     FlatBuffer<float, DeviceBuffer> moved(std::move(buffer));
     CHECK(first_of_page(b, moved, 5) == 5);
   }
-  CHECK(simt::device().used() == before);
+  CHECK(simt::device().used() == at_first);
 }
 
 TEST_CASE("a buffer with all its memory stays as it is when it is to be used in parts") {
