@@ -30,6 +30,11 @@ ONLY_IN = [
     (re.compile(r"omp\.h"), {"moderngpt2/core/parallel.hpp"}),
 ]
 
+# nvcc compiles kernels, and these are all that it sees of the CUDA backend: no host classes, nor CUDA's driver.
+CUDA = "moderngpt2/backend/cuda/"
+KERNELS = CUDA + "kernels/"
+SEEN_BY_KERNELS = re.compile(CUDA + r"((kernels|simt)/|(device\.cuh|(runtime|launch)\.hpp)$)")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 PROJECT = "moderngpt2/"
 
@@ -78,6 +83,8 @@ def check_header(include_folder, name, faults):
             faults.append(f"{where}: no such file")
         elif rank(other) is not None and rank(other) > rank(name):
             faults.append(f"{where}: {folder_of(name)} comes before {folder_of(other)}")
+        elif name.startswith(KERNELS) and other.startswith(CUDA) and not SEEN_BY_KERNELS.match(other):
+            faults.append(f"{where}: kernels do not see the host's part of the CUDA backend")
 
 
 def check_cycles(include_folder, names, faults):

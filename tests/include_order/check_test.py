@@ -20,6 +20,10 @@ CASES = [
     ("parallel.hpp alone", {"layers/a.hpp": "#pragma omp parallel"}),
     ("not under the umbrella", {"moderngpt2.hpp": '#include "moderngpt2/io/p.hpp"', "io/p.hpp": "#include <arrow/api.h>"}),
     ("not under the umbrella", {"moderngpt2.hpp": '#include "moderngpt2/cli/p.hpp"', "cli/p.hpp": ""}),
+    ("kernels do not see", {"backend/cuda/kernels/a.hpp": '#include "moderngpt2/backend/cuda/loss.hpp"',
+                            "backend/cuda/loss.hpp": ""}),
+    ("keep the order", {"backend/cuda/kernels/a.cuh": '#include "moderngpt2/backend/cuda/runtime.hpp"',
+                        "backend/cuda/runtime.hpp": ""}),
     ("keep the order", {"io/b.hpp": '#include "moderngpt2/core/a.hpp"', "core/a.hpp": "#include <string>"}),
 ]
 

@@ -23,8 +23,8 @@
 //   download(b, to, from, n)             waits, then to (host) = from
 //   store(b, to, from, n)                to = from (host), and waits
 //   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
-//   lay_out(b, buffer, use)              where a FlatBuffer made as Pages::as_used has memory from now on, full of
-//   zeros forget(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
+//   lay_out(b, buffer, use)              memory for that use, all zeros, to a FlatBuffer made as Pages::as_used
+//   forget(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
 //   zero_and_forget(b, data, n)          the same, and they are 0 when the part is used again
 //   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x

@@ -30,17 +30,15 @@ Backend make_backend(const TrainingRequest& request, const distributed::Communic
   }
 }
 
-/// "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". Throws an Error for a run that does not fit.
+/// "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". Throws an Error for a run that does not fit, where
+/// a `remedy` says what to use then.
 template <class Backend>
-std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, bool must_fit) {
+std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, const char* remedy = nullptr) {
   const auto memory = backend.memory();
   std::string text = fmt::format("GPU {}: {} of {} are free, the run takes {}", backend.device(),
                                  byte_text(memory.available), byte_text(memory.total), byte_text(plan.device_bytes));
-  if (must_fit && plan.device_bytes > memory.available)
-    throw Error(
-        "{}: use a smaller --per_device_train_batch_size, block or model, or --gradient_checkpointing; "
-        "--dry_run shows what takes it",
-        text);
+  if (remedy && plan.device_bytes > memory.available)
+    throw Error("{}: use {}; --dry_run shows what takes it", text, remedy);
   return text;
 }
 

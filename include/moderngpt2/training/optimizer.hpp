@@ -28,12 +28,6 @@ double gradient_norm(B& backend, const Gradients& g) {
                    double(sum_of_squares(backend, g.vectors.data(), g.vectors.size())));
 }
 
-/// Whether no weight of a model is infinite or not a number.
-template <class M>
-bool has_finite_weights(M& model) {
-  return std::isfinite(gradient_norm(model.backend(), model.weights()));
-}
-
 /// A hash of what ranks have the same of a model, to compare theirs by: all weights, but no matrices where each rank
 /// has its own.
 template <class M>
@@ -121,7 +115,7 @@ class AdamW {
     if constexpr (M::rounds_weights)
       fill_masters(model,
                    [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
-                     initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
+                     initialize_elements(to, p, number, begin, n, model.config(), seed, host_threads(model.backend()));
                    });
   }
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
@@ -140,24 +134,28 @@ class AdamW {
   }
 
   /// The same where the file is of a model with another head: see load_shared_weights(). What it lacks is fresh.
-  void load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+  SharedWeights load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+    SharedWeights shared = find_shared_weights(model.parameters(), file, config);
     initialize(model, seed);
-    if (is_whole(model))
-      return edit_full_weights(model, [&](FullWeights full) {
+    if (is_whole(model)) {
+      edit_full_weights(model, [&](FullWeights full) {
         load_shared_weights(model.backend(), full, model.parameters(), file, config);
       });
+      return shared;
+    }
     if (settings_.shards_weights())
       load_shared_shard(model, shard_, file, config);
     else
       load_shared_weights(model, file, config);
     if constexpr (M::rounds_weights)
-      fill_masters(model,
-                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
-                     if (const TensorInfo* const info = find_shared(file, config, p))
-                       file.read_as(*info, to, begin, n);
-                     else
-                       initialize_elements(to, p, number, begin, n, model.config(), seed, model.backend().threads());
-                   });
+      fill_masters(
+          model, [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
+            if (const TensorInfo* const info = find_shared(file, config, p))
+              file.read_as(*info, to, begin, n);
+            else
+              initialize_elements(to, p, number, begin, n, model.config(), seed, host_threads(model.backend()));
+          });
+    return shared;
   }
 
   /// f(full_weights(model)), which may read and change them; the model gets them.

@@ -91,28 +91,76 @@ std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std
   return most + std::uint64_t(count.vectors) * gradient_bytes;
 }
 
-/// What a GPU gives the flat buffers of matrices that are not there as a whole, in whole chunks, shared where they may
-/// be: to the gradients from ZeRO stage 2 on, to the weights in stage 3 (of the rank that takes most).
+/// What a GPU gives the flat buffers of matrices that are not there as a whole, in whole chunks of `chunk` bytes,
+/// shared where they may be: to the gradients from ZeRO stage 2 on, to the weights in stage 3 (of the rank that takes
+/// most).
 struct MappedBytes {
   std::uint64_t weights = 0, gradients = 0;
 };
 template <class Layers>
 MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
-                         std::size_t gradient_bytes) {
+                         std::size_t gradient_bytes, std::size_t chunk = usual_chunk) {
   const CountParameters count = layers.count();
   const std::int64_t granule = distributed::buffer_granule(s.world_size);
   const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
   const std::int64_t matrices = padded(count.matrices);
   const distributed::Layout layout = make_layout(layers, s, matrices, padded(count.vectors), s.world_size);
   const auto mapped = [&](const PartialUse& use, std::size_t element_bytes) {
-    return std::uint64_t(share_memory(use, std::size_t(matrices) * element_bytes, usual_chunk).pieces * usual_chunk);
+    return std::uint64_t(share_memory(use, std::size_t(matrices) * element_bytes, chunk).pieces * chunk);
   };
   MappedBytes bytes;
+  if (s.world_size == 1 || s.zero_stage < 2) return bytes;
   bytes.gradients = mapped(distributed::use_of_gradients(layout, gradient_bytes), gradient_bytes);
   for (int rank = 0; rank < s.world_size && s.shards_weights(); ++rank)
     bytes.weights =
         std::max(bytes.weights, mapped(distributed::use_of_weights(layout, rank, weight_bytes), weight_bytes));
   return bytes;
+}
+
+/// What of a model of type M is in memory during a pass beside what a process keeps: in ZeRO stage 3 weights of others,
+/// and where it trains, gradients from stage 2 on.
+template <class M, class Layers>
+std::uint64_t bytes_beside(const Layers& layers, const TrainingSettings& s, bool trains) {
+  using Full = typename M::FullElements;
+  if (!s.shards_weights() && (!trains || s.world_size == 1 || s.zero_stage < 2)) return 0;
+  constexpr std::size_t weight_bytes = sizeof(*std::declval<M&>().weights().matrices.data());
+  constexpr std::size_t gradient_bytes = sizeof(typename Full::MatrixType);
+  if constexpr (OnHost<typename M::Backend>) {
+    return s.shards_weights() ? bytes_of_pass(layers, s, weight_bytes, trains ? gradient_bytes : 0)
+                              : bytes_under_way(layers, s, gradient_bytes);
+  } else {
+    const CountParameters count = layers.count();
+    const MappedBytes mapped = mapped_bytes(layers, s, weight_bytes, gradient_bytes);
+    std::uint64_t bytes = 0;
+    if (trains) bytes += mapped.gradients + std::uint64_t(count.vectors) * sizeof(typename Full::VectorType);
+    if (s.shards_weights())
+      bytes += mapped.weights - std::uint64_t(count.matrices) * weight_bytes / std::uint64_t(s.world_size);
+    return bytes;
+  }
+}
+
+/// Of the weights that a process keeps.
+template <class M, class Layers>
+std::uint64_t kept_weights(const Layers& layers, const TrainingSettings& s) {
+  const CountParameters count = layers.count();
+  const std::uint64_t matrices = std::uint64_t(count.matrices) * sizeof(*std::declval<M&>().weights().matrices.data());
+  const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
+  return vectors + (s.shards_weights() ? matrices / std::uint64_t(s.world_size) : matrices);
+}
+
+/// Adds the lines that end a plan: what the operations need for passes of `size` at most, and `rows` of ids that are
+/// read at once.
+template <class M>
+void end_plan(MemoryPlan& plan, const Config& config, const PassSize& size, int threads, std::int64_t rows) {
+  using Backend = typename M::Backend;
+  const PassMemory beside = pass_memory<typename M::T>(std::type_identity<Backend>{}, config, size, threads);
+  plan.lines.push_back({"scratch of the operations", beside.scratch});
+  if (beside.uploaded > 0) plan.lines.push_back({"inputs of a pass", beside.uploaded});
+  plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
+  plan.device_bytes = plan.total();
+  if (beside.pinned > 0) plan.lines.push_back({"inputs of a pass, on the host", beside.pinned});
+  plan.lines.push_back({OnHost<Backend> ? "token batches" : "token batches, on the host",
+                        std::uint64_t(TokenBatch::bytes(rows, size.time))});
 }
 
 }  // namespace detail
@@ -123,66 +171,54 @@ template <class M>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
                        std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
   using Head = typename M::Head;
-  using T = typename M::T;
+  using Full = typename M::FullElements;
   validate(config);
   const Decoder<M::shape, Head> layers(config);
-  const auto count = layers.count();
-  auto buffers = [&]<class E, class Memory>(std::type_identity<ParameterBuffers<E, Memory>>) {
-    return std::uint64_t(count.matrices) * sizeof(typename E::MatrixType) +
-           std::uint64_t(count.vectors) * sizeof(typename E::VectorType);
-  };
-  const std::uint64_t weights = buffers(std::type_identity<typename M::Weights>{});
-  const std::uint64_t gradients = buffers(std::type_identity<typename M::Gradients>{});
+  const CountParameters count = layers.count();
+  const std::uint64_t gradients = std::uint64_t(count.matrices) * sizeof(typename Full::MatrixType) +
+                                  std::uint64_t(count.vectors) * sizeof(typename Full::VectorType);
   const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
-  constexpr bool on_host = OnHost<typename M::Backend>;
-  constexpr std::size_t weight_bytes =
-      sizeof(std::remove_reference_t<decltype(*std::declval<typename M::Weights>().matrices.data())>);
-  constexpr std::size_t gradient_bytes = sizeof(typename M::FullElements::MatrixType);
-  const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
-  std::uint64_t kept_weights = weights, kept_gradients = gradients, of_pass = 0;
-  if (shards > 1 && s.zero_stage >= 2) {  // see GradientExchange
-    kept_gradients = gradients / shards;
-    if (s.shards_weights()) kept_weights = vectors + (weights - vectors) / shards;
-    if (!on_host) {
-      const detail::MappedBytes mapped = detail::mapped_bytes(layers, s, weight_bytes, gradient_bytes);
-      of_pass = mapped.gradients + vectors;
-      if (s.shards_weights()) of_pass += mapped.weights - (weights - vectors) / shards;
-    } else if (s.shards_weights()) {
-      of_pass = detail::bytes_of_pass(layers, s, weight_bytes, gradient_bytes);
-    } else {
-      of_pass = detail::bytes_under_way(layers, s, gradient_bytes);
-    }
-    if (!s.shards_weights()) kept_gradients += std::exchange(of_pass, 0);
-  }
+  const std::uint64_t beside = detail::bytes_beside<M>(layers, s, true);
+  std::uint64_t kept_gradients = s.zero_stage >= 2 ? gradients / shards : gradients;  // see GradientExchange
+  if (!s.shards_weights()) kept_gradients += beside;
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
   const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
-  using Views = Activations<M::shape, Head, T>;
+  using Views = Activations<M::shape, Head, typename M::T>;
   MemoryPlan plan;
-  plan.lines = {{"weights", kept_weights},
+  plan.lines = {{"weights", detail::kept_weights<M>(layers, s)},
                 {"gradients", kept_gradients},
                 {"optimizer moments", 2 * gradients / shards},
                 {"activations",
                  Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
   if constexpr (M::rounds_weights)
-    plan.lines.insert(plan.lines.begin() + 1,
-                      {"fp32 masters of the matrices",
-                       std::uint64_t(count.matrices) * sizeof(typename M::FullElements::MatrixType) / shards});
-  if (s.shards_weights()) plan.lines.push_back({"weights, gradients of a pass", of_pass});
+    plan.lines.insert(
+        plan.lines.begin() + 1,
+        {"fp32 masters of the matrices", std::uint64_t(count.matrices) * sizeof(typename Full::MatrixType) / shards});
+  if (s.shards_weights()) plan.lines.push_back({"weights, gradients of a pass", beside});
   if (eval_batch > 0)
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
-  const PassMemory beside = pass_memory<T>(std::type_identity<typename M::Backend>{}, config,
-                                           layers.pass_size(std::max(batch, eval_batch), time), threads);
-  plan.lines.push_back({"scratch of the operations", beside.scratch});
-  if (beside.uploaded > 0) plan.lines.push_back({"inputs of a pass", beside.uploaded});
-  plan.lines.push_back({"rotary tables", RotaryPositions<typename M::R>::bytes(config)});
-  plan.device_bytes = plan.total();
-  if (beside.pinned > 0) plan.lines.push_back({"inputs of a pass, on the host", beside.pinned});
   const std::int64_t step_rows = (std::min(s.global_batch(), train_blocks) + s.world_size - 1) / s.world_size;
   const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
-  plan.lines.push_back({OnHost<typename M::Backend> ? "token batches" : "token batches, on the host",
-                        std::uint64_t(TokenBatch::bytes(rows, time))});
+  detail::end_plan<M>(plan, config, layers.pass_size(std::max(batch, eval_batch), time), threads, rows);
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;
+  return plan;
+}
+
+/// The same of --eval_only: no gradients, moments or files.
+template <class M>
+MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int time, int threads,
+                           std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
+  using Head = typename M::Head;
+  validate(config);
+  const Decoder<M::shape, Head> layers(config);
+  const int batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
+  MemoryPlan plan;
+  plan.lines = {{"weights", detail::kept_weights<M>(layers, s)}};
+  if (s.shards_weights()) plan.lines.push_back({"weights of a pass", detail::bytes_beside<M>(layers, s, false)});
+  plan.lines.push_back({"activations of the evaluation",
+                        Activations<M::shape, Head, typename M::T>::bytes(layers, batch, time, Mode::infer)});
+  detail::end_plan<M>(plan, config, layers.pass_size(batch, time), threads, batch);
   return plan;
 }
 
@@ -219,7 +255,8 @@ inline std::string plan_text(const MemoryPlan& plan) {
   std::string text = "memory\n";
   for (const auto& [what, bytes] : plan.lines) text += fmt::format("  {:<30} {:>12}\n", what, byte_text(bytes));
   text += fmt::format("  {:<30} {:>12}\n", "total", byte_text(plan.total()));
-  text += fmt::format("disk: {} for each checkpoint\n", byte_text(plan.checkpoint_bytes));
+  if (plan.checkpoint_bytes > 0)
+    text += fmt::format("disk: {} for each checkpoint\n", byte_text(plan.checkpoint_bytes));
   return text;
 }
 

@@ -22,20 +22,9 @@
 
 namespace moderngpt2 {
 
-/// Fills a new model with the weights that a run starts from: those of --model_path, or random ones. Where processes
-/// have a part of them each, start_masters() does.
-template <class M>
-void start_weights(M& model, const TrainingRequest& request, const PreparedRun& run, const TrainingHooks&) {
-  if (request.settings.shards_weights()) return;
-  if (request.model_path)
-    load_weights(model, CheckpointTensors(*request.model_path), run.companions.config);
-  else
-    model.initialize(request.settings.seed);
-}
-
-/// The same for the weights that a trainer keeps: of a model that computes with rounded ones every digit, or a part.
+/// Gives a trainer the weights that a run starts from: those of --model_path, or random ones.
 template <class T>
-void start_masters(T& trainer, const TrainingRequest& request, const PreparedRun& run) {
+void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun& run, const TrainingHooks&) {
   if (request.model_path)
     trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
   else
@@ -133,13 +122,12 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
   std::optional<ShardedWeights<M>> sharded;
   all_or_none(ranks, "reading the weights", [&] {
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
-    if (request.settings.shards_weights()) {
-      const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
-      sharded.emplace(model, ranks, distributed::ranks_of_memory<typename M::Backend>(ranks, device_ranks), layout);
-      load_shard(model, layout.shard(ranks.rank()), CheckpointTensors(folder), read_config(folder));
-    } else if (run.checkpoint) {
-      load_weights(model, CheckpointTensors(folder), read_config(folder));
-    }
+    const CheckpointTensors tensors(folder);
+    const ConfigFile config = read_config(folder);
+    if (!request.settings.shards_weights()) return load_weights(model, tensors, config);
+    const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
+    sharded.emplace(model, ranks, distributed::ranks_of_memory<typename M::Backend>(ranks, device_ranks), layout);
+    load_shard(model, layout.shard(ranks.rank()), tensors, config);
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
   auto work = model.workspace(batch_size * Batch::sequences_of(data), data.block_size(), Mode::infer);
@@ -180,35 +168,37 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
   std::optional<SampleLog> samples;
-  all_or_none(ranks, "opening the logs", [&] {
-    if (!is_first) return;
-    if (!run_name.empty()) {
-      board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
-      with.on_log = [&](const Json& line) {
-        board->add(line);
-        if (hooks.on_log) hooks.on_log(line);
-      };
-    }
-    if constexpr (std::is_same_v<Task, LanguageModelling>) {
-      if (request.samples.prompts.empty()) return;
-      samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(),
-                      run.companions.generation->eos_token_ids, s.seed);
+  const bool has_board = is_first && !run_name.empty(), has_samples = is_first && !request.samples.prompts.empty();
+  if (has_board)
+    with.on_log = [&](const Json& line) {
+      board->add(line);
+      if (hooks.on_log) hooks.on_log(line);
+    };
+  if constexpr (std::is_same_v<Task, LanguageModelling>)
+    if (has_samples)
       with.on_samples = [&](std::int64_t at) {
         samples->write(model, at, hooks.say);
         if (hooks.on_samples) hooks.on_samples(at);
       };
-    }
+  std::optional<Trainer<M, Task>> made;
+  all_or_none(ranks, "reading the weights", [&] {
+    Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks, device_ranks);
+    if (run.checkpoint)
+      trainer.resume(*run.checkpoint);
+    else
+      start_weights(trainer, request, run, hooks);
+  });
+  all_or_none(ranks, "opening the logs", [&] {
+    if (has_board) board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
+    if constexpr (std::is_same_v<Task, LanguageModelling>)
+      if (has_samples)
+        samples.emplace(s.output_dir, step, request.samples, *run.tokenizer, model.config(),
+                        run.companions.generation->eos_token_ids, s.seed);
   });
   if (hooks.on_start)
     hooks.on_start({s.output_dir,
                     settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
-  std::optional<Trainer<M, Task>> made;
-  all_or_none(ranks, "reading the weights", [&] {
-    Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks, device_ranks);
-    if (run.checkpoint) trainer.resume(*run.checkpoint);
-    if (!run.checkpoint && (M::rounds_weights || s.shards_weights())) start_masters(trainer, request, run);
-  });
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
@@ -243,7 +233,9 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
   std::int64_t to_do = 0;
   std::string run_name;
   all_or_none(ranks, "planning the run", [&] {
-    plan = plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
+    plan = request.eval_only
+               ? plan_evaluation<M>(config, s, run.block_size, request.threads, eval_blocks, sequences)
+               : plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
     add_libraries(plan, resident_bytes(), ranks.size(), s.world_size);
     const std::int64_t steps = known ? planned_last_step(request, run) : 1;
     to_do = steps - first_step(run);
@@ -255,12 +247,13 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     hooks.say(plan_text(plan));
     if constexpr (!OnHost<typename M::Backend>) {
       try {
-        hooks.say(device_memory_text(make_backend<typename M::Backend>(request, ranks), plan, false));
+        hooks.say(device_memory_text(make_backend<typename M::Backend>(request, ranks), plan));
       } catch (const Error& error) {
         hooks.say(fmt::format("note: {}", error.what()));  // the plan holds without a GPU
       }
     }
-    if (known) hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
+    if (known && !request.eval_only)
+      hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
     return 0;
   }
   std::optional<OutputFolder> output;
@@ -274,13 +267,16 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
                               older.front().folder.string()));
     }
     auto backend = make_backend<typename M::Backend>(request, ranks);
-    if constexpr (!OnHost<typename M::Backend>) hooks.say(device_memory_text(backend, plan, !request.eval_only));
+    if constexpr (!OnHost<typename M::Backend>)
+      hooks.say(device_memory_text(
+          backend, plan,
+          request.eval_only ? "a smaller --per_device_eval_batch_size"
+                            : "a smaller --per_device_train_batch_size, block or model, or --gradient_checkpointing"));
     made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()), pages_of(s));
-    if (!run.checkpoint) start_weights(*made, request, run, hooks);
   });
   M& model = *made;
-  std::optional<distributed::DeviceRanks<typename M::Backend>>
-      device;  // nothing is exchanged to evaluate whole weights
+  // To evaluate whole weights nothing is exchanged by GPUs.
+  std::optional<distributed::DeviceRanks<typename M::Backend>> device;
   if (!request.eval_only || s.shards_weights()) device.emplace(model.backend(), ranks);
   distributed::CommunicatorBase* const device_ranks = device ? device->get() : nullptr;
   if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks, device_ranks);

@@ -77,7 +77,7 @@ void initialize_shard(M& model, const distributed::Shard& shard, std::uint64_t s
                           write_pieces(model.backend(), weights.matrices.data() + at, n,
                                        [&](std::int64_t done, std::int64_t count, auto* to) {
                                          initialize_elements(to, p, number, first + done, count, model.config(), seed,
-                                                             model.backend().threads());
+                                                             host_threads(model.backend()));
                                        });
                         });
   fill(model.backend(), weights.vectors.data(), weights.vectors.size(), typename M::FullElements::VectorType(0));
@@ -122,7 +122,7 @@ void load_shared_shard(M& model, const distributed::Shard& shard, const Checkpoi
   detail::read_shard(model, shard, file, [&](const ParameterInfo& p) { return find_shared(file, config, p); });
 }
 
-/// Whether no weight of a shard is infinite or not a number.
+/// Whether no weight of a shard is infinite or not a number. Waits for the backend.
 template <class M>
 bool has_finite_weights(M& model, const distributed::Shard& shard) {
   double sum = 0;

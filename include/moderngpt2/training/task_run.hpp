@@ -208,33 +208,16 @@ TaskRun<Task> prepare_task_run(const TaskRequest& request, Say&& say) {
   return run;
 }
 
-/// Fills a new model with the weights that a run starts from: those of --model_path, of which a model with another head
-/// gives its transformer, or random ones. Where processes have a part of them each, start_masters() does.
-template <class M, class Task>
-void start_weights(M& model, const TrainingRequest& request, const TaskRun<Task>& run, const TrainingHooks& hooks) {
-  const bool waits = request.settings.shards_weights();
-  if (!request.model_path) return waits ? void() : model.initialize(request.settings.seed);
-  const CheckpointTensors tensors(*request.model_path);
-  ConfigFile there = read_config(*request.model_path);
-  if (there.architecture == run.companions.config.architecture)
-    return waits ? void() : load_weights(model, tensors, there);
-  hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture,
-                        find_shared_weights(model.parameters(), tensors, there).text()));
-  if (waits) return;
-  model.initialize(request.settings.seed);
-  load_shared_weights(model, tensors, there);
-}
-
-/// The same for the weights that a trainer keeps: of a model that computes with rounded ones every digit, or a part.
+/// Gives a trainer the weights that a run starts from: those of --model_path, of which a model with another head gives
+/// its transformer, or random ones.
 template <class T, class Task>
-void start_masters(T& trainer, const TrainingRequest& request, const TaskRun<Task>& run) {
+void start_weights(T& trainer, const TrainingRequest& request, const TaskRun<Task>& run, const TrainingHooks& hooks) {
   if (!request.model_path) return trainer.initialize(request.settings.seed);
   const CheckpointTensors tensors(*request.model_path);
   const ConfigFile there = read_config(*request.model_path);
-  if (there.architecture == run.companions.config.architecture)
-    trainer.load(tensors, there);
-  else
-    trainer.load_shared(tensors, there, request.settings.seed);
+  if (there.architecture == run.companions.config.architecture) return trainer.load(tensors, there);
+  hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture,
+                        trainer.load_shared(tensors, there, request.settings.seed).text()));
 }
 
 /// Writes what a model predicts for each example, a JSON object a line, where that was asked for.

@@ -107,8 +107,8 @@ class Trainer {
   void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.load(model_, file, config); }
 
   /// The same of a model with another head, of which its transformer is taken; the rest is fresh.
-  void load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
-    optimizer_.load_shared(model_, file, config, seed);
+  SharedWeights load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
+    return optimizer_.load_shared(model_, file, config, seed);
   }
 
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
@@ -358,7 +358,10 @@ class Trainer {
   void save() {
     wait_for_updates();
     // A state from which nothing can be trained must not stand as the newest checkpoint.
-    const bool finite = sharded_ ? has_finite_weights(model_, optimizer_.shard()) : has_finite_weights(model_);
+    const auto& weights = model_.weights();
+    const bool finite = has_finite_weights(
+        model_,
+        sharded_ ? optimizer_.shard() : distributed::Shard::whole(weights.matrices.size(), weights.vectors.size()));
     if (agree_on_largest(ranks_, !finite, "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",

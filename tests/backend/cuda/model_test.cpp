@@ -12,6 +12,7 @@
 #include <doctest/doctest.h>
 
 #include "backend/cuda/check_cuda_case.hpp"
+#include "backend/cuda/host_copies.hpp"
 #include "model/model_under_test.hpp"
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/generation/beam_search.hpp"
@@ -46,7 +47,7 @@ struct Step {
 template <class M, class Kind>
 Step step_of(const Config& config, Mode mode) {
   M m(config);
-  edit_on_host(m.backend(), m.weights(), [](const auto& weights) {
+  test::edit_on_host(m.backend(), m.weights(), [](const auto& weights) {
     fill_random(weights.matrices.data(), weights.matrices.size(), 5, 0.4);
     fill_random(weights.vectors.data(), weights.vectors.size(), 6, 0.4);
   });
@@ -59,7 +60,7 @@ Step step_of(const Config& config, Mode mode) {
   first[18] = first[19] = 2;
   pass.key_mask = mask.data(), pass.first_key = first.data();
   Step step{double(m.loss_and_gradients(work, test::tiny_ids.data(), Kind::template labels<M>(), gradients, pass)), {}};
-  const auto& here = on_host(m.backend(), gradients);
+  const auto& here = test::on_host(m.backend(), gradients);
   step.gradients.assign(here.matrices.begin(), here.matrices.end());
   step.gradients.insert(step.gradients.end(), here.vectors.begin(), here.vectors.end());
   return step;
@@ -227,7 +228,7 @@ TEST_CASE("weights of a model on the GPU go to a file and back") {
   ConfigFile config;
   config.config = test::tiny_config();
   load_weights(again, CheckpointTensors(folder.path()), config);
-  const auto& weights = on_host(again.backend(), again.weights());
+  const auto& weights = test::on_host(again.backend(), again.weights());
   CHECK(test::same_bits(weights, here.weights()));
 }
 
@@ -237,7 +238,7 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
   config.n_positions = 24;
   const std::vector<int> prompt{1, 5, 9, 2, 7};
   const auto run = [&](auto& model) {
-    edit_on_host(model.backend(), model.weights(), [](const auto& weights) {
+    test::edit_on_host(model.backend(), model.weights(), [](const auto& weights) {
       fill_random(weights.matrices.data(), weights.matrices.size(), 5, 0.4);
       fill_random(weights.vectors.data(), weights.vectors.size(), 6, 0.4);
     });
@@ -289,7 +290,7 @@ TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped th
   const auto numbers = [&] {
     std::vector<double> all;
     const auto add = [&](const auto& buffers) {
-      const auto& here = on_host(model.backend(), buffers);
+      const auto& here = test::on_host(model.backend(), buffers);
       all.insert(all.end(), here.matrices.begin(), here.matrices.end());
       all.insert(all.end(), here.vectors.begin(), here.vectors.end());
     };

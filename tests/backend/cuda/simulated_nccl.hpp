@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/distributed/nccl_communicator.hpp"
 #include "moderngpt2/distributed/thread.hpp"
 
@@ -121,8 +121,11 @@ class SimulatedNccl {
   std::unique_ptr<distributed::ThreadCommunicator> ranks_;
 };
 
-/// Runs f(ranks, the same ranks as GPUs, backend) on `size` threads with a simulated GPU each, whose chunks of memory
-/// are pages, in the order of `schedule`. Returns what the ranks threw, a line each.
+/// Bytes of a chunk of memory on these GPUs: a page.
+inline constexpr std::size_t simulated_chunk = 4096;
+
+/// Runs f(ranks, the same ranks as GPUs, backend) on `size` threads with a simulated GPU each, in the order of
+/// `schedule`. Returns what the ranks threw, a line each.
 template <class F>
 std::string run_gpu_ranks(int size, std::uint64_t schedule, F&& f, bool keeps_order = true) {
   std::vector<std::unique_ptr<distributed::ThreadHub>> hubs;
@@ -130,7 +133,7 @@ std::string run_gpu_ranks(int size, std::uint64_t schedule, F&& f, bool keeps_or
   for (const std::string& thrown :
        distributed::run_thread_ranks(size, {.timeout_seconds = 120}, [&](distributed::ThreadCommunicator& host) {
          simt::machine().seed(schedule == 0 ? 0 : schedule + std::uint64_t(host.rank()));
-         simt::device().virtual_memory.granularity = 4096;
+         simt::device().virtual_memory.granularity = simulated_chunk;
          SimulatedNccl api(hubs, size, keeps_order);
          cuda::Backend backend;
          distributed::NcclCommunicator<SimulatedNccl> gpus(

@@ -1,5 +1,7 @@
 #define MODERNGPT2_CASES_ON_CUDA 1
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -140,7 +142,8 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
   training.tokenizer_path = folder / "tokenizer";
   training.model_fields.n_layer = 1, training.model_fields.n_embd = 16, training.model_fields.n_head = 2;
   training.threads = 1;
-  std::string said;
+  std::vector<std::string> said;
+  std::size_t used = 0;
   const auto run = [&](const fs::path& output, std::optional<int> gpu) {
     training.gpu = gpu;
     if (!training.eval_only) {
@@ -148,11 +151,14 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
       training.settings.max_steps = training.settings.eval_steps = 4;
       training.settings.logging_steps = 1;
     }
-    const TrainingHooks hooks{.say = [&](const std::string& line) { said = line; }};
-    REQUIRE(
+    said.clear();
+    const TrainingHooks hooks{.say = [&](const std::string& line) { said.push_back(line); },
+                              .on_evaluation = [&](std::int64_t, std::int64_t) { used = simt::device().used(); }};
+    const int status =
         run_task<Task>(request, hooks, [](const TrainingRequest& r, const TaskRun<Task>& run, const TrainingHooks& h) {
           return detail::run_model<Task::Model<cuda::Backend>, Task>(r, run, h);
-        }) == 0);
+        });
+    REQUIRE(status == 0);
     std::vector<Json> lines;
     if (training.eval_only) return lines;
     const std::string file = read_file(output / "metrics.jsonl");
@@ -173,12 +179,31 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
   training.model_path = folder / "gpu";
   training.model_fields = {};
   std::string evaluated[2];
+  const std::size_t before = simt::device().used();
   for (const bool on_gpu : {false, true}) {
     request.predictions_file = folder / fmt::format("{}.jsonl", on_gpu);
     run({}, on_gpu ? std::optional(0) : std::nullopt);
-    evaluated[on_gpu] = said.substr(said.find("accuracy"));
+    evaluated[on_gpu] = said.back().substr(said.back().find("accuracy"));
   }
   CHECK(evaluated[0] == evaluated[1]);
   CHECK(read_file(folder / "true.jsonl").size() > 24 * 20);
+
+  // What an evaluation is said to take, it takes; and where the GPU has less, it is refused, as training is.
+  const std::string& data =
+      *std::find_if(said.begin(), said.end(), [](const auto& s) { return s.starts_with("model"); });
+  const int time = std::stoi(data.substr(data.find("at most ") + 8));
+  const MemoryPlan plan =
+      plan_evaluation<Task::Model<cuda::Backend>>(read_config(folder / "gpu").config, training.settings, time, 1, 24);
+  CHECK(std::any_of(said.begin(), said.end(), [&](const auto& line) {
+    return line.starts_with("GPU 0: ") && line.ends_with("the run takes " + byte_text(plan.device_bytes));
+  }));
+  constexpr std::size_t small = 256 << 10;  // what is uploaded for a pass, and its loss
+  CHECK(used - before < plan.device_bytes + small);
+  const std::size_t limit = std::exchange(simt::device().memory_bytes, before + plan.device_bytes - 1);
+  CHECK_THROWS_WITH_AS(run({}, 0), doctest::Contains("use a smaller --per_device_eval_batch_size; --dry_run"), Error);
+  training.eval_only = false, request.predictions_file.reset();
+  CHECK_THROWS_WITH_AS(run(folder / "full", 0), doctest::Contains("use a smaller --per_device_train_batch_size"),
+                       Error);
+  simt::device().memory_bytes = limit;
 }
 #endif

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <cstddef>
-
+#include "moderngpt2/backend/cuda/kernels/optimizer.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -12,7 +11,7 @@ namespace moderngpt2::cuda {
 /// times a factor. It can be had until the backend has computed LossMemory::slots more.
 class Loss {
  public:
-  static constexpr int most = 2;
+  static constexpr int most = AddLosses<double>::most;
   struct Term {
     const double* at;
     double factor;

@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/calls.hpp"
-#include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
@@ -75,10 +74,12 @@ struct SumOfSquares {
 /// to (1) += the sum of the values, each times its factor
 template <class T>
 struct AddLosses {
+  static constexpr int most = 2;
+
   T* to;
   int count;
-  const T* values[Loss::most];  ///< a number each
-  T factors[Loss::most];
+  const T* values[most];  ///< a number each
+  T factors[most];
 
   void launch(cudaStream_t stream) const;
 };

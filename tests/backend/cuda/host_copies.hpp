@@ -1,0 +1,36 @@
+#pragma once
+
+#include <utility>
+
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/model/parameters.hpp"
+
+namespace moderngpt2::test {
+
+/// Buffers of a backend as the host can read them: themselves, or a copy.
+template <class B, class E, class Memory>
+decltype(auto) on_host(B& backend, const ParameterBuffers<E, Memory>& buffers) {
+  if constexpr (OnHost<B>) {
+    return (buffers);
+  } else {
+    ParameterBuffers<E> here(buffers.matrices.size(), buffers.vectors.size());
+    download(backend, here.matrices.data(), buffers.matrices.data(), here.matrices.size());
+    download(backend, here.vectors.data(), buffers.vectors.data(), here.vectors.size());
+    return here;
+  }
+}
+
+/// f(the same in the host's memory), which may read and change them.
+template <class B, class E, class Memory, class F>
+void edit_on_host(B& backend, ParameterBuffers<E, Memory>& buffers, F&& f) {
+  if constexpr (OnHost<B>) {
+    f(buffers);
+  } else {
+    ParameterBuffers<E> here = on_host(backend, buffers);
+    f(here);
+    buffers.matrices = placed(backend, std::move(here.matrices));
+    buffers.vectors = placed(backend, std::move(here.vectors));
+  }
+}
+
+}  // namespace moderngpt2::test
