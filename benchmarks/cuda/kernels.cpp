@@ -157,8 +157,11 @@ std::vector<Operation> operations(Data& d) {
        }},
       {"sum_of_squares", 0, 4 * matrix,
        [&] {
-         cuda::SumOfSquares<float>{
-             .x = d.gradient.data(), .n = d.matrix, .partial = d.squares.data() + 1, .sum = d.squares.data()}
+         cuda::SumOfSquares<float>{.x = d.gradient.data(),
+                                   .n = d.matrix,
+                                   .partial = d.squares.data() + 1,
+                                   .sum = d.squares.data(),
+                                   .add = false}
              .launch(b.stream());
        }},
       {"adamw", 0, 30 * matrix,
