@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/device_ranks.hpp"
 #include "moderngpt2/distributed/nccl.hpp"
 
@@ -13,10 +14,10 @@ namespace moderngpt2::distributed {
 template <>
 class DeviceRanks<cuda::Backend> {
  public:
-  /// All ranks at once.
+  /// All ranks at once. Throws an Error on all where one cannot.
   DeviceRanks(cuda::Backend& backend, CommunicatorBase& ranks) {
     if (ranks.size() == 1) return;
-    nccl_.emplace();
+    all_or_none(ranks, "loading NCCL", [&] { nccl_.emplace(); });
     communicator_.emplace(*nccl_, place_of(ranks), shared_nccl_id(*nccl_, ranks), backend.stream().get(),
                           ranks.timeout_seconds());
   }
