@@ -24,10 +24,10 @@
 #error "cuda_runtime_api.h is not here: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED to run without a GPU"
 #endif
 #endif
+#include <cuda.h>
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
-#include <cuda.h>
 #include <cuda_runtime_api.h>
 #endif
 #endif
