@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,11 +19,8 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/device_ranks.hpp"
-#include "moderngpt2/distributed/gradient_exchange.hpp"
 #include "moderngpt2/distributed/single.hpp"
-#include "moderngpt2/distributed/update_exchange.hpp"
 #include "moderngpt2/model/activations.hpp"
-#include "moderngpt2/model/weight_source.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
@@ -36,9 +32,8 @@
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
-#include "moderngpt2/training/sharded_weights.hpp"
 #include "moderngpt2/training/state.hpp"
-#include "moderngpt2/training/step_update.hpp"
+#include "moderngpt2/training/zero_optimizer.hpp"
 
 namespace moderngpt2 {
 
@@ -66,20 +61,11 @@ class Trainer {
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        device_ranks_(distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
-        exchange_(device_ranks_, model.backend(), layout_of(model, settings_, ranks_.size()), settings_.zero_stage,
-                  model.make_gradients(pages_of_gradients<M>(settings_))),
-        updates_(device_ranks_, exchange_.layout(), unit_buckets(model, exchange_.layout()), settings_.zero_stage,
-                 model.weights()),
-        sharded_(settings_.shards_weights()
-                     ? std::make_unique<ShardedWeights<M>>(model_, ranks_, device_ranks_, exchange_.layout())
-                     : nullptr),
-        optimizer_(model, settings_, exchange_.shard()),
+        optimizer_(model, settings_, ranks_, distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
-    if (!sharded_ && exchange_.is_sharded()) waits_for_updates_.emplace(model_, updates_);
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
     reserve<typename M::T>(
         model.backend(), model.config(),
@@ -96,19 +82,19 @@ class Trainer {
 
   const TrainerState& state() const { return state_; }
   /// Of this rank's shard of the model.
-  const AdamW<M>& optimizer() const { return optimizer_; }
+  const AdamW<M>& optimizer() const { return optimizer_.adamw(); }
   std::int64_t last_step() const {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
   }
 
   /// Gives the model fresh weights.
-  void initialize(std::uint64_t seed) { optimizer_.initialize(model_, seed); }
+  void initialize(std::uint64_t seed) { optimizer_.adamw().initialize(model_, seed); }
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
-  void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.load(model_, file, config); }
+  void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.adamw().load(model_, file, config); }
 
   /// The same of a model with another head, of which its transformer is taken; the rest is fresh.
   SharedWeights load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
-    return optimizer_.load_shared(model_, file, config, seed);
+    return optimizer_.adamw().load_shared(model_, file, config, seed);
   }
 
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
@@ -118,7 +104,7 @@ class Trainer {
     if (s.blocks != data_.train.size() || s.block_size != time())
       throw Error("{} was trained on {} blocks of {} tokens, this data set has {} of {}: resume with the same data",
                   checkpoint.folder.string(), s.blocks, s.block_size, data_.train.size(), time());
-    load_checkpoint(checkpoint, model_, optimizer_);
+    load_checkpoint(checkpoint, model_, optimizer_.adamw());
     state_ = s;
     if (scales_loss && s.loss_scale) loss_scale_.resume(*s.loss_scale);
     if (s.seed != settings_.seed) say("seed {} of the checkpoint holds, not {}", s.seed, settings_.seed);
@@ -134,7 +120,7 @@ class Trainer {
   }
   /// For hooks that read the model's weights themselves while several ranks train: returns when all are of the last
   /// step. Passes of the model wait as they go on.
-  void wait_for_updates() { updates_.finish(); }
+  void wait_for_updates() { optimizer_.wait_for_updates(); }
 
   /// Trains to the last step. Returns 0, or the signal that ended the run before; a checkpoint is written either way,
   /// and at the end the model is written to the output folder itself. Throws an Error where training cannot go on.
@@ -239,17 +225,17 @@ class Trainer {
     const BatchPlace place = batch_at(state_.position), own = part_of(place);
     const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
     const double data_seconds = seconds_now() - begin;
-    exchange_.begin_step();
-    update_.begin();
+    optimizer_.begin_step();
     const StepCounts counts = count(batch);
 
     StepReport report{.step = state_.step + 1,
                       .learning_rate = schedule.at(state_.step),
                       .tokens = counts.tokens,
                       .data_seconds = data_seconds};
+    const auto on_ready = [this](int unit) { optimizer_.ready(unit); };
     const std::int64_t most = most_rows(place.rows);  // as many passes on every rank
     for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
-      exchange_.begin_pass(first + settings_.per_device_train_batch_size >= most);
+      optimizer_.begin_pass(first + settings_.per_device_train_batch_size >= most);
       const std::int64_t micro = std::min<std::int64_t>(settings_.per_device_train_batch_size, own.rows - first);
       if (micro > 0) {
         const double pass_begin = seconds_now();
@@ -257,19 +243,18 @@ class Trainer {
         pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state_.seed,
         pass.step = std::uint64_t(state_.step);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
-        update_.add(model_.loss_and_gradients(work_, batch.ids(first), batch.head_labels(first, micro, counts.divisors),
-                                              exchange_.gradients(), pass,
-                                              [this](int unit) { exchange_.ready(unit); }));
+        optimizer_.add(model_.loss_and_gradients(work_, batch.ids(first),
+                                                 batch.head_labels(first, micro, counts.divisors),
+                                                 optimizer_.gradients(), pass, on_ready));
         span("forward and backward", pass_begin);
       } else {
-        model_.sit_out_loss_and_gradients([this](int unit) { exchange_.ready(unit); });
+        model_.sit_out_loss_and_gradients(on_ready);
       }
-      exchange_.end_pass();
+      optimizer_.end_pass();
     }
     const double update_begin = seconds_now();
     if (scales_loss) report.loss_scale = loss_scale();
-    update_.finish(counts.valid > 0, loss_scale(), report);
-    if (sharded_) wait_for_updates();  // passes ask it for weights
+    optimizer_.finish(counts.valid > 0, loss_scale(), report);
     span("update", update_begin);
     advance(report, place);
     return report;
@@ -313,7 +298,7 @@ class Trainer {
   void advance(StepReport& report, const BatchPlace& batch) {
     ++state_.step;
     state_.position = position_after(batch);
-    state_.updates = optimizer_.updates;
+    state_.updates = optimizer_.adamw().updates;
     state_.tokens += report.tokens;
     state_.flops += double(report.tokens) * flops_per_token();
     state_.logged_loss_sum += report.loss;
@@ -349,44 +334,34 @@ class Trainer {
       if (!result) return;  // the run was asked to stop meanwhile
       log_.add(*result);
     }
-    const auto sample = [&] {
+    optimizer_.lead([&] {
       if (hooks_.on_samples) hooks_.on_samples(state_.step);
-    };
-    sharded_ ? sharded_->lead(sample) : sample();
+    });
   }
 
   void save() {
     wait_for_updates();
     // A state from which nothing can be trained must not stand as the newest checkpoint.
-    const auto& weights = model_.weights();
-    const bool finite = has_finite_weights(
-        model_,
-        sharded_ ? optimizer_.shard() : distributed::Shard::whole(weights.matrices.size(), weights.vectors.size()));
-    if (agree_on_largest(ranks_, !finite, "whether the weights are finite") > 0)
+    if (agree_on_largest(ranks_, !optimizer_.has_finite_weights(), "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",
                                   state_.step));
     log_.sync();
     const std::filesystem::path folder =
-        save_checkpoint(settings_.output_dir, model_, optimizer_, companions_, state_, settings_, ranks_);
+        save_checkpoint(settings_.output_dir, model_, optimizer(), companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
     if (hooks_.on_saved) hooks_.on_saved();
   }
 
-  void save_final_model() { save_trained_model(settings_.output_dir, model_, optimizer_, companions_, ranks_); }
+  void save_final_model() { save_trained_model(settings_.output_dir, model_, optimizer(), companions_, ranks_); }
 
   M& model_;
   const Splits& data_;
   ModelCompanions companions_;
   TrainingSettings settings_;
   TrainingHooks hooks_;
-  distributed::CommunicatorBase &ranks_, &device_ranks_;
-  distributed::GradientExchange<typename M::FullElements, typename M::Backend> exchange_;
-  distributed::UpdateExchange<typename M::Weights> updates_;
-  std::optional<WeightSourceUse<M>> waits_for_updates_;  // ZeRO stages 1 and 2
-  std::unique_ptr<ShardedWeights<M>> sharded_;           // ZeRO stage 3
-  AdamW<M> optimizer_;
-  StepUpdate<M> update_{model_, optimizer_, exchange_, updates_, ranks_};
+  distributed::CommunicatorBase& ranks_;
+  ZeroOptimizer<M> optimizer_;
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;
