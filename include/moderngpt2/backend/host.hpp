@@ -35,20 +35,28 @@
 namespace moderngpt2 {
 
 namespace detail {
-template <class B>
-struct MemoryOf {
-  using type = AlignedBuffer;
+
+/// Named<B>, a type that a backend B may name, or else the usual one.
+template <class Usual, template <class> class Named, class B>
+struct NamedOr {
+  using type = Usual;
 };
-template <class B>
-requires requires { typename B::Memory; }
-struct MemoryOf<B> {
-  using type = typename B::Memory;
+template <class Usual, template <class> class Named, class B>
+requires requires { typename Named<B>; }
+struct NamedOr<Usual, Named, B> {
+  using type = Named<B>;
 };
+
+template <class B>
+using NamedMemory = typename B::Memory;
+template <class B>
+using NamedLoss = typename B::Loss;
+
 }  // namespace detail
 
 /// The memory of the tensors of a backend: owned, zero-filled, with data() and size().
 template <class B>
-using memory_of = typename detail::MemoryOf<B>::type;
+using memory_of = typename detail::NamedOr<AlignedBuffer, detail::NamedMemory, B>::type;
 
 /// A backend that reads and writes the host's memory.
 template <class B>
@@ -63,22 +71,10 @@ int host_threads(const B& b) {
     return available_threads();
 }
 
-namespace detail {
-template <class B, class T>
-struct LossOf {
-  using type = sum_t<T>;
-};
-template <class B, class T>
-requires requires { typename B::Loss; }
-struct LossOf<B, T> {
-  using type = typename B::Loss;
-};
-}  // namespace detail
-
 /// What operations of a backend on elements of type T give for a loss: the number, sum_t<T>, or what stands for one
 /// that is computed later. That can be multiplied by a number and added; as a double it is waited for.
 template <class B, class T>
-using loss_of = typename detail::LossOf<B, T>::type;
+using loss_of = typename detail::NamedOr<sum_t<T>, detail::NamedLoss, B>::type;
 
 template <OnHost B>
 void begin_pass(B&) {}

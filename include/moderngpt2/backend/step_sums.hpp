@@ -46,18 +46,11 @@ class HostStepSums {
 
 namespace detail {
 template <class B>
-struct StepSumsOf {
-  using type = HostStepSums;
-};
-template <class B>
-requires requires { typename B::StepSums; }
-struct StepSumsOf<B> {
-  using type = typename B::StepSums;
-};
+using NamedStepSums = typename B::StepSums;
 }  // namespace detail
 
 template <class B>
-using step_sums_of = typename detail::StepSumsOf<B>::type;
+using step_sums_of = typename detail::NamedOr<HostStepSums, detail::NamedStepSums, B>::type;
 
 /// Whether the sums of a backend B decide on an update where they are: decide(b, rule) queues that and returns where
 /// the decision will be.
