@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +21,10 @@ namespace moderngpt2 {
 /// Every tensor starts at a multiple of this many bytes: a cache line, and the widest vector register.
 inline constexpr std::size_t alignment = 64;
 
-constexpr std::size_t round_up(std::size_t n, std::size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+template <std::integral N>
+constexpr N round_up(N n, std::type_identity_t<N> multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 /// Blocks of at least this many bytes start at a multiple of it and ask for huge pages: reading weights and moments
 /// from memory is faster by a tenth when the processor looks up fewer pages.

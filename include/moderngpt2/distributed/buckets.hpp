@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/memory.hpp"
+
 namespace moderngpt2::distributed {
 
 /// Elements that a bucket holds about: 25 MB of fp32 gradients.
@@ -74,7 +76,7 @@ class Layout {
       const std::int64_t end = i + 1 < unit_begins.size() ? unit_begins[i + 1].second : matrices;
       if (begin == end || (i > 1 && end <= full)) continue;  // the embedding shares its bucket with nobody
       full = begin + bucket_elements;
-      const std::int64_t at = (begin + granule - 1) / granule * granule;
+      const std::int64_t at = round_up(begin, granule);
       if (at >= matrices) break;
       if (!matrices_.empty() && matrices_.back().begin == at) matrices_.pop_back();
       if (!matrices_.empty()) matrices_.back().end = at;

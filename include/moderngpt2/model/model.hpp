@@ -92,8 +92,7 @@ class Model {
         table_(layers_.list()),
         rotary_(backend_, RotaryPositions<R>(config)) {
     const CountParameters n = layers_.count();
-    const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
-    weights_ = Weights(padded(n.matrices), padded(n.vectors), pages);
+    weights_ = Weights(round_up(n.matrices, granule), round_up(n.vectors, granule), pages);
   }
 
   static constexpr std::int64_t parameter_count(const Config& config) {

@@ -47,6 +47,14 @@ struct MemoryPlan {
 
 namespace detail {
 
+/// How the buffers of a model will lie over the processes of a run.
+template <class Layers>
+distributed::Layout planned_layout(const Layers& layers, const TrainingSettings& s) {
+  const CountParameters count = layers.count();
+  const std::int64_t granule = distributed::buffer_granule(s.world_size);
+  return make_layout(layers, s, round_up(count.matrices, granule), round_up(count.vectors, granule), s.world_size);
+}
+
 /// Gradients of ZeRO stage 2 that are in memory during a backward pass beside a rank's own: those of the embedding,
 /// which lives through all of it, of the two largest buckets in a row that are being summed, and of the one being
 /// filled.
@@ -66,10 +74,7 @@ std::uint64_t bytes_under_way(const Layers& layers, const TrainingSettings& s, s
 template <class Layers>
 std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
                             std::size_t gradient_bytes) {
-  const CountParameters count = layers.count();
-  const std::int64_t granule = distributed::buffer_granule(s.world_size);
-  const distributed::Layout layout =
-      make_layout(layers, s, (count.matrices + granule - 1) / granule * granule, count.vectors, s.world_size);
+  const distributed::Layout layout = planned_layout(layers, s);
   const distributed::UnitBuckets units(layout, layers.all_unit_begins(), layers.head_reads_embedding());
   const auto& buckets = layout.matrices();
   const auto gradients = [&](std::size_t i) {
@@ -88,7 +93,7 @@ std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std
       most = std::max(most, weights(unit, unit - 1) + gradients(0) + gradients(bucket) + gradients(bucket + 1) +
                                 gradients(bucket + 2));
   }
-  return most + std::uint64_t(count.vectors) * gradient_bytes;
+  return most + std::uint64_t(layers.count().vectors) * gradient_bytes;
 }
 
 /// What a GPU gives the flat buffers of matrices that are not there as a whole, in whole chunks of `chunk` bytes,
@@ -100,16 +105,13 @@ struct MappedBytes {
 template <class Layers>
 MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
                          std::size_t gradient_bytes, std::size_t chunk = usual_chunk) {
-  const CountParameters count = layers.count();
-  const std::int64_t granule = distributed::buffer_granule(s.world_size);
-  const auto padded = [&](std::int64_t size) { return (size + granule - 1) / granule * granule; };
-  const std::int64_t matrices = padded(count.matrices);
-  const distributed::Layout layout = make_layout(layers, s, matrices, padded(count.vectors), s.world_size);
-  const auto mapped = [&](const PartialUse& use, std::size_t element_bytes) {
-    return std::uint64_t(share_memory(use, std::size_t(matrices) * element_bytes, chunk).pieces * chunk);
-  };
   MappedBytes bytes;
   if (s.world_size == 1 || s.zero_stage < 2) return bytes;
+  const distributed::Layout layout = planned_layout(layers, s);
+  const auto mapped = [&](const PartialUse& use, std::size_t element_bytes) {
+    const std::size_t size = std::size_t(layout.matrices().back().end) * element_bytes;
+    return std::uint64_t(share_memory(use, size, chunk).pieces * chunk);
+  };
   bytes.gradients = mapped(distributed::use_of_gradients(layout, gradient_bytes), gradient_bytes);
   for (int rank = 0; rank < s.world_size && s.shards_weights(); ++rank)
     bytes.weights =
