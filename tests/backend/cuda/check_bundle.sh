@@ -35,6 +35,15 @@ fi
 "${compile[@]}" -isystem "$MODERNGPT2_GPU_FOLDER/include" "${sources[@]}"
 echo "the bundle's headers are enough"
 if command -v nvcc >/dev/null; then
+  cuda=$(dirname "$(readlink -f "$(command -v nvcc)")")/../include
+  for source in tests/backend/cuda/*_test.cpp; do
+    grep -q check_cuda_case "$source" || continue  # the others are of the simulated GPU
+    g++ -std=c++20 -E -P -DFMT_HEADER_ONLY=1 -DXXH_INLINE_ALL=1 -Iinclude -Itests \
+      -isystem "$MODERNGPT2_GPU_FOLDER/include" -isystem "$cuda" "$source" >"$folder/source.ii"
+    if grep -m1 -E '\bsimt::|\b(gzopen|inflateInit|ZSTD_|YAML::)' "$folder/source.ii"; then
+      echo "$source needs the simulated GPU, or a library that the bundle does not have" && exit 1
+    fi
+  done
   bash tests/run_gpu.sh "$folder/results"
   [[ $(find "$folder/results" -type f | wc -l) -le 8 ]] || { echo "more than 8 files of results" && exit 1; }
 fi

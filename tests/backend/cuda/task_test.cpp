@@ -1,5 +1,3 @@
-#define MODERNGPT2_CASES_ON_CUDA 1
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +9,6 @@
 
 #include <doctest/doctest.h>
 
-#include "backend/cuda/check_cuda_case.hpp"
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/training/task_run.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
@@ -60,7 +57,7 @@ void check_alike(const Json& got, const Json& want) {
 template <class Task>
 void check_judged(const std::string& lines) {
   const auto data = test::examples<typename Task::Store>(lines);
-  test::use_schedule(1);
+  simt::machine().seed(1);
   const Judged want = judge<Task, cpu::Backend>(data), got = judge<Task, cuda::Backend>(data);
   CHECK(want.evaluation.loss > 0);
   CHECK(got.evaluation.loss == doctest::Approx(want.evaluation.loss).epsilon(1e-5));
@@ -95,7 +92,7 @@ TEST_CASE("a classifier's steps and evaluations on the GPU allocate nothing, fro
   using Task = SequenceClassification;
   using M = Task::Model<cuda::Backend>;
   const test::TemporaryFolder folder;
-  test::use_schedule(1);
+  simt::machine().seed(1);
   std::string lines;
   for (int i = 0; i < 8; ++i)
     lines += fmt::format("{{\"text\": \"{}\", \"label\": \"{}\"}}\n", std::string(1 + i, 'b'), i % 2 ? "x" : "y");
