@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/model/dispatch.hpp"
@@ -130,7 +131,9 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
     load_shard(model, layout.shard(ranks.rank()), tensors, config);
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
-  auto work = model.workspace(batch_size * Batch::sequences_of(data), data.block_size(), Mode::infer);
+  const int sequences = batch_size * Batch::sequences_of(data);
+  reserve<typename M::T>(model.backend(), model.config(), model.layers().pass_size(sequences, data.block_size()));
+  auto work = model.workspace(sequences, data.block_size(), Mode::infer);
   Batch batch(data, batch_size, model.config());
   typename Task::Scores scores(data, model.config());
   const auto result = evaluate(
