@@ -148,12 +148,17 @@ struct GroupedQueryAttention {
             .first_key = pass.first_key,
             .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
   }
+  /// Writes the rows of a pass behind what the cache has of each sequence: by one copy where each has one new token, so
+  /// that decoding a batch on a GPU queues no more than decoding one row.
   template <class B, class T, class R>
   static void append(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
-    for (int seq = 0; seq < pass.batch; ++seq) {
-      const std::int64_t at = std::int64_t(seq) * capacity + pass.past;
-      copy_rows(b, Rows<T>(cache + at * rows.width, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
-    }
+    const std::int64_t sequence = std::int64_t(capacity) * rows.width;
+    T* const end = cache + std::int64_t(pass.past) * rows.width;
+    constexpr std::int64_t widest = INT32_MAX / std::int64_t(sizeof(T));  // in bytes, what CUDA copies rows at
+    if (pass.time == 1 && sequence <= widest)
+      return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
+    for (int seq = 0; seq < pass.batch; ++seq)
+      copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
   }
 };
 
