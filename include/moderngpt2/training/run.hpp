@@ -303,6 +303,13 @@ void check_request(const TrainingRequest& request, bool has_gpu, Say&& say) {
   if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  if (request.settings.cuda_graph) {
+    if (!request.gpu) throw UsageError("--cuda_graph is for a GPU: it needs --device cuda");
+    if (request.settings.world_size > 1)
+      throw UsageError("--cuda_graph is for one process: {} processes exchange gradients within a step",
+                       request.settings.world_size);
+    if (request.eval_only) throw UsageError("--cuda_graph is for training steps, of which --eval_only does none");
+  }
   check_precision(request, say);
 }
 
