@@ -20,6 +20,7 @@
 #include "measure.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/zero_optimizer.hpp"

@@ -35,8 +35,10 @@ class Capture {
  public:
   explicit Capture(Backend& b) : backend_(b) {
     b.inputs().begin_capture();
-    check_graph(cudaStreamBeginCapture(b.stream(), cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-    is_open_ = true;
+    const cudaError_t status = cudaStreamBeginCapture(b.stream(), cudaStreamCaptureModeThreadLocal);
+    is_open_ = status == cudaSuccess;
+    if (!is_open_) b.inputs().end_capture();
+    check_graph(status, "cudaStreamBeginCapture");
   }
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;
@@ -71,8 +73,8 @@ class StepGraph {
  public:
   explicit StepGraph(std::size_t most_graphs = usual_graphs) : most_graphs_(most_graphs) {}
 
-  /// queue() queues a step on the stream of `b` and waits for nothing; it is there when this returns. Throws an Error
-  /// where it cannot be captured.
+  /// queue() queues a step on the stream of `b` and waits for nothing; when this returns, the step is queued. Throws an
+  /// Error where it cannot be captured.
   template <class F>
   void run(Backend& b, const StepShape& shape, F&& queue) {
     const auto known = std::find_if(steps_.begin(), steps_.end(), [&](const Step& s) { return s.shape == shape; });
