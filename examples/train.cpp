@@ -94,6 +94,10 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       .negatable();
   options.add("seed", s.seed, "of new weights, the order of the data and dropout");
   options.add("device", device, "what computes: cpu, or in builds with CUDA cuda or cuda:N").metavar("DEVICE");
+  options
+      .add("cuda_graph", s.cuda_graph,
+           "launches a step on a GPU as one CUDA graph, with one process; not yet measured on a GPU")
+      .negatable();
   add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
   options.add("threads", request.threads, "processor threads")
       .at_least(1)

@@ -1,8 +1,10 @@
 // Whole models on the GPU in bf16, with random weights: tokens a second of training and of decoding.
 //
-//   models step SIZE BATCH TIME [PEAK [searched]]   AdamW included, no dropout. PEAK: TFLOP/s of the GPU, for the MFU;
-//                                                   searched: products by timed algorithms. Where memory is short, half
-//                                                   the batch is tried
+//   models step SIZE BATCH TIME [PEAK [WAYS...]]    as the trainer does it, AdamW included, no dropout. PEAK: TFLOP/s
+//   of
+//                                                   the GPU, for the MFU; ways: searched (products by timed
+//                                                   algorithms), graph (a step is one CUDA graph). Where memory is
+//                                                   short, half the batch is tried
 //   models decode SIZE BATCH TIME TOKENS            TOKENS for each of BATCH rows, after TIME tokens
 //
 // SIZE: toy, small, medium, large or xl.
@@ -18,9 +20,10 @@
 #include "measure.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/zero_optimizer.hpp"
 
 namespace {
 
@@ -65,31 +68,46 @@ double mean_seconds(F&& f) {
   return (seconds_now() - begin) / runs;
 }
 
-double step_seconds(const Config& c, int batch, int time, bool searched) {
+struct Ways {
+  bool searched = false, graph = false;
+};
+
+double step_seconds(const Config& c, int batch, int time, const Ways& ways) {
   Model model(c);
-  model.backend().search_products(searched);
+  model.backend().search_products(ways.searched);
   give_weights(model);
   auto memory = model.workspace(batch, time, Mode::train);
-  auto gradients = model.make_gradients();
-  AdamW optimizer(model, {});
+  reserve<Model::T>(model.backend(), c, model.layers().pass_size(batch, time));
+  distributed::CommunicatorBase& alone = distributed::ranks_or_alone(nullptr);
+  ZeroOptimizer<Model> optimizer(model, {}, alone, alone);
+  cuda::StepGraph graph;
   const std::vector<int> ids = some_ids(c, batch * time);
+  StepReport report{.learning_rate = 1e-5};
+  const auto queue = [&] {
+    optimizer.begin_step();
+    optimizer.begin_pass(true);
+    optimizer.add(model.loss_and_gradients(memory, ids.data(), {ids.data(), std::int64_t(batch) * (time - 1)},
+                                           optimizer.gradients(), {.batch = batch, .time = time, .training = true}));
+    optimizer.end_pass();
+    optimizer.end_passes(true, 1, report.learning_rate);
+  };
   return mean_seconds([&] {
-    set_to_zero(model.backend(), gradients);
-    model.loss_and_gradients(memory, ids.data(), {ids.data(), std::int64_t(batch) * (time - 1)}, gradients,
-                             {.batch = batch, .time = time, .training = true});
-    optimizer.step(model, gradients, 1e-5);
-    model.backend().synchronize();
+    if (ways.graph)
+      graph.run(model.backend(), {.rows = batch, .time = time, .updates = true}, queue);
+    else
+      queue();
+    optimizer.finish(true, 1, report);
   });
 }
 
-void time_step(const std::string& size, int batch, int time, double peak, bool searched) {
+void time_step(const std::string& size, int batch, int time, double peak, const Ways& ways) {
   const Config c = config_of(size, time);
   for (;; batch /= 2) try {
-      const double rate = double(batch) * time / step_seconds(c, batch, time, searched);
+      const double rate = double(batch) * time / step_seconds(c, batch, time, ways);
       fmt::print("training {}: batch {} x {}, {:.0f} tokens/s", size, batch, time, rate);
       if (peak > 0)
         fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s", rate * training_flops_per_token(c, time) / peak / 1e10, peak);
-      fmt::print("{}\n", searched ? ", products searched" : "");
+      fmt::print("{}{}\n", ways.searched ? ", products searched" : "", ways.graph ? ", as a graph" : "");
       return;
     } catch (const Error& e) {
       if (batch == 1 || std::string(e.what()).find("GPU memory") == std::string::npos) throw;
@@ -118,13 +136,19 @@ int number(int argc, char** argv, int at) {
 
 int main(int argc, char** argv) try {
   const std::string part = argc > 1 ? argv[1] : "", size = argc > 2 ? argv[2] : "";
-  if (part == "step")
-    time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0,
-              argc > 6 && std::string(argv[6]) == "searched");
-  else if (part == "decode")
+  if (part == "step") {
+    Ways ways;
+    for (int i = 6; i < argc; ++i) {
+      const std::string way = argv[i];
+      if (way != "searched" && way != "graph") throw Error("{} is none of searched, graph", way);
+      (way == "searched" ? ways.searched : ways.graph) = true;
+    }
+    time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0, ways);
+  } else if (part == "decode") {
     time_decode(size, number(argc, argv, 3), number(argc, argv, 4), number(argc, argv, 5));
-  else
+  } else {
     throw Error("models step|decode SIZE BATCH TIME [TOKENS or PEAK]");
+  }
 } catch (const Error& e) {
   fmt::print("{}\n", e.what());
   return 1;

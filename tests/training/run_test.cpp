@@ -334,3 +334,22 @@ TEST_CASE("precisions of a GPU") {
   CHECK(f.run() == 0);
   CHECK(test::contains(f.text(), "masters"));
 }
+
+TEST_CASE("a step is a graph where one process trains on a GPU, and refused elsewhere") {
+  RunFixture f;
+  f.request.settings.cuda_graph = true;
+  CHECK_ERROR(f.run(), "--cuda_graph needs --device cuda");
+  f.request.dry_run = true;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "note: --cuda_graph needs --device cuda"));
+  f.request.dry_run = false, f.request.gpu = 0;
+  const auto on_gpu = [&] {
+    return run_training(f.request, {.say = [](const std::string&) {}},
+                        [](const TrainingRequest&, const PreparedRun&, const TrainingHooks&) { return 7; });
+  };
+  CHECK(on_gpu() == 7);
+  f.request.settings.world_size = 2;
+  CHECK_ERROR(on_gpu(), "--cuda_graph is for one process");
+  f.request.settings.world_size = 1, f.request.eval_only = true, f.request.model_path = f.temporary / "model";
+  CHECK_ERROR(on_gpu(), "--cuda_graph is for training");
+}

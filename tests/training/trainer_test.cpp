@@ -228,6 +228,14 @@ TEST_CASE("a batch without labels is skipped, not divided by zero") {
   CHECK(run.trainer.evaluate()->loss == 0);
 }
 
+TEST_CASE("a processor's steps are no graphs") {
+  const test::TemporaryFolder folder;
+  const DatasetSplits data = test::make_data(folder / "data");
+  TrainingSettings settings = test::tiny_settings(folder / "out");
+  settings.cuda_graph = true;
+  CHECK_ERROR(Run(data, settings), "one process that trains on a GPU");
+}
+
 TEST_CASE("evaluation is the mean over labels, whatever the batch") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");

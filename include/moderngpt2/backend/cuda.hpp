@@ -18,5 +18,6 @@
 #include "moderngpt2/backend/cuda/rows.hpp"
 #include "moderngpt2/backend/cuda/sampling.hpp"
 #include "moderngpt2/backend/cuda/scratch.hpp"
+#include "moderngpt2/backend/cuda/step_graph.hpp"
 #include "moderngpt2/backend/cuda/step_sums.hpp"
 #include "moderngpt2/backend/cuda/transfer.hpp"

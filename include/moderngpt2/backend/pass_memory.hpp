@@ -25,6 +25,7 @@ struct PassSize {
   int batch = 1;
   int time = 1;
   HeadSize head{};
+  int queued = 2;  ///< passes whose inputs the host may have to keep at once
 
   constexpr int rows() const { return batch * time; }
 };

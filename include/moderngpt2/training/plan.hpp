@@ -201,7 +201,9 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
     plan.lines.push_back({"activations of the evaluation", Views::bytes(layers, eval_batch, time, Mode::infer)});
   const std::int64_t step_rows = (std::min(s.global_batch(), train_blocks) + s.world_size - 1) / s.world_size;
   const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
-  detail::end_plan<M>(plan, config, layers.pass_size(std::max(batch, eval_batch), time), threads, rows);
+  PassSize size = layers.pass_size(std::max(batch, eval_batch), time);
+  size.queued = s.queued_passes();
+  detail::end_plan<M>(plan, config, size, threads, rows);
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;
   return plan;

@@ -301,11 +301,24 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   }
 }
 
+/// Throws a UsageError where no step can be a graph; a dry run without a GPU tells the plan without one.
+template <class Say>
+void check_cuda_graph(const TrainingRequest& request, Say&& say) {
+  if (!request.settings.cuda_graph) return;
+  if (request.settings.world_size > 1)
+    throw UsageError("--cuda_graph is for one process: several exchange gradients within a step");
+  if (request.eval_only) throw UsageError("--cuda_graph is for training: --eval_only has no steps");
+  if (request.gpu) return;
+  if (!request.dry_run) throw UsageError("--cuda_graph needs --device cuda");
+  say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
+}
+
 template <class Say>
 void check_request(const TrainingRequest& request, bool has_gpu, Say&& say) {
   if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  check_cuda_graph(request, say);
   check_precision(request, say);
 }
 

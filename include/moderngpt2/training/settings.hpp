@@ -29,6 +29,7 @@ struct TrainingSettings {
   std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
+  bool cuda_graph = false;     ///< one process with a GPU: a step is launched as one graph
   LossScaling loss_scaling{};  ///< of fp16
 
   double learning_rate = 2.5e-4;
@@ -54,6 +55,8 @@ struct TrainingSettings {
   std::int64_t global_batch() const {
     return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps * world_size;
   }
+  /// Passes that are queued before the first one need be done.
+  int queued_passes() const { return cuda_graph ? std::max(gradient_accumulation_steps, 2) : 2; }
 };
 
 /// Where in the data a run is: whole epochs done, and blocks of the present one. In samples and not in steps, so that a

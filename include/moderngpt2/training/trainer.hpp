@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/pass_memory.hpp"
+#include "moderngpt2/backend/step_graph.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -66,11 +67,13 @@ class Trainer {
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
                  settings_.dataloader_num_workers > 0) {
+    if (settings_.cuda_graph && (ranks_.size() > 1 || !CapturesSteps<typename M::Backend>))
+      throw Error("cuda_graph is for one process that trains on a GPU");
     const std::int64_t eval_rows = std::min<std::int64_t>(data_.eval.size(), settings_.per_device_eval_batch_size);
-    reserve<typename M::T>(
-        model.backend(), model.config(),
-        model.layers().pass_size(int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
-                                 std::max(time(), data_.eval.block_size())));
+    PassSize size = model.layers().pass_size(int(std::max(micro_batch(), eval_rows)) * Batch::sequences_of(data.train),
+                                             std::max(time(), data_.eval.block_size()));
+    size.queued = settings_.queued_passes();
+    reserve<typename M::T>(model.backend(), model.config(), size);
     if (eval_rows > 0)
       evaluation_.emplace(
           model_.workspace(int(eval_rows) * Batch::sequences_of(data.eval), data_.eval.block_size(), Mode::infer),
@@ -218,6 +221,12 @@ class Trainer {
     if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
   }
 
+  /// Of the batch of a step, on all ranks.
+  struct StepCounts {
+    typename Batch::Divisors divisors{};
+    std::int64_t valid = 0, tokens = 0;
+  };
+
   /// A step after which new weights may be under way.
   StepReport take_step(const LearningRateSchedule& schedule) {
     const double begin = seconds_now();
@@ -225,13 +234,32 @@ class Trainer {
     const BatchPlace place = batch_at(state_.position), own = part_of(place);
     const Batch& batch = batches_.load(own, part_of(batch_at(position_after(place))));
     const double data_seconds = seconds_now() - begin;
-    optimizer_.begin_step();
     const StepCounts counts = count(batch);
 
     StepReport report{.step = state_.step + 1,
                       .learning_rate = schedule.at(state_.step),
                       .tokens = counts.tokens,
                       .data_seconds = data_seconds};
+    if (scales_loss) report.loss_scale = loss_scale();
+    double update_begin = 0;
+    const auto queue = [&] {
+      queue_passes(batch, place, own, counts);
+      update_begin = seconds_now();
+      optimizer_.end_passes(counts.valid > 0, loss_scale(), report.learning_rate);
+    };
+    if (settings_.cuda_graph)
+      step_graph_.run(model_.backend(), {own.rows, batch.time(), batch.mask(0) != nullptr, counts.valid > 0}, queue);
+    else
+      queue();
+    optimizer_.finish(counts.valid > 0, loss_scale(), report);
+    span("update", update_begin);
+    advance(report, place);
+    return report;
+  }
+
+  /// Of this rank's part of a batch.
+  void queue_passes(const Batch& batch, const BatchPlace& place, const BatchPlace& own, const StepCounts& counts) {
+    optimizer_.begin_step();
     const auto on_ready = [this](int unit) { optimizer_.ready(unit); };
     const std::int64_t most = most_rows(place.rows);  // as many passes on every rank
     for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
@@ -252,12 +280,6 @@ class Trainer {
       }
       optimizer_.end_pass();
     }
-    const double update_begin = seconds_now();
-    if (scales_loss) report.loss_scale = loss_scale();
-    optimizer_.finish(counts.valid > 0, loss_scale(), report);
-    span("update", update_begin);
-    advance(report, place);
-    return report;
   }
 
   template <class... Arguments>
@@ -286,11 +308,6 @@ class Trainer {
     return own;
   }
 
-  /// Of the batch of a step, on all ranks.
-  struct StepCounts {
-    typename Batch::Divisors divisors{};
-    std::int64_t valid = 0, tokens = 0;
-  };
   StepCounts count(const Batch& batch) {
     return sum_of_integers(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
   }
@@ -362,6 +379,7 @@ class Trainer {
   TrainingHooks hooks_;
   distributed::CommunicatorBase& ranks_;
   ZeroOptimizer<M> optimizer_;
+  step_graph_of<typename M::Backend> step_graph_;
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   std::optional<std::pair<typename M::Work, Batch>> evaluation_;

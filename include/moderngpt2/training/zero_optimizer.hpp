@@ -18,7 +18,9 @@ namespace moderngpt2 {
 
 /// What ranks that train one model do together, in the stages of ZeRO (Rajbhandari et al. 2020): gradients are summed
 /// as passes make them, each rank updates its shard, new weights go to all. One rank does the same by itself. A step is
-///   begin_step(), and for each pass begin_pass(), ready() of its units, add() of its loss, end_pass(); then finish()
+///   begin_step(), and for each pass begin_pass(), ready() of its units, add() of its loss, end_pass(); then
+///   end_passes() and finish()
+/// of which finish() alone waits for one process's GPU.
 template <class M>
 class ZeroOptimizer {
  public:
@@ -60,24 +62,21 @@ class ZeroOptimizer {
   /// Also for a rank that had nothing to compute in the pass.
   void end_pass() { exchange_.end_pass(); }
 
-  /// Updates the weights, unless no label counts or something is not finite on any rank, and tells the report, of which
-  /// the learning rate is given. New weights are under way then. Where the backend decides on updates and one process
-  /// trains, all of a step is queued before anything of it is waited for; else the host has the sums first, and of
-  /// several processes all the same.
-  void finish(bool has_labels, double loss_scale, StepReport& report) {
-    Backend& b = model_.backend();
-    const ShardGradients<typename M::FullElements> gradients{exchange_.own(), exchange_.packs()};
-    const UpdateRule rule = adamw_->rule(loss_scale);
-    const auto update = [&](AdamWStep call) {
-      call.learning_rate = report.learning_rate;
-      adamw_->update(model_, gradients, call, [&](std::size_t piece) { updates_.start(piece); });
-    };
-    if (has_labels) adamw_->add_squares(model_, gradients, sums_);
-    bool is_queued = false;
+  /// Where the backend decides on updates and one process trains, that of the step is queued here, before anything of
+  /// the step is waited for.
+  void end_passes(bool has_labels, double loss_scale, double learning_rate) {
+    if (!has_labels) return;
+    adamw_->add_squares(model_, own_gradients(), sums_);
     if constexpr (DecidesUpdates<Backend>)
-      if (is_queued = has_labels && ranks_.size() == 1; is_queued) update({.decision = sums_.decide(b, rule)});
+      if (ranks_.size() == 1)
+        update({.learning_rate = learning_rate, .decision = sums_.decide(model_.backend(), adamw_->rule(loss_scale))});
+  }
 
-    const StepTotals own = sums_.read(b);
+  /// Updates the weights where that is not queued, unless no label counts or something is not finite on any rank, and
+  /// tells the report, of which the learning rate is given. New weights are under way then. The host has the sums
+  /// first, and of several processes all the same.
+  void finish(bool has_labels, double loss_scale, StepReport& report) {
+    const StepTotals own = sums_.read(model_.backend());
     report.loss = own.loss;
     double squares = own.squares;
     if (ranks_.size() > 1) {
@@ -89,7 +88,9 @@ class ZeroOptimizer {
     report.grad_norm = std::sqrt(squares) / loss_scale;
     report.applied = has_labels && UpdateRule::applies(report.loss, report.grad_norm);
     if (!report.applied) return;
-    if (!is_queued) update({.gradient_scale = rule.gradient_scale(report.grad_norm)});
+    if (!DecidesUpdates<Backend> || ranks_.size() > 1)
+      update({.learning_rate = report.learning_rate,
+              .gradient_scale = adamw_->rule(loss_scale).gradient_scale(report.grad_norm)});
     ++adamw_->updates;
     if (sharded_) wait_for_updates();  // passes ask it for weights
   }
@@ -116,6 +117,11 @@ class ZeroOptimizer {
   }
 
  private:
+  ShardGradients<typename M::FullElements> own_gradients() const { return {exchange_.own(), exchange_.packs()}; }
+  void update(const AdamWStep& call) {
+    adamw_->update(model_, own_gradients(), call, [&](std::size_t piece) { updates_.start(piece); });
+  }
+
   M& model_;
   distributed::CommunicatorBase& ranks_;
   distributed::GradientExchange<typename M::FullElements, Backend> exchange_;

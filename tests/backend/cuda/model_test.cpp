@@ -270,6 +270,9 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
 #ifdef MODERNGPT2_CUDA_SIMULATED  // which counts
 TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped there where it is not finite") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
+  bool cuda_graph = false;
+  SUBCASE("as it comes") {}
+  SUBCASE("as a graph") { cuda_graph = true; }
   const test::TemporaryFolder folder;
   simt::machine().seed(0);  // the GPU works only while the host waits: each wait counts
   const TrainAndEval data = blocks_to_train_on();
@@ -277,6 +280,7 @@ TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped th
                                   .max_steps = 5,
                                   .per_device_train_batch_size = 2,
                                   .gradient_accumulation_steps = 2,
+                                  .cuda_graph = cuda_graph,
                                   .learning_rate = 1e-2};
   ModelCompanions companions;
   companions.config.config = test::tiny_config();

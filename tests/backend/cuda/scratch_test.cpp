@@ -110,6 +110,14 @@ TEST_CASE("what is reserved for passes: logits where tokens are predicted, to th
   reserve<float>(b, c, tokens);
   CHECK(b.scratch_bytes() == (64 + 16 * 50000) * 4);
 
+  cuda::Backend graphs;
+  const PassSize several{.batch = 2, .time = 8, .queued = 5};
+  reserve<float>(graphs, c, several);
+  const PassMemory plan = pass_memory<float>(std::type_identity<cuda::Backend>{}, c, several, 1);
+  CHECK(graphs.inputs().turns() == 5);
+  CHECK(plan.uploaded == graphs.inputs().bytes());
+  CHECK(plan.pinned == 5 * plan.uploaded);
+
   cuda::Backend small;
   reserve<float>(small, c, {});
   const cuda::DeviceArray<float> many(1 << 20);

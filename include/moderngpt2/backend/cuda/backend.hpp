@@ -11,6 +11,7 @@
 namespace moderngpt2::cuda {
 
 class StepSums;
+class StepGraph;
 
 /// One GPU, the stream of its operations and their scratch memory. Operations only queue work: pointers are to GPU
 /// memory, and results are there once the stream was waited for. Nothing waits for the GPU but scratch that has to
@@ -22,6 +23,7 @@ class Backend {
   using Memory = DeviceBuffer;
   using Loss = cuda::Loss;
   using StepSums = cuda::StepSums;
+  using StepGraph = cuda::StepGraph;
 
   explicit Backend(int device = 0) : device_(select(device)) {
     multiprocessors_ = attribute(cudaDevAttrMultiProcessorCount);

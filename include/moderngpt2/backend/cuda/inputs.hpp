@@ -12,19 +12,26 @@
 namespace moderngpt2::cuda {
 
 /// What the host gives a pass: small arrays (ids, masks, labels) are written to pinned memory of this class, and copied
-/// to the GPU in the order of its stream. An array stays there until what is queued after the next begin().
+/// to the GPU in the order of its stream. An array stays there until what is queued after the next begin(). Where
+/// passes are captured into a graph, none is fetched before that is launched: each has pinned memory of its own.
 class Inputs {
  public:
   /// What an array of so many bytes takes.
   static constexpr std::size_t place_bytes(std::size_t bytes) {
     return round_up(std::max<std::size_t>(bytes, 1), unit);
   }
-  /// Takes memory for passes whose arrays take up to `bytes`, so that none of them has to.
-  void reserve(std::size_t bytes) {
+  /// Takes memory for passes whose arrays take up to `bytes`, so that none of them has to, and for so many `turns` in
+  /// the pinned memory.
+  void reserve(std::size_t bytes, int turns = 2) {
+    while (this->turns() < turns) {
+      fetched_.emplace_back();
+      for (Chunk& chunk : chunks_) chunk.here.emplace_back(std::int64_t(chunk.bytes));
+    }
     if (std::ranges::none_of(chunks_, [&](const Chunk& chunk) { return chunk.bytes >= bytes; }))
-      chunks_.emplace_back(bytes);
+      chunks_.emplace_back(bytes, this->turns());
   }
-  /// Of GPU memory; of pinned memory there is twice as much.
+  int turns() const { return int(fetched_.size()); }
+  /// Of GPU memory; of pinned memory there is as much for each turn.
   std::size_t bytes() const {
     std::size_t sum = 0;
     for (const Chunk& chunk : chunks_) sum += chunk.bytes;
@@ -32,11 +39,25 @@ class Inputs {
   }
 
   /// Forgets the arrays of the last pass, which the GPU may be about to fetch: passes take turns in the pinned memory.
-  /// Waits until it has fetched those of the pass before.
+  /// Waits until it has fetched those of the pass that had this turn before.
   void begin() {
-    turn_ = 1 - turn_;
-    fetched_[turn_].synchronize();
+    turn_ = (turn_ + 1) % turns();
+    if (!captures_)
+      fetched_[std::size_t(turn_)].synchronize();
+    else if (++captured_ > turns())
+      throw Error("internal: a graph of more passes than the {} that inputs were reserved for", turns());
     chunk_ = used_ = 0;
+  }
+
+  /// From here to end_capture() passes are captured. Waits until the GPU has fetched what was added before.
+  void begin_capture() {
+    for (const Event& e : fetched_) e.synchronize();
+    captures_ = true, captured_ = 0;
+  }
+  void end_capture() { captures_ = false; }
+  /// To be called when the graph was launched.
+  void record_fetches(cudaStream_t stream) {
+    for (Event& e : fetched_) e.record(stream);
   }
 
   /// write(n elements on the host) fills an array; what it is on the GPU.
@@ -54,14 +75,13 @@ class Inputs {
  private:
   static constexpr std::size_t unit = 256, least = std::size_t(64) << 10;
 
-  /// The same places on the host, twice, and on the GPU.
+  /// The same places on the host, once for each turn, and on the GPU.
   struct Chunk {
-    explicit Chunk(std::size_t size)
-        : bytes(size),
-          here{PinnedArray<std::byte>(std::int64_t(size)), PinnedArray<std::byte>(std::int64_t(size))},
-          there(size) {}
+    Chunk(std::size_t size, int turns) : bytes(size), there(size) {
+      for (int i = 0; i < turns; ++i) here.emplace_back(std::int64_t(size));
+    }
     std::size_t bytes;
-    PinnedArray<std::byte> here[2];
+    std::vector<PinnedArray<std::byte>> here;
     DeviceMemory there;
   };
   struct Place {
@@ -72,23 +92,26 @@ class Inputs {
   Place take(std::size_t bytes) {
     bytes = place_bytes(bytes);
     for (; chunk_ < chunks_.size() && used_ + bytes > chunks_[chunk_].bytes; ++chunk_) used_ = 0;
-    if (chunk_ == chunks_.size()) chunks_.emplace_back(std::max({bytes, least, this->bytes()}));
+    if (chunk_ == chunks_.size()) chunks_.emplace_back(std::max({bytes, least, this->bytes()}), turns());
     const std::size_t at = std::exchange(used_, used_ + bytes);
-    return {chunks_[chunk_].here[turn_].data() + at, static_cast<std::byte*>(chunks_[chunk_].there.data()) + at};
+    return {chunks_[chunk_].here[std::size_t(turn_)].data() + at,
+            static_cast<std::byte*>(chunks_[chunk_].there.data()) + at};
   }
   template <class E, class F>
   E* send(cudaStream_t stream, E* to, const Place& place, std::int64_t n, F&& write) {
     E* const here = static_cast<E*>(place.here);
     write(here);
     copy(stream, to, static_cast<const E*>(here), n);
-    fetched_[turn_].record(stream);
+    if (!captures_) fetched_[std::size_t(turn_)].record(stream);
     return to;
   }
 
   std::vector<Chunk> chunks_;
   std::size_t chunk_ = 0, used_ = 0;  // the one that is filled, and what of it is
   int turn_ = 0;
-  Event fetched_[2];
+  std::vector<Event> fetched_ = std::vector<Event>(2);  // of each turn
+  bool captures_ = false;
+  int captured_ = 0;
 };
 
 }  // namespace moderngpt2::cuda

@@ -16,6 +16,7 @@
 #error "MODERNGPT2_CUDA_SIMULATED is for g++ and clang++: nvcc compiles the kernels themselves"
 #endif
 #include "moderngpt2/backend/cuda/simt/driver_api.hpp"
+#include "moderngpt2/backend/cuda/simt/graph_api.hpp"
 #include "moderngpt2/backend/cuda/simt/intrinsics.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 #else

@@ -58,7 +58,7 @@ PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassS
   return {.scratch =
               std::uint64_t(detail::operation_scratch<T>(c, size, Backend::usual_logits_bytes)) + Blas::workspace_size,
           .uploaded = inputs,
-          .pinned = 2 * inputs};
+          .pinned = std::uint64_t(size.queued) * inputs};
 }
 
 /// Passes of that size or less, and the sums of squares of a step, then allocate and free nothing, neither GPU memory
@@ -66,7 +66,7 @@ PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassS
 template <class T>
 void reserve(Backend& b, const Config& c, const PassSize& size) {
   b.scratch<std::byte>(detail::operation_scratch<T>(c, size, b.logits_bytes()));
-  b.inputs().reserve(std::size_t(detail::input_bytes(size)));
+  b.inputs().reserve(std::size_t(detail::input_bytes(size)), size.queued);
 }
 
 }  // namespace moderngpt2::cuda

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
@@ -15,33 +14,10 @@
 #include <vector>
 
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
+#include "moderngpt2/backend/cuda/simt/stream.hpp"
 #include "moderngpt2/backend/cuda/simt/virtual_memory.hpp"
 
 namespace moderngpt2::simt {
-
-/// Counts how often it was recorded, and up to which recording the work before it is done.
-struct Event {
-  std::uint64_t recorded = 0, finished = 0;
-  std::chrono::steady_clock::time_point when{};
-  char tag = 0;
-};
-
-/// Work of a stream: what to do, and which recording of an event must be done before.
-struct Operation {
-  std::function<void()> run;
-  const Event* after = nullptr;
-  std::uint64_t recording = 0;
-  std::function<bool()> is_ready{};  ///< where it also waits for something that others do, beside this GPU
-  std::unique_ptr<char> issued = std::make_unique<char>();
-};
-
-/// A queue of work and the fiber that does it. Streams are unordered but for events; without a seed each works only
-/// when the host waits for it, with one also at random moments before.
-struct Stream {
-  Fiber fiber;
-  std::deque<Operation> queue;
-  char done = 0;  ///< address of the order from its work to who waits for it
-};
 
 /// Memory, streams and limits of the simulated GPU of the calling thread.
 class Device {
@@ -55,6 +31,7 @@ class Device {
   std::map<const void*, int> dynamic_shared_limits;  ///< by kernel
   std::int64_t waits = 0;                            ///< of the host, for work that was not done yet
   std::int64_t allocations = 0;                      ///< so far, of GPU memory and of the host's pinned memory
+  std::int64_t graphs_instantiated = 0, graphs_updated = 0;
 
   Device() = default;
   Device(const Device&) = delete;
@@ -102,14 +79,31 @@ class Device {
     return *streams_[0];
   }
 
-  void enqueue(Stream& s, Operation op) {
+  /// Does it in the order of the stream, or keeps it for the graph that is captured. False where that is broken.
+  bool enqueue(Stream& s, Operation op) {
+    if (s.has_broken_capture) return false;
+    if (s.capture) {
+      refuse_order(s, op.is_ready != nullptr);
+      s.capture->nodes.push_back({std::move(op.run), op.kind});
+      return true;
+    }
     sanitizer::release(op.issued.get());
     sanitizer::Quiet quiet;
     s.queue.push_back(std::move(op));
     while (machine().random() && machine().choose(4) == 0 && run_one()) {
     }
+    return true;
+  }
+  /// To be called where the host would wait for the GPU, or change its memory: that breaks what is being captured, as
+  /// cudaStreamCaptureModeThreadLocal says. Whether there is anything.
+  bool breaks_captures() {
+    bool breaks = false;
+    for (auto& s : streams_)
+      if (s->capture) breaks = s->has_broken_capture = true;
+    return breaks;
   }
   void record(Stream& s, Event& e) {
+    refuse_order(s, true);
     const std::uint64_t recording = ++e.recorded;
     enqueue(s, {.run = [&e, recording] {
               e.finished = recording, e.when = std::chrono::steady_clock::now();
@@ -117,6 +111,7 @@ class Device {
             }});
   }
   void wait(Stream& s, Event& e) {
+    refuse_order(s, true);
     enqueue(s, {.run = [&e] { sanitizer::acquire(&e.tag); }, .after = &e, .recording = e.recorded});
   }
 
@@ -150,6 +145,12 @@ class Device {
 
  private:
   static constexpr int guard = 0xfb;
+
+  /// A graph of several streams would have an order of its own.
+  static void refuse_order(const Stream& s, bool has_order) {
+    if (s.capture && has_order)
+      throw Fault("simulated GPU: only the work of one stream can be captured, without events or NCCL");
+  }
 
   static void release_block(std::byte* data, std::size_t bytes) {
     sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);

@@ -20,8 +20,12 @@ enum cudaError_t {
   cudaErrorInvalidDevice = 101,
   cudaErrorNoDevice = 100,
   cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorIllegalState = 401,
+  cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
-  cudaErrorNotReady = 600
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorGraphExecUpdateFailure = 910
 };
 inline const char* cudaGetErrorName(cudaError_t e) {
   switch (e) {
@@ -37,6 +41,10 @@ inline const char* cudaGetErrorName(cudaError_t e) {
       return "cudaErrorInvalidDevice";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     default:
       return "an error of the simulated GPU";
   }
@@ -65,6 +73,14 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 namespace moderngpt2::simt::detail {
 
 inline Stream& stream_of(cudaStream_t s) { return s ? *s : device().default_stream(); }
+inline cudaError_t enqueue(cudaStream_t s, Operation op) {
+  return device().enqueue(stream_of(s), std::move(op)) ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
+}
+/// f(), a call that no capture of this thread allows.
+template <class F>
+cudaError_t outside_captures(F&& f) {
+  return device().breaks_captures() ? cudaErrorStreamCaptureUnsupported : (f(), cudaSuccess);
+}
 
 }  // namespace moderngpt2::simt::detail
 
@@ -92,18 +108,24 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
 }
 
 inline cudaError_t cudaMalloc(void** data, std::size_t bytes) {
+  if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
   *data = moderngpt2::simt::device().allocate(bytes);
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 inline cudaError_t cudaFree(void* data) {
-  return !data || moderngpt2::simt::device().free(data) ? cudaSuccess : cudaErrorInvalidValue;
+  if (!data) return cudaSuccess;
+  if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
+  return moderngpt2::simt::device().free(data) ? cudaSuccess : cudaErrorInvalidValue;
 }
 inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
+  if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
   *data = ::operator new(bytes, std::nothrow);
   ++moderngpt2::simt::device().allocations;
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;
 }
-inline cudaError_t cudaFreeHost(void* data) { return ::operator delete(data), cudaSuccess; }
+inline cudaError_t cudaFreeHost(void* data) {
+  return moderngpt2::simt::detail::outside_captures([=] { ::operator delete(data); });
+}
 inline cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
   const auto& d = moderngpt2::simt::device();
   *total = d.memory_bytes, *available = d.memory_bytes - d.used();
@@ -118,9 +140,12 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t s) {
   return moderngpt2::simt::device().destroy_stream(s), cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t s) {
-  return moderngpt2::simt::device().synchronize(moderngpt2::simt::detail::stream_of(s)), cudaSuccess;
+  namespace simt = moderngpt2::simt;
+  return simt::detail::outside_captures([&] { simt::device().synchronize(simt::detail::stream_of(s)); });
 }
-inline cudaError_t cudaDeviceSynchronize() { return moderngpt2::simt::device().synchronize(), cudaSuccess; }
+inline cudaError_t cudaDeviceSynchronize() {
+  return moderngpt2::simt::detail::outside_captures([] { moderngpt2::simt::device().synchronize(); });
+}
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
   return *e = new moderngpt2::simt::Event, cudaSuccess;
 }
@@ -135,9 +160,10 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned =
   return moderngpt2::simt::device().wait(moderngpt2::simt::detail::stream_of(s), *e), cudaSuccess;
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t e) {
-  return moderngpt2::simt::device().synchronize(*e), cudaSuccess;
+  return moderngpt2::simt::detail::outside_captures([&] { moderngpt2::simt::device().synchronize(*e); });
 }
 inline cudaError_t cudaEventQuery(cudaEvent_t e) {
+  if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
   return moderngpt2::simt::device().query(*e) ? cudaSuccess : cudaErrorNotReady;
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
@@ -147,24 +173,26 @@ inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, c
 }
 
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t s) {
-  moderngpt2::simt::device().enqueue(moderngpt2::simt::detail::stream_of(s),
-                                     {.run = [=] { std::memcpy(to, from, bytes); }});
-  return cudaSuccess;
+  return moderngpt2::simt::detail::enqueue(
+      s, {.run = [=] { std::memcpy(to, from, bytes); }, .kind = {moderngpt2::simt::NodeKind::Type::copy}});
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                                      std::size_t width, std::size_t height, cudaMemcpyKind, cudaStream_t s) {
   if (to_pitch < width || from_pitch < width) return cudaErrorInvalidValue;
-  moderngpt2::simt::device().enqueue(moderngpt2::simt::detail::stream_of(s), {.run = [=] {
-                                       for (std::size_t row = 0; row < height; ++row)
-                                         std::memcpy(static_cast<char*>(to) + row * to_pitch,
-                                                     static_cast<const char*>(from) + row * from_pitch, width);
-                                     }});
-  return cudaSuccess;
+  using Address = std::uintptr_t;
+  return moderngpt2::simt::detail::enqueue(
+      s, {.run =
+              [=] {
+                for (std::size_t row = 0; row < height; ++row)
+                  std::memcpy(static_cast<char*>(to) + row * to_pitch,
+                              static_cast<const char*>(from) + row * from_pitch, width);
+              },
+          .kind = {.type = moderngpt2::simt::NodeKind::Type::copy_rows,
+                   .fixed = {Address(to), to_pitch, Address(from), from_pitch, width, height}}});
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t s) {
-  moderngpt2::simt::device().enqueue(moderngpt2::simt::detail::stream_of(s),
-                                     {.run = [=] { std::memset(to, value, bytes); }});
-  return cudaSuccess;
+  return moderngpt2::simt::detail::enqueue(
+      s, {.run = [=] { std::memset(to, value, bytes); }, .kind = {moderngpt2::simt::NodeKind::Type::fill}});
 }
 
 template <class Kernel>
@@ -188,11 +216,12 @@ cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), di
   const auto limit = device().dynamic_shared_limits.find(reinterpret_cast<const void*>(kernel));
   if (shared_bytes > (limit == device().dynamic_shared_limits.end() ? 48 * 1024 : std::size_t(limit->second)))
     return cudaErrorInvalidValue;
-  device().enqueue(detail::stream_of(stream),
-                   {.run = [=, values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
-                     machine().run_grid(grid, block, shared_bytes, [&] { std::apply(kernel, values); });
-                   }});
-  return cudaSuccess;
+  return detail::enqueue(stream, {.run =
+                                      [=, values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
+                                        machine().run_grid(grid, block, shared_bytes,
+                                                           [&] { std::apply(kernel, values); });
+                                      },
+                                  .kind = {NodeKind::Type::kernel, reinterpret_cast<const void*>(kernel)}});
 }
 
 }  // namespace moderngpt2::simt
