@@ -25,6 +25,7 @@ struct PassSize {
   int batch = 1;
   int time = 1;
   HeadSize head{};
+  bool cudnn_attention = false;  ///< wanted of a GPU
 
   constexpr int rows() const { return batch * time; }
 };
