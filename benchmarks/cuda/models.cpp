@@ -1,9 +1,10 @@
 // Whole models on the GPU in bf16, with random weights: tokens a second of training and of decoding.
 //
-//   models step SIZE BATCH TIME [PEAK [searched]]   AdamW included, no dropout. PEAK: TFLOP/s of the GPU, for the MFU;
-//                                                   searched: products by timed algorithms. Where memory is short, half
-//                                                   the batch is tried
-//   models decode SIZE BATCH TIME TOKENS            TOKENS for each of BATCH rows, after TIME tokens
+//   models step SIZE BATCH TIME [PEAK [searched] [cudnn]]   AdamW included, no dropout. PEAK: TFLOP/s of the GPU, for
+//   the
+//                                                           MFU; searched: products by timed algorithms; cudnn: its
+//                                                           attention. Where memory is short, half the batch is tried
+//   models decode SIZE BATCH TIME TOKENS                    TOKENS for each of BATCH rows, after TIME tokens
 //
 // SIZE: toy, small, medium, large or xl.
 
@@ -65,9 +66,14 @@ double mean_seconds(F&& f) {
   return (seconds_now() - begin) / runs;
 }
 
-double step_seconds(const Config& c, int batch, int time, bool searched) {
+struct StepOptions {
+  bool searched = false, cudnn = false;
+};
+
+double step_seconds(const Config& c, int batch, int time, const StepOptions& options) {
   Model model(c);
-  model.backend().search_products(searched);
+  model.backend().search_products(options.searched);
+  model.backend().use_cudnn_attention(options.cudnn);
   give_weights(model);
   auto memory = model.workspace(batch, time, Mode::train);
   auto gradients = model.make_gradients();
@@ -82,14 +88,14 @@ double step_seconds(const Config& c, int batch, int time, bool searched) {
   });
 }
 
-void time_step(const std::string& size, int batch, int time, double peak, bool searched) {
+void time_step(const std::string& size, int batch, int time, double peak, const StepOptions& options) {
   const Config c = config_of(size, time);
   for (;; batch /= 2) try {
-      const double rate = double(batch) * time / step_seconds(c, batch, time, searched);
+      const double rate = double(batch) * time / step_seconds(c, batch, time, options);
       fmt::print("training {}: batch {} x {}, {:.0f} tokens/s", size, batch, time, rate);
       if (peak > 0)
         fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s", rate * training_flops_per_token(c, time) / peak / 1e10, peak);
-      fmt::print("{}\n", searched ? ", products searched" : "");
+      fmt::print("{}{}\n", options.searched ? ", products searched" : "", options.cudnn ? ", cuDNN's attention" : "");
       return;
     } catch (const Error& e) {
       if (batch == 1 || std::string(e.what()).find("GPU memory") == std::string::npos) throw;
@@ -118,9 +124,12 @@ int number(int argc, char** argv, int at) {
 
 int main(int argc, char** argv) try {
   const std::string part = argc > 1 ? argv[1] : "", size = argc > 2 ? argv[2] : "";
+  const auto asked = [&](const char* word) {
+    return std::find(argv + std::min(argc, 6), argv + argc, std::string(word)) != argv + argc;
+  };
   if (part == "step")
     time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0,
-              argc > 6 && std::string(argv[6]) == "searched");
+              {.searched = asked("searched"), .cudnn = asked("cudnn")});
   else if (part == "decode")
     time_decode(size, number(argc, argv, 3), number(argc, argv, 4), number(argc, argv, 5));
   else
