@@ -4,9 +4,42 @@
 #   MODERNGPT2_CUDA_ARCHITECTURES   such as "90" or "80;86"; those of them that the toolkit knows are built, and PTX of the
 #                                   newest, which drivers compile for later GPUs. Default: 80 86 89 90 100 120
 #                                   (docs/decisions/010-architectures.md)
+#   MODERNGPT2_CUDNN                ON: attention by cuDNN, too, for programs that ask for it
 
 set(moderngpt2_cuda_cmake_folder ${CMAKE_CURRENT_LIST_DIR})
 set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90 100 120 CACHE STRING "GPU architectures that moderngpt2::cuda is for")
+
+set(MODERNGPT2_CUDNN OFF CACHE BOOL "moderngpt2::cuda has cuDNN's attention beside its own")
+set(moderngpt2_cudnn_frontend_version 1.32.0)  # install_dependencies.sh has the same one
+
+# moderngpt2::cudnn, or what lacks for it in moderngpt2_cudnn_missing.
+macro(moderngpt2_find_cudnn)
+  set(moderngpt2_cudnn_missing)
+  set(moderngpt2_cache "$ENV{XDG_CACHE_HOME}")
+  if(NOT moderngpt2_cache)
+    set(moderngpt2_cache "$ENV{HOME}/.cache")
+  endif()
+  find_path(MODERNGPT2_CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(MODERNGPT2_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
+  find_path(MODERNGPT2_CUDNN_FRONTEND_DIR cudnn_frontend.h
+    HINTS ${moderngpt2_cache}/moderngpt2/cudnn-frontend-${moderngpt2_cudnn_frontend_version}/include)
+  mark_as_advanced(MODERNGPT2_CUDNN_INCLUDE_DIR MODERNGPT2_CUDNN_LIBRARY MODERNGPT2_CUDNN_FRONTEND_DIR)
+  if(NOT MODERNGPT2_CUDNN_INCLUDE_DIR OR NOT MODERNGPT2_CUDNN_LIBRARY)
+    set(moderngpt2_cudnn_missing "cuDNN 9 (set MODERNGPT2_CUDNN_INCLUDE_DIR to the folder of its headers, and "
+      "MODERNGPT2_CUDNN_LIBRARY to its libcudnn.so)")
+  elseif(NOT MODERNGPT2_CUDNN_FRONTEND_DIR)
+    set(moderngpt2_cudnn_missing "cudnn-frontend (run cmake/install_dependencies.sh --tests, or set "
+      "MODERNGPT2_CUDNN_FRONTEND_DIR to the folder of cudnn_frontend.h)")
+  elseif(NOT TARGET CUDA::nvrtc)
+    set(moderngpt2_cudnn_missing "libnvrtc of the CUDA toolkit")
+  elseif(NOT TARGET moderngpt2::cudnn)
+    add_library(moderngpt2::cudnn UNKNOWN IMPORTED GLOBAL)
+    set_target_properties(moderngpt2::cudnn PROPERTIES IMPORTED_LOCATION "${MODERNGPT2_CUDNN_LIBRARY}"
+      INTERFACE_INCLUDE_DIRECTORIES "${MODERNGPT2_CUDNN_INCLUDE_DIR};${MODERNGPT2_CUDNN_FRONTEND_DIR}"
+      INTERFACE_LINK_LIBRARIES CUDA::nvrtc)
+  endif()
+  string(JOIN "" moderngpt2_cudnn_missing ${moderngpt2_cudnn_missing})
+endmacro()
 
 # Sets moderngpt2_cuda_missing to what lacks, or to nothing.
 macro(moderngpt2_find_cuda)
@@ -99,6 +132,21 @@ function(moderngpt2_add_cuda include_folder)
   target_compile_definitions(moderngpt2_cuda INTERFACE MODERNGPT2_HAVE_CUDA=1)
   target_include_directories(moderngpt2_cuda SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   add_library(moderngpt2::cuda ALIAS moderngpt2_cuda)
+
+  if(MODERNGPT2_CUDNN)
+    moderngpt2_find_cudnn()
+    if(moderngpt2_cudnn_missing)
+      message(FATAL_ERROR "MODERNGPT2_CUDNN is ON and there is no ${moderngpt2_cudnn_missing}")
+    endif()
+    file(CONFIGURE OUTPUT ${folder}/cudnn_attention.cpp
+      CONTENT "#include \"moderngpt2/backend/cuda/cudnn_attention.hpp\"\n")
+    target_sources(moderngpt2_cuda PRIVATE ${folder}/cudnn_attention.cpp)
+    target_link_libraries(moderngpt2_cuda PRIVATE moderngpt2::cudnn)
+    target_compile_definitions(moderngpt2_cuda PUBLIC MODERNGPT2_HAVE_CUDNN=1)
+    if(arg_WERROR)
+      target_compile_options(moderngpt2_cuda PRIVATE -Wall -Wextra -Werror)
+    endif()
+  endif()
 
   # NCCL's header is enough: the library is loaded by programs of several processes.
   find_path(MODERNGPT2_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})

@@ -4,7 +4,7 @@
 #   cmake/install_dependencies.sh [--tests] [--wheel-folder DIR]
 #
 #   --tests             also what the tests, the sanitizer builds and the benchmarks need, CUDA 12's headers among it (they
-#                       come in wheels of 600 MB, once)
+#                       come in wheels of 600 MB, once), and cudnn-frontend's, which MODERNGPT2_CUDNN=ON needs
 #   --wheel-folder DIR  where the pyarrow wheel (C++ libraries of Arrow and Parquet) is unpacked; the default,
 #                       ${XDG_CACHE_HOME:-~/.cache}/moderngpt2/pyarrow-VERSION, is where CMake looks by itself.
 #                       For another folder, configure with -DMODERNGPT2_PYARROW_DIR=DIR.
@@ -20,6 +20,10 @@ cuda12_wheels=(
   nvidia-cublas-cu12==12.1.3.1 ee53ccca76a6fc08fb9701aa95b6ceb242cdaab118c3bb152af4e579af792728
   nvidia-nccl-cu12==2.18.1 1a6c4acefcbebfa6de320f412bf7866de856e786e0462326ba1bac40de0b5e71
 )
+
+# Headers only, the same for every processor and Python. cmake/Moderngpt2Cuda.cmake names the same version.
+cudnn_frontend_version=1.32.0
+cudnn_frontend_sha256=c6006556017a4d1c914c52a556c71b1267f2d6a0500f742e7b4edef539878df0
 
 packages=(
   g++ make cmake ninja-build python3
@@ -177,6 +181,17 @@ install_cuda12_headers() {
   finish_scratch "$folder"
 }
 
+install_cudnn_frontend() {
+  local folder=$1
+  [ -d "$folder" ] && return 0
+  make_scratch "$folder"
+  say "unpacking cudnn-frontend $cudnn_frontend_version into $folder"
+  fetch "$scratch" "nvidia-cudnn-frontend==$cudnn_frontend_version" "$cudnn_frontend_sha256" --implementation cp \
+    --python-version 3.11 --abi cp311 --platform manylinux_2_28_x86_64
+  unpack "$wheel" "$scratch/unpacked" include/ || fail "$wheel could not be unpacked"
+  finish_scratch "$folder"
+}
+
 owner=${SUDO_USER:-}
 # Under sudo the cache is still that of the user who will build.
 home=${HOME:-}
@@ -195,6 +210,11 @@ if [ -n "$tests" ]; then
     folders+=("$cache/$cuda12_folder")
   else
     say "going on without CUDA 12's headers: launchers will not be checked against them"
+  fi
+  if (install_cudnn_frontend "$cache/cudnn-frontend-$cudnn_frontend_version"); then
+    folders+=("$cache/cudnn-frontend-$cudnn_frontend_version")
+  else
+    say "going on without cudnn-frontend: cuDNN's attention will not be checked"
   fi
 fi
 if [ -n "$owner" ] && [ "$(id -u)" = 0 ]; then

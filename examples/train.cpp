@@ -99,6 +99,8 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
            "launches a step on a GPU as one CUDA graph, with one process; not yet measured on a GPU")
       .negatable();
   add_precision_flags(options, precision, "number format of activations and matrices; tf32 and fp16 need a GPU");
+  options.add("cudnn_attention", s.cudnn_attention,
+              "attention by cuDNN, in builds with it, where it has ours: bf16 or fp16, no padding, no dropout");
   options.add("threads", request.threads, "processor threads")
       .at_least(1)
       .default_text("all cores, shared by the processes");
@@ -168,7 +170,8 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   return status_on_ranks(ranks, hooks, [&] {
     all_or_none(ranks, "reading the flags", [&] {
       request.gpu = gpu_number(device);
-      if (request.gpu) train_program::require_gpu(device);
+      if (request.gpu) train_program::require_gpu(device, s.cudnn_attention);
+      if (!request.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
       task.check();
       if (is_first)
         for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());

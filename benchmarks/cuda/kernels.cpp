@@ -2,10 +2,13 @@
 // memory, measured by copying, or the matrix units. Attention counts the FLOPs of the pairs that are visible.
 //
 //   kernels [PEAK]     TFLOP/s of the GPU in bf16; without it, the rate of a product of 8192^3
+//
+// In builds with cuDNN also attention by it: as a run has it, and with a backward pass that differs from run to run.
 
 #include <array>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -72,6 +75,32 @@ struct Data : Sizes {
   }
   Vector<float> vec(const cuda::DeviceArray<float>& a) const { return {a.data(), C}; }
 };
+
+#ifdef MODERNGPT2_HAVE_CUDNN
+/// cuDNN without the order of sums that repeats: what that order costs.
+class InAnyOrder final : public cuda::CudnnAttention {
+ public:
+  std::int64_t workspace_bytes(const cuda::CudnnShape& shape) override {
+    return cudnn_->workspace_bytes(in_any_order(shape));
+  }
+  void run(cudaStream_t stream, const cuda::CudnnShape& shape, const cuda::CudnnForward& tensors,
+           void* workspace) override {
+    cudnn_->run(stream, in_any_order(shape), tensors, workspace);
+  }
+  void run(cudaStream_t stream, const cuda::CudnnShape& shape, const cuda::CudnnBackward& tensors,
+           void* workspace) override {
+    cudnn_->run(stream, in_any_order(shape), tensors, workspace);
+  }
+
+ private:
+  static cuda::CudnnShape in_any_order(cuda::CudnnShape shape) {
+    shape.deterministic = false;
+    return shape;
+  }
+
+  std::unique_ptr<cuda::CudnnAttention> cudnn_ = cuda::make_cudnn_attention();
+};
+#endif
 
 struct Operation {
   std::string name;
@@ -209,6 +238,14 @@ int main(int argc, char** argv) try {
   d.b.search_products(true);
   for (const Operation& op : all)
     if (op.name.starts_with("matmul")) measure(op, ", searched");
+#ifdef MODERNGPT2_HAVE_CUDNN
+  d.b.use_cudnn_attention(true);
+  for (const Operation& op : all)
+    if (op.name == "attention" || op.name == "attention_backward") measure(op, ", cuDNN");
+  d.b.use_cudnn_attention(std::make_unique<InAnyOrder>());
+  for (const Operation& op : all)
+    if (op.name == "attention_backward") measure(op, ", cuDNN, any order");
+#endif
 } catch (const moderngpt2::Error& e) {
   fmt::print("{}\n", e.what());
   return 1;

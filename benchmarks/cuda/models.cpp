@@ -1,11 +1,10 @@
 // Whole models on the GPU in bf16, with random weights: tokens a second of training and of decoding.
 //
-//   models step SIZE BATCH TIME [PEAK [WAYS...]]    as the trainer does it, AdamW included, no dropout. PEAK: TFLOP/s
-//   of
-//                                                   the GPU, for the MFU; ways: searched (products by timed
-//                                                   algorithms), graph (a step is one CUDA graph). Where memory is
-//                                                   short, half the batch is tried
-//   models decode SIZE BATCH TIME TOKENS            TOKENS for each of BATCH rows, after TIME tokens
+//   models step SIZE BATCH TIME [PEAK [WAYS...]]   as the trainer does it, AdamW included, no dropout. PEAK: TFLOP/s
+//                                                  of the GPU, for the MFU; ways: searched (products by timed
+//                                                  algorithms), graph (a step is one CUDA graph), cudnn (its
+//                                                  attention). Where memory is short, half the batch is tried
+//   models decode SIZE BATCH TIME TOKENS           TOKENS for each of BATCH rows, after TIME tokens
 //
 // SIZE: toy, small, medium, large or xl.
 
@@ -69,12 +68,13 @@ double mean_seconds(F&& f) {
 }
 
 struct Ways {
-  bool searched = false, graph = false;
+  bool searched = false, graph = false, cudnn = false;
 };
 
 double step_seconds(const Config& c, int batch, int time, const Ways& ways) {
   Model model(c);
   model.backend().search_products(ways.searched);
+  model.backend().use_cudnn_attention(ways.cudnn);
   give_weights(model);
   auto memory = model.workspace(batch, time, Mode::train);
   reserve<Model::T>(model.backend(), c, model.layers().pass_size(batch, time));
@@ -107,7 +107,8 @@ void time_step(const std::string& size, int batch, int time, double peak, const 
       fmt::print("training {}: batch {} x {}, {:.0f} tokens/s", size, batch, time, rate);
       if (peak > 0)
         fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s", rate * training_flops_per_token(c, time) / peak / 1e10, peak);
-      fmt::print("{}{}\n", ways.searched ? ", products searched" : "", ways.graph ? ", as a graph" : "");
+      fmt::print("{}{}{}\n", ways.searched ? ", products searched" : "", ways.graph ? ", as a graph" : "",
+                 ways.cudnn ? ", cuDNN's attention" : "");
       return;
     } catch (const Error& e) {
       if (batch == 1 || std::string(e.what()).find("GPU memory") == std::string::npos) throw;
@@ -140,8 +141,9 @@ int main(int argc, char** argv) try {
     Ways ways;
     for (int i = 6; i < argc; ++i) {
       const std::string way = argv[i];
-      if (way != "searched" && way != "graph") throw Error("{} is none of searched, graph", way);
-      (way == "searched" ? ways.searched : ways.graph) = true;
+      if (way != "searched" && way != "graph" && way != "cudnn")
+        throw Error("{} is none of searched, graph, cudnn", way);
+      (way == "searched" ? ways.searched : way == "graph" ? ways.graph : ways.cudnn) = true;
     }
     time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0, ways);
   } else if (part == "decode") {

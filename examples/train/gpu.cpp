@@ -12,7 +12,9 @@
 
 namespace moderngpt2::train_program {
 
-void require_gpu(const std::string&) {}
+void require_gpu(const std::string&, bool cudnn_attention) {
+  if (cudnn_attention) cuda::require_cudnn();
+}
 
 int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
   return with_precision(request.precision, [&]<class Precision>(Precision) {
@@ -26,7 +28,7 @@ int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const Tra
 
 namespace moderngpt2::train_program {
 
-void require_gpu(const std::string& device) { throw no_cuda(device); }
+void require_gpu(const std::string& device, bool) { throw no_cuda(device); }
 
 int run_on_gpu(const TrainingRequest&, const PreparedRun&, const TrainingHooks&) { throw no_cuda("cuda"); }
 

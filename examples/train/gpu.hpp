@@ -8,7 +8,7 @@
 namespace moderngpt2::train_program {
 
 int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks);
-/// Throws a UsageError where this program has no CUDA.
-void require_gpu(const std::string& device);
+/// Throws a UsageError where this program has no CUDA, or no cuDNN for one who wants its attention.
+void require_gpu(const std::string& device, bool cudnn_attention);
 
 }  // namespace moderngpt2::train_program

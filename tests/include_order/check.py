@@ -23,7 +23,8 @@ NOT_UNDER_UMBRELLA = re.compile(r"(CLI|arrow|parquet)/|sentencepiece_trainer\.h|
 ONLY_IN = [
     (re.compile(r"Eigen/"), {"moderngpt2/backend/cpu/gemm.hpp", "moderngpt2/backend/cuda/simt/blas.hpp"}),
     (re.compile(r"dnnl"), {"moderngpt2/backend/cpu/gemm.hpp"}),
-    (re.compile(r"^cuda\.h$|cuda_runtime|cuda_bf16|cuda_fp16|cudnn"), {"moderngpt2/backend/cuda/runtime.hpp"}),
+    (re.compile(r"^cuda\.h$|cuda_runtime|cuda_bf16|cuda_fp16"), {"moderngpt2/backend/cuda/runtime.hpp"}),
+    (re.compile(r"cudnn"), {"moderngpt2/backend/cuda/cudnn_attention.hpp"}),
     (re.compile(r"cublas\w*\.h$"), {"moderngpt2/backend/cuda/cublaslt.hpp"}),
     (re.compile(r"mpi\.h"), {"moderngpt2/distributed/mpi.hpp"}),
     (re.compile(r"nccl\.h"), {"moderngpt2/distributed/nccl.hpp"}),

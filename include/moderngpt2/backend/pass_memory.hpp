@@ -25,7 +25,8 @@ struct PassSize {
   int batch = 1;
   int time = 1;
   HeadSize head{};
-  int queued = 2;  ///< passes whose inputs the host may have to keep at once
+  int queued = 2;                ///< passes whose inputs the host may have to keep at once
+  bool cudnn_attention = false;  ///< wanted of a GPU
 
   constexpr int rows() const { return batch * time; }
 };

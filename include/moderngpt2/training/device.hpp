@@ -26,6 +26,7 @@ Backend make_backend(const TrainingRequest& request, const distributed::Communic
                        ranks.size());
     Backend backend(ranks.size() > 1 ? ranks.local_rank() : named);
     backend.use_tf32(request.precision == PrecisionName::tf32);
+    backend.use_cudnn_attention(request.settings.cudnn_attention);
     return backend;
   }
 }

@@ -153,8 +153,10 @@ std::uint64_t kept_weights(const Layers& layers, const TrainingSettings& s) {
 /// Adds the lines that end a plan: what the operations need for passes of `size` at most, and `rows` of ids that are
 /// read at once.
 template <class M>
-void end_plan(MemoryPlan& plan, const Config& config, const PassSize& size, int threads, std::int64_t rows) {
+void end_plan(MemoryPlan& plan, const Config& config, const TrainingSettings& s, PassSize size, int threads,
+              std::int64_t rows) {
   using Backend = typename M::Backend;
+  size.cudnn_attention = s.cudnn_attention;
   const PassMemory beside = pass_memory<typename M::T>(std::type_identity<Backend>{}, config, size, threads);
   plan.lines.push_back({"scratch of the operations", beside.scratch});
   if (beside.uploaded > 0) plan.lines.push_back({"inputs of a pass", beside.uploaded});
@@ -203,7 +205,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const std::int64_t rows = step_rows * sequences * (s.dataloader_num_workers > 0 ? 2 : 1) + eval_batch;
   PassSize size = layers.pass_size(std::max(batch, eval_batch), time);
   size.queued = s.queued_passes();
-  detail::end_plan<M>(plan, config, size, threads, rows);
+  detail::end_plan<M>(plan, config, s, size, threads, rows);
   plan.model_bytes = gradients;  // weights are written as training keeps them
   plan.checkpoint_bytes = 3 * gradients;
   return plan;
@@ -222,7 +224,7 @@ MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int 
   if (s.shards_weights()) plan.lines.push_back({"weights of a pass", detail::bytes_beside<M>(layers, s, false)});
   plan.lines.push_back({"activations of the evaluation",
                         Activations<M::shape, Head, typename M::T>::bytes(layers, batch, time, Mode::infer)});
-  detail::end_plan<M>(plan, config, layers.pass_size(batch, time), threads, batch);
+  detail::end_plan<M>(plan, config, s, layers.pass_size(batch, time), threads, batch);
   return plan;
 }
 

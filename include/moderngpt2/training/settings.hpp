@@ -29,8 +29,9 @@ struct TrainingSettings {
   std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
-  bool cuda_graph = false;     ///< one process with a GPU: a step is launched as one graph
-  LossScaling loss_scaling{};  ///< of fp16
+  bool cuda_graph = false;       ///< one process with a GPU: a step is launched as one graph
+  bool cudnn_attention = false;  ///< on a GPU attention by cuDNN, where it takes the call
+  LossScaling loss_scaling{};    ///< of fp16
 
   double learning_rate = 2.5e-4;
   double weight_decay = 0.01;  ///< matrices only

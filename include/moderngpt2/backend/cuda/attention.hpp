@@ -1,14 +1,18 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <type_traits>
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
 #include "moderngpt2/backend/cuda/kernels/decode_attention.hpp"
 #include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
 #include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
+#include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/view.hpp"
 #ifdef MODERNGPT2_CUDA_SIMULATED
@@ -36,6 +40,35 @@ constexpr std::int64_t attention_backward_scratch(int queries, int n_head) {
 /// Whether a call, if it wants no log-sum-exp, is one of a new token a sequence.
 inline bool is_decode(const AttentionCall& call) { return call.time == 1 && call.past > 0 && !call.dropout.active(); }
 
+/// Whether cuDNN is wanted and takes the call on these rows, which it reads 16 bytes at once.
+template <class T>
+bool goes_to_cudnn(const Backend& b, const AttentionCall& call, std::initializer_list<Rows<const T>> rows) {
+  if (!b.cudnn_attention() || !cudnn_takes(call, *dtype_of<T>)) return false;
+  for (const Rows<const T>& r : rows)
+    if (reinterpret_cast<std::uintptr_t>(r.data) % 16 != 0 || r.stride * sizeof(T) % 16 != 0) return false;
+  return true;
+}
+
+template <class T>
+CudnnShape cudnn_shape(const AttentionCall& call, ConstRows<T> o, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v) {
+  return {.dtype = *dtype_of<T>,
+          .batch = call.batch,
+          .time = call.time,
+          .n_head = call.n_head,
+          .n_kv_head = call.n_kv_head,
+          .head_dim = call.head_dim,
+          .q = q.stride,
+          .k = k.stride,
+          .v = v.stride,
+          .o = o.stride};
+}
+
+template <class Tensors>
+void run_cudnn(Backend& b, const CudnnShape& shape, const Tensors& tensors) {
+  CudnnAttention& cudnn = *b.cudnn_attention();
+  cudnn.run(b.stream(), shape, tensors, b.scratch<std::byte>(cudnn.workspace_bytes(shape)));
+}
+
 }  // namespace detail
 
 /// key_mask and first_key of the call are in GPU memory. lse (B,H,T) or null; infinity marks a query that sees only
@@ -45,6 +78,9 @@ void attention(Backend& b, Rows<T> o, std::type_identity_t<float>* lse, ConstRow
                const AttentionCall& call) {
   if (q.count == 0) return;
   detail::require_head_dim(call);
+  if (lse && detail::goes_to_cudnn<T>(b, call, {o, q, k, v}))
+    return detail::run_cudnn(b, detail::cudnn_shape<T>(call, o, q, k, v),
+                             CudnnForward{.q = q.data, .k = k.data, .v = v.data, .o = o.data, .lse = lse});
   const AttentionInputs<T> in(q, k, v, call);
   auto queries = Queries::only_padding;
   if (!lse && detail::is_decode(call))
@@ -64,6 +100,21 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
                         const float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v, const AttentionCall& call) {
   if (q.count == 0) return;
   detail::require_head_dim(call);
+  if (detail::goes_to_cudnn<T>(b, call, {dq, dk, dv, d_o, o, q, k, v})) {
+    CudnnShape shape = detail::cudnn_shape<T>(call, o, q, k, v);
+    shape.backward = true;
+    shape.d_o = d_o.stride, shape.dq = dq.stride, shape.dk = dk.stride, shape.dv = dv.stride;
+    return detail::run_cudnn(b, shape,
+                             CudnnBackward{.q = q.data,
+                                           .k = k.data,
+                                           .v = v.data,
+                                           .o = o.data,
+                                           .lse = lse,
+                                           .d_o = d_o.data,
+                                           .dq = dq.data,
+                                           .dk = dk.data,
+                                           .dv = dv.data});
+  }
   const std::int64_t rows = std::int64_t(q.count) * call.n_head;
   float* const mean = b.scratch<float>(detail::attention_backward_scratch(q.count, call.n_head));
   float* const share = call.key_mask ? mean + rows : nullptr;

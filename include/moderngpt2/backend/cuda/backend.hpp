@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "moderngpt2/backend/cuda/blas.hpp"
+#include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/inputs.hpp"
 #include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
@@ -63,6 +66,11 @@ class Backend {
   /// Whether the algorithms of matrix products are timed, once a shape. They are then the same within a run, but
   /// another run may take others, which round differently; without it every run takes the same.
   void search_products(bool yes) { blas_.search(yes); }
+  /// Attention by cuDNN where that takes the call (cudnn_takes), by our own kernels elsewhere, and at first everywhere.
+  void use_cudnn_attention(bool yes) { use_cudnn_attention(yes ? make_cudnn_attention() : nullptr); }
+  void use_cudnn_attention(std::unique_ptr<CudnnAttention> cudnn) { cudnn_ = std::move(cudnn); }
+  /// Null: not wanted.
+  CudnnAttention* cudnn_attention() const { return cudnn_.get(); }
   /// Most memory for the logits of a classifier, which makes them for as many tokens at once.
   std::int64_t logits_bytes() const { return logits_bytes_; }
   void limit_logits(std::int64_t bytes) { logits_bytes_ = bytes; }
@@ -97,6 +105,7 @@ class Backend {
   Blas blas_;
   Inputs inputs_;
   LossMemory losses_;
+  std::unique_ptr<CudnnAttention> cudnn_;
   bool tf32_ = false;
   std::int64_t logits_bytes_ = usual_logits_bytes;
 };

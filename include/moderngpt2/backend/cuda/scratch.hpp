@@ -9,6 +9,7 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/classifier.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
+#include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/kernels/segments.hpp"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
@@ -16,10 +17,24 @@
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/dtype.hpp"
 
 namespace moderngpt2::cuda {
 
 namespace detail {
+
+/// Of cuDNN's attention, where that is wanted and takes the model's calls.
+inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype dtype) {
+  const AttentionCall call{.batch = size.batch,
+                           .time = size.time,
+                           .key_rows = size.time,
+                           .n_head = c.n_head,
+                           .n_kv_head = c.n_kv_head,
+                           .head_dim = c.head_dim,
+                           .softcap = c.attn_logit_softcapping.value_or(0.0),
+                           .dropout = {.rate = c.attn_pdrop}};
+  return size.cudnn_attention && cudnn_takes(call, dtype) ? cudnn_workspace_bytes(call) : 0;
+}
 
 /// Bytes of scratch for training on passes of that size or less, and for evaluation: the largest need of any operation.
 template <class T>
@@ -38,6 +53,7 @@ std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64
   std::int64_t bytes = floats * std::int64_t(sizeof(float));
   bytes = std::max(bytes, SegmentSort::scratch_ints(rows) * std::int64_t(sizeof(int)));
   bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias that is rounded
+  bytes = std::max(bytes, cudnn_scratch(c, size, *dtype_of<T>));
   return std::max(bytes, std::int64_t(most_square_parts + 1) * std::int64_t(sizeof(double)));
 }
 
@@ -64,7 +80,8 @@ PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassS
 /// Passes of that size or less, and the sums of squares of a step, then allocate and free nothing, neither GPU memory
 /// nor pinned memory. A search of products does, while it times them.
 template <class T>
-void reserve(Backend& b, const Config& c, const PassSize& size) {
+void reserve(Backend& b, const Config& c, PassSize size) {
+  size.cudnn_attention = b.cudnn_attention() != nullptr;
   b.scratch<std::byte>(detail::operation_scratch<T>(c, size, b.logits_bytes()));
   b.inputs().reserve(std::size_t(detail::input_bytes(size)), size.queued);
 }
