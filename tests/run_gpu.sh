@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # Checks the CUDA backend on the GPU at hand: that its primitives do what the simulated GPU says, then every kernel, models
-# and the golden cases, and compute-sanitizer; then measures kernels, training and decoding.
+# and the golden cases; measures kernels, training and decoding; then compute-sanitizer. Nothing that fails ends it: each
+# program is compiled, linked and run by itself, within a time of its own.
 #
 #   tests/run_gpu.sh --bundle      beforehand: copies the headers that it needs into .gpu/
 #   tests/run_gpu.sh [FOLDER]      builds and runs; needs nvcc, g++ and .gpu/, no network. Results: FOLDER (gpu_results)
 #
 # Without a GPU it builds all the same and says what it could not run. In the environment:
 #
-#   MODERNGPT2_GPU_STEPS     some of "primitives kernels golden sanitizer benchmarks" (all)
-#   MODERNGPT2_GPU_SECONDS   about when it is to be done: what no time is left for is cut short or left out (570)
-#   MODERNGPT2_GPU_ARCH      what to build for (90 without a GPU)
-#   MODERNGPT2_GPU_FOLDER    another place than .gpu
+#   MODERNGPT2_GPU_STEPS         some of "primitives kernels golden benchmarks sanitizer" (all)
+#   MODERNGPT2_GPU_SECONDS       about when it is to be done (570): what no time is left for is cut short or left out; a
+#                                third is kept for the benchmarks
+#   MODERNGPT2_GPU_TEST_SECONDS  what one test, golden run or sanitizer run may take (60)
+#   MODERNGPT2_GPU_ARCH          what to build for (90 without a GPU)
+#   MODERNGPT2_GPU_FOLDER        another place than .gpu
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 gpu_folder=${MODERNGPT2_GPU_FOLDER:-.gpu}
@@ -28,205 +31,255 @@ if [[ ${1:-} == --bundle ]]; then
   exit 0
 fi
 
+# first COMMAND...: the path of the first that can be run
+first() { for one in "$@"; do command -v "$one" 2>/dev/null && return; done; }
+
 results=${1:-gpu_results}
 [[ -d $gpu_folder/include/fmt ]] || { echo "no $gpu_folder/: run tests/run_gpu.sh --bundle first" >&2; exit 2; }
-nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || { echo "no nvcc: install the CUDA toolkit" >&2; exit 2; }
+nvcc=$(first nvcc "${CUDA_HOME:-none}/bin/nvcc" "${CUDA_PATH:-none}/bin/nvcc" /usr/local/cuda/bin/nvcc \
+  /usr/local/cuda-*/bin/nvcc /opt/cuda/bin/nvcc) || { echo "no nvcc: install the CUDA toolkit" >&2; exit 2; }
 toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
 build=$gpu_folder/build
+rm -rf "$build"
 mkdir -p "$build" "$results"
 failures=0
 
-steps=" ${MODERNGPT2_GPU_STEPS:-primitives kernels golden sanitizer benchmarks} "
+steps=" ${MODERNGPT2_GPU_STEPS:-primitives kernels golden benchmarks sanitizer} "
 wanted() { [[ $steps == *" $1 "* ]]; }
-# Seconds that a part may take: at most $1, and never more than are left.
+whole=${MODERNGPT2_GPU_SECONDS:-570}
+each=${MODERNGPT2_GPU_TEST_SECONDS:-60}
+kept=0  # seconds, until the benchmarks begin
+# Seconds that a part may take: at most $1, and never more than are left; 0: there are none.
 limit() {
-  local left=$((${MODERNGPT2_GPU_SECONDS:-570} - SECONDS))
-  echo $((left < 1 ? 1 : left < $1 ? left : $1))
+  local left=$((whole - kept - SECONDS))
+  echo $((left < 1 ? 0 : left < $1 ? left : $1))
+}
+readonly left_out=75
+# attempt SECONDS COMMAND...: as timeout, but returns left_out where there is no time
+attempt() {
+  [[ $1 -gt 0 ]] || return $left_out
+  { timeout -k 3 "$@" 2>&3; } 3>&2 2>/dev/null  # without what bash says of a crash
+}
+# What became of an attempt that returned $1, not 0.
+what_of() {
+  case $1 in
+    "$left_out") echo "left out, no time is left" ;;
+    124 | 137) echo "not finished in its time, or killed" ;;
+    1[3-9][0-9]) echo "crashed, SIG$(kill -l $(($1 - 128)))" ;;
+    *) echo "exit status $1" ;;
+  esac
 }
 say() { printf '%5d s  %s\n' "$SECONDS" "$*" | tee -a "$results/summary.txt"; }
 fail() { say "FAILED: $*"; failures=$((failures + 1)); }
+# quote FILE [LINES]: its last lines, below what has failed
+quote() { grep -v '^ *$' "$1" | tail -n "${2:-3}" | cut -c1-200 | while IFS= read -r line; do say "    | $line"; done; }
+rm -f "$results"/{conformance_gpu,conformance_differences,kernels,golden,sanitizer,benchmarks}.txt
 : >"$results/summary.txt"
-rm -f "$results"/{golden,sanitizer,benchmarks}.txt
 : >"$results/build.txt"
 
-gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null |
+gpu=$(timeout 30 nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null |
   grep -m1 -E ', *[0-9]+\.[0-9]+,')  # what it says without a driver is no GPU
 architecture=${MODERNGPT2_GPU_ARCH:-$(cut -d, -f2 <<<"$gpu" | tr -d ' .')}
 architecture=${architecture:-90}
+[[ -z $gpu ]] || ! wanted benchmarks || kept=$((whole / 3))
 say "GPU: ${gpu:-none}; built for sm_$architecture by $("$nvcc" --version | grep -o 'release [0-9.]*')"
 
+toolkits=("$toolkit" "$(dirname "$(dirname "$nvcc")")" /usr/local/cuda /usr)
+# library NAME...: the path of the first file that is in a toolkit
+library() {
+  for name in "$@"; do
+    for one in "${toolkits[@]}"; do
+      for folder in lib64 "lib/$(uname -m)-linux-gnu" "targets/$(uname -m)-linux/lib" targets/sbsa-linux/lib lib; do
+        for file in "$one/$folder"/$name; do [[ -e $file ]] && echo "$file" && return; done
+      done
+    done
+  done
+  return 1
+}
+libraries=()
+for names in "libcudart_static.a libcudart.so libcudart.so.[0-9]*" "libcublasLt.so libcublasLt.so.[0-9]*"; do
+  # shellcheck disable=SC2086 # names
+  file=$(library $names) || { fail "none of $names is in ${toolkits[*]}"; continue; }
+  libraries+=("$file" "-Wl,-rpath,$(dirname "$file")")
+done
+libraries+=(-ldl -lrt -lpthread)
+
 includes=(-Iinclude -Itests -isystem "$gpu_folder/include" -DFMT_HEADER_ONLY=1 -DXXH_INLINE_ALL=1)
-host=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}")
+simulated=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}" -DMODERNGPT2_CUDA_SIMULATED -x c++)
+host=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}" -DMODERNGPT2_HAVE_CUDA=1)
+for one in "${toolkits[@]}"; do
+  for folder in "$one/include" "$one/targets/$(uname -m)-linux/include" "$one/targets/sbsa-linux/include"; do
+    [[ -e $folder/cublasLt.h ]] || continue
+    [[ $folder == /usr/include ]] || host+=(-isystem "$folder")
+    break 2
+  done
+done
 # shellcheck disable=SC2054 # commas of nvcc's
 device=("$nvcc" -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554,20208
-  -gencode "arch=compute_$architecture,code=sm_$architecture" "${includes[@]}")
+  -allow-unsupported-compiler -gencode "arch=compute_$architecture,code=sm_$architecture" "${includes[@]}")
+
+# make FILE COMMAND...: runs it with "-o FILE" beside others, $(nproc) at a time
+make() {
+  while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do wait -n; done
+  { attempt "$(limit 600)" "${@:2}" -o "$1" 2>"$1.log" || echo "error: $(what_of $?)" >>"$1.log"; } &
+}
+# made FILE WHAT: whether it is there; if not, says so and why
+made() {
+  cat "$1.log" >>"$results/build.txt"
+  [[ -s $1 ]] && return
+  fail "$2 does not build: $(grep -m1 -E 'error[ :]|undefined reference|fatal' "$1.log" | cut -c1-200), see build.txt"
+  return 1
+}
 
 if wanted primitives; then
   say "primitives: building"
-  "${device[@]}" tests/backend/cuda/conformance.cu -o "$build/conformance" 2>>"$results/build.txt" ||
-    fail "conformance does not build, see build.txt"
-  "${host[@]}" -DMODERNGPT2_CUDA_SIMULATED -x c++ tests/backend/cuda/conformance.cu -o "$build/conformance_simulated" \
-    2>>"$results/build.txt" || fail "the simulated conformance does not build, see build.txt"
-  "$build/conformance_simulated" >"$build/conformance_simulated.txt" || fail "the simulated primitives"
-  if [[ -n $gpu ]]; then
-    if "$build/conformance" >"$results/conformance_gpu.txt" &&
-      diff "$results/conformance_gpu.txt" "$build/conformance_simulated.txt" >"$results/conformance_differences.txt"; then
+  make "$build/conformance" "${device[@]}" tests/backend/cuda/conformance.cu
+  make "$build/conformance_simulated" "${simulated[@]}" tests/backend/cuda/conformance.cu
+  wait
+  made "$build/conformance" "conformance"
+  if made "$build/conformance_simulated" "the simulated conformance"; then
+    attempt "$(limit 60)" "$build/conformance_simulated" >"$build/conformance_simulated.txt" ||
+      fail "the simulated primitives: $(what_of $?)"
+  fi
+  if [[ -z $gpu ]]; then
+    say "primitives: skipped on the GPU, there is none"
+  elif [[ -x $build/conformance ]]; then
+    attempt "$(limit "$each")" "$build/conformance" >"$results/conformance_gpu.txt" 2>"$build/conformance.err" || {
+      fail "primitives: $(what_of $?); each by itself:" && quote "$build/conformance.err"
+      for name in $(cut -d' ' -f1 "$build/conformance_simulated.txt" | uniq); do
+        attempt "$(limit 10)" "$build/conformance" "$name" 2>"$build/conformance.err" ||
+          { fail "primitive $name: $(what_of $?)" >&2 && quote "$build/conformance.err" 1 >&2; }
+      done >"$results/conformance_gpu.txt"
+    }
+    if diff "$results/conformance_gpu.txt" "$build/conformance_simulated.txt" >"$results/conformance_differences.txt"; then
       say "primitives: the GPU and the simulated one agree in $(wc -l <"$results/conformance_gpu.txt") lines"
     else
-      fail "primitives differ: $(grep '^<' "$results/conformance_differences.txt" | awk '{print $2}' | sort | uniq -c | xargs)"
+      fail "primitives differ: $(grep '^[<>]' "$results/conformance_differences.txt" | awk '{print $2}' | sort | uniq -c | xargs)"
     fi
-  else
-    say "primitives: skipped on the GPU, there is none"
   fi
 fi
 
-# Compiles one unit beside the others, $(nproc) at a time: compile OBJECT COMMAND... SOURCE
-compile() {
-  while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do wait -n; done
-  rm -f "$1"
-  "${@:2}" -c -o "$1" 2>"$1.log" &
-}
-# All must be there: built WHAT OBJECT...
-built() {
-  wait
-  for object in "${@:2}"; do
-    cat "$object.log" >>"$results/build.txt"
-    [[ -s $object ]] || fail "$1: $(basename "$object" .o) does not build, see build.txt"
-  done
-}
-
-objects=() tests=() golden=()
-[[ $toolkit == /usr ]] || host+=(-isystem "$toolkit/include")
-# shellcheck disable=SC2054 # and of the linker's
-libraries=(-L"$toolkit/lib64" -Wl,-rpath,"$toolkit/lib64" -lcudart_static -lcublasLt -ldl -lrt -lpthread)
-# link PROGRAM OBJECT...: with the kernels
-link() {
-  "${host[@]}" "${@:2}" "${objects[@]}" -o "$build/$1" "${libraries[@]}" 2>>"$results/build.txt" && return
-  rm -f "$build/$1"
-  fail "$1 does not build, see build.txt"
-}
-
+kernels=() tests=() programs=()
 if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; then
   say "kernels: building"
   for kernel in include/moderngpt2/backend/cuda/kernels/*.cuh; do
     grep -q '^MODERNGPT2_CUDA_INSTANTIATE' "$kernel" || continue
     name=$(basename "$kernel" .cuh)
     printf '#include "moderngpt2/backend/cuda/kernels/%s.cuh"\n' "$name" >"$build/$name.cu"
-    compile "$build/$name.o" "${device[@]}" "$build/$name.cu"
-    objects+=("$build/$name.o")
+    make "$build/$name.o" "${device[@]}" -c "$build/$name.cu"
+    kernels+=("$name")
   done
+  declare -A parts=()  # of a program, beside the kernels
+  # program NAME SOURCE...
+  program() {
+    programs+=("$1")
+    parts[$1]=
+    for source in "${@:2}"; do
+      local object=$build/${source//\//_}.o
+      [[ ${parts[*]} == *"$object"* ]] || make "$object" "${host[@]}" -c "$source"
+      parts[$1]+="$object "
+    done
+  }
   if wanted kernels || wanted sanitizer; then
-    for test in tests/main.cpp tests/backend/cuda/*_test.cpp; do  # those without a case are of the simulated GPU
-      [[ $test == tests/main.cpp ]] || grep -q check_cuda_case "$test" || continue
-      object=$build/$(basename "$test" .cpp).test.o
-      compile "$object" "${host[@]}" "$test"
-      tests+=("$object")
+    for test in tests/backend/cuda/*_test.cpp; do  # those without a case are of the simulated GPU
+      grep -q check_cuda_case "$test" || continue
+      tests+=("$(basename "$test" .cpp)")
+      program "${tests[-1]}" "$test" tests/main.cpp
     done
   fi
-  if wanted golden; then
-    golden=("$build/golden.o" "$build/golden_gpu.o")
-    compile "${golden[0]}" "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 tests/backend/cuda/golden.cpp
-    compile "${golden[1]}" "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 examples/golden_check/gpu.cpp
-  fi
-  benchmarks=()
+  ! wanted golden || program golden tests/backend/cuda/golden.cpp examples/golden_check/gpu.cpp
   if wanted benchmarks; then
-    for name in kernels models; do
-      compile "$build/$name.benchmark.o" "${host[@]}" -DMODERNGPT2_HAVE_CUDA=1 "benchmarks/cuda/$name.cpp"
-      benchmarks+=("$build/$name.benchmark.o")
-    done
+    program benchmark_kernels benchmarks/cuda/kernels.cpp
+    program benchmark_models benchmarks/cuda/models.cpp
   fi
-  built "kernels" "${objects[@]}" "${tests[@]}" "${golden[@]}" "${benchmarks[@]}"
-  [[ ${#tests[@]} -eq 0 ]] || link test_cuda "${tests[@]}"
-  [[ ${#golden[@]} -eq 0 ]] || link golden "${golden[@]}"
-  for object in "${benchmarks[@]}"; do
-    link "benchmark_$(basename "$object" .benchmark.o)" "$object"
+  wait
+  objects=()
+  for kernel in "${kernels[@]}"; do
+    ! made "$build/$kernel.o" "kernel $kernel" || objects+=("$build/$kernel.o")
   done
+  for object in $(tr ' ' '\n' <<<"${parts[*]}" | sort -u); do made "$object" "$(basename "$object" .o)"; done
+  say "kernels: ${#objects[@]} of ${#kernels[@]} built, linking ${#programs[@]} programs"
+  linked=()
+  for name in "${programs[@]}"; do
+    # shellcheck disable=SC2086 # several
+    ls ${parts[$name]} >/dev/null 2>&1 || continue
+    # shellcheck disable=SC2086
+    make "$build/$name" g++ ${parts[$name]} "${objects[@]}" "${libraries[@]}"
+    linked+=("$name")
+  done
+  wait
+  for name in "${linked[@]}"; do made "$build/$name" "$name"; done
   [[ -n $gpu ]] || say "kernels, golden cases, benchmarks: built, not run, there is no GPU"
 fi
 
-if [[ -n $gpu && -x $build/test_cuda ]] && wanted kernels; then
-  timeout "$(limit 240)" "$build/test_cuda" >"$results/kernels.txt" 2>&1 || fail "kernels: see kernels.txt"
-  grep -E 'MESSAGE|test cases' "$results/kernels.txt" | while read -r line; do say "kernels: $line"; done
+failed=() passed=()
+if [[ -n $gpu ]] && wanted kernels; then
+  for test in "${tests[@]}"; do
+    [[ -x $build/$test ]] || continue
+    begin=$SECONDS
+    attempt "$(limit "$each")" "$build/$test" >"$build/$test.txt" 2>&1
+    status=$?
+    { echo "== $test" && cat "$build/$test.txt"; } >>"$results/kernels.txt"
+    if [[ $status -eq 0 ]]; then
+      say "kernels: $test passed in $((SECONDS - begin)) s: $(grep -o 'test cases: *[0-9]*' "$build/$test.txt")"
+      passed+=("$test")
+    else
+      fail "kernels: $test: $(what_of $status), see kernels.txt"
+      quote "$build/$test.txt" 6
+      failed+=("$test")
+    fi
+    grep MESSAGE "$build/$test.txt" | while read -r line; do say "kernels: $line"; done
+  done
+else
+  passed=("${tests[@]}")
 fi
 
 if [[ -n $gpu && -x $build/golden ]] && wanted golden; then
+  # golden PRECISION FOLDER...: whether it came to its end
+  golden() {
+    attempt "$(limit "$each")" "$build/golden" "$@" >"$build/golden.txt" 2>&1
+    local status=$?
+    cat "$build/golden.txt" >>"$results/golden.txt"
+    local end
+    end=$(grep 'comparisons failed$' "$build/golden.txt") || { golden_end="$(what_of $status)"; return 1; }
+    [[ $status -eq 0 ]] || fail "golden cases: see golden.txt"
+    [[ $# -eq 2 && $status -eq 0 ]] || say "golden cases: $end"
+  }
   for precision in fp32 tf32 bf16 fp16; do
-    timeout "$(limit 60)" "$build/golden" $precision tests/data/golden/*/ >>"$results/golden.txt" ||
-      fail "golden cases: see golden.txt"
-    say "golden cases: $(tail -1 "$results/golden.txt")"
+    golden $precision tests/data/golden/*/ && continue
+    [[ $golden_end != "left out"* ]] || { fail "golden cases in $precision: $golden_end" && continue; }
+    fail "golden cases in $precision: $golden_end; each by itself:"
+    for folder in tests/data/golden/*/; do
+      golden $precision "$folder" || { fail "golden case $(basename "$folder") in $precision: $golden_end" && quote "$build/golden.txt" 1; }
+    done
   done
 fi
 
-if ! wanted sanitizer || [[ -z $gpu || ! -x $build/test_cuda ]]; then
+kept=0
+# shellcheck source=tests/run_gpu_benchmarks.sh
+. tests/run_gpu_benchmarks.sh
+
+sanitizer=$(first compute-sanitizer {"$toolkit","$(dirname "$(dirname "$nvcc")")",/usr/local/cuda}/{bin,compute-sanitizer}/compute-sanitizer)
+if ! wanted sanitizer || [[ -z $gpu ]]; then
   say "compute-sanitizer: skipped, nothing runs here"
-elif command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck; do
-    timeout "$(limit 90)" compute-sanitizer --tool $tool --error-exitcode 9 "$build/test_cuda" \
-      >>"$results/sanitizer.txt" 2>&1
-    case $? in
-      0) say "compute-sanitizer $tool: $(tail -1 "$results/sanitizer.txt")" ;;
-      124) say "compute-sanitizer $tool: not finished in its time" ;;
-      *) fail "compute-sanitizer $tool: see sanitizer.txt" ;;
-    esac
-  done
-else
+elif [[ -z $sanitizer ]]; then
   say "compute-sanitizer: skipped, it is not installed"
-fi
-
-heard() { tee -a "$results/benchmarks.txt" | while read -r line; do say "$line"; done; }
-# measure SECONDS COMMAND...: what it says, as it says it
-measure() {
-  timeout "$(limit "$1")" "${@:2}" 2>&1 | heard
-  case ${PIPESTATUS[0]} in
-    0) ;;
-    124) say "not finished in its time: ${*:3}" ;;
-    *) fail "benchmark: ${*:3}" ;;
-  esac
-}
-# measure_torch SIZE BATCH: the mean of ten steps
-measure_torch() {
-  # shellcheck disable=SC2016 # awk's own
-  yes | head -10 | timeout "$(limit 90)" python3 benchmarks/peers/torch_model.py step "$1" bf16 compile "$2" 1024 0 1 cuda \
-    2>>"$results/build.txt" | awk -v n="$2" -v size="$1" 'NR > 1 { s += $1; ++k }
-    END { if (k) printf "PyTorch, training %s: batch %d x 1024, %.0f tokens/s\n", size, n, n * 1024 * k / s
-          else printf "PyTorch, training %s: not finished in its time\n", size }' | heard
-}
-
-# TFLOP/s in bf16 with fp32 sums, without sparsity, as NVIDIA says; empty: not known here.
-peak_of() {
-  case $1 in
-    *"H100 PCIe"*) echo 756 ;;
-    *H100* | *H200*) echo 989 ;;
-    *B200*) echo 2250 ;;
-    *A100* | *A800*) echo 312 ;;
-    *L40S*) echo 362 ;;
-    *A6000*) echo 155 ;;
-    *"RTX 4090"*) echo 165 ;;
-  esac
-}
-
-if wanted benchmarks && [[ -n $gpu ]]; then
-  peak=$(peak_of "$gpu")
-  [[ ! -x $build/benchmark_kernels ]] || measure 60 "$build/benchmark_kernels" "${peak:-0}"
-  sizes=("small 32" "medium 16" "large 16" "xl 8")
-  if [[ -x $build/benchmark_models ]]; then
-    for size in "${sizes[@]}"; do
-      # shellcheck disable=SC2086 # size and batch
-      measure 45 "$build/benchmark_models" step $size 1024 "${peak:-0}"
+else
+  for tool in memcheck racecheck; do
+    clean=() unfinished=()
+    for test in "${failed[@]}" "${passed[@]}"; do  # it may tell why
+      [[ -x $build/$test ]] || continue
+      attempt "$(limit "$each")" "$sanitizer" --tool $tool --error-exitcode 9 "$build/$test" >"$build/sanitizer.txt" 2>&1
+      status=$?
+      { echo "== $tool $test" && cat "$build/sanitizer.txt"; } >>"$results/sanitizer.txt"
+      case $status in
+        0) clean+=("$test") ;;
+        124 | 137 | "$left_out") unfinished+=("$test") ;;
+        *) fail "compute-sanitizer $tool $test: $(what_of $status), see sanitizer.txt" && quote "$build/sanitizer.txt" ;;
+      esac
     done
-    measure 45 "$build/benchmark_models" step medium 16 1024 "${peak:-0}" searched
-    measure 30 "$build/benchmark_models" decode small 1 1024 128
-    measure 30 "$build/benchmark_models" decode small 32 1024 128
-    measure 30 "$build/benchmark_models" decode xl 1 1024 64
-  fi
-  if python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-    for size in "${sizes[@]}"; do
-      read -r name batch <<<"$size"
-      measure_torch "$name" "$batch"
-    done
-  else
-    say "PyTorch: skipped, it is not installed or sees no GPU"
-  fi
+    say "compute-sanitizer $tool: nothing found in: ${clean[*]:-none}; no time for: ${unfinished[*]:-none}"
+  done
 fi
 
 say "$failures failed"

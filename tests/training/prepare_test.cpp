@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
+#include "moderngpt2/training/device.hpp"
 #include "moderngpt2/training/prepare.hpp"
 #include "support/letter_tokenizer.hpp"
 #include "support/temporary_folder.hpp"
@@ -92,4 +93,20 @@ TEST_CASE_FIXTURE(Fixture, "what was written by hand beside a model stays with w
   write_base(R"({"_from_model_config":true,"eos_token_id":[2,5]})");
   request.tokenizer_path.reset();
   CHECK(made() == with_id(R"({"_from_model_config":true,"eos_token_id":[2,EOT],"pad_token_id":0})"));
+}
+
+TEST_CASE("what can make a run smaller that does not fit into a GPU") {
+  TrainingSettings s;
+  CHECK(memory_remedy(s, false) ==
+        "a smaller --per_device_train_batch_size, block or model, or --gradient_checkpointing");
+  CHECK(memory_remedy(s, true) == "a smaller --per_device_eval_batch_size");
+  s.world_size = 2;
+  CHECK(memory_remedy(s, false) ==
+        "a smaller --per_device_train_batch_size, block or model, --gradient_checkpointing, or a higher --zero_stage");
+  CHECK(memory_remedy(s, true) == "a smaller --per_device_eval_batch_size, or --zero_stage 3");
+  s.gradient_checkpointing = true;
+  CHECK(memory_remedy(s, false) == "a smaller --per_device_train_batch_size, block or model, or a higher --zero_stage");
+  s.zero_stage = 3;
+  CHECK(memory_remedy(s, false) == "a smaller --per_device_train_batch_size, block or model");
+  CHECK(memory_remedy(s, true) == "a smaller --per_device_eval_batch_size");
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/backend/classifier_rows.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -108,19 +109,23 @@ class CachedModel {
     if constexpr (OnHost<typename M::Backend>) {
       model_->logits(Rows<Score>(logits(first).data(), hidden.count, model_->config().vocab_size), hidden);
     } else {
-      if (computed_.size() == 0) computed_ = decltype(computed_)(logits_.size());
+      if (computed_.size() == 0)
+        computed_ = decltype(computed_)(std::int64_t(rows()) * logits_stride(model_->config().vocab_size));
       model_->logits(computed().slice(first, hidden.count), hidden);
       std::fill_n(is_here_.begin() + first, hidden.count, false);
     }
   }
   /// All rows where the backend has them.
-  Rows<Score> computed() const { return {computed_.data(), rows(), model_->config().vocab_size}; }
+  Rows<Score> computed() const {
+    const int width = model_->config().vocab_size;
+    return {computed_.data(), rows(), width, logits_stride(width)};
+  }
 
   M* model_;
   KvCache<T, typename M::Memory> cache_;
   int chunk_;
   typename M::Work work_;
-  FlatBuffer<Score> logits_;                        // (rows, V)
+  FlatBuffer<Score> logits_;                        // (rows,V)
   FlatBuffer<Score, typename M::Memory> computed_;  // the same where the backend writes them, if that is elsewhere
   std::vector<char> is_here_;                       // by row: whether logits_ has what computed_ has
   std::vector<int> first_column_;                   // by row

@@ -10,6 +10,7 @@
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/training/plan.hpp"
 #include "moderngpt2/training/prepare.hpp"
+#include "moderngpt2/training/settings.hpp"
 
 // What computes a run: the processor, or the GPU of each process.
 namespace moderngpt2 {
@@ -31,14 +32,24 @@ Backend make_backend(const TrainingRequest& request, const distributed::Communic
   }
 }
 
+/// What can make a run smaller that does not fit.
+inline std::string memory_remedy(const TrainingSettings& s, bool eval_only) {
+  const bool shards_more = s.world_size > 1 && s.zero_stage < 3;
+  if (eval_only)
+    return std::string("a smaller --per_device_eval_batch_size") + (shards_more ? ", or --zero_stage 3" : "");
+  std::string text = "a smaller --per_device_train_batch_size, block or model";
+  if (!s.gradient_checkpointing) text += shards_more ? ", --gradient_checkpointing" : ", or --gradient_checkpointing";
+  return shards_more ? text + ", or a higher --zero_stage" : text;
+}
+
 /// "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". Throws an Error for a run that does not fit, where
 /// a `remedy` says what to use then.
 template <class Backend>
-std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, const char* remedy = nullptr) {
+std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, const std::string& remedy = {}) {
   const auto memory = backend.memory();
   std::string text = fmt::format("GPU {}: {} of {} are free, the run takes {}", backend.device(),
                                  byte_text(memory.available), byte_text(memory.total), byte_text(plan.device_bytes));
-  if (remedy && plan.device_bytes > memory.available)
+  if (!remedy.empty() && plan.device_bytes > memory.available)
     throw Error("{}: use {}; --dry_run shows what takes it", text, remedy);
   return text;
 }

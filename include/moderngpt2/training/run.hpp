@@ -271,10 +271,7 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     }
     auto backend = make_backend<typename M::Backend>(request, ranks);
     if constexpr (!OnHost<typename M::Backend>)
-      hooks.say(device_memory_text(
-          backend, plan,
-          request.eval_only ? "a smaller --per_device_eval_batch_size"
-                            : "a smaller --per_device_train_batch_size, block or model, or --gradient_checkpointing"));
+      hooks.say(device_memory_text(backend, plan, memory_remedy(s, request.eval_only)));
     made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()), pages_of(s));
   });
   M& model = *made;

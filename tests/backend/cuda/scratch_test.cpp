@@ -81,6 +81,10 @@ TEST_CASE("passes take what was reserved and planned for them, from the first on
   check_reserved<test::Language, Fp32>(c);
   check_reserved<test::Language, Bf16>(c);
   check_reserved<test::DoubleHead, Fp32>(c);
+  c.vocab_size = 257;  // rows of logits are 264 elements apart
+  check_reserved<test::Language, Fp32>(c);
+  check_reserved<test::Language, Bf16>(c);
+  c.vocab_size = 40;
   check_reserved<test::Sequence, Fp32>(c);
   check_reserved<test::Question, Bf16>(c);
   c.n_head = 12, c.head_dim = 2;
@@ -109,6 +113,9 @@ TEST_CASE("what is reserved for passes: logits where tokens are predicted, to th
   tokens.batch = 64;
   reserve<float>(b, c, tokens);
   CHECK(b.scratch_bytes() == (64 + 16 * 50000) * 4);
+  c.vocab_size = 50257;
+  reserve<float>(b, c, tokens);
+  CHECK(b.scratch_bytes() == (64 + 16 * 50264) * 4);
 
   cuda::Backend graphs;
   const PassSize several{.batch = 2, .time = 8, .queued = 5};

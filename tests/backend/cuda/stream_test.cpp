@@ -115,6 +115,57 @@ TEST_CASE("refused memory is an Error with sizes") {
   CHECK(test::contains(text, "use a smaller batch"));
 }
 
+TEST_CASE("refused pinned memory is the host's, and the Error says so") {
+  simt::device().most_pinned_bytes = 1 << 20;
+  std::string text;
+  try {
+    const PinnedArray<float> more(1 << 20);
+  } catch (const Error& e) {
+    text = e.what();
+  }
+  simt::device().most_pinned_bytes = std::size_t(-1);
+  CHECK(test::contains(text, "cannot pin 4.0 MiB of the host's memory"));
+  CHECK(test::contains(text, "--mem of Slurm"));
+  CHECK_FALSE(test::contains(text, "batch"));
+}
+
+TEST_CASE("what a user can do about a failed call is said") {
+  const auto text_of = [](cudaError_t status) {
+    try {
+      check(status, "cudaSetDevice");
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  CHECK(text_of(cudaSuccess) == "no error");
+  const struct {
+    cudaError_t status;
+    const char* said;
+  } table[] = {{cudaErrorInsufficientDriver, "install a later driver"},
+               {cudaErrorNoDevice, "CUDA_VISIBLE_DEVICES"},
+               {cudaErrorInvalidDevice, "nvidia-smi lists those"},
+               {cudaErrorStubLibrary, "lib64/stubs"},
+               {cudaErrorSystemDriverMismatch, "reboot"},
+               {cudaErrorCompatNotSupportedOnDevice, "cuda/compat"},
+               {cudaErrorSystemNotReady, "nvidia-fabricmanager"},
+               {cudaErrorInitializationError, "was given a GPU"},
+               {cudaErrorDevicesUnavailable, "compute mode"},
+               {cudaErrorMpsConnectionFailed, "nvidia-cuda-mps-control"},
+               {cudaErrorMpsServerNotReady, "nvidia-cuda-mps-control"},
+               {cudaErrorECCUncorrectable, "Xid"},
+               {cudaErrorMemoryAllocation, "a higher --zero_stage"},
+               {cudaErrorNoKernelImageForDevice, "MODERNGPT2_CUDA_ARCHITECTURES"},
+               {cudaErrorUnsupportedPtxVersion, "a later driver"},
+               {cudaErrorIllegalAddress, "compute-sanitizer"},
+               {cudaErrorInvalidValue, "please report it"}};
+  for (const auto& row : table) {
+    CAPTURE(row.status);
+    CHECK(test::contains(text_of(row.status), row.said));
+    CHECK(test::contains(text_of(row.status), "cudaSetDevice failed"));
+  }
+}
+
 TEST_CASE("the GPU's memory is given back") {
   const std::size_t before = simt::device().used();
   {

@@ -27,7 +27,7 @@ namespace detail {
 /// Floats: losses and logits of a chunk of tokens.
 constexpr std::int64_t classifier_scratch(std::int64_t logits_bytes, int rows, int vocab) {
   const std::int64_t chunk = classifier_rows(logits_bytes, rows, vocab);
-  return FloatScratch::padded(chunk) + chunk * vocab;
+  return FloatScratch::padded(chunk) + chunk * logits_stride(vocab);
 }
 
 /// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
@@ -41,7 +41,7 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
   LossSum sum{.parts = scratch.take(chunk), .total = b.losses().next(), .add = false};
   for (int start = 0; start < hidden.count; start += chunk) {
     const int rows = std::min(chunk, hidden.count - start);
-    const Rows<float> s(scratch.next, rows, w.rows);
+    const Rows<float> s(scratch.next, rows, w.rows, logits_stride(w.rows));
     const Rows<const T> x = hidden.slice(start, rows);
     product(b, Transpose::no, x, Transpose::yes, rows_of(w), s, false);
     sum.add = start > 0;

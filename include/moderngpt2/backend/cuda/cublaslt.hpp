@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <cublasLt.h>
+#include <fmt/format.h>
 
 #include "moderngpt2/backend/cuda/check.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
@@ -30,11 +31,13 @@ inline const char* advice(cublasStatus_t status) {
     case CUBLAS_STATUS_NOT_INITIALIZED:
       return "cuBLAS could not start: check the driver with nvidia-smi, and that the GPU has some memory left";
     case CUBLAS_STATUS_ALLOC_FAILED:
-      return "the GPU's memory is full: use a smaller batch, block or model, --gradient_checkpointing, or end what "
-             "else uses the GPU";
+      return advice(cudaErrorMemoryAllocation);
     case CUBLAS_STATUS_ARCH_MISMATCH:
     case CUBLAS_STATUS_NOT_SUPPORTED:
       return "this cuBLAS has no such product on this GPU: use a later CUDA, or another --precision";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "the GPU failed in it or in work before it: compute-sanitizer names the kernel; please report it with the "
+             "command";
     default:
       return "please report it with the command that led to it";
   }
@@ -59,15 +62,26 @@ inline std::uint32_t alignment_of(const void* address) {
   return std::uint32_t(bits & -bits);
 }
 
+/// The addresses of one product; a bias may be null.
+struct ProductData {
+  const void *a, *b;
+  void* c;
+  const void* bias;
+};
+
 /// A product of one shape and alignment: its descriptions, and the algorithms that the library proposes for it, the
-/// one to be used first.
+/// one to be used first. What rows of the matrices are multiples of it sees by itself.
 class CublasProduct {
  public:
-  using Alignments = std::array<std::uint32_t, 3>;  // of A, B, C
+  using Alignments = std::array<std::uint32_t, 4>;  // of A, B, C and the bias
+  static Alignments alignments_of(const ProductData& at) {
+    return {alignment_of(at.a), alignment_of(at.b), alignment_of(at.c), alignment_of(at.bias)};
+  }
 
-  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const Alignments& alignments, std::size_t workspace,
+  /// `first`: what it is to be used on, or equally aligned.
+  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const ProductData& first, std::size_t workspace,
                 int proposals)
-      : shape_(s), alignments_(alignments) {
+      : shape_(s), alignments_(alignments_of(first)) {
     const bool tf32 = s.tf32 && s.input == Dtype::f32;
     cublasLtMatmulDesc_t operation = nullptr;
     check(cublasLtMatmulDescCreate(&operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -78,6 +92,7 @@ class CublasProduct {
     if (s.bias) {
       set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, std::int32_t(data_type(s.output)));
+      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, first.bias);  // algorithms are proposed for its alignment too
     }
     a_ = layout(s.input, s.ta, s.m, s.k, s.lda);
     b_ = layout(s.input, s.tb, s.k, s.n, s.ldb);
@@ -93,55 +108,61 @@ class CublasProduct {
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t(workspace));
     // Parts of a split sum stay in fp32: by default they may be rounded to the elements of C in between.
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[1]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[0]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments_[1]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments_[0]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments_[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments_[2]);
     int found = 0;
     std::vector<cublasLtMatmulHeuristicResult_t> results(std::size_t(proposals), cublasLtMatmulHeuristicResult_t{});
-    check(cublasLtMatmulAlgoGetHeuristic(handle, operation, b_.get(), a_.get(), c_.get(), c_.get(), made, proposals,
-                                         results.data(), &found),
-          "cublasLtMatmulAlgoGetHeuristic");
-    if (found == 0) check(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
-    check(results[0].state, "cublasLtMatmulAlgoGetHeuristic");
+    check_product(cublasLtMatmulAlgoGetHeuristic(handle, operation, b_.get(), a_.get(), c_.get(), c_.get(), made,
+                                                 proposals, results.data(), &found),
+                  "cublasLtMatmulAlgoGetHeuristic");
     for (int i = 0; i < found; ++i)
       if (results[std::size_t(i)].state == CUBLAS_STATUS_SUCCESS) algorithms_.push_back(results[std::size_t(i)].algo);
+    if (algorithms_.empty())
+      check_product(found > 0 ? results[0].state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
   }
 
   bool serves(const ProductShape& shape, const Alignments& alignments) const {
     return shape_ == shape && alignments_ == alignments;
   }
-  void run(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, void* c, const void* bias,
-           const DeviceMemory& workspace) {
-    if (shape_.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-    if (algorithms_.size() > 1) search(handle, stream, a, b, c, workspace);
-    check(multiply(handle, stream, a, b, c, c, algorithms_[0], workspace), "cublasLtMatmul");
+  void run(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, const DeviceMemory& workspace) {
+    if (shape_.bias) set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, at.bias);
+    if (algorithms_.size() > 1) search(handle, stream, at, workspace);
+    check_product(multiply(handle, stream, at, at.c, algorithms_[0], workspace), "cublasLtMatmul");
   }
 
  private:
   using Layout = Owner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 
-  cublasStatus_t multiply(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, const void* c,
-                          void* d, const cublasLtMatmulAlgo_t& algorithm, const DeviceMemory& workspace) const {
+  /// As check(), and says which product it was, with the alignments.
+  void check_product(cublasStatus_t status, std::string_view call) const {
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    const auto& at = alignments_;
+    check(status, fmt::format("{} of {}, at multiples of {}, {} and {} bytes,", call, product_text(shape_), at[0],
+                              at[1], at[2]));
+  }
+
+  cublasStatus_t multiply(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, void* d,
+                          const cublasLtMatmulAlgo_t& algorithm, const DeviceMemory& workspace) const {
     const float alpha = 1, beta = shape_.accumulate ? 1 : 0;
-    return cublasLtMatmul(handle, operation_.get(), &alpha, b, b_.get(), a, a_.get(), &beta, c, c_.get(), d, c_.get(),
-                          &algorithm, workspace.data(), workspace.size(), stream);
+    return cublasLtMatmul(handle, operation_.get(), &alpha, at.b, b_.get(), at.a, a_.get(), &beta, at.c, c_.get(), d,
+                          c_.get(), &algorithm, workspace.data(), workspace.size(), stream);
   }
 
   /// Keeps the fastest algorithm on these very operands. What is added to is not touched: sums go elsewhere while it
   /// runs. Not while work is captured into a graph, where nothing can be timed.
-  void search(cublasLtHandle_t handle, cudaStream_t stream, const void* a, const void* b, void* c,
-              const DeviceMemory& workspace) {
+  void search(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, const DeviceMemory& workspace) {
     cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
     check(cudaStreamIsCapturing(stream, &capturing), "cudaStreamIsCapturing");
     if (capturing != cudaStreamCaptureStatusNone) return;
     const std::int64_t elements = shape_.accumulate ? (shape_.m - 1) * shape_.ldc + shape_.n : 0;
     const DeviceMemory sums(std::size_t(elements * dtype_size(shape_.output)));
-    void* const d = shape_.accumulate ? sums.data() : c;
+    void* const d = shape_.accumulate ? sums.data() : at.c;
     Event begin(true), end(true);
     const std::size_t best = fastest_of(algorithms_.size(), [&](std::size_t i) -> std::optional<float> {
       begin.record(stream);
-      if (multiply(handle, stream, a, b, c, d, algorithms_[i], workspace) != CUBLAS_STATUS_SUCCESS) return {};
+      if (multiply(handle, stream, at, d, algorithms_[i], workspace) != CUBLAS_STATUS_SUCCESS) return {};
       end.record(stream);
       end.synchronize();
       return end.since(begin);
@@ -186,9 +207,8 @@ class Blas {
 
   void multiply(cudaStream_t stream, const ProductShape& shape, const void* a, const void* b, void* c,
                 const void* bias) {
-    const detail::CublasProduct::Alignments alignments{detail::alignment_of(a), detail::alignment_of(b),
-                                                       detail::alignment_of(c)};
-    find(shape, alignments).run(handle_.get(), stream, a, b, c, bias, workspace_);
+    const detail::ProductData at{a, b, c, bias};
+    find(shape, at).run(handle_.get(), stream, at, workspace_);
   }
   std::size_t workspace_bytes() const { return workspace_.size(); }
   /// Forgets what was chosen so far.
@@ -200,11 +220,12 @@ class Blas {
  private:
   static constexpr std::size_t most = 256;
 
-  detail::CublasProduct& find(const ProductShape& shape, const detail::CublasProduct::Alignments& alignments) {
+  detail::CublasProduct& find(const ProductShape& shape, const detail::ProductData& at) {
+    const auto alignments = detail::CublasProduct::alignments_of(at);
     for (detail::CublasProduct& product : products_)
       if (product.serves(shape, alignments)) return product;
     if (products_.size() == most) products_.clear();  // prompts of ever new lengths make ever new shapes
-    return products_.emplace_back(handle_.get(), shape, alignments, workspace_.size(), proposals_);
+    return products_.emplace_back(handle_.get(), shape, at, workspace_.size(), proposals_);
   }
 
   Owner<cublasLtHandle_t, cublasLtDestroy> handle_;

@@ -100,7 +100,11 @@ class PinnedArray {
  public:
   explicit PinnedArray(std::int64_t count) {
     void* made = nullptr;
-    check(cudaMallocHost(&made, std::size_t(count) * sizeof(T)), "cudaMallocHost");
+    const std::size_t bytes = std::size_t(count) * sizeof(T);
+    if (const cudaError_t status = cudaMallocHost(&made, bytes); status != cudaSuccess) {
+      cudaGetLastError();
+      throw no_pinned_memory(bytes, status);
+    }
     data_.reset(static_cast<T*>(made));
   }
   T* data() const { return data_.get(); }

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+
+#include <fmt/format.h>
 
 #include "moderngpt2/core/dtype.hpp"
 
@@ -21,5 +24,16 @@ struct ProductShape {
 
   bool operator==(const ProductShape&) const = default;
 };
+
+/// For messages: "(8,16) x (4,16)^T in BF16 to F32, rows of 16, 16 and 4 elements, added, with a bias".
+inline std::string product_text(const ProductShape& s) {
+  const auto matrix = [](Transpose transpose, std::int64_t rows, std::int64_t cols) {
+    return transpose == Transpose::yes ? fmt::format("({},{})^T", cols, rows) : fmt::format("({},{})", rows, cols);
+  };
+  return fmt::format("{} x {} in {} to {}, rows of {}, {} and {} elements{}{}", matrix(s.ta, s.m, s.k),
+                     matrix(s.tb, s.k, s.n), s.tf32 && s.input == Dtype::f32 ? "TF32" : dtype_name(s.input),
+                     dtype_name(s.output), s.lda, s.ldb, s.ldc, s.accumulate ? ", added" : "",
+                     s.bias ? ", with a bias" : "");
+}
 
 }  // namespace moderngpt2::cuda
