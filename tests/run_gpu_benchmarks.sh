@@ -41,13 +41,16 @@ peak_of() {
 if wanted benchmarks && [[ -n $gpu ]]; then
   peak=$(peak_of "$gpu")
   [[ ! -x $build/benchmark_kernels ]] || measure 60 "$build/benchmark_kernels" "${peak:-0}"
-  sizes=("small 32" "medium 16" "large 16" "xl 8")
+  sizes=("small 32" "medium 32" "large 32" "xl 16")
   if [[ -x $build/benchmark_models ]]; then
     for size in "${sizes[@]}"; do
       # shellcheck disable=SC2086 # size and batch
       measure 45 "$build/benchmark_models" step $size 1024 "${peak:-0}"
     done
-    measure 45 "$build/benchmark_models" step medium 16 1024 "${peak:-0}" searched
+    measure 45 "$build/benchmark_models" step medium 32 1024 "${peak:-0}" searched
+    measure 30 "$build/benchmark_models" step small 32 1024 "${peak:-0}" graph
+    measure 30 "$build/benchmark_models" step small 1 256 "${peak:-0}"
+    measure 30 "$build/benchmark_models" step small 1 256 "${peak:-0}" graph
     measure 30 "$build/benchmark_models" decode small 1 1024 128
     measure 30 "$build/benchmark_models" decode small 32 1024 128
     measure 30 "$build/benchmark_models" decode xl 1 1024 64
