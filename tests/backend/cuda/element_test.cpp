@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -73,4 +75,32 @@ TEST_CASE("elements of 16 bits are those of core/dtype.hpp") {
     CHECK(h[i] == f16(in[i]).bits);
     CHECK(pack_pair<bf16>(in[i], 2.0f) == (b[i] | std::uint32_t(bf16(2.0f).bits) << 16));
   }
+}
+
+TEST_CASE("fast functions are as far off as a GPU's may be") {
+  double exp2_least = 0, exp2_most = 0, tanh_least = 0, tanh_most = 0;
+  for (int i = -4000; i <= 4000; ++i) {
+    const float x = float(i) / 64 + 1e-3f;
+    const double e = double(fast_exp2(x)) / double(float(std::exp2(double(x)))) - 1;
+    const double t = double(fast_tanh(x)) / std::tanh(double(x)) - 1;
+    exp2_least = std::min(exp2_least, e), exp2_most = std::max(exp2_most, e);
+    tanh_least = std::min(tanh_least, t), tanh_most = std::max(tanh_most, t);
+  }
+  const double ulps = std::ldexp(1.0, -22), part = std::ldexp(1.0, -11);
+  for (const double x : {-exp2_least / ulps, exp2_most / ulps, -tanh_least / part, tanh_most / part}) {
+    CHECK(x > 0.9);
+    CHECK(x <= 1);
+  }
+  constexpr float infinity = std::numeric_limits<float>::infinity(), least = std::numeric_limits<float>::min();
+  for (const float x : {0.0f, -0.0f, least / 2, -least / 2}) {
+    CHECK(fast_exp2(x) == 1.0f);
+    CHECK(fast_tanh(x) == x);
+  }
+  CHECK(fast_exp2(-infinity) == 0.0f);
+  CHECK(fast_exp2(-126.5f) == 0.0f);  // would be subnormal
+  CHECK(fast_exp2(infinity) == infinity);
+  CHECK(std::isnan(fast_exp2(NAN)));
+  CHECK(fast_tanh(infinity) == 1.0f);
+  CHECK(fast_tanh(-infinity) == -1.0f);
+  CHECK(std::isnan(fast_tanh(NAN)));
 }

@@ -55,13 +55,32 @@ MODERNGPT2_DEVICE float even_share(const AttentionCall& call, int b, int t) {
   return 1.0f / float(n);
 }
 
-/// The warp's row of (B,H,T); its number is also its place in lse.
+/// Which part of `each` rows of the heads' rows this block has, `count` rows a head. No division is of 64 bits: it
+/// would be a call, around which registers spill.
+struct HeadRows {
+  int head, first;  ///< b * heads + h; row of that head
+  MODERNGPT2_DEVICE HeadRows(int count, int each) {
+    const unsigned parts = (unsigned(count) + unsigned(each) - 1) / unsigned(each);
+    head = int(blockIdx.x / parts), first = int(blockIdx.x % parts) * each;
+  }
+};
+/// Blocks of them for `heads` heads in all.
+inline unsigned head_blocks(int heads, int count, int each) {
+  return unsigned(heads) * unsigned((count + each - 1) / each);
+}
+
+/// A row of (B,H,T); `number` is also its place in lse.
 struct QueryRow {
-  int number, b, h, t;
-  MODERNGPT2_DEVICE explicit QueryRow(const AttentionCall& call)
-      : QueryRow(call, int(blockIdx.x) * row_warps + int(threadIdx.x) / 32) {}
-  MODERNGPT2_DEVICE QueryRow(const AttentionCall& call, int n)
-      : number(n), b(number / call.time / call.n_head), h(number / call.time % call.n_head), t(number % call.time) {}
+  std::int64_t number;
+  int b, h, t;
+  MODERNGPT2_DEVICE QueryRow(const AttentionCall& call, int head, int t_)
+      : number(std::int64_t(head) * call.time + t_), b(head / call.n_head), h(head % call.n_head), t(t_) {}
+  /// The warp's, where a warp has a row.
+  MODERNGPT2_DEVICE explicit QueryRow(const AttentionCall& call) : QueryRow(call, HeadRows(call.time, row_warps)) {}
+
+ private:
+  MODERNGPT2_DEVICE QueryRow(const AttentionCall& call, const HeadRows& rows)
+      : QueryRow(call, rows.head, rows.first + int(threadIdx.x) / 32) {}
 };
 
 template <class T>
@@ -70,7 +89,7 @@ __global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const At
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, D = call.head_dim;
   const QueryRow at(call);
-  if (at.b >= call.batch) return;
+  if (at.t >= call.time) return;
   const bool even = sees_only_padding(call, at.b, at.t);
   if (a.queries == Queries::only_padding && !even) return;
   const float share = even ? even_share(call, at.b, at.t) : 0.0f;
@@ -122,11 +141,12 @@ __global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const At
 template <class T>
 __global__ void __launch_bounds__(32 * row_warps, 1)
     attention_means_kernel(const AttentionMeans<T> a, int lanes, bool in_packs) {
-  const int rows = a.call.batch * a.call.n_head * a.call.time, D = a.call.head_dim;
-  const int first = (int(blockIdx.x) * row_warps + int(threadIdx.x) / 32) * (32 / lanes);
-  const QueryRow at(a.call, first + lane() / lanes);
+  const int D = a.call.head_dim, each = 32 / lanes;
+  const HeadRows rows(a.call.time, row_warps * each);
+  const int first = rows.first + int(threadIdx.x) / 32 * each;
+  const QueryRow at(a.call, rows.head, first + lane() / lanes);
   float mean = 0;
-  if (at.number < rows) {
+  if (at.t < a.call.time) {
     const T *o = a.o.row(at.b * a.call.time + at.t) + at.h * D, *d_o = a.d_o.row(at.b * a.call.time + at.t) + at.h * D;
     for (int d = lane() % lanes * 8; d < D; d += lanes * 8) {
       float x[8], y[8];
@@ -136,12 +156,12 @@ __global__ void __launch_bounds__(32 * row_warps, 1)
     }
   }
   for (int by = lanes / 2; by > 0; by /= 2) mean += __shfl_xor_sync(full_mask, mean, by);
-  if (at.number < rows && lane() % lanes == 0) a.mean[at.number] = mean;
+  if (at.t < a.call.time && lane() % lanes == 0) a.mean[at.number] = mean;
   if (!a.share) return;
-  for (int number = first; number < first + 32 / lanes && number < rows; ++number) {
-    const QueryRow each(a.call, number);
-    const float share = a.lse[number] == INFINITY ? even_share(a.call, each.b, each.t) : 0.0f;
-    if (lane() == 0) a.share[number] = share;
+  for (int t = first; t < first + each && t < a.call.time; ++t) {
+    const QueryRow row(a.call, rows.head, t);
+    const float share = a.lse[row.number] == INFINITY ? even_share(a.call, row.b, t) : 0.0f;
+    if (lane() == 0) a.share[row.number] = share;
   }
 }
 
@@ -170,7 +190,7 @@ __global__ void __launch_bounds__(32 * row_warps, 4) attention_rows_dq_kernel(co
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, D = call.head_dim;
   const QueryRow at(call);
-  if (at.b >= call.batch) return;
+  if (at.t >= call.time) return;
   const float lse = a.lse[at.number], share = a.share ? a.share[at.number] : 0.0f, mean = a.mean[at.number];
   const bool even = lse == INFINITY;
   if (a.queries == Queries::only_padding && !even) return;
@@ -209,9 +229,9 @@ __global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(c
   auto& memory = shared<AttentionRowsMemory>();
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, D = call.head_dim, keys = call.keys(), group = call.group();
-  const int number = int(blockIdx.x) * row_warps + warp, u = number % keys;  // of (B,K,keys)
-  const int kv = number / keys % call.n_kv_head, b = number / keys / call.n_kv_head;
-  if (b >= call.batch) return;
+  const HeadRows rows(keys, row_warps);
+  const int u = rows.first + warp, kv = rows.head % call.n_kv_head, b = rows.head / call.n_kv_head;
+  if (u >= keys) return;
   float *key = memory.first[warp], *value = memory.second[warp], *p = memory.p[warp], *ds = memory.ds[warp];
   const int key_row = b * call.key_rows + u, column = kv * D;
   copy_row(key, a.in.k.row(key_row) + column, D);
@@ -226,7 +246,8 @@ __global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(c
   const int first = a.share ? 0 : u - call.past > 0 ? u - call.past : 0;  // earlier queries share it only by padding
   for (int h = kv * group; h < (kv + 1) * group; ++h)
     for (int t0 = first; t0 < call.time; t0 += 32) {
-      const int t = t0 + lane(), row = b * call.time + t, place = (b * call.n_head + h) * call.time + t;
+      const int t = t0 + lane(), row = b * call.time + t;
+      const std::int64_t place = std::int64_t(b * call.n_head + h) * call.time + t;
       ScoreGradient g;
       if (t < call.time) {
         const float lse = a.lse[place];
@@ -263,16 +284,17 @@ __global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(c
     }
 }
 
-/// Blocks of row_warps warps for `rows` rows.
-inline unsigned row_blocks(std::int64_t rows) { return unsigned((rows + row_warps - 1) / row_warps); }
-inline std::int64_t query_rows(const AttentionCall& call) { return std::int64_t(call.batch) * call.n_head * call.time; }
+/// Blocks where a warp has a query.
+inline unsigned query_blocks(const AttentionCall& call) {
+  return head_blocks(call.batch * call.n_head, call.time, row_warps);
+}
 
 }  // namespace detail
 
 template <class T>
 void AttentionRows<T>::launch(cudaStream_t stream) const {
-  cuda::launch(stream, detail::attention_rows_kernel<T>, detail::row_blocks(detail::query_rows(in.call)),
-               32 * detail::row_warps, 0, *this);
+  cuda::launch(stream, detail::attention_rows_kernel<T>, detail::query_blocks(in.call), 32 * detail::row_warps, 0,
+               *this);
 }
 
 template <class T>
@@ -282,17 +304,16 @@ void AttentionMeans<T>::launch(cudaStream_t stream) const {
     in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
   const int lanes = call.head_dim <= 32 ? 4 : call.head_dim <= 64 ? 8 : 16;
   cuda::launch(stream, detail::attention_means_kernel<T>,
-               detail::row_blocks((detail::query_rows(call) * lanes + 31) / 32), 32 * detail::row_warps, 0, *this,
-               lanes, in_packs);
+               detail::head_blocks(call.batch * call.n_head, call.time, detail::row_warps * (32 / lanes)),
+               32 * detail::row_warps, 0, *this, lanes, in_packs);
 }
 
 template <class T>
 void AttentionRowsBackward<T>::launch(cudaStream_t stream) const {
-  cuda::launch(stream, detail::attention_rows_dq_kernel<T>, detail::row_blocks(detail::query_rows(in.call)),
-               32 * detail::row_warps, 0, *this);
-  const std::int64_t keys = std::int64_t(in.call.batch) * in.call.n_kv_head * in.call.keys();
-  cuda::launch(stream, detail::attention_rows_dkv_kernel<T>, detail::row_blocks(keys), 32 * detail::row_warps, 0,
+  cuda::launch(stream, detail::attention_rows_dq_kernel<T>, detail::query_blocks(in.call), 32 * detail::row_warps, 0,
                *this);
+  const unsigned key_blocks = detail::head_blocks(in.call.batch * in.call.n_kv_head, in.call.keys(), detail::row_warps);
+  cuda::launch(stream, detail::attention_rows_dkv_kernel<T>, key_blocks, 32 * detail::row_warps, 0, *this);
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(AttentionRows);

@@ -28,7 +28,8 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
   constexpr int lanes = D / 8, each = 32 / lanes * decode_warps;  // keys at once
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, channel = lane % lanes * 8;
-  const int chunk = int(blockIdx.x), kv = int(blockIdx.y), b = int(blockIdx.z), head_dim = call.head_dim;
+  const int chunks = a.chunks(call.keys()), chunk = int(blockIdx.x) % chunks, b = int(blockIdx.x) / chunks;
+  const int kv = int(blockIdx.y), head_dim = call.head_dim;
   const int own = int(threadIdx.x) / lanes, left = head_dim - channel;  // the first key and the channels of this lane
   const int begin = call.begin(b, 0), end = call.keys(), u0 = chunk * decode_chunk, row = b * call.key_rows + u0;
   const auto seen = [&](int u) { return u0 + u >= begin && u0 + u < end; };
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
         total += p;
       }
       total = warp_sum(total);
-      float* const part = a.parts + (std::int64_t(b * call.n_head + h0 + warp) * gridDim.x + chunk) * (head_dim + 2);
+      float* const part = a.parts + (std::int64_t(b * call.n_head + h0 + warp) * chunks + chunk) * (head_dim + 2);
       if (lane == 0) part[0] = top, part[1] = total;
     }
     __syncthreads();
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
       if (d >= head_dim) continue;
       float sum = 0;
       for (int w = 0; w < decode_warps; ++w) sum += memory.sums[w][g][d];
-      a.parts[(std::int64_t(b * call.n_head + h0 + g) * gridDim.x + chunk) * (head_dim + 2) + 2 + d] = sum;
+      a.parts[(std::int64_t(b * call.n_head + h0 + g) * chunks + chunk) * (head_dim + 2) + 2 + d] = sum;
     }
     __syncthreads();
   }
@@ -102,9 +103,10 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
 /// A block a head: the parts of its chunks, each by its share.
 template <class T>
 __global__ void __launch_bounds__(max_head_dim) combine_chunks_kernel(const DecodeAttention<T> a, int chunks) {
-  const int h = int(blockIdx.x), b = int(blockIdx.y), head_dim = a.in.call.head_dim, d = int(threadIdx.x);
+  const int n_head = a.in.call.n_head, h = int(blockIdx.x) % n_head, b = int(blockIdx.x) / n_head;
+  const int head_dim = a.in.call.head_dim, d = int(threadIdx.x);
   if (d >= head_dim) return;
-  const float* const parts = a.parts + std::int64_t(b * a.in.call.n_head + h) * chunks * (head_dim + 2);
+  const float* const parts = a.parts + std::int64_t(blockIdx.x) * chunks * (head_dim + 2);
   const auto part = [&](int c) { return parts + std::int64_t(c) * (head_dim + 2); };
   float top = -INFINITY, total = 0, sum = 0;
   for (int c = 0; c < chunks; ++c) top = fmaxf(top, part(c)[0]);
@@ -125,12 +127,13 @@ void DecodeAttention<T>::launch(cudaStream_t stream) const {
   bool in_packs = call.head_dim % 8 == 0;
   for (const Rows<const T>* rows : {&in.q, &in.k, &in.v})
     in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
-  const dim3 grid{unsigned(used), unsigned(call.n_kv_head), unsigned(call.batch)};
+  // Sequences may be more than 65535, so they are in x.
+  const dim3 grid(unsigned(used) * unsigned(call.batch), unsigned(call.n_kv_head));
   const auto kernel = call.head_dim <= 64    ? detail::decode_chunk_kernel<T, 64>
                       : call.head_dim <= 128 ? detail::decode_chunk_kernel<T, 128>
                                              : detail::decode_chunk_kernel<T, 256>;
   cuda::launch(stream, kernel, grid, 32 * detail::decode_warps, 0, *this, in_packs);
-  cuda::launch(stream, detail::combine_chunks_kernel<T>, dim3(unsigned(call.n_head), unsigned(call.batch)),
+  cuda::launch(stream, detail::combine_chunks_kernel<T>, unsigned(call.n_head) * unsigned(call.batch),
                unsigned((call.head_dim + 31) / 32 * 32), 0, *this, used);
 }
 

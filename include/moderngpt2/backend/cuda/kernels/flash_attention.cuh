@@ -61,7 +61,10 @@ __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_ke
   cp_async_commit();
 
   RowFragments<T, Memory::queries, D, D <= 128> queries(memory.q, 16 * warp);
-  float sums[D / 8][4] = {}, top[2] = {-INFINITY, -INFINITY}, total[2] = {};
+  // base: the largest score so far, scaled and rounded. All terms of a row are powers of 2 relative to it, and so is
+  // the log-sum-exp: its rounding cancels. The score itself would not do in its place: an FMA does not round its
+  // product with log2_e, and sums would shrink by 2^-24 of the score with each tile.
+  float sums[D / 8][4] = {}, base[2] = {-INFINITY, -INFINITY}, total[2] = {};
   for (int stage = 0; u0 < end; u0 += N, stage ^= 1) {
     if (u0 + N < end) load_keys(stage ^ 1, u0 + N);
     cp_async_commit();
@@ -84,21 +87,22 @@ __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_ke
     }
     MODERNGPT2_UNROLL
     for (int i = 0; i < 2; ++i) {
-      float higher = top[i];
+      float higher = -INFINITY;
       MODERNGPT2_UNROLL
       for (int j = 0; j < N / 8; ++j) higher = fmaxf(higher, fmaxf(s[j][2 * i], s[j][2 * i + 1]));
       higher = fmaxf(higher, __shfl_xor_sync(full_mask, higher, 1));
       higher = fmaxf(higher, __shfl_xor_sync(full_mask, higher, 2));
-      const float base = higher == -INFINITY ? 0.0f : higher * log2_e;
-      const float shrink = fast_exp2(top[i] * log2_e - base);
-      top[i] = higher;
+      const float last = base[i];
+      base[i] = fmaxf(last, higher * log2_e);
+      const float finite = base[i] == -INFINITY ? 0.0f : base[i];
+      const float shrink = fast_exp2(last - finite);
       total[i] *= shrink;
       MODERNGPT2_UNROLL
       for (int j = 0; j < D / 8; ++j) sums[j][2 * i] *= shrink, sums[j][2 * i + 1] *= shrink;
       MODERNGPT2_UNROLL
       for (int n = 0; n < N / 4; ++n) {
         float& p = s[n / 2][2 * i + n % 2];
-        p = fast_exp2(p * log2_e - base);
+        p = fast_exp2(p * log2_e - finite);
         total[i] += p;
       }
       if constexpr (drop) {
@@ -120,11 +124,11 @@ __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_ke
   for (int i = 0; i < 2; ++i) {
     total[i] += __shfl_xor_sync(full_mask, total[i], 1);
     total[i] += __shfl_xor_sync(full_mask, total[i], 2);
-    const bool nothing = top[i] == -INFINITY;
+    const bool nothing = base[i] == -INFINITY;
     scale[i] = nothing ? 0.0f : a.in.dropout.kept / total[i];
     if (a.lse && c == 0 && seen.t + 8 * i < call.time)
       a.lse[(std::int64_t(b) * call.n_head + h) * call.time + seen.t + 8 * i] =
-          nothing ? INFINITY : top[i] + logf(total[i]);
+          nothing ? INFINITY : base[i] * ln_2 + logf(total[i]);
   }
   const RowsOut<T> out{a.o.row(b * call.time + t0 + 16 * warp) + h * head_dim, a.o.stride, rows - 16 * warp, head_dim,
                        a.in_packs};

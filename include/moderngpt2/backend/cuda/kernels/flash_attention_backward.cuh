@@ -67,7 +67,8 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
   seen.range(low, latest_begin, call, memory.begins);
   float lse[2], mean[2];
   for (int i = 0; i < 2; ++i) {
-    const int t = seen.t + 8 * i, place = (b * call.n_head + h) * call.time + t;
+    const int t = seen.t + 8 * i;
+    const std::int64_t place = std::int64_t(b * call.n_head + h) * call.time + t;
     lse[i] = t < call.time ? a.lse[place] * log2_e : INFINITY;
     mean[i] = t < call.time ? a.mean[place] : 0.0f;
   }
@@ -168,7 +169,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
                        a.in_packs);
     for (int i = int(threadIdx.x); i < M; i += threads) {
       const bool query = t0 + i < call.time;
-      const int place = (b * call.n_head + h) * call.time + t0 + i;
+      const std::int64_t place = std::int64_t(b * call.n_head + h) * call.time + (t0 + i);
       memory.lse[stage][i] = query ? a.lse[place] * log2_e : INFINITY;
       memory.mean[stage][i] = query ? a.mean[place] : 0.0f;
       memory.begin[stage][i] = query && bounded ? call.begin(b, t0 + i) : 0;

@@ -217,7 +217,8 @@ __global__ void __launch_bounds__(1024, 1) choose_tokens_kernel(const ChooseToke
 
   // Probabilities as parts of the likeliest's, such that all of them fit a word.
   const double unit = double(Word(1) << (30 + __clz(width)));
-  const auto weight = [=](float x) { return Word(exp(double(x - top)) * unit); };
+  // What is less than one of them, such as all that top_k removed, is so without an exponential in double.
+  const auto weight = [=](float x) { return x - top < -43 ? 0 : Word(exp(double(x - top)) * unit); };
   if (rule.top_p < 1) {
     Word total = 0;
     for (int i = thread; i < width; i += step) total += weight(row[i]);
@@ -233,7 +234,7 @@ __global__ void __launch_bounds__(1024, 1) choose_tokens_kernel(const ChooseToke
   }
   if (rule.min_p > 0) {
     for (int i = thread; i < width; i += step)
-      if (exp(double(row[i] - top)) < rule.min_p) row[i] = removed;
+      if (row[i] != removed && exp(double(row[i] - top)) < rule.min_p) row[i] = removed;
     __syncthreads();
   }
   draw(token, row, width, rule.uniform, memory, weight);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <source_location>
 
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
@@ -127,6 +128,38 @@ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T
 inline unsigned atomicInc(unsigned* address, unsigned last) {
   return moderngpt2::simt::detail::atomic_update(address, [&](unsigned old) { return old >= last ? 0u : old + 1; });
 }
+
+namespace moderngpt2::simt {
+
+namespace detail {
+
+/// Any word, but always the same for the same number.
+inline std::uint32_t hash_of(float x) {
+  std::uint32_t h = std::bit_cast<std::uint32_t>(x);
+  h = (h ^ h >> 16) * 0x85EBCA6B, h = (h ^ h >> 13) * 0xC2B2AE35;
+  return h ^ h >> 16;
+}
+
+}  // namespace detail
+
+/// ex2.approx.ftz.f32, as far off as the PTX ISA allows: up to 2 units in the last place. Subnormal numbers are zero.
+inline float ex2_approx_ftz(float x) {
+  constexpr float least = std::numeric_limits<float>::min();
+  if (std::abs(x) < least) return 1;
+  const float y = float(std::exp2(double(x)));
+  if (y < least) return 0;
+  if (!std::isfinite(y)) return y;
+  const float near = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) - 2 + detail::hash_of(x) % 5);
+  return near < least ? 0 : near;
+}
+/// tanh.approx.f32, likewise: a relative error up to 2^-11, so that it may be more than 1.
+inline float tanh_approx(float x) {
+  if (!std::isnormal(x)) return std::tanh(x);
+  const double off = double(std::int32_t(detail::hash_of(x))) * 0x1p-31;
+  return float(std::tanh(double(x)) * (1 + off * (0x1p-11 - 0x1p-22)));
+}
+
+}  // namespace moderngpt2::simt
 
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
