@@ -101,9 +101,10 @@ class NcclLibrary {
   void use_device(int local_rank) {
     int count = 0;
     check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
-    if (local_rank >= count)
+    const int device = count == 1 ? 0 : local_rank;  // as cuda::Backend::device_of
+    if (device >= count)
       throw Error("process {} of this machine has no GPU, there are {}: start one process a GPU", local_rank, count);
-    check(cudaSetDevice(local_rank), "cudaSetDevice");
+    check(cudaSetDevice(device), "cudaSetDevice");
   }
   Stream make_stream() {
     Stream stream{};
@@ -125,7 +126,10 @@ class NcclLibrary {
   void wait_for(Stream stream, Event event) { check(cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent"); }
   bool is_done(Event event) {
     const cudaError_t code = cudaEventQuery(event);
-    if (code == cudaErrorNotReady) return false;
+    if (code == cudaErrorNotReady) {
+      cudaGetLastError();  // nothing that the next launch is to be blamed for
+      return false;
+    }
     check(code, "cudaEventQuery");
     return true;
   }

@@ -25,7 +25,7 @@ Backend make_backend(const TrainingRequest& request, const distributed::Communic
     if (ranks.size() > 1 && named != 0)
       throw UsageError("--device cuda:{}: each of {} processes takes a GPU of its own, write --device cuda", named,
                        ranks.size());
-    Backend backend(ranks.size() > 1 ? ranks.local_rank() : named);
+    Backend backend(ranks.size() > 1 ? Backend::device_of(ranks.local_rank()) : named);
     backend.use_tf32(request.precision == PrecisionName::tf32);
     backend.use_cudnn_attention(request.settings.cudnn_attention);
     return backend;

@@ -1,9 +1,10 @@
 // What each primitive of backend/cuda/device.cuh does, as text: on a GPU (nvcc) and on the simulated one (g++ -x c++),
-// to be compared line by line. All numbers are whole or bits, so both must agree exactly.
+// to be compared line by line. All numbers are whole or bits, so both must agree exactly. With a name, that one only.
 
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include "moderngpt2/backend/cuda/device.cuh"
@@ -128,8 +129,11 @@ __global__ void fast_functions(Word* out) {
   out[threadIdx.x] = Word(e <= 64) + 2 * Word(t <= 16);
 }
 
+const char* only = nullptr;
+
 template <class Kernel, class... Arguments>
 void dump(const char* name, int words, Kernel kernel, unsigned grid, unsigned block, Arguments... arguments) {
+  if (only && std::strcmp(only, name) != 0) return;
   const Stream stream;
   const DeviceArray<Word> out(words);
   std::vector<Word> host(static_cast<std::size_t>(words));
@@ -146,7 +150,8 @@ void dump(const char* name, int words, Kernel kernel, unsigned grid, unsigned bl
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) only = argv[1];
   try {
     dump("mma_bf16", 128, mma_fragments<bf16>, 1, 32);
     dump("mma_fp16", 128, mma_fragments<f16>, 1, 32);

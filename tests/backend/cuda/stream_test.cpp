@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "backend/cuda/simulated_kernel.hpp"
+#include "moderngpt2/backend/cuda/backend.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::cuda;
@@ -164,6 +165,20 @@ TEST_CASE("what a user can do about a failed call is said") {
     CHECK(test::contains(text_of(row.status), row.said));
     CHECK(test::contains(text_of(row.status), "cudaSetDevice failed"));
   }
+}
+
+TEST_CASE("each process of a machine has its GPU, or the only one that it sees") {
+  CHECK(Backend::device_of(0) == 0);
+  CHECK(Backend::device_of(3) == 0);
+  simt::device().visible_gpus = 2;
+  CHECK(Backend::device_of(1) == 1);
+  CHECK_THROWS_WITH_AS((void)Backend::device_of(2), doctest::Contains("start one process a GPU"), Error);
+  simt::device().visible_gpus = 1;
+}
+
+TEST_CASE("an error of the driver says what to do") {
+  CHECK_THROWS_WITH_AS(Driver::check(CUDA_ERROR_OUT_OF_MEMORY, "cuMemMap"), doctest::Contains("a smaller batch"),
+                       Error);
 }
 
 TEST_CASE("the GPU's memory is given back") {

@@ -38,6 +38,17 @@ class Backend {
                   device, compute_capability_ / 10, compute_capability_ % 10);
   }
 
+  /// The GPU of a process by its number on its machine. A launcher that shows each process one GPU (Slurm's
+  /// --gpus-per-task) has chosen it; where that is one for several, NCCL refuses it.
+  static int device_of(int local_rank) {
+    int count = 0;
+    check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+    if (count == 1) return 0;
+    if (local_rank >= count)
+      throw Error("process {} of this machine has no GPU, there are {}: start one process a GPU", local_rank, count);
+    return local_rank;
+  }
+
   /// Of the host.
   int threads() const { return 1; }
   int device() const { return device_; }

@@ -32,8 +32,9 @@ class Driver {
   static void check(CUresult status, std::string_view call,
                     std::source_location where = std::source_location::current()) {
     if (status == CUDA_SUCCESS) return;
-    throw Error("{}: {} failed with error {} of the CUDA driver: please report it with the command that led to it",
-                place_of(where), call, int(status));
+    const auto same = static_cast<cudaError_t>(status);  // both number errors alike
+    throw Error("{}: {} failed: {} (error {} of the CUDA driver): {}", place_of(where), call, cudaGetErrorString(same),
+                int(status), advice(same));
   }
 
  private:

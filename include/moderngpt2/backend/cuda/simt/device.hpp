@@ -27,6 +27,7 @@ class Device {
   std::size_t memory_bytes = std::size_t(8) << 30;  ///< more than that is refused
   std::size_t most_pinned_bytes = std::size_t(-1);  ///< of one allocation
   std::size_t shared_bytes_per_block = 227 * 1024;  ///< with the attribute that asks for more than 48 KiB
+  int visible_gpus = 1;                             ///< of which each thread has the first
   int compute_major = 9, compute_minor = 0, multiprocessors = 132;
   bool maps_memory = true;                           ///< whether virtual_memory may be used
   std::map<const void*, int> dynamic_shared_limits;  ///< by kernel

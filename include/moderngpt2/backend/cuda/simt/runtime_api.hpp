@@ -101,7 +101,9 @@ cudaError_t outside_captures(F&& f) {
 }  // namespace moderngpt2::simt::detail
 
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaGetDeviceCount(int* count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int* count) {
+  return *count = moderngpt2::simt::device().visible_gpus, cudaSuccess;
+}
 inline cudaError_t cudaGetDevice(int* index) { return *index = 0, cudaSuccess; }
 inline cudaError_t cudaSetDevice(int index) { return index == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
