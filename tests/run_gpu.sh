@@ -27,6 +27,10 @@ if [[ ${1:-} == --bundle ]]; then
     done
     [[ -e $gpu_folder/include/$header ]] || { echo "$header not found: run cmake/install_dependencies.sh --tests" >&2; exit 1; }
   done
+  # Headers of cudnn-frontend, of one version, for cuDNN's attention; without them it is left out.
+  for folder in "${XDG_CACHE_HOME:-$HOME/.cache}"/moderngpt2/cudnn-frontend-*/include; do
+    [[ -e $folder/cudnn_frontend.h ]] && rm -rf "$gpu_folder/cudnn" && cp -r "$folder" "$gpu_folder/cudnn"
+  done
   echo "bundle: $(du -sh "$gpu_folder" | cut -f1) in $gpu_folder/"
   exit 0
 fi
@@ -104,6 +108,14 @@ for names in "libcudart_static.a libcudart.so libcudart.so.[0-9]*" "libcublasLt.
 done
 libraries+=(-ldl -lrt -lpthread)
 
+# What programs with cuDNN are compiled and linked with beside; empty: it is not here.
+cudnn_flags=() cudnn_libraries=()
+if [[ -e $gpu_folder/cudnn/cudnn_frontend.h ]] && file=$(library libcudnn.so "libcudnn.so.[0-9]*") &&
+  nvrtc=$(library libnvrtc.so "libnvrtc.so.[0-9]*"); then
+  cudnn_flags=(-DMODERNGPT2_HAVE_CUDNN=1 -isystem "$gpu_folder/cudnn")
+  cudnn_libraries=("$file" "$nvrtc" "-Wl,-rpath,$(dirname "$file"):$(dirname "$nvrtc")")
+fi
+
 includes=(-Iinclude -Itests -isystem "$gpu_folder/include" -DFMT_HEADER_ONLY=1 -DXXH_INLINE_ALL=1)
 simulated=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}" -DMODERNGPT2_CUDA_SIMULATED -x c++)
 host=(g++ -std=c++20 -O2 -Wall -Wextra "${includes[@]}" -DMODERNGPT2_HAVE_CUDA=1)
@@ -170,13 +182,15 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     kernels+=("$name")
   done
   declare -A parts=()  # of a program, beside the kernels
-  # program NAME SOURCE...
+  # program NAME SOURCE...; NAME_with_cudnn: by itself, so that nothing which fails there costs the others
   program() {
     programs+=("$1")
     parts[$1]=
+    local flags=() suffix=
+    [[ $1 != *_with_cudnn ]] || flags=("${cudnn_flags[@]}") suffix=_with_cudnn
     for source in "${@:2}"; do
-      local object=$build/${source//\//_}.o
-      [[ ${parts[*]} == *"$object"* ]] || make "$object" "${host[@]}" -c "$source"
+      local object=$build/${source//\//_}$suffix.o
+      [[ ${parts[*]} == *"$object"* ]] || make "$object" "${host[@]}" "${flags[@]}" -c "$source"
       parts[$1]+="$object "
     done
   }
@@ -192,6 +206,18 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     program benchmark_kernels benchmarks/cuda/kernels.cpp
     program benchmark_models benchmarks/cuda/models.cpp
   fi
+  if [[ ${#cudnn_flags[@]} -eq 0 ]]; then
+    say "cuDNN's attention: left out, there is no cuDNN, libnvrtc or cudnn-frontend"
+  else
+    cudnn=$build/cudnn_attention.cpp
+    echo '#include "moderngpt2/backend/cuda/cudnn_attention.hpp"' >"$cudnn"
+    ! wanted kernels || program cudnn_calls_test_with_cudnn "$cudnn" tests/backend/cuda/cudnn_calls_test.cpp tests/main.cpp
+    ! wanted kernels || tests+=(cudnn_calls_test_with_cudnn)
+    if wanted benchmarks; then
+      program benchmark_kernels_with_cudnn "$cudnn" benchmarks/cuda/kernels.cpp
+      program benchmark_models_with_cudnn "$cudnn" benchmarks/cuda/models.cpp
+    fi
+  fi
   wait
   objects=()
   for kernel in "${kernels[@]}"; do
@@ -203,8 +229,10 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
   for name in "${programs[@]}"; do
     # shellcheck disable=SC2086 # several
     ls ${parts[$name]} >/dev/null 2>&1 || continue
+    more=()
+    [[ $name != *_with_cudnn ]] || more=("${cudnn_libraries[@]}")
     # shellcheck disable=SC2086
-    make "$build/$name" g++ ${parts[$name]} "${objects[@]}" "${libraries[@]}"
+    make "$build/$name" g++ ${parts[$name]} "${objects[@]}" "${more[@]}" "${libraries[@]}"
     linked+=("$name")
   done
   wait

@@ -41,6 +41,7 @@ peak_of() {
 if wanted benchmarks && [[ -n $gpu ]]; then
   peak=$(peak_of "$gpu")
   [[ ! -x $build/benchmark_kernels ]] || measure 60 "$build/benchmark_kernels" "${peak:-0}"
+  [[ ! -x $build/benchmark_kernels_with_cudnn ]] || measure 40 "$build/benchmark_kernels_with_cudnn" "${peak:-0}" cudnn
   sizes=("small 32" "medium 32" "large 32" "xl 16")
   if [[ -x $build/benchmark_models ]]; then
     for size in "${sizes[@]}"; do
@@ -51,6 +52,8 @@ if wanted benchmarks && [[ -n $gpu ]]; then
     measure 30 "$build/benchmark_models" step small 32 1024 "${peak:-0}" graph
     measure 30 "$build/benchmark_models" step small 1 256 "${peak:-0}"
     measure 30 "$build/benchmark_models" step small 1 256 "${peak:-0}" graph
+    [[ ! -x $build/benchmark_models_with_cudnn ]] ||
+      measure 30 "$build/benchmark_models_with_cudnn" step small 32 1024 "${peak:-0}" cudnn
     measure 30 "$build/benchmark_models" decode small 1 1024 128
     measure 30 "$build/benchmark_models" decode small 32 1024 128
     measure 30 "$build/benchmark_models" decode xl 1 1024 64

@@ -1,9 +1,8 @@
 // Each kernel of a training step of `small` in bf16, of the optimizer and of decoding, against what limits it: the
 // memory, measured by copying, or the matrix units. Attention counts the FLOPs of the pairs that are visible.
 //
-//   kernels [PEAK]     TFLOP/s of the GPU in bf16; without it, the rate of a product of 8192^3
-//
-// In builds with cuDNN also attention by it: as a run has it, and with a backward pass that differs from run to run.
+//   kernels [PEAK [cudnn]]     TFLOP/s of the GPU in bf16; 0 or nothing: the rate of a product of 8192^3. cudnn: its
+//                              attention instead, as a run has it and with a backward pass that differs from run to run
 
 #include <array>
 #include <cstdlib>
@@ -75,32 +74,6 @@ struct Data : Sizes {
   }
   Vector<float> vec(const cuda::DeviceArray<float>& a) const { return {a.data(), C}; }
 };
-
-#ifdef MODERNGPT2_HAVE_CUDNN
-/// cuDNN without the order of sums that repeats: what that order costs.
-class InAnyOrder final : public cuda::CudnnAttention {
- public:
-  std::int64_t workspace_bytes(const cuda::CudnnShape& shape) override {
-    return cudnn_->workspace_bytes(in_any_order(shape));
-  }
-  void run(cudaStream_t stream, const cuda::CudnnShape& shape, const cuda::CudnnForward& tensors,
-           void* workspace) override {
-    cudnn_->run(stream, in_any_order(shape), tensors, workspace);
-  }
-  void run(cudaStream_t stream, const cuda::CudnnShape& shape, const cuda::CudnnBackward& tensors,
-           void* workspace) override {
-    cudnn_->run(stream, in_any_order(shape), tensors, workspace);
-  }
-
- private:
-  static cuda::CudnnShape in_any_order(cuda::CudnnShape shape) {
-    shape.deterministic = false;
-    return shape;
-  }
-
-  std::unique_ptr<cuda::CudnnAttention> cudnn_ = cuda::make_cudnn_attention();
-};
-#endif
 
 struct Operation {
   std::string name;
@@ -205,6 +178,45 @@ std::vector<Operation> operations(Data& d) {
   return all;
 }
 
+using Measure = std::function<void(const Operation& op, const char* how)>;
+
+#ifdef MODERNGPT2_HAVE_CUDNN
+/// cuDNN without the order of sums that repeats: what that order costs.
+class InAnyOrder final : public cuda::CudnnAttention {
+ public:
+  std::int64_t workspace_bytes(const cuda::CudnnShape& shape) override {
+    return cudnn_->workspace_bytes(in_any_order(shape));
+  }
+  void run(cudaStream_t stream, const cuda::CudnnShape& shape, const cuda::CudnnForward& tensors,
+           void* workspace) override {
+    cudnn_->run(stream, in_any_order(shape), tensors, workspace);
+  }
+  void run(cudaStream_t stream, const cuda::CudnnShape& shape, const cuda::CudnnBackward& tensors,
+           void* workspace) override {
+    cudnn_->run(stream, in_any_order(shape), tensors, workspace);
+  }
+
+ private:
+  static cuda::CudnnShape in_any_order(cuda::CudnnShape shape) {
+    shape.deterministic = false;
+    return shape;
+  }
+
+  std::unique_ptr<cuda::CudnnAttention> cudnn_ = cuda::make_cudnn_attention();
+};
+
+void measure_cudnn(cuda::Backend& b, const std::vector<Operation>& all, const Measure& measure) {
+  b.use_cudnn_attention(true);
+  for (const Operation& op : all)
+    if (op.name == "attention" || op.name == "attention_backward") measure(op, ", cuDNN");
+  b.use_cudnn_attention(std::make_unique<InAnyOrder>());
+  for (const Operation& op : all)
+    if (op.name == "attention_backward") measure(op, ", cuDNN, any order");
+}
+#else
+void measure_cudnn(cuda::Backend&, const std::vector<Operation>&, const Measure&) { cuda::require_cudnn(); }
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -224,7 +236,7 @@ int main(int argc, char** argv) try {
   const double peak = argc > 1 && std::atof(argv[1]) > 0 ? std::atof(argv[1]) * 1e12 : rate;
   fmt::print("copying: {:.0f} GB/s; a product of {}^3: {:.1f} TFLOP/s; peak taken: {:.1f}\n", bandwidth / 1e9, d.square,
              rate / 1e12, peak / 1e12);
-  const auto measure = [&](const Operation& op, const char* how) {
+  const Measure measure = [&](const Operation& op, const char* how) {
     const double seconds = bench::seconds_of(d.b, op.run);
     if (op.flops > 0)
       fmt::print("{:<38}{:>10.1f} us {:>9.1f} TFLOP/s {:>6.1f}% of the peak\n", op.name + how, seconds * 1e6,
@@ -234,18 +246,15 @@ int main(int argc, char** argv) try {
                  op.bytes / seconds / 1e9, 100 * op.bytes / seconds / bandwidth);
   };
   const std::vector<Operation> all = operations(d);
+  if (argc > 2) {
+    if (std::string(argv[2]) != "cudnn") throw Error("{}: there is nothing to measure alone but cudnn", argv[2]);
+    measure_cudnn(d.b, all, measure);
+    return 0;
+  }
   for (const Operation& op : all) measure(op, "");
   d.b.search_products(true);
   for (const Operation& op : all)
     if (op.name.starts_with("matmul")) measure(op, ", searched");
-#ifdef MODERNGPT2_HAVE_CUDNN
-  d.b.use_cudnn_attention(true);
-  for (const Operation& op : all)
-    if (op.name == "attention" || op.name == "attention_backward") measure(op, ", cuDNN");
-  d.b.use_cudnn_attention(std::make_unique<InAnyOrder>());
-  for (const Operation& op : all)
-    if (op.name == "attention_backward") measure(op, ", cuDNN, any order");
-#endif
 } catch (const moderngpt2::Error& e) {
   fmt::print("{}\n", e.what());
   return 1;
