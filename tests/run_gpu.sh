@@ -29,7 +29,7 @@ if [[ ${1:-} == --bundle ]]; then
   done
   # Headers of cudnn-frontend, of one version, for cuDNN's attention; without them it is left out.
   for folder in "${XDG_CACHE_HOME:-$HOME/.cache}"/moderngpt2/cudnn-frontend-*/include; do
-    [[ -e $folder/cudnn_frontend.h ]] && rm -rf "$gpu_folder/cudnn" && cp -r "$folder" "$gpu_folder/cudnn"
+    [[ -e $folder/cudnn_frontend.h ]] && rm -rf "$gpu_folder/cudnn" && mkdir "$gpu_folder/cudnn" && cp -r "$folder" "$gpu_folder/cudnn/"
   done
   echo "bundle: $(du -sh "$gpu_folder" | cut -f1) in $gpu_folder/"
   exit 0
@@ -110,9 +110,9 @@ libraries+=(-ldl -lrt -lpthread)
 
 # What programs with cuDNN are compiled and linked with beside; empty: it is not here.
 cudnn_flags=() cudnn_libraries=()
-if [[ -e $gpu_folder/cudnn/cudnn_frontend.h ]] && file=$(library libcudnn.so "libcudnn.so.[0-9]*") &&
+if [[ -e $gpu_folder/cudnn/include/cudnn_frontend.h ]] && file=$(library libcudnn.so "libcudnn.so.[0-9]*") &&
   nvrtc=$(library libnvrtc.so "libnvrtc.so.[0-9]*"); then
-  cudnn_flags=(-DMODERNGPT2_HAVE_CUDNN=1 -isystem "$gpu_folder/cudnn")
+  cudnn_flags=(-DMODERNGPT2_HAVE_CUDNN=1 -isystem "$gpu_folder/cudnn/include")
   cudnn_libraries=("$file" "$nvrtc" "-Wl,-rpath,$(dirname "$file"):$(dirname "$nvrtc")")
 fi
 
