@@ -70,12 +70,15 @@ macro(moderngpt2_find_tokenizer_training)
   moderngpt2_require(moderngpt2::sentencepiece_train sentencepiece_train)
 endmacro()
 
-# Of any MPI library the C interface, used from C++.
+# The C interface of any MPI library, called from C++. FindMPI of CMake 3.25 makes the target MPI::MPI_CXX even where it
+# finds no MPI, so that the target alone says nothing.
 macro(moderngpt2_find_mpi)
   set(moderngpt2_missing)
   set(MPI_CXX_SKIP_MPICXX TRUE)
   find_package(MPI QUIET COMPONENTS CXX)
-  moderngpt2_require(MPI::MPI_CXX MPI)
+  if(NOT MPI_CXX_FOUND)
+    list(APPEND moderngpt2_missing MPI)
+  endif()
 endmacro()
 
 macro(moderngpt2_find_cli)

@@ -19,6 +19,7 @@ cuda12_wheels=(
   nvidia-cuda-runtime-cu12==12.1.105 6e258468ddf5796e25f1dc591a31029fa317d97a0a94ed93468fc86301d61e40
   nvidia-cublas-cu12==12.1.3.1 ee53ccca76a6fc08fb9701aa95b6ceb242cdaab118c3bb152af4e579af792728
   nvidia-nccl-cu12==2.18.1 1a6c4acefcbebfa6de320f412bf7866de856e786e0462326ba1bac40de0b5e71
+  nvidia-cuda-nvcc-cu12==12.1.105 a0712a05ffd57d9f017580ffcc808b207f7f4ef7a5ca8ac1312318b153739a18
 )
 
 # Headers only, the same for every processor and Python. cmake/Moderngpt2Cuda.cmake names the same version.
@@ -166,10 +167,11 @@ install_pyarrow() {
   finish_scratch "$folder"
 }
 
-# Headers of the CUDA 12 runtime, cuBLAS and NCCL, which are the same for every processor.
+# Headers of the CUDA 12 runtime, cuBLAS, NCCL and the compiler (the runtime's include its crt/), the same for every
+# processor.
 install_cuda12_headers() {
   local folder=$1 i
-  [ -d "$folder" ] && return 0
+  [ -e "$folder/nvidia/cuda_nvcc/include/crt/host_defines.h" ] && return 0
   make_scratch "$folder"
   say "unpacking CUDA 12's headers into $folder"
   for ((i = 0; i < ${#cuda12_wheels[@]}; i += 2)); do
