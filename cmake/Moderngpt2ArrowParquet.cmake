@@ -47,4 +47,7 @@ macro(moderngpt2_find_arrow_parquet)
       moderngpt2_import_pyarrow("${moderngpt2_folder}")
     endif()
   endforeach()
+  moderngpt2_links(moderngpt2::arrow_parquet "
+    #include <arrow/config.h>
+    int main() { return arrow::GetBuildInfo().version; }" moderngpt2_parquet_works)
 endmacro()

@@ -2,6 +2,7 @@
 # so that they cannot disagree. Each macro leaves the names of what it did not find in moderngpt2_missing.
 
 include_guard(GLOBAL)
+include(CheckCXXSourceCompiles)
 include(${CMAKE_CURRENT_LIST_DIR}/Moderngpt2ArrowParquet.cmake)
 
 # An imported target for a library that brings no CMake files of its own.
@@ -18,6 +19,26 @@ function(moderngpt2_import target header library)
     set_target_properties(${target} PROPERTIES IMPORTED_LOCATION "${${name}_LIBRARY}"
       INTERFACE_INCLUDE_DIRECTORIES "${${name}_INCLUDE_DIR}")
   endif()
+endfunction()
+
+# Sets `result` to whether a program of these lines links with `target`. A package can be found and not work: of another
+# processor, with headers and no library, half removed. Checked once for each set of files that a target names.
+function(moderngpt2_links target lines result)
+  if(NOT TARGET ${target})
+    set(${result} FALSE PARENT_SCOPE)
+    return()
+  endif()
+  set(files ${CMAKE_CXX_COMPILER})
+  foreach(property IMPORTED_LOCATION INTERFACE_INCLUDE_DIRECTORIES INTERFACE_LINK_LIBRARIES)
+    get_target_property(value ${target} ${property})
+    list(APPEND files ${value})
+  endforeach()
+  string(MD5 hash "${target} ${files}")
+  string(MAKE_C_IDENTIFIER "moderngpt2_links_${target}_${hash}" variable)
+  set(CMAKE_REQUIRED_LIBRARIES ${target})
+  set(CMAKE_REQUIRED_QUIET TRUE)
+  check_cxx_source_compiles("${lines}" ${variable})
+  set(${result} "${${variable}}" PARENT_SCOPE)
 endfunction()
 
 macro(moderngpt2_require target package)
@@ -45,7 +66,10 @@ endmacro()
 # Not by oneDNN's own CMake files: Debian's end the configuration of a machine that has no OpenCL headers, which
 # matrix products on the CPU do not need.
 macro(moderngpt2_find_onednn)
-  moderngpt2_import(moderngpt2::onednn dnnl.hpp dnnl)
+  moderngpt2_import(moderngpt2::onednn dnnl.h dnnl)
+  moderngpt2_links(moderngpt2::onednn "
+    #include <dnnl.h>
+    int main() { dnnl_engine_t engine; return dnnl_engine_create(&engine, dnnl_cpu, 0); }" moderngpt2_onednn_works)
 endmacro()
 
 macro(moderngpt2_find_data)
@@ -76,7 +100,13 @@ macro(moderngpt2_find_mpi)
   set(moderngpt2_missing)
   set(MPI_CXX_SKIP_MPICXX TRUE)
   find_package(MPI QUIET COMPONENTS CXX)
-  if(NOT MPI_CXX_FOUND)
+  set(moderngpt2_mpi_works FALSE)
+  if(MPI_CXX_FOUND)
+    moderngpt2_links(MPI::MPI_CXX "
+      #include <mpi.h>
+      int main(int argc, char** argv) { return MPI_Init(&argc, &argv); }" moderngpt2_mpi_works)
+  endif()
+  if(NOT moderngpt2_mpi_works)
     list(APPEND moderngpt2_missing MPI)
   endif()
 endmacro()

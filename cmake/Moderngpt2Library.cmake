@@ -2,6 +2,39 @@
 
 set(moderngpt2_hint "run cmake/install_dependencies.sh, or install it by hand")
 
+# Adds a row to the table that moderngpt2_print_summary() prints: a dependency, "yes", "no" or "off", and sentences on its
+# version or on what it costs to be without it.
+function(moderngpt2_report name state text)
+  string(REPLACE ";" ", " text "${text}")
+  set_property(GLOBAL APPEND PROPERTY moderngpt2_summary "${name}|${state}|${text}")
+endfunction()
+
+function(moderngpt2_print_summary)
+  get_property(rows GLOBAL PROPERTY moderngpt2_summary)
+  message(STATUS "moderngpt2 ${PROJECT_VERSION} is built with")
+  foreach(row IN LISTS rows)
+    string(REGEX MATCH "^([^|]*)\\|([^|]*)\\|(.*)$" row "${row}")
+    string(SUBSTRING "${CMAKE_MATCH_1}                       " 0 23 name)
+    string(SUBSTRING "${CMAKE_MATCH_2}    " 0 4 state)
+    string(STRIP "${state} ${CMAKE_MATCH_3}" state)
+    message(STATUS "  ${name} ${state}")
+  endforeach()
+endfunction()
+
+# Reports the optional dependency NAME, which the option MODERNGPT2_<OPTION> asks for: ON ends the configuration where it
+# does not work.
+function(moderngpt2_report_option name option works cost hint)
+  if(works)
+    moderngpt2_report("${name}" yes "")
+  elseif(MODERNGPT2_${option} STREQUAL "OFF")
+    moderngpt2_report("${name}" off "${cost}.")
+  elseif(MODERNGPT2_${option} STREQUAL "AUTO")
+    moderngpt2_report("${name}" no "${cost}. To have it, ${hint}.")
+  else()
+    message(FATAL_ERROR "MODERNGPT2_${option} is ${MODERNGPT2_${option}}, and ${name} was not found or does not link: ${hint}")
+  endif()
+endfunction()
+
 # moderngpt2::NAME, linking the given targets. Exported, so downstream sees the same names.
 function(moderngpt2_add_component name)
   if(name STREQUAL "moderngpt2")
@@ -30,63 +63,66 @@ target_include_directories(moderngpt2 INTERFACE
 set(MODERNGPT2_HAVE_ONEDNN OFF)
 if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
   moderngpt2_find_onednn()
-  if(TARGET moderngpt2::onednn)
+  if(moderngpt2_onednn_works)
     set(MODERNGPT2_HAVE_ONEDNN ON)
     target_link_libraries(moderngpt2 INTERFACE moderngpt2::onednn)
     target_compile_definitions(moderngpt2 INTERFACE MODERNGPT2_HAVE_ONEDNN=1)
-  elseif(MODERNGPT2_ONEDNN STREQUAL "ON")
-    message(FATAL_ERROR "MODERNGPT2_ONEDNN is ON and oneDNN was not found: ${moderngpt2_hint}")
-  else()
-    message(STATUS "moderngpt2: oneDNN not found, matrix products go through Eigen (slower)")
   endif()
 endif()
+moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN}
+  "Matrix products use Eigen: slower, and bf16 without the processor's instructions for it" "${moderngpt2_hint}")
 
-# Each component is there when its packages are.
+# Each component is there when its packages are. Two lists for each: the packages' targets, and what is lost without.
+set(moderngpt2_packages_data ZLIB::ZLIB moderngpt2::zstd yaml-cpp::yaml-cpp)
+set(moderngpt2_packages_tokenizer_training moderngpt2::sentencepiece_train moderngpt2::sentencepiece)
+set(moderngpt2_packages_cli CLI11::CLI11)
+set(moderngpt2_name_data "zlib, zstd, yaml-cpp")
+set(moderngpt2_name_tokenizer_training sentencepiece)
+set(moderngpt2_name_cli CLI11)
+set(moderngpt2_cost_data "the component data is left out, and train with it")
+set(moderngpt2_cost_tokenizer_training "the component tokenizer_training is left out, and train_tokenizer with it")
+set(moderngpt2_cost_cli "the component cli is left out, and with it all programs but custom_layer")
 foreach(component data tokenizer_training cli)
   cmake_language(CALL moderngpt2_find_${component})
   if(moderngpt2_missing)
     list(JOIN moderngpt2_missing ", " moderngpt2_missing)
-    message(STATUS "moderngpt2: no component ${component}, ${moderngpt2_missing} not found: ${moderngpt2_hint}")
+    moderngpt2_report("${moderngpt2_name_${component}}" no
+      "${moderngpt2_missing} was not found: ${moderngpt2_cost_${component}}. To have it, ${moderngpt2_hint}.")
     continue()
   endif()
-  set(packages_data ZLIB::ZLIB moderngpt2::zstd yaml-cpp::yaml-cpp)
-  set(packages_tokenizer_training moderngpt2::sentencepiece_train moderngpt2::sentencepiece)
-  set(packages_cli CLI11::CLI11)
-  moderngpt2_add_component(${component} moderngpt2 ${packages_${component}})
+  moderngpt2_report("${moderngpt2_name_${component}}" yes "")
+  moderngpt2_add_component(${component} moderngpt2 ${moderngpt2_packages_${component}})
 endforeach()
 
 set(MODERNGPT2_HAVE_PARQUET OFF)
 if(NOT MODERNGPT2_PARQUET STREQUAL "OFF")
   moderngpt2_find_arrow_parquet()
 endif()
-if(TARGET moderngpt2_data AND TARGET moderngpt2::arrow_parquet)
+if(TARGET moderngpt2_data AND moderngpt2_parquet_works)
   set(MODERNGPT2_HAVE_PARQUET ON)
   target_link_libraries(moderngpt2_data INTERFACE moderngpt2::arrow_parquet)
   target_compile_definitions(moderngpt2_data INTERFACE MODERNGPT2_HAVE_PARQUET=1)
-elseif(MODERNGPT2_PARQUET STREQUAL "ON")
-  message(FATAL_ERROR "MODERNGPT2_PARQUET is ON and Arrow's Parquet library was not found: run "
-    "cmake/install_dependencies.sh, or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel")
-elseif(MODERNGPT2_PARQUET STREQUAL "AUTO" AND PROJECT_IS_TOP_LEVEL)
-  message(WARNING "moderngpt2: no Parquet, so what needs it is left out: run cmake/install_dependencies.sh, "
-    "or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel (MODERNGPT2_PARQUET=OFF silences this)")
 endif()
+moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET}
+  "pretokenize_dataset is left out, and train reads only labelled examples in JSON lines (--task)"
+  "run cmake/install_dependencies.sh, or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel")
 
 # Not in moderngpt2_everything: only programs of several processes are to load an MPI library.
+set(MODERNGPT2_HAVE_MPI OFF)
 if(NOT MODERNGPT2_MPI STREQUAL "OFF")
   moderngpt2_find_mpi()
   if(NOT moderngpt2_missing)
+    set(MODERNGPT2_HAVE_MPI ON)
     moderngpt2_add_component(mpi moderngpt2 MPI::MPI_CXX)
     target_compile_definitions(moderngpt2_mpi INTERFACE MODERNGPT2_HAVE_MPI=1)
-  elseif(MODERNGPT2_MPI STREQUAL "ON")
-    message(FATAL_ERROR "MODERNGPT2_MPI is ON and no MPI library was found: install one (Debian: libopenmpi-dev, "
-      "openmpi-bin), or load the cluster's module")
-  else()
-    message(STATUS "moderngpt2: no component mpi, no MPI library found: programs run as one process")
   endif()
 endif()
+moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "train runs as one process"
+  "install one (Debian: libopenmpi-dev, openmpi-bin), or load the cluster's module")
 
 # Compiled here or, once installed, in the project that asks for the component cuda.
 set(MODERNGPT2_HAVE_CUDA OFF)
+set(MODERNGPT2_HAVE_NCCL OFF)
 if(NOT MODERNGPT2_CUDA STREQUAL "OFF")
   include(Moderngpt2Cuda)
   moderngpt2_find_cuda()
@@ -97,13 +133,26 @@ if(NOT MODERNGPT2_CUDA STREQUAL "OFF")
     else()
       moderngpt2_add_cuda(${PROJECT_SOURCE_DIR}/include)
     endif()
-  elseif(MODERNGPT2_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "MODERNGPT2_CUDA is ON and ${moderngpt2_cuda_missing} was not found: install the CUDA toolkit, "
-      "or set CUDAToolkit_ROOT to where it is")
-  else()
-    message(STATUS "moderngpt2: no component cuda, ${moderngpt2_cuda_missing} not found")
   endif()
 endif()
-if(MODERNGPT2_CUDNN AND NOT MODERNGPT2_HAVE_CUDA)
-  message(FATAL_ERROR "MODERNGPT2_CUDNN is ON, and it is of moderngpt2::cuda, which this build has not: set MODERNGPT2_CUDA=ON")
+moderngpt2_report_option(CUDA CUDA ${MODERNGPT2_HAVE_CUDA}
+  "The component cuda is left out, and programs compute on the processor"
+  "install ${moderngpt2_cuda_missing}, or set CUDAToolkit_ROOT to the toolkit's folder")
+if(MODERNGPT2_HAVE_CUDA AND NOT MODERNGPT2_CUDA STREQUAL "ON" AND MODERNGPT2_BUILD_EXAMPLES)
+  moderngpt2_report("CUDA in programs" off "Programs compute on the processor. MODERNGPT2_CUDA=ON gives them --device cuda.")
+endif()
+if(MODERNGPT2_HAVE_CUDA)
+  if(MODERNGPT2_HAVE_NCCL)
+    moderngpt2_report(NCCL yes "")
+  else()
+    moderngpt2_report(NCCL no "One process, one GPU. To have more, install NCCL's header (libnccl-dev).")
+  endif()
+  if(MODERNGPT2_CUDNN)
+    moderngpt2_report(cuDNN yes "")
+  else()
+    moderngpt2_report(cuDNN off "Attention uses this project's kernels only. MODERNGPT2_CUDNN=ON adds cuDNN's.")
+  endif()
+elseif(MODERNGPT2_CUDNN)
+  message(FATAL_ERROR "MODERNGPT2_CUDNN is ON, which moderngpt2::cuda alone can use, and this build has no CUDA: set "
+    "MODERNGPT2_CUDA=ON")
 endif()

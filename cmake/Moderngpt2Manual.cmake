@@ -3,11 +3,11 @@
 include_guard(GLOBAL)
 set(moderngpt2_write_manual ${CMAKE_CURRENT_LIST_DIR}/write_manual.cmake)
 
-# Installs the manual page and the completions of the program `name`, made from `source`, where it has a table of options.
+# Installs the manual page and the completions of the program `name`, made from `source`, where it has a command line.
 # None come with a program that this machine cannot run.
 function(moderngpt2_install_manual name source)
-  moderngpt2_reaches(${source} headers)
-  if(NOT headers MATCHES "(^|;)CLI/" OR (CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR))
+  moderngpt2_needs_of(${source} needs)
+  if(NOT cli IN_LIST needs OR (CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR))
     return()
   endif()
   set(folder ${PROJECT_BINARY_DIR}/manual/${name})

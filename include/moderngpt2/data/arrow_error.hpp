@@ -6,11 +6,25 @@
 #include <string>
 #include <string_view>
 
+#ifdef MODERNGPT2_HAVE_PARQUET
 #include <arrow/status.h>
+#endif
 
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2::detail {
+
+#ifndef MODERNGPT2_HAVE_PARQUET
+
+/// Throws the Error of a build without Arrow's Parquet library, which neither reads nor writes Parquet files.
+[[noreturn]] inline void refuse_parquet(const std::filesystem::path& path) {
+  throw Error(
+      "{}: this program was built without Parquet, the format of shards. Run cmake/install_dependencies.sh, then build "
+      "again.",
+      path.string());
+}
+
+#else
 
 /// Runs `body` on a Parquet file, and turns Arrow's failures, of either kind, into an Error of one line. `body` gets a
 /// function that throws where a status is not OK.
@@ -31,5 +45,7 @@ void guard_arrow(const std::filesystem::path& path, std::string_view action, Bod
     fail(error.what());
   }
 }
+
+#endif
 
 }  // namespace moderngpt2::detail

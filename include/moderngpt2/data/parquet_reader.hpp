@@ -8,11 +8,13 @@
 #include <utility>
 #include <vector>
 
+#ifdef MODERNGPT2_HAVE_PARQUET
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/file_reader.h>
 #include <parquet/statistics.h>
+#endif
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
@@ -27,6 +29,8 @@ struct BlockGroup {
 
   std::size_t bytes() const { return ids.size() * sizeof(std::int32_t) + mask.size(); }
 };
+
+#ifdef MODERNGPT2_HAVE_PARQUET
 
 /// One Parquet shard of blocks of tokens: `input_ids` is a list, large_list or fixed_size_list of int32 or int64, all
 /// rows of one length; `attention_mask`, if there, a list of integers or booleans. Other columns are not looked at.
@@ -232,5 +236,24 @@ class ParquetReader {
   std::vector<std::int64_t> group_starts_;
   int block_size_ = 0;
 };
+
+#else
+
+/// Stand-in of a build without Parquet: its constructor throws Error.
+class ParquetReader {
+ public:
+  explicit ParquetReader(const std::filesystem::path& path) { detail::refuse_parquet(path); }
+
+  std::int64_t rows() const { return 0; }
+  int block_size() const { return 0; }
+  int groups() const { return 0; }
+  const std::vector<std::int64_t>& group_starts() const { return group_starts_; }
+  BlockGroup read(int, std::int64_t) { return {}; }
+
+ private:
+  std::vector<std::int64_t> group_starts_;
+};
+
+#endif
 
 }  // namespace moderngpt2

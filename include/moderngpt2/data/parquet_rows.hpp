@@ -8,16 +8,20 @@
 #include <utility>
 #include <vector>
 
+#ifdef MODERNGPT2_HAVE_PARQUET
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <parquet/arrow/reader.h>
 #include <parquet/file_reader.h>
+#endif
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 
 namespace moderngpt2 {
+
+#ifdef MODERNGPT2_HAVE_PARQUET
 
 namespace detail {
 
@@ -156,9 +160,15 @@ class ParquetRowReader final : public RowReader {
   std::int64_t row_ = 0, line_ = 0;
 };
 
-/// For for_each_row().
+#endif
+
+/// For for_each_row(). Throws Error in a build without Parquet.
 inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
+#ifdef MODERNGPT2_HAVE_PARQUET
   return std::make_unique<ParquetRowReader>(file);
+#else
+  detail::refuse_parquet(file.path);
+#endif
 }
 
 }  // namespace moderngpt2

@@ -9,10 +9,12 @@
 #include <string_view>
 #include <utility>
 
+#ifdef MODERNGPT2_HAVE_PARQUET
 #include <arrow/io/file.h>
 #include <parquet/column_reader.h>
 #include <parquet/file_reader.h>
 #include <parquet/schema.h>
+#endif
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
@@ -21,6 +23,8 @@
 #include "moderngpt2/data/text_files.hpp"
 
 namespace moderngpt2 {
+
+#ifdef MODERNGPT2_HAVE_PARQUET
 
 /// The documents in a column of text (string, large_string or binary) of a Parquet file: one for each row that is not
 /// null or empty. Read page by page, so memory does not grow with the file or its row groups.
@@ -130,10 +134,17 @@ class ParquetDocumentReader final : public DocumentReader {
   std::int64_t row_ = 0;   // from 1
 };
 
-/// For SourceOptions::open_parquet.
-inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file, const std::string& text_column,
-                                                         std::size_t max_document_bytes) {
+#endif
+
+/// For SourceOptions::open_parquet. Throws Error in a build without Parquet.
+inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file,
+                                                         [[maybe_unused]] const std::string& text_column,
+                                                         [[maybe_unused]] std::size_t max_document_bytes) {
+#ifdef MODERNGPT2_HAVE_PARQUET
   return std::make_unique<ParquetDocumentReader>(file, text_column, max_document_bytes);
+#else
+  detail::refuse_parquet(file.path);
+#endif
 }
 
 }  // namespace moderngpt2

@@ -10,15 +10,19 @@
 #include <utility>
 #include <vector>
 
+#ifdef MODERNGPT2_HAVE_PARQUET
 #include <arrow/api.h>
 #include <arrow/io/interfaces.h>
 #include <parquet/arrow/writer.h>
+#endif
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {
+
+#ifdef MODERNGPT2_HAVE_PARQUET
 
 namespace detail {
 
@@ -50,10 +54,14 @@ class AtomicOutputStream final : public arrow::io::OutputStream {
 
 }  // namespace detail
 
+#endif
+
 /// Rows per row group, about 32k tokens: small, since a shuffled run decodes a group for each row it reads.
 inline std::int64_t rows_per_group(int block_size) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / std::max(block_size, 1), 1, 1000);
 }
+
+#ifdef MODERNGPT2_HAVE_PARQUET
 
 /// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, ones), zstd. The
 /// same blocks give the same bytes, for one version of Arrow. The file appears when finish() returns.
@@ -134,5 +142,19 @@ class ParquetWriter {
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
   std::int64_t rows_ = 0;
 };
+
+#else
+
+/// Stand-in of a build without Parquet: its constructor throws Error.
+class ParquetWriter {
+ public:
+  ParquetWriter(const std::filesystem::path& path, int) { detail::refuse_parquet(path); }
+
+  void add(std::span<const std::int32_t>) {}
+  void finish() {}
+  std::int64_t rows() const { return 0; }
+};
+
+#endif
 
 }  // namespace moderngpt2

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# Builds the programs as on a machine that lacks optional dependencies. See --help.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Configures the project with dependencies hidden, compares what is left out with the list below, compiles and links train
+and generate without optimization, and runs them.
+
+Usage: tests/absent/check.sh BUILD_FOLDER [all|each|NAME...]
+
+  BUILD_FOLDER   a folder for builds of its own, one for each name
+  NAME           one of: ccache cli clang cuda cudnn data mpi nccl onednn parquet python tests tokenizer_training
+  each           every NAME by itself
+  all            every dependency at once that the programs can be built without (default)
+
+nccl and cudnn are hidden in builds with CUDA, and skipped where nvcc or the CUDA toolkit is absent.
+TEXT
+}
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+names=(ccache cli clang cuda cudnn data mpi nccl onednn parquet python tests tokenizer_training)
+jobs=${JOBS:-$(nproc)}
+
+fail() {
+  echo "absent: error: $*" >&2
+  exit 1
+}
+
+# hide NAME: how CMake is kept from finding it. Where a finder looks into caches, an empty entry says that it has looked.
+hide() {
+  case $1 in
+    ccache) echo -DMODERNGPT2_CCACHE= ;;
+    clang) echo -DMODERNGPT2_CLANG= ;;
+    cli) echo -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON ;;
+    cuda) echo -DCMAKE_DISABLE_FIND_PACKAGE_CUDAToolkit=ON ;;
+    cudnn) echo -DMODERNGPT2_CUDNN_INCLUDE_DIR= -DMODERNGPT2_CUDNN_LIBRARY= -DMODERNGPT2_CUDNN_FRONTEND_DIR= ;;
+    data) echo -DCMAKE_DISABLE_FIND_PACKAGE_yaml-cpp=ON ;;
+    mpi) echo -DMPI_EXECUTABLE_SUFFIX=-hidden -DPKG_CONFIG_EXECUTABLE= ;;
+    nccl) echo -DMODERNGPT2_NCCL_INCLUDE_DIR= ;;
+    onednn) echo -DMODERNGPT2_moderngpt2__onednn_INCLUDE_DIR= ;;
+    parquet) echo -DCMAKE_DISABLE_FIND_PACKAGE_Arrow=ON -DCMAKE_DISABLE_FIND_PACKAGE_Parquet=ON ;;
+    python) echo -DMODERNGPT2_PYTHON= ;;
+    tests) echo -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON -DCMAKE_DISABLE_FIND_PACKAGE_benchmark=ON ;;
+    tokenizer_training) echo -DMODERNGPT2_moderngpt2__sentencepiece_INCLUDE_DIR= ;;
+    *) fail "there is no dependency $1: see --help" ;;
+  esac
+}
+
+# left_out NAME: the files of examples/ that cannot be built without it, as docs/building.md has them.
+left_out() {
+  case $1 in
+    cli) echo convert_tokenizer generate golden_check make_dialogues make_stories plot_loss pretokenize_dataset train \
+      train_on_text train_tokenizer ;;
+    data) echo make_dialogues make_stories pretokenize_dataset train train_tokenizer ;;
+    mpi) echo train/mpi ;;
+    parquet) echo pretokenize_dataset ;;
+    tokenizer_training) echo train_tokenizer ;;
+  esac
+}
+
+# row NAME: its row in the table that the configuration ends with; nothing where it has none.
+row() {
+  case $1 in
+    ccache) echo ccache ;;
+    cli) echo CLI11 ;;
+    cuda) echo CUDA ;;
+    data) echo zlib, zstd, yaml-cpp ;;
+    mpi) echo MPI ;;
+    nccl) echo NCCL ;;
+    onednn) echo oneDNN ;;
+    parquet) echo Parquet ;;
+    tokenizer_training) echo sentencepiece ;;
+  esac
+}
+
+quietly() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 && return 0
+  tail -n 30 "$log" >&2
+  fail "$label: $* failed; all of its output is in $log"
+}
+
+# must_say STATUS TEXT COMMAND...: the command's exit status and one line on standard error.
+must_say() {
+  local status=$1 text=$2 said got=0
+  shift 2
+  said=$("$@" 2>&1 >/dev/null) || got=$?
+  [ "$got" = "$status" ] || fail "$label: $* ended with status $got instead of $status: $said"
+  said=$(tr -s ' \n' '  ' <<<"$said") # CMake folds what it says
+  [[ $said == *"$text"* ]] || fail "$label: $* said '$said' instead of '$text'"
+}
+
+# check LABEL NAME...: a build without these.
+check() {
+  label=$1
+  shift
+  local folder=$builds/$label flags=() missing_list=() missing name title
+  local hidden=" $* "
+  for name in "$@"; do
+    # shellcheck disable=SC2207
+    flags+=($(hide "$name"))
+    # shellcheck disable=SC2207
+    missing_list+=($(left_out "$name"))
+  done
+  if [[ $hidden == *" nccl "* || $hidden == *" cudnn "* ]]; then
+    command -v nvcc >/dev/null || {
+      echo "absent: $label: skipped, nvcc is not installed"
+      return 0
+    }
+    flags+=(-DMODERNGPT2_CUDA=ON -DMODERNGPT2_CUDA_ARCHITECTURES=90)
+    folder=$builds/with_cuda # the kernels of both are the same
+  fi
+  if [[ $hidden == *" clang "* || $hidden == *" python "* ]]; then
+    flags+=(-DMODERNGPT2_BUILD_TESTS=ON)
+  fi
+  mkdir -p "$folder"
+  rm -f "$folder/CMakeCache.txt"
+  # The wheel of Parquet is looked for in the cache folder, which a build without it must not see.
+  local environment=()
+  [[ $hidden != *" parquet "* ]] || environment=(XDG_CACHE_HOME="$folder/no_cache" CCACHE_DIR="$ccache")
+  quietly "$folder/configure.txt" env ${environment[@]+"${environment[@]}"} cmake -S "$root" -B "$folder" \
+    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DMODERNGPT2_WERROR=ON "${flags[@]}"
+
+  for name in "$@"; do
+    title=$(row "$name")
+    [ -z "$title" ] || grep -qE "^--   $title +no " "$folder/configure.txt" ||
+      fail "$label: the table in $folder/configure.txt does not say that $title is absent"
+  done
+  local said
+  said=$(sed -n 's|^-- moderngpt2: examples/\(.*\)\.cpp is left out.*|\1|p' "$folder/configure.txt" | sort -u | tr '\n' ' ')
+  missing=$(printf '%s\n' ${missing_list[@]+"${missing_list[@]}"} | sort -u | tr '\n' ' ')
+  [ "${said// /}" = "${missing// /}" ] || fail "$label: left out is '$said', expected is '$missing'"
+
+  if [[ $hidden == *" tests "* ]]; then
+    must_say 1 "MODERNGPT2_BUILD_TESTS needs doctest" cmake -S "$root" -B "$folder/tests" -DMODERNGPT2_BUILD_TESTS=ON \
+      "${flags[@]}"
+    must_say 1 "MODERNGPT2_BUILD_BENCHMARKS needs Google Benchmark" cmake -S "$root" -B "$folder/benchmarks" \
+      -DMODERNGPT2_BUILD_BENCHMARKS=ON "${flags[@]}"
+  fi
+  if [[ $hidden == *" cudnn "* ]]; then
+    must_say 1 "MODERNGPT2_CUDNN is ON" cmake -S "$root" -B "$folder/cudnn" -DMODERNGPT2_CUDNN=ON "${flags[@]}"
+  fi
+  local targets=()
+  for name in train generate; do
+    [[ " $missing " == *" $name "* ]] || targets+=("$name")
+  done
+  [ ${#targets[@]} -gt 0 ] || targets=(custom_layer)
+  quietly "$folder/build.txt" cmake --build "$folder" --parallel "$jobs" --target "${targets[@]}"
+
+  for name in "${targets[@]}"; do
+    if [ "$name" = custom_layer ]; then
+      quietly "$folder/run.txt" "$folder/bin/$name"
+    else
+      quietly "$folder/run.txt" "$folder/bin/$name" --version
+    fi
+  done
+  if [[ $hidden == *" parquet "* && -x $folder/bin/train ]]; then
+    touch "$folder/shard_00000.parquet"
+    must_say 1 "was built without Parquet" "$folder/bin/train" --dry_run --pre_tokenized_dataset_path "$folder" \
+      --tokenizer_path "$root/tests/data/tokenizer/bpe"
+  fi
+  if [[ $hidden == *" mpi "* && -x $folder/bin/train ]]; then
+    must_say 2 "was built without MPI" env OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_RANK=0 "$folder/bin/train" --dry_run
+  fi
+  echo "absent: $label: ${targets[*]} link and run ($SECONDS s so far)"
+}
+
+case ${1:-} in
+  --help | -h)
+    usage
+    exit 0
+    ;;
+  "" | -*)
+    usage >&2
+    exit 2
+    ;;
+esac
+mkdir -p "$1"
+builds=$(cd "$1" && pwd)
+shift
+ccache=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
+[ $# -gt 0 ] || set -- all
+for what in "$@"; do
+  case $what in
+    all) check all clang cuda mpi onednn parquet python tests tokenizer_training ;;
+    each) for name in "${names[@]}"; do check "$name" "$name"; done ;;
+    *) check "$what" "$what" ;;
+  esac
+done

@@ -1,0 +1,88 @@
+"""Compares cmake/needs.txt with what the files include: each file that reaches a third-party header, through any
+number of this project's own, must have a line there that names its component.
+
+    check_needs.py PROJECT_FOLDER
+
+What stands between #ifdef MODERNGPT2_HAVE_X and its #else or #endif is not a need: such a file builds without X.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+COMPONENTS = {
+    "cli": r"CLI/",
+    "data": r"(zstd\.h|zlib\.h|yaml-cpp/)",
+    "parquet": r"(arrow|parquet)/",
+    "tokenizer_training": r"sentencepiece",
+    "mpi": r"mpi\.h",
+    "nccl": r"nccl\.h",
+}
+INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
+LINE = re.compile(r"^(.*): ([a-z_ ]+)$")
+
+
+def included(path):
+    """What a file includes outside of blocks for builds that have an optional package."""
+    optional = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        directive = re.match(r"\s*#\s*(ifdef|if|ifndef|else|elif|endif)\b(.*)", line)
+        if directive:
+            kind, rest = directive.groups()
+            if kind in ("if", "ifdef", "ifndef"):
+                optional.append(kind == "ifdef" and rest.strip().startswith("MODERNGPT2_HAVE_"))
+            elif kind == "endif":
+                optional.pop()
+            else:
+                optional[-1] = False
+        elif not any(optional) and (found := INCLUDE.match(line)):
+            yield found[1] == "<", found[2]
+
+
+def reached(path, root):
+    """The components whose headers a file reaches."""
+    seen, pending, found = set(), [path], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for is_system, name in included(current):
+            if is_system:
+                found |= {c for c, pattern in COMPONENTS.items() if re.match(pattern, name)}
+            else:
+                folders = (current.parent, root / "include", root / "tests", root / "examples")
+                pending += [f for f in (folder / name for folder in folders) if f.is_file()][:1]
+    return found
+
+
+def main(root):
+    declared = [found for line in (root / "cmake/needs.txt").read_text(encoding="utf-8").splitlines()
+                if not line.startswith("#") and (found := LINE.match(line))]
+    used = set()
+    faults = 0
+    files = [f for folder in ("include", "examples", "tests", "benchmarks") for f in sorted((root / folder).rglob("*"))
+             if f.suffix in (".hpp", ".cpp") and "consumers" not in f.parts]
+    for file in files:
+        name = file.relative_to(root).as_posix()
+        matching = [line for line in declared if re.search(line[1], name)]
+        used |= {line[0] for line in matching}
+        needs = {need for line in matching for need in line[2].split()}
+        if name.startswith("tests/") and not name.endswith("_test.cpp"):
+            continue  # a part of tests, or a program with a rule of its own
+        for component in sorted(reached(file, root) - needs):
+            faults += 1
+            print(f"{name} includes headers of {component}: add a line to cmake/needs.txt")
+    for line in declared:
+        if line[0] not in used:
+            faults += 1
+            print(f"cmake/needs.txt: no file matches {line[1]}")
+        for need in set(line[2].split()) - set(COMPONENTS):
+            faults += 1
+            print(f"cmake/needs.txt: there is no component {need}")
+    print(f"{len(files)} files, {len(declared)} lines, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))
