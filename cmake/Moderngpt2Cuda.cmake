@@ -28,7 +28,7 @@ macro(moderngpt2_find_cudnn)
     set(moderngpt2_cudnn_missing "cuDNN 9 (set MODERNGPT2_CUDNN_INCLUDE_DIR to the folder of its headers, and "
       "MODERNGPT2_CUDNN_LIBRARY to its libcudnn.so)")
   elseif(NOT MODERNGPT2_CUDNN_FRONTEND_DIR)
-    set(moderngpt2_cudnn_missing "cudnn-frontend (run cmake/install_dependencies.sh --tests, or set "
+    set(moderngpt2_cudnn_missing "cudnn-frontend (run cmake/install_dependencies.sh --all-tests, or set "
       "MODERNGPT2_CUDNN_FRONTEND_DIR to the folder of cudnn_frontend.h)")
   elseif(NOT TARGET CUDA::nvrtc)
     set(moderngpt2_cudnn_missing "libnvrtc of the CUDA toolkit")

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what ModernGPT2 needs on Debian 12 or Ubuntu 24.04, as root or through sudo. Quick when all is there.
 #
-#   cmake/install_dependencies.sh [--tests] [--wheel-folder DIR]
+#   cmake/install_dependencies.sh [--tests | --all-tests] [--wheel-folder DIR]
 #
-#   --tests             also what the tests, the sanitizer builds and the benchmarks need, CUDA 12's headers among it (they
-#                       come in wheels of 600 MB, once), and cudnn-frontend's, which MODERNGPT2_CUDNN=ON needs
+#   --tests             also what tests/run.sh needs
+#   --all-tests         also what tests/run.sh --all needs: sanitizers, benchmarks, the headers of CUDA 12 (from wheels of
+#                       700 MB, once) and of cudnn-frontend, which MODERNGPT2_CUDNN=ON needs
 #   --wheel-folder DIR  where the pyarrow wheel (C++ libraries of Arrow and Parquet) is unpacked; the default,
 #                       ${XDG_CACHE_HOME:-~/.cache}/moderngpt2/pyarrow-VERSION, is where CMake looks by itself.
 #                       For another folder, configure with -DMODERNGPT2_PYARROW_DIR=DIR.
@@ -33,9 +34,9 @@ packages=(
   libsentencepiece-dev libcli11-dev
 )
 test_packages=(
-  clang-16 libclang-rt-16-dev libomp-16-dev ccache doctest-dev libbenchmark-dev
-  libopenmpi-dev openmpi-bin shellcheck
+  clang-16 libomp-16-dev ccache doctest-dev libopenmpi-dev openmpi-bin shellcheck
 )
+all_test_packages=(libclang-rt-16-dev libbenchmark-dev dpkg-dev debootstrap)
 
 say() { echo "install_dependencies: $*" >&2; }
 fail() {
@@ -44,19 +45,20 @@ fail() {
 }
 
 wheel_folder=
-tests=
+all_tests=
 while [ $# -gt 0 ]; do
   case "$1" in
-    --tests)
-      packages+=("${test_packages[@]}")
-      tests=yes
+    --tests) packages+=("${test_packages[@]}") ;;
+    --all-tests)
+      packages+=("${test_packages[@]}" "${all_test_packages[@]}")
+      all_tests=yes
       ;;
     --wheel-folder)
       [ $# -ge 2 ] || fail "--wheel-folder needs a folder"
       wheel_folder=$2
       shift
       ;;
-    *) fail "unknown option $1 (there are --tests and --wheel-folder DIR)" ;;
+    *) fail "unknown option $1 (there are --tests, --all-tests and --wheel-folder DIR)" ;;
   esac
   shift
 done
@@ -206,7 +208,7 @@ wheel_folder=${wheel_folder:-$cache/pyarrow-$pyarrow_version}
 install_packages "${packages[@]}"
 install_pyarrow "$wheel_folder"
 folders=("$wheel_folder")
-if [ -n "$tests" ]; then
+if [ -n "$all_tests" ]; then
   # One check needs them, and only that one is left out where they cannot be had.
   if (install_cuda12_headers "$cache/$cuda12_folder"); then
     folders+=("$cache/$cuda12_folder")

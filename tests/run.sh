@@ -1,39 +1,170 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change is accepted, from a fresh clone on: builds, tests, sanitizers, both compilers
-# (nvcc too where it is).
+# Builds the project and tests it. See --help.
+# shellcheck disable=SC2317  # functions are called by stage()
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
+usage() {
+  cat <<'TEXT'
+Installs what the tests need, builds programs and tests, and runs them.
+
+Usage: tests/run.sh [--all | --area NAME] [--no_install]
+
+  (no option)    what every change must pass: programs, every area, one build for the simulated GPU, documentation, a
+                 build without optional dependencies. At most 25 minutes on two cores from a fresh clone
+  --all          everything, for releases: also each file alone by clang, sanitizers, every build for the simulated GPU,
+                 nvcc for all architectures, fuzzers, each optional dependency absent by itself, packages, bare machines.
+                 Some hours. A stage that fails does not stop the next ones
+  --area NAME    builds and runs the tests of one area, for daily work: a folder of tests/ such as layers, or cuda
+  --no_install   install nothing
+  --help         shows this and exits
+
+Exit status: 0 if everything passes, 1 if not. docs/testing.md lists which test is in which size.
+TEXT
+}
+
+misuse() {
+  echo "run: error: $*" >&2
+  echo "Try 'tests/run.sh --help'." >&2
+  exit 2
+}
+
+size=quick
+area=
+install=yes
+while [ $# -gt 0 ]; do
+  case $1 in
+    --all) size=all ;;
+    --area)
+      [ $# -ge 2 ] || misuse "--area needs a name"
+      size=area
+      area=$2
+      shift
+      ;;
+    --area=*)
+      size=area
+      area=${1#*=}
+      ;;
+    --no_install) install= ;;
+    --help | -h)
+      usage
+      exit 0
+      ;;
+    *) misuse "there is no option $1" ;;
+  esac
+  shift
+done
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 export HOME
 jobs=$(nproc)
 
-stage() { printf '\n== %s (%d s so far)\n' "$*" "$SECONDS"; }
+# ---- stages, and what each took
 
-stage "what it needs"
-bash cmake/install_dependencies.sh --tests
+stages=()
+failures=0
+skipped=0
 
-stage "programs, tests and benchmarks with g++, warnings being errors"
-cmake --preset ci
-cmake --build --preset ci -j "$jobs"
-ctest --preset ci -j "$jobs"
+# stage TITLE COMMAND...: runs a command. One that fails ends the quick size at once, and is counted in the large one;
+# exit status 77 means that this machine cannot run it.
+stage() {
+  local title=$1 begin=$SECONDS status=0 result=passed
+  shift
+  printf '\n== %s\n' "$title"
+  "$@" || status=$?
+  if [ "$status" = 77 ]; then
+    result=skipped
+    skipped=$((skipped + 1))
+  elif [ "$status" != 0 ]; then
+    result=FAILED
+    failures=$((failures + 1))
+  fi
+  stages+=("$(printf '%6d s  %-7s  %s' $((SECONDS - begin)) "$result" "$title")")
+  if [ "$result" = FAILED ] && [ "$size" != all ]; then finish; fi
+}
 
-stage "AddressSanitizer and UndefinedBehaviorSanitizer on the quick areas"
-quick_areas=(core config io tokenizer data distributed)
-cmake --preset asan
-cmake --build --preset asan -j "$jobs" --target "${quick_areas[@]/#/test_}"
-ctest --preset asan -j "$jobs" -R "^($(IFS='|' && echo "${quick_areas[*]}"))\$"
+finish() {
+  printf '\n== stages (%d s in all)\n' "$SECONDS"
+  printf '%s\n' "${stages[@]}"
+  if [ "$failures" -gt 0 ]; then
+    echo "run: $failures of ${#stages[@]} stages failed" >&2
+    exit 1
+  fi
+  [ "$skipped" = 0 ] || echo "$skipped of ${#stages[@]} stages were skipped: why stands above"
+  exit 0
+}
 
-stage "clang and ThreadSanitizer on the parallel loops"
-cmake --preset tsan
-cmake --build --preset tsan -j "$jobs" --target test_core
-ctest --preset tsan -R '^core$'
+# build PRESET [ARGUMENT...]
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" && cmake --build --preset "$preset" -j "$jobs" "$@"
+}
 
-if command -v nvcc >/dev/null; then
-  stage "CUDA kernels with nvcc, warnings and unlisted spills being errors, and models linked with them"
-  cmake --build --preset ci --target golden_gpu cuda_benchmark_kernels cuda_benchmark_models
-else
-  stage "no nvcc here: CUDA kernels were only run on the simulated GPU"
+# build_and_test PRESET AREA...: the named areas under a preset that has a build folder of its own.
+build_and_test() {
+  local preset=$1
+  shift
+  build "$preset" --target "${@/#/test_}" && ctest --preset "$preset" -j "$jobs" -R "^($(IFS='|' && echo "$*"))\$"
+}
+
+kernels_by_nvcc() {
+  if ! command -v nvcc >/dev/null; then
+    echo "skipped: nvcc is not installed, so CUDA kernels run on the simulated GPU only"
+    return 77
+  fi
+  cmake --build --preset all --target golden_gpu cuda_benchmark_kernels cuda_benchmark_models
+}
+
+# ---- what runs
+
+if [ "$size" = area ]; then
+  case $area in
+    core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | cli | testing)
+      targets=("test_$area")
+      tests="^$area\$"
+      ;;
+    cuda)
+      targets=(test_cuda_simulated planted golden_check_simulated)
+      tests='cuda|planted'
+      ;;
+    programs | faults | docs | headers | consumers | memory | compile_fail | include_order)
+      targets=(all)
+      case $area in
+        programs) tests='^(programs|original_commands|jobs|ranks|openmp.*|golden_.*|custom_layer|train_on_text)$' ;;
+        docs) tests='^(readme.*|tool_pages|tutorial|completion)$' ;;
+        headers) tests='^(two_units|needs|each_file_alone)$' ;;
+        consumers) tests='^(consumer_.*|add_model|installed_programs)$' ;;
+        memory) tests='^memory_plan' ;;
+        *) tests="^$area" ;;
+      esac
+      ;;
+    *) misuse "there is no area $area: take a folder of tests/, or cuda" ;;
+  esac
+  [ -z "$install" ] || stage "Install what it needs" bash cmake/install_dependencies.sh --tests
+  stage "Build $area" build ci --target "${targets[@]}"
+  stage "Test $area" ctest --preset ci -j "$jobs" -R "$tests"
+  finish
 fi
 
-stage "all is well"
+if [ "$size" = quick ]; then
+  [ -z "$install" ] || stage "Install what it needs" bash cmake/install_dependencies.sh --tests
+  stage "Build programs and tests, warnings being errors" build ci
+  stage "Run the tests" ctest --preset ci -j "$jobs"
+  stage "Build without optional dependencies" bash tests/absent/check.sh build/absent all
+  finish
+fi
+
+[ -z "$install" ] || stage "Install what it needs" bash cmake/install_dependencies.sh --all-tests
+stage "Build programs, tests and benchmarks, warnings being errors" build all
+stage "Run the tests" ctest --preset all -j "$jobs"
+stage "AddressSanitizer and UndefinedBehaviorSanitizer" build_and_test asan core config io tokenizer data distributed
+stage "clang and ThreadSanitizer on the parallel loops" build_and_test tsan core
+stage "CUDA kernels by nvcc for all architectures, and models linked with them" kernels_by_nvcc
+stage "Fuzzers" bash tests/fuzz/run.sh 60
+stage "Build without each optional dependency, and without all" bash tests/absent/check.sh build/absent each all
+stage "Packages on a bare machine" bash tests/packages.sh
+for system in debian12 ubuntu24.04; do
+  stage "README's commands on a bare $system" bash tests/bare_machine.sh "$system"
+done
+finish
