@@ -112,7 +112,7 @@ check() {
     flags+=(-DMODERNGPT2_CUDA=ON -DMODERNGPT2_CUDA_ARCHITECTURES=90)
     folder=$builds/with_cuda # the kernels of both are the same
   fi
-  if [[ $hidden == *" clang "* || $hidden == *" python "* ]]; then
+  if [[ $hidden == " clang " || $hidden == " python " ]]; then
     flags+=(-DMODERNGPT2_BUILD_TESTS=ON)
   fi
   mkdir -p "$folder"
