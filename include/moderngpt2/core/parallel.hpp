@@ -46,8 +46,9 @@ inline int available_threads() {
 #endif
 }
 
-/// Sets the thread count of libraries that read it from OpenMP (oneDNN, Eigen) while in scope, to the team that OpenMP
-/// gives for `threads`: oneDNN leaves parts of a result unwritten where its team is smaller than the count that it read.
+/// Thread count of libraries that read it from OpenMP (oneDNN, Eigen), set while in scope to the team that OpenMP gives
+/// for `threads`. With a smaller team than the count that it read, oneDNN leaves parts of a result unwritten. Dynamic
+/// teams are off in the scope.
 class ThreadScope {
  public:
   explicit ThreadScope([[maybe_unused]] int threads) {

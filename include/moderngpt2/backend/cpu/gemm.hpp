@@ -8,7 +8,7 @@
 
 #include <dnnl.h>
 #if !defined(_OPENMP) && DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
-#error "This oneDNN runs on OpenMP, whose thread count must be set around its calls. Compile with OpenMP (-fopenmp), or without MODERNGPT2_HAVE_ONEDNN."
+#error "oneDNN uses OpenMP here, and its thread count must be set. Compile with -fopenmp or without oneDNN."
 #endif
 #else
 #include <Eigen/Core>
