@@ -106,6 +106,9 @@ class ExceptionKeeper {
 /// evenly: results must not depend on which thread does which task.
 template <class F>
 void parallel_tasks(int threads, std::int64_t n, F&& f) {
+#ifdef _OPENMP
+  threads = std::min(threads, detail::team_limit());  // a team of one thread would only cost an allocation
+#endif
   if (threads <= 1 || n <= 1) {
     for (std::int64_t task = 0; task < n; ++task) f(task, 0);
     return;
