@@ -12,6 +12,7 @@
 #include "moderngpt2/cli/generate_flags.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/threads.hpp"
 
 namespace {
 
@@ -44,6 +45,8 @@ int program(int argc, char** argv) {
   if (!gpu && needs_gpu(precision)) throw no_such_precision(precision);
   if (!gpu && precision == PrecisionName::bf16 && !cpu::has_bf16_products())
     generate_program::note(cpu::slow_bf16_note);
+  const std::string missing = missing_threads(options.typed("threads") ? std::optional(flags.threads) : std::nullopt);
+  if (!gpu && !missing.empty()) generate_program::note(missing);
 
   const ConfigFile config = read_config(flags.model_path);
   const Tokenizer tokenizer = load_generation_settings(options, config, flags);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -16,6 +17,7 @@
 #include "moderngpt2/cli/precision_flags.hpp"
 #include "moderngpt2/cli/processes.hpp"
 #include "moderngpt2/cli/task_flags.hpp"
+#include "moderngpt2/cli/threads.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/cli/training_text.hpp"
@@ -173,8 +175,12 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       if (request.gpu) train_program::require_gpu(device, s.cudnn_attention);
       if (!request.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
       task.check();
-      if (is_first)
+      if (is_first) {
         for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
+        const std::string missing =
+            missing_threads(options.typed("threads") ? std::optional(request.threads) : std::nullopt);
+        if (!request.gpu && !missing.empty()) std::printf("note: %s\n", missing.c_str());
+      }
       launcher.set_world_size(s, processes, request.dry_run);
       request.precision = launcher.apply(s, precision_of(options, precision), is_first);
       if (task.has_examples())

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -6,6 +7,10 @@
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/testing/comparison.hpp"
 #include "moderngpt2/testing/gradient_check.hpp"
+
+#ifdef _OPENMP
+#include "support/openmp_settings.hpp"
+#endif
 
 using namespace moderngpt2;
 
@@ -73,3 +78,65 @@ TEST_CASE("bf16 products need no more scratch than was reserved") {
   for (const bf16 value : y) REQUIRE(float(value) == 20.0f);
   if (!cpu::has_bf16_products()) CHECK(b.scratch_bytes() == before);
 }
+
+#ifdef _OPENMP
+
+namespace {
+
+/// Largest relative error of products (m,k) x (k,n) of elements of type T, of every kind of transpose, with `threads`.
+template <class T>
+double error_of_products(int threads) {
+  constexpr int m = 64, n = 160, k = 96;
+  std::vector<float> numbers(m * k + k * n);
+  fill_random(numbers.data(), std::int64_t(numbers.size()), 1);
+  std::vector<T> a, b;
+  for (std::size_t i = 0; i < numbers.size(); ++i) (i < m * k ? a : b).push_back(T(numbers[i]));
+  cpu::Backend backend(threads);
+  double worst = 0;
+  using cpu::Transpose;
+  for (const Transpose ta : {Transpose::no, Transpose::yes})
+    for (const Transpose tb : {Transpose::no, Transpose::yes}) {
+      std::vector<float> c(m * n);
+      std::vector<double> want(m * n);
+      const bool at = ta == Transpose::yes, bt = tb == Transpose::yes;
+      product(backend, ta, tb, m, n, k, a.data(), at ? m : k, b.data(), bt ? k : n, c.data(), n, false);
+      for (int i = 0; i < m; ++i)
+        for (int l = 0; l < k; ++l)
+          for (int j = 0; j < n; ++j)
+            want[std::size_t(i * n + j)] += double(float(a[std::size_t(at ? l * m + i : i * k + l)])) *
+                                            double(float(b[std::size_t(bt ? j * k + l : l * n + j)]));
+      worst = std::max(worst, compare_values(c.data(), want.data(), m * n).relative_max);
+    }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("products are whole where OpenMP gives fewer threads") {
+  const int many = omp_get_num_procs() + 1;  // more than a dynamic team has
+  test::with_small_teams([&](const std::string& where) {
+    for (const int threads : {2, many}) {
+      const double error = error_of_products<float>(threads), short_error = error_of_products<bf16>(threads);
+#pragma omp critical
+      {
+        CHECK_MESSAGE(error < 1e-5, where, ", fp32, threads ", threads);
+        CHECK_MESSAGE(short_error < 1e-5, where, ", bf16, threads ", threads);
+      }
+    }
+  });
+}
+
+TEST_CASE("one backend's products are whole before, under and after a limit") {
+  const test::OpenMpSettings restored;
+  cpu::Backend backend(2);
+  std::vector<bf16> x(300 * 40, bf16(1.0f)), w(600 * 40, bf16(0.5f));
+  for (const int levels : {1, 0, 1}) {
+    omp_set_max_active_levels(levels);
+    std::vector<bf16> y(300 * 600);
+    product(backend, cpu::Transpose::no, cpu::Transpose::yes, 300, 600, 40, x.data(), 40, w.data(), 40, y.data(), 600,
+            false);
+    for (const bf16 value : y) REQUIRE(float(value) == 20.0f);
+  }
+}
+
+#endif

@@ -9,6 +9,10 @@
 
 #include "moderngpt2/core/parallel.hpp"
 
+#ifdef _OPENMP
+#include "support/openmp_settings.hpp"
+#endif
+
 using namespace moderngpt2;
 
 TEST_CASE("every task runs once, on a thread that exists") {
@@ -57,17 +61,84 @@ TEST_CASE("an exception leaves a parallel region as an exception") {
 }
 
 TEST_CASE("ThreadScope sets and restores the thread count") {
+#ifdef _OPENMP
+  const test::OpenMpSettings restored;
+  omp_set_max_active_levels(1);
+#endif
   const int before = available_threads();
   {
     const ThreadScope three(3);
 #ifdef _OPENMP
-    CHECK(available_threads() == 3);
+    CHECK(available_threads() == std::min(3, omp_get_thread_limit()));
     {
       const ThreadScope one(1);
       CHECK(available_threads() == 1);
     }
-    CHECK(available_threads() == 3);
+    CHECK(available_threads() == three.threads());
 #endif
   }
   CHECK(available_threads() == before);
 }
+
+#ifdef _OPENMP
+
+namespace {
+
+/// Whether a library that reads its thread count as oneDNN does gets a team of that size.
+bool gets_its_team(const ThreadScope& scope, int asked) {
+  const bool set = scope.threads() == omp_get_max_threads() && scope.threads() <= asked && omp_get_dynamic() == 0;
+  const int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+  int got = 0;
+#pragma omp parallel num_threads(threads)
+  if (omp_get_thread_num() == 0) got = omp_get_num_threads();
+  return set && got == threads;
+}
+
+}  // namespace
+
+TEST_CASE("ThreadScope sets the team that OpenMP gives") {
+  const int many = omp_get_num_procs() + 1;  // more than a dynamic team has
+  test::with_small_teams([&](const std::string& where) {
+    const int before = omp_get_max_threads(), dynamic = omp_get_dynamic();
+    bool right = available_threads() <= omp_get_thread_limit();
+    for (const int asked : {many, 1, 2, many}) {
+      const ThreadScope scope(asked);
+      right = gets_its_team(scope, asked) && right;
+      const ThreadScope inner(2);
+      right = gets_its_team(inner, 2) && right;
+    }
+    right = right && omp_get_max_threads() == before && omp_get_dynamic() == dynamic;
+#pragma omp critical
+    CHECK_MESSAGE(right, where);
+  });
+  const test::OpenMpSettings restored;
+  omp_set_max_active_levels(1);
+  const ThreadScope scope(many);
+  CHECK(scope.threads() == std::min(many, omp_get_thread_limit()));
+}
+
+TEST_CASE("available_threads counts OpenMP's limits") {
+  const test::OpenMpSettings restored;
+  omp_set_max_active_levels(0);
+  CHECK(available_threads() == 1);
+  omp_set_max_active_levels(1);
+  std::atomic<int> most = 0;
+#pragma omp parallel num_threads(2)
+  if (omp_get_num_threads() == 2) most = std::max(most.load(), available_threads());
+  CHECK(most <= 1);
+}
+
+TEST_CASE("tasks run once where OpenMP gives fewer threads") {
+  test::with_small_teams([](const std::string& where) {
+    std::vector<std::atomic<int>> runs(100);
+    std::atomic<int> wrong = 0;
+    parallel_tasks(3, 100, [&](std::int64_t task, int thread) {
+      ++runs[std::size_t(task)];
+      wrong += thread < 0 || thread >= 3;
+    });
+#pragma omp critical
+    CHECK_MESSAGE((wrong == 0 && std::count(runs.begin(), runs.end(), 1) == 100), where);
+  });
+}
+
+#endif

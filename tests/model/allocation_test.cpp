@@ -136,7 +136,7 @@ TEST_CASE("products use the threads of their backend, whatever OpenMP would give
     fill_weights(m);
     threads_of_products = 0;
     step<Language>(m, true);
-    CHECK(threads_of_products.load() == threads);
+    CHECK(threads_of_products.load() == ThreadScope(threads).threads());
   }
 }
 #endif

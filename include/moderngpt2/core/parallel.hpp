@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <exception>
@@ -11,33 +12,70 @@
 
 namespace moderngpt2 {
 
-/// Threads that a parallel region started now would get.
+namespace detail {
+
+#ifdef _OPENMP
+/// Largest team that OpenMP's limits (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS) allow to a parallel region started now.
+inline int team_limit() { return omp_get_active_level() < omp_get_max_active_levels() ? omp_get_thread_limit() : 1; }
+
+/// Size of the team that a library gets for a request of `threads` made now, with dynamic teams off. Libraries use one
+/// thread inside an active parallel region. The limits are read each time. They do not cover every cause, for instance
+/// KMP_DEVICE_THREAD_LIMIT of LLVM's runtime, so a size is tried once on each calling thread and after each change.
+inline int team_size(int threads) {
+  threads = omp_in_parallel() ? 1 : std::min(threads, team_limit());
+  if (threads <= 1) return 1;
+  static thread_local std::array<int, 3> tried{};
+  const std::array now{threads, omp_get_thread_limit(), omp_get_level()};
+  if (tried == now) return threads;
+  int size = 1;
+#pragma omp parallel num_threads(threads)
+  if (omp_get_thread_num() == 0) size = omp_get_num_threads();
+  if (size == threads) tried = now;
+  return size;
+}
+#endif
+
+}  // namespace detail
+
+/// Threads that a parallel region started now can get: OpenMP's default, cut to its limits.
 inline int available_threads() {
 #ifdef _OPENMP
-  return omp_get_max_threads();
+  return std::min(omp_get_max_threads(), detail::team_limit());
 #else
   return 1;
 #endif
 }
 
-/// Sets the thread count of libraries that read it from OpenMP (oneDNN, Eigen) while in scope.
+/// Thread count of libraries that read it from OpenMP (oneDNN, Eigen), set while in scope to the team that OpenMP gives
+/// for `threads`. With a smaller team than the count that it read, oneDNN leaves parts of a result unwritten. Dynamic
+/// teams are off in the scope.
 class ThreadScope {
  public:
-  explicit ThreadScope([[maybe_unused]] int threads) : before_(available_threads()) {
+  explicit ThreadScope([[maybe_unused]] int threads) {
 #ifdef _OPENMP
-    if (threads != before_) omp_set_num_threads(threads);
+    if (dynamic_) omp_set_dynamic(0);
+    threads_ = detail::team_size(threads);
+    if (threads_ != before_) omp_set_num_threads(threads_);
 #endif
   }
   ~ThreadScope() {
 #ifdef _OPENMP
-    if (available_threads() != before_) omp_set_num_threads(before_);
+    if (threads_ != before_) omp_set_num_threads(before_);
+    if (dynamic_) omp_set_dynamic(1);
 #endif
   }
   ThreadScope(const ThreadScope&) = delete;
   ThreadScope& operator=(const ThreadScope&) = delete;
 
+  /// Size of the team, between 1 and the count asked for.
+  int threads() const { return threads_; }
+
  private:
-  int before_;
+  int threads_ = 1;
+#ifdef _OPENMP
+  int before_ = omp_get_max_threads();
+  bool dynamic_ = omp_get_dynamic() != 0;
+#endif
 };
 
 namespace detail {
@@ -68,6 +106,9 @@ class ExceptionKeeper {
 /// evenly: results must not depend on which thread does which task.
 template <class F>
 void parallel_tasks(int threads, std::int64_t n, F&& f) {
+#ifdef _OPENMP
+  threads = std::min(threads, detail::team_limit());  // a team of one thread would only cost an allocation
+#endif
   if (threads <= 1 || n <= 1) {
     for (std::int64_t task = 0; task < n; ++task) f(task, 0);
     return;

@@ -32,7 +32,6 @@ void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k
   const int D = call.head_dim, tiles = (call.time + query_tile - 1) / query_tile;
   const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch<T>(D);
   float* scratch = b.scratch<float>(each * b.threads());
-  const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), heads * tiles, [&](std::int64_t task, int thread) {
     // The last tiles see the most keys: they go first, so that threads finish together.
     const int tile = tiles - 1 - int(task / heads), bh = int(task % heads), seq = bh / call.n_head,

@@ -63,7 +63,6 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
   const int D = call.head_dim, time = call.time, group = call.group();
   const std::int64_t each = attention_backward_scratch<T>(time, group, D);
   float* scratch = b.scratch<float>(each * b.threads());
-  const ThreadScope products_alone(1);  // also where one task, or one thread, starts no parallel region
   parallel_tasks(b.threads(), std::int64_t(call.batch) * call.n_kv_head, [&](std::int64_t task, int thread) {
     const int seq = int(task) / call.n_kv_head, kv = int(task) % call.n_kv_head, row0 = seq * time;
     float *s = scratch + each * thread, *dp = s + query_tile * key_tile, *tanh = dp + query_tile * key_tile;

@@ -82,7 +82,7 @@ Rows<const T> packed(Rows<const T> rows, [[maybe_unused]] T* space) {
   }
 }
 
-/// Matrix products of tiles by one thread of a parallel region: operands of type T, sums in fp32.
+/// Matrix products of tiles by one thread, inside a parallel region or outside: operands of type T, sums in fp32.
 template <class T>
 class TileProducts {
  public:
@@ -116,6 +116,7 @@ class TileProducts {
   }
 
  private:
+  const ThreadScope alone_{1};
   Backend& backend_;
   int thread_;
   float* space_;

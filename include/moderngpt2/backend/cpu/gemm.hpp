@@ -7,6 +7,9 @@
 #include <vector>
 
 #include <dnnl.h>
+#if !defined(_OPENMP) && DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
+#error "oneDNN uses OpenMP here, and its thread count must be set. Compile with -fopenmp or without oneDNN."
+#endif
 #else
 #include <Eigen/Core>
 #endif
@@ -25,6 +28,7 @@ enum class Transpose : bool { no, yes };
 /// of the enclosing ThreadScope; one thread inside a parallel region.
 inline void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, const float* a,
                  std::int64_t lda, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
+  const ThreadScope team(available_threads());
 #ifdef MODERNGPT2_HAVE_ONEDNN
   // The library answers a size of 0 by itself; what is left can only be refused memory.
   if (dnnl_sgemm(ta == Transpose::yes ? 'T' : 'N', tb == Transpose::yes ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb,
@@ -69,7 +73,7 @@ struct ProductShape {
   std::int64_t m, n, k, lda, ldb, ldc;
   Dtype input, output;
   bool accumulate, bias;
-  int threads;  ///< the primitive is made for so many
+  int threads;  ///< of the ThreadScope in which the primitive is made and runs
 
   bool operator==(const ProductShape&) const = default;
 };

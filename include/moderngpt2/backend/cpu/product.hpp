@@ -59,8 +59,8 @@ void product_through_fp32(Backend& backend, Transpose ta, Transpose tb, std::int
   const std::int64_t tiles_down = (m + product_rows - 1) / product_rows;
   const std::int64_t tiles_across = (n + product_columns - 1) / product_columns;
   float* scratch = backend.product_scratch<float>(product_tiles * backend.threads());
-  const ThreadScope alone(1);
   parallel_tasks(backend.threads(), tiles_down * tiles_across, [&](std::int64_t task, int thread) {
+    const ThreadScope alone(1);  // in each task: OMP_NUM_THREADS=4,2 sets the count anew inside a region
     float *a_space = scratch + product_tiles * thread, *b_space = a_space + product_rows * product_depth;
     float* c_space = b_space + product_depth * product_columns;
     const std::int64_t row = task % tiles_down * product_rows, col = task / tiles_down * product_columns;
@@ -111,7 +111,7 @@ void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::
     if (std::is_same_v<TA, bf16> && std::is_same_v<TB, bf16> && m > 0 && n > 0 && k > 0 && has_bf16_products()) {
       const ThreadScope threads(backend.threads());
       auto& prepared = backend.products().find(
-          {ta, tb, m, n, k, lda, ldb, ldc, Dtype::bf16, *dtype_of<C>, accumulate, bias != nullptr, backend.threads()});
+          {ta, tb, m, n, k, lda, ldb, ldc, Dtype::bf16, *dtype_of<C>, accumulate, bias != nullptr, threads.threads()});
       if (prepared.supported()) {
         const auto bytes = std::int64_t(prepared.scratchpad_bytes());
         return prepared.run(a, b, c, bias, backend.template product_scratch<std::byte>(bytes));

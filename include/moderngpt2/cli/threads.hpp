@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/core/parallel.hpp"
+
+namespace moderngpt2 {
+
+/// Sentence about an OpenMP limit that leaves fewer threads than requested (nullopt: OpenMP's default), or "".
+inline std::string missing_threads([[maybe_unused]] std::optional<int> requested) {
+#ifdef _OPENMP
+  const int wanted = requested.value_or(omp_get_max_threads()), limit = omp_get_thread_limit();
+  const int got = ThreadScope(wanted).threads();
+  if (got >= wanted) return "";
+  std::string reason = "its runtime has no more";
+  if (omp_get_max_active_levels() < 1)
+    reason = "OMP_MAX_ACTIVE_LEVELS is 0";
+  else if (got == limit)
+    reason = fmt::format("OMP_THREAD_LIMIT is {}", limit);
+  return fmt::format("OpenMP gives {} of {} threads: {}", got, wanted, reason);
+#else
+  return "";
+#endif
+}
+
+}  // namespace moderngpt2
