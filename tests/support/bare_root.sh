@@ -123,7 +123,9 @@ bare_isolate() {
 bare_clean() {
   local status=$? process waited left=
   trap '' INT TERM HUP
-  [ -z "$bare_child" ] || kill -KILL "$bare_child" 2>/dev/null || true
+  if [ -n "$bare_child" ]; then
+    kill -KILL "$bare_child" && wait "$bare_child"
+  fi 2>/dev/null
   for waited in 1 2 3 4 5 6 7 8 9 10; do
     left=
     for process in /proc/[0-9]*; do
@@ -145,7 +147,7 @@ bare_clean() {
     for left in "$bare_work"/*; do
       [ "$left" = "$bare_work/log" ] || rm -rf --one-file-system "$left"
     done
-    [ "$status" != 0 ] || rm -rf "$bare_work"
+    case $status in 0 | 130 | 143) rm -rf "$bare_work" ;; esac # the logs of a failure stay
   fi
   exit "$status"
 }
