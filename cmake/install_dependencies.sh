@@ -34,7 +34,7 @@ packages=(
 )
 test_packages=(
   clang-16 libclang-rt-16-dev libomp-16-dev ccache doctest-dev libbenchmark-dev
-  libopenmpi-dev openmpi-bin shellcheck
+  libopenmpi-dev openmpi-bin procps shellcheck
 )
 
 say() { echo "install_dependencies: $*" >&2; }
@@ -140,8 +140,8 @@ fetch() {
 
 # A folder beside another, to be moved there once it is complete.
 make_scratch() {
-  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1"
-  scratch=$(mktemp -d "$1.XXXXXX")
+  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1: set XDG_CACHE_HOME to a folder where you may write"
+  scratch=$(mktemp -d "$1.XXXXXX") || fail "cannot write beside $1: set XDG_CACHE_HOME to a folder where you may write"
   # shellcheck disable=SC2064
   trap "rm -rf '$scratch'" EXIT
 }

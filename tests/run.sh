@@ -11,7 +11,7 @@ jobs=$(nproc)
 stage() { printf '\n== %s (%d s so far)\n' "$*" "$SECONDS"; }
 
 stage "what it needs"
-bash cmake/install_dependencies.sh --tests
+env -u SUDO_USER bash cmake/install_dependencies.sh --tests # as whoever builds, under sudo too
 
 stage "programs, tests and benchmarks with g++, warnings being errors"
 cmake --preset ci
