@@ -2,7 +2,7 @@
 # package provides (component programs).
 
 include(CMakePackageConfigHelpers)
-set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/moderngpt2)
+set(package_folder ${CMAKE_INSTALL_DATAROOTDIR}/cmake/moderngpt2)  # nothing in it depends on the processor
 
 get_property(components GLOBAL PROPERTY moderngpt2_components)
 install(TARGETS ${components} EXPORT moderngpt2Targets)
@@ -28,6 +28,6 @@ install(FILES
 set(licence_folder ${CMAKE_INSTALL_DATAROOTDIR}/licenses/moderngpt2)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${licence_folder} COMPONENT development)
 if(MODERNGPT2_BUILD_EXAMPLES AND MODERNGPT2_HAVE_PARQUET AND MODERNGPT2_ARROW_LIBRARIES)
-  install(PROGRAMS ${MODERNGPT2_ARROW_LIBRARIES} DESTINATION ${CMAKE_INSTALL_LIBDIR}/moderngpt2 COMPONENT programs)
+  install(FILES ${MODERNGPT2_ARROW_LIBRARIES} DESTINATION ${CMAKE_INSTALL_LIBDIR}/moderngpt2 COMPONENT programs)
   install(FILES ${MODERNGPT2_ARROW_LICENSES} DESTINATION ${licence_folder}/arrow COMPONENT programs)
 endif()

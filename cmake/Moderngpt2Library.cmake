@@ -65,8 +65,9 @@ if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
   moderngpt2_find_onednn()
   if(moderngpt2_onednn_works)
     set(MODERNGPT2_HAVE_ONEDNN ON)
-    target_link_libraries(moderngpt2 INTERFACE moderngpt2::onednn)
-    target_compile_definitions(moderngpt2 INTERFACE MODERNGPT2_HAVE_ONEDNN=1)
+    # Once installed, moderngpt2Config.cmake decides anew.
+    target_link_libraries(moderngpt2 INTERFACE $<BUILD_INTERFACE:moderngpt2::onednn>)
+    target_compile_definitions(moderngpt2 INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_ONEDNN=1>)
   endif()
 endif()
 moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN}
@@ -100,8 +101,8 @@ if(NOT MODERNGPT2_PARQUET STREQUAL "OFF")
 endif()
 if(TARGET moderngpt2_data AND moderngpt2_parquet_works)
   set(MODERNGPT2_HAVE_PARQUET ON)
-  target_link_libraries(moderngpt2_data INTERFACE moderngpt2::arrow_parquet)
-  target_compile_definitions(moderngpt2_data INTERFACE MODERNGPT2_HAVE_PARQUET=1)
+  target_link_libraries(moderngpt2_data INTERFACE $<BUILD_INTERFACE:moderngpt2::arrow_parquet>)
+  target_compile_definitions(moderngpt2_data INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_PARQUET=1>)
 endif()
 moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET}
   "pretokenize_dataset is left out, and train reads only labelled examples in JSON lines (--task)"

@@ -21,6 +21,7 @@ cuda12_wheels=(
   nvidia-cublas-cu12==12.1.3.1 ee53ccca76a6fc08fb9701aa95b6ceb242cdaab118c3bb152af4e579af792728
   nvidia-nccl-cu12==2.18.1 1a6c4acefcbebfa6de320f412bf7866de856e786e0462326ba1bac40de0b5e71
   nvidia-cuda-nvcc-cu12==12.1.105 a0712a05ffd57d9f017580ffcc808b207f7f4ef7a5ca8ac1312318b153739a18
+  nvidia-cuda-cccl-cu12==12.9.27 37869e17ce2e1ecec6eddf1927cca0f8c34e64fd848d40453df559091e2d7117
 )
 
 # Headers only, the same for every processor and Python. cmake/Moderngpt2Cuda.cmake names the same version.
@@ -34,7 +35,7 @@ packages=(
   libsentencepiece-dev libcli11-dev
 )
 test_packages=(
-  clang-16 libomp-16-dev ccache doctest-dev libopenmpi-dev openmpi-bin shellcheck
+  clang-16 libomp-16-dev ccache doctest-dev libopenmpi-dev openmpi-bin procps shellcheck
 )
 all_test_packages=(libclang-rt-16-dev libbenchmark-dev dpkg-dev debootstrap)
 
@@ -142,8 +143,8 @@ fetch() {
 
 # A folder beside another, to be moved there once it is complete.
 make_scratch() {
-  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1"
-  scratch=$(mktemp -d "$1.XXXXXX")
+  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1: set XDG_CACHE_HOME to a folder where you may write"
+  scratch=$(mktemp -d "$1.XXXXXX") || fail "cannot write beside $1: set XDG_CACHE_HOME to a folder where you may write"
   # shellcheck disable=SC2064
   trap "rm -rf '$scratch'" EXIT
 }
@@ -169,16 +170,16 @@ install_pyarrow() {
   finish_scratch "$folder"
 }
 
-# Headers of the CUDA 12 runtime, cuBLAS, NCCL and the compiler (the runtime's include its crt/), the same for every
-# processor.
+# Headers of the CUDA 12 runtime, cuBLAS and NCCL, and those that the runtime's include: crt/ of the compiler and nv/target
+# of CCCL, which the wheels of 12.1 lack. The same for every processor.
 install_cuda12_headers() {
   local folder=$1 i
-  [ -e "$folder/nvidia/cuda_nvcc/include/crt/host_defines.h" ] && return 0
+  [ -e "$folder/nvidia/cuda_cccl/include/nv/target" ] && return 0
   make_scratch "$folder"
   say "unpacking CUDA 12's headers into $folder"
   for ((i = 0; i < ${#cuda12_wheels[@]}; i += 2)); do
     fetch "$scratch" "${cuda12_wheels[i]}" "${cuda12_wheels[i + 1]}" --implementation py --python-version 3 --abi none \
-      --platform manylinux1_x86_64
+      --platform manylinux1_x86_64 --platform manylinux2014_x86_64
     unpack "$wheel" "$scratch/unpacked" 'nvidia/[a-z_]*/include/' || fail "$wheel could not be unpacked"
     rm "$wheel"
   done

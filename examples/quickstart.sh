@@ -22,6 +22,8 @@ TEXT
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} # CMake looks for Arrow in its cache folder
+export HOME
 bin=$root/build/bin
 block_size=256
 batch_size=2 # many small steps learn more in ten minutes than few big ones
@@ -130,7 +132,8 @@ quietly() {
 
 step "Installing what is needed"
 if [ "$install" = yes ]; then
-  quietly install "$root/cmake/install_dependencies.sh"
+  # Whoever runs this also builds: under sudo too, the cache is that of $HOME, where CMake looks.
+  quietly install env -u SUDO_USER "$root/cmake/install_dependencies.sh"
 else
   echo "left out (--no_install)"
 fi
@@ -227,5 +230,5 @@ Done in $(clock). Everything is in $output_dir:
   loss.svg     the picture of the loss
   log/         what the quiet steps had to say
 Try it yourself:
-  $bin/generate --model_path $output_dir/model --prompt "Once there was"
+  $(printf '%q' "$bin/generate") --model_path $(printf '%q' "$output_dir/model") --prompt "Once there was"
 TEXT

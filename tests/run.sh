@@ -30,7 +30,7 @@ misuse() {
 
 size=quick
 area=
-install=yes
+install_packages=yes
 while [ $# -gt 0 ]; do
   case $1 in
     --all) size=all ;;
@@ -44,7 +44,7 @@ while [ $# -gt 0 ]; do
       size=area
       area=${1#*=}
       ;;
-    --no_install) install= ;;
+    --no_install) install_packages= ;;
     --help | -h)
       usage
       exit 0
@@ -94,6 +94,9 @@ finish() {
   exit 0
 }
 
+# Under sudo, too, what is unpacked belongs to whoever builds.
+install() { env -u SUDO_USER bash cmake/install_dependencies.sh "$@"; }
+
 # build PRESET [ARGUMENT...]
 build() {
   local preset=$1
@@ -141,21 +144,21 @@ if [ "$size" = area ]; then
       ;;
     *) misuse "there is no area $area: take a folder of tests/, or cuda" ;;
   esac
-  [ -z "$install" ] || stage "Install what it needs" bash cmake/install_dependencies.sh --tests
+  [ -z "$install_packages" ] || stage "Install what it needs" install --tests
   stage "Build $area" build ci --target "${targets[@]}"
   stage "Test $area" ctest --preset ci -j "$jobs" -R "$tests"
   finish
 fi
 
 if [ "$size" = quick ]; then
-  [ -z "$install" ] || stage "Install what it needs" bash cmake/install_dependencies.sh --tests
+  [ -z "$install_packages" ] || stage "Install what it needs" install --tests
   stage "Build programs and tests, warnings being errors" build ci
   stage "Run the tests" ctest --preset ci -j "$jobs"
   stage "Build without optional dependencies" bash tests/absent/check.sh build/absent all
   finish
 fi
 
-[ -z "$install" ] || stage "Install what it needs" bash cmake/install_dependencies.sh --all-tests
+[ -z "$install_packages" ] || stage "Install what it needs" install --all-tests
 stage "Build programs, tests and benchmarks, warnings being errors" build all
 stage "Run the tests" ctest --preset all -j "$jobs"
 stage "AddressSanitizer and UndefinedBehaviorSanitizer" build_and_test asan core config io tokenizer data distributed

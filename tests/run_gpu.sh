@@ -181,7 +181,7 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     make "$build/$name.o" "${device[@]}" -c "$build/$name.cu"
     kernels+=("$name")
   done
-  declare -A parts=()  # of a program, beside the kernels
+  declare -A parts=()  # object files of a program, beside the kernels: one a line
   # program NAME SOURCE...; NAME_with_cudnn: by itself, so that nothing which fails there costs the others
   program() {
     programs+=("$1")
@@ -191,7 +191,7 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     for source in "${@:2}"; do
       local object=$build/${source//\//_}$suffix.o
       [[ ${parts[*]} == *"$object"* ]] || make "$object" "${host[@]}" "${flags[@]}" -c "$source"
-      parts[$1]+="$object "
+      parts[$1]+=$object$'\n'
     done
   }
   if wanted kernels || wanted sanitizer; then
@@ -223,16 +223,15 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
   for kernel in "${kernels[@]}"; do
     ! made "$build/$kernel.o" "kernel $kernel" || objects+=("$build/$kernel.o")
   done
-  for object in $(tr ' ' '\n' <<<"${parts[*]}" | sort -u); do made "$object" "$(basename "$object" .o)"; done
+  while read -r object; do made "$object" "$(basename "$object" .o)"; done < <(printf '%s' "${parts[@]}" | sort -u)
   say "kernels: ${#objects[@]} of ${#kernels[@]} built, linking ${#programs[@]} programs"
   linked=()
   for name in "${programs[@]}"; do
-    # shellcheck disable=SC2086 # several
-    ls ${parts[$name]} >/dev/null 2>&1 || continue
+    mapfile -t own < <(printf '%s' "${parts[$name]}")
+    ls "${own[@]}" >/dev/null 2>&1 || continue
     more=()
     [[ $name != *_with_cudnn ]] || more=("${cudnn_libraries[@]}")
-    # shellcheck disable=SC2086
-    make "$build/$name" g++ ${parts[$name]} "${objects[@]}" "${more[@]}" "${libraries[@]}"
+    make "$build/$name" g++ "${own[@]}" "${objects[@]}" "${more[@]}" "${libraries[@]}"
     linked+=("$name")
   done
   wait

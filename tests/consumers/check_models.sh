@@ -8,7 +8,7 @@ trap 'rm -rf "$scratch"' EXIT
 cat >"$scratch/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.24)
 project(models LANGUAGES NONE)
-include($here/../../cmake/Moderngpt2AddModel.cmake)
+include("$here/../../cmake/Moderngpt2AddModel.cmake")
 moderngpt2_add_model(\${MODEL} CONFIG config.json)
 END
 failures=0

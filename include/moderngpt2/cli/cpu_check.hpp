@@ -1,41 +1,70 @@
 #pragma once
 
-#include "moderngpt2/core/error.hpp"
+#if defined(__x86_64__) && defined(__linux__) && (defined(__GNUC__) || defined(__clang__))
 
-namespace moderngpt2 {
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
-/// Throws Error where this processor lacks instructions that the program was compiled for, which would otherwise end
-/// it with "illegal instruction".
-inline void check_cpu() {
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+namespace moderngpt2::detail {
+
+// One instruction set that the compiler was allowed to use, as its macro and its names for the processor and for people.
+#define MODERNGPT2_NEEDS(name, spoken) \
+  if (!missing && !__builtin_cpu_supports(name)) missing = spoken;
+
+/// Ends a program whose processor lacks instructions that it was compiled for, with one line and exit status 1. Runs
+/// before every other initializer of the program, and is itself compiled for any x86-64 processor: main() and the
+/// initializers of global variables may already hold the missing instructions.
+[[gnu::constructor(101), gnu::used, gnu::target("arch=x86-64")]] inline void require_cpu() {
+  __builtin_cpu_init();
   const char* missing = nullptr;
+#ifdef __SSE4_2__
+  MODERNGPT2_NEEDS("sse4.2", "SSE4.2")
+#endif
+#ifdef __POPCNT__
+  MODERNGPT2_NEEDS("popcnt", "POPCNT")
+#endif
 #ifdef __AVX__
-  if (!__builtin_cpu_supports("avx")) missing = "AVX";
+  MODERNGPT2_NEEDS("avx", "AVX")
 #endif
 #ifdef __AVX2__
-  if (!__builtin_cpu_supports("avx2")) missing = "AVX2";
+  MODERNGPT2_NEEDS("avx2", "AVX2")
 #endif
 #ifdef __FMA__
-  if (!__builtin_cpu_supports("fma")) missing = "FMA";
+  MODERNGPT2_NEEDS("fma", "FMA")
+#endif
+#ifdef __BMI__
+  MODERNGPT2_NEEDS("bmi", "BMI1")
+#endif
+#ifdef __BMI2__
+  MODERNGPT2_NEEDS("bmi2", "BMI2")
 #endif
 #ifdef __AVX512F__
-  if (!__builtin_cpu_supports("avx512f")) missing = "AVX-512F";
+  MODERNGPT2_NEEDS("avx512f", "AVX-512F")
 #endif
 #ifdef __AVX512BW__
-  if (!__builtin_cpu_supports("avx512bw")) missing = "AVX-512BW";
+  MODERNGPT2_NEEDS("avx512bw", "AVX-512BW")
 #endif
 #ifdef __AVX512VNNI__
-  if (!__builtin_cpu_supports("avx512vnni")) missing = "AVX-512 VNNI";
+  MODERNGPT2_NEEDS("avx512vnni", "AVX-512 VNNI")
 #endif
 #ifdef __AVX512BF16__
-  if (!__builtin_cpu_supports("avx512bf16")) missing = "AVX-512 BF16";
+  MODERNGPT2_NEEDS("avx512bf16", "AVX-512 BF16")
 #endif
-  if (missing)
-    throw Error(
-        "this program was built for processors with {}, which this one lacks: build it with "
-        "-DMODERNGPT2_ARCH=x86-64-v2 or on this machine",
-        missing);
-#endif
+  if (!missing) return;
+  const char* const parts[]{program_invocation_short_name, ": error: this processor lacks ", missing,
+                            ", which this program was compiled for. Build it on this machine, or with "
+                            "-DMODERNGPT2_ARCH=x86-64-v2.\n"};
+  char line[512];
+  size_t length = 0;
+  for (const char* part : parts)
+    for (; *part && length < sizeof line; ++part) line[length++] = *part;
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, line, length);
+  _exit(1);
 }
 
-}  // namespace moderngpt2
+#undef MODERNGPT2_NEEDS
+
+}  // namespace moderngpt2::detail
+
+#endif

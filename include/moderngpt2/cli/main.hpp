@@ -73,17 +73,14 @@ int status_of(const std::string& name, Body&& body) {
 
 }  // namespace detail
 
-/// What each program's main() calls: checks the processor, runs `program`, and turns its exceptions into one line on
-/// standard error and an exit status: 0 done, 1 Error, 2 UsageError, 141 when the reader of the output is gone. SIGPIPE
-/// is ignored, so that a closed pipe cannot end a run in the middle of a save.
+/// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 done, 1 Error,
+/// 2 UsageError, 141 when the reader of the output is gone. Called by each program's main(). SIGPIPE is ignored, so that
+/// a closed pipe cannot end a run in the middle of a save. cpu_check.hpp has checked the processor before main().
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   const std::string name = detail::program_name(argc, argv);
   detail::occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
-  const int status = detail::status_of(name, [&] {
-    check_cpu();
-    return program(argc, argv);
-  });
+  const int status = detail::status_of(name, [&] { return program(argc, argv); });
   if (status != 0) return status;  // what is wrong has been said; exit() writes out the rest
   return detail::status_of(name, [] {
     flush_standard_output();
