@@ -76,7 +76,8 @@ pipeline() {
       echo "a compiler is installed"
       exit 1
     fi
-    mkdir "my run" && cd "my run"
+    mkdir ~/"my run"
+    cd ~/"my run"
     make_stories --output_path text --documents 400
     train_tokenizer --input text/stories-en.json.gz --output_path tokenizer --vocab_size 600
     pretokenize_dataset --input text/stories-en.json.gz --tokenizer_path tokenizer --output_path blocks --block_size 64 \

@@ -37,7 +37,7 @@ class Includes:
 
 def main(compiler, flags_file, hubs_file, files_file):
     hubs, files = ([Path(p).resolve() for p in Path(f).read_text().splitlines()] for f in (hubs_file, files_file))
-    flags = Path(flags_file).read_text().splitlines()
+    flags = [line.strip('"') for line in Path(flags_file).read_text().splitlines()]
     includes = Includes([Path(f[2:]) for f in flags if f.startswith("-I")])
     hubs.sort(key=lambda hub: len(includes.reached(hub)), reverse=True)
     command = [compiler, "-std=c++20", "-fopenmp", "-Wall", "-Wextra", "-Werror", f"@{flags_file}"]
