@@ -1,0 +1,6 @@
+#define MODERNGPT2_INSTANTIATE_TEMPLATES
+#include "moderngpt2/backend/cpu.hpp"
+
+namespace moderngpt2::cpu {
+MODERNGPT2_CPU_OPERATIONS(template, bf16)
+}  // namespace moderngpt2::cpu
