@@ -1,4 +1,3 @@
-#define MODERNGPT2_INSTANTIATE_TEMPLATES
 #include "moderngpt2/backend/cpu.hpp"
 
 namespace moderngpt2::cpu {

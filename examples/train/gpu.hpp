@@ -5,7 +5,8 @@
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/training/run.hpp"
 
-// The part of `train` that computes on a GPU. With CUDA it is compiled apart, in gpu.cpp; without, nothing is left of it.
+// The part of `train` that computes on a GPU. With CUDA it is compiled apart, in gpu.cpp; without, nothing is left of
+// it.
 namespace moderngpt2::train_program {
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)

@@ -1,12 +1,21 @@
 #pragma once
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 namespace moderngpt2 {
 
 /// Throws Error where this processor lacks instructions that the program was compiled for, which would otherwise end
 /// it with "illegal instruction".
-inline void check_cpu() {
+void check_cpu();
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void check_cpu() {
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
   const char* missing = nullptr;
 #ifdef __AVX__
@@ -39,3 +48,5 @@ inline void check_cpu() {
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/attention.hpp"
@@ -16,17 +17,15 @@
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/rotary.hpp"
 #include "moderngpt2/backend/cpu/rows.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Explicit instantiations of the CPU operations, for a program whose source files share them. Define
-// MODERNGPT2_EXTERN_TEMPLATES for all files of the program: they then compile no operation. Exactly one file of the
-// program contains
+// Explicit instantiations of the CPU operations, for programs of several source files (core/separate.hpp). With
+// MODERNGPT2_SEPARATE the files of a program compile no operation, and one of them contains
 //
-//     #define MODERNGPT2_INSTANTIATE_TEMPLATES
-//     #include "moderngpt2/backend/cpu.hpp"
 //     namespace moderngpt2::cpu { MODERNGPT2_CPU_OPERATIONS(template, float) }
 //
-// and the same line for bf16 if the program uses it. Without the macro every file instantiates what it uses.
+// and the same for bf16.
 
 /// DECLARE: `template` (definition) or `extern template` (declaration). T: element type of activations.
 #define MODERNGPT2_CPU_OPERATIONS(DECLARE, T)                                                                          \
@@ -64,7 +63,7 @@
   DECLARE void fill<T>(Backend&, T*, std::int64_t, std::type_identity_t<T>);                                           \
   DECLARE double sum_of_squares<T>(Backend&, const T*, std::int64_t);
 
-#if defined(MODERNGPT2_EXTERN_TEMPLATES) && !defined(MODERNGPT2_INSTANTIATE_TEMPLATES)
+#ifdef MODERNGPT2_SEPARATE
 namespace moderngpt2::cpu {
 MODERNGPT2_CPU_OPERATIONS(extern template, float)
 MODERNGPT2_CPU_OPERATIONS(extern template, bf16)
