@@ -16,7 +16,7 @@ class Error : public std::runtime_error {
   /// The format is checked at compile time. Arguments are references to const, so that values, variables and constants
   /// of one type share an instantiation.
   template <class First, class... Rest>
-  Error(fmt::format_string<const First&, const Rest&...> format, const First& first, const Rest&... rest)
+  Error(fmt::format_string<First, Rest...> format, const First& first, const Rest&... rest)
       : std::runtime_error(fmt::vformat(format, fmt::make_format_args(first, rest...))) {}
 };
 

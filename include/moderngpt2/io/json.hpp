@@ -22,6 +22,13 @@
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 
+#if defined(MODERNGPT2_SEPARATE) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
+// The body of nlohmann's operator""_json instantiates this parser in every file. These programs do not use the
+// operator.
+extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, parser_callback_t, bool,
+                                                                  bool);
+#endif
+
 namespace moderngpt2 {
 
 /// Objects keep the order of their keys. Lookup by key is linear: iterate over large objects.

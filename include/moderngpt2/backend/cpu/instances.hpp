@@ -31,6 +31,8 @@
 #define MODERNGPT2_CPU_OPERATIONS(DECLARE, T)                                                                          \
   DECLARE void embedding<T>(Backend&, Rows<T>, const int*, ConstMatrix<T>, float, int, const Dropout&);                \
   DECLARE void embedding_backward<T>(Backend&, Matrix<float>, const int*, Rows<T>, float, int, const Dropout&);        \
+  DECLARE void embedding_backward<const T>(Backend&, Matrix<float>, const int*, Rows<const T>, float, int,             \
+                                           const Dropout&);                                                            \
   DECLARE void dropout<T>(Backend&, Rows<T>, int, const Dropout&);                                                     \
   DECLARE void matmul<T, const T, T>(Backend&, Rows<T>, Rows<const T>, Matrix<T>, Vector<const float>);                \
   DECLARE void matmul_backward_input<T, const T, T>(Backend&, Rows<T>, Rows<const T>, Matrix<T>, bool);                \
@@ -61,6 +63,7 @@
   DECLARE double classifier_loss<const T, T>(Backend&, Rows<const T>, ConstMatrix<T>, const int*, float);              \
   DECLARE void scatter_rows_add<T>(Backend&, Rows<T>, ConstRows<T>, const int*);                                       \
   DECLARE void fill<T>(Backend&, T*, std::int64_t, std::type_identity_t<T>);                                           \
+  DECLARE void cast<T, float>(Backend&, T*, const float*, std::int64_t);                                               \
   DECLARE double sum_of_squares<T>(Backend&, const T*, std::int64_t);
 
 #ifdef MODERNGPT2_SEPARATE
