@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Time and memory that a compiler takes for the umbrella header alone, and for it with one model that is trained: of a
-# shape known at run time (dynamic) and at compile time (static).
+# User seconds and peak memory (MiB) of a compiler for the umbrella header alone, and for it with one trained model: of a
+# shape known at run time (dynamic) and at compile time (static). Then the five slowest headers, each compiled alone with
+# all that it includes: of those that the umbrella includes, and of the other libraries' and the standard library's.
 #
 #   benchmarks/compile_time.sh [COMPILER...]        (default: g++ clang++-16)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+flags=(-std=c++20 -O2 -fopenmp -DMODERNGPT2_HAVE_ONEDNN=1 -I"$root/include")
 
 cat >"$folder/umbrella.cpp" <<'CPP'
 #include "moderngpt2/moderngpt2.hpp"
@@ -25,14 +27,36 @@ CPP
 
 sed 's/any_shape/small_shape/' "$folder/dynamic.cpp" >"$folder/static.cpp"
 
+# measure COMPILER ARGUMENT...: user seconds and MiB
+measure() {
+  /usr/bin/time -f '%U %M' -o "$folder/time" "$@"
+  awk '{ printf "%.2f %d\n", $1, $2 / 1024 }' "$folder/time"
+}
+
+# slowest COMPILER TITLE: of the headers on standard input, written as in an #include
+slowest() {
+  local header seconds mib
+  while read -r header; do
+    echo "#include $header" >"$folder/header.cpp"
+    read -r seconds mib < <(measure "$1" "${flags[@]}" -fsyntax-only "$folder/header.cpp")
+    echo "$seconds $mib $header"
+  done | sort -rn | head -5 | while read -r seconds mib header; do
+    printf '%-12s %-10s %10.1f %10d  %s\n' "$1" "$2" "$seconds" "$mib" "$header"
+  done
+}
+
 [ $# -gt 0 ] || set -- g++ clang++-16
 printf '%-12s %-10s %10s %10s\n' compiler file seconds MiB
 for compiler in "$@"; do
   command -v "$compiler" >/dev/null || continue
   for file in umbrella dynamic static; do
-    /usr/bin/time -f '%U %M' -o "$folder/time" \
-      "$compiler" -std=c++20 -O2 -fopenmp -DMODERNGPT2_HAVE_ONEDNN=1 -I"$root/include" -c "$folder/$file.cpp" -o "$folder/out.o"
-    read -r seconds kib <"$folder/time"
-    printf '%-12s %-10s %10.1f %10d\n' "$compiler" "$file" "$seconds" $((kib / 1024))
+    read -r seconds mib < <(measure "$compiler" "${flags[@]}" -c "$folder/$file.cpp" -o "$folder/out.o")
+    printf '%-12s %-10s %10.1f %10d\n' "$compiler" "$file" "$seconds" "$mib"
   done
+  "$compiler" "${flags[@]}" -MM "$folder/umbrella.cpp" | tr ' ' '\n' | grep "^$root/include/" >"$folder/own.txt"
+  sed -n 's/^#include \(".*"\)/\1/p' "$root/include/moderngpt2/moderngpt2.hpp" | slowest "$compiler" own
+  xargs sed -n 's/^ *# *include \(<[^>]*>\).*/\1/p' <"$folder/own.txt" | sort -u | while read -r header; do
+    # Some are for other systems or builds.
+    if echo "#include $header" | "$compiler" "${flags[@]}" -E -x c++ - >/dev/null 2>&1; then echo "$header"; fi
+  done | slowest "$compiler" other
 done

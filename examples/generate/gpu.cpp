@@ -1,13 +1,11 @@
-// The part of `generate` that computes on a GPU: a file of its own, since builds without CUDA have none.
-
-#include <utility>
-
-#include "moderngpt2/cli/training_flags.hpp"
-#include "modes.hpp"
+// The part of `generate` that computes on a GPU: a file of its own, empty in builds without CUDA.
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
+#include <utility>
+
 #include "moderngpt2/backend/cuda.hpp"
+#include "modes.hpp"
 
 namespace moderngpt2::generate_program {
 
@@ -20,18 +18,6 @@ void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const st
   with_precision(precision, [&]<class Precision>(Precision) {
     run<CausalLM<any_shape, cuda::Backend, Precision>>(tokenizer, flags, prompts, std::move(backend));
   });
-}
-
-}  // namespace moderngpt2::generate_program
-
-#else
-
-namespace moderngpt2::generate_program {
-
-void require_gpu(const GenerateFlags& flags) { throw no_cuda(flags.device); }
-
-void run_on_gpu(const Tokenizer&, const GenerateFlags& flags, const std::vector<std::string>&, PrecisionName, int) {
-  throw no_cuda(flags.device);
 }
 
 }  // namespace moderngpt2::generate_program

@@ -17,6 +17,7 @@
 #include "moderngpt2/cli/input_lines.hpp"
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
+#include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 
@@ -90,10 +91,22 @@ void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vect
 extern template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&,
                                          cpu::Backend);
 
-/// Compiled apart: gpu.cpp. The same on GPU number `gpu`.
+#if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
+
+/// Runs on GPU number `gpu`; compiled apart, in gpu.cpp.
 void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
                 PrecisionName precision, int gpu);
-/// Throws a UsageError where this program has no CUDA.
+/// Throws a UsageError if this program has no CUDA.
 void require_gpu(const GenerateFlags& flags);
+
+#else
+
+inline void run_on_gpu(const Tokenizer&, const GenerateFlags& flags, const std::vector<std::string>&, PrecisionName,
+                       int) {
+  throw no_cuda(flags.device);
+}
+inline void require_gpu(const GenerateFlags& flags) { throw no_cuda(flags.device); }
+
+#endif
 
 }  // namespace moderngpt2::generate_program

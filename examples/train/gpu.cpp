@@ -1,10 +1,8 @@
-// The part of `train` that computes on a GPU: a file of its own, since builds without CUDA have none.
-
-#include "gpu.hpp"
-#include "moderngpt2/cli/training_flags.hpp"
+// The part of `train` that computes on a GPU: a file of its own, empty in builds without CUDA.
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
+#include "gpu.hpp"
 #include "moderngpt2/backend/cuda.hpp"
 #ifdef MODERNGPT2_HAVE_NCCL
 #include "moderngpt2/distributed/cuda_ranks.hpp"
@@ -21,16 +19,6 @@ int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const Tra
     return detail::run_model<CausalLM<any_shape, cuda::Backend, Precision>>(request, run, hooks);
   });
 }
-
-}  // namespace moderngpt2::train_program
-
-#else
-
-namespace moderngpt2::train_program {
-
-void require_gpu(const std::string& device, bool) { throw no_cuda(device); }
-
-int run_on_gpu(const TrainingRequest&, const PreparedRun&, const TrainingHooks&) { throw no_cuda("cuda"); }
 
 }  // namespace moderngpt2::train_program
 

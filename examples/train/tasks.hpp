@@ -1,5 +1,6 @@
 #pragma once
 
+#include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/training/task_run.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
@@ -19,9 +20,17 @@ extern template int run_task<MultipleChoice>(const TaskRequest&, const TrainingH
 
 namespace train_program {
 
-/// The same where a GPU computes: gpu_task.hpp.
+/// Runs a prepared task on a GPU: gpu_task.hpp.
 template <class Task>
-int run_task_on_gpu(const TrainingRequest& request, const TaskRun<Task>& run, const TrainingHooks& hooks);
+int run_task_on_gpu([[maybe_unused]] const TrainingRequest& request, [[maybe_unused]] const TaskRun<Task>& run,
+                    [[maybe_unused]] const TrainingHooks& hooks)
+#if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
+    ;
+#else
+{
+  throw no_cuda("cuda");
+}
+#endif
 
 }  // namespace train_program
 

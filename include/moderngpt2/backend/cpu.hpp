@@ -7,6 +7,7 @@
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/embedding.hpp"
 #include "moderngpt2/backend/cpu/gated_activation.hpp"
+#include "moderngpt2/backend/cpu/instances.hpp"
 #include "moderngpt2/backend/cpu/losses.hpp"
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/norm.hpp"

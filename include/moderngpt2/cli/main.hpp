@@ -15,33 +15,21 @@
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 namespace moderngpt2 {
 
 /// Writes out what standard output still holds. Throws Error where it cannot be written (a full disk), and ExitRequest
 /// (status 141, as if by SIGPIPE) where its reader is gone.
-inline void flush_standard_output() {
-  errno = 0;
-  const bool stream_failed = !std::cout.flush();
-  const bool file_failed = std::fflush(stdout) != 0 || std::ferror(stdout);
-  if (!stream_failed && !file_failed) return;
-  if (errno == EPIPE) throw ExitRequest{128 + SIGPIPE, ""};
-  throw Error("cannot write to standard output: {}", errno ? std::strerror(errno) : "an earlier write failed");
-}
+void flush_standard_output();
 
 namespace detail {
 
-inline std::string program_name(int argc, char** argv) {
-  const std::string path = argc > 0 && argv[0] ? argv[0] : "moderngpt2";
-  return path.substr(path.rfind('/') + 1);
-}
+std::string program_name(int argc, char** argv);
 
 /// Where a standard descriptor was closed by the caller, the next file to be opened would take its place, and be given
 /// what is said. Its place is taken here instead, by one that cannot be used.
-inline void occupy_standard_descriptors() {
-  for (int fd = 0; fd <= 2; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
-}
+void occupy_standard_descriptors();
 
 /// Runs `body` and turns what it throws into one line on standard error and an exit status.
 template <class Body>
@@ -89,3 +77,34 @@ inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)
 }
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void flush_standard_output() {
+  errno = 0;
+  const bool stream_failed = !std::cout.flush();
+  const bool file_failed = std::fflush(stdout) != 0 || std::ferror(stdout);
+  if (!stream_failed && !file_failed) return;
+  if (errno == EPIPE) throw ExitRequest{128 + SIGPIPE, ""};
+  throw Error("cannot write to standard output: {}", errno ? std::strerror(errno) : "an earlier write failed");
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string program_name(int argc, char** argv) {
+  const std::string path = argc > 0 && argv[0] ? argv[0] : "moderngpt2";
+  return path.substr(path.rfind('/') + 1);
+}
+
+MODERNGPT2_FUNCTION void occupy_standard_descriptors() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

@@ -9,6 +9,7 @@
 
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/core/version.hpp"
 
 namespace moderngpt2 {
@@ -16,7 +17,25 @@ namespace moderngpt2 {
 namespace detail {
 
 /// Text as roff takes it: no character of it is a command, and a dash is one that can be searched for and copied.
-inline std::string roff(std::string_view text) {
+std::string roff(std::string_view text);
+
+/// "--seed INT" with the flag in bold and the value in italics.
+std::string roff_usage(std::string_view usage);
+
+std::string upper(std::string text);
+
+}  // namespace detail
+
+/// The program's manual page in the macros of man(7).
+std::string option_man(const OptionTable& table);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string roff(std::string_view text) {
   std::string out;
   bool line_begins = true;
   for (const char c : text) {
@@ -32,22 +51,22 @@ inline std::string roff(std::string_view text) {
   return out;
 }
 
-/// "--seed INT" with the flag in bold and the value in italics.
-inline std::string roff_usage(std::string_view usage) {
+MODERNGPT2_FUNCTION std::string roff_usage(std::string_view usage) {
   const std::size_t space = usage.find(' ');
   const std::string flag = fmt::format("\\fB{}\\fR", roff(usage.substr(0, space)));
   return space == usage.npos ? flag : fmt::format("{} \\fI{}\\fR", flag, roff(usage.substr(space + 1)));
 }
 
-inline std::string upper(std::string text) {
+MODERNGPT2_FUNCTION std::string upper(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
   return text;
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// The program's manual page in the macros of man(7).
-inline std::string option_man(const OptionTable& table) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string option_man(const OptionTable& table) {
   using detail::roff;
   std::string text =
       fmt::format(".TH {} 1 \"\" \"ModernGPT2 {}\" \"User Commands\"\n", detail::upper(table.program), version);
@@ -84,3 +103,5 @@ inline std::string option_man(const OptionTable& table) {
 }
 
 }  // namespace moderngpt2
+
+#endif

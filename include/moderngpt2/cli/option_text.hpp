@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/option_table.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 namespace moderngpt2 {
 
@@ -40,13 +41,34 @@ class TwoColumns {
 };
 
 /// A cell of a Markdown table.
-inline std::string markdown_cell(std::string text) {
+std::string markdown_cell(std::string text);
+
+/// The same as prose, where <pad> would be a tag: angle brackets become entities outside of code.
+std::string markdown_prose(const std::string& text);
+
+}  // namespace detail
+
+/// What --help says after an option's own words: other spellings, and the default.
+std::string option_remarks(const Option& option);
+
+/// The text of --help.
+std::string option_help(const OptionTable& table);
+
+/// The program's page of the documentation, in Markdown.
+std::string option_markdown(const OptionTable& table);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string markdown_cell(std::string text) {
   for (std::size_t i = 0; (i = text.find('|', i)) != text.npos; i += 2) text.insert(i, "\\");
   return text;
 }
 
-/// The same as prose, where <pad> would be a tag: angle brackets become entities outside of code.
-inline std::string markdown_prose(const std::string& text) {
+MODERNGPT2_FUNCTION std::string markdown_prose(const std::string& text) {
   std::string out;
   bool code = false;
   for (const char c : text) {
@@ -61,18 +83,18 @@ inline std::string markdown_prose(const std::string& text) {
   return out;
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// What --help says after an option's own words: other spellings, and the default.
-inline std::string option_remarks(const Option& option) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string option_remarks(const Option& option) {
   std::string text;
   for (const std::string& other : option.aliases()) text += fmt::format(" (also --{})", other);
   if (option.is_required()) return text + " (required)";
   return option.default_text().empty() ? text : text + fmt::format(" (default: {})", option.default_text());
 }
 
-/// The text of --help.
-inline std::string option_help(const OptionTable& table) {
+MODERNGPT2_FUNCTION std::string option_help(const OptionTable& table) {
   std::string text = fmt::format("{}\n\nUsage: {}\n", table.description, table.usage());
   detail::TwoColumns columns(text);
   table.for_each_row(
@@ -83,8 +105,7 @@ inline std::string option_help(const OptionTable& table) {
   return text;
 }
 
-/// The program's page of the documentation, in Markdown.
-inline std::string option_markdown(const OptionTable& table) {
+MODERNGPT2_FUNCTION std::string option_markdown(const OptionTable& table) {
   using detail::markdown_cell;
   std::string text =
       fmt::format("# {}\n\n{}\n\n    {}\n", table.program, detail::markdown_prose(table.description), table.usage());
@@ -112,3 +133,5 @@ inline std::string option_markdown(const OptionTable& table) {
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -15,6 +15,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 /// How the words of a command line become values, and values become the defaults that --help shows.
 namespace moderngpt2::detail {
@@ -39,15 +40,9 @@ struct ListTraits<std::vector<T>> : std::true_type {
 
 template <class T>
 concept OptionScalar = std::integral<T> || std::floating_point<T> || std::same_as<T, std::string> ||
-                       std::same_as<T, std::filesystem::path>;
+    std::same_as<T, std::filesystem::path>;
 
-inline bool parse_switch(const std::string& flag, std::string_view text) {
-  for (const std::string_view word : {"true", "True", "1", "yes", "on"})
-    if (text == word) return true;
-  for (const std::string_view word : {"false", "False", "0", "no", "off"})
-    if (text == word) return false;
-  throw UsageError("--{}: '{}' is neither true nor false", flag, text);
-}
+bool parse_switch(const std::string& flag, std::string_view text);
 
 /// `text` as a T, the whole of it; throws UsageError naming `flag`.
 template <OptionScalar T>
@@ -109,3 +104,19 @@ std::string option_metavar() {
 }
 
 }  // namespace moderngpt2::detail
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION bool parse_switch(const std::string& flag, std::string_view text) {
+  for (const std::string_view word : {"true", "True", "1", "yes", "on"})
+    if (text == word) return true;
+  for (const std::string_view word : {"false", "False", "0", "no", "off"})
+    if (text == word) return false;
+  throw UsageError("--{}: '{}' is neither true nor false", flag, text);
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

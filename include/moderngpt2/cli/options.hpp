@@ -6,9 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/exit_request.hpp"
@@ -18,7 +15,14 @@
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/core/version.hpp"
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#endif
 
 namespace moderngpt2 {
 
@@ -171,8 +175,14 @@ class Options {
   std::vector<std::string> notes_;
 };
 
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2 {
+
 /// Throws the ExitRequest of a flag that asks about the program instead of running it.
-inline void Options::answer_questions(const std::vector<std::string>& arguments) const {
+MODERNGPT2_FUNCTION void Options::answer_questions(const std::vector<std::string>& arguments) const {
   const std::string completion = "--completion";
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
@@ -189,7 +199,7 @@ inline void Options::answer_questions(const std::vector<std::string>& arguments)
 
 /// The arguments so written that CLI11 reads them in one way only: its own rules would take the next flag for a missing
 /// value, and the next word for an empty one.
-inline std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
+MODERNGPT2_FUNCTION std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
   const auto flag_of = [](const std::string& word) {
     return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
   };
@@ -235,7 +245,7 @@ inline std::vector<std::string> Options::unambiguous(const std::vector<std::stri
   return words;
 }
 
-inline void Options::parse(const std::vector<std::string>& arguments) {
+MODERNGPT2_FUNCTION void Options::parse(const std::vector<std::string>& arguments) {
   answer_questions(arguments);
   for (Option& option : table_.rows) option.typed_ = false;
   notes_.clear();
@@ -270,7 +280,7 @@ inline void Options::parse(const std::vector<std::string>& arguments) {
     if (option.is_required() && !option.typed()) throw UsageError("--{} is required", option.name());
 }
 
-inline void Options::refuse(const std::string& argument) const {
+MODERNGPT2_FUNCTION void Options::refuse(const std::string& argument) const {
   if (!argument.starts_with("-")) throw UsageError("unexpected argument '{}'", argument);
   const std::string typed = argument.substr(0, argument.find('='));
   const std::string nearest = detail::nearest_name(
@@ -281,3 +291,5 @@ inline void Options::refuse(const std::string& argument) const {
 }
 
 }  // namespace moderngpt2
+
+#endif

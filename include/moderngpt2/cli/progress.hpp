@@ -14,41 +14,21 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 namespace moderngpt2 {
 
 /// 1234567 as "1,234,567".
-inline std::string with_separators(std::int64_t number) {
-  std::string text = fmt::format("{}", number);
-  const std::ptrdiff_t stop = number < 0 ? 1 : 0;
-  for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > stop; i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
-  return text;
-}
+std::string with_separators(std::int64_t number);
 
 /// A count with a short unit: 950, "12.3k", "4.56M", "7.89G".
-inline std::string short_count(double count) {
-  const double size = std::abs(count);
-  if (size < 1e3) return fmt::format("{:.{}f}", count, size < 10 && size != std::floor(size) ? 1 : 0);
-  if (size < 1e6) return fmt::format("{:.3g}k", std::min(count / 1e3, 999.0));
-  if (size < 1e9) return fmt::format("{:.3g}M", std::min(count / 1e6, 999.0));
-  if (size < 1e12) return fmt::format("{:.3g}G", std::min(count / 1e9, 999.0));
-  return fmt::format("{:.3g}T", count / 1e12);
-}
+std::string short_count(double count);
 
 /// Seconds as "0:07", "12:30" or "3:05:10".
-inline std::string clock_text(double seconds) {
-  const std::int64_t s = static_cast<std::int64_t>(std::max(0.0, seconds));
-  if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
-  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
-}
+std::string clock_text(double seconds);
 
 /// Columns of the terminal that a file is; 0 where nobody knows.
-inline int terminal_columns(std::FILE* file) {
-  winsize size{};
-  const int fd = ::fileno(file);
-  return fd >= 0 && ::ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
+int terminal_columns(std::FILE* file);
 
 /// How a run gets on: one line, drawn again and again on a terminal and cut to its width, or a plain line now and then
 /// in a log. Call update() as often as one likes; it costs a look at the clock.
@@ -144,3 +124,40 @@ class Progress {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string with_separators(std::int64_t number) {
+  std::string text = fmt::format("{}", number);
+  const std::ptrdiff_t stop = number < 0 ? 1 : 0;
+  for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > stop; i -= 3)
+    text.insert(static_cast<std::size_t>(i), ",");
+  return text;
+}
+
+MODERNGPT2_FUNCTION std::string short_count(double count) {
+  const double size = std::abs(count);
+  if (size < 1e3) return fmt::format("{:.{}f}", count, size < 10 && size != std::floor(size) ? 1 : 0);
+  if (size < 1e6) return fmt::format("{:.3g}k", std::min(count / 1e3, 999.0));
+  if (size < 1e9) return fmt::format("{:.3g}M", std::min(count / 1e6, 999.0));
+  if (size < 1e12) return fmt::format("{:.3g}G", std::min(count / 1e9, 999.0));
+  return fmt::format("{:.3g}T", count / 1e12);
+}
+
+MODERNGPT2_FUNCTION std::string clock_text(double seconds) {
+  const std::int64_t s = static_cast<std::int64_t>(std::max(0.0, seconds));
+  if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
+  return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+}
+
+MODERNGPT2_FUNCTION int terminal_columns(std::FILE* file) {
+  winsize size{};
+  const int fd = ::fileno(file);
+  return fd >= 0 && ::ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -2,7 +2,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 #include <fmt/core.h>
 
@@ -14,9 +13,11 @@ class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 
+  /// The format is checked at compile time. Arguments are references to const, so that values, variables and constants
+  /// of one type share an instantiation.
   template <class First, class... Rest>
-  Error(fmt::format_string<First, Rest...> format, First&& first, Rest&&... rest)
-      : std::runtime_error(fmt::format(format, std::forward<First>(first), std::forward<Rest>(rest)...)) {}
+  Error(fmt::format_string<First, Rest...> format, const First& first, const Rest&... rest)
+      : std::runtime_error(fmt::vformat(format, fmt::make_format_args(first, rest...))) {}
 };
 
 /// A command line that cannot be run as typed. Programs exit with status 2.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/parquet_reader.hpp"
@@ -36,36 +37,12 @@ namespace detail {
 /// number of bytes; open files likewise. Safe to use from several threads.
 class ShardSet final : public BlockSource {
  public:
-  ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each, const DatasetOptions& options)
-      : options_(options) {
-    starts_.push_back(0);
-    for (const std::filesystem::path& path : files) {
-      auto reader = std::make_unique<ParquetReader>(path);
-      const std::int64_t rows = std::min(reader->rows(), max_rows_each);
-      if (reader->rows() > 0) {
-        if (options_.block_size == 0) options_.block_size = reader->block_size();
-        if (reader->block_size() != options_.block_size)
-          throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
-                      options_.block_size);
-      }
-      starts_.push_back(starts_.back() + rows);
-      paths_.push_back(path);
-    }
-  }
+  ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each, const DatasetOptions& options);
 
   std::int64_t size() const override { return starts_.back(); }
   int block_size() const override { return options_.block_size; }
 
-  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) override {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const std::size_t shard =
-        static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), index) - starts_.begin()) - 1;
-    const std::int64_t row = index - starts_[shard];
-    const std::shared_ptr<const BlockGroup> group = find(shard, row);
-    const std::int64_t begin = (row - group->first_row) * block_size();
-    std::copy_n(group->ids.begin() + begin, block_size(), ids.begin());
-    if (!mask.empty()) std::copy_n(group->mask.begin() + begin, block_size(), mask.begin());
-  }
+  void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) override;
 
  private:
   using Key = std::pair<std::size_t, std::int64_t>;  // shard and first row
@@ -74,44 +51,9 @@ class ShardSet final : public BlockSource {
     std::shared_ptr<const BlockGroup> group;
   };
 
-  std::shared_ptr<const BlockGroup> find(std::size_t shard, std::int64_t row) {
-    auto found = cache_.upper_bound({shard, row});
-    if (found != cache_.begin()) {
-      --found;
-      const BlockGroup& group = *found->second->group;
-      if (found->first.first == shard && row < group.first_row + group.rows) {
-        recent_.splice(recent_.begin(), recent_, found->second);
-        return recent_.front().group;
-      }
-    }
-    ParquetReader& reader = open(shard);
-    const std::vector<std::int64_t>& starts = reader.group_starts();
-    const int number = static_cast<int>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1;
-    if (number >= reader.groups()) throw Error("{}: the file has changed while in use", paths_[shard].string());
-    const auto group = std::make_shared<const BlockGroup>(reader.read(number, options_.vocab_size));
-    while (!recent_.empty() && cached_bytes_ + group->bytes() > options_.cache_bytes) {
-      cached_bytes_ -= recent_.back().group->bytes();
-      cache_.erase(recent_.back().key);
-      recent_.pop_back();
-    }
-    recent_.push_front({{shard, group->first_row}, group});
-    cache_[recent_.front().key] = recent_.begin();
-    cached_bytes_ += group->bytes();
-    return group;
-  }
+  std::shared_ptr<const BlockGroup> find(std::size_t shard, std::int64_t row);
 
-  ParquetReader& open(std::size_t shard) {
-    constexpr std::size_t open_files = 64;
-    auto found =
-        std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
-    if (found != readers_.end()) {
-      readers_.splice(readers_.begin(), readers_, found);
-    } else {
-      readers_.emplace_front(shard, std::make_unique<ParquetReader>(paths_[shard]));
-      if (readers_.size() > open_files) readers_.pop_back();
-    }
-    return *readers_.front().second;
-  }
+  ParquetReader& open(std::size_t shard);
 
   DatasetOptions options_;
   std::vector<std::filesystem::path> paths_;
@@ -124,47 +66,16 @@ class ShardSet final : public BlockSource {
 };
 
 /// The number in "shard_12.parquet", or -1 for another name.
-inline std::int64_t shard_number(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  if (!name.starts_with("shard_") || !name.ends_with(".parquet")) return -1;
-  const std::string digits = name.substr(6, name.size() - 6 - 8);
-  if (digits.empty() || digits.size() > 18) return -1;
-  std::int64_t number = 0;
-  for (const char c : digits) {
-    if (!std::isdigit(static_cast<unsigned char>(c))) return -1;
-    number = number * 10 + (c - '0');
-  }
-  return number;
-}
+std::int64_t shard_number(const std::filesystem::path& path);
 
 }  // namespace detail
 
 /// The files shard_N.parquet of a folder in the order of their numbers; none where there is no such folder. Throws
 /// Error where two have the same number, and where the folder cannot be read.
-inline std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
-  std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
-  for (const std::filesystem::path& path : folder_entries(folder)) {
-    const std::int64_t number = detail::shard_number(path);
-    if (number >= 0) found.emplace_back(number, path);
-  }
-  std::sort(found.begin(), found.end());
-  std::vector<std::filesystem::path> files;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (i > 0 && found[i].first == found[i - 1].first)
-      throw Error("{} and {} have the same number: remove one", found[i - 1].second.string(), found[i].second.string());
-    files.push_back(std::move(found[i].second));
-  }
-  return files;
-}
+std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder);
 
 /// The .parquet files of a folder in the order of their names, as other programs name them.
-inline std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  for (const std::filesystem::path& path : folder_entries(folder))
-    if (path.extension() == ".parquet") files.push_back(path);
-  std::sort(files.begin(), files.end());
-  return files;
-}
+std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder);
 
 /// A pre-tokenized data set.
 struct DatasetSplits : TrainAndEval {
@@ -225,3 +136,123 @@ struct DatasetSplits : TrainAndEval {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::int64_t shard_number(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  if (!name.starts_with("shard_") || !name.ends_with(".parquet")) return -1;
+  const std::string digits = name.substr(6, name.size() - 6 - 8);
+  if (digits.empty() || digits.size() > 18) return -1;
+  std::int64_t number = 0;
+  for (const char c : digits) {
+    if (!std::isdigit(static_cast<unsigned char>(c))) return -1;
+    number = number * 10 + (c - '0');
+  }
+  return number;
+}
+
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
+  std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
+  for (const std::filesystem::path& path : folder_entries(folder)) {
+    const std::int64_t number = detail::shard_number(path);
+    if (number >= 0) found.emplace_back(number, path);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<std::filesystem::path> files;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (i > 0 && found[i].first == found[i - 1].first)
+      throw Error("{} and {} have the same number: remove one", found[i - 1].second.string(), found[i].second.string());
+    files.push_back(std::move(found[i].second));
+  }
+  return files;
+}
+
+MODERNGPT2_FUNCTION std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const std::filesystem::path& path : folder_entries(folder))
+    if (path.extension() == ".parquet") files.push_back(path);
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION ShardSet::ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each,
+                                       const DatasetOptions& options)
+    : options_(options) {
+  starts_.push_back(0);
+  for (const std::filesystem::path& path : files) {
+    auto reader = std::make_unique<ParquetReader>(path);
+    const std::int64_t rows = std::min(reader->rows(), max_rows_each);
+    if (reader->rows() > 0) {
+      if (options_.block_size == 0) options_.block_size = reader->block_size();
+      if (reader->block_size() != options_.block_size)
+        throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
+                    options_.block_size);
+    }
+    starts_.push_back(starts_.back() + rows);
+    paths_.push_back(path);
+  }
+}
+
+MODERNGPT2_FUNCTION void ShardSet::get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::size_t shard =
+      static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), index) - starts_.begin()) - 1;
+  const std::int64_t row = index - starts_[shard];
+  const std::shared_ptr<const BlockGroup> group = find(shard, row);
+  const std::int64_t begin = (row - group->first_row) * block_size();
+  std::copy_n(group->ids.begin() + begin, block_size(), ids.begin());
+  if (!mask.empty()) std::copy_n(group->mask.begin() + begin, block_size(), mask.begin());
+}
+
+MODERNGPT2_FUNCTION std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t shard, std::int64_t row) {
+  auto found = cache_.upper_bound({shard, row});
+  if (found != cache_.begin()) {
+    --found;
+    const BlockGroup& group = *found->second->group;
+    if (found->first.first == shard && row < group.first_row + group.rows) {
+      recent_.splice(recent_.begin(), recent_, found->second);
+      return recent_.front().group;
+    }
+  }
+  ParquetReader& reader = open(shard);
+  const std::vector<std::int64_t>& starts = reader.group_starts();
+  const int number = static_cast<int>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1;
+  if (number >= reader.groups()) throw Error("{}: the file has changed while in use", paths_[shard].string());
+  const auto group = std::make_shared<const BlockGroup>(reader.read(number, options_.vocab_size));
+  while (!recent_.empty() && cached_bytes_ + group->bytes() > options_.cache_bytes) {
+    cached_bytes_ -= recent_.back().group->bytes();
+    cache_.erase(recent_.back().key);
+    recent_.pop_back();
+  }
+  recent_.push_front({{shard, group->first_row}, group});
+  cache_[recent_.front().key] = recent_.begin();
+  cached_bytes_ += group->bytes();
+  return group;
+}
+
+MODERNGPT2_FUNCTION ParquetReader& ShardSet::open(std::size_t shard) {
+  constexpr std::size_t open_files = 64;
+  auto found = std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
+  if (found != readers_.end()) {
+    readers_.splice(readers_.begin(), readers_, found);
+  } else {
+    readers_.emplace_front(shard, std::make_unique<ParquetReader>(paths_[shard]));
+    if (readers_.size() > open_files) readers_.pop_back();
+  }
+  return *readers_.front().second;
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

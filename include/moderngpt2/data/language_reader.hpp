@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/bounded_queue.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/source_options.hpp"
@@ -42,39 +43,10 @@ class LanguageReader final : public ReadingStream {
   LanguageReader(std::vector<TextFile> files, const SourceOptions& options)
       : files_(std::move(files)), options_(options) {}
 
-  bool next(Reading& out) override {
-    while (reader_ || file_ < files_.size()) {
-      const TextFile& file = files_[file_];
-      if (!reader_) {
-        reader_ = open(file);
-        any_ = false;
-      }
-      const DocumentReader::Result result = reader_->next(out.document, out.reason);
-      out.bytes_read = finished_bytes_ + reader_->position();
-      if (result != DocumentReader::Result::end) {
-        const bool found = result == DocumentReader::Result::document;
-        out.kind = found ? Reading::Kind::document : Reading::Kind::skipped;
-        return any_ = true;
-      }
-      finished_bytes_ += reader_->position();
-      reader_.reset();
-      ++file_;
-      if (any_) continue;
-      out.kind = Reading::Kind::empty_file;
-      out.document.file = file.path.string();
-      return true;
-    }
-    return false;
-  }
+  bool next(Reading& out) override;
 
  private:
-  std::unique_ptr<DocumentReader> open(const TextFile& file) const {
-    if (file.format.content != TextFormat::Content::parquet)
-      return std::make_unique<LineDocumentReader>(file, options_.text_column, options_.text_document,
-                                                  options_.max_document_bytes);
-    if (!options_.open_parquet) throw Error("{}: this program reads no Parquet", file.path.string());
-    return options_.open_parquet(file, options_.text_column, options_.max_document_bytes);
-  }
+  std::unique_ptr<DocumentReader> open(const TextFile& file) const;
 
   std::vector<TextFile> files_;
   SourceOptions options_;
@@ -95,17 +67,7 @@ class ReadAhead final : public ReadingStream {
         thread_([this] { read_all(); }) {}
   ~ReadAhead() override { queue_.close(); }
 
-  bool next(Reading& out) override {
-    while (at_ == batch_.readings.size()) {
-      if (batch_.error) std::rethrow_exception(batch_.error);
-      std::optional<Batch> batch = queue_.pop();
-      if (!batch) return false;
-      batch_ = std::move(*batch);
-      at_ = 0;
-    }
-    out = std::move(batch_.readings[at_++]);
-    return true;
-  }
+  bool next(Reading& out) override;
 
  private:
   struct Batch {
@@ -113,27 +75,7 @@ class ReadAhead final : public ReadingStream {
     std::exception_ptr error;  // after the readings
   };
 
-  void read_all() {
-    bool more = true;
-    while (more) {
-      Batch batch;
-      std::size_t bytes = 0;
-      try {
-        while (more && bytes < batch_bytes_) {
-          Reading reading;
-          more = stream_->next(reading);
-          if (!more) break;
-          bytes += sizeof(Reading) + reading.document.text.capacity();
-          batch.readings.push_back(std::move(reading));
-        }
-      } catch (...) {
-        batch.error = std::current_exception();
-        more = false;
-      }
-      if (!queue_.push(std::move(batch), bytes)) return;
-    }
-    queue_.finish();
-  }
+  void read_all();
 
   std::unique_ptr<ReadingStream> stream_;
   std::size_t batch_bytes_;
@@ -144,3 +86,82 @@ class ReadAhead final : public ReadingStream {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION bool ReadAhead::next(Reading& out) {
+  while (at_ == batch_.readings.size()) {
+    if (batch_.error) std::rethrow_exception(batch_.error);
+    std::optional<Batch> batch = queue_.pop();
+    if (!batch) return false;
+    batch_ = std::move(*batch);
+    at_ = 0;
+  }
+  out = std::move(batch_.readings[at_++]);
+  return true;
+}
+
+MODERNGPT2_FUNCTION void ReadAhead::read_all() {
+  bool more = true;
+  while (more) {
+    Batch batch;
+    std::size_t bytes = 0;
+    try {
+      while (more && bytes < batch_bytes_) {
+        Reading reading;
+        more = stream_->next(reading);
+        if (!more) break;
+        bytes += sizeof(Reading) + reading.document.text.capacity();
+        batch.readings.push_back(std::move(reading));
+      }
+    } catch (...) {
+      batch.error = std::current_exception();
+      more = false;
+    }
+    if (!queue_.push(std::move(batch), bytes)) return;
+  }
+  queue_.finish();
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION bool LanguageReader::next(Reading& out) {
+  while (reader_ || file_ < files_.size()) {
+    const TextFile& file = files_[file_];
+    if (!reader_) {
+      reader_ = open(file);
+      any_ = false;
+    }
+    const DocumentReader::Result result = reader_->next(out.document, out.reason);
+    out.bytes_read = finished_bytes_ + reader_->position();
+    if (result != DocumentReader::Result::end) {
+      const bool found = result == DocumentReader::Result::document;
+      out.kind = found ? Reading::Kind::document : Reading::Kind::skipped;
+      return any_ = true;
+    }
+    finished_bytes_ += reader_->position();
+    reader_.reset();
+    ++file_;
+    if (any_) continue;
+    out.kind = Reading::Kind::empty_file;
+    out.document.file = file.path.string();
+    return true;
+  }
+  return false;
+}
+
+MODERNGPT2_FUNCTION std::unique_ptr<DocumentReader> LanguageReader::open(const TextFile& file) const {
+  if (file.format.content != TextFormat::Content::parquet)
+    return std::make_unique<LineDocumentReader>(file, options_.text_column, options_.text_document,
+                                                options_.max_document_bytes);
+  if (!options_.open_parquet) throw Error("{}: this program reads no Parquet", file.path.string());
+  return options_.open_parquet(file, options_.text_column, options_.max_document_bytes);
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -9,6 +9,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {
@@ -42,24 +43,44 @@ T yaml_value(const YAML::Node& node, const std::string& field, const std::filesy
   }
 }
 
-inline std::int64_t yaml_count(const YAML::Node& map, const std::string& field, const std::filesystem::path& path,
-                               std::int64_t fallback) {
+std::int64_t yaml_count(const YAML::Node& map, const std::string& field, const std::filesystem::path& path,
+                        std::int64_t fallback);
+
+std::vector<std::string> yaml_files(const YAML::Node& map, const std::string& field, const std::filesystem::path& path);
+
+}  // namespace detail
+
+/// Writes metadata.yaml, all of it or nothing.
+void write_metadata(const std::filesystem::path& path, const DatasetMetadata& metadata);
+
+/// Reads metadata.yaml; a field that is not known is not looked at. Throws Error naming the file and the field or line.
+DatasetMetadata read_metadata(const std::filesystem::path& path);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::int64_t yaml_count(const YAML::Node& map, const std::string& field,
+                                            const std::filesystem::path& path, std::int64_t fallback) {
   const std::int64_t value = yaml_value<std::int64_t>(map[field], field, path, fallback);
   if (value < 0) throw Error("{}: the field '{}' is negative ({})", path.string(), field, value);
   return value;
 }
 
-inline std::vector<std::string> yaml_files(const YAML::Node& map, const std::string& field,
-                                           const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION std::vector<std::string> yaml_files(const YAML::Node& map, const std::string& field,
+                                                        const std::filesystem::path& path) {
   const YAML::Node node = map[field];
   if (node && node.IsScalar()) return {yaml_value<std::string>(node, field, path, "")};
   return yaml_value<std::vector<std::string>>(node, field, path, {});
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Writes metadata.yaml, all of it or nothing.
-inline void write_metadata(const std::filesystem::path& path, const DatasetMetadata& metadata) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void write_metadata(const std::filesystem::path& path, const DatasetMetadata& metadata) {
   YAML::Emitter out;
   out << YAML::BeginMap;
   out << YAML::Key << "train" << YAML::Value << metadata.train_files;
@@ -82,8 +103,7 @@ inline void write_metadata(const std::filesystem::path& path, const DatasetMetad
   write_file(path, std::string(out.c_str()) + "\n");
 }
 
-/// Reads metadata.yaml; a field that is not known is not looked at. Throws Error naming the file and the field or line.
-inline DatasetMetadata read_metadata(const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION DatasetMetadata read_metadata(const std::filesystem::path& path) {
   const std::string text = read_file(path, std::uint64_t{1} << 26);
   YAML::Node root;
   try {
@@ -121,3 +141,5 @@ inline DatasetMetadata read_metadata(const std::filesystem::path& path) {
 }
 
 }  // namespace moderngpt2
+
+#endif

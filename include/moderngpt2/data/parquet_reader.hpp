@@ -17,6 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 
 namespace moderngpt2 {
@@ -37,22 +38,7 @@ struct BlockGroup {
 class ParquetReader {
  public:
   /// Opens the file and reads its footer. Throws Error, as all members do, where it is not such a file.
-  explicit ParquetReader(std::filesystem::path path) : path_(std::move(path)) {
-    if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
-    detail::guard_arrow(path_, "read", [&](const auto& check) {
-      auto file = arrow::io::ReadableFile::Open(path_.string());
-      check(file.status());
-      parquet::ReaderProperties properties;
-      properties.set_page_checksum_verification(true);
-      parquet::arrow::FileReaderBuilder builder;
-      check(builder.Open(file.ValueUnsafe(), properties));
-      check(builder.Build(&reader_));
-      std::shared_ptr<arrow::Schema> schema;
-      check(reader_->GetSchema(&schema));
-      check_types(*schema);
-      find_columns();
-    });
-  }
+  explicit ParquetReader(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
   std::int64_t rows() const { return group_starts_.back(); }
@@ -64,92 +50,20 @@ class ParquetReader {
 
   /// Decodes a row group. Throws Error naming the row where a row's length is not block_size() or an id is negative or
   /// not below `vocab_size` (0: not known).
-  BlockGroup read(int group, std::int64_t vocab_size) {
-    BlockGroup out;
-    out.first_row = group_starts_[static_cast<std::size_t>(group)];
-    out.rows = group_starts_[static_cast<std::size_t>(group) + 1] - out.first_row;
-    detail::guard_arrow(path_, "read", [&](const auto& check) {
-      const bool with_mask = mask_column_ >= 0 && !all_ones(group);
-      auto read = reader_->ReadRowGroup(
-          group, with_mask ? std::vector<int>{ids_column_, mask_column_} : std::vector<int>{ids_column_});
-      check(read.status());
-      const std::shared_ptr<arrow::Table> table = read.ValueUnsafe();
-      append(*table, "input_ids", out.first_row, out.ids);
-      if (with_mask) append(*table, "attention_mask", out.first_row, out.mask);
-    });
-    if (out.ids.size() != static_cast<std::size_t>(out.rows * block_size_))
-      throw Error("{}: row group {} does not hold the rows that the footer tells of", path_.string(), group);
-    out.mask.resize(out.ids.size(), 1);
-    const std::int64_t limit = vocab_size > 0 ? vocab_size : std::int64_t{1} << 31;
-    for (std::size_t i = 0; i < out.ids.size(); ++i) {
-      if (out.ids[i] >= 0 && out.ids[i] < limit) continue;
-      throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was the data made with another tokenizer?)",
-                  path_.string(), out.first_row + static_cast<std::int64_t>(i) / block_size_, out.ids[i], limit);
-    }
-    return out;
-  }
+  BlockGroup read(int group, std::int64_t vocab_size);
 
  private:
-  static bool is_list(const arrow::DataType& type) {
-    return type.id() == arrow::Type::LIST || type.id() == arrow::Type::LARGE_LIST ||
-           type.id() == arrow::Type::FIXED_SIZE_LIST;
-  }
+  static bool is_list(const arrow::DataType& type);
 
-  void check_types(const arrow::Schema& schema) {
-    const auto field = [&](const char* name) { return schema.GetFieldByName(name); };
-    const std::shared_ptr<arrow::Field> ids = field("input_ids");
-    if (!ids) throw Error("{}: no column 'input_ids'; its columns are: {}", path_.string(), names(schema));
-    const auto item = is_list(*ids->type()) ? ids->type()->field(0)->type()->id() : arrow::Type::NA;
-    if (item != arrow::Type::INT32 && item != arrow::Type::INT64)
-      throw Error("{}: the column 'input_ids' is {}, not a list of int32 or int64", path_.string(),
-                  ids->type()->ToString());
-    const std::shared_ptr<arrow::Field> mask = field("attention_mask");
-    if (mask && (!is_list(*mask->type()) || !(arrow::is_integer(mask->type()->field(0)->type()->id()) ||
-                                              mask->type()->field(0)->type()->id() == arrow::Type::BOOL)))
-      throw Error("{}: the column 'attention_mask' is {}, not a list of integers", path_.string(),
-                  mask->type()->ToString());
-  }
+  void check_types(const arrow::Schema& schema);
 
-  static std::string names(const arrow::Schema& schema) {
-    std::string list;
-    for (const std::string& name : schema.field_names()) list += (list.empty() ? "" : ", ") + name;
-    return list.empty() ? "none" : list;
-  }
+  static std::string names(const arrow::Schema& schema);
 
   // Finds the leaf columns to decode, the row groups, and the length of a block from the count of the leaf's values.
-  void find_columns() {
-    const std::shared_ptr<parquet::FileMetaData> metadata = reader_->parquet_reader()->metadata();
-    for (int i = 0; i < metadata->num_columns(); ++i) {
-      const std::string root = metadata->schema()->Column(i)->path()->ToDotVector()[0];
-      if (root == "input_ids") ids_column_ = i;
-      if (root == "attention_mask") mask_column_ = i;
-    }
-    group_starts_.push_back(0);
-    for (int g = 0; g < metadata->num_row_groups(); ++g) {
-      const std::unique_ptr<parquet::RowGroupMetaData> group = metadata->RowGroup(g);
-      const std::int64_t rows = group->num_rows(), values = group->ColumnChunk(ids_column_)->num_values();
-      if (rows < 0 || rows > std::int64_t{1} << 40)
-        throw Error("{}: row group {} has {} rows", path_.string(), g, rows);
-      group_starts_.push_back(group_starts_.back() + rows);
-      if (rows == 0) continue;
-      if (values % rows != 0 || values < rows || values / rows > std::numeric_limits<int>::max())
-        throw Error("{}: row group {} has {} ids in {} rows: the rows are not of one length", path_.string(), g, values,
-                    rows);
-      if (block_size_ == 0) block_size_ = static_cast<int>(values / rows);
-      if (values / rows != block_size_)
-        throw Error("{}: row group {} has blocks of {} ids, those before of {}", path_.string(), g, values / rows,
-                    block_size_);
-    }
-  }
+  void find_columns();
 
   // Whether the statistics of a group's mask say that all of it is 1, so that it need not be decoded.
-  bool all_ones(int group) const {
-    const auto metadata = reader_->parquet_reader()->metadata()->RowGroup(group);
-    const std::shared_ptr<parquet::Statistics> statistics = metadata->ColumnChunk(mask_column_)->statistics();
-    if (!statistics || !statistics->HasMinMax() || statistics->physical_type() != parquet::Type::INT32) return false;
-    const auto& range = static_cast<const parquet::Int32Statistics&>(*statistics);
-    return range.min() == 1 && range.max() == 1 && statistics->num_values() == metadata->num_rows() * block_size_;
-  }
+  bool all_ones(int group) const;
 
   // Appends the values of a list column, after checks of the length of each row.
   template <class T>
@@ -257,3 +171,111 @@ class ParquetReader {
 #endif
 
 }  // namespace moderngpt2
+
+#if defined(MODERNGPT2_HAVE_PARQUET) && !defined(MODERNGPT2_DECLARE_RUNS)
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ParquetReader::ParquetReader(std::filesystem::path path) : path_(std::move(path)) {
+  if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
+  detail::guard_arrow(path_, "read", [&](const auto& check) {
+    auto file = arrow::io::ReadableFile::Open(path_.string());
+    check(file.status());
+    parquet::ReaderProperties properties;
+    properties.set_page_checksum_verification(true);
+    parquet::arrow::FileReaderBuilder builder;
+    check(builder.Open(file.ValueUnsafe(), properties));
+    check(builder.Build(&reader_));
+    std::shared_ptr<arrow::Schema> schema;
+    check(reader_->GetSchema(&schema));
+    check_types(*schema);
+    find_columns();
+  });
+}
+
+MODERNGPT2_FUNCTION BlockGroup ParquetReader::read(int group, std::int64_t vocab_size) {
+  BlockGroup out;
+  out.first_row = group_starts_[static_cast<std::size_t>(group)];
+  out.rows = group_starts_[static_cast<std::size_t>(group) + 1] - out.first_row;
+  detail::guard_arrow(path_, "read", [&](const auto& check) {
+    const bool with_mask = mask_column_ >= 0 && !all_ones(group);
+    auto read = reader_->ReadRowGroup(
+        group, with_mask ? std::vector<int>{ids_column_, mask_column_} : std::vector<int>{ids_column_});
+    check(read.status());
+    const std::shared_ptr<arrow::Table> table = read.ValueUnsafe();
+    append(*table, "input_ids", out.first_row, out.ids);
+    if (with_mask) append(*table, "attention_mask", out.first_row, out.mask);
+  });
+  if (out.ids.size() != static_cast<std::size_t>(out.rows * block_size_))
+    throw Error("{}: row group {} does not hold the rows that the footer tells of", path_.string(), group);
+  out.mask.resize(out.ids.size(), 1);
+  const std::int64_t limit = vocab_size > 0 ? vocab_size : std::int64_t{1} << 31;
+  for (std::size_t i = 0; i < out.ids.size(); ++i) {
+    if (out.ids[i] >= 0 && out.ids[i] < limit) continue;
+    throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was the data made with another tokenizer?)",
+                path_.string(), out.first_row + static_cast<std::int64_t>(i) / block_size_, out.ids[i], limit);
+  }
+  return out;
+}
+
+MODERNGPT2_FUNCTION bool ParquetReader::is_list(const arrow::DataType& type) {
+  return type.id() == arrow::Type::LIST || type.id() == arrow::Type::LARGE_LIST ||
+         type.id() == arrow::Type::FIXED_SIZE_LIST;
+}
+
+MODERNGPT2_FUNCTION void ParquetReader::check_types(const arrow::Schema& schema) {
+  const auto field = [&](const char* name) { return schema.GetFieldByName(name); };
+  const std::shared_ptr<arrow::Field> ids = field("input_ids");
+  if (!ids) throw Error("{}: no column 'input_ids'; its columns are: {}", path_.string(), names(schema));
+  const auto item = is_list(*ids->type()) ? ids->type()->field(0)->type()->id() : arrow::Type::NA;
+  if (item != arrow::Type::INT32 && item != arrow::Type::INT64)
+    throw Error("{}: the column 'input_ids' is {}, not a list of int32 or int64", path_.string(),
+                ids->type()->ToString());
+  const std::shared_ptr<arrow::Field> mask = field("attention_mask");
+  if (mask && (!is_list(*mask->type()) || !(arrow::is_integer(mask->type()->field(0)->type()->id()) ||
+                                            mask->type()->field(0)->type()->id() == arrow::Type::BOOL)))
+    throw Error("{}: the column 'attention_mask' is {}, not a list of integers", path_.string(),
+                mask->type()->ToString());
+}
+
+MODERNGPT2_FUNCTION std::string ParquetReader::names(const arrow::Schema& schema) {
+  std::string list;
+  for (const std::string& name : schema.field_names()) list += (list.empty() ? "" : ", ") + name;
+  return list.empty() ? "none" : list;
+}
+
+MODERNGPT2_FUNCTION void ParquetReader::find_columns() {
+  const std::shared_ptr<parquet::FileMetaData> metadata = reader_->parquet_reader()->metadata();
+  for (int i = 0; i < metadata->num_columns(); ++i) {
+    const std::string root = metadata->schema()->Column(i)->path()->ToDotVector()[0];
+    if (root == "input_ids") ids_column_ = i;
+    if (root == "attention_mask") mask_column_ = i;
+  }
+  group_starts_.push_back(0);
+  for (int g = 0; g < metadata->num_row_groups(); ++g) {
+    const std::unique_ptr<parquet::RowGroupMetaData> group = metadata->RowGroup(g);
+    const std::int64_t rows = group->num_rows(), values = group->ColumnChunk(ids_column_)->num_values();
+    if (rows < 0 || rows > std::int64_t{1} << 40) throw Error("{}: row group {} has {} rows", path_.string(), g, rows);
+    group_starts_.push_back(group_starts_.back() + rows);
+    if (rows == 0) continue;
+    if (values % rows != 0 || values < rows || values / rows > std::numeric_limits<int>::max())
+      throw Error("{}: row group {} has {} ids in {} rows: the rows are not of one length", path_.string(), g, values,
+                  rows);
+    if (block_size_ == 0) block_size_ = static_cast<int>(values / rows);
+    if (values / rows != block_size_)
+      throw Error("{}: row group {} has blocks of {} ids, those before of {}", path_.string(), g, values / rows,
+                  block_size_);
+  }
+}
+
+MODERNGPT2_FUNCTION bool ParquetReader::all_ones(int group) const {
+  const auto metadata = reader_->parquet_reader()->metadata()->RowGroup(group);
+  const std::shared_ptr<parquet::Statistics> statistics = metadata->ColumnChunk(mask_column_)->statistics();
+  if (!statistics || !statistics->HasMinMax() || statistics->physical_type() != parquet::Type::INT32) return false;
+  const auto& range = static_cast<const parquet::Int32Statistics&>(*statistics);
+  return range.min() == 1 && range.max() == 1 && statistics->num_values() == metadata->num_rows() * block_size_;
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -16,6 +16,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 
@@ -92,65 +93,15 @@ inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::
 /// The rows of a Parquet file, a row group in memory at a time.
 class ParquetRowReader final : public RowReader {
  public:
-  explicit ParquetRowReader(const TextFile& file) : path_(file.path) {
-    if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
-    detail::guard_arrow(path_, "read", [&](const auto& check) {
-      auto opened = arrow::io::ReadableFile::Open(path_.string());
-      check(opened.status());
-      parquet::arrow::FileReaderBuilder builder;
-      check(builder.Open(opened.ValueUnsafe()));
-      check(builder.Build(&reader_));
-      check(reader_->GetSchema(&schema_));
-    });
-  }
+  explicit ParquetRowReader(const TextFile& file);
 
-  bool next(Json& fields, std::int64_t& line) override {
-    while (!table_ || row_ == table_->num_rows())
-      if (!next_group()) return false;
-    fields = Json::object();
-    for (int c = 0; c < table_->num_columns(); ++c)
-      if (table_->column(c)->num_chunks() > 0)
-        fields[table_->field(c)->name()] = detail::arrow_to_json(*table_->column(c)->chunk(0), row_, path_.string());
-    ++row_;
-    line = ++line_;
-    return true;
-  }
+  bool next(Json& fields, std::int64_t& line) override;
 
   /// What the library `datasets` writes of ClassLabel features beside the schema.
-  std::vector<std::string> class_names(const std::string& column) const override {
-    const auto metadata = schema_->metadata();
-    const int at = metadata ? metadata->FindKey("huggingface") : -1;
-    if (at < 0) return {};
-    const Json json = parse_json(metadata->value(at), path_.string() + ": huggingface metadata");
-    const Json* feature = &json;
-    for (const std::string& key : {std::string("info"), std::string("features"), column}) {
-      if (!feature->is_object() || !feature->contains(key)) return {};
-      feature = &(*feature)[key];
-    }
-    for (const char* inner : {"feature", "names"}) {  // of a list, what it is a list of
-      if (feature->is_array() && feature->size() == 1) feature = &(*feature)[0];
-      if (feature->is_object() && feature->contains(inner)) feature = &(*feature)[inner];
-    }
-    std::vector<std::string> names;
-    if (feature->is_array())
-      for (const Json& name : *feature) names.push_back(json_as<std::string>(name, "names", path_.string()));
-    return names;
-  }
+  std::vector<std::string> class_names(const std::string& column) const override;
 
  private:
-  bool next_group() {
-    if (group_ == reader_->num_row_groups()) return false;
-    detail::guard_arrow(path_, "read", [&](const auto& check) {
-      auto read = reader_->ReadRowGroup(group_++);
-      check(read.status());
-      auto whole = read.ValueUnsafe()->CombineChunks();  // one chunk a column, so that a row has one index in all
-      check(whole.status());
-      table_ = whole.ValueUnsafe();
-      check(table_->ValidateFull());
-    });
-    row_ = 0;
-    return true;
-  }
+  bool next_group();
 
   std::filesystem::path path_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
@@ -172,3 +123,69 @@ inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
 }
 
 }  // namespace moderngpt2
+
+#if defined(MODERNGPT2_HAVE_PARQUET) && !defined(MODERNGPT2_DECLARE_RUNS)
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ParquetRowReader::ParquetRowReader(const TextFile& file) : path_(file.path) {
+  if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
+  detail::guard_arrow(path_, "read", [&](const auto& check) {
+    auto opened = arrow::io::ReadableFile::Open(path_.string());
+    check(opened.status());
+    parquet::arrow::FileReaderBuilder builder;
+    check(builder.Open(opened.ValueUnsafe()));
+    check(builder.Build(&reader_));
+    check(reader_->GetSchema(&schema_));
+  });
+}
+
+MODERNGPT2_FUNCTION bool ParquetRowReader::next(Json& fields, std::int64_t& line) {
+  while (!table_ || row_ == table_->num_rows())
+    if (!next_group()) return false;
+  fields = Json::object();
+  for (int c = 0; c < table_->num_columns(); ++c)
+    if (table_->column(c)->num_chunks() > 0)
+      fields[table_->field(c)->name()] = detail::arrow_to_json(*table_->column(c)->chunk(0), row_, path_.string());
+  ++row_;
+  line = ++line_;
+  return true;
+}
+
+MODERNGPT2_FUNCTION std::vector<std::string> ParquetRowReader::class_names(const std::string& column) const {
+  const auto metadata = schema_->metadata();
+  const int at = metadata ? metadata->FindKey("huggingface") : -1;
+  if (at < 0) return {};
+  const Json json = parse_json(metadata->value(at), path_.string() + ": huggingface metadata");
+  const Json* feature = &json;
+  for (const std::string& key : {std::string("info"), std::string("features"), column}) {
+    if (!feature->is_object() || !feature->contains(key)) return {};
+    feature = &(*feature)[key];
+  }
+  for (const char* inner : {"feature", "names"}) {  // of a list, what it is a list of
+    if (feature->is_array() && feature->size() == 1) feature = &(*feature)[0];
+    if (feature->is_object() && feature->contains(inner)) feature = &(*feature)[inner];
+  }
+  std::vector<std::string> names;
+  if (feature->is_array())
+    for (const Json& name : *feature) names.push_back(json_as<std::string>(name, "names", path_.string()));
+  return names;
+}
+
+MODERNGPT2_FUNCTION bool ParquetRowReader::next_group() {
+  if (group_ == reader_->num_row_groups()) return false;
+  detail::guard_arrow(path_, "read", [&](const auto& check) {
+    auto read = reader_->ReadRowGroup(group_++);
+    check(read.status());
+    auto whole = read.ValueUnsafe()->CombineChunks();  // one chunk a column, so that a row has one index in all
+    check(whole.status());
+    table_ = whole.ValueUnsafe();
+    check(table_->ValidateFull());
+  });
+  row_ = 0;
+  return true;
+}
+
+}  // namespace moderngpt2
+
+#endif

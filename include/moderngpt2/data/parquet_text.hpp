@@ -17,6 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
@@ -31,94 +32,22 @@ namespace moderngpt2 {
 class ParquetDocumentReader final : public DocumentReader {
  public:
   /// Throws Error, as next() does, where the file is no such one; names the columns there are.
-  ParquetDocumentReader(TextFile file, std::string column, std::size_t max_bytes)
-      : file_(std::move(file)), column_name_(std::move(column)), max_bytes_(max_bytes) {
-    if (!std::filesystem::is_regular_file(file_.path)) throw Error("{}: no such file", file_.path.string());
-    detail::guard_arrow(file_.path, "read", [&](const auto& check) {
-      auto opened = arrow::io::ReadableFile::Open(file_.path.string());
-      check(opened.status());
-      parquet::ReaderProperties properties;
-      properties.enable_buffered_stream();
-      properties.set_page_checksum_verification(true);
-      reader_ = parquet::ParquetFileReader::Open(opened.ValueUnsafe(), properties);
-      find_column();
-    });
-  }
+  ParquetDocumentReader(TextFile file, std::string column, std::size_t max_bytes);
 
-  Result next(Document& out, std::string&) override {
-    out.file = file_.path.string();
-    while (rest_.empty())
-      if (!next_text()) return Result::end;
-    std::string_view piece = rest_.substr(0, max_bytes_);
-    if (piece.size() < rest_.size()) piece.remove_suffix(detail::unfinished_character(piece));
-    out.text = piece;
-    out.line = row_;
-    rest_.remove_prefix(piece.size());
-    return Result::document;
-  }
+  Result next(Document& out, std::string&) override;
 
-  std::int64_t position() const override {
-    const auto rows = static_cast<double>(std::max<std::int64_t>(1, reader_->metadata()->num_rows()));
-    return static_cast<std::int64_t>(static_cast<double>(file_.bytes) *
-                                     std::min(1.0, static_cast<double>(row_) / rows));
-  }
+  std::int64_t position() const override;
 
  private:
   static constexpr std::int64_t batch_size = 256;
 
-  void find_column() {
-    const parquet::SchemaDescriptor& schema = *reader_->metadata()->schema();
-    const parquet::schema::GroupNode& root = *schema.group_node();
-    std::string names;
-    for (int i = 0; i < root.field_count(); ++i) names += (i ? ", " : "") + root.field(i)->name();
-    if (names.empty()) names = "none";
-    const int field = root.FieldIndex(column_name_);
-    if (field < 0) throw Error("{}: no column '{}'; its columns are: {}", file_.path.string(), column_name_, names);
-    const auto refuse = [&](const std::string& type) {
-      throw Error("{}: the column '{}' is {}, not a string or binary; its columns are: {}", file_.path.string(),
-                  column_name_, type, names);
-    };
-    if (!root.field(field)->is_primitive()) refuse("a list, map or struct");
-    column_ = schema.ColumnIndex(*root.field(field));
-    const parquet::ColumnDescriptor& column = *schema.Column(column_);
-    const parquet::LogicalType& logical = *column.logical_type();
-    if (column.max_repetition_level() > 0) refuse("a list");
-    if (column.physical_type() != parquet::Type::BYTE_ARRAY ||
-        !(logical.is_none() || logical.is_string() || logical.is_JSON() || logical.is_enum()))
-      refuse(logical.is_none() ? parquet::TypeToString(column.physical_type()) : logical.ToString());
-    max_definition_ = column.max_definition_level();
-  }
+  void find_column();
 
   // Sets rest_ to the next row's text, empty for a null.
-  bool next_text() {
-    bool more = true;
-    if (level_ == levels_) detail::guard_arrow(file_.path, "read", [&](const auto&) { more = read_batch(); });
-    if (!more) return false;
-    ++row_;
-    if (max_definition_ > 0 && definitions_[level_++] < max_definition_) return true;
-    if (max_definition_ == 0) ++level_;
-    const parquet::ByteArray& text = values_[value_++];
-    rest_ = {reinterpret_cast<const char*>(text.ptr), text.len};
-    return true;
-  }
+  bool next_text();
 
   // The next values of the page at hand; they stay valid until the next call.
-  bool read_batch() {
-    while (true) {
-      if (values_reader_ && values_reader_->HasNext()) {
-        std::int64_t values = 0;
-        level_ = value_ = 0;
-        levels_ = static_cast<std::size_t>(
-            values_reader_->ReadBatch(batch_size, definitions_.data(), nullptr, values_.data(), &values));
-        std::int64_t defined = max_definition_ > 0 ? 0 : static_cast<std::int64_t>(levels_);
-        for (std::size_t i = 0; max_definition_ > 0 && i < levels_; ++i) defined += definitions_[i] == max_definition_;
-        if (levels_ == 0 || defined != values) throw Error("{}: damaged row group {}", file_.path.string(), group_ - 1);
-        return true;
-      }
-      if (group_ == reader_->metadata()->num_row_groups()) return false;
-      values_reader_ = std::static_pointer_cast<parquet::ByteArrayReader>(reader_->RowGroup(group_++)->Column(column_));
-    }
-  }
+  bool read_batch();
 
   TextFile file_;
   std::string column_name_;
@@ -148,3 +77,95 @@ inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file,
 }
 
 }  // namespace moderngpt2
+
+#if defined(MODERNGPT2_HAVE_PARQUET) && !defined(MODERNGPT2_DECLARE_RUNS)
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ParquetDocumentReader::ParquetDocumentReader(TextFile file, std::string column,
+                                                                 std::size_t max_bytes)
+    : file_(std::move(file)), column_name_(std::move(column)), max_bytes_(max_bytes) {
+  if (!std::filesystem::is_regular_file(file_.path)) throw Error("{}: no such file", file_.path.string());
+  detail::guard_arrow(file_.path, "read", [&](const auto& check) {
+    auto opened = arrow::io::ReadableFile::Open(file_.path.string());
+    check(opened.status());
+    parquet::ReaderProperties properties;
+    properties.enable_buffered_stream();
+    properties.set_page_checksum_verification(true);
+    reader_ = parquet::ParquetFileReader::Open(opened.ValueUnsafe(), properties);
+    find_column();
+  });
+}
+
+MODERNGPT2_FUNCTION ParquetDocumentReader::Result ParquetDocumentReader::next(Document& out, std::string&) {
+  out.file = file_.path.string();
+  while (rest_.empty())
+    if (!next_text()) return Result::end;
+  std::string_view piece = rest_.substr(0, max_bytes_);
+  if (piece.size() < rest_.size()) piece.remove_suffix(detail::unfinished_character(piece));
+  out.text = piece;
+  out.line = row_;
+  rest_.remove_prefix(piece.size());
+  return Result::document;
+}
+
+MODERNGPT2_FUNCTION std::int64_t ParquetDocumentReader::position() const {
+  const auto rows = static_cast<double>(std::max<std::int64_t>(1, reader_->metadata()->num_rows()));
+  return static_cast<std::int64_t>(static_cast<double>(file_.bytes) * std::min(1.0, static_cast<double>(row_) / rows));
+}
+
+MODERNGPT2_FUNCTION void ParquetDocumentReader::find_column() {
+  const parquet::SchemaDescriptor& schema = *reader_->metadata()->schema();
+  const parquet::schema::GroupNode& root = *schema.group_node();
+  std::string names;
+  for (int i = 0; i < root.field_count(); ++i) names += (i ? ", " : "") + root.field(i)->name();
+  if (names.empty()) names = "none";
+  const int field = root.FieldIndex(column_name_);
+  if (field < 0) throw Error("{}: no column '{}'; its columns are: {}", file_.path.string(), column_name_, names);
+  const auto refuse = [&](const std::string& type) {
+    throw Error("{}: the column '{}' is {}, not a string or binary; its columns are: {}", file_.path.string(),
+                column_name_, type, names);
+  };
+  if (!root.field(field)->is_primitive()) refuse("a list, map or struct");
+  column_ = schema.ColumnIndex(*root.field(field));
+  const parquet::ColumnDescriptor& column = *schema.Column(column_);
+  const parquet::LogicalType& logical = *column.logical_type();
+  if (column.max_repetition_level() > 0) refuse("a list");
+  if (column.physical_type() != parquet::Type::BYTE_ARRAY ||
+      !(logical.is_none() || logical.is_string() || logical.is_JSON() || logical.is_enum()))
+    refuse(logical.is_none() ? parquet::TypeToString(column.physical_type()) : logical.ToString());
+  max_definition_ = column.max_definition_level();
+}
+
+MODERNGPT2_FUNCTION bool ParquetDocumentReader::next_text() {
+  bool more = true;
+  if (level_ == levels_) detail::guard_arrow(file_.path, "read", [&](const auto&) { more = read_batch(); });
+  if (!more) return false;
+  ++row_;
+  if (max_definition_ > 0 && definitions_[level_++] < max_definition_) return true;
+  if (max_definition_ == 0) ++level_;
+  const parquet::ByteArray& text = values_[value_++];
+  rest_ = {reinterpret_cast<const char*>(text.ptr), text.len};
+  return true;
+}
+
+MODERNGPT2_FUNCTION bool ParquetDocumentReader::read_batch() {
+  while (true) {
+    if (values_reader_ && values_reader_->HasNext()) {
+      std::int64_t values = 0;
+      level_ = value_ = 0;
+      levels_ = static_cast<std::size_t>(
+          values_reader_->ReadBatch(batch_size, definitions_.data(), nullptr, values_.data(), &values));
+      std::int64_t defined = max_definition_ > 0 ? 0 : static_cast<std::int64_t>(levels_);
+      for (std::size_t i = 0; max_definition_ > 0 && i < levels_; ++i) defined += definitions_[i] == max_definition_;
+      if (levels_ == 0 || defined != values) throw Error("{}: damaged row group {}", file_.path.string(), group_ - 1);
+      return true;
+    }
+    if (group_ == reader_->metadata()->num_row_groups()) return false;
+    values_reader_ = std::static_pointer_cast<parquet::ByteArrayReader>(reader_->RowGroup(group_++)->Column(column_));
+  }
+}
+
+}  // namespace moderngpt2
+
+#endif

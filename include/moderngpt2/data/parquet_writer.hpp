@@ -17,6 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/io/file.hpp"
 
@@ -68,55 +69,13 @@ inline std::int64_t rows_per_group(int block_size) {
 class ParquetWriter {
  public:
   /// Throws Error where the file cannot be written, as all members do.
-  ParquetWriter(std::filesystem::path path, int block_size)
-      : path_(std::move(path)),
-        block_size_(block_size),
-        stream_(std::make_shared<detail::AtomicOutputStream>(path_)),
-        id_values_(std::make_shared<arrow::Int32Builder>()),
-        mask_values_(std::make_shared<arrow::Int8Builder>()),
-        ids_(arrow::default_memory_pool(), id_values_),
-        mask_(arrow::default_memory_pool(), mask_values_),
-        ones_(static_cast<std::size_t>(block_size), 1) {
-    detail::guard_arrow(path_, "write", [&](const auto& check) {
-      schema_ = arrow::schema({arrow::field("input_ids", arrow::list(arrow::int32())),
-                               arrow::field("attention_mask", arrow::list(arrow::int8()))});
-      // Ids hardly repeat within a page's dictionary: plain values compress better and decode faster.
-      const auto properties =
-          parquet::WriterProperties::Builder()
-              .disable_dictionary()
-              ->compression(parquet::Compression::ZSTD)
-              ->compression_level(1)  // the next two levels save 3% of the size and cost half as much time again
-              ->enable_page_checksum()
-              ->build();
-      auto opened = parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), stream_, properties);
-      check(opened.status());
-      writer_ = std::move(opened).ValueUnsafe();
-    });
-  }
+  ParquetWriter(std::filesystem::path path, int block_size);
 
   /// Adds a row of block_size ids.
-  void add(std::span<const std::int32_t> block) {
-    if (block.size() != static_cast<std::size_t>(block_size_))
-      throw Error("{}: a block of {} ids was given where {} make a block", path_.string(), block.size(), block_size_);
-    detail::guard_arrow(path_, "write", [&](const auto& check) {
-      check(ids_.Append());
-      check(id_values_->AppendValues(block.data(), block_size_));
-      check(mask_.Append());
-      check(mask_values_->AppendValues(ones_.data(), block_size_));
-      if (ids_.length() == rows_per_group(block_size_)) flush(check);
-    });
-    ++rows_;
-  }
+  void add(std::span<const std::int32_t> block);
 
   /// Writes what is left and publishes the file.
-  void finish() {
-    detail::guard_arrow(path_, "write", [&](const auto& check) {
-      flush(check);
-      check(writer_->Close());
-      check(stream_->Close());
-    });
-    stream_->commit();
-  }
+  void finish();
 
   std::int64_t rows() const { return rows_; }
   const std::filesystem::path& path() const { return path_; }
@@ -158,3 +117,59 @@ class ParquetWriter {
 #endif
 
 }  // namespace moderngpt2
+
+#if defined(MODERNGPT2_HAVE_PARQUET) && !defined(MODERNGPT2_DECLARE_RUNS)
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ParquetWriter::ParquetWriter(std::filesystem::path path, int block_size)
+    : path_(std::move(path)),
+      block_size_(block_size),
+      stream_(std::make_shared<detail::AtomicOutputStream>(path_)),
+      id_values_(std::make_shared<arrow::Int32Builder>()),
+      mask_values_(std::make_shared<arrow::Int8Builder>()),
+      ids_(arrow::default_memory_pool(), id_values_),
+      mask_(arrow::default_memory_pool(), mask_values_),
+      ones_(static_cast<std::size_t>(block_size), 1) {
+  detail::guard_arrow(path_, "write", [&](const auto& check) {
+    schema_ = arrow::schema({arrow::field("input_ids", arrow::list(arrow::int32())),
+                             arrow::field("attention_mask", arrow::list(arrow::int8()))});
+    // Ids hardly repeat within a page's dictionary: plain values compress better and decode faster.
+    const auto properties =
+        parquet::WriterProperties::Builder()
+            .disable_dictionary()
+            ->compression(parquet::Compression::ZSTD)
+            ->compression_level(1)  // the next two levels save 3% of the size and cost half as much time again
+            ->enable_page_checksum()
+            ->build();
+    auto opened = parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), stream_, properties);
+    check(opened.status());
+    writer_ = std::move(opened).ValueUnsafe();
+  });
+}
+
+MODERNGPT2_FUNCTION void ParquetWriter::add(std::span<const std::int32_t> block) {
+  if (block.size() != static_cast<std::size_t>(block_size_))
+    throw Error("{}: a block of {} ids was given where {} make a block", path_.string(), block.size(), block_size_);
+  detail::guard_arrow(path_, "write", [&](const auto& check) {
+    check(ids_.Append());
+    check(id_values_->AppendValues(block.data(), block_size_));
+    check(mask_.Append());
+    check(mask_values_->AppendValues(ones_.data(), block_size_));
+    if (ids_.length() == rows_per_group(block_size_)) flush(check);
+  });
+  ++rows_;
+}
+
+MODERNGPT2_FUNCTION void ParquetWriter::finish() {
+  detail::guard_arrow(path_, "write", [&](const auto& check) {
+    flush(check);
+    check(writer_->Close());
+    check(stream_->Close());
+  });
+  stream_->commit();
+}
+
+}  // namespace moderngpt2
+
+#endif

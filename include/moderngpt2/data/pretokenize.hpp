@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/encoding_pipeline.hpp"
 #include "moderngpt2/data/metadata.hpp"
@@ -31,8 +32,66 @@ namespace detail {
 /// Puts the last blocks of the staged shards into shards for evaluation, and the shard that they begin in, without
 /// them, beside it; what stays is byte for byte what would have been written without them. The staged shards are left
 /// as they are, so that a run that is killed here can do it again.
-inline void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options,
-                             DatasetMetadata& metadata) {
+void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options, DatasetMetadata& metadata);
+
+/// One run of pretokenize(), from the start or from the state that another one left.
+class PretokenizeRun {
+ public:
+  using Report = std::function<void(const PretokenizeProgress&)>;
+
+  PretokenizeRun(const Tokenizer& tokenizer, const PretokenizeOptions& options, const Report& report);
+
+  DatasetMetadata run();
+
+ private:
+  void note(const std::string& line) const {
+    if (options_.note) options_.note(line);
+  }
+  std::string output() const { return options_.output_path.string(); }
+
+  void take_state();
+
+  // A whole data set is there: the one that was asked for, as far as its metadata tells.
+  DatasetMetadata existing() const;
+
+  // Clears away all but the finished shards.
+  void prepare();
+
+  void pack();
+
+  // What state_ counts is in the shards, but for what BlockPacker holds; called where it holds nothing, or at the end.
+  void save(const ShardWriter& shards, std::size_t tokens_of_next);
+
+  const Tokenizer& tokenizer_;
+  const PretokenizeOptions& options_;
+  const Report& report_;
+  EncodingPipeline pipeline_;
+  DatasetStaging staging_;
+  PretokenizeState state_;
+};
+
+}  // namespace detail
+
+/// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder,
+/// which holds all of them when this returns and none when it throws; what is finished stays in a hidden folder there
+/// for a run with `resume`. The bytes depend on the text, the tokenizer and the options, never on the number of threads
+/// or on interruptions. `report`, where given, is called after each document and now and then, and may throw to stop.
+/// Throws Error where the output holds a data set already, an input cannot be read, the tokenizer has no eos, the text
+/// is too short for a block, or the unfinished run to resume was another one.
+DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
+                            const std::function<void(const PretokenizeProgress&)>& report = {});
+
+/// A table of what was packed of each language, for people.
+std::string summary(const DatasetMetadata& metadata);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options,
+                                          DatasetMetadata& metadata) {
   const std::int64_t blocks = metadata.train_blocks;
   if (options.eval_fraction <= 0 || blocks < 2) return;
   const double wanted = std::round(options.eval_fraction * static_cast<double>(blocks));
@@ -68,168 +127,12 @@ inline void split_evaluation(const DatasetStaging& staging, const PretokenizeOpt
   metadata.eval_size = std::min(taken, options.max_samples_per_shard);
 }
 
-/// One run of pretokenize(), from the start or from the state that another one left.
-class PretokenizeRun {
- public:
-  using Report = std::function<void(const PretokenizeProgress&)>;
+}  // namespace moderngpt2::detail
 
-  PretokenizeRun(const Tokenizer& tokenizer, const PretokenizeOptions& options, const Report& report)
-      : tokenizer_(tokenizer),
-        options_(options),
-        report_(report),
-        pipeline_(options.source, {tokenizer, options.split_special_tokens}, options.num_threads),
-        staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
-    state_.fingerprint = pretokenize_fingerprint(tokenizer, options, pipeline_.source().files());
-    for (const std::string& language : pipeline_.languages()) state_.languages.push_back({language, 0, 0, 0});
-  }
+namespace moderngpt2 {
 
-  DatasetMetadata run() {
-    if (options_.resume) {
-      if (std::filesystem::exists(staging_.state_file())) take_state();
-      if (staging_.is_publishing()) return staging_.finish_publication();
-      if (staging_.is_complete()) {
-        DatasetMetadata metadata = existing();
-        staging_.release();  // what a run left that was killed when all was done
-        return metadata;
-      }
-      prepare();
-    }
-    try {
-      if (!state_.packed) pack();
-      DatasetMetadata metadata;
-      metadata.languages = state_.languages;
-      for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) metadata.train_files.push_back(shard_name(i));
-      metadata.train_blocks = state_.blocks;
-      metadata.block_size = options_.block_size;
-      metadata.vocab_size = tokenizer_.vocab_size();
-      metadata.tokenizer_fingerprint = tokenizer_.fingerprint_text();
-      split_evaluation(staging_, options_, metadata);
-      staging_.publish(metadata);
-      return metadata;
-    } catch (...) {
-      if (staging_.is_kept())
-        note(fmt::format("{} finished shards are kept: --resume goes on after them", state_.shard_bytes.size()));
-      throw;
-    }
-  }
-
- private:
-  void note(const std::string& line) const {
-    if (options_.note) options_.note(line);
-  }
-  std::string output() const { return options_.output_path.string(); }
-
-  void take_state() {
-    staging_.keep();  // also where this run may not go on: another may
-    const PretokenizeState found = read_state(staging_.state_file());
-    const std::string differs = difference(found.fingerprint, state_.fingerprint);
-    if (!differs.empty())
-      throw Error("{}: cannot resume the unfinished run there: {} (without --resume it is cleared away)", output(),
-                  differs);
-    state_ = found;
-  }
-
-  // A whole data set is there: the one that was asked for, as far as its metadata tells.
-  DatasetMetadata existing() const {
-    DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
-    if (metadata.block_size != options_.block_size)
-      throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
-                  metadata.block_size, options_.block_size);
-    if (metadata.tokenizer_fingerprint != tokenizer_.fingerprint_text())
-      throw Error("{}: holds a data set made with another tokenizer: name another folder", output());
-    note(fmt::format("{}: is complete, nothing is left to do", output()));
-    return metadata;
-  }
-
-  // Clears away all but the finished shards.
-  void prepare() {
-    std::set<std::string> names{"state.json"};
-    for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) {
-      const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
-      std::error_code error;
-      if (std::filesystem::file_size(shard, error) != static_cast<std::uintmax_t>(state_.shard_bytes[i]) || error)
-        throw Error("{}: is missing or was changed: the run cannot be resumed; remove {} to start anew", shard.string(),
-                    staging_.folder().string());
-    }
-    staging_.keep_only(names);
-    staging_.expect_no_dataset();
-    if (state_.shard_bytes.empty())
-      note(fmt::format("{}: nothing to resume, starting from the start", output()));
-    else
-      note(fmt::format("{}: going on after {} shards, {} documents", output(), state_.shard_bytes.size(),
-                       state_.documents));
-  }
-
-  void pack() {
-    ShardWriter shards(staging_.folder(), options_.block_size, options_.max_samples_per_shard,
-                       state_.shard_bytes.size());
-    PretokenizeProgress progress;
-    progress.total_bytes = pipeline_.source().total_bytes();
-    for (const LanguageCounts& counts : state_.languages) {
-      progress.documents += counts.documents;
-      progress.tokens += counts.tokens;
-      progress.text_bytes += counts.bytes;
-    }
-    progress.resumed_text_bytes = progress.text_bytes;
-    const std::int64_t passed = state_.documents;
-    std::size_t begin = static_cast<std::size_t>(state_.tokens_of_next);
-    BlockPacker packer(options_.block_size, [&](std::span<const std::int32_t> block) {
-      if (shards.add(block)) save(shards, begin + packer.taken());
-    });
-    const auto tell = [&] {
-      progress.bytes_read = pipeline_.bytes_read();
-      if (report_) report_(progress);
-    };
-    const auto take = [&](const EncodedDocument& document) {
-      packer.add(document.ids.subspan(std::min(begin, document.ids.size())));
-      begin = 0;
-      ++state_.documents;
-      if (document.ids.empty()) return;
-      LanguageCounts& counts = state_.languages[document.language];
-      const auto tokens = static_cast<std::int64_t>(document.ids.size());
-      ++counts.documents, ++progress.documents;
-      counts.tokens += tokens, progress.tokens += tokens;
-      counts.bytes += document.bytes, progress.text_bytes += document.bytes;
-      tell();
-    };
-    pipeline_.run(passed, take, tell);
-    shards.finish();
-    if (shards.blocks() == 0)
-      throw Error("the text gives {} tokens, too few for one block of {}: give more text or a smaller --block_size",
-                  progress.tokens, options_.block_size);
-    state_.packed = true;
-    save(shards, 0);
-  }
-
-  // What state_ counts is in the shards, but for what BlockPacker holds; called where it holds nothing, or at the end.
-  void save(const ShardWriter& shards, std::size_t tokens_of_next) {
-    for (std::size_t i = state_.shard_bytes.size(); i < shards.names().size(); ++i)
-      state_.shard_bytes.push_back(
-          static_cast<std::int64_t>(std::filesystem::file_size(staging_.folder() / shards.names()[i])));
-    state_.blocks = shards.blocks();
-    state_.tokens_of_next = static_cast<std::int64_t>(tokens_of_next);
-    write_state(staging_.state_file(), state_);
-    staging_.keep();
-  }
-
-  const Tokenizer& tokenizer_;
-  const PretokenizeOptions& options_;
-  const Report& report_;
-  EncodingPipeline pipeline_;
-  DatasetStaging staging_;
-  PretokenizeState state_;
-};
-
-}  // namespace detail
-
-/// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder,
-/// which holds all of them when this returns and none when it throws; what is finished stays in a hidden folder there
-/// for a run with `resume`. The bytes depend on the text, the tokenizer and the options, never on the number of threads
-/// or on interruptions. `report`, where given, is called after each document and now and then, and may throw to stop.
-/// Throws Error where the output holds a data set already, an input cannot be read, the tokenizer has no eos, the text
-/// is too short for a block, or the unfinished run to resume was another one.
-inline DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
-                                   const std::function<void(const PretokenizeProgress&)>& report = {}) {
+MODERNGPT2_FUNCTION DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
+                                                const std::function<void(const PretokenizeProgress&)>& report) {
   if (!tokenizer.eos_id())
     throw Error(
         "the tokenizer has no eos token, which must end each document: set \"eos_token\" "
@@ -237,8 +140,7 @@ inline DatasetMetadata pretokenize(const Tokenizer& tokenizer, const Pretokenize
   return detail::PretokenizeRun(tokenizer, options, report).run();
 }
 
-/// A table of what was packed of each language, for people.
-inline std::string summary(const DatasetMetadata& metadata) {
+MODERNGPT2_FUNCTION std::string summary(const DatasetMetadata& metadata) {
   std::string text =
       fmt::format("{:<10} {:>12} {:>15} {:>16} {:>12}\n", "language", "documents", "tokens", "bytes", "bytes/token");
   LanguageCounts total{"total", 0, 0, 0};
@@ -259,3 +161,139 @@ inline std::string summary(const DatasetMetadata& metadata) {
 }
 
 }  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, const PretokenizeOptions& options,
+                                                   const Report& report)
+    : tokenizer_(tokenizer),
+      options_(options),
+      report_(report),
+      pipeline_(options.source, {tokenizer, options.split_special_tokens}, options.num_threads),
+      staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
+  state_.fingerprint = pretokenize_fingerprint(tokenizer, options, pipeline_.source().files());
+  for (const std::string& language : pipeline_.languages()) state_.languages.push_back({language, 0, 0, 0});
+}
+
+MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
+  if (options_.resume) {
+    if (std::filesystem::exists(staging_.state_file())) take_state();
+    if (staging_.is_publishing()) return staging_.finish_publication();
+    if (staging_.is_complete()) {
+      DatasetMetadata metadata = existing();
+      staging_.release();  // what a run left that was killed when all was done
+      return metadata;
+    }
+    prepare();
+  }
+  try {
+    if (!state_.packed) pack();
+    DatasetMetadata metadata;
+    metadata.languages = state_.languages;
+    for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) metadata.train_files.push_back(shard_name(i));
+    metadata.train_blocks = state_.blocks;
+    metadata.block_size = options_.block_size;
+    metadata.vocab_size = tokenizer_.vocab_size();
+    metadata.tokenizer_fingerprint = tokenizer_.fingerprint_text();
+    split_evaluation(staging_, options_, metadata);
+    staging_.publish(metadata);
+    return metadata;
+  } catch (...) {
+    if (staging_.is_kept())
+      note(fmt::format("{} finished shards are kept: --resume goes on after them", state_.shard_bytes.size()));
+    throw;
+  }
+}
+
+MODERNGPT2_FUNCTION void PretokenizeRun::take_state() {
+  staging_.keep();  // also where this run may not go on: another may
+  const PretokenizeState found = read_state(staging_.state_file());
+  const std::string differs = difference(found.fingerprint, state_.fingerprint);
+  if (!differs.empty())
+    throw Error("{}: cannot resume the unfinished run there: {} (without --resume it is cleared away)", output(),
+                differs);
+  state_ = found;
+}
+
+MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::existing() const {
+  DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
+  if (metadata.block_size != options_.block_size)
+    throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
+                metadata.block_size, options_.block_size);
+  if (metadata.tokenizer_fingerprint != tokenizer_.fingerprint_text())
+    throw Error("{}: holds a data set made with another tokenizer: name another folder", output());
+  note(fmt::format("{}: is complete, nothing is left to do", output()));
+  return metadata;
+}
+
+MODERNGPT2_FUNCTION void PretokenizeRun::prepare() {
+  std::set<std::string> names{"state.json"};
+  for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) {
+    const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
+    std::error_code error;
+    if (std::filesystem::file_size(shard, error) != static_cast<std::uintmax_t>(state_.shard_bytes[i]) || error)
+      throw Error("{}: is missing or was changed: the run cannot be resumed; remove {} to start anew", shard.string(),
+                  staging_.folder().string());
+  }
+  staging_.keep_only(names);
+  staging_.expect_no_dataset();
+  if (state_.shard_bytes.empty())
+    note(fmt::format("{}: nothing to resume, starting from the start", output()));
+  else
+    note(fmt::format("{}: going on after {} shards, {} documents", output(), state_.shard_bytes.size(),
+                     state_.documents));
+}
+
+MODERNGPT2_FUNCTION void PretokenizeRun::pack() {
+  ShardWriter shards(staging_.folder(), options_.block_size, options_.max_samples_per_shard, state_.shard_bytes.size());
+  PretokenizeProgress progress;
+  progress.total_bytes = pipeline_.source().total_bytes();
+  for (const LanguageCounts& counts : state_.languages) {
+    progress.documents += counts.documents;
+    progress.tokens += counts.tokens;
+    progress.text_bytes += counts.bytes;
+  }
+  progress.resumed_text_bytes = progress.text_bytes;
+  const std::int64_t passed = state_.documents;
+  std::size_t begin = static_cast<std::size_t>(state_.tokens_of_next);
+  BlockPacker packer(options_.block_size, [&](std::span<const std::int32_t> block) {
+    if (shards.add(block)) save(shards, begin + packer.taken());
+  });
+  const auto tell = [&] {
+    progress.bytes_read = pipeline_.bytes_read();
+    if (report_) report_(progress);
+  };
+  const auto take = [&](const EncodedDocument& document) {
+    packer.add(document.ids.subspan(std::min(begin, document.ids.size())));
+    begin = 0;
+    ++state_.documents;
+    if (document.ids.empty()) return;
+    LanguageCounts& counts = state_.languages[document.language];
+    const auto tokens = static_cast<std::int64_t>(document.ids.size());
+    ++counts.documents, ++progress.documents;
+    counts.tokens += tokens, progress.tokens += tokens;
+    counts.bytes += document.bytes, progress.text_bytes += document.bytes;
+    tell();
+  };
+  pipeline_.run(passed, take, tell);
+  shards.finish();
+  if (shards.blocks() == 0)
+    throw Error("the text gives {} tokens, too few for one block of {}: give more text or a smaller --block_size",
+                progress.tokens, options_.block_size);
+  state_.packed = true;
+  save(shards, 0);
+}
+
+MODERNGPT2_FUNCTION void PretokenizeRun::save(const ShardWriter& shards, std::size_t tokens_of_next) {
+  for (std::size_t i = state_.shard_bytes.size(); i < shards.names().size(); ++i)
+    state_.shard_bytes.push_back(
+        static_cast<std::int64_t>(std::filesystem::file_size(staging_.folder() / shards.names()[i])));
+  state_.blocks = shards.blocks();
+  state_.tokens_of_next = static_cast<std::int64_t>(tokens_of_next);
+  write_state(staging_.state_file(), state_);
+  staging_.keep();
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/io/json.hpp"
 
@@ -31,7 +32,21 @@ struct PretokenizeState {
 };
 
 /// Writes the state, all of it or nothing.
-inline void write_state(const std::filesystem::path& path, const PretokenizeState& state) {
+void write_state(const std::filesystem::path& path, const PretokenizeState& state);
+
+/// Reads a state. Throws Error naming file and field where it is none.
+PretokenizeState read_state(const std::filesystem::path& path);
+
+/// What an unfinished run, made with `before`, and this one differ in; empty where in nothing.
+std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void write_state(const std::filesystem::path& path, const PretokenizeState& state) {
   Json json = {{"settings", Json::object()}, {"inputs", Json::array()},      {"shard_bytes", state.shard_bytes},
                {"blocks", state.blocks},     {"documents", state.documents}, {"tokens_of_next", state.tokens_of_next},
                {"packed", state.packed},     {"languages", Json::array()}};
@@ -46,8 +61,7 @@ inline void write_state(const std::filesystem::path& path, const PretokenizeStat
   write_json_file(path, json);
 }
 
-/// Reads a state. Throws Error naming file and field where it is none.
-inline PretokenizeState read_state(const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION PretokenizeState read_state(const std::filesystem::path& path) {
   const Json json = read_json_file(path);
   const std::string where = path.string();
   const auto list = [&](const char* field) -> const Json& {
@@ -79,8 +93,7 @@ inline PretokenizeState read_state(const std::filesystem::path& path) {
   return state;
 }
 
-/// What an unfinished run, made with `before`, and this one differ in; empty where in nothing.
-inline std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
+MODERNGPT2_FUNCTION std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
   for (const auto& [flag, value] : now.settings) {
     std::string other = "nothing";
     for (const auto& [name, text] : before.settings)
@@ -100,3 +113,5 @@ inline std::string difference(const PretokenizeFingerprint& before, const Pretok
 }
 
 }  // namespace moderngpt2
+
+#endif

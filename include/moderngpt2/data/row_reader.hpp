@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
 #include "moderngpt2/data/text_files.hpp"
@@ -46,20 +47,7 @@ class JsonRowReader final : public RowReader {
  public:
   explicit JsonRowReader(const TextFile& file) : path_(file.path.string()), lines_(open_bytes(file), max_line_bytes) {}
 
-  bool next(Json& fields, std::int64_t& line) override {
-    std::string_view text;
-    do {
-      if (!lines_.next(text)) return false;
-    } while (text.find_first_not_of(" \t\r\f\v") == text.npos);
-    line = lines_.number();
-    const std::string where = fmt::format("{}:{}", path_, line);
-    if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
-    if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
-      throw Error("{}: a JSON list, where an object a line is needed: write it as JSON lines", where);
-    fields = parse_json(text, where);
-    if (!fields.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(fields));
-    return true;
-  }
+  bool next(Json& fields, std::int64_t& line) override;
 
  private:
   static constexpr std::size_t max_line_bytes = std::size_t{1} << 26;
@@ -90,11 +78,7 @@ void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_p
 }
 
 /// Names of the fields of a row, for messages.
-inline std::string column_names(const Json& fields) {
-  std::string names;
-  for (const auto& [name, value] : fields.items()) names += (names.empty() ? "" : ", ") + excerpt(name, 40);
-  return names.empty() ? "none" : names;
-}
+std::string column_names(const Json& fields);
 
 /// The field of a row that is first in a list of names; null where there is none of them.
 inline const Json* first_column(const Json& fields, const std::vector<std::string>& names) {
@@ -112,9 +96,44 @@ inline const Json& require_column(const DataRow& row, const std::vector<std::str
 }
 
 /// A field as text. Throws an Error that tells the row.
-inline std::string text_of(const Json& value, std::string_view column, const RowPlace& place) {
+std::string text_of(const Json& value, std::string_view column, const RowPlace& place);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string column_names(const Json& fields) {
+  std::string names;
+  for (const auto& [name, value] : fields.items()) names += (names.empty() ? "" : ", ") + excerpt(name, 40);
+  return names.empty() ? "none" : names;
+}
+
+MODERNGPT2_FUNCTION std::string text_of(const Json& value, std::string_view column, const RowPlace& place) {
   if (value.is_string()) return value.get<std::string>();
   throw Error("{}: {} must be a string, found {}", place.text(), column, detail::json_excerpt(value));
 }
 
 }  // namespace moderngpt2
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION bool JsonRowReader::next(Json& fields, std::int64_t& line) {
+  std::string_view text;
+  do {
+    if (!lines_.next(text)) return false;
+  } while (text.find_first_not_of(" \t\r\f\v") == text.npos);
+  line = lines_.number();
+  const std::string where = fmt::format("{}:{}", path_, line);
+  if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
+  if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
+    throw Error("{}: a JSON list, where an object a line is needed: write it as JSON lines", where);
+  fields = parse_json(text, where);
+  if (!fields.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(fields));
+  return true;
+}
+
+}  // namespace moderngpt2
+
+#endif

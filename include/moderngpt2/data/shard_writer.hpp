@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/parquet_writer.hpp"
 
 namespace moderngpt2 {
@@ -21,23 +22,11 @@ class ShardWriter {
  public:
   /// The folder holds `finished_shards` full ones already.
   ShardWriter(std::filesystem::path folder, int block_size, std::int64_t max_rows_per_shard,
-              std::size_t finished_shards = 0)
-      : folder_(std::move(folder)), block_size_(block_size), max_rows_(max_rows_per_shard) {
-    if (max_rows_ < 1) throw Error("shards of {} blocks were asked for", max_rows_);
-    while (names_.size() < finished_shards) names_.push_back(shard_name(names_.size()));
-    blocks_ = max_rows_ * static_cast<std::int64_t>(finished_shards);
-  }
+              std::size_t finished_shards = 0);
 
   /// Adds a block; true where it was the last one of its shard, whose file is then there. Throws Error where the disk
   /// is full or not writable.
-  bool add(std::span<const std::int32_t> block) {
-    if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
-    writer_->add(block);
-    ++blocks_;
-    if (writer_->rows() < max_rows_) return false;
-    close();
-    return true;
-  }
+  bool add(std::span<const std::int32_t> block);
 
   /// Closes the last shard.
   void finish() {
@@ -49,11 +38,7 @@ class ShardWriter {
   const std::vector<std::string>& names() const { return names_; }
 
  private:
-  void close() {
-    writer_->finish();
-    writer_.reset();
-    names_.push_back(shard_name(names_.size()));
-  }
+  void close();
 
   std::filesystem::path folder_;
   int block_size_;
@@ -63,3 +48,34 @@ class ShardWriter {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ShardWriter::ShardWriter(std::filesystem::path folder, int block_size,
+                                             std::int64_t max_rows_per_shard, std::size_t finished_shards)
+    : folder_(std::move(folder)), block_size_(block_size), max_rows_(max_rows_per_shard) {
+  if (max_rows_ < 1) throw Error("shards of {} blocks were asked for", max_rows_);
+  while (names_.size() < finished_shards) names_.push_back(shard_name(names_.size()));
+  blocks_ = max_rows_ * static_cast<std::int64_t>(finished_shards);
+}
+
+MODERNGPT2_FUNCTION bool ShardWriter::add(std::span<const std::int32_t> block) {
+  if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
+  writer_->add(block);
+  ++blocks_;
+  if (writer_->rows() < max_rows_) return false;
+  close();
+  return true;
+}
+
+MODERNGPT2_FUNCTION void ShardWriter::close() {
+  writer_->finish();
+  writer_.reset();
+  names_.push_back(shard_name(names_.size()));
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/language_reader.hpp"
 #include "moderngpt2/data/source_options.hpp"
@@ -20,60 +21,22 @@ namespace moderngpt2 {
 class DocumentSource {
  public:
   /// Throws Error where an input matches no file or one of no known format.
-  explicit DocumentSource(SourceOptions options) : options_(std::move(options)) {
-    std::vector<std::vector<TextFile>> files;  // of each language
-    for (TextFile& file : find_text_files(options_.inputs)) {
-      files_.push_back(file);
-      total_bytes_ += file.bytes;
-      const auto group = std::find_if(files.begin(), files.end(),
-                                      [&](const auto& others) { return others.front().language == file.language; });
-      if (group == files.end())
-        files.push_back({std::move(file)});
-      else
-        group->push_back(std::move(file));
-    }
-    for (std::vector<TextFile>& group : files) {
-      const std::string language = group.front().language;
-      std::unique_ptr<ReadingStream> stream = std::make_unique<LanguageReader>(std::move(group), options_);
-      if (options_.read_ahead_bytes > 0)
-        stream = std::make_unique<ReadAhead>(std::move(stream), options_.read_ahead_bytes / files.size());
-      groups_.push_back({language, std::move(stream), 0});
-    }
-  }
+  explicit DocumentSource(SourceOptions options);
 
   /// The next document; false when there is none left. Throws Error where a file cannot be read to its end, where lines
   /// were read but none gave a document, and with `strict` at the first line that gives none.
-  bool next(Document& out) {
-    if (options_.max_documents > 0 && documents_ >= options_.max_documents) return finish();
-    for (std::size_t tried = 0; tried < groups_.size(); ++tried) {
-      Group& group = groups_[turn_];
-      turn_ = (turn_ + 1) % groups_.size();
-      if (next_of(group, out)) {
-        ++documents_;
-        return true;
-      }
-    }
-    return finish();
-  }
+  bool next(Document& out);
 
   /// The files in the order of their reading within a language.
   const std::vector<TextFile>& files() const { return files_; }
   /// The languages in the order of their turns.
-  std::vector<std::string> languages() const {
-    std::vector<std::string> names;
-    for (const Group& group : groups_) names.push_back(group.language);
-    return names;
-  }
+  std::vector<std::string> languages() const;
   /// Documents given so far.
   std::int64_t documents() const { return documents_; }
   /// Lines that gave no document so far.
   std::int64_t skipped() const { return skipped_; }
   /// Bytes read so far, and in all files together, as they lie on disk.
-  std::int64_t bytes_read() const {
-    std::int64_t bytes = 0;
-    for (const Group& group : groups_) bytes += group.bytes_read;
-    return bytes;
-  }
+  std::int64_t bytes_read() const;
   std::int64_t total_bytes() const { return total_bytes_; }
 
  private:
@@ -83,39 +46,11 @@ class DocumentSource {
     std::int64_t bytes_read;
   };
 
-  bool next_of(Group& group, Document& out) {
-    Reading reading;
-    while (group.readings->next(reading)) {
-      group.bytes_read = reading.bytes_read;
-      switch (reading.kind) {
-        case Reading::Kind::document:
-          out = std::move(reading.document);
-          out.language = group.language;
-          return true;
-        case Reading::Kind::skipped:
-          skip(reading.document, reading.reason);
-          break;
-        case Reading::Kind::empty_file:
-          warn(fmt::format("{}: holds no text", reading.document.file));
-      }
-    }
-    return false;
-  }
+  bool next_of(Group& group, Document& out);
 
-  void skip(const Document& where, const std::string& reason) {
-    if (options_.strict) throw Error("{}:{}: {}", where.file, where.line, reason);
-    ++skipped_;
-    if (skipped_ <= shown_warnings) warn(fmt::format("{}:{}: skipped: {}", where.file, where.line, reason));
-    if (skipped_ == shown_warnings) warn("further lines that give no document are counted only");
-    if (documents_ == 0 && skipped_ == 1) first_reason_ = fmt::format("{}:{}: {}", where.file, where.line, reason);
-  }
+  void skip(const Document& where, const std::string& reason);
 
-  bool finish() {
-    if (documents_ == 0 && skipped_ > 0) throw Error("no line gives a document; the first one is {}", first_reason_);
-    if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines gave no document and were skipped", skipped_));
-    finished_ = true;
-    return false;
-  }
+  bool finish();
 
   void warn(const std::string& line) const {
     if (options_.warn) options_.warn(line);
@@ -133,3 +68,91 @@ class DocumentSource {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION DocumentSource::DocumentSource(SourceOptions options) : options_(std::move(options)) {
+  std::vector<std::vector<TextFile>> files;  // of each language
+  for (TextFile& file : find_text_files(options_.inputs)) {
+    files_.push_back(file);
+    total_bytes_ += file.bytes;
+    const auto group = std::find_if(files.begin(), files.end(),
+                                    [&](const auto& others) { return others.front().language == file.language; });
+    if (group == files.end())
+      files.push_back({std::move(file)});
+    else
+      group->push_back(std::move(file));
+  }
+  for (std::vector<TextFile>& group : files) {
+    const std::string language = group.front().language;
+    std::unique_ptr<ReadingStream> stream = std::make_unique<LanguageReader>(std::move(group), options_);
+    if (options_.read_ahead_bytes > 0)
+      stream = std::make_unique<ReadAhead>(std::move(stream), options_.read_ahead_bytes / files.size());
+    groups_.push_back({language, std::move(stream), 0});
+  }
+}
+
+MODERNGPT2_FUNCTION bool DocumentSource::next(Document& out) {
+  if (options_.max_documents > 0 && documents_ >= options_.max_documents) return finish();
+  for (std::size_t tried = 0; tried < groups_.size(); ++tried) {
+    Group& group = groups_[turn_];
+    turn_ = (turn_ + 1) % groups_.size();
+    if (next_of(group, out)) {
+      ++documents_;
+      return true;
+    }
+  }
+  return finish();
+}
+
+MODERNGPT2_FUNCTION std::vector<std::string> DocumentSource::languages() const {
+  std::vector<std::string> names;
+  for (const Group& group : groups_) names.push_back(group.language);
+  return names;
+}
+
+MODERNGPT2_FUNCTION std::int64_t DocumentSource::bytes_read() const {
+  std::int64_t bytes = 0;
+  for (const Group& group : groups_) bytes += group.bytes_read;
+  return bytes;
+}
+
+MODERNGPT2_FUNCTION bool DocumentSource::next_of(Group& group, Document& out) {
+  Reading reading;
+  while (group.readings->next(reading)) {
+    group.bytes_read = reading.bytes_read;
+    switch (reading.kind) {
+      case Reading::Kind::document:
+        out = std::move(reading.document);
+        out.language = group.language;
+        return true;
+      case Reading::Kind::skipped:
+        skip(reading.document, reading.reason);
+        break;
+      case Reading::Kind::empty_file:
+        warn(fmt::format("{}: holds no text", reading.document.file));
+    }
+  }
+  return false;
+}
+
+MODERNGPT2_FUNCTION void DocumentSource::skip(const Document& where, const std::string& reason) {
+  if (options_.strict) throw Error("{}:{}: {}", where.file, where.line, reason);
+  ++skipped_;
+  if (skipped_ <= shown_warnings) warn(fmt::format("{}:{}: skipped: {}", where.file, where.line, reason));
+  if (skipped_ == shown_warnings) warn("further lines that give no document are counted only");
+  if (documents_ == 0 && skipped_ == 1) first_reason_ = fmt::format("{}:{}: {}", where.file, where.line, reason);
+}
+
+MODERNGPT2_FUNCTION bool DocumentSource::finish() {
+  if (documents_ == 0 && skipped_ > 0) throw Error("no line gives a document; the first one is {}", first_reason_);
+  if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines gave no document and were skipped", skipped_));
+  finished_ = true;
+  return false;
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 namespace moderngpt2 {
 
@@ -19,7 +20,30 @@ struct StreamedDataset {
 
 /// Where the text of `language` lies in "c4" or "fineweb2". Throws UsageError for a language without a data set, naming
 /// those there are, and for another data set.
-inline StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
+StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language);
+
+/// The flags of a program that say which text it reads: files, or a data set on the Hub.
+struct TextFlags {
+  std::vector<std::string> inputs;              // --input
+  std::string dataset;                          // --dataset
+  std::vector<std::string> languages;           // --c4_langs or --langs
+  std::vector<std::string> streaming_as_typed;  // those of the last two that stood on the command line
+};
+
+/// Whether the flags name files. Throws UsageError where they name a data set to stream too, or a language that it has
+/// not.
+bool names_files(const TextFlags& flags);
+
+/// What a program answers where its flags name no files; `wanted`: the flags that would.
+std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input");
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
   struct Entry {
     std::string_view language, subset;
   };
@@ -45,17 +69,7 @@ inline StreamedDataset streamed_dataset(std::string_view dataset, std::string_vi
   return {is_c4 ? "allenai/c4" : "HuggingFaceFW/fineweb-2", std::string(found->subset)};
 }
 
-/// The flags of a program that say which text it reads: files, or a data set on the Hub.
-struct TextFlags {
-  std::vector<std::string> inputs;              // --input
-  std::string dataset;                          // --dataset
-  std::vector<std::string> languages;           // --c4_langs or --langs
-  std::vector<std::string> streaming_as_typed;  // those of the last two that stood on the command line
-};
-
-/// Whether the flags name files. Throws UsageError where they name a data set to stream too, or a language that it has
-/// not.
-inline bool names_files(const TextFlags& flags) {
+MODERNGPT2_FUNCTION bool names_files(const TextFlags& flags) {
   if (!flags.inputs.empty() && !flags.streaming_as_typed.empty())
     throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
                      flags.streaming_as_typed.front());
@@ -64,10 +78,11 @@ inline bool names_files(const TextFlags& flags) {
   return false;
 }
 
-/// What a program answers where its flags name no files; `wanted`: the flags that would.
-inline std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input") {
+MODERNGPT2_FUNCTION std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted) {
   return fmt::format("{} is needed: streaming {} ({}) from the Hub is not there yet", wanted, flags.dataset,
                      fmt::join(flags.languages, ", "));
 }
 
 }  // namespace moderngpt2
+
+#endif

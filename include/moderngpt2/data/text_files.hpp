@@ -11,11 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <glob.h>
 
-#include <fmt/format.h>
-
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 
 namespace moderngpt2 {
 
@@ -36,7 +36,35 @@ struct TextFile {
 };
 
 /// The format by the name's endings: .json, .jsonl or .txt, then nothing, .gz or .zst; or .parquet.
-inline TextFormat text_format(const std::filesystem::path& path) {
+TextFormat text_format(const std::filesystem::path& path);
+
+/// The language of a file: a language's two letters in its name after '-' or '_' and before '-', '_' or '.', as in
+/// c4-ja.00000-of-01024.json.gz, or the name of its folder, as in en/c4-train.00000-of-01024.json.gz; otherwise "text".
+std::string language_of(const std::filesystem::path& path);
+
+namespace detail {
+
+std::vector<std::filesystem::path> glob_files(const std::string& pattern);
+
+void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths);
+
+}  // namespace detail
+
+/// The files that `inputs` (files, globs, folders with all that lies in them) stand for: the inputs in their order, the
+/// files of a glob or folder sorted by name, each file once. Throws Error where an input matches nothing or a file is
+/// of no known format.
+std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs);
+
+/// "3 files of text, 1.2 MB, of en, ja".
+std::string files_text(const std::vector<TextFile>& files);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION TextFormat text_format(const std::filesystem::path& path) {
   TextFormat format;
   std::string name = path.filename().string();
   if (name.ends_with(".gz"))
@@ -52,9 +80,7 @@ inline TextFormat text_format(const std::filesystem::path& path) {
   return format;
 }
 
-/// The language of a file: a language's two letters in its name after '-' or '_' and before '-', '_' or '.', as in
-/// c4-ja.00000-of-01024.json.gz, or the name of its folder, as in en/c4-train.00000-of-01024.json.gz; otherwise "text".
-inline std::string language_of(const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION std::string language_of(const std::filesystem::path& path) {
   constexpr std::array<std::string_view, 31> languages{"ar", "cn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr",
                                                        "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "no", "pl", "pt",
                                                        "ro", "ru", "sv", "th", "tr", "tw", "uk", "vi", "zh"};
@@ -71,9 +97,11 @@ inline std::string language_of(const std::filesystem::path& path) {
   return known(folder) ? folder : "text";
 }
 
-namespace detail {
+}  // namespace moderngpt2
 
-inline std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
   std::vector<std::filesystem::path> paths;
   glob_t found{};
   if (glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found) == 0)
@@ -82,7 +110,7 @@ inline std::vector<std::filesystem::path> glob_files(const std::string& pattern)
   return paths;
 }
 
-inline void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths) {
+MODERNGPT2_FUNCTION void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths) {
   std::error_code error;
   std::filesystem::recursive_directory_iterator entry(folder, error), end;
   if (error) throw Error("{}: cannot list the folder: {}", folder.string(), error.message());
@@ -99,12 +127,11 @@ inline void add_folder(const std::filesystem::path& folder, std::vector<std::fil
   }
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// The files that `inputs` (files, globs, folders with all that lies in them) stand for: the inputs in their order, the
-/// files of a glob or folder sorted by name, each file once. Throws Error where an input matches nothing or a file is
-/// of no known format.
-inline std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs) {
   std::vector<TextFile> files;
   std::set<std::filesystem::path> seen;
   for (const std::string& input : inputs) {
@@ -142,8 +169,7 @@ inline std::vector<TextFile> find_text_files(const std::vector<std::string>& inp
   return files;
 }
 
-/// "3 files of text, 1.2 MB, of en, ja".
-inline std::string files_text(const std::vector<TextFile>& files) {
+MODERNGPT2_FUNCTION std::string files_text(const std::vector<TextFile>& files) {
   std::int64_t bytes = 0;
   std::set<std::string> languages;
   for (const TextFile& file : files) {
@@ -155,3 +181,5 @@ inline std::string files_text(const std::vector<TextFile>& files) {
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -7,6 +7,7 @@
 
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/random.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/generation/text_rules.hpp"
@@ -71,5 +72,9 @@ class Sampler {
   std::vector<T> values_;
   std::vector<int> order_;
 };
+
+#ifdef MODERNGPT2_SEPARATE
+extern template class Sampler<float>;
+#endif
 
 }  // namespace moderngpt2

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -59,25 +60,7 @@ inline constexpr std::string_view pickle_hint =
 /// model.safetensors.index.json. Reads as SafetensorsFile does, from whichever shard holds the tensor.
 class CheckpointTensors {
  public:
-  explicit CheckpointTensors(const std::filesystem::path& file_or_folder) : path_(file_or_folder) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    if (!fs::is_directory(path_, error)) {
-      if (detail::is_pickle(path_)) throw Error("{}: {}", path_.string(), detail::pickle_hint);
-      add(path_);
-      return;
-    }
-    const fs::path single = path_ / "model.safetensors", index = path_ / "model.safetensors.index.json";
-    if (fs::exists(fs::symlink_status(single, error))) {
-      add(single);
-    } else if (fs::exists(fs::symlink_status(index, error))) {
-      open_shards(index);
-    } else {
-      for (const fs::path& entry : folder_entries(path_))
-        if (detail::is_pickle(entry)) throw Error("{}: {}", entry.string(), detail::pickle_hint);
-      throw Error("{} has neither model.safetensors nor model.safetensors.index.json", path_.string());
-    }
-  }
+  explicit CheckpointTensors(const std::filesystem::path& file_or_folder);
 
   /// As given: the folder or the file.
   const std::filesystem::path& path() const { return path_; }
@@ -87,14 +70,8 @@ class CheckpointTensors {
   /// The metadata of the first file.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
 
-  const TensorInfo* find(std::string_view name) const {
-    const auto found = index_.find(std::string(name));
-    return found == index_.end() ? nullptr : &tensors_[found->second];
-  }
-  const TensorInfo& at(std::string_view name) const {
-    if (const TensorInfo* info = find(name)) return *info;
-    throw Error("{}: no tensor {}", path_.string(), excerpt(name));
-  }
+  const TensorInfo* find(std::string_view name) const;
+  const TensorInfo& at(std::string_view name) const;
   /// The file that holds a tensor, for error messages.
   const std::filesystem::path& path_of(const TensorInfo& info) const { return file(info).path(); }
 
@@ -117,43 +94,9 @@ class CheckpointTensors {
  private:
   const SafetensorsFile& file(const TensorInfo& info) const { return files_[static_cast<std::size_t>(info.shard)]; }
 
-  void add(const std::filesystem::path& path) {
-    files_.emplace_back(path);
-    for (TensorInfo info : files_.back().tensors()) {
-      info.shard = static_cast<int>(files_.size()) - 1;
-      const auto [other, is_new] = index_.emplace(info.name, tensors_.size());
-      if (!is_new)
-        throw Error("tensor {} stands in {} and in {}", excerpt(info.name), path_of(tensors_[other->second]).string(),
-                    path.string());
-      tensors_.push_back(std::move(info));
-    }
-  }
+  void add(const std::filesystem::path& path);
 
-  void open_shards(const std::filesystem::path& index) {
-    const std::string where = index.string();
-    const Json json = read_json_file(index);
-    const Json* weight_map = find_field(json, "weight_map", where);
-    if (!weight_map || !weight_map->is_object() || weight_map->empty())
-      throw Error("{}: weight_map must be an object that gives each tensor its file", where);
-    std::vector<std::string> names;
-    std::unordered_map<std::string, int> shards;
-    for (const auto& [tensor, shard] : weight_map->items()) {
-      const auto name = json_as<std::string>(shard, "weight_map " + excerpt(tensor), where);
-      if (shards.emplace(name, static_cast<int>(names.size())).second) names.push_back(name);
-    }
-    if (names.size() > max_shards) throw Error("{}: {} shards, at most {} are opened", where, names.size(), max_shards);
-    std::vector<std::filesystem::path> paths;
-    for (const std::string& name : names) paths.push_back(detail::shard_path(path_, name, where));
-    for (const auto& path : paths) add(path);
-    for (const auto& [tensor, shard] : weight_map->items()) {
-      const TensorInfo* info = find(tensor);
-      const auto& name = shard.get_ref<const std::string&>();
-      if (!info) throw Error("{}: no shard has the tensor {}, {} should", where, excerpt(tensor), excerpt(name));
-      if (info->shard != shards.at(name))
-        throw Error("{}: tensor {} is in {}, not in {}", where, excerpt(tensor), path_of(*info).filename().string(),
-                    excerpt(name));
-    }
-  }
+  void open_shards(const std::filesystem::path& index);
 
   /// Each open shard takes a file descriptor, of which a process may have 1024.
   static constexpr std::size_t max_shards = 900;
@@ -165,3 +108,80 @@ class CheckpointTensors {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION CheckpointTensors::CheckpointTensors(const std::filesystem::path& file_or_folder)
+    : path_(file_or_folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_directory(path_, error)) {
+    if (detail::is_pickle(path_)) throw Error("{}: {}", path_.string(), detail::pickle_hint);
+    add(path_);
+    return;
+  }
+  const fs::path single = path_ / "model.safetensors", index = path_ / "model.safetensors.index.json";
+  if (fs::exists(fs::symlink_status(single, error))) {
+    add(single);
+  } else if (fs::exists(fs::symlink_status(index, error))) {
+    open_shards(index);
+  } else {
+    for (const fs::path& entry : folder_entries(path_))
+      if (detail::is_pickle(entry)) throw Error("{}: {}", entry.string(), detail::pickle_hint);
+    throw Error("{} has neither model.safetensors nor model.safetensors.index.json", path_.string());
+  }
+}
+
+MODERNGPT2_FUNCTION const TensorInfo* CheckpointTensors::find(std::string_view name) const {
+  const auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &tensors_[found->second];
+}
+
+MODERNGPT2_FUNCTION const TensorInfo& CheckpointTensors::at(std::string_view name) const {
+  if (const TensorInfo* info = find(name)) return *info;
+  throw Error("{}: no tensor {}", path_.string(), excerpt(name));
+}
+
+MODERNGPT2_FUNCTION void CheckpointTensors::add(const std::filesystem::path& path) {
+  files_.emplace_back(path);
+  for (TensorInfo info : files_.back().tensors()) {
+    info.shard = static_cast<int>(files_.size()) - 1;
+    const auto [other, is_new] = index_.emplace(info.name, tensors_.size());
+    if (!is_new)
+      throw Error("tensor {} stands in {} and in {}", excerpt(info.name), path_of(tensors_[other->second]).string(),
+                  path.string());
+    tensors_.push_back(std::move(info));
+  }
+}
+
+MODERNGPT2_FUNCTION void CheckpointTensors::open_shards(const std::filesystem::path& index) {
+  const std::string where = index.string();
+  const Json json = read_json_file(index);
+  const Json* weight_map = find_field(json, "weight_map", where);
+  if (!weight_map || !weight_map->is_object() || weight_map->empty())
+    throw Error("{}: weight_map must be an object that gives each tensor its file", where);
+  std::vector<std::string> names;
+  std::unordered_map<std::string, int> shards;
+  for (const auto& [tensor, shard] : weight_map->items()) {
+    const auto name = json_as<std::string>(shard, "weight_map " + excerpt(tensor), where);
+    if (shards.emplace(name, static_cast<int>(names.size())).second) names.push_back(name);
+  }
+  if (names.size() > max_shards) throw Error("{}: {} shards, at most {} are opened", where, names.size(), max_shards);
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& name : names) paths.push_back(detail::shard_path(path_, name, where));
+  for (const auto& path : paths) add(path);
+  for (const auto& [tensor, shard] : weight_map->items()) {
+    const TensorInfo* info = find(tensor);
+    const auto& name = shard.get_ref<const std::string&>();
+    if (!info) throw Error("{}: no shard has the tensor {}, {} should", where, excerpt(tensor), excerpt(name));
+    if (info->shard != shards.at(name))
+      throw Error("{}: tensor {} is in {}, not in {}", where, excerpt(tensor), path_of(*info).filename().string(),
+                  excerpt(name));
+  }
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -10,6 +10,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2::detail {
@@ -39,31 +40,12 @@ class ConfigFields {
   const Json* find(std::string_view name) const { return find_field(json_, name, where_); }
 
   /// The value under the name or an alias of it; two of them must agree. A null stands back for an alias.
-  std::pair<const Json*, std::string_view> find_aliased(std::string_view name) const {
-    std::pair<const Json*, std::string_view> result{find(name), name};
-    for (const auto& [alias, canonical] : config_aliases) {
-      if (canonical != name) continue;
-      const Json* other = find(alias);
-      if (!other || (other->is_null() && result.first)) continue;
-      if (result.first && !result.first->is_null() && !same(name, *result.first, *other))
-        throw Error("{}: {} is {} but {} is {}", where_, result.second, json_excerpt(*result.first), alias,
-                    json_excerpt(*other));
-      result = {other, alias};
-    }
-    return result;
-  }
+  std::pair<const Json*, std::string_view> find_aliased(std::string_view name) const;
 
   /// A positive integer.
-  int size(std::string_view name, int otherwise) const {
-    const auto [value, spelling] = find_aliased(name);
-    return value ? size_value(*value, spelling) : otherwise;
-  }
+  int size(std::string_view name, int otherwise) const;
   /// A positive integer whose default follows from others; null means the default.
-  std::optional<int> optional_size(std::string_view name) const {
-    const auto [value, spelling] = find_aliased(name);
-    if (!value || value->is_null()) return std::nullopt;
-    return size_value(*value, spelling);
-  }
+  std::optional<int> optional_size(std::string_view name) const;
   double number(std::string_view name, double otherwise) const {
     return get_field_or<double>(json_, name, otherwise, where_);
   }
@@ -76,29 +58,10 @@ class ConfigFields {
   }
 
   /// Token ids: a number, null or a list of numbers; absent gives the default.
-  std::vector<int> token_ids(std::string_view name, std::vector<int> otherwise, bool list_allowed) const {
-    const Json* value = find(name);
-    if (!value) return otherwise;
-    if (value->is_null()) return {};
-    std::vector<int> ids;
-    if (value->is_array() && list_allowed)
-      for (const Json& id : *value) ids.push_back(json_as<int>(id, name, where_));
-    else
-      ids.push_back(json_as<int>(*value, name, where_));
-    for (int id : ids)
-      if (id < 0) throw Error("{}: {} is {}, token ids are not negative", where_, name, id);
-    return ids;
-  }
+  std::vector<int> token_ids(std::string_view name, std::vector<int> otherwise, bool list_allowed) const;
 
-  Activation activation() const {
-    const auto [value, spelling] = find_aliased("activation_function");
-    return value ? activation_value(*value, spelling) : Activation::gelu_tanh;
-  }
-  std::optional<Activation> optional_activation(std::string_view name) const {
-    const Json* value = find(name);
-    if (!value || value->is_null()) return std::nullopt;
-    return activation_value(*value, name);
-  }
+  Activation activation() const;
+  std::optional<Activation> optional_activation(std::string_view name) const;
 
   /// One of a closed set of names.
   template <class Value, std::size_t N>
@@ -115,83 +78,156 @@ class ConfigFields {
   }
 
   /// Linear scaling of positions from rope_scaling, rope_parameters or rope_scaling_factor; 1 without any.
-  double rope_scaling_factor() const {
-    std::optional<double> factor;
-    std::string_view source;
-    auto agree = [&](std::string_view name, double value) {
-      if (factor && *factor != value)
-        throw Error("{}: {} means a factor of {} but {} one of {}", where_, source, *factor, name, value);
-      factor = value, source = name;
-    };
-    for (std::string_view name : {std::string_view("rope_scaling"), std::string_view("rope_parameters")})
-      if (const Json* scaling = find(name); scaling && !scaling->is_null()) agree(name, scaling_value(*scaling, name));
-    if (const auto direct = optional_number("rope_scaling_factor")) agree("rope_scaling_factor", *direct);
-    return factor.value_or(1.0);
-  }
+  double rope_scaling_factor() const;
 
   /// rope_theta, which newer files keep in rope_parameters.
-  double rope_theta() const {
-    const Json* parameters = find("rope_parameters");
-    if (!parameters || !parameters->is_object() || !parameters->contains("rope_theta"))
-      return number("rope_theta", 10000.0);
-    const double theta = get_field<double>(*parameters, "rope_theta", where_ + ": rope_parameters");
-    if (const double direct = number("rope_theta", theta); direct != theta)
-      throw Error("{}: rope_theta is {} but rope_parameters has {}", where_, direct, theta);
-    return theta;
-  }
+  double rope_theta() const;
 
   /// num_labels, which is the size of id2label and of label2id where they are given.
-  int num_labels(int otherwise) const {
-    std::optional<int> count = optional_size("num_labels");
-    std::string_view source = "num_labels";
-    for (std::string_view name : {std::string_view("id2label"), std::string_view("label2id")}) {
-      const Json* labels = find(name);
-      if (!labels || labels->is_null()) continue;
-      if (!labels->is_object()) throw Error("{}: {} must be an object, found {}", where_, name, json_excerpt(*labels));
-      if (labels->empty() || labels->size() > static_cast<std::size_t>(max_config_size))
-        throw Error("{}: {} has {} labels", where_, name, labels->size());
-      const int n = static_cast<int>(labels->size());
-      if (count && *count != n) throw Error("{}: {} gives {} labels but {} gives {}", where_, source, *count, name, n);
-      count = n, source = name;
-    }
-    return count.value_or(otherwise);
-  }
+  int num_labels(int otherwise) const;
 
  private:
-  int size_value(const Json& value, std::string_view name) const {
-    const auto n = json_as<std::int64_t>(value, name, where_);
-    if (n < 1 || n > max_config_size)
-      throw Error("{}: {} is {}, it must be from 1 to {}", where_, name, n, max_config_size);
-    return static_cast<int>(n);
-  }
-  Activation activation_value(const Json& value, std::string_view name) const {
-    const auto text = json_as<std::string>(value, name, where_);
-    if (const auto activation = activation_from_name(text)) return *activation;
-    throw Error("{}: {} {} is unknown", where_, name, excerpt(text));
-  }
-  bool same(std::string_view name, const Json& a, const Json& b) const {
-    if (name == "activation_function" && a.is_string() && b.is_string())
-      return activation_value(a, name) == activation_value(b, name);
-    return a == b;
-  }
-  double scaling_value(const Json& scaling, std::string_view name) const {
-    const std::string here = where_ + ": " + std::string(name);
-    const auto kind = get_optional_field<std::string>(scaling, "rope_type", here);
-    const auto old_kind = get_optional_field<std::string>(scaling, "type", here);
-    if (kind && old_kind && *kind != *old_kind)
-      throw Error("{}: rope_type is {} but type is {}", here, excerpt(*kind), excerpt(*old_kind));
-    if (!kind && !old_kind) {
-      if (name == "rope_parameters") return 1.0;
-      throw Error("{}: rope_type is missing", here);
-    }
-    const std::string& type = kind ? *kind : *old_kind;
-    if (type == "default") return 1.0;
-    if (type != "linear") throw Error("{}: rope_type {} is not supported, only \"linear\" is", here, excerpt(type));
-    return get_field<double>(scaling, "factor", here);
-  }
+  int size_value(const Json& value, std::string_view name) const;
+  Activation activation_value(const Json& value, std::string_view name) const;
+  bool same(std::string_view name, const Json& a, const Json& b) const;
+  double scaling_value(const Json& scaling, std::string_view name) const;
 
   const Json& json_;
   const std::string& where_;
 };
 
 }  // namespace moderngpt2::detail
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::pair<const Json*, std::string_view> ConfigFields::find_aliased(std::string_view name) const {
+  std::pair<const Json*, std::string_view> result{find(name), name};
+  for (const auto& [alias, canonical] : config_aliases) {
+    if (canonical != name) continue;
+    const Json* other = find(alias);
+    if (!other || (other->is_null() && result.first)) continue;
+    if (result.first && !result.first->is_null() && !same(name, *result.first, *other))
+      throw Error("{}: {} is {} but {} is {}", where_, result.second, json_excerpt(*result.first), alias,
+                  json_excerpt(*other));
+    result = {other, alias};
+  }
+  return result;
+}
+
+MODERNGPT2_FUNCTION int ConfigFields::size(std::string_view name, int otherwise) const {
+  const auto [value, spelling] = find_aliased(name);
+  return value ? size_value(*value, spelling) : otherwise;
+}
+
+MODERNGPT2_FUNCTION std::optional<int> ConfigFields::optional_size(std::string_view name) const {
+  const auto [value, spelling] = find_aliased(name);
+  if (!value || value->is_null()) return std::nullopt;
+  return size_value(*value, spelling);
+}
+
+MODERNGPT2_FUNCTION std::vector<int> ConfigFields::token_ids(std::string_view name, std::vector<int> otherwise,
+                                                             bool list_allowed) const {
+  const Json* value = find(name);
+  if (!value) return otherwise;
+  if (value->is_null()) return {};
+  std::vector<int> ids;
+  if (value->is_array() && list_allowed)
+    for (const Json& id : *value) ids.push_back(json_as<int>(id, name, where_));
+  else
+    ids.push_back(json_as<int>(*value, name, where_));
+  for (int id : ids)
+    if (id < 0) throw Error("{}: {} is {}, token ids are not negative", where_, name, id);
+  return ids;
+}
+
+MODERNGPT2_FUNCTION Activation ConfigFields::activation() const {
+  const auto [value, spelling] = find_aliased("activation_function");
+  return value ? activation_value(*value, spelling) : Activation::gelu_tanh;
+}
+
+MODERNGPT2_FUNCTION std::optional<Activation> ConfigFields::optional_activation(std::string_view name) const {
+  const Json* value = find(name);
+  if (!value || value->is_null()) return std::nullopt;
+  return activation_value(*value, name);
+}
+
+MODERNGPT2_FUNCTION double ConfigFields::rope_scaling_factor() const {
+  std::optional<double> factor;
+  std::string_view source;
+  auto agree = [&](std::string_view name, double value) {
+    if (factor && *factor != value)
+      throw Error("{}: {} means a factor of {} but {} one of {}", where_, source, *factor, name, value);
+    factor = value, source = name;
+  };
+  for (std::string_view name : {std::string_view("rope_scaling"), std::string_view("rope_parameters")})
+    if (const Json* scaling = find(name); scaling && !scaling->is_null()) agree(name, scaling_value(*scaling, name));
+  if (const auto direct = optional_number("rope_scaling_factor")) agree("rope_scaling_factor", *direct);
+  return factor.value_or(1.0);
+}
+
+MODERNGPT2_FUNCTION double ConfigFields::rope_theta() const {
+  const Json* parameters = find("rope_parameters");
+  if (!parameters || !parameters->is_object() || !parameters->contains("rope_theta"))
+    return number("rope_theta", 10000.0);
+  const double theta = get_field<double>(*parameters, "rope_theta", where_ + ": rope_parameters");
+  if (const double direct = number("rope_theta", theta); direct != theta)
+    throw Error("{}: rope_theta is {} but rope_parameters has {}", where_, direct, theta);
+  return theta;
+}
+
+MODERNGPT2_FUNCTION int ConfigFields::num_labels(int otherwise) const {
+  std::optional<int> count = optional_size("num_labels");
+  std::string_view source = "num_labels";
+  for (std::string_view name : {std::string_view("id2label"), std::string_view("label2id")}) {
+    const Json* labels = find(name);
+    if (!labels || labels->is_null()) continue;
+    if (!labels->is_object()) throw Error("{}: {} must be an object, found {}", where_, name, json_excerpt(*labels));
+    if (labels->empty() || labels->size() > static_cast<std::size_t>(max_config_size))
+      throw Error("{}: {} has {} labels", where_, name, labels->size());
+    const int n = static_cast<int>(labels->size());
+    if (count && *count != n) throw Error("{}: {} gives {} labels but {} gives {}", where_, source, *count, name, n);
+    count = n, source = name;
+  }
+  return count.value_or(otherwise);
+}
+
+MODERNGPT2_FUNCTION int ConfigFields::size_value(const Json& value, std::string_view name) const {
+  const auto n = json_as<std::int64_t>(value, name, where_);
+  if (n < 1 || n > max_config_size)
+    throw Error("{}: {} is {}, it must be from 1 to {}", where_, name, n, max_config_size);
+  return static_cast<int>(n);
+}
+
+MODERNGPT2_FUNCTION Activation ConfigFields::activation_value(const Json& value, std::string_view name) const {
+  const auto text = json_as<std::string>(value, name, where_);
+  if (const auto activation = activation_from_name(text)) return *activation;
+  throw Error("{}: {} {} is unknown", where_, name, excerpt(text));
+}
+
+MODERNGPT2_FUNCTION bool ConfigFields::same(std::string_view name, const Json& a, const Json& b) const {
+  if (name == "activation_function" && a.is_string() && b.is_string())
+    return activation_value(a, name) == activation_value(b, name);
+  return a == b;
+}
+
+MODERNGPT2_FUNCTION double ConfigFields::scaling_value(const Json& scaling, std::string_view name) const {
+  const std::string here = where_ + ": " + std::string(name);
+  const auto kind = get_optional_field<std::string>(scaling, "rope_type", here);
+  const auto old_kind = get_optional_field<std::string>(scaling, "type", here);
+  if (kind && old_kind && *kind != *old_kind)
+    throw Error("{}: rope_type is {} but type is {}", here, excerpt(*kind), excerpt(*old_kind));
+  if (!kind && !old_kind) {
+    if (name == "rope_parameters") return 1.0;
+    throw Error("{}: rope_type is missing", here);
+  }
+  const std::string& type = kind ? *kind : *old_kind;
+  if (type == "default") return 1.0;
+  if (type != "linear") throw Error("{}: rope_type {} is not supported, only \"linear\" is", here, excerpt(type));
+  return get_field<double>(scaling, "factor", here);
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

@@ -10,6 +10,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/gemma2.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -55,7 +56,34 @@ Json optional_json(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-inline std::string read_architecture(const ConfigFields& fields, const std::string& where) {
+std::string read_architecture(const ConfigFields& fields, const std::string& where);
+
+void read_sizes(const ConfigFields& fields, const std::string& where, Config& c);
+
+std::optional<int> first(const std::vector<int>& ids);
+
+}  // namespace detail
+
+/// Reads the fields of a config.json, with defaults and aliases, and validates them; a gemma2 config is translated.
+/// `where`, usually the file's name, begins each Error. Nothing is allocated by any size found.
+ConfigFile parse_config(const Json& json, const std::string& where);
+
+/// Reads a config.json, or the one in a folder.
+ConfigFile read_config(const std::filesystem::path& file_or_folder);
+
+/// The config.json to be written: the fields of `file.config` under our own names, after what else `file.json` holds.
+Json config_to_json(const ConfigFile& file);
+
+/// Writes a config.json, all of it or nothing.
+FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string read_architecture(const ConfigFields& fields, const std::string& where) {
   const Json* names = fields.find("architectures");
   if (!names || names->is_null()) return std::string(architectures[0]);
   if (!names->is_array() || names->empty())
@@ -66,7 +94,7 @@ inline std::string read_architecture(const ConfigFields& fields, const std::stri
   throw Error("{}: architecture {} is unknown; a language model is {}", where, excerpt(name), architectures[0]);
 }
 
-inline void read_sizes(const ConfigFields& fields, const std::string& where, Config& c) {
+MODERNGPT2_FUNCTION void read_sizes(const ConfigFields& fields, const std::string& where, Config& c) {
   c.vocab_size = fields.size("vocab_size", c.vocab_size);
   c.n_positions = fields.size("n_positions", c.n_positions);
   c.n_embd = fields.size("n_embd", c.n_embd);
@@ -81,15 +109,15 @@ inline void read_sizes(const ConfigFields& fields, const std::string& where, Con
   c.head_dim = head_dim.value_or(c.n_embd / c.n_head);
 }
 
-inline std::optional<int> first(const std::vector<int>& ids) {
+MODERNGPT2_FUNCTION std::optional<int> first(const std::vector<int>& ids) {
   return ids.empty() ? std::nullopt : std::optional(ids.front());
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Reads the fields of a config.json, with defaults and aliases, and validates them; a gemma2 config is translated.
-/// `where`, usually the file's name, begins each Error. Nothing is allocated by any size found.
-inline ConfigFile parse_config(const Json& json, const std::string& where) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ConfigFile parse_config(const Json& json, const std::string& where) {
   ConfigFile file;
   file.model_type = get_field<std::string>(json, "model_type", where);
   if (file.model_type == "gemma2")
@@ -140,16 +168,14 @@ inline ConfigFile parse_config(const Json& json, const std::string& where) {
   return file;
 }
 
-/// Reads a config.json, or the one in a folder.
-inline ConfigFile read_config(const std::filesystem::path& file_or_folder) {
+MODERNGPT2_FUNCTION ConfigFile read_config(const std::filesystem::path& file_or_folder) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;
   return parse_config(read_json_file(path), path.string());
 }
 
-/// The config.json to be written: the fields of `file.config` under our own names, after what else `file.json` holds.
-inline Json config_to_json(const ConfigFile& file) {
+MODERNGPT2_FUNCTION Json config_to_json(const ConfigFile& file) {
   const Config& c = file.config;
   Json out = Json::object();
   out["architectures"] = {file.architecture};
@@ -214,9 +240,10 @@ inline Json config_to_json(const ConfigFile& file) {
   return out;
 }
 
-/// Writes a config.json, all of it or nothing.
-inline FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file) {
+MODERNGPT2_FUNCTION FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file) {
   return write_json_file(path, config_to_json(file));
 }
 
 }  // namespace moderngpt2
+
+#endif

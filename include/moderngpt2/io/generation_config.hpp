@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/config_file.hpp"
@@ -42,8 +43,39 @@ struct GenerationConfigFile {
 namespace detail {
 
 /// An optional number of a closed or half-open range.
-inline std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low, double high,
-                                           bool low_included, const std::string& where) {
+std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low, double high,
+                                    bool low_included, const std::string& where);
+
+/// An optional count that may be 0.
+std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where);
+
+std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where);
+
+}  // namespace detail
+
+/// Reads the fields of a generation_config.json; an Error names the field.
+GenerationConfigFile parse_generation_config(const Json& json, const std::string& where);
+
+/// Reads a generation_config.json, or the one in a folder.
+GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder);
+
+/// What a new checkpoint's generation_config.json says: the special tokens of its config.
+GenerationConfigFile generation_config_from(const ConfigFile& file);
+
+/// The generation_config.json to be written.
+Json generation_config_to_json(const GenerationConfigFile& g);
+
+/// Writes a generation_config.json, all of it or nothing.
+FileRecord write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low,
+                                                        double high, bool low_included, const std::string& where) {
   const std::optional<double> value = fields.optional_number(name);
   if (value && !(low_included ? *value >= low && *value <= high : *value > low && *value <= high))
     throw Error("{}: {} is {}, it must be {} {} and at most {}", where, name, *value,
@@ -51,14 +83,14 @@ inline std::optional<double> ranged_number(const ConfigFields& fields, std::stri
   return value;
 }
 
-/// An optional count that may be 0.
-inline std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where) {
+MODERNGPT2_FUNCTION std::optional<int> optional_count(const Json& json, std::string_view name,
+                                                      const std::string& where) {
   const auto value = get_optional_field<int>(json, name, where);
   if (value && *value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, *value);
   return value;
 }
 
-inline std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
+MODERNGPT2_FUNCTION std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
   const Json* value = find_field(json, "early_stopping", where);
   if (!value || value->is_null()) return std::nullopt;
   if (value->is_boolean()) return value->get<bool>() ? EarlyStopping::at_once : EarlyStopping::heuristic;
@@ -66,10 +98,11 @@ inline std::optional<EarlyStopping> optional_early_stopping(const Json& json, co
   throw Error("{}: early_stopping must be true, false or \"never\", found {}", where, json_excerpt(*value));
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Reads the fields of a generation_config.json; an Error names the field.
-inline GenerationConfigFile parse_generation_config(const Json& json, const std::string& where) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION GenerationConfigFile parse_generation_config(const Json& json, const std::string& where) {
   const detail::ConfigFields fields(json, where);
   GenerationConfigFile g;
   g.json = json;
@@ -95,16 +128,14 @@ inline GenerationConfigFile parse_generation_config(const Json& json, const std:
   return g;
 }
 
-/// Reads a generation_config.json, or the one in a folder.
-inline GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder) {
+MODERNGPT2_FUNCTION GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "generation_config.json" : file_or_folder;
   return parse_generation_config(read_json_file(path), path.string());
 }
 
-/// What a new checkpoint's generation_config.json says: the special tokens of its config.
-inline GenerationConfigFile generation_config_from(const ConfigFile& file) {
+MODERNGPT2_FUNCTION GenerationConfigFile generation_config_from(const ConfigFile& file) {
   GenerationConfigFile g;
   g.from_model_config = true;
   g.bos_token_id = file.config.bos_token_id;
@@ -117,8 +148,7 @@ inline GenerationConfigFile generation_config_from(const ConfigFile& file) {
   return g;
 }
 
-/// The generation_config.json to be written.
-inline Json generation_config_to_json(const GenerationConfigFile& g) {
+MODERNGPT2_FUNCTION Json generation_config_to_json(const GenerationConfigFile& g) {
   Json out = g.json;
   auto set = [&](const char* name, const auto& value) {
     if (value)
@@ -158,9 +188,11 @@ inline Json generation_config_to_json(const GenerationConfigFile& g) {
   return out;
 }
 
-/// Writes a generation_config.json, all of it or nothing.
-inline FileRecord write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g) {
+MODERNGPT2_FUNCTION FileRecord write_generation_config(const std::filesystem::path& path,
+                                                       const GenerationConfigFile& g) {
   return write_json_file(path, generation_config_to_json(g));
 }
 
 }  // namespace moderngpt2
+
+#endif

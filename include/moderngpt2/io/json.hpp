@@ -19,7 +19,15 @@
 #include <nlohmann/json.hpp>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
+
+#if defined(MODERNGPT2_SEPARATE) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
+// The body of nlohmann's operator""_json instantiates this parser in every file. These programs do not use the
+// operator.
+extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, parser_callback_t, bool,
+                                                                  bool);
+#endif
 
 namespace moderngpt2 {
 
@@ -34,6 +42,106 @@ inline constexpr std::size_t max_json_number = 1000;
 inline constexpr std::size_t max_json_values = 10'000'000;
 
 namespace detail {
+
+[[noreturn]] void throw_json_error(std::string_view text, const char* at, const std::string& where,
+                                   std::string_view what);
+
+}  // namespace detail
+
+/// Parses strict JSON (RFC 8259): besides syntax, an Error for duplicate keys, more than 100 levels or ten million
+/// values, numbers beyond a double, comments, a byte-order mark, bad UTF-8 and trailing text. `where`, usually a file
+/// name, begins each message.
+Json parse_json(std::string_view text, const std::string& where);
+
+/// Reads a JSON file of at most `limit` bytes.
+Json read_json_file(const std::filesystem::path& path, std::size_t limit = 100'000'000);
+
+/// The text of a JSON file: indented by two spaces, with a final newline.
+std::string json_text(const Json& value, const std::string& where);
+
+/// Replaces a JSON file, all of it or nothing.
+FileRecord write_json_file(const std::filesystem::path& path, const Json& value);
+
+namespace detail {
+
+/// A value as an error message shows it: short, on one line.
+std::string json_excerpt(const Json& value);
+
+template <class T>
+constexpr std::string_view json_type_name() {
+  if constexpr (std::is_same_v<T, bool>)
+    return "true or false";
+  else if constexpr (std::is_integral_v<T>)
+    return "an integer";
+  else if constexpr (std::is_floating_point_v<T>)
+    return "a number";
+  else
+    return "a string";
+}
+
+}  // namespace detail
+
+/// The value as bool, an integer type, a floating type or std::string, without any conversion that loses something: an
+/// integer must be written as one and fit. `where` and `field` name it in the Error.
+template <class T>
+T json_as(const Json& value, std::string_view field, const std::string& where) {
+  if constexpr (std::is_same_v<T, bool>) {
+    if (value.is_boolean()) return value.get<bool>();
+  } else if constexpr (std::is_integral_v<T>) {
+    if (value.is_number_unsigned()) {
+      const auto n = value.get<std::uint64_t>();
+      if (std::in_range<T>(n)) return static_cast<T>(n);
+    } else if (value.is_number_integer()) {
+      const auto n = value.get<std::int64_t>();
+      if (std::in_range<T>(n)) return static_cast<T>(n);
+    }
+    if (value.is_number_integer())
+      throw Error("{}: {} is {}, which is out of range ({} to {})", where, field, value.dump(),
+                  std::numeric_limits<T>::min(), std::numeric_limits<T>::max());
+  } else if constexpr (std::is_floating_point_v<T>) {
+    if (value.is_number()) return value.get<T>();
+  } else {
+    static_assert(std::is_same_v<T, std::string>, "bool, a number type or std::string");
+    if (value.is_string()) return value.get<std::string>();
+  }
+  throw Error("{}: {} must be {}, found {}", where, field, detail::json_type_name<T>(), detail::json_excerpt(value));
+}
+
+/// The value under `key`, or a null pointer. Throws an Error when `object` is not one.
+inline const Json* find_field(const Json& object, std::string_view key, const std::string& where) {
+  if (!object.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(object));
+  const auto found = object.find(std::string(key));
+  return found == object.end() ? nullptr : &*found;
+}
+
+/// A field that must be there.
+template <class T>
+T get_field(const Json& object, std::string_view key, const std::string& where) {
+  const Json* value = find_field(object, key, where);
+  if (!value) throw Error("{}: {} is missing", where, key);
+  return json_as<T>(*value, key, where);
+}
+
+/// A field that may be absent or null.
+template <class T>
+std::optional<T> get_optional_field(const Json& object, std::string_view key, const std::string& where) {
+  const Json* value = find_field(object, key, where);
+  if (!value || value->is_null()) return std::nullopt;
+  return json_as<T>(*value, key, where);
+}
+
+/// A field with a default for when it is absent; null is an Error.
+template <class T>
+T get_field_or(const Json& object, std::string_view key, T otherwise, const std::string& where) {
+  const Json* value = find_field(object, key, where);
+  return value ? json_as<T>(*value, key, where) : otherwise;
+}
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
 
 /// Walks over the text for nlohmann's parser and lets the handler see how far it came.
 struct JsonCursor {
@@ -58,15 +166,6 @@ struct JsonCursor {
   }
   bool operator==(const JsonCursor& other) const { return at == other.at; }
 };
-
-[[noreturn]] inline void throw_json_error(std::string_view text, const char* at, const std::string& where,
-                                          std::string_view what) {
-  const auto offset = std::min<std::size_t>(text.size(), static_cast<std::size_t>(at - text.data()));
-  const std::string_view before = text.substr(0, offset);
-  const auto lines = std::count(before.begin(), before.end(), '\n');
-  const std::size_t line_start = before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1;
-  throw Error("{}: line {}, column {}: {}", where, lines + 1, std::max<std::size_t>(offset - line_start, 1), what);
-}
 
 /// Builds the value, and refuses what nlohmann's own builder lets pass: duplicate keys, deep nesting, long numbers.
 class JsonBuilder {
@@ -161,12 +260,24 @@ class JsonBuilder {
   std::vector<Level> levels_;
 };
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Parses strict JSON (RFC 8259): besides syntax, an Error for duplicate keys, more than 100 levels or ten million
-/// values, numbers beyond a double, comments, a byte-order mark, bad UTF-8 and trailing text. `where`, usually a file
-/// name, begins each message.
-inline Json parse_json(std::string_view text, const std::string& where) {
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION void throw_json_error(std::string_view text, const char* at, const std::string& where,
+                                          std::string_view what) {
+  const auto offset = std::min<std::size_t>(text.size(), static_cast<std::size_t>(at - text.data()));
+  const std::string_view before = text.substr(0, offset);
+  const auto lines = std::count(before.begin(), before.end(), '\n');
+  const std::size_t line_start = before.rfind('\n') == before.npos ? 0 : before.rfind('\n') + 1;
+  throw Error("{}: line {}, column {}: {}", where, lines + 1, std::max<std::size_t>(offset - line_start, 1), what);
+}
+
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION Json parse_json(std::string_view text, const std::string& where) {
   if (text.starts_with("\xef\xbb\xbf"))
     throw Error("{}: line 1, column 1: a byte-order mark, save the file as UTF-8 without one", where);
   if (text.find_first_not_of(" \t\r\n") == text.npos)
@@ -179,13 +290,11 @@ inline Json parse_json(std::string_view text, const std::string& where) {
   return std::move(builder.result());
 }
 
-/// Reads a JSON file of at most `limit` bytes.
-inline Json read_json_file(const std::filesystem::path& path, std::size_t limit = 100'000'000) {
+MODERNGPT2_FUNCTION Json read_json_file(const std::filesystem::path& path, std::size_t limit) {
   return parse_json(read_file(path, limit), path.string());
 }
 
-/// The text of a JSON file: indented by two spaces, with a final newline.
-inline std::string json_text(const Json& value, const std::string& where) {
+MODERNGPT2_FUNCTION std::string json_text(const Json& value, const std::string& where) {
   try {
     return value.dump(2) + "\n";
   } catch (const nlohmann::json::exception&) {
@@ -193,89 +302,21 @@ inline std::string json_text(const Json& value, const std::string& where) {
   }
 }
 
-/// Replaces a JSON file, all of it or nothing.
-inline FileRecord write_json_file(const std::filesystem::path& path, const Json& value) {
+MODERNGPT2_FUNCTION FileRecord write_json_file(const std::filesystem::path& path, const Json& value) {
   return write_file(path, json_text(value, path.string()));
 }
 
-namespace detail {
+}  // namespace moderngpt2
 
-/// A value as an error message shows it: short, on one line.
-inline std::string json_excerpt(const Json& value) {
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string json_excerpt(const Json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "a list";
   if (value.is_string()) return excerpt(value.get_ref<const std::string&>(), 40);
   return value.dump();
 }
 
-template <class T>
-constexpr std::string_view json_type_name() {
-  if constexpr (std::is_same_v<T, bool>)
-    return "true or false";
-  else if constexpr (std::is_integral_v<T>)
-    return "an integer";
-  else if constexpr (std::is_floating_point_v<T>)
-    return "a number";
-  else
-    return "a string";
-}
+}  // namespace moderngpt2::detail
 
-}  // namespace detail
-
-/// The value as bool, an integer type, a floating type or std::string, without any conversion that loses something: an
-/// integer must be written as one and fit. `where` and `field` name it in the Error.
-template <class T>
-T json_as(const Json& value, std::string_view field, const std::string& where) {
-  if constexpr (std::is_same_v<T, bool>) {
-    if (value.is_boolean()) return value.get<bool>();
-  } else if constexpr (std::is_integral_v<T>) {
-    if (value.is_number_unsigned()) {
-      const auto n = value.get<std::uint64_t>();
-      if (std::in_range<T>(n)) return static_cast<T>(n);
-    } else if (value.is_number_integer()) {
-      const auto n = value.get<std::int64_t>();
-      if (std::in_range<T>(n)) return static_cast<T>(n);
-    }
-    if (value.is_number_integer())
-      throw Error("{}: {} is {}, which is out of range ({} to {})", where, field, value.dump(),
-                  std::numeric_limits<T>::min(), std::numeric_limits<T>::max());
-  } else if constexpr (std::is_floating_point_v<T>) {
-    if (value.is_number()) return value.get<T>();
-  } else {
-    static_assert(std::is_same_v<T, std::string>, "bool, a number type or std::string");
-    if (value.is_string()) return value.get<std::string>();
-  }
-  throw Error("{}: {} must be {}, found {}", where, field, detail::json_type_name<T>(), detail::json_excerpt(value));
-}
-
-/// The value under `key`, or a null pointer. Throws an Error when `object` is not one.
-inline const Json* find_field(const Json& object, std::string_view key, const std::string& where) {
-  if (!object.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(object));
-  const auto found = object.find(std::string(key));
-  return found == object.end() ? nullptr : &*found;
-}
-
-/// A field that must be there.
-template <class T>
-T get_field(const Json& object, std::string_view key, const std::string& where) {
-  const Json* value = find_field(object, key, where);
-  if (!value) throw Error("{}: {} is missing", where, key);
-  return json_as<T>(*value, key, where);
-}
-
-/// A field that may be absent or null.
-template <class T>
-std::optional<T> get_optional_field(const Json& object, std::string_view key, const std::string& where) {
-  const Json* value = find_field(object, key, where);
-  if (!value || value->is_null()) return std::nullopt;
-  return json_as<T>(*value, key, where);
-}
-
-/// A field with a default for when it is absent; null is an Error.
-template <class T>
-T get_field_or(const Json& object, std::string_view key, T otherwise, const std::string& where) {
-  const Json* value = find_field(object, key, where);
-  return value ? json_as<T>(*value, key, where) : otherwise;
-}
-
-}  // namespace moderngpt2
+#endif

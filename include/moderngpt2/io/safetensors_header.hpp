@@ -14,6 +14,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 
@@ -44,11 +45,7 @@ struct TensorInfo {
 };
 
 /// A shape for messages, such as "[61, 32]".
-inline std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string out = "[";
-  for (std::int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
-  return out + "]";
-}
+std::string shape_text(const std::vector<std::int64_t>& shape);
 
 /// Everything that stands before the tensors' bytes.
 struct SafetensorsHeader {
@@ -59,7 +56,33 @@ struct SafetensorsHeader {
 namespace detail {
 
 /// Bytes of a tensor, or nothing when that is no whole number of them or more than 2^63.
-inline std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<std::int64_t>& shape) {
+std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<std::int64_t>& shape);
+
+TensorInfo read_tensor_info(const std::string& name, const Json& entry, const std::string& where);
+
+}  // namespace detail
+
+/// Parses a header (without the length before it) that `data_bytes` bytes of tensors follow. The tensors must cover
+/// these without a hole or an overlap. Anything else is an Error; `where` begins its message.
+SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes, const std::string& where);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string out = "[";
+  for (std::int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
+  return out + "]";
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<std::int64_t>& shape) {
   std::uint64_t bits = static_cast<std::uint64_t>(dtype_bits(dtype));
   // A zero anywhere makes the tensor empty, however large the other dimensions are.
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
@@ -69,7 +92,7 @@ inline std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<
   return bits / 8;
 }
 
-inline TensorInfo read_tensor_info(const std::string& name, const Json& entry, const std::string& where) {
+MODERNGPT2_FUNCTION TensorInfo read_tensor_info(const std::string& name, const Json& entry, const std::string& where) {
   const std::string here = where + ": tensor " + excerpt(name);
   TensorInfo info;
   info.name = name;
@@ -99,12 +122,12 @@ inline TensorInfo read_tensor_info(const std::string& name, const Json& entry, c
   return info;
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Parses a header (without the length before it) that `data_bytes` bytes of tensors follow. The tensors must cover
-/// these without a hole or an overlap. Anything else is an Error; `where` begins its message.
-inline SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
-                                                  const std::string& where) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
+                                                               const std::string& where) {
   const Json json = parse_json(text, where);
   if (!json.is_object()) throw Error("{}: the header is not a JSON object", where);
   SafetensorsHeader header;
@@ -136,3 +159,5 @@ inline SafetensorsHeader parse_safetensors_header(std::string_view text, std::ui
 }
 
 }  // namespace moderngpt2
+
+#endif

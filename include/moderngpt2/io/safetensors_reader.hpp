@@ -20,6 +20,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
 
@@ -28,7 +29,7 @@ namespace moderngpt2 {
 /// Element types that a tensor can be read as.
 template <class T>
 concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bf16> ||
-                        std::same_as<T, f16> || (std::integral<T> && !std::same_as<T, bool>);
+    std::same_as<T, f16> ||(std::integral<T> && !std::same_as<T, bool>);
 
 namespace detail {
 
@@ -101,24 +102,7 @@ bool with_convertible_type(Dtype dtype, F f) {
 /// on several threads at once. Never mapped: a file cut short later is an Error.
 class SafetensorsFile {
  public:
-  explicit SafetensorsFile(std::filesystem::path path) : file_(std::move(path)) {
-    const std::string where = file_.path().string();
-    if (file_.size() < 8)
-      throw Error("{} has {} bytes, a safetensors file begins with 8 of header length", where, file_.size());
-    std::array<unsigned char, 8> length_bytes;
-    file_.read(0, std::as_writable_bytes(std::span(length_bytes)));
-    const auto length = std::bit_cast<std::uint64_t>(length_bytes);
-    if (length > max_safetensors_header)
-      throw Error("{}: a header of {} bytes, the limit is {}: not a safetensors file, or a damaged one", where, length,
-                  max_safetensors_header);
-    if (length > file_.size() - 8)
-      throw Error("{}: a header of {} bytes in a file of {}: truncated", where, length, file_.size());
-    std::string text(static_cast<std::size_t>(length), '\0');
-    file_.read(8, std::as_writable_bytes(std::span(text)));
-    data_begin_ = 8 + length;
-    header_ = parse_safetensors_header(text, file_.size() - data_begin_, where);
-    for (std::size_t i = 0; i < header_.tensors.size(); ++i) index_.emplace(header_.tensors[i].name, i);
-  }
+  explicit SafetensorsFile(std::filesystem::path path);
   SafetensorsFile(SafetensorsFile&&) = default;
   SafetensorsFile& operator=(SafetensorsFile&&) = default;
 
@@ -128,23 +112,12 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
   /// The tensor of that name, or a null pointer.
-  const TensorInfo* find(std::string_view name) const {
-    const auto found = index_.find(std::string(name));
-    return found == index_.end() ? nullptr : &header_.tensors[found->second];
-  }
+  const TensorInfo* find(std::string_view name) const;
   /// The tensor of that name; throws an Error when there is none.
-  const TensorInfo& at(std::string_view name) const {
-    if (const TensorInfo* info = find(name)) return *info;
-    throw Error("{}: no tensor {}", path().string(), excerpt(name));
-  }
+  const TensorInfo& at(std::string_view name) const;
 
   /// Reads stored bytes from `offset` within the tensor on.
-  void read(const TensorInfo& info, std::span<std::byte> out, std::uint64_t offset = 0) const {
-    if (offset > info.bytes() || out.size() > info.bytes() - offset)
-      throw Error("{}: tensor {} has {} bytes, {} were asked for at {}", path().string(), excerpt(info.name),
-                  info.bytes(), out.size(), offset);
-    file_.read(data_begin_ + info.begin + offset, out);
-  }
+  void read(const TensorInfo& info, std::span<std::byte> out, std::uint64_t offset = 0) const;
 
   /// Reads `count` elements from the `first` on as T, without a second copy of the tensor: F16, BF16, F32 and F64 as
   /// any of these, integers and BOOL as any integer type that holds their values. Other pairs are an Error.
@@ -194,3 +167,48 @@ class SafetensorsFile {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)) {
+  const std::string where = file_.path().string();
+  if (file_.size() < 8)
+    throw Error("{} has {} bytes, a safetensors file begins with 8 of header length", where, file_.size());
+  std::array<unsigned char, 8> length_bytes;
+  file_.read(0, std::as_writable_bytes(std::span(length_bytes)));
+  const auto length = std::bit_cast<std::uint64_t>(length_bytes);
+  if (length > max_safetensors_header)
+    throw Error("{}: a header of {} bytes, the limit is {}: not a safetensors file, or a damaged one", where, length,
+                max_safetensors_header);
+  if (length > file_.size() - 8)
+    throw Error("{}: a header of {} bytes in a file of {}: truncated", where, length, file_.size());
+  std::string text(static_cast<std::size_t>(length), '\0');
+  file_.read(8, std::as_writable_bytes(std::span(text)));
+  data_begin_ = 8 + length;
+  header_ = parse_safetensors_header(text, file_.size() - data_begin_, where);
+  for (std::size_t i = 0; i < header_.tensors.size(); ++i) index_.emplace(header_.tensors[i].name, i);
+}
+
+MODERNGPT2_FUNCTION const TensorInfo* SafetensorsFile::find(std::string_view name) const {
+  const auto found = index_.find(std::string(name));
+  return found == index_.end() ? nullptr : &header_.tensors[found->second];
+}
+
+MODERNGPT2_FUNCTION const TensorInfo& SafetensorsFile::at(std::string_view name) const {
+  if (const TensorInfo* info = find(name)) return *info;
+  throw Error("{}: no tensor {}", path().string(), excerpt(name));
+}
+
+MODERNGPT2_FUNCTION void SafetensorsFile::read(const TensorInfo& info, std::span<std::byte> out,
+                                               std::uint64_t offset) const {
+  if (offset > info.bytes() || out.size() > info.bytes() - offset)
+    throw Error("{}: tensor {} has {} bytes, {} were asked for at {}", path().string(), excerpt(info.name),
+                info.bytes(), out.size(), offset);
+  file_.read(data_begin_ + info.begin + offset, out);
+}
+
+}  // namespace moderngpt2
+
+#endif

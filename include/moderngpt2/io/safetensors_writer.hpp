@@ -18,6 +18,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -45,8 +46,8 @@ TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, co
 
 /// Floating-point values in memory, converted to `dtype` (F32, F64, F16 or BF16) while they are written.
 template <class T>
-  requires std::is_convertible_v<T, float>
-TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, const T* data, Dtype dtype) {
+requires std::is_convertible_v<T, float> TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape,
+                                                                    const T* data, Dtype dtype) {
   auto converted = [&]<class To>(To) -> TensorSource {
     return {std::move(name), dtype, std::move(shape), [data](std::uint64_t offset, std::span<std::byte> out) {
               const T* from = data + offset / sizeof(To);
@@ -86,7 +87,48 @@ namespace detail {
 
 /// Order of the bytes in a file: larger elements first, so that each tensor is aligned to its elements; as given
 /// otherwise.
-inline std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors) {
+std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors);
+
+std::uint64_t source_bytes(const TensorSource& tensor);
+
+void require_distinct_names(std::span<const TensorSource> tensors);
+
+/// Length, JSON and padding, so that the tensors' bytes begin at a multiple of 8.
+std::string header_text(std::span<const TensorSource* const> order, const SafetensorsMetadata& metadata,
+                        const std::string& where);
+
+/// Writes a file in full, but does not publish it yet.
+void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors, const SafetensorsMetadata& metadata);
+
+/// Shards as sets of tensors: filled in order up to `limit` bytes, never empty.
+std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors, std::uint64_t limit);
+
+/// True for model-00001-of-00002.safetensors and the like.
+bool is_shard_name(std::string_view name);
+
+/// Removes what an earlier checkpoint in the same folder left and the new one does not use.
+void remove_stale_shards(const std::filesystem::path& folder, const std::unordered_set<std::string>& keep);
+
+}  // namespace detail
+
+/// Writes one safetensors file, all of it or nothing, in 1 MiB of memory besides the header.
+FileRecord write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
+                             const SafetensorsMetadata& metadata = default_safetensors_metadata());
+
+/// Writes a checkpoint's tensors into a folder in Hugging Face's layout: model.safetensors, or past `max_shard_bytes`
+/// model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the files written. Nothing
+/// is published before everything is on the disk; then an earlier checkpoint's files in the same folder are removed.
+std::vector<FileRecord> write_sharded(const std::filesystem::path& folder, std::span<const TensorSource> tensors,
+                                      std::uint64_t max_shard_bytes = 5'000'000'000,
+                                      const SafetensorsMetadata& metadata = default_safetensors_metadata());
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors) {
   std::vector<const TensorSource*> order(tensors.begin(), tensors.end());
   std::stable_sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
     return dtype_bits(a->dtype) > dtype_bits(b->dtype);
@@ -94,21 +136,20 @@ inline std::vector<const TensorSource*> file_order(std::span<const TensorSource*
   return order;
 }
 
-inline std::uint64_t source_bytes(const TensorSource& tensor) {
+MODERNGPT2_FUNCTION std::uint64_t source_bytes(const TensorSource& tensor) {
   const auto bytes = tensor_bytes(tensor.dtype, tensor.shape);
   if (!bytes) throw Error("tensor {} of shape {} has no possible size", tensor.name, shape_text(tensor.shape));
   return *bytes;
 }
 
-inline void require_distinct_names(std::span<const TensorSource> tensors) {
+MODERNGPT2_FUNCTION void require_distinct_names(std::span<const TensorSource> tensors) {
   std::unordered_set<std::string_view> names{safetensors_metadata_key};
   for (const TensorSource& tensor : tensors)
     if (!names.insert(tensor.name).second) throw Error("cannot write two tensors named {}", excerpt(tensor.name));
 }
 
-/// Length, JSON and padding, so that the tensors' bytes begin at a multiple of 8.
-inline std::string header_text(std::span<const TensorSource* const> order, const SafetensorsMetadata& metadata,
-                               const std::string& where) {
+MODERNGPT2_FUNCTION std::string header_text(std::span<const TensorSource* const> order,
+                                            const SafetensorsMetadata& metadata, const std::string& where) {
   Json::object_t header;  // appended to as a vector: the names are known to differ
   if (!metadata.empty()) header.emplace_back(std::string(safetensors_metadata_key), Json(metadata));
   std::uint64_t offset = 0;
@@ -136,9 +177,8 @@ inline std::string header_text(std::span<const TensorSource* const> order, const
   return length + text;
 }
 
-/// Writes a file in full, but does not publish it yet.
-inline void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors,
-                          const SafetensorsMetadata& metadata) {
+MODERNGPT2_FUNCTION void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors,
+                                       const SafetensorsMetadata& metadata) {
   const std::vector<const TensorSource*> order = file_order(tensors);
   const std::string header = header_text(order, metadata, file.path().string());
   file.write(header);
@@ -155,9 +195,8 @@ inline void write_tensors(AtomicFile& file, std::span<const TensorSource* const>
   file.finish();
 }
 
-/// Shards as sets of tensors: filled in order up to `limit` bytes, never empty.
-inline std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors,
-                                                                 std::uint64_t limit) {
+MODERNGPT2_FUNCTION std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors,
+                                                                              std::uint64_t limit) {
   std::vector<std::vector<const TensorSource*>> shards(1);
   std::uint64_t filled = 0;
   for (const TensorSource& tensor : tensors) {
@@ -172,16 +211,15 @@ inline std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const
   return shards;
 }
 
-/// True for model-00001-of-00002.safetensors and the like.
-inline bool is_shard_name(std::string_view name) {
+MODERNGPT2_FUNCTION bool is_shard_name(std::string_view name) {
   constexpr std::string_view pattern = "model-#####-of-#####.safetensors";
   return name.size() == pattern.size() && std::equal(name.begin(), name.end(), pattern.begin(), [](char c, char p) {
            return p == '#' ? c >= '0' && c <= '9' : c == p;
          });
 }
 
-/// Removes what an earlier checkpoint in the same folder left and the new one does not use.
-inline void remove_stale_shards(const std::filesystem::path& folder, const std::unordered_set<std::string>& keep) {
+MODERNGPT2_FUNCTION void remove_stale_shards(const std::filesystem::path& folder,
+                                             const std::unordered_set<std::string>& keep) {
   std::error_code ignored;
   for (const std::filesystem::path& path : folder_entries(folder)) {
     const std::string name = path.filename().string();
@@ -190,11 +228,13 @@ inline void remove_stale_shards(const std::filesystem::path& folder, const std::
   }
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Writes one safetensors file, all of it or nothing, in 1 MiB of memory besides the header.
-inline FileRecord write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
-                                    const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION FileRecord write_safetensors(const std::filesystem::path& path,
+                                                 std::span<const TensorSource> tensors,
+                                                 const SafetensorsMetadata& metadata) {
   detail::require_distinct_names(tensors);
   std::vector<const TensorSource*> all;
   for (const TensorSource& tensor : tensors) all.push_back(&tensor);
@@ -204,12 +244,10 @@ inline FileRecord write_safetensors(const std::filesystem::path& path, std::span
   return file.record();
 }
 
-/// Writes a checkpoint's tensors into a folder in Hugging Face's layout: model.safetensors, or past `max_shard_bytes`
-/// model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the files written. Nothing
-/// is published before everything is on the disk; then an earlier checkpoint's files in the same folder are removed.
-inline std::vector<FileRecord> write_sharded(const std::filesystem::path& folder, std::span<const TensorSource> tensors,
-                                             std::uint64_t max_shard_bytes = 5'000'000'000,
-                                             const SafetensorsMetadata& metadata = default_safetensors_metadata()) {
+MODERNGPT2_FUNCTION std::vector<FileRecord> write_sharded(const std::filesystem::path& folder,
+                                                          std::span<const TensorSource> tensors,
+                                                          std::uint64_t max_shard_bytes,
+                                                          const SafetensorsMetadata& metadata) {
   detail::require_distinct_names(tensors);
   const auto shards = detail::plan_shards(tensors, max_shard_bytes);
   if (shards.size() > 900) throw Error("{}: {} shards are too many, allow larger ones", folder.string(), shards.size());
@@ -246,3 +284,5 @@ inline std::vector<FileRecord> write_sharded(const std::filesystem::path& folder
 }
 
 }  // namespace moderngpt2
+
+#endif

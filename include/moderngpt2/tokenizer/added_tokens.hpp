@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/unicode_classes.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
@@ -29,10 +30,7 @@ namespace detail {
 class AddedTokenMatcher {
  public:
   /// Looks for `pattern`, which is the token's content or its normalized form.
-  void add(const AddedToken& token, std::string_view pattern) {
-    trie_.insert(pattern, static_cast<int>(tokens_.size()));
-    tokens_.push_back(token);
-  }
+  void add(const AddedToken& token, std::string_view pattern);
 
   bool empty() const { return tokens_.empty(); }
 
@@ -66,32 +64,13 @@ class AddedTokenMatcher {
   }
 
  private:
-  static char32_t character_before(std::string_view text, std::size_t end, std::size_t& begin) {
-    begin = end - 1;
-    while (is_utf8_continuation(text[begin])) --begin;
-    return utf8_decode(text, begin, end - begin);
-  }
+  static char32_t character_before(std::string_view text, std::size_t end, std::size_t& begin);
 
-  static bool touches_word(std::string_view text, std::size_t begin, std::size_t end) {
-    std::size_t ignored;
-    if (begin > 0 && is_word_character(character_before(text, begin, ignored))) return true;
-    return end < text.size() && is_word_character(utf8_decode(text, end, utf8_length(text[end])));
-  }
+  static bool touches_word(std::string_view text, std::size_t begin, std::size_t end);
 
-  static std::size_t begin_of_space_before(std::string_view text, std::size_t end) {
-    std::size_t begin = end;
-    while (end > 0 && is_white_space(character_before(text, end, begin))) end = begin;
-    return end;
-  }
+  static std::size_t begin_of_space_before(std::string_view text, std::size_t end);
 
-  static std::size_t end_of_space_after(std::string_view text, std::size_t at) {
-    while (at < text.size()) {
-      const std::size_t length = utf8_length(text[at]);
-      if (!is_white_space(utf8_decode(text, at, length))) break;
-      at += length;
-    }
-    return at;
-  }
+  static std::size_t end_of_space_after(std::string_view text, std::size_t at);
 
   ByteTrie trie_;
   std::vector<AddedToken> tokens_;
@@ -99,3 +78,44 @@ class AddedTokenMatcher {
 
 }  // namespace detail
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION void AddedTokenMatcher::add(const AddedToken& token, std::string_view pattern) {
+  trie_.insert(pattern, static_cast<int>(tokens_.size()));
+  tokens_.push_back(token);
+}
+
+MODERNGPT2_FUNCTION char32_t AddedTokenMatcher::character_before(std::string_view text, std::size_t end,
+                                                                 std::size_t& begin) {
+  begin = end - 1;
+  while (is_utf8_continuation(text[begin])) --begin;
+  return utf8_decode(text, begin, end - begin);
+}
+
+MODERNGPT2_FUNCTION bool AddedTokenMatcher::touches_word(std::string_view text, std::size_t begin, std::size_t end) {
+  std::size_t ignored;
+  if (begin > 0 && is_word_character(character_before(text, begin, ignored))) return true;
+  return end < text.size() && is_word_character(utf8_decode(text, end, utf8_length(text[end])));
+}
+
+MODERNGPT2_FUNCTION std::size_t AddedTokenMatcher::begin_of_space_before(std::string_view text, std::size_t end) {
+  std::size_t begin = end;
+  while (end > 0 && is_white_space(character_before(text, end, begin))) end = begin;
+  return end;
+}
+
+MODERNGPT2_FUNCTION std::size_t AddedTokenMatcher::end_of_space_after(std::string_view text, std::size_t at) {
+  while (at < text.size()) {
+    const std::size_t length = utf8_length(text[at]);
+    if (!is_white_space(utf8_decode(text, at, length))) break;
+    at += length;
+  }
+  return at;
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

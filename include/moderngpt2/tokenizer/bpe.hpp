@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/tokenizer/border_filter.hpp"
 #include "moderngpt2/tokenizer/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/character_ids.hpp"
@@ -44,64 +45,10 @@ struct BpeOptions {
 class BpeModel {
  public:
   /// `tokens[id]` is the text of each id of the model; the result of a merge has the text of both sides.
-  BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges, const BpeOptions& options)
-      : characters_(tokens), merges_(merges, first_characters(tokens)), borders_(merges.size()), options_(options) {
-    if (options.marks_spaces) characters_.set(U' ', characters_[U'\u2581']);
-    std::vector<bool> is_fallback(tokens.size(), false);
-    for (const int id : options.byte_ids)
-      if (id >= 0) is_fallback[static_cast<std::size_t>(id)] = true;
-    if (options.unk_id >= 0) {
-      is_fallback[static_cast<std::size_t>(options.unk_id)] = true;
-    } else if (std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) != options.byte_ids.end()) {
-      fallback_stands_alone_ = false;  // a character that is dropped leaves its neighbours side by side
-    }
-    for (const BpeMerge& merge : merges) {
-      const auto left = static_cast<std::size_t>(merge.left), right = static_cast<std::size_t>(merge.right);
-      const int last = characters_[last_character(tokens[left])];
-      const int first = characters_[first_character(tokens[right])];
-      if (last >= 0 && first >= 0) borders_.insert(last, first);
-      if (is_fallback[left] || is_fallback[right]) fallback_stands_alone_ = false;
-    }
-    for (const char32_t c : std::u32string_view(U"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-      is_letter_[c] = characters_[c] >= 0;
-  }
+  BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges, const BpeOptions& options);
 
   /// Appends the ids of `text`, which is valid UTF-8.
-  void encode(std::string_view text, std::vector<int>& ids) const {
-    if (text.empty()) return;
-    SegmentCache& cache = SegmentCache::of_this_thread();
-    IdWriter out(ids);
-    CharacterIds::Step step = characters_.step(text, 0);
-    for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
-      end += step.length;
-      if (step.id < 0 && fallback_stands_alone_) {
-        while (end < text.size() && (step = characters_.step(text, end)).id < 0) end += step.length;
-        add_characters(text.substr(begin, end - begin), text.size(), [&](int id) { out.add(id); });
-        continue;
-      }
-      const int first = step.id;
-      int left = first;
-      bool one_character = true;
-      while (end < text.size()) {
-        if (is_letter(text[end - 1]) && is_letter(text[end])) {  // letters are hardly ever cut: not worth a look
-          while (end < text.size() && is_letter(text[end])) ++end;
-          left = characters_[static_cast<unsigned char>(text[end - 1])];
-        } else {
-          step = characters_.step(text, end);
-          if (is_cut(left, step.id)) break;
-          left = step.id;
-          end += step.length;
-        }
-        one_character = false;
-      }
-      if (one_character && first >= 0) {
-        out.add(first);
-      } else {
-        add_segment(text.substr(begin), end - begin, cache, out);
-      }
-    }
-    out.flush();
-  }
+  void encode(std::string_view text, std::vector<int>& ids) const;
 
  private:
   static constexpr std::size_t last_window = std::size_t{1} << 30;
@@ -118,47 +65,19 @@ class BpeModel {
     }
   };
 
-  static std::uint32_t next_number() {
-    static std::atomic<std::uint32_t> number{0};
-    return number < SegmentCache::most_models ? ++number : SegmentCache::most_models;
-  }
+  static std::uint32_t next_number();
 
   static char32_t first_character(std::string_view token) {
     return token.empty() ? 0 : utf8_decode(token, 0, utf8_length(token[0]));
   }
-  static char32_t last_character(std::string_view token) {
-    std::size_t at = token.size();
-    while (at > 0 && is_utf8_continuation(token[--at])) {
-    }
-    return token.empty() ? 0 : utf8_decode(token, at, token.size() - at);
-  }
-  std::vector<int> first_characters(std::span<const std::string> tokens) const {
-    std::vector<int> ids;
-    for (const std::string& token : tokens) ids.push_back(characters_[first_character(token)]);
-    return ids;
-  }
+  static char32_t last_character(std::string_view token);
+  std::vector<int> first_characters(std::span<const std::string> tokens) const;
 
   bool is_letter(char c) const { return is_letter_[static_cast<unsigned char>(c)]; }
-  bool is_cut(int left, int right) const {
-    if (left < 0 || right < 0) return fallback_stands_alone_;
-    return !borders_.may_contain(left, right);
-  }
+  bool is_cut(int left, int right) const;
 
   /// The segment is the first `size` bytes of `text`.
-  void add_segment(std::string_view text, std::size_t size, SegmentCache& cache, IdWriter& out) const {
-    if (size > SegmentCache::longest_segment || number_ >= SegmentCache::most_models)
-      return add_merged(text.substr(0, size), [&](int id) { out.add(id); });
-    const SegmentCache::Key key(text, size);
-    SegmentCache::Place& place = cache(key, number_);
-    if (!place.holds(key, number_)) {
-      std::array<int, SegmentCache::longest_segment * space_mark.size()> ids;
-      std::size_t count = 0;
-      add_merged(text.substr(0, size), [&](int id) { ids[count++] = id; });
-      const std::span result = std::span(ids).first(count);
-      if (!place.store(key, number_, result)) return out.add(result);
-    }
-    out.add(place.ids(), place.count());
-  }
+  void add_segment(std::string_view text, std::size_t size, SegmentCache& cache, IdWriter& out) const;
 
   /// A segment longer than a window is merged window by window: each time as many symbols are taken as the text behind
   /// them cannot change. If that is less than half of the window (no natural text does so), the window is doubled.
@@ -219,11 +138,7 @@ class BpeModel {
     return at;
   }
 
-  static std::size_t bytes_of(std::string_view text, std::size_t characters) {
-    std::size_t bytes = 0;
-    for (; characters > 0; --characters) bytes += utf8_length(text[bytes]);
-    return bytes;
-  }
+  static std::size_t bytes_of(std::string_view text, std::size_t characters);
 
   int byte_id(char c) const { return options_.byte_ids[static_cast<unsigned char>(c)]; }
   bool has_bytes(std::string_view character) const {
@@ -240,3 +155,115 @@ class BpeModel {
 };
 
 }  // namespace moderngpt2::detail
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION BpeModel::BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges,
+                                       const BpeOptions& options)
+    : characters_(tokens), merges_(merges, first_characters(tokens)), borders_(merges.size()), options_(options) {
+  if (options.marks_spaces) characters_.set(U' ', characters_[U'\u2581']);
+  std::vector<bool> is_fallback(tokens.size(), false);
+  for (const int id : options.byte_ids)
+    if (id >= 0) is_fallback[static_cast<std::size_t>(id)] = true;
+  if (options.unk_id >= 0) {
+    is_fallback[static_cast<std::size_t>(options.unk_id)] = true;
+  } else if (std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) != options.byte_ids.end()) {
+    fallback_stands_alone_ = false;  // a character that is dropped leaves its neighbours side by side
+  }
+  for (const BpeMerge& merge : merges) {
+    const auto left = static_cast<std::size_t>(merge.left), right = static_cast<std::size_t>(merge.right);
+    const int last = characters_[last_character(tokens[left])];
+    const int first = characters_[first_character(tokens[right])];
+    if (last >= 0 && first >= 0) borders_.insert(last, first);
+    if (is_fallback[left] || is_fallback[right]) fallback_stands_alone_ = false;
+  }
+  for (const char32_t c : std::u32string_view(U"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    is_letter_[c] = characters_[c] >= 0;
+}
+
+MODERNGPT2_FUNCTION void BpeModel::encode(std::string_view text, std::vector<int>& ids) const {
+  if (text.empty()) return;
+  SegmentCache& cache = SegmentCache::of_this_thread();
+  IdWriter out(ids);
+  CharacterIds::Step step = characters_.step(text, 0);
+  for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
+    end += step.length;
+    if (step.id < 0 && fallback_stands_alone_) {
+      while (end < text.size() && (step = characters_.step(text, end)).id < 0) end += step.length;
+      add_characters(text.substr(begin, end - begin), text.size(), [&](int id) { out.add(id); });
+      continue;
+    }
+    const int first = step.id;
+    int left = first;
+    bool one_character = true;
+    while (end < text.size()) {
+      if (is_letter(text[end - 1]) && is_letter(text[end])) {  // letters are hardly ever cut: not worth a look
+        while (end < text.size() && is_letter(text[end])) ++end;
+        left = characters_[static_cast<unsigned char>(text[end - 1])];
+      } else {
+        step = characters_.step(text, end);
+        if (is_cut(left, step.id)) break;
+        left = step.id;
+        end += step.length;
+      }
+      one_character = false;
+    }
+    if (one_character && first >= 0) {
+      out.add(first);
+    } else {
+      add_segment(text.substr(begin), end - begin, cache, out);
+    }
+  }
+  out.flush();
+}
+
+MODERNGPT2_FUNCTION std::uint32_t BpeModel::next_number() {
+  static std::atomic<std::uint32_t> number{0};
+  return number < SegmentCache::most_models ? ++number : SegmentCache::most_models;
+}
+
+MODERNGPT2_FUNCTION char32_t BpeModel::last_character(std::string_view token) {
+  std::size_t at = token.size();
+  while (at > 0 && is_utf8_continuation(token[--at])) {
+  }
+  return token.empty() ? 0 : utf8_decode(token, at, token.size() - at);
+}
+
+MODERNGPT2_FUNCTION std::vector<int> BpeModel::first_characters(std::span<const std::string> tokens) const {
+  std::vector<int> ids;
+  for (const std::string& token : tokens) ids.push_back(characters_[first_character(token)]);
+  return ids;
+}
+
+MODERNGPT2_FUNCTION bool BpeModel::is_cut(int left, int right) const {
+  if (left < 0 || right < 0) return fallback_stands_alone_;
+  return !borders_.may_contain(left, right);
+}
+
+MODERNGPT2_FUNCTION void BpeModel::add_segment(std::string_view text, std::size_t size, SegmentCache& cache,
+                                               IdWriter& out) const {
+  if (size > SegmentCache::longest_segment || number_ >= SegmentCache::most_models)
+    return add_merged(text.substr(0, size), [&](int id) { out.add(id); });
+  const SegmentCache::Key key(text, size);
+  SegmentCache::Place& place = cache(key, number_);
+  if (!place.holds(key, number_)) {
+    std::array<int, SegmentCache::longest_segment * space_mark.size()> ids;
+    std::size_t count = 0;
+    add_merged(text.substr(0, size), [&](int id) { ids[count++] = id; });
+    const std::span result = std::span(ids).first(count);
+    if (!place.store(key, number_, result)) return out.add(result);
+  }
+  out.add(place.ids(), place.count());
+}
+
+MODERNGPT2_FUNCTION std::size_t BpeModel::bytes_of(std::string_view text, std::size_t characters) {
+  std::size_t bytes = 0;
+  for (; characters > 0; --characters) bytes += utf8_length(text[bytes]);
+  return bytes;
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
 
 /// The text of a chat: after one `<|begin_of_text|>`, for each message
@@ -17,7 +18,18 @@ inline constexpr const char* chat_header_tokens[] = {chat_begin_token, chat_star
                                                      chat_eot_token};
 
 /// The same for the `chat_template` of a tokenizer_config.json: Jinja, as Transformers' apply_chat_template runs it.
-inline std::string chat_jinja_template() {
+std::string chat_jinja_template();
+
+/// Whether a folder carries a chat template, in tokenizer_config.json or as chat_template.jinja.
+bool has_chat_template(const std::filesystem::path& folder);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string chat_jinja_template() {
   const auto quoted = [](const std::string& text) { return "'" + text + "'"; };
   const std::string open = quoted(chat_start_token) + " + ",
                     close = " + " + quoted(std::string(chat_end_token) + "\\n\\n");
@@ -26,8 +38,7 @@ inline std::string chat_jinja_template() {
          open + quoted("assistant") + close + " }}{% endif %}";
 }
 
-/// Whether a folder carries a chat template, in tokenizer_config.json or as chat_template.jinja.
-inline bool has_chat_template(const std::filesystem::path& folder) {
+MODERNGPT2_FUNCTION bool has_chat_template(const std::filesystem::path& folder) {
   if (std::filesystem::exists(folder / "chat_template.jinja")) return true;
   const std::filesystem::path path = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(path)) return false;
@@ -37,3 +48,5 @@ inline bool has_chat_template(const std::filesystem::path& folder) {
 }
 
 }  // namespace moderngpt2
+
+#endif

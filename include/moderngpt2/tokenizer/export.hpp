@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -27,7 +28,62 @@ namespace detail {
 /// Every split of a normal piece into two normal pieces, as pairs of texts: those that SentencePiece may merge (it
 /// looks up the text of the two neighbours together, and never merges control, user-defined or byte pieces). Ordered
 /// by (id of the result, length of the left part), so that a merge's rank follows the piece's rank.
-inline Json bpe_merges(const SentencePieceModel& model) {
+Json bpe_merges(const SentencePieceModel& model);
+
+std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type, const std::string& text);
+
+bool has_chat_pieces(const SentencePieceModel& model);
+
+Json bpe_model_json(const SentencePieceModel& model);
+
+/// `tokenizers` finds each piece in the text, SentencePiece only those of the text's own kind. So byte, control and
+/// unknown pieces get a score below any that their characters can sum up to, and text like "<0x41>" stays text, unless
+/// one of its characters has no piece.
+Json unigram_model_json(const SentencePieceModel& model);
+
+/// Special: those that stand for no text. A user-defined piece with space marks is looked for after the normalizer,
+/// which makes them.
+Json added_tokens_json(const SentencePieceModel& model);
+
+Json replace_json(std::string_view from, std::string_view to);
+
+void check_exportable(const SentencePieceModel& model, const std::string& where);
+
+}  // namespace detail
+
+/// The settings of a model by which its tokenizer.json gives other ids than SentencePiece does; empty: the same ids
+/// (unigram: but for ties within rounding).
+std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model);
+
+/// The tokenizer.json of a bpe or unigram model: the model, Replace of " " by the space mark as normalizer, its
+/// reverse, ByteFallback and Fuse as decoder, and the unknown, control and user-defined pieces as added tokens. Throws
+/// Error, naming `where`, for a model that has none.
+Json tokenizer_json(const SentencePieceModel& model, const std::string& where);
+
+/// The special_tokens_map.json of a model: the pieces of its roles, and its other control pieces.
+Json special_tokens_json(const SentencePieceModel& model);
+
+/// The tokenizer_config.json of a model. PreTrainedTokenizerFast is named because Transformers would otherwise choose a
+/// class by the model's architecture, which may add tokens of its own. `model_max_length` counts tokens. A model with
+/// the control pieces of a chat gets its template.
+Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length);
+
+/// What is written for a tokenizer that belongs to no model yet: no limit.
+inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
+
+/// Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`, which is
+/// made if need be. `model_bytes` is a SentencePiece .model file, which errors call `where`. Each file appears whole,
+/// tokenizer.json last.
+void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes, const std::string& where,
+                           std::int64_t model_max_length = unlimited_model_length);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION Json bpe_merges(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   std::unordered_map<std::string_view, bool> normal;
   for (const auto& piece : model.pieces)
@@ -43,20 +99,20 @@ inline Json bpe_merges(const SentencePieceModel& model) {
   return merges;
 }
 
-inline std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type,
-                                     const std::string& text) {
+MODERNGPT2_FUNCTION std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type,
+                                                  const std::string& text) {
   for (std::size_t id = 0; id < model.pieces.size(); ++id)
     if (model.pieces[id].type == type && model.pieces[id].text == text) return static_cast<int>(id);
   return std::nullopt;
 }
 
-inline bool has_chat_pieces(const SentencePieceModel& model) {
+MODERNGPT2_FUNCTION bool has_chat_pieces(const SentencePieceModel& model) {
   return std::all_of(std::begin(chat_header_tokens), std::end(chat_header_tokens), [&](const char* token) {
     return find_piece(model, SentencePieceModel::Type::control, token).has_value();
   });
 }
 
-inline Json bpe_model_json(const SentencePieceModel& model) {
+MODERNGPT2_FUNCTION Json bpe_model_json(const SentencePieceModel& model) {
   Json vocabulary = Json::object();
   auto& entries = vocabulary.get_ref<Json::object_t&>();
   int id = 0;
@@ -76,10 +132,7 @@ inline Json bpe_model_json(const SentencePieceModel& model) {
   return json;
 }
 
-/// `tokenizers` finds each piece in the text, SentencePiece only those of the text's own kind. So byte, control and
-/// unknown pieces get a score below any that their characters can sum up to, and text like "<0x41>" stays text, unless
-/// one of its characters has no piece.
-inline Json unigram_model_json(const SentencePieceModel& model) {
+MODERNGPT2_FUNCTION Json unigram_model_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   const auto is_text = [](Type type) { return type == Type::normal || type == Type::user_defined; };
   double lowest = -1;
@@ -102,9 +155,7 @@ inline Json unigram_model_json(const SentencePieceModel& model) {
   return json;
 }
 
-/// Special: those that stand for no text. A user-defined piece with space marks is looked for after the normalizer,
-/// which makes them.
-inline Json added_tokens_json(const SentencePieceModel& model) {
+MODERNGPT2_FUNCTION Json added_tokens_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   Json list = Json::array();
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
@@ -121,7 +172,7 @@ inline Json added_tokens_json(const SentencePieceModel& model) {
   return list;
 }
 
-inline Json replace_json(std::string_view from, std::string_view to) {
+MODERNGPT2_FUNCTION Json replace_json(std::string_view from, std::string_view to) {
   Json json;
   json["type"] = "Replace";
   json["pattern"]["String"] = from;
@@ -129,7 +180,7 @@ inline Json replace_json(std::string_view from, std::string_view to) {
   return json;
 }
 
-inline void check_exportable(const SentencePieceModel& model, const std::string& where) {
+MODERNGPT2_FUNCTION void check_exportable(const SentencePieceModel& model, const std::string& where) {
   using Algorithm = SentencePieceModel::Algorithm;
   if (model.algorithm != Algorithm::bpe && model.algorithm != Algorithm::unigram)
     throw Error("{}: a model of words or characters; only bpe and unigram models become a tokenizer.json", where);
@@ -141,11 +192,11 @@ inline void check_exportable(const SentencePieceModel& model, const std::string&
       throw Error("{}: the ids {} and {} are both {}", where, other->second, id, excerpt(model.pieces[id].text, 40));
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// The settings of a model by which its tokenizer.json gives other ids than SentencePiece does; empty: the same ids
-/// (unigram: but for ties within rounding).
-inline std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model) {
   std::vector<std::string> list;
   if (model.has_character_map) list.push_back(fmt::format("the normalization {} is left out", model.normalization));
   if (model.add_dummy_prefix) list.push_back("no space is set before the text (add_dummy_prefix)");
@@ -166,10 +217,7 @@ inline std::vector<std::string> sentencepiece_differences(const SentencePieceMod
   return list;
 }
 
-/// The tokenizer.json of a bpe or unigram model: the model, Replace of " " by the space mark as normalizer, its
-/// reverse, ByteFallback and Fuse as decoder, and the unknown, control and user-defined pieces as added tokens. Throws
-/// Error, naming `where`, for a model that has none.
-inline Json tokenizer_json(const SentencePieceModel& model, const std::string& where) {
+MODERNGPT2_FUNCTION Json tokenizer_json(const SentencePieceModel& model, const std::string& where) {
   detail::check_exportable(model, where);
   Json json;
   json["version"] = "1.0";
@@ -189,8 +237,7 @@ inline Json tokenizer_json(const SentencePieceModel& model, const std::string& w
   return json;
 }
 
-/// The special_tokens_map.json of a model: the pieces of its roles, and its other control pieces.
-inline Json special_tokens_json(const SentencePieceModel& model) {
+MODERNGPT2_FUNCTION Json special_tokens_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   Json json = Json::object();
   const auto role = [&](const char* name, Type type, const std::string& piece) {
@@ -209,10 +256,7 @@ inline Json special_tokens_json(const SentencePieceModel& model) {
   return json;
 }
 
-/// The tokenizer_config.json of a model. PreTrainedTokenizerFast is named because Transformers would otherwise choose a
-/// class by the model's architecture, which may add tokens of its own. `model_max_length` counts tokens. A model with
-/// the control pieces of a chat gets its template.
-inline Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length) {
+MODERNGPT2_FUNCTION Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length) {
   Json json = special_tokens_json(model);
   json["tokenizer_class"] = "PreTrainedTokenizerFast";
   json["clean_up_tokenization_spaces"] = false;
@@ -222,14 +266,8 @@ inline Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t 
   return json;
 }
 
-/// What is written for a tokenizer that belongs to no model yet: no limit.
-inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
-
-/// Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`, which is
-/// made if need be. `model_bytes` is a SentencePiece .model file, which errors call `where`. Each file appears whole,
-/// tokenizer.json last.
-inline void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes,
-                                  const std::string& where, std::int64_t model_max_length = unlimited_model_length) {
+MODERNGPT2_FUNCTION void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes,
+                                               const std::string& where, std::int64_t model_max_length) {
   const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
   const Json json = tokenizer_json(model, where);
   make_folder(folder);
@@ -240,3 +278,5 @@ inline void write_tokenizer_files(const std::filesystem::path& folder, std::stri
 }
 
 }  // namespace moderngpt2
+
+#endif

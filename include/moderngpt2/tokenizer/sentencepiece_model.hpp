@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -122,7 +123,26 @@ class ProtobufReader {
   std::string_view bytes_;
 };
 
-inline SentencePieceModel::Piece read_piece(ProtobufReader reader) {
+SentencePieceModel::Piece read_piece(ProtobufReader reader);
+
+void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model);
+
+void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model);
+
+}  // namespace detail
+
+/// Reads the bytes of a .model file, which errors call `where`.
+SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where);
+
+SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION SentencePieceModel::Piece read_piece(ProtobufReader reader) {
   SentencePieceModel::Piece piece;
   while (reader.next()) {
     if (reader.field() == 1) piece.text = reader.string();
@@ -137,7 +157,7 @@ inline SentencePieceModel::Piece read_piece(ProtobufReader reader) {
   return piece;
 }
 
-inline void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) {
+MODERNGPT2_FUNCTION void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) {
   while (reader.next()) {
     switch (reader.field()) {
       case 3:
@@ -168,7 +188,7 @@ inline void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) 
   }
 }
 
-inline void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model) {
+MODERNGPT2_FUNCTION void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model) {
   while (reader.next()) {
     switch (reader.field()) {
       case 1:
@@ -192,10 +212,11 @@ inline void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& mode
   }
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Reads the bytes of a .model file, which errors call `where`.
-inline SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where) {
   SentencePieceModel model;
   detail::ProtobufReader reader(bytes, where);
   while (reader.next()) {
@@ -207,8 +228,10 @@ inline SentencePieceModel parse_sentencepiece_model(std::string_view bytes, cons
   return model;
 }
 
-inline SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   return parse_sentencepiece_model(read_file(path), path.string());
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"
@@ -33,84 +34,24 @@ class Tokenizer {
   /// Reads a folder's tokenizer.json, or the given file, and the eos, pad and unk tokens from tokenizer_config.json and
   /// special_tokens_map.json beside it (the first outranks the second; both may be absent). Throws Error for a file
   /// that is damaged or of another kind.
-  static Tokenizer load(const std::filesystem::path& folder_or_file) {
-    const bool is_folder = std::filesystem::is_directory(folder_or_file);
-    const std::filesystem::path file = is_folder ? folder_or_file / "tokenizer.json" : folder_or_file;
-    Tokenizer tokenizer = parse(read_file(file, largest_file), file.string());
-    auto state = std::make_shared<State>(*tokenizer.state_);
-    for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-      const std::filesystem::path path = file.parent_path() / name;
-      if (!std::filesystem::exists(path)) continue;
-      const Json json = read_json_file(path);
-      read_role(json, "eos_token", path.string(), *state, state->eos_id);
-      read_role(json, "pad_token", path.string(), *state, state->pad_id);
-      read_role(json, "unk_token", path.string(), *state, state->unk_id);
-    }
-    tokenizer.state_ = std::move(state);
-    return tokenizer;
-  }
+  static Tokenizer load(const std::filesystem::path& folder_or_file);
 
   /// The tokenizer of the text of a tokenizer.json, which errors call `where`; it has no eos or pad.
-  static Tokenizer parse(std::string_view json, const std::string& where) {
-    return Tokenizer(std::make_shared<State>(detail::TokenizerFileReader(where).read(parse_json(json, where)),
-                                             XXH3_64bits(json.data(), json.size())));
-  }
+  static Tokenizer parse(std::string_view json, const std::string& where);
 
   /// The ids of `text`. Bytes that are not UTF-8 count as U+FFFD, as `replace_invalid_utf8` says. With
   /// `split_special_tokens`, text that looks like a special token is ordinary text.
-  std::vector<int> encode(std::string_view text, bool split_special_tokens = false) const {
-    std::vector<int> ids;
-    encode(text, ids, split_special_tokens);
-    return ids;
-  }
+  std::vector<int> encode(std::string_view text, bool split_special_tokens = false) const;
 
   /// Appends the ids of `text` to `ids`.
-  void encode(std::string_view text, std::vector<int>& ids, bool split_special_tokens = false) const {
-    std::string repaired;
-    if (valid_utf8_prefix(text) != text.size()) {
-      repaired = replace_invalid_utf8(text);
-      text = repaired;
-    }
-    const auto on_token = [&](int id) { ids.push_back(id); };
-    std::string normalized;
-    const auto on_raw_text = [&](std::string_view piece) {
-      const bool model_marks_spaces = state_->bpe && state_->after_normalizer.empty();
-      if (state_->file.replaces_spaces && !model_marks_spaces) piece = mark_spaces(piece, normalized);
-      const auto on_text = [&](std::string_view part) { encode_model(part, ids); };
-      if (state_->after_normalizer.empty()) return on_text(piece);
-      state_->after_normalizer.split(piece, split_special_tokens, on_text, on_token);
-    };
-    if (state_->before_normalizer.empty()) {
-      if (!text.empty()) on_raw_text(text);
-    } else {
-      state_->before_normalizer.split(text, split_special_tokens, on_raw_text, on_token);
-    }
-  }
+  void encode(std::string_view text, std::vector<int>& ids, bool split_special_tokens = false) const;
 
   /// The ids of a text that a model is to continue: what the file's post-processor sets before a text, then its own.
-  std::vector<int> encode_prompt(std::string_view text) const {
-    std::vector<int> ids = prefix_ids();
-    encode(text, ids);
-    return ids;
-  }
+  std::vector<int> encode_prompt(std::string_view text) const;
 
   /// The text of `ids`. Ids without a token give nothing. A run of byte tokens that is not UTF-8 gives one U+FFFD for
   /// each byte.
-  std::string decode(std::span<const int> ids, bool skip_special_tokens = false) const {
-    std::string text, bytes;
-    for (const int id : ids) {
-      if (!has(id) || (skip_special_tokens && is_special(id))) continue;
-      if (const int byte = byte_value(id); byte >= 0) {
-        bytes.push_back(static_cast<char>(byte));
-        continue;
-      }
-      detail::append_byte_run(bytes, text);
-      bytes.clear();
-      detail::append_token_text(token(id), text);
-    }
-    detail::append_byte_run(bytes, text);
-    return text;
-  }
+  std::string decode(std::span<const int> ids, bool skip_special_tokens = false) const;
 
   /// Highest id + 1, added tokens included.
   int vocab_size() const { return static_cast<int>(state_->file.tokens.size()); }
@@ -124,15 +65,9 @@ class Tokenizer {
   bool is_special(int id) const { return has(id) && state_->special[static_cast<std::size_t>(id)]; }
 
   /// The token as it stands in the vocabulary (with space marks). Throws Error for an id that has none.
-  const std::string& token(int id) const {
-    if (!has(id)) throw Error("tokenizer: there is no id {}, the vocabulary has {} tokens", id, vocab_size());
-    return state_->file.tokens[static_cast<std::size_t>(id)];
-  }
+  const std::string& token(int id) const;
 
-  std::optional<int> id(std::string_view token) const {
-    const auto found = state_->file.ids.find(std::string(token));
-    return found == state_->file.ids.end() ? std::nullopt : std::optional<int>(found->second);
-  }
+  std::optional<int> id(std::string_view token) const;
 
   /// What the file's own post-processor sets before and after a single text (mostly nothing); `encode` leaves it out.
   const std::vector<int>& prefix_ids() const { return state_->file.prefix; }
@@ -150,31 +85,7 @@ class Tokenizer {
   static constexpr std::uint64_t largest_file = 500'000'000;
 
   struct State {
-    State(detail::TokenizerFile read, std::uint64_t hash) : file(std::move(read)), fingerprint(hash) {
-      if (file.options.unk_id >= 0) unk_id = file.options.unk_id;
-      special.resize(file.tokens.size());
-      for (const std::string& token : file.tokens) byte_values.push_back(detail::byte_of_token(token));
-      for (const AddedToken& token : file.added_tokens) {
-        special[static_cast<std::size_t>(token.id)] = token.special;
-        std::string pattern;
-        if (token.normalized && file.replaces_spaces) {
-          after_normalizer.add(token, mark_spaces(token.content, pattern));
-        } else {
-          (token.normalized ? after_normalizer : before_normalizer).add(token, token.content);
-        }
-      }
-      const auto model_tokens = std::span(file.tokens).first(static_cast<std::size_t>(file.model_size));
-      if (file.unigram) {
-        std::vector<std::pair<std::string, double>> vocabulary;
-        for (std::size_t id = 0; id < model_tokens.size(); ++id)
-          vocabulary.emplace_back(model_tokens[id], file.scores[id]);
-        unigram.emplace(vocabulary, file.options.unk_id, file.options.byte_ids);
-      } else {
-        detail::BpeOptions options = file.options;
-        options.marks_spaces = file.replaces_spaces;
-        bpe.emplace(model_tokens, file.merges, options);
-      }
-    }
+    State(detail::TokenizerFile read, std::uint64_t hash);
 
     detail::TokenizerFile file;
     std::uint64_t fingerprint;
@@ -190,38 +101,162 @@ class Tokenizer {
 
   bool has(int id) const { return id >= 0 && id < vocab_size(); }
 
-  void encode_model(std::string_view text, std::vector<int>& ids) const {
-    if (state_->bpe) return state_->bpe->encode(text, ids);
-    state_->unigram->encode(text, ids);
-  }
+  void encode_model(std::string_view text, std::vector<int>& ids) const;
 
   /// `text` with a space mark for each space, in `storage`.
-  static std::string_view mark_spaces(std::string_view text, std::string& storage) {
-    storage.clear();
-    storage.reserve(text.size() + text.size() / 2);
-    while (true) {
-      const std::size_t space = text.find(' ');
-      storage.append(text.substr(0, space));
-      if (space == text.npos) return storage;
-      storage.append(space_mark);
-      text.remove_prefix(space + 1);
-    }
-  }
+  static std::string_view mark_spaces(std::string_view text, std::string& storage);
 
   /// A role is null, a token, or an object with the token as "content".
   static void read_role(const Json& json, const char* role, const std::string& where, const State& state,
-                        std::optional<int>& id) {
-    const Json* value = find_field(json, role, where);
-    if (value && value->is_object()) value = find_field(*value, "content", where);
-    if (!value || value->is_null()) return;
-    const auto token = json_as<std::string>(*value, role, where);
-    const auto found = state.file.ids.find(token);
-    if (found == state.file.ids.end())
-      throw Error("{}: {} is {}, which tokenizer.json does not have", where, role, excerpt(token, 40));
-    id = found->second;
-  }
+                        std::optional<int>& id);
 
   std::shared_ptr<const State> state_;
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
+  const bool is_folder = std::filesystem::is_directory(folder_or_file);
+  const std::filesystem::path file = is_folder ? folder_or_file / "tokenizer.json" : folder_or_file;
+  Tokenizer tokenizer = parse(read_file(file, largest_file), file.string());
+  auto state = std::make_shared<State>(*tokenizer.state_);
+  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
+    const std::filesystem::path path = file.parent_path() / name;
+    if (!std::filesystem::exists(path)) continue;
+    const Json json = read_json_file(path);
+    read_role(json, "eos_token", path.string(), *state, state->eos_id);
+    read_role(json, "pad_token", path.string(), *state, state->pad_id);
+    read_role(json, "unk_token", path.string(), *state, state->unk_id);
+  }
+  tokenizer.state_ = std::move(state);
+  return tokenizer;
+}
+
+MODERNGPT2_FUNCTION Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
+  return Tokenizer(std::make_shared<State>(detail::TokenizerFileReader(where).read(parse_json(json, where)),
+                                           XXH3_64bits(json.data(), json.size())));
+}
+
+MODERNGPT2_FUNCTION std::vector<int> Tokenizer::encode(std::string_view text, bool split_special_tokens) const {
+  std::vector<int> ids;
+  encode(text, ids, split_special_tokens);
+  return ids;
+}
+
+MODERNGPT2_FUNCTION void Tokenizer::encode(std::string_view text, std::vector<int>& ids,
+                                           bool split_special_tokens) const {
+  std::string repaired;
+  if (valid_utf8_prefix(text) != text.size()) {
+    repaired = replace_invalid_utf8(text);
+    text = repaired;
+  }
+  const auto on_token = [&](int id) { ids.push_back(id); };
+  std::string normalized;
+  const auto on_raw_text = [&](std::string_view piece) {
+    const bool model_marks_spaces = state_->bpe && state_->after_normalizer.empty();
+    if (state_->file.replaces_spaces && !model_marks_spaces) piece = mark_spaces(piece, normalized);
+    const auto on_text = [&](std::string_view part) { encode_model(part, ids); };
+    if (state_->after_normalizer.empty()) return on_text(piece);
+    state_->after_normalizer.split(piece, split_special_tokens, on_text, on_token);
+  };
+  if (state_->before_normalizer.empty()) {
+    if (!text.empty()) on_raw_text(text);
+  } else {
+    state_->before_normalizer.split(text, split_special_tokens, on_raw_text, on_token);
+  }
+}
+
+MODERNGPT2_FUNCTION std::vector<int> Tokenizer::encode_prompt(std::string_view text) const {
+  std::vector<int> ids = prefix_ids();
+  encode(text, ids);
+  return ids;
+}
+
+MODERNGPT2_FUNCTION std::string Tokenizer::decode(std::span<const int> ids, bool skip_special_tokens) const {
+  std::string text, bytes;
+  for (const int id : ids) {
+    if (!has(id) || (skip_special_tokens && is_special(id))) continue;
+    if (const int byte = byte_value(id); byte >= 0) {
+      bytes.push_back(static_cast<char>(byte));
+      continue;
+    }
+    detail::append_byte_run(bytes, text);
+    bytes.clear();
+    detail::append_token_text(token(id), text);
+  }
+  detail::append_byte_run(bytes, text);
+  return text;
+}
+
+MODERNGPT2_FUNCTION const std::string& Tokenizer::token(int id) const {
+  if (!has(id)) throw Error("tokenizer: there is no id {}, the vocabulary has {} tokens", id, vocab_size());
+  return state_->file.tokens[static_cast<std::size_t>(id)];
+}
+
+MODERNGPT2_FUNCTION std::optional<int> Tokenizer::id(std::string_view token) const {
+  const auto found = state_->file.ids.find(std::string(token));
+  return found == state_->file.ids.end() ? std::nullopt : std::optional<int>(found->second);
+}
+
+MODERNGPT2_FUNCTION void Tokenizer::encode_model(std::string_view text, std::vector<int>& ids) const {
+  if (state_->bpe) return state_->bpe->encode(text, ids);
+  state_->unigram->encode(text, ids);
+}
+
+MODERNGPT2_FUNCTION std::string_view Tokenizer::mark_spaces(std::string_view text, std::string& storage) {
+  storage.clear();
+  storage.reserve(text.size() + text.size() / 2);
+  while (true) {
+    const std::size_t space = text.find(' ');
+    storage.append(text.substr(0, space));
+    if (space == text.npos) return storage;
+    storage.append(space_mark);
+    text.remove_prefix(space + 1);
+  }
+}
+
+MODERNGPT2_FUNCTION void Tokenizer::read_role(const Json& json, const char* role, const std::string& where,
+                                              const State& state, std::optional<int>& id) {
+  const Json* value = find_field(json, role, where);
+  if (value && value->is_object()) value = find_field(*value, "content", where);
+  if (!value || value->is_null()) return;
+  const auto token = json_as<std::string>(*value, role, where);
+  const auto found = state.file.ids.find(token);
+  if (found == state.file.ids.end())
+    throw Error("{}: {} is {}, which tokenizer.json does not have", where, role, excerpt(token, 40));
+  id = found->second;
+}
+
+MODERNGPT2_FUNCTION Tokenizer::State::State(detail::TokenizerFile read, std::uint64_t hash)
+    : file(std::move(read)), fingerprint(hash) {
+  if (file.options.unk_id >= 0) unk_id = file.options.unk_id;
+  special.resize(file.tokens.size());
+  for (const std::string& token : file.tokens) byte_values.push_back(detail::byte_of_token(token));
+  for (const AddedToken& token : file.added_tokens) {
+    special[static_cast<std::size_t>(token.id)] = token.special;
+    std::string pattern;
+    if (token.normalized && file.replaces_spaces) {
+      after_normalizer.add(token, mark_spaces(token.content, pattern));
+    } else {
+      (token.normalized ? after_normalizer : before_normalizer).add(token, token.content);
+    }
+  }
+  const auto model_tokens = std::span(file.tokens).first(static_cast<std::size_t>(file.model_size));
+  if (file.unigram) {
+    std::vector<std::pair<std::string, double>> vocabulary;
+    for (std::size_t id = 0; id < model_tokens.size(); ++id) vocabulary.emplace_back(model_tokens[id], file.scores[id]);
+    unigram.emplace(vocabulary, file.options.unk_id, file.options.byte_ids);
+  } else {
+    detail::BpeOptions options = file.options;
+    options.marks_spaces = file.replaces_spaces;
+    bpe.emplace(model_tokens, file.merges, options);
+  }
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -21,36 +22,10 @@ class UnigramModel {
  public:
   /// `vocabulary[id]` is the text and score of each id; `byte_ids` all -1 for no byte fallback.
   UnigramModel(const std::vector<std::pair<std::string, double>>& vocabulary, int unk_id,
-               const std::array<int, 256>& byte_ids)
-      : unk_id_(unk_id), byte_ids_(byte_ids) {
-    double lowest = std::numeric_limits<double>::infinity();
-    for (const auto& [token, score] : vocabulary) {
-      trie_.insert(token, static_cast<int>(scores_.size()));
-      ids_.emplace(token, static_cast<int>(scores_.size()));
-      scores_.push_back(score);
-      if (score < lowest) lowest = score;
-    }
-    constexpr double unk_penalty = 10;
-    unk_score_ = lowest - unk_penalty;
-  }
+               const std::array<int, 256>& byte_ids);
 
   /// Appends the ids of `text`, which is valid UTF-8 after the normalizer.
-  void encode(std::string_view text, std::vector<int>& ids) const {
-    const std::vector<Node> best = viterbi(text);
-    std::vector<std::pair<std::size_t, std::size_t>> pieces;  // begin, end; last piece first
-    bool run_of_unk = false;
-    for (std::size_t end = text.size(); end > 0; end = best[end].begin) {
-      const Node& node = best[end];
-      if (node.id == unk_id_ && run_of_unk) {
-        pieces.back().first = node.begin;
-      } else {
-        pieces.emplace_back(node.begin, end);
-      }
-      run_of_unk = node.id == unk_id_;
-    }
-    for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece)
-      append(text.substr(piece->first, piece->second - piece->first), ids);
-  }
+  void encode(std::string_view text, std::vector<int>& ids) const;
 
  private:
   struct Node {  // the best path that ends at a byte of the text
@@ -59,42 +34,9 @@ class UnigramModel {
     int id = -1;  // -1: none ends here
   };
 
-  std::vector<Node> viterbi(std::string_view text) const {
-    std::vector<Node> best(text.size() + 1);
-    for (std::size_t at = 0; at < text.size();) {
-      const std::size_t character = utf8_length(text[at]);
-      const double score_here = best[at].score;
-      bool has_character = false;
-      const auto offer = [&](std::size_t length, int id, double score) {
-        Node& node = best[at + length];
-        const double total = score + score_here;
-        if (node.id < 0 || total > node.score) node = {total, at, id};
-      };
-      trie_.for_each_prefix(text.substr(at), [&](std::size_t length, int id) {
-        offer(length, id, scores_[static_cast<std::size_t>(id)]);
-        has_character |= length == character;
-      });
-      if (!has_character) offer(character, unk_id_, unk_score_);
-      at += character;
-    }
-    return best;
-  }
+  std::vector<Node> viterbi(std::string_view text) const;
 
-  void append(std::string_view piece, std::vector<int>& ids) const {
-    const auto found = ids_.find(std::string(piece));
-    if (found != ids_.end()) {
-      ids.push_back(found->second);
-      return;
-    }
-    const auto byte_id = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
-    for (const char c : piece) {
-      if (byte_id(c) < 0) {
-        ids.push_back(unk_id_);
-        return;
-      }
-    }
-    for (const char c : piece) ids.push_back(byte_id(c));
-  }
+  void append(std::string_view piece, std::vector<int>& ids) const;
 
   ByteTrie trie_;
   std::unordered_map<std::string, int> ids_;
@@ -105,3 +47,79 @@ class UnigramModel {
 };
 
 }  // namespace moderngpt2::detail
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION UnigramModel::UnigramModel(const std::vector<std::pair<std::string, double>>& vocabulary,
+                                               int unk_id, const std::array<int, 256>& byte_ids)
+    : unk_id_(unk_id), byte_ids_(byte_ids) {
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const auto& [token, score] : vocabulary) {
+    trie_.insert(token, static_cast<int>(scores_.size()));
+    ids_.emplace(token, static_cast<int>(scores_.size()));
+    scores_.push_back(score);
+    if (score < lowest) lowest = score;
+  }
+  constexpr double unk_penalty = 10;
+  unk_score_ = lowest - unk_penalty;
+}
+
+MODERNGPT2_FUNCTION void UnigramModel::encode(std::string_view text, std::vector<int>& ids) const {
+  const std::vector<Node> best = viterbi(text);
+  std::vector<std::pair<std::size_t, std::size_t>> pieces;  // begin, end; last piece first
+  bool run_of_unk = false;
+  for (std::size_t end = text.size(); end > 0; end = best[end].begin) {
+    const Node& node = best[end];
+    if (node.id == unk_id_ && run_of_unk) {
+      pieces.back().first = node.begin;
+    } else {
+      pieces.emplace_back(node.begin, end);
+    }
+    run_of_unk = node.id == unk_id_;
+  }
+  for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece)
+    append(text.substr(piece->first, piece->second - piece->first), ids);
+}
+
+MODERNGPT2_FUNCTION std::vector<UnigramModel::Node> UnigramModel::viterbi(std::string_view text) const {
+  std::vector<Node> best(text.size() + 1);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t character = utf8_length(text[at]);
+    const double score_here = best[at].score;
+    bool has_character = false;
+    const auto offer = [&](std::size_t length, int id, double score) {
+      Node& node = best[at + length];
+      const double total = score + score_here;
+      if (node.id < 0 || total > node.score) node = {total, at, id};
+    };
+    trie_.for_each_prefix(text.substr(at), [&](std::size_t length, int id) {
+      offer(length, id, scores_[static_cast<std::size_t>(id)]);
+      has_character |= length == character;
+    });
+    if (!has_character) offer(character, unk_id_, unk_score_);
+    at += character;
+  }
+  return best;
+}
+
+MODERNGPT2_FUNCTION void UnigramModel::append(std::string_view piece, std::vector<int>& ids) const {
+  const auto found = ids_.find(std::string(piece));
+  if (found != ids_.end()) {
+    ids.push_back(found->second);
+    return;
+  }
+  const auto byte_id = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)]; };
+  for (const char c : piece) {
+    if (byte_id(c) < 0) {
+      ids.push_back(unk_id_);
+      return;
+    }
+  }
+  for (const char c : piece) ids.push_back(byte_id(c));
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

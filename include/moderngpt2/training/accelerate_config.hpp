@@ -16,6 +16,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/training/deepspeed_settings.hpp"
 
@@ -58,7 +59,27 @@ inline constexpr FieldText declined_accelerate_fields[]{
     {"main_process_port", "the launcher says where processes are"}};
 
 /// The name of a field that is not honoured, with what holds instead or what was likely meant.
-inline std::string declined_accelerate_field(const std::string& key) {
+std::string declined_accelerate_field(const std::string& key);
+
+}  // namespace detail
+
+/// Reads the text of a file. Throws an Error that names `where` and the field or line.
+AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where);
+
+AccelerateConfig read_accelerate_config(const std::filesystem::path& path);
+
+/// What an Accelerate config asks for in a run of `ranks` processes. `wish`: the precision that a DeepSpeed config asks
+/// for. Throws UsageError where the precisions contradict each other.
+LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks, const TypedFlags& flags,
+                                       const std::optional<std::string>& wish);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string declined_accelerate_field(const std::string& key) {
   std::vector<std::string> known{"mixed_precision", "num_processes"};
   for (const auto& [name, instead] : declined_accelerate_fields) {
     if (name == key) return fmt::format("{} ({})", key, instead);
@@ -69,10 +90,11 @@ inline std::string declined_accelerate_field(const std::string& key) {
   return nearest.empty() || nearest == key ? key : fmt::format("{} (did you mean {}?)", key, nearest);
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Reads the text of a file. Throws an Error that names `where` and the field or line.
-inline AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
   YAML::Node root;
   try {
     root = YAML::Load(text);
@@ -120,14 +142,13 @@ inline AccelerateConfig parse_accelerate_config(const std::string& text, const s
   return out;
 }
 
-inline AccelerateConfig read_accelerate_config(const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION AccelerateConfig read_accelerate_config(const std::filesystem::path& path) {
   return parse_accelerate_config(read_file(path, std::uint64_t{1} << 20), path.string());
 }
 
-/// What an Accelerate config asks for in a run of `ranks` processes. `wish`: the precision that a DeepSpeed config asks
-/// for. Throws UsageError where the precisions contradict each other.
-inline LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks, const TypedFlags& flags,
-                                              const std::optional<std::string>& wish) {
+MODERNGPT2_FUNCTION LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks,
+                                                           const TypedFlags& flags,
+                                                           const std::optional<std::string>& wish) {
   LauncherEffect effect{config.precision, {}};
   const auto other = flags.precision ? flags.precision : wish;
   if (effect.precision == "fp32" && other) effect.precision = other;  // "no" is what a new file says
@@ -143,3 +164,5 @@ inline LauncherEffect apply_accelerate_config(const AccelerateConfig& config, in
 }
 
 }  // namespace moderngpt2
+
+#endif

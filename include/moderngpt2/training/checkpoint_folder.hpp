@@ -21,6 +21,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -37,63 +38,22 @@ struct Checkpoint {
 namespace detail {
 
 /// N of "checkpoint-N", or -1.
-inline std::int64_t checkpoint_number(const std::string& name) {
-  constexpr std::string_view prefix = "checkpoint-";
-  if (!name.starts_with(prefix)) return -1;
-  std::int64_t number = -1;
-  const char* end = name.data() + name.size();
-  const auto result = std::from_chars(name.data() + prefix.size(), end, number);
-  return result.ec == std::errc() && result.ptr == end ? number : -1;
-}
+std::int64_t checkpoint_number(const std::string& name);
 
 /// Hidden beside its checkpoint: never taken for one.
-inline bool is_checkpoint_leftover(const std::string& name) {
-  return name.starts_with(".checkpoint-") && name.ends_with(".tmp");
-}
+bool is_checkpoint_leftover(const std::string& name);
 
-inline std::string hash_file(const InputFile& file) {
-  FileHash hash;
-  std::vector<std::byte> chunk(std::size_t{1} << 20);
-  for (std::uint64_t at = 0; at < file.size();) {
-    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - at));
-    file.read(at, std::span(chunk).first(n));
-    hash.add(std::span(chunk).first(n));
-    at += n;
-  }
-  return hash.text();
-}
+std::string hash_file(const InputFile& file);
 
 }  // namespace detail
 
-inline std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step) {
-  return output_dir / fmt::format("checkpoint-{}", step);
-}
+std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step);
 
 /// Opens a checkpoint; throws an Error that says what is missing or cut short.
-inline Checkpoint open_checkpoint(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "trainer_state.json";
-  std::error_code error;
-  if (!std::filesystem::exists(file, error))
-    throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
-  Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
-  for (const FileRecord& record : checkpoint.state.files) {
-    if (record.name.empty() || record.name.find('/') != record.name.npos)
-      throw Error("{}: files names {}, which is not a file beside it", file.string(), excerpt(record.name));
-    const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
-    if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
-    if (bytes != record.bytes)
-      throw Error("{}: no complete checkpoint, {} has {} bytes of {}", folder.string(), record.name, bytes,
-                  record.bytes);
-  }
-  return checkpoint;
-}
+Checkpoint open_checkpoint(const std::filesystem::path& folder);
 
 /// Reads files of a folder and throws an Error when one is not as it was written.
-inline void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
-  for (const FileRecord& record : files)
-    if (detail::hash_file(InputFile(folder / record.name)) != record.xxh3)
-      throw Error("{} is damaged: its bytes are not those that were written", (folder / record.name).string());
-}
+void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files);
 
 /// Reads every file of a checkpoint and throws an Error when one has changed since it was written.
 inline void verify_checkpoint(const Checkpoint& checkpoint) { verify_files(checkpoint.folder, checkpoint.state.files); }
@@ -134,21 +94,134 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_
 namespace detail {
 
 /// Deletes a folder with what is in it; tried twice, for what stays holds as much of the disk as a checkpoint.
-inline void delete_folder(const std::filesystem::path& folder) {
+void delete_folder(const std::filesystem::path& folder);
+
+/// Where a folder is while it is no checkpoint yet, or no longer.
+std::filesystem::path hidden_path(const std::filesystem::path& folder);
+
+}  // namespace detail
+
+/// Deletes the oldest checkpoints beyond `limit`, but never the one of `keep`, and what earlier deletions left.
+void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
+
+/// A folder that appears whole or not at all: filled under a hidden name, synced, renamed.
+class AtomicFolder {
+ public:
+  /// Leftovers of a save that was killed are removed.
+  explicit AtomicFolder(std::filesystem::path target);
+  ~AtomicFolder() {
+    if (!temporary_.empty()) detail::delete_folder(temporary_);
+  }
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+  /// Where its files are to be written.
+  const std::filesystem::path& path() const { return temporary_; }
+
+  /// Publishes the folder, in the place of one of the same name. Its files must be synced.
+  void commit();
+
+ private:
+  void replace();
+  static void rename(const std::filesystem::path& from, const std::filesystem::path& to);
+
+  std::filesystem::path target_, temporary_;
+};
+
+/// The folder that a run writes to, held for as long as the run lasts.
+class OutputFolder {
+ public:
+  /// Makes the folder, tries it, and removes what a killed run left there. Throws an Error where it cannot be written,
+  /// where another process has it, and where the disk has less than the `bytes` that are still to be written.
+  OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes);
+
+ private:
+  std::optional<detail::Descriptor> lock_;
+};
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::int64_t checkpoint_number(const std::string& name) {
+  constexpr std::string_view prefix = "checkpoint-";
+  if (!name.starts_with(prefix)) return -1;
+  std::int64_t number = -1;
+  const char* end = name.data() + name.size();
+  const auto result = std::from_chars(name.data() + prefix.size(), end, number);
+  return result.ec == std::errc() && result.ptr == end ? number : -1;
+}
+
+MODERNGPT2_FUNCTION bool is_checkpoint_leftover(const std::string& name) {
+  return name.starts_with(".checkpoint-") && name.ends_with(".tmp");
+}
+
+MODERNGPT2_FUNCTION std::string hash_file(const InputFile& file) {
+  FileHash hash;
+  std::vector<std::byte> chunk(std::size_t{1} << 20);
+  for (std::uint64_t at = 0; at < file.size();) {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk.size(), file.size() - at));
+    file.read(at, std::span(chunk).first(n));
+    hash.add(std::span(chunk).first(n));
+    at += n;
+  }
+  return hash.text();
+}
+
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step) {
+  return output_dir / fmt::format("checkpoint-{}", step);
+}
+
+MODERNGPT2_FUNCTION Checkpoint open_checkpoint(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "trainer_state.json";
+  std::error_code error;
+  if (!std::filesystem::exists(file, error))
+    throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
+  Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
+  for (const FileRecord& record : checkpoint.state.files) {
+    if (record.name.empty() || record.name.find('/') != record.name.npos)
+      throw Error("{}: files names {}, which is not a file beside it", file.string(), excerpt(record.name));
+    const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
+    if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
+    if (bytes != record.bytes)
+      throw Error("{}: no complete checkpoint, {} has {} bytes of {}", folder.string(), record.name, bytes,
+                  record.bytes);
+  }
+  return checkpoint;
+}
+
+MODERNGPT2_FUNCTION void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
+  for (const FileRecord& record : files)
+    if (detail::hash_file(InputFile(folder / record.name)) != record.xxh3)
+      throw Error("{} is damaged: its bytes are not those that were written", (folder / record.name).string());
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION void delete_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::remove_all(folder, error);
   if (error) std::filesystem::remove_all(folder, error);
 }
 
-/// Where a folder is while it is no checkpoint yet, or no longer.
-inline std::filesystem::path hidden_path(const std::filesystem::path& folder) {
+MODERNGPT2_FUNCTION std::filesystem::path hidden_path(const std::filesystem::path& folder) {
   return folder.parent_path() / fmt::format(".{}.tmp", folder.filename().string());
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Deletes the oldest checkpoints beyond `limit`, but never the one of `keep`, and what earlier deletions left.
-inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void rotate_checkpoints(const std::filesystem::path& output_dir, int limit,
+                                            const std::filesystem::path& keep) {
   for (const std::filesystem::path& path : folder_entries(output_dir))
     if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
   int kept = 1;
@@ -162,81 +235,64 @@ inline void rotate_checkpoints(const std::filesystem::path& output_dir, int limi
   }
 }
 
-/// A folder that appears whole or not at all: filled under a hidden name, synced, renamed.
-class AtomicFolder {
- public:
-  /// Leftovers of a save that was killed are removed.
-  explicit AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
-    temporary_ = detail::hidden_path(target_);
-    std::error_code error;
-    std::filesystem::remove_all(temporary_, error);
-    if (!error) std::filesystem::create_directory(temporary_, error);
-    if (error) throw Error("cannot make the folder {}: {}", temporary_.string(), error.message());
-  }
-  ~AtomicFolder() {
-    if (!temporary_.empty()) detail::delete_folder(temporary_);
-  }
-  AtomicFolder(const AtomicFolder&) = delete;
-  AtomicFolder& operator=(const AtomicFolder&) = delete;
+}  // namespace moderngpt2
 
-  /// Where its files are to be written.
-  const std::filesystem::path& path() const { return temporary_; }
+namespace moderngpt2 {
 
-  /// Publishes the folder, in the place of one of the same name. Its files must be synced.
-  void commit() {
-    sync_folder(temporary_);
-    if (std::filesystem::exists(std::filesystem::symlink_status(target_)))
-      replace();
-    else
-      rename(temporary_, target_);
-    sync_folder(target_.parent_path());
-    detail::delete_folder(temporary_);  // after an exchange: what was there before
-    temporary_.clear();
-  }
+MODERNGPT2_FUNCTION AtomicFolder::AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
+  temporary_ = detail::hidden_path(target_);
+  std::error_code error;
+  std::filesystem::remove_all(temporary_, error);
+  if (!error) std::filesystem::create_directory(temporary_, error);
+  if (error) throw Error("cannot make the folder {}: {}", temporary_.string(), error.message());
+}
 
- private:
-  void replace() {
-#ifdef RENAME_EXCHANGE
-    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) return;
-    if (errno != EINVAL && errno != ENOSYS)
-      throw Error("cannot publish {}: {}", target_.string(), std::strerror(errno));
-#endif
-    std::filesystem::remove_all(target_);
+MODERNGPT2_FUNCTION void AtomicFolder::commit() {
+  sync_folder(temporary_);
+  if (std::filesystem::exists(std::filesystem::symlink_status(target_)))
+    replace();
+  else
     rename(temporary_, target_);
-  }
-  static void rename(const std::filesystem::path& from, const std::filesystem::path& to) {
-    if (::rename(from.c_str(), to.c_str()) != 0)
-      throw Error("cannot publish {}: {}", to.string(), std::strerror(errno));
-  }
+  sync_folder(target_.parent_path());
+  detail::delete_folder(temporary_);  // after an exchange: what was there before
+  temporary_.clear();
+}
 
-  std::filesystem::path target_, temporary_;
-};
+MODERNGPT2_FUNCTION void AtomicFolder::replace() {
+#ifdef RENAME_EXCHANGE
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) throw Error("cannot publish {}: {}", target_.string(), std::strerror(errno));
+#endif
+  std::filesystem::remove_all(target_);
+  rename(temporary_, target_);
+}
 
-/// The folder that a run writes to, held for as long as the run lasts.
-class OutputFolder {
- public:
-  /// Makes the folder, tries it, and removes what a killed run left there. Throws an Error where it cannot be written,
-  /// where another process has it, and where the disk has less than the `bytes` that are still to be written.
-  OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
-    make_folder(folder);
-    lock_ = lock_folder(folder);
-    if (!lock_) throw Error("{} is in use by another run: choose another --output_dir", folder.string());
-    { AtomicFile trial(folder / "write-test"); }
-    std::error_code error;
-    const std::uint64_t available = std::filesystem::space(folder, error).available;
-    if (!error && available < bytes)
-      throw Error(
-          "{}: the checkpoints of this run need {:.1f} MiB, the disk has {:.1f} MiB left: make room, or lower "
-          "--save_total_limit",
-          folder.string(), double(bytes) / (1 << 20), double(available) / (1 << 20));
-    for (const std::filesystem::path& path : folder_entries(folder)) {
-      const std::string name = path.filename().string();
-      if (detail::is_checkpoint_leftover(name) || is_atomic_leftover(name)) std::filesystem::remove_all(path, error);
-    }
-  }
-
- private:
-  std::optional<detail::Descriptor> lock_;
-};
+MODERNGPT2_FUNCTION void AtomicFolder::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw Error("cannot publish {}: {}", to.string(), std::strerror(errno));
+}
 
 }  // namespace moderngpt2
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION OutputFolder::OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
+  make_folder(folder);
+  lock_ = lock_folder(folder);
+  if (!lock_) throw Error("{} is in use by another run: choose another --output_dir", folder.string());
+  { AtomicFile trial(folder / "write-test"); }
+  std::error_code error;
+  const std::uint64_t available = std::filesystem::space(folder, error).available;
+  if (!error && available < bytes)
+    throw Error(
+        "{}: the checkpoints of this run need {:.1f} MiB, the disk has {:.1f} MiB left: make room, or lower "
+        "--save_total_limit",
+        folder.string(), double(bytes) / (1 << 20), double(available) / (1 << 20));
+  for (const std::filesystem::path& path : folder_entries(folder)) {
+    const std::string name = path.filename().string();
+    if (detail::is_checkpoint_leftover(name) || is_atomic_leftover(name)) std::filesystem::remove_all(path, error);
+  }
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/training/deepspeed_schedule.hpp"
@@ -45,12 +46,37 @@ struct DeepSpeedConfig {
 
 namespace detail {
 
-inline std::string lower_case(std::string text) {
+std::string lower_case(std::string text);
+
+void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out);
+
+void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out);
+
+void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out);
+
+void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out);
+
+}  // namespace detail
+
+/// Reads a DeepSpeed config from its JSON. Throws an Error that names `where` and the field for a value of the wrong
+/// kind or range, and for an optimizer or a scheduler that is not there.
+DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where);
+
+/// Reads a file, which may have comments and a comma after a last item.
+DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string lower_case(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
 }
 
-inline void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
+MODERNGPT2_FUNCTION void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
   DeepSpeedSection section(json, "optimizer.", out.where);
   const auto type = section.get<std::string>("type");
   if (!type) throw Error("{}: optimizer.type is missing", out.where);
@@ -85,7 +111,7 @@ inline void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
   values.name_unknown(out.ignored);
 }
 
-inline void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
+MODERNGPT2_FUNCTION void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
   DeepSpeedSection section(json, "scheduler.", out.where);
   const auto type = section.get<std::string>("type");
   if (!type) throw Error("{}: scheduler.type is missing", out.where);
@@ -117,7 +143,7 @@ inline void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
   (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // a warmup_type that is not known
 }
 
-inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
+MODERNGPT2_FUNCTION void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
@@ -143,7 +169,7 @@ inline void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& ou
   if (out.fp16 == true && out.bf16 == true) throw Error("{}: fp16 and bf16 are both enabled: choose one", out.where);
 }
 
-inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
+MODERNGPT2_FUNCTION void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
   if (json.is_boolean()) {
     out.zero.stage = json.get<bool>() ? 1 : 0;
     return;
@@ -195,11 +221,11 @@ inline void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
   section.name_unknown(out.ignored);
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Reads a DeepSpeed config from its JSON. Throws an Error that names `where` and the field for a value of the wrong
-/// kind or range, and for an optimizer or a scheduler that is not there.
-inline DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where) {
   DeepSpeedConfig out;
   out.where = where;
   detail::DeepSpeedSection root(json, "", out.where);
@@ -250,9 +276,10 @@ inline DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::strin
   return out;
 }
 
-/// Reads a file, which may have comments and a comma after a last item.
-inline DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path) {
+MODERNGPT2_FUNCTION DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path) {
   return parse_deepspeed_config(read_commented_json_file(path), path.string());
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -12,6 +12,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2::detail {
@@ -20,19 +21,10 @@ namespace moderngpt2::detail {
 class DeepSpeedSection {
  public:
   /// `name`: its path in the file with a final dot, empty for the whole.
-  DeepSpeedSection(const Json& json, std::string name, const std::string& where)
-      : json_(json), name_(std::move(name)), where_(where) {
-    if (!json.is_object())
-      throw Error("{}: {} must be an object, found {}", where,
-                  name_.empty() ? "the file" : name_.substr(0, name_.size() - 1), json_excerpt(json));
-  }
+  DeepSpeedSection(const Json& json, std::string name, const std::string& where);
 
   /// The value under `key`, which is known from here on; null where it is absent or null.
-  const Json* find(const char* key) {
-    known_.push_back(key);
-    const Json* value = find_field(json_, key, where_);
-    return value && !value->is_null() ? value : nullptr;
-  }
+  const Json* find(const char* key);
 
   /// A value, or nothing for "auto" and where it is absent. A whole number may be written as 5e8.
   template <class T>
@@ -47,26 +39,13 @@ class DeepSpeedSection {
     }
     return json_as<T>(*value, name_ + key, where_);
   }
-  std::optional<std::int64_t> positive(const char* key) {
-    const auto value = get<std::int64_t>(key);
-    if (value && *value < 1) throw Error("{}: {}{} is {}, it must be positive", where_, name_, key, *value);
-    return value;
-  }
-  std::optional<double> not_negative(const char* key) {
-    const auto value = get<double>(key);
-    if (value && *value < 0) throw Error("{}: {}{} is {}, it must not be negative", where_, name_, key, *value);
-    return value;
-  }
+  std::optional<std::int64_t> positive(const char* key);
+  std::optional<double> not_negative(const char* key);
 
   void know(std::initializer_list<const char*> keys) { known_.insert(known_.end(), keys.begin(), keys.end()); }
 
   /// Fields that are known and not honoured: named where they ask for something.
-  void decline(std::initializer_list<const char*> keys, const std::string& instead, std::vector<std::string>& ignored) {
-    for (const char* key : keys) {
-      const Json* value = find(key);
-      if (value && asks(*value)) ignored.push_back(name_ + key + (instead.empty() ? "" : " (" + instead + ")"));
-    }
-  }
+  void decline(std::initializer_list<const char*> keys, const std::string& instead, std::vector<std::string>& ignored);
 
   /// A switch that stands one way here whatever a file says: named where that is the other.
   void fix(const char* key, bool holds, const std::string& instead, std::vector<std::string>& ignored) {
@@ -74,22 +53,10 @@ class DeepSpeedSection {
   }
 
   /// Names the fields that were never asked for.
-  void name_unknown(std::vector<std::string>& ignored) const {
-    for (const auto& [key, value] : json_.items()) {
-      if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
-      const std::string nearest = nearest_name(key, known_);
-      ignored.push_back(name_ + key + (nearest.empty() ? "" : " (did you mean " + nearest + "?)"));
-    }
-  }
+  void name_unknown(std::vector<std::string>& ignored) const;
 
   /// Whether a value asks for anything: nothing does that is off, zero or empty.
-  static bool asks(const Json& value) {
-    if (value.is_null() || value == false || value == "auto" || value == "none") return false;
-    if (value.is_number()) return value.get<double>() != 0;
-    if (!value.is_object()) return true;
-    if (const auto enabled = value.find("enabled"); enabled != value.end()) return asks(*enabled);
-    return std::any_of(value.begin(), value.end(), [](const Json& item) { return asks(item); });
-  }
+  static bool asks(const Json& value);
 
  private:
   const Json& json_;
@@ -99,3 +66,60 @@ class DeepSpeedSection {
 };
 
 }  // namespace moderngpt2::detail
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION DeepSpeedSection::DeepSpeedSection(const Json& json, std::string name, const std::string& where)
+    : json_(json), name_(std::move(name)), where_(where) {
+  if (!json.is_object())
+    throw Error("{}: {} must be an object, found {}", where,
+                name_.empty() ? "the file" : name_.substr(0, name_.size() - 1), json_excerpt(json));
+}
+
+MODERNGPT2_FUNCTION const Json* DeepSpeedSection::find(const char* key) {
+  known_.push_back(key);
+  const Json* value = find_field(json_, key, where_);
+  return value && !value->is_null() ? value : nullptr;
+}
+
+MODERNGPT2_FUNCTION std::optional<std::int64_t> DeepSpeedSection::positive(const char* key) {
+  const auto value = get<std::int64_t>(key);
+  if (value && *value < 1) throw Error("{}: {}{} is {}, it must be positive", where_, name_, key, *value);
+  return value;
+}
+
+MODERNGPT2_FUNCTION std::optional<double> DeepSpeedSection::not_negative(const char* key) {
+  const auto value = get<double>(key);
+  if (value && *value < 0) throw Error("{}: {}{} is {}, it must not be negative", where_, name_, key, *value);
+  return value;
+}
+
+MODERNGPT2_FUNCTION void DeepSpeedSection::decline(std::initializer_list<const char*> keys, const std::string& instead,
+                                                   std::vector<std::string>& ignored) {
+  for (const char* key : keys) {
+    const Json* value = find(key);
+    if (value && asks(*value)) ignored.push_back(name_ + key + (instead.empty() ? "" : " (" + instead + ")"));
+  }
+}
+
+MODERNGPT2_FUNCTION void DeepSpeedSection::name_unknown(std::vector<std::string>& ignored) const {
+  for (const auto& [key, value] : json_.items()) {
+    if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
+    const std::string nearest = nearest_name(key, known_);
+    ignored.push_back(name_ + key + (nearest.empty() ? "" : " (did you mean " + nearest + "?)"));
+  }
+}
+
+MODERNGPT2_FUNCTION bool DeepSpeedSection::asks(const Json& value) {
+  if (value.is_null() || value == false || value == "auto" || value == "none") return false;
+  if (value.is_number()) return value.get<double>() != 0;
+  if (!value.is_object()) return true;
+  if (const auto enabled = value.find("enabled"); enabled != value.end()) return asks(*enabled);
+  return std::any_of(value.begin(), value.end(), [](const Json& item) { return asks(item); });
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

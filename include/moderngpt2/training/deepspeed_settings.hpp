@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/training/deepspeed_config.hpp"
 #include "moderngpt2/training/settings.hpp"
 
@@ -56,13 +57,7 @@ class SettingsFromFile {
   void contradict(std::string what) { contradictions_.push_back(std::move(what)); }
 
   /// One line about what the file changed, empty for nothing. Throws UsageError with all contradictions.
-  std::string finish() const {
-    if (!contradictions_.empty())
-      throw UsageError(
-          "{} and the command line contradict each other: {}: leave one of the two out (\"auto\" in the file)", where_,
-          fmt::join(contradictions_, "; "));
-    return changed_.empty() ? "" : fmt::format("{} sets {}", where_, fmt::join(changed_, ", "));
-  }
+  std::string finish() const;
 
  private:
   const std::string& where_;
@@ -70,13 +65,40 @@ class SettingsFromFile {
   std::vector<std::string> changed_, contradictions_;
 };
 
-inline std::string number_or_n(const std::optional<std::int64_t>& number) {
+std::string number_or_n(const std::optional<std::int64_t>& number);
+
+/// train = micro x accumulation x ranks: two give the third. What the file leaves open takes the flags' values.
+void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, const TypedFlags& flags,
+               SettingsFromFile& from);
+
+void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from);
+
+void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
+              SettingsFromFile& from);
+
+}  // namespace detail
+
+/// The precision that a file asks for, or nothing. Adds to `from` what contradicts the typed one.
+std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
+                                            detail::SettingsFromFile& from);
+
+/// Puts what a DeepSpeed config says into the settings of a run of `ranks` processes. Throws UsageError where it
+/// contradicts flags that were typed, and an Error where its batch sizes contradict each other.
+LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
+                                      const TypedFlags& flags);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string number_or_n(const std::optional<std::int64_t>& number) {
   return number ? fmt::format("{}", *number) : "n";
 }
 
-/// train = micro x accumulation x ranks: two give the third. What the file leaves open takes the flags' values.
-inline void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, const TypedFlags& flags,
-                      SettingsFromFile& from) {
+MODERNGPT2_FUNCTION void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
+                                   const TypedFlags& flags, SettingsFromFile& from) {
   std::optional<std::int64_t> micro = config.train_micro_batch_size_per_gpu,
                               accumulation = config.gradient_accumulation_steps;
   const char *micro_flag = "per_device_train_batch_size", *accumulation_flag = "gradient_accumulation_steps";
@@ -100,7 +122,7 @@ inline void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings
   from.set("gradient_accumulation_steps", accumulation, s.gradient_accumulation_steps, accumulation_flag);
 }
 
-inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from) {
+MODERNGPT2_FUNCTION void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from) {
   if (config.scheduler.empty()) return;
   from.exclude("scheduler", "lr_scheduler_kwargs");
   from.set("scheduler.type", std::optional(config.scheduler), s.lr_scheduler_type, "lr_scheduler_type");
@@ -119,8 +141,8 @@ inline void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, Set
   s.lr_scheduler_kwargs = kwargs.empty() ? "" : kwargs.dump();
 }
 
-inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
-                     SettingsFromFile& from) {
+MODERNGPT2_FUNCTION void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
+                                  SettingsFromFile& from) {
   const DeepSpeedConfig::Zero& zero = config.zero;
   if (ranks == 1) {
     if (zero.stage > 0)
@@ -131,11 +153,12 @@ inline void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings&
   if (zero.stage != 3) from.set_unflagged("reduce_bucket_size", zero.reduce_bucket_size, s.bucket_elements);
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// The precision that a file asks for, or nothing. Adds to `from` what contradicts the typed one.
-inline std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
-                                                   detail::SettingsFromFile& from) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
+                                                                detail::SettingsFromFile& from) {
   std::optional<std::string> wish;
   for (const auto& [name, enabled] : {std::pair("fp16", config.fp16), std::pair("bf16", config.bf16)}) {
     if (enabled == true) wish = name;
@@ -146,10 +169,8 @@ inline std::optional<std::string> wished_precision(const DeepSpeedConfig& config
   return wish;
 }
 
-/// Puts what a DeepSpeed config says into the settings of a run of `ranks` processes. Throws UsageError where it
-/// contradicts flags that were typed, and an Error where its batch sizes contradict each other.
-inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
-                                             const TypedFlags& flags) {
+MODERNGPT2_FUNCTION LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
+                                                          const TypedFlags& flags) {
   LauncherEffect effect;
   detail::SettingsFromFile from(config.where, flags);
   detail::set_batch(config, ranks, s, flags, from);
@@ -176,3 +197,17 @@ inline LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int 
 }
 
 }  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string SettingsFromFile::finish() const {
+  if (!contradictions_.empty())
+    throw UsageError(
+        "{} and the command line contradict each other: {}: leave one of the two out (\"auto\" in the file)", where_,
+        fmt::join(contradictions_, "; "));
+  return changed_.empty() ? "" : fmt::format("{} sets {}", where_, fmt::join(changed_, ", "));
+}
+
+}  // namespace moderngpt2::detail
+
+#endif

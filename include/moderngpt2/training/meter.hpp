@@ -15,26 +15,17 @@
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/training/hooks.hpp"
 
 namespace moderngpt2 {
 
 /// Memory of this process that is in RAM now, in bytes; 0 where /proc does not say.
-inline std::uint64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::uint64_t pages = 0, resident = 0;
-  if (!(file >> pages >> resident)) return 0;
-  return resident * std::uint64_t(std::max(::sysconf(_SC_PAGESIZE), 1L));
-}
+std::uint64_t resident_bytes();
 
 /// The most that it ever was; 0 where /proc does not say.
-inline std::uint64_t peak_resident_bytes() {
-  std::ifstream file("/proc/self/status");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) << 10;
-  return 0;
-}
+std::uint64_t peak_resident_bytes();
 
 /// The speed of one large matrix product on a backend, in floating-point operations a second: the best of several
 /// within `seconds`. What a run can at most reach, as this machine is now; no figure of the processor's maker.
@@ -60,25 +51,11 @@ double measure_matmul(Backend& backend, double seconds = 0.2) {
 }
 
 /// Writes a run's speed and memory into a line of the log. Only these fields depend on the clock and the machine.
-inline void add_speed(Json& line, const RunSpeed& speed) {
-  line["tokens_per_second"] = std::round(speed.tokens_per_second * 10) / 10;
-  if (speed.matmul_utilization > 0) line["matmul_utilization"] = std::round(speed.matmul_utilization * 1e4) / 1e4;
-  line["data_wait"] = std::round(speed.data_wait * 1e4) / 1e4;
-  if (const std::uint64_t bytes = resident_bytes()) line["resident_bytes"] = bytes;
-  line["seconds_left"] = std::round(speed.seconds_left);
-}
+void add_speed(Json& line, const RunSpeed& speed);
 
 /// The same for people, but for tokens a second and the time left: "93% of matmul speed, 2% waiting for data, 0.45
 /// GiB".
-inline std::string speed_text(const RunSpeed& speed, std::string_view separator) {
-  std::vector<std::string> parts;
-  if (speed.matmul_utilization > 0)
-    parts.push_back(fmt::format("{:.0f}% of matmul speed", 100 * speed.matmul_utilization));
-  if (speed.data_wait >= 0.01) parts.push_back(fmt::format("{:.0f}% waiting for data", 100 * speed.data_wait));
-  if (const std::uint64_t bytes = resident_bytes())
-    parts.push_back(fmt::format("{:.2f} GiB", double(bytes) / (1 << 30)));
-  return fmt::format("{}", fmt::join(parts, separator));
-}
+std::string speed_text(const RunSpeed& speed, std::string_view separator);
 
 /// Adds up what the steps of a process took.
 class Meter {
@@ -86,19 +63,9 @@ class Meter {
   /// FLOPs that a token takes, and FLOPs a second of a matrix product (0: not measured).
   Meter(double flops_per_token, double matmul_rate) : flops_per_token_(flops_per_token), matmul_rate_(matmul_rate) {}
 
-  void add(double seconds, double data_seconds, std::int64_t tokens) {
-    seconds_ += seconds, data_seconds_ += data_seconds, tokens_ += double(tokens);
-    run_seconds_ += seconds, ++run_steps_;
-  }
+  void add(double seconds, double data_seconds, std::int64_t tokens);
 
-  RunSpeed speed(std::int64_t steps_left) const {
-    RunSpeed speed;
-    speed.tokens_per_second = seconds_ > 0 ? tokens_ / seconds_ : 0;
-    speed.data_wait = seconds_ > 0 ? data_seconds_ / seconds_ : 0;
-    if (matmul_rate_ > 0) speed.matmul_utilization = speed.tokens_per_second * flops_per_token_ / matmul_rate_;
-    if (run_steps_ > 0) speed.seconds_left = run_seconds_ / double(run_steps_) * double(steps_left);
-    return speed;
-  }
+  RunSpeed speed(std::int64_t steps_left) const;
 
   /// Begins to count anew, but for the time left.
   void begin() { seconds_ = data_seconds_ = tokens_ = 0; }
@@ -111,3 +78,61 @@ class Meter {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t pages = 0, resident = 0;
+  if (!(file >> pages >> resident)) return 0;
+  return resident * std::uint64_t(std::max(::sysconf(_SC_PAGESIZE), 1L));
+}
+
+MODERNGPT2_FUNCTION std::uint64_t peak_resident_bytes() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) << 10;
+  return 0;
+}
+
+MODERNGPT2_FUNCTION void add_speed(Json& line, const RunSpeed& speed) {
+  line["tokens_per_second"] = std::round(speed.tokens_per_second * 10) / 10;
+  if (speed.matmul_utilization > 0) line["matmul_utilization"] = std::round(speed.matmul_utilization * 1e4) / 1e4;
+  line["data_wait"] = std::round(speed.data_wait * 1e4) / 1e4;
+  if (const std::uint64_t bytes = resident_bytes()) line["resident_bytes"] = bytes;
+  line["seconds_left"] = std::round(speed.seconds_left);
+}
+
+MODERNGPT2_FUNCTION std::string speed_text(const RunSpeed& speed, std::string_view separator) {
+  std::vector<std::string> parts;
+  if (speed.matmul_utilization > 0)
+    parts.push_back(fmt::format("{:.0f}% of matmul speed", 100 * speed.matmul_utilization));
+  if (speed.data_wait >= 0.01) parts.push_back(fmt::format("{:.0f}% waiting for data", 100 * speed.data_wait));
+  if (const std::uint64_t bytes = resident_bytes())
+    parts.push_back(fmt::format("{:.2f} GiB", double(bytes) / (1 << 30)));
+  return fmt::format("{}", fmt::join(parts, separator));
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void Meter::add(double seconds, double data_seconds, std::int64_t tokens) {
+  seconds_ += seconds, data_seconds_ += data_seconds, tokens_ += double(tokens);
+  run_seconds_ += seconds, ++run_steps_;
+}
+
+MODERNGPT2_FUNCTION RunSpeed Meter::speed(std::int64_t steps_left) const {
+  RunSpeed speed;
+  speed.tokens_per_second = seconds_ > 0 ? tokens_ / seconds_ : 0;
+  speed.data_wait = seconds_ > 0 ? data_seconds_ / seconds_ : 0;
+  if (matmul_rate_ > 0) speed.matmul_utilization = speed.tokens_per_second * flops_per_token_ / matmul_rate_;
+  if (run_steps_ > 0) speed.seconds_left = run_seconds_ / double(run_steps_) * double(steps_left);
+  return speed;
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/generation_config.hpp"
@@ -68,19 +69,8 @@ constexpr const char* torch_dtype_name() {
 
 /// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
 /// tokenizer's files. `dtype`: torch_dtype_name() of the weights. Returns the files.
-inline std::vector<FileRecord> save_model(const std::filesystem::path& folder, std::span<const TensorSource> weights,
-                                          const char* dtype, const ModelCompanions& companions) {
-  std::vector<FileRecord> files = write_sharded(folder, weights);
-  Json config = config_to_json(companions.config);
-  config.erase("dtype");  // what newer writers call it
-  config["torch_dtype"] = dtype;
-  files.push_back(write_json_file(folder / "config.json", config));
-  files.push_back(write_generation_config(
-      folder / "generation_config.json",
-      companions.generation ? *companions.generation : generation_config_from(companions.config)));
-  for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
-  return files;
-}
+std::vector<FileRecord> save_model(const std::filesystem::path& folder, std::span<const TensorSource> weights,
+                                   const char* dtype, const ModelCompanions& companions);
 /// `weights` are where the model's backend has them.
 template <class M, class E>
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model, ParameterPlaces<E> weights,
@@ -95,3 +85,26 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M&
 }
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::vector<FileRecord> save_model(const std::filesystem::path& folder,
+                                                       std::span<const TensorSource> weights, const char* dtype,
+                                                       const ModelCompanions& companions) {
+  std::vector<FileRecord> files = write_sharded(folder, weights);
+  Json config = config_to_json(companions.config);
+  config.erase("dtype");  // what newer writers call it
+  config["torch_dtype"] = dtype;
+  files.push_back(write_json_file(folder / "config.json", config));
+  files.push_back(write_generation_config(
+      folder / "generation_config.json",
+      companions.generation ? *companions.generation : generation_config_from(companions.config)));
+  for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
+  return files;
+}
+
+}  // namespace moderngpt2
+
+#endif

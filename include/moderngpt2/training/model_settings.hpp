@@ -11,6 +11,7 @@
 
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
@@ -74,7 +75,19 @@ struct ModelSource {
 /// The config of a run. A new model's vocabulary is the tokenizer's (that of a file stands where it is not smaller),
 /// and its positions max(1024, block_size); block_size 0 is not known yet. Special tokens are the tokenizer's. Throws
 /// an Error that names the field for whatever does not fit.
-inline ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
+ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size);
+
+/// Throws an Error that names the first field in which two models differ, where that makes their weights incompatible
+/// or changes what they compute.
+void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
   if (source.config) {
@@ -115,9 +128,7 @@ inline ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tok
   return file;
 }
 
-/// Throws an Error that names the first field in which two models differ, where that makes their weights incompatible
-/// or changes what they compute.
-inline void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
+MODERNGPT2_FUNCTION void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
   auto same = [&](const char* field, const auto& a, const auto& b) {
     if (a != b)
       throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where, field,
@@ -144,3 +155,5 @@ inline void require_same_model(const Config& checkpoint, const Config& wanted, c
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -15,6 +15,7 @@
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/partial_use.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
@@ -232,32 +233,47 @@ MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int 
 /// and what libraries take from then on, as measured: 22 MiB for oneDNN's packed matrices and for code that a step is
 /// the first to use, 14 for what Arrow decodes (several `ranks` have done that already, to compare their data), 6 for
 /// sums that are on their way through MPI (Open MPI 4.1), and 8 with which MPI starts where it has not.
-inline void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
+void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size);
+
+/// Bytes that a run adds to its output folder at most: its checkpoints, of which one more than the limit is there while
+/// the oldest is about to be deleted, and the model at the end. `existing` checkpoints are there already.
+std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
+                        std::int64_t existing = 0);
+
+/// 123456789 bytes as "117.7 MiB".
+std::string byte_text(std::uint64_t bytes);
+
+/// The plan as lines of text.
+std::string plan_text(const MemoryPlan& plan);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
   constexpr std::uint64_t mib = 1 << 20;
   plan.lines.push_back({"program and libraries", resident + (ranks > 1 ? 22 : 36) * mib});
   if (world_size > 1) plan.lines.push_back({"MPI", (ranks > 1 ? 6 : 14) * mib});
 }
 
-/// Bytes that a run adds to its output folder at most: its checkpoints, of which one more than the limit is there while
-/// the oldest is about to be deleted, and the model at the end. `existing` checkpoints are there already.
-inline std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
-                               std::int64_t existing = 0) {
+MODERNGPT2_FUNCTION std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
+                                            std::int64_t existing) {
   const std::int64_t saves = std::max<std::int64_t>(steps, 0) / s.save_steps + 1;
   const std::int64_t most = std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1);
   const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
   return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }
 
-/// 123456789 bytes as "117.7 MiB".
-inline std::string byte_text(std::uint64_t bytes) {
+MODERNGPT2_FUNCTION std::string byte_text(std::uint64_t bytes) {
   const double n = double(bytes);
   if (n >= 1 << 30) return fmt::format("{:.2f} GiB", n / (1 << 30));
   if (n >= 1 << 20) return fmt::format("{:.1f} MiB", n / (1 << 20));
   return fmt::format("{:.1f} KiB", n / (1 << 10));
 }
 
-/// The plan as lines of text.
-inline std::string plan_text(const MemoryPlan& plan) {
+MODERNGPT2_FUNCTION std::string plan_text(const MemoryPlan& plan) {
   std::string text = "memory\n";
   for (const auto& [what, bytes] : plan.lines) text += fmt::format("  {:<30} {:>12}\n", what, byte_text(bytes));
   text += fmt::format("  {:<30} {:>12}\n", "total", byte_text(plan.total()));
@@ -267,3 +283,5 @@ inline std::string plan_text(const MemoryPlan& plan) {
 }
 
 }  // namespace moderngpt2
+
+#endif

@@ -13,6 +13,7 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/generation_config.hpp"
@@ -63,9 +64,7 @@ struct PreparedRun {
 
 namespace detail {
 
-inline bool has_tokenizer(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "tokenizer.json");
-}
+bool has_tokenizer(const std::filesystem::path& folder);
 
 template <class Say>
 std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say) {
@@ -85,8 +84,37 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
 }
 
 /// The blocks that a request's text gives; nothing in a dry run where they are not there yet.
-inline std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun& run,
-                                                           const TrainingHooks& hooks) {
+std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun& run,
+                                                    const TrainingHooks& hooks);
+
+/// Where a run's tokenizer is: what was named, or beside the weights that it starts from.
+std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
+                                                      const std::optional<Checkpoint>& checkpoint);
+
+/// The generation_config.json of a language model to be: that of the model it starts from, where one was written by
+/// hand, with the special tokens of this run. A chat's messages end a text too, as `generate --interactive` has it.
+GenerationConfigFile generation_config_of(const TrainingRequest& request, const PreparedRun& run,
+                                          const std::optional<std::filesystem::path>& tokenizer_path);
+
+}  // namespace detail
+
+/// Opens what a request names, and packs its text. A dry run may leave out tokenizer and data. Throws an Error for what
+/// does not fit, and PackingStopped.
+PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION bool has_tokenizer(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "tokenizer.json");
+}
+
+MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request,
+                                                                        const PreparedRun& run,
+                                                                        const TrainingHooks& hooks) {
   std::optional<std::filesystem::path> checkpoint;
   if (run.checkpoint) checkpoint = run.checkpoint->folder;
   PackedText text(*run.tokenizer, *request.text, run.block_size, request.settings.output_dir, checkpoint);
@@ -95,19 +123,17 @@ inline std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest
   return std::nullopt;
 }
 
-/// Where a run's tokenizer is: what was named, or beside the weights that it starts from.
-inline std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
-                                                             const std::optional<Checkpoint>& checkpoint) {
+MODERNGPT2_FUNCTION std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
+                                                                          const std::optional<Checkpoint>& checkpoint) {
   if (request.tokenizer_path) return request.tokenizer_path;
   if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
   if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
   return std::nullopt;
 }
 
-/// The generation_config.json of a language model to be: that of the model it starts from, where one was written by
-/// hand, with the special tokens of this run. A chat's messages end a text too, as `generate --interactive` has it.
-inline GenerationConfigFile generation_config_of(const TrainingRequest& request, const PreparedRun& run,
-                                                 const std::optional<std::filesystem::path>& tokenizer_path) {
+MODERNGPT2_FUNCTION GenerationConfigFile
+generation_config_of(const TrainingRequest& request, const PreparedRun& run,
+                     const std::optional<std::filesystem::path>& tokenizer_path) {
   GenerationConfigFile made = generation_config_from(run.companions.config);
   const auto add_eos = [&](int id) {
     if (std::find(made.eos_token_ids.begin(), made.eos_token_ids.end(), id) == made.eos_token_ids.end())
@@ -132,11 +158,11 @@ inline GenerationConfigFile generation_config_of(const TrainingRequest& request,
   return made;
 }
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
 
-/// Opens what a request names, and packs its text. A dry run may leave out tokenizer and data. Throws an Error for what
-/// does not fit, and PackingStopped.
-inline PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
   const auto& say = hooks.say;
   PreparedRun run;
   run.checkpoint = detail::find_resumed(request, say);
@@ -184,3 +210,5 @@ inline PreparedRun prepare_run(const TrainingRequest& request, const TrainingHoo
 }
 
 }  // namespace moderngpt2
+
+#endif

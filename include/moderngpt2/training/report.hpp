@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/tensorboard.hpp"
@@ -27,69 +28,33 @@ struct ReportSettings {
 };
 
 /// The name of a run, which is that of the folder of its log. Throws UsageError for one that is no name of a folder.
-inline std::string report_name(const ReportSettings& settings, const std::string& size) {
-  const std::string name = settings.run_name.empty() ? fmt::format("{}-{}", settings.project, size) : settings.run_name;
-  if (name.find('/') != name.npos || name == "." || name == ".." || name.size() > 200)
-    throw UsageError("--wandb_run_name: {} is no name for the folder of the run's log", excerpt(name));
-  return name;
-}
+std::string report_name(const ReportSettings& settings, const std::string& size);
 
 namespace detail {
 
 /// A word as a shell takes it.
-inline std::string shell_word(const std::string& word) {
-  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
-  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
-  return quoted + "'";
-}
+std::string shell_word(const std::string& word);
 
 }  // namespace detail
 
 /// A program's command line as a shell takes it.
-inline std::string shell_command(int argc, const char* const* argv) {
-  std::string line;
-  for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + detail::shell_word(argv[i]);
-  return line;
-}
+std::string shell_command(int argc, const char* const* argv);
 
 /// A run's log for TensorBoard, in OUTPUT_DIR/runs/NAME. A log that cannot be written is told once, and the run goes
 /// on without it.
 class TensorBoardReport {
  public:
   TensorBoardReport(const ReportSettings& settings, const std::filesystem::path& output_dir, const std::string& name,
-                    std::int64_t step, std::function<void(const std::string&)> say)
-      : settings_(settings), name_(name), folder_(output_dir / "runs" / name), say_(std::move(say)) {
-    log_.emplace(folder_, step);
-    say_(fmt::format("TensorBoard: tensorboard --logdir {}", detail::shell_word((output_dir / "runs").string())));
-    finish();
-  }
+                    std::int64_t step, std::function<void(const std::string&)> say);
 
   /// Adds a line of metrics.jsonl.
-  void add(const Json& line) {
-    if (!log_) return;
-    try {
-      log_->add(get_field<std::int64_t>(line, "step", "metrics"), tensorboard_scalars(line));
-    } catch (const Error& error) {
-      say_(fmt::format("warning: no more is logged for TensorBoard: {}", error.what()));
-      log_.reset();
-    }
-  }
+  void add(const Json& line);
 
   /// Says how to send the log to wandb, where that was asked for.
-  void finish() const {
-    if (settings_.to != ReportTo::wandb && settings_.to != ReportTo::all) return;
-    say_("wandb: send the log with: " + sync_command());
-  }
+  void finish() const;
 
   /// The command that sends the log.
-  std::string sync_command() const {
-    using detail::shell_word;
-    std::string command = "wandb sync --sync-tensorboard --project " + shell_word(settings_.project);
-    if (!settings_.entity.empty()) command += " --entity " + shell_word(settings_.entity);
-    return command + " --id " + shell_word(name_) + " " + shell_word(folder_.string());
-  }
+  std::string sync_command() const;
 
  private:
   ReportSettings settings_;
@@ -100,3 +65,76 @@ class TensorBoardReport {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string report_name(const ReportSettings& settings, const std::string& size) {
+  const std::string name = settings.run_name.empty() ? fmt::format("{}-{}", settings.project, size) : settings.run_name;
+  if (name.find('/') != name.npos || name == "." || name == ".." || name.size() > 200)
+    throw UsageError("--wandb_run_name: {} is no name for the folder of the run's log", excerpt(name));
+  return name;
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string shell_word(const std::string& word) {
+  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
+  if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::string shell_command(int argc, const char* const* argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + detail::shell_word(argv[i]);
+  return line;
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION TensorBoardReport::TensorBoardReport(const ReportSettings& settings,
+                                                         const std::filesystem::path& output_dir,
+                                                         const std::string& name, std::int64_t step,
+                                                         std::function<void(const std::string&)> say)
+    : settings_(settings), name_(name), folder_(output_dir / "runs" / name), say_(std::move(say)) {
+  log_.emplace(folder_, step);
+  say_(fmt::format("TensorBoard: tensorboard --logdir {}", detail::shell_word((output_dir / "runs").string())));
+  finish();
+}
+
+MODERNGPT2_FUNCTION void TensorBoardReport::add(const Json& line) {
+  if (!log_) return;
+  try {
+    log_->add(get_field<std::int64_t>(line, "step", "metrics"), tensorboard_scalars(line));
+  } catch (const Error& error) {
+    say_(fmt::format("warning: no more is logged for TensorBoard: {}", error.what()));
+    log_.reset();
+  }
+}
+
+MODERNGPT2_FUNCTION void TensorBoardReport::finish() const {
+  if (settings_.to != ReportTo::wandb && settings_.to != ReportTo::all) return;
+  say_("wandb: send the log with: " + sync_command());
+}
+
+MODERNGPT2_FUNCTION std::string TensorBoardReport::sync_command() const {
+  using detail::shell_word;
+  std::string command = "wandb sync --sync-tensorboard --project " + shell_word(settings_.project);
+  if (!settings_.entity.empty()) command += " --entity " + shell_word(settings_.entity);
+  return command + " --id " + shell_word(name_) + " " + shell_word(folder_.string());
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -24,13 +25,7 @@ class RunLog {
   RunLog(TrainerState& state, const TrainingHooks& hooks) : state_(state), hooks_(hooks) {}
 
   /// Begins metrics.jsonl in a folder, or goes on with it. A process that never does only keeps the history.
-  void open(const std::filesystem::path& output_dir, bool is_resumed) {
-    const std::filesystem::path path = output_dir / "metrics.jsonl";
-    if (is_resumed)
-      metrics_.emplace(path, state_.step, state_.log_history);
-    else
-      metrics_.emplace(path);
-  }
+  void open(const std::filesystem::path& output_dir, bool is_resumed);
   void sync() {
     if (metrics_) metrics_->sync();
   }
@@ -41,61 +36,17 @@ class RunLog {
   }
 
   /// The steps since the line before.
-  void add(const StepReport& report) {
-    const double loss = state_.logged_loss_sum / double(state_.logged_steps);
-    const RunSpeed& speed = report.speed;
-    Json line = Json::object();
-    line["step"] = report.step;
-    line["epoch"] = state_.epoch();
-    line["loss"] = loss;
-    line["learning_rate"] = report.learning_rate;
-    line["grad_norm"] = report.grad_norm;
-    if (report.loss_scale > 0) line["loss_scale"] = report.loss_scale;
-    add_speed(line, speed);
-    if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
-    write(std::move(line));
-    const auto s = std::int64_t(speed.seconds_left);
-    const std::string more = speed_text(speed, "  ");
-    say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
-        "{}:{:02}:{:02} left",
-        report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
-        speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
-    state_.logged_loss_sum = 0, state_.logged_steps = 0;
-  }
+  void add(const StepReport& report);
 
   /// A step that changed nothing; `loss_scale`: of the next one.
-  void add_skipped(const StepReport& report, double loss_scale) const {
-    if (report.overflows)
-      say("step {}: gradients times the loss scale {} are too large for fp16: the step is skipped, the scale is {} now",
-          report.step, report.loss_scale, loss_scale);
-    else if (state_.skipped_in_a_row == 0)
-      say("step {}: no label counts, the step is skipped", report.step);
-    else
-      say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
-  }
+  void add_skipped(const StepReport& report, double loss_scale) const;
 
-  void add(const Evaluation& evaluation) {
-    Json line = Json::object();
-    line["step"] = state_.step;
-    line["epoch"] = state_.epoch();
-    line["eval_loss"] = evaluation.loss;
-    for (const auto& [name, value] : evaluation.scores) line["eval_" + name] = value;
-    write(std::move(line));
-    say("step {}  evaluation {}", state_.step, evaluation.text());
-  }
+  void add(const Evaluation& evaluation);
   /// Whether the last line is the evaluation of the state's step.
-  bool is_evaluated() const {
-    if (state_.log_history.empty()) return false;
-    const Json& last = state_.log_history.back();
-    return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
-  }
+  bool is_evaluated() const;
 
  private:
-  void write(Json line) {
-    if (metrics_) metrics_->add(line);
-    if (hooks_.on_log) hooks_.on_log(line);
-    state_.log_history.push_back(std::move(line));
-  }
+  void write(Json line);
 
   TrainerState& state_;
   const TrainingHooks& hooks_;
@@ -103,3 +54,73 @@ class RunLog {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION void RunLog::open(const std::filesystem::path& output_dir, bool is_resumed) {
+  const std::filesystem::path path = output_dir / "metrics.jsonl";
+  if (is_resumed)
+    metrics_.emplace(path, state_.step, state_.log_history);
+  else
+    metrics_.emplace(path);
+}
+
+MODERNGPT2_FUNCTION void RunLog::add(const StepReport& report) {
+  const double loss = state_.logged_loss_sum / double(state_.logged_steps);
+  const RunSpeed& speed = report.speed;
+  Json line = Json::object();
+  line["step"] = report.step;
+  line["epoch"] = state_.epoch();
+  line["loss"] = loss;
+  line["learning_rate"] = report.learning_rate;
+  line["grad_norm"] = report.grad_norm;
+  if (report.loss_scale > 0) line["loss_scale"] = report.loss_scale;
+  add_speed(line, speed);
+  if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
+  write(std::move(line));
+  const auto s = std::int64_t(speed.seconds_left);
+  const std::string more = speed_text(speed, "  ");
+  say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
+      "{}:{:02}:{:02} left",
+      report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
+      speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
+  state_.logged_loss_sum = 0, state_.logged_steps = 0;
+}
+
+MODERNGPT2_FUNCTION void RunLog::add_skipped(const StepReport& report, double loss_scale) const {
+  if (report.overflows)
+    say("step {}: gradients times the loss scale {} are too large for fp16: the step is skipped, the scale is {} now",
+        report.step, report.loss_scale, loss_scale);
+  else if (state_.skipped_in_a_row == 0)
+    say("step {}: no label counts, the step is skipped", report.step);
+  else
+    say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
+}
+
+MODERNGPT2_FUNCTION void RunLog::add(const Evaluation& evaluation) {
+  Json line = Json::object();
+  line["step"] = state_.step;
+  line["epoch"] = state_.epoch();
+  line["eval_loss"] = evaluation.loss;
+  for (const auto& [name, value] : evaluation.scores) line["eval_" + name] = value;
+  write(std::move(line));
+  say("step {}  evaluation {}", state_.step, evaluation.text());
+}
+
+MODERNGPT2_FUNCTION bool RunLog::is_evaluated() const {
+  if (state_.log_history.empty()) return false;
+  const Json& last = state_.log_history.back();
+  return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
+}
+
+MODERNGPT2_FUNCTION void RunLog::write(Json line) {
+  if (metrics_) metrics_->add(line);
+  if (hooks_.on_log) hooks_.on_log(line);
+  state_.log_history.push_back(std::move(line));
+}
+
+}  // namespace moderngpt2
+
+#endif

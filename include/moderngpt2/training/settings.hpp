@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
@@ -79,8 +80,24 @@ constexpr std::int64_t samples_of_steps(std::int64_t steps, std::int64_t blocks,
 }
 
 /// Steps from `at` until `samples` more blocks are read, rounded up.
-inline std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
-                                     DataPosition at) {
+std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch, DataPosition at);
+
+/// The number of the last step, for a run that has done `step` steps and stands at `at`.
+std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0, DataPosition at = {});
+
+std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps);
+
+/// The schedule of a run of so many steps; throws an Error for bad names or arguments.
+LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
+                                                  DataPosition at) {
   const std::int64_t rest = blocks - at.samples;
   if (samples <= rest) return steps_per_epoch(std::max<std::int64_t>(samples, 0), global_batch);
   samples -= rest;
@@ -88,9 +105,8 @@ inline std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, 
          steps_per_epoch(samples % blocks, global_batch);
 }
 
-/// The number of the last step, for a run that has done `step` steps and stands at `at`.
-inline std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0,
-                              DataPosition at = {}) {
+MODERNGPT2_FUNCTION std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step,
+                                           DataPosition at) {
   if (s.max_steps > 0) return s.max_steps;
   if (s.total_train_samples > 0) {
     const double planned = std::ceil(s.num_train_epochs * double(s.total_train_samples) * (1 - 1e-12));
@@ -104,15 +120,16 @@ inline std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, st
   return step + std::max<std::int64_t>(planned - done, 0);
 }
 
-inline std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
+MODERNGPT2_FUNCTION std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
   return s.warmup_steps.value_or(warmup_steps_of_ratio(s.warmup_ratio, total_steps));
 }
 
-/// The schedule of a run of so many steps; throws an Error for bad names or arguments.
-inline LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
+MODERNGPT2_FUNCTION LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
   const Json kwargs =
       s.lr_scheduler_kwargs.empty() ? Json::object() : parse_json(s.lr_scheduler_kwargs, "lr_scheduler_kwargs");
   return {s.lr_scheduler_type, kwargs, s.learning_rate, warmup_steps(s, total_steps), total_steps};
 }
 
 }  // namespace moderngpt2
+
+#endif

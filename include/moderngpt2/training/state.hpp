@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
@@ -44,7 +45,18 @@ struct TrainerState {
 };
 
 /// The trainer_state.json to be written.
-inline Json to_json(const TrainerState& state, const TrainingSettings& settings) {
+Json to_json(const TrainerState& state, const TrainingSettings& settings);
+
+/// Reads a trainer_state.json of this library; `where` begins each Error.
+TrainerState parse_trainer_state(const Json& json, const std::string& where);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION Json to_json(const TrainerState& state, const TrainingSettings& settings) {
   Json out = state.json;
   for (const char* absent : {"best_global_step", "best_metric", "best_model_checkpoint"})
     if (!out.contains(absent)) out[absent] = nullptr;
@@ -88,8 +100,7 @@ inline Json to_json(const TrainerState& state, const TrainingSettings& settings)
   return out;
 }
 
-/// Reads a trainer_state.json of this library; `where` begins each Error.
-inline TrainerState parse_trainer_state(const Json& json, const std::string& where) {
+MODERNGPT2_FUNCTION TrainerState parse_trainer_state(const Json& json, const std::string& where) {
   auto count = [&](const Json& object, const char* key) {
     const auto n = get_field<std::int64_t>(object, key, where);
     if (n < 0) throw Error("{}: {} is {}, it must not be negative", where, key, n);
@@ -135,3 +146,5 @@ inline TrainerState parse_trainer_state(const Json& json, const std::string& whe
 }
 
 }  // namespace moderngpt2
+
+#endif

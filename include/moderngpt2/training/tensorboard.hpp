@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -47,10 +48,7 @@ std::string little_endian(Integer value) {
 }
 
 /// One record: length, its checksum, data, its checksum.
-inline std::string tf_record(std::string_view data) {
-  const std::string length = little_endian(std::uint64_t{data.size()});
-  return length + little_endian(masked_crc32c(length)) + std::string(data) + little_endian(masked_crc32c(data));
-}
+std::string tf_record(std::string_view data);
 
 /// Fields of a protocol buffer message, in the order in which they are added.
 class ProtoMessage {
@@ -93,15 +91,7 @@ using Scalars = std::vector<std::pair<std::string, double>>;
 
 /// The numbers of a line of metrics.jsonl under the names that Hugging Face's trainer gives them in TensorBoard:
 /// "loss" is train/loss, "eval_loss" eval/loss.
-inline Scalars tensorboard_scalars(const Json& line) {
-  Scalars scalars;
-  for (const auto& [key, value] : line.items()) {
-    if (!value.is_number() || key == "step") continue;
-    const bool eval = key.starts_with("eval_");
-    scalars.emplace_back(eval ? "eval/" + key.substr(5) : "train/" + key, value.template get<double>());
-  }
-  return scalars;
-}
+Scalars tensorboard_scalars(const Json& line);
 
 /// A log that TensorBoard reads: a folder of event files, one for each process that wrote to it. The messages are
 /// Event and Summary of TensorFlow's event.proto and summary.proto.
@@ -109,26 +99,12 @@ class TensorBoardLog {
  public:
   /// Begins a new file in `folder`. What older files there say of steps after `step`, the one to go on from, no longer
   /// counts.
-  TensorBoardLog(const std::filesystem::path& folder, std::int64_t step) {
-    make_folder(folder);
-    file_.emplace(folder / file_name(folder), AppendFile::Start::new_file);
-    constexpr unsigned file_version = 3, session_log = 7, status = 1, start = 1;
-    append(event().text(file_version, "brain.Event:2"));
-    append(
-        event().integer(event_step, step + 1).text(session_log, detail::ProtoMessage().integer(status, start).bytes()));
-  }
+  TensorBoardLog(const std::filesystem::path& folder, std::int64_t step);
 
   const std::filesystem::path& path() const { return file_->path(); }
 
   /// Throws an Error where the file cannot be written.
-  void add(std::int64_t step, const Scalars& scalars) {
-    constexpr unsigned summary = 5, summary_value = 1, tag = 1, simple_value = 2;
-    detail::ProtoMessage values;
-    for (const auto& [name, value] : scalars)
-      values.text(summary_value,
-                  detail::ProtoMessage().text(tag, name).real32(simple_value, static_cast<float>(value)).bytes());
-    append(event().integer(event_step, step).text(summary, values.bytes()));
-  }
+  void add(std::int64_t step, const Scalars& scalars);
 
  private:
   static constexpr unsigned event_wall_time = 1, event_step = 2;
@@ -140,19 +116,7 @@ class TensorBoardLog {
 
   /// Readers go through the files of a folder in the order of their names, which begin with the second: later than all
   /// that are there.
-  static std::string file_name(const std::filesystem::path& folder) {
-    constexpr std::string_view prefix = "events.out.tfevents.";
-    auto second = static_cast<std::int64_t>(now());
-    for (const std::filesystem::path& path : folder_entries(folder)) {
-      const std::string name = path.filename().string();
-      std::int64_t there = 0;
-      if (name.starts_with(prefix)) std::from_chars(name.data() + prefix.size(), name.data() + name.size(), there);
-      if (there < 9'999'999'999) second = std::max(second, there + 1);
-    }
-    char host[256] = "";
-    if (::gethostname(host, sizeof host - 1) != 0 || !*host) std::strcpy(host, "localhost");
-    return fmt::format("{}{:010}.{}.{}", prefix, second, host, ::getpid());
-  }
+  static std::string file_name(const std::filesystem::path& folder);
 
   void append(const detail::ProtoMessage& message) { file_->add(detail::tf_record(message.bytes())); }
 
@@ -160,3 +124,66 @@ class TensorBoardLog {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_FUNCTION std::string tf_record(std::string_view data) {
+  const std::string length = little_endian(std::uint64_t{data.size()});
+  return length + little_endian(masked_crc32c(length)) + std::string(data) + little_endian(masked_crc32c(data));
+}
+
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION Scalars tensorboard_scalars(const Json& line) {
+  Scalars scalars;
+  for (const auto& [key, value] : line.items()) {
+    if (!value.is_number() || key == "step") continue;
+    const bool eval = key.starts_with("eval_");
+    scalars.emplace_back(eval ? "eval/" + key.substr(5) : "train/" + key, value.template get<double>());
+  }
+  return scalars;
+}
+
+}  // namespace moderngpt2
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION TensorBoardLog::TensorBoardLog(const std::filesystem::path& folder, std::int64_t step) {
+  make_folder(folder);
+  file_.emplace(folder / file_name(folder), AppendFile::Start::new_file);
+  constexpr unsigned file_version = 3, session_log = 7, status = 1, start = 1;
+  append(event().text(file_version, "brain.Event:2"));
+  append(
+      event().integer(event_step, step + 1).text(session_log, detail::ProtoMessage().integer(status, start).bytes()));
+}
+
+MODERNGPT2_FUNCTION void TensorBoardLog::add(std::int64_t step, const Scalars& scalars) {
+  constexpr unsigned summary = 5, summary_value = 1, tag = 1, simple_value = 2;
+  detail::ProtoMessage values;
+  for (const auto& [name, value] : scalars)
+    values.text(summary_value,
+                detail::ProtoMessage().text(tag, name).real32(simple_value, static_cast<float>(value)).bytes());
+  append(event().integer(event_step, step).text(summary, values.bytes()));
+}
+
+MODERNGPT2_FUNCTION std::string TensorBoardLog::file_name(const std::filesystem::path& folder) {
+  constexpr std::string_view prefix = "events.out.tfevents.";
+  auto second = static_cast<std::int64_t>(now());
+  for (const std::filesystem::path& path : folder_entries(folder)) {
+    const std::string name = path.filename().string();
+    std::int64_t there = 0;
+    if (name.starts_with(prefix)) std::from_chars(name.data() + prefix.size(), name.data() + name.size(), there);
+    if (there < 9'999'999'999) second = std::max(second, there + 1);
+  }
+  char host[256] = "";
+  if (::gethostname(host, sizeof host - 1) != 0 || !*host) std::strcpy(host, "localhost");
+  return fmt::format("{}{:010}.{}.{}", prefix, second, host, ::getpid());
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
 #include "moderngpt2/data/resume_state.hpp"
@@ -39,28 +40,7 @@ class PackedText {
  public:
   /// `checkpoint`: the one that the run goes on from, if it does. Throws an Error for inputs that are not there.
   PackedText(const Tokenizer& tokenizer, const TextData& text, int block_size, const std::filesystem::path& output_dir,
-             const std::optional<std::filesystem::path>& checkpoint = std::nullopt)
-      : tokenizer_(tokenizer), output_dir_(output_dir), resumed_(checkpoint.has_value()) {
-    if (!tokenizer.eos_id())
-      throw Error(
-          "the tokenizer has no eos token, which must end each document: set \"eos_token\" in its "
-          "tokenizer_config.json");
-    options_.source = text.source;
-    options_.source.open_parquet = &open_parquet_text;
-    options_.output_path = output_dir / name;
-    // A checkpoint of another output folder goes on with the blocks that lie there.
-    if (checkpoint && !std::filesystem::exists(record_file())) {
-      const std::filesystem::path other = std::filesystem::absolute(*checkpoint).parent_path() / name;
-      if (std::filesystem::exists(other / "metadata.yaml")) options_.output_path = other;
-    }
-    options_.block_size = block_size;
-    // What a stopped run keeps are whole shards: small ones, of 16 million tokens.
-    options_.max_samples_per_shard = std::max<std::int64_t>(1, (std::int64_t{1} << 24) / block_size);
-    options_.eval_fraction = text.eval_fraction;
-    options_.split_special_tokens = text.split_special_tokens;
-    options_.resume = true;
-    files_ = find_text_files(options_.source.inputs);
-  }
+             const std::optional<std::filesystem::path>& checkpoint = std::nullopt);
   PackedText(const PackedText&) = delete;
   PackedText& operator=(const PackedText&) = delete;
 
@@ -72,34 +52,11 @@ class PackedText {
 
   /// Whether the blocks of just this text lie there. Throws an Error where a run that is to go on had other text; reads
   /// all text whose files are not as old as they were.
-  bool is_there() {
-    identify();
-    return differs_.empty() && std::filesystem::exists(metadata_file());
-  }
+  bool is_there();
 
   /// Packs what is not packed yet. Returns the metadata file of the blocks. Throws PackingStopped at a signal, and an
   /// Error as pretokenize() does.
-  std::filesystem::path pack(int threads, const TrainingHooks& hooks) {
-    if (is_there()) {
-      hooks.say("text: packed already: " + description());
-      return metadata_file();
-    }
-    hooks.say("text: packing " + description());
-    if (resumed_ && !std::filesystem::exists(record_file()))
-      hooks.say("warning: the blocks of the run that goes on are gone: they are the same only if the text is");
-    const OutputFolder mine(output_dir_, 0);  // no other run's while this one packs
-    if (!differs_.empty()) std::filesystem::remove_all(folder());
-    std::filesystem::create_directories(folder());
-    write_state(record_file(), record_);
-    options_.num_threads = threads;
-    options_.source.warn = [&](const std::string& line) { hooks.say("warning: " + line); };
-    const DatasetMetadata packed = pretokenize(tokenizer_, options_, [&](const PretokenizeProgress& now) {
-      if (const int signal = hooks.stop ? hooks.stop() : 0) throw PackingStopped{signal};
-      if (hooks.on_packing) hooks.on_packing(now);
-    });
-    hooks.say(summary(packed));
-    return metadata_file();
-  }
+  std::filesystem::path pack(int threads, const TrainingHooks& hooks);
 
  private:
   static constexpr const char* name = "packed_text";
@@ -107,41 +64,12 @@ class PackedText {
   std::filesystem::path record_file() const { return folder() / "text.json"; }
 
   // Files are the same by their bytes; their times only save reading them all again.
-  void identify() {
-    std::optional<PretokenizeState> before;
-    if (std::filesystem::exists(record_file())) before = read_state(record_file());
-    record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_);
-    if (before) differs_ = difference(before->fingerprint, record_.fingerprint);
-    refuse_other_text();
-    for (const TextFile& file : files_) {
-      const std::string path = std::filesystem::absolute(file.path).lexically_normal().string();
-      const std::string content = "the content of " + path, time = "the time of " + path, now = time_of(file.path);
-      std::string hash;
-      if (before && setting(*before, time) == now) hash = setting(*before, content);
-      if (hash.empty()) hash = detail::hash_file(InputFile(file.path));
-      if (before && differs_.empty() && setting(*before, content) != hash) differs_ = path + " has changed";
-      record_.fingerprint.settings.insert(record_.fingerprint.settings.end(), {{content, hash}, {time, now}});
-    }
-    refuse_other_text();
-  }
+  void identify();
 
-  void refuse_other_text() const {
-    if (differs_.empty()) return;
-    if (resumed_ || !find_checkpoints(output_dir_, [](const std::string&) {}).empty())
-      throw Error("{}: the run there was on other text: {}: give the same text and flags, or another --output_dir",
-                  folder().string(), differs_);
-  }
+  void refuse_other_text() const;
 
-  static std::string setting(const PretokenizeState& state, const std::string& wanted) {
-    for (const auto& [key, value] : state.fingerprint.settings)
-      if (key == wanted) return value;
-    return "";
-  }
-  static std::string time_of(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto time = std::filesystem::last_write_time(path, error);
-    return error ? "unknown" : fmt::format("{}", time.time_since_epoch().count());
-  }
+  static std::string setting(const PretokenizeState& state, const std::string& wanted);
+  static std::string time_of(const std::filesystem::path& path);
 
   const Tokenizer& tokenizer_;
   std::filesystem::path output_dir_;
@@ -153,3 +81,100 @@ class PackedText {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION PackedText::PackedText(const Tokenizer& tokenizer, const TextData& text, int block_size,
+                                           const std::filesystem::path& output_dir,
+                                           const std::optional<std::filesystem::path>& checkpoint)
+    : tokenizer_(tokenizer), output_dir_(output_dir), resumed_(checkpoint.has_value()) {
+  if (!tokenizer.eos_id())
+    throw Error(
+        "the tokenizer has no eos token, which must end each document: set \"eos_token\" in its "
+        "tokenizer_config.json");
+  options_.source = text.source;
+  options_.source.open_parquet = &open_parquet_text;
+  options_.output_path = output_dir / name;
+  // A checkpoint of another output folder goes on with the blocks that lie there.
+  if (checkpoint && !std::filesystem::exists(record_file())) {
+    const std::filesystem::path other = std::filesystem::absolute(*checkpoint).parent_path() / name;
+    if (std::filesystem::exists(other / "metadata.yaml")) options_.output_path = other;
+  }
+  options_.block_size = block_size;
+  // What a stopped run keeps are whole shards: small ones, of 16 million tokens.
+  options_.max_samples_per_shard = std::max<std::int64_t>(1, (std::int64_t{1} << 24) / block_size);
+  options_.eval_fraction = text.eval_fraction;
+  options_.split_special_tokens = text.split_special_tokens;
+  options_.resume = true;
+  files_ = find_text_files(options_.source.inputs);
+}
+
+MODERNGPT2_FUNCTION bool PackedText::is_there() {
+  identify();
+  return differs_.empty() && std::filesystem::exists(metadata_file());
+}
+
+MODERNGPT2_FUNCTION std::filesystem::path PackedText::pack(int threads, const TrainingHooks& hooks) {
+  if (is_there()) {
+    hooks.say("text: packed already: " + description());
+    return metadata_file();
+  }
+  hooks.say("text: packing " + description());
+  if (resumed_ && !std::filesystem::exists(record_file()))
+    hooks.say("warning: the blocks of the run that goes on are gone: they are the same only if the text is");
+  const OutputFolder mine(output_dir_, 0);  // no other run's while this one packs
+  if (!differs_.empty()) std::filesystem::remove_all(folder());
+  std::filesystem::create_directories(folder());
+  write_state(record_file(), record_);
+  options_.num_threads = threads;
+  options_.source.warn = [&](const std::string& line) { hooks.say("warning: " + line); };
+  const DatasetMetadata packed = pretokenize(tokenizer_, options_, [&](const PretokenizeProgress& now) {
+    if (const int signal = hooks.stop ? hooks.stop() : 0) throw PackingStopped{signal};
+    if (hooks.on_packing) hooks.on_packing(now);
+  });
+  hooks.say(summary(packed));
+  return metadata_file();
+}
+
+MODERNGPT2_FUNCTION void PackedText::identify() {
+  std::optional<PretokenizeState> before;
+  if (std::filesystem::exists(record_file())) before = read_state(record_file());
+  record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_);
+  if (before) differs_ = difference(before->fingerprint, record_.fingerprint);
+  refuse_other_text();
+  for (const TextFile& file : files_) {
+    const std::string path = std::filesystem::absolute(file.path).lexically_normal().string();
+    const std::string content = "the content of " + path, time = "the time of " + path, now = time_of(file.path);
+    std::string hash;
+    if (before && setting(*before, time) == now) hash = setting(*before, content);
+    if (hash.empty()) hash = detail::hash_file(InputFile(file.path));
+    if (before && differs_.empty() && setting(*before, content) != hash) differs_ = path + " has changed";
+    record_.fingerprint.settings.insert(record_.fingerprint.settings.end(), {{content, hash}, {time, now}});
+  }
+  refuse_other_text();
+}
+
+MODERNGPT2_FUNCTION void PackedText::refuse_other_text() const {
+  if (differs_.empty()) return;
+  if (resumed_ || !find_checkpoints(output_dir_, [](const std::string&) {}).empty())
+    throw Error("{}: the run there was on other text: {}: give the same text and flags, or another --output_dir",
+                folder().string(), differs_);
+}
+
+MODERNGPT2_FUNCTION std::string PackedText::setting(const PretokenizeState& state, const std::string& wanted) {
+  for (const auto& [key, value] : state.fingerprint.settings)
+    if (key == wanted) return value;
+  return "";
+}
+
+MODERNGPT2_FUNCTION std::string PackedText::time_of(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(path, error);
+  return error ? "unknown" : fmt::format("{}", time.time_since_epoch().count());
+}
+
+}  // namespace moderngpt2
+
+#endif

@@ -53,40 +53,52 @@ inline void activate(f32v x, f32v& value, f32v& slope) {
   }
 }
 
+/// h = A(gate) * up of one row.
+template <Activation A, class T>
+void gated_row(T* h, const T* gate, const T* up, int width) {
+  vector_loop(width, [&](int i, auto part) {
+    f32v value{}, slope{};
+    activate<A>(load(gate + i, part), value, slope);
+    store(h + i, value * load(up + i, part), part);
+  });
+}
+
+/// Gradients of gate and up of one row; they may replace gate and up.
+template <Activation A, class T>
+void gated_row_backward(T* d_gate, T* d_up, const T* dh, const T* gate, const T* up, int width) {
+  vector_loop(width, [&](int i, auto part) {
+    f32v value{}, slope{};
+    activate<A>(load(gate + i, part), value, slope);
+    const f32v d = load(dh + i, part), u = load(up + i, part);
+    store(d_gate + i, d * u * slope, part);
+    store(d_up + i, d * value, part);
+  });
+}
+
 }  // namespace detail
+
+// The activation is chosen for each row, not around the loop over rows: one parallel region serves all of them.
 
 template <class T>
 void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a) {
-  with_activation(a, [&]<Activation A>() {
-    parallel_ranges(b.threads(), h.count, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (int r = int(begin); r < end; ++r) {
-        const T *gate = gate_up.row(r), *up = gate + h.width;
-        vector_loop(h.width, [&](int i, auto part) {
-          f32v value{}, slope{};
-          detail::activate<A>(load(gate + i, part), value, slope);
-          store(h.row(r) + i, value * load(up + i, part), part);
-        });
-      }
-    });
+  parallel_ranges(b.threads(), h.count, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r) {
+      const T* gate = gate_up.row(r);
+      with_activation(a, [&]<Activation A>() { detail::gated_row<A>(h.row(r), gate, gate + h.width, h.width); });
+    }
   });
 }
 
 template <class T>
 void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, Activation a) {
-  with_activation(a, [&]<Activation A>() {
-    parallel_ranges(b.threads(), dh.count, 4, [&](std::int64_t begin, std::int64_t end) {
-      for (int r = int(begin); r < end; ++r) {
-        const T *gate = gate_up.row(r), *up = gate + dh.width;
-        T *d_gate = d_gate_up.row(r), *d_up = d_gate + dh.width;
-        vector_loop(dh.width, [&](int i, auto part) {
-          f32v value{}, slope{};
-          detail::activate<A>(load(gate + i, part), value, slope);
-          const f32v d = load(dh.row(r) + i, part), u = load(up + i, part);
-          store(d_gate + i, d * u * slope, part);
-          store(d_up + i, d * value, part);
-        });
-      }
-    });
+  parallel_ranges(b.threads(), dh.count, 4, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r) {
+      const T* gate = gate_up.row(r);
+      T* d_gate = d_gate_up.row(r);
+      with_activation(a, [&]<Activation A>() {
+        detail::gated_row_backward<A>(d_gate, d_gate + dh.width, dh.row(r), gate, gate + dh.width, dh.width);
+      });
+    }
   });
 }
 

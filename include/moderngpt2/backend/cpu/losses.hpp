@@ -11,6 +11,7 @@
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cpu {
@@ -89,38 +90,11 @@ constexpr std::int64_t classifier_scratch(int rows, int vocab) {
   return std::int64_t(detail::classifier_chunk(rows, vocab)) * (vocab + 1);
 }
 
-inline double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale) {
-  float* losses = b.scratch<float>(logits.count);
-  return detail::sum_row_losses(b, losses, logits.count, [&](int r) {
-    return detail::cross_entropy_row(dlogits.data ? dlogits.row(r) : nullptr, logits.row(r), logits.width, labels[r], 0,
-                                     scale);
-  });
-}
+double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale);
 
-inline double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits, const float* targets,
-                                 float scale) {
-  double loss = 0;
-  for (int r = 0; r < logits.count; ++r)
-    for (int i = 0; i < logits.width; ++i) {
-      const float difference = logits.row(r)[i] - targets[std::int64_t(r) * logits.width + i];
-      loss += double(difference) * difference;
-      if (dlogits.data) dlogits.row(r)[i] = 2 * scale * difference;
-    }
-  return loss;
-}
+double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits, const float* targets, float scale);
 
-inline double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits, const float* targets,
-                                   float scale) {
-  double loss = 0;
-  for (int r = 0; r < logits.count; ++r)
-    for (int i = 0; i < logits.width; ++i) {
-      const double s = logits.row(r)[i];
-      const float target = targets[std::int64_t(r) * logits.width + i];
-      loss += softplus(s) - target * s;
-      if (dlogits.data) dlogits.row(r)[i] = scale * (float(moderngpt2::sigmoid(s)) - target);
-    }
-  return loss;
-}
+double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits, const float* targets, float scale);
 
 template <class X, class W>
 void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float softcap) {
@@ -177,3 +151,45 @@ double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hi
 }
 
 }  // namespace moderngpt2::cpu
+
+#ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::cpu {
+
+MODERNGPT2_FUNCTION double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
+                                         float scale) {
+  float* losses = b.scratch<float>(logits.count);
+  return detail::sum_row_losses(b, losses, logits.count, [&](int r) {
+    return detail::cross_entropy_row(dlogits.data ? dlogits.row(r) : nullptr, logits.row(r), logits.width, labels[r], 0,
+                                     scale);
+  });
+}
+
+MODERNGPT2_FUNCTION double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits,
+                                              const float* targets, float scale) {
+  double loss = 0;
+  for (int r = 0; r < logits.count; ++r)
+    for (int i = 0; i < logits.width; ++i) {
+      const float difference = logits.row(r)[i] - targets[std::int64_t(r) * logits.width + i];
+      loss += double(difference) * difference;
+      if (dlogits.data) dlogits.row(r)[i] = 2 * scale * difference;
+    }
+  return loss;
+}
+
+MODERNGPT2_FUNCTION double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits,
+                                                const float* targets, float scale) {
+  double loss = 0;
+  for (int r = 0; r < logits.count; ++r)
+    for (int i = 0; i < logits.width; ++i) {
+      const double s = logits.row(r)[i];
+      const float target = targets[std::int64_t(r) * logits.width + i];
+      loss += softplus(s) - target * s;
+      if (dlogits.data) dlogits.row(r)[i] = scale * (float(moderngpt2::sigmoid(s)) - target);
+    }
+  return loss;
+}
+
+}  // namespace moderngpt2::cpu
+
+#endif

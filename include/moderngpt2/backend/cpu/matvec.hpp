@@ -41,23 +41,19 @@ void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int fi
   }
 }
 
-template <int N, class Y, class X, class W>
-void matvec_rows(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias) {
-  constexpr std::int64_t grain = 1 << 16;  // elements of w that are worth a thread
-  parallel_ranges(
-      b.threads(), w.rows, std::max<std::int64_t>(grain / std::max(w.cols, 1), 1),
-      [&](std::int64_t begin, std::int64_t end) { matvec_outputs<N>(y, x, w, bias, int(begin), int(end)); });
-}
-
 }  // namespace detail
 
 /// y (N,Out) = x (N,In) w^T (+ bias), N at most most_matvec_rows.
 template <class Y, class X, class W>
 void matvec(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias = nullptr) {
-  const auto run = [&]<int... N>(std::integer_sequence<int, N...>) {
-    ((x.count == N + 1 ? detail::matvec_rows<N + 1>(b, y, x, w, bias) : void()), ...);
-  };
-  run(std::make_integer_sequence<int, most_matvec_rows>{});
+  constexpr std::int64_t grain = 1 << 16;  // elements of w that are worth a thread
+  const std::int64_t outputs = std::max<std::int64_t>(grain / std::max(w.cols, 1), 1);
+  parallel_ranges(b.threads(), w.rows, outputs, [&](std::int64_t begin, std::int64_t end) {
+    const auto run = [&]<int... N>(std::integer_sequence<int, N...>) {
+      ((x.count == N + 1 ? detail::matvec_outputs<N + 1>(y, x, w, bias, int(begin), int(end)) : void()), ...);
+    };
+    run(std::make_integer_sequence<int, most_matvec_rows>{});
+  });
 }
 
 }  // namespace moderngpt2::cpu

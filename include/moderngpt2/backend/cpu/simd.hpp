@@ -6,8 +6,11 @@
 #include <limits>
 #include <type_traits>
 
-#if defined(__SSE__)
+// immintrin.h takes a compiler half a second: SSE alone needs little of it.
+#if defined(__AVX__)
 #include <immintrin.h>
+#elif defined(__SSE__)
+#include <xmmintrin.h>
 #endif
 
 #include "moderngpt2/core/dtype.hpp"

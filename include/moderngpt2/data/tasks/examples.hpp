@@ -11,6 +11,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
@@ -123,7 +124,18 @@ class TextEncoder {
 };
 
 /// The parts of "a,b".
-inline std::vector<std::string> split_names(const std::string& names) {
+std::vector<std::string> split_names(const std::string& names);
+
+/// A column's names: the one that was given, or the usual ones.
+std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::vector<std::string> split_names(const std::string& names) {
   std::vector<std::string> parts;
   for (std::size_t begin = 0; begin <= names.size();) {
     const std::size_t comma = std::min(names.find(',', begin), names.size());
@@ -133,10 +145,11 @@ inline std::vector<std::string> split_names(const std::string& names) {
   return parts;
 }
 
-/// A column's names: the one that was given, or the usual ones.
-inline std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual) {
+MODERNGPT2_FUNCTION std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual) {
   if (given.empty()) return usual;
   return {given};
 }
 
 }  // namespace moderngpt2
+
+#endif

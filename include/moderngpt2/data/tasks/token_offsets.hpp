@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -13,8 +14,21 @@ namespace moderngpt2 {
 
 /// Where in `text`, in bytes, each of its tokens begins, and at the end where the last one ends. Nothing where the
 /// tokens do not spell the text, as with an unknown token.
-inline std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
-                                                     std::string_view text) {
+std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
+                                              std::string_view text);
+
+/// The byte at which the `count`-th character (code point) of a text begins; its size for one past the end, nothing for
+/// more.
+std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count);
+
+}  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_FUNCTION std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
+                                                                  std::string_view text) {
   std::vector<int> offsets{0};
   std::size_t at = 0;
   for (const int id : ids) {
@@ -39,9 +53,7 @@ inline std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer,
   return offsets;
 }
 
-/// The byte at which the `count`-th character (code point) of a text begins; its size for one past the end, nothing for
-/// more.
-inline std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count) {
+MODERNGPT2_FUNCTION std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count) {
   std::size_t at = 0;
   for (; count > 0 && at < text.size(); --count) {
     ++at;
@@ -52,3 +64,5 @@ inline std::optional<std::size_t> byte_of_character(std::string_view text, std::
 }
 
 }  // namespace moderngpt2
+
+#endif
