@@ -22,7 +22,8 @@ Usage: tests/bare_machine.sh [debian12|ubuntu24.04] [OPTIONS]
   --arguments "ARGUMENT..."    further arguments of tests/run.sh (default: none)
   --base FILE                  tarball of the minimal system: used where it exists, written where it does not
                                (default: one of this run, removed at its end)
-  --ccache DIR                 installs ccache inside and shares this cache folder (default: no ccache)
+  --ccache DIR                 installs ccache inside and shares this cache folder (default: no ccache); helps reruns as the
+                               same user, since compile commands name folders of the home
   --keep                       leaves the root folders, for a look inside (default: removed)
   --help                       shows this and exits
 

@@ -122,9 +122,11 @@ bare_isolate() {
 # Ends what runs, removes the roots and checks that nothing is left.
 bare_clean() {
   local status=$? process waited left=
+  set +e # whatever fails here, the rest is still removed
   trap '' INT TERM HUP
   if [ -n "$bare_child" ]; then
-    kill -KILL "$bare_child" && wait "$bare_child"
+    kill -KILL "$bare_child"
+    wait "$bare_child"
   fi 2>/dev/null
   for waited in 1 2 3 4 5 6 7 8 9 10; do
     left=
