@@ -1,15 +1,15 @@
 #pragma once
 
 // Separate compilation of functions that are not templates. By default they are inline. A program of several source
-// files may define MODERNGPT2_SEPARATE for all of its files: headers then only declare these functions and the
-// instances of backend/cpu/instances.hpp, and no file compiles them but three, each of which includes the headers of
-// its part:
+// files may define MODERNGPT2_SEPARATE for all of them: headers then only declare these functions and the instances of
+// backend/cpu/instances.hpp. One source file for each part below defines the part's macro before its first include, and
+// includes the part's headers; one more for each element type instantiates the CPU operations.
 //
-//   MODERNGPT2_DEFINE_FILES  defined before its first include: backend/, io/, tokenizer/
-//   MODERNGPT2_DEFINE_RUNS   likewise: data/, training/
-//   MODERNGPT2_DEFINE_COMMAND_LINE  likewise: cli/
+//   MODERNGPT2_DEFINE_FILES         backend/, io/, tokenizer/
+//   MODERNGPT2_DEFINE_RUNS          data/, training/
+//   MODERNGPT2_DEFINE_COMMAND_LINE  cli/
 //
-// The programs of examples/ do so, in examples/instances/.
+// examples/instances/ holds these source files for the programs of this project.
 
 #ifdef MODERNGPT2_SEPARATE
 #ifndef MODERNGPT2_DEFINE_FILES
