@@ -21,9 +21,13 @@ install(FILES
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2ArrowParquet.cmake
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2AddModel.cmake
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2Cuda.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2Compiled.cmake
   ${PROJECT_SOURCE_DIR}/cmake/compile_kernels.cmake
   ${PROJECT_SOURCE_DIR}/cmake/cuda_spills.txt
   DESTINATION ${package_folder} COMPONENT development)
+
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/cmake/compiled DESTINATION ${package_folder} COMPONENT development
+  FILES_MATCHING PATTERN *.cpp)
 
 set(licence_folder ${CMAKE_INSTALL_DATAROOTDIR}/licenses/moderngpt2)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${licence_folder} COMPONENT development)

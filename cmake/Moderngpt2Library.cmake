@@ -108,6 +108,11 @@ moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET}
   "pretokenize_dataset is left out, and train reads only labelled examples in JSON lines (--task)"
   "run cmake/install_dependencies.sh, or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel")
 
+if(TARGET moderngpt2_data AND TARGET moderngpt2_cli)
+  include(Moderngpt2Compiled)
+  moderngpt2_add_compiled()
+endif()
+
 # Not in moderngpt2_everything: only programs of several processes are to load an MPI library.
 set(MODERNGPT2_HAVE_MPI OFF)
 if(NOT MODERNGPT2_MPI STREQUAL "OFF")

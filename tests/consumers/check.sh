@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds and runs one of the three projects that use the library, in a fresh folder.
+# Builds and runs one of the projects that use the library, in a fresh folder.
 #
-#   check.sh find_package|add_subdirectory|fetch_content BUILD_FOLDER COMPILER
+#   check.sh find_package|compiled|add_subdirectory|fetch_content BUILD_FOLDER COMPILER
 set -euo pipefail
 
 way=$1
@@ -12,7 +12,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 arguments=(-DMODERNGPT2_SOURCE="$here/../..")
-if [ "$way" = find_package ]; then
+if [ "$way" = find_package ] || [ "$way" = compiled ]; then
   cmake --install "$build" --prefix "$scratch/prefix" --component development >/dev/null
   arguments=(-DCMAKE_PREFIX_PATH="$scratch/prefix")
 fi

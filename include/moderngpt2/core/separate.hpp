@@ -9,7 +9,7 @@
 //   MODERNGPT2_DEFINE_RUNS          data/, training/
 //   MODERNGPT2_DEFINE_COMMAND_LINE  cli/
 //
-// examples/instances/ holds these source files for the programs of this project.
+// The CMake target moderngpt2::compiled has these source files (cmake/compiled/) and defines the macro.
 
 #ifdef MODERNGPT2_SEPARATE
 #ifndef MODERNGPT2_DEFINE_FILES

@@ -1,0 +1,16 @@
+# moderngpt2::compiled: what each source file of a program would otherwise compile for itself, the CPU operations and all
+# functions that are not templates (core/separate.hpp), as a static library. It is compiled in the project that links it,
+# with that project's flags.
+
+include_guard(GLOBAL)
+set(moderngpt2_compiled_folder ${CMAKE_CURRENT_LIST_DIR}/compiled)
+
+# Adds the target, which needs the components data and cli.
+function(moderngpt2_add_compiled)
+  set(sources command_line cpu_bf16 cpu_fp32 files runs)
+  list(TRANSFORM sources REPLACE "(.+)" "${moderngpt2_compiled_folder}/\\1.cpp")
+  add_library(moderngpt2_compiled STATIC EXCLUDE_FROM_ALL ${sources})
+  target_link_libraries(moderngpt2_compiled PUBLIC moderngpt2::data moderngpt2::cli)
+  target_compile_definitions(moderngpt2_compiled PUBLIC MODERNGPT2_SEPARATE)
+  add_library(moderngpt2::compiled ALIAS moderngpt2_compiled)
+endfunction()
