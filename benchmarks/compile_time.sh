@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# User seconds and peak memory (MiB) of a compiler for the umbrella header alone, and for it with one trained model: of a
-# shape known at run time (dynamic) and at compile time (static). Then the five slowest headers, each compiled alone with
-# all that it includes: of those that the umbrella includes, and of the other libraries' and the standard library's.
+# Compile time (user seconds) and peak memory (MiB) of the umbrella header alone, and of the umbrella header with one
+# trained model whose shape is known at run time (dynamic) or at compile time (static). Then lists the five slowest
+# headers among those that the umbrella header includes (own) and among those of other libraries and the standard
+# library (other), each compiled alone with everything that it includes.
 #
 #   benchmarks/compile_time.sh [COMPILER...]        (default: g++ clang++-16)
 set -euo pipefail
@@ -27,13 +28,13 @@ CPP
 
 sed 's/any_shape/small_shape/' "$folder/dynamic.cpp" >"$folder/static.cpp"
 
-# measure COMPILER ARGUMENT...: user seconds and MiB
+# measure COMPILER ARGUMENT...: prints user seconds and MiB
 measure() {
   /usr/bin/time -f '%U %M' -o "$folder/time" "$@"
   awk '{ printf "%.2f %d\n", $1, $2 / 1024 }' "$folder/time"
 }
 
-# slowest COMPILER TITLE: of the headers on standard input, written as in an #include
+# slowest COMPILER TITLE: prints the rows of the five slowest headers on standard input ("NAME" or <NAME>, one a line)
 slowest() {
   local header seconds mib
   while read -r header; do
@@ -56,7 +57,7 @@ for compiler in "$@"; do
   "$compiler" "${flags[@]}" -MM "$folder/umbrella.cpp" | tr ' ' '\n' | grep "^$root/include/" >"$folder/own.txt"
   sed -n 's/^#include \(".*"\)/\1/p' "$root/include/moderngpt2/moderngpt2.hpp" | slowest "$compiler" own
   xargs sed -n 's/^ *# *include \(<[^>]*>\).*/\1/p' <"$folder/own.txt" | sort -u | while read -r header; do
-    # Some are for other systems or builds.
+    # Headers for other systems or builds do not compile here.
     if echo "#include $header" | "$compiler" "${flags[@]}" -E -x c++ - >/dev/null 2>&1; then echo "$header"; fi
   done | slowest "$compiler" other
 done

@@ -21,8 +21,9 @@ function(moderngpt2_import target header library)
   endif()
 endfunction()
 
-# Sets `result` to whether a program of these lines links with `target`. A package can be found and not work: of another
-# processor, with headers and no library, half removed. Checked once for each set of files that a target names.
+# Sets `result` to whether a program with the source `lines` compiles and links with `target`. A package that is found
+# may still not work: built for another processor, headers without a library, partly removed. The result is cached for
+# each set of files that the target names.
 function(moderngpt2_links target lines result)
   if(NOT TARGET ${target})
     set(${result} FALSE PARENT_SCOPE)
@@ -94,8 +95,8 @@ macro(moderngpt2_find_tokenizer_training)
   moderngpt2_require(moderngpt2::sentencepiece_train sentencepiece_train)
 endmacro()
 
-# The C interface of any MPI library, called from C++. FindMPI of CMake 3.25 makes the target MPI::MPI_CXX even where it
-# finds no MPI, so that the target alone says nothing.
+# Finds the C interface of any MPI library; it is called from C++. FindMPI of CMake 3.25 creates the target MPI::MPI_CXX
+# even if it finds no MPI, so the existence of the target proves nothing.
 macro(moderngpt2_find_mpi)
   set(moderngpt2_missing)
   set(MPI_CXX_SKIP_MPICXX TRUE)

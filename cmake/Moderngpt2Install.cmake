@@ -2,7 +2,7 @@
 # package provides (component programs).
 
 include(CMakePackageConfigHelpers)
-set(package_folder ${CMAKE_INSTALL_DATAROOTDIR}/cmake/moderngpt2)  # nothing in it depends on the processor
+set(package_folder ${CMAKE_INSTALL_DATAROOTDIR}/cmake/moderngpt2)  # independent of the processor
 
 get_property(components GLOBAL PROPERTY moderngpt2_components)
 install(TARGETS ${components} EXPORT moderngpt2Targets)

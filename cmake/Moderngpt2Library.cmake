@@ -2,8 +2,8 @@
 
 set(moderngpt2_hint "run cmake/install_dependencies.sh, or install it by hand")
 
-# Adds a row to the table that moderngpt2_print_summary() prints: a dependency, "yes", "no" or "off", and sentences on its
-# version or on what it costs to be without it.
+# Adds a row to the table that moderngpt2_print_summary() prints: the name of a dependency, its state ("yes", "no" or
+# "off"), and what is left out without it.
 function(moderngpt2_report name state text)
   string(REPLACE ";" ", " text "${text}")
   set_property(GLOBAL APPEND PROPERTY moderngpt2_summary "${name}|${state}|${text}")
@@ -11,7 +11,7 @@ endfunction()
 
 function(moderngpt2_print_summary)
   get_property(rows GLOBAL PROPERTY moderngpt2_summary)
-  message(STATUS "moderngpt2 ${PROJECT_VERSION} is built with")
+  message(STATUS "moderngpt2 ${PROJECT_VERSION}, optional dependencies:")
   foreach(row IN LISTS rows)
     string(REGEX MATCH "^([^|]*)\\|([^|]*)\\|(.*)$" row "${row}")
     string(SUBSTRING "${CMAKE_MATCH_1}                       " 0 23 name)
@@ -21,8 +21,8 @@ function(moderngpt2_print_summary)
   endforeach()
 endfunction()
 
-# Reports the optional dependency NAME, which the option MODERNGPT2_<OPTION> asks for: ON ends the configuration where it
-# does not work.
+# Reports the optional dependency `name`, controlled by MODERNGPT2_<option> (AUTO, ON or OFF). With ON, a dependency
+# that does not work is a fatal error.
 function(moderngpt2_report_option name option works cost hint)
   if(works)
     moderngpt2_report("${name}" yes "")
@@ -31,7 +31,8 @@ function(moderngpt2_report_option name option works cost hint)
   elseif(MODERNGPT2_${option} STREQUAL "AUTO")
     moderngpt2_report("${name}" no "${cost}. To have it, ${hint}.")
   else()
-    message(FATAL_ERROR "MODERNGPT2_${option} is ${MODERNGPT2_${option}}, and ${name} was not found or does not link: ${hint}")
+    message(FATAL_ERROR "MODERNGPT2_${option} is ${MODERNGPT2_${option}}, but ${name} was not found or does not link: "
+      "${hint}")
   endif()
 endfunction()
 
@@ -65,22 +66,24 @@ if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
   moderngpt2_find_onednn()
   if(moderngpt2_onednn_works)
     set(MODERNGPT2_HAVE_ONEDNN ON)
-    # Once installed, moderngpt2Config.cmake decides anew.
+    # Only in this build: an installed moderngpt2Config.cmake looks for oneDNN again.
     target_link_libraries(moderngpt2 INTERFACE $<BUILD_INTERFACE:moderngpt2::onednn>)
     target_compile_definitions(moderngpt2 INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_ONEDNN=1>)
   endif()
 endif()
 moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN}
-  "Matrix products use Eigen: slower, and bf16 without the processor's instructions for it" "${moderngpt2_hint}")
+  "Matrix products use Eigen: slower, and without the processor's bf16 instructions" "${moderngpt2_hint}")
 
-# Each component is there when its packages are. Two lists for each: the packages' targets, and what is lost without.
+# A component is available if its packages are. For each: the packages' targets, their names in the table, and what is
+# left out without them.
 set(moderngpt2_packages_data ZLIB::ZLIB moderngpt2::zstd yaml-cpp::yaml-cpp)
 set(moderngpt2_packages_tokenizer_training moderngpt2::sentencepiece_train moderngpt2::sentencepiece)
 set(moderngpt2_packages_cli CLI11::CLI11)
 set(moderngpt2_name_data "zlib, zstd, yaml-cpp")
 set(moderngpt2_name_tokenizer_training sentencepiece)
 set(moderngpt2_name_cli CLI11)
-set(moderngpt2_cost_data "the component data is left out, and train with it")
+string(CONCAT moderngpt2_cost_data "the component data is left out, and with it train, train_tokenizer, "
+  "pretokenize_dataset, make_stories and make_dialogues")
 set(moderngpt2_cost_tokenizer_training "the component tokenizer_training is left out, and train_tokenizer with it")
 set(moderngpt2_cost_cli "the component cli is left out, and with it all programs but custom_layer")
 foreach(component data tokenizer_training cli)
@@ -124,7 +127,7 @@ if(NOT MODERNGPT2_MPI STREQUAL "OFF")
   endif()
 endif()
 moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "train runs as one process"
-  "install one (Debian: libopenmpi-dev, openmpi-bin), or load the cluster's module")
+  "install an MPI library (Debian: libopenmpi-dev, openmpi-bin), or load the cluster's MPI module")
 
 # Compiled here or, once installed, in the project that asks for the component cuda.
 set(MODERNGPT2_HAVE_CUDA OFF)
@@ -142,23 +145,22 @@ if(NOT MODERNGPT2_CUDA STREQUAL "OFF")
   endif()
 endif()
 moderngpt2_report_option(CUDA CUDA ${MODERNGPT2_HAVE_CUDA}
-  "The component cuda is left out, and programs compute on the processor"
+  "The component cuda is left out, and programs run on the CPU"
   "install ${moderngpt2_cuda_missing}, or set CUDAToolkit_ROOT to the toolkit's folder")
 if(MODERNGPT2_HAVE_CUDA AND NOT MODERNGPT2_CUDA STREQUAL "ON" AND MODERNGPT2_BUILD_EXAMPLES)
-  moderngpt2_report("CUDA in programs" off "Programs compute on the processor. MODERNGPT2_CUDA=ON gives them --device cuda.")
+  moderngpt2_report("CUDA in programs" off "Programs run on the CPU. MODERNGPT2_CUDA=ON adds --device cuda.")
 endif()
 if(MODERNGPT2_HAVE_CUDA)
   if(MODERNGPT2_HAVE_NCCL)
     moderngpt2_report(NCCL yes "")
   else()
-    moderngpt2_report(NCCL no "One process, one GPU. To have more, install NCCL's header (libnccl-dev).")
+    moderngpt2_report(NCCL no "train uses one process and one GPU. For several, install NCCL's header (libnccl-dev).")
   endif()
   if(MODERNGPT2_CUDNN)
     moderngpt2_report(cuDNN yes "")
   else()
-    moderngpt2_report(cuDNN off "Attention uses this project's kernels only. MODERNGPT2_CUDNN=ON adds cuDNN's.")
+    moderngpt2_report(cuDNN off "Attention uses this project's kernels. MODERNGPT2_CUDNN=ON adds cuDNN's attention.")
   endif()
 elseif(MODERNGPT2_CUDNN)
-  message(FATAL_ERROR "MODERNGPT2_CUDNN is ON, which moderngpt2::cuda alone can use, and this build has no CUDA: set "
-    "MODERNGPT2_CUDA=ON")
+  message(FATAL_ERROR "MODERNGPT2_CUDNN is ON, but this build has no component cuda: set MODERNGPT2_CUDA=ON")
 endif()

@@ -3,7 +3,7 @@
 include_guard(GLOBAL)
 set(moderngpt2_write_manual ${CMAKE_CURRENT_LIST_DIR}/write_manual.cmake)
 
-# Installs the manual page and the completions of the program `name`, made from `source`, where it has a command line.
+# Installs the manual page and the completions of the program `name`, made from `source`, if it needs the component cli.
 # None come with a program that this machine cannot run.
 function(moderngpt2_install_manual name source)
   moderngpt2_needs_of(${source} needs)

@@ -36,9 +36,10 @@ foreach(component data tokenizer_training cli)
   endif()
 endforeach()
 
-# The components that `file` needs, by cmake/needs.txt.
+# Sets `result` to the components that `file` needs according to cmake/needs.txt.
 file(STRINGS ${PROJECT_SOURCE_DIR}/cmake/needs.txt moderngpt2_needs REGEX "^[^#]")
-set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/needs.txt)
+set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/cmake/needs.txt)
 function(moderngpt2_needs_of file result)
   cmake_path(RELATIVE_PATH file BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE name)
   set(needs)
@@ -53,7 +54,7 @@ function(moderngpt2_needs_of file result)
   set(${result} ${needs} PARENT_SCOPE)
 endfunction()
 
-# Of the files in the list `list_name`, those whose needs this build meets; says which are left out.
+# Removes from the list `list_name` the files that need a component which this build lacks, with a line for each.
 function(moderngpt2_keep_buildable list_name)
   set(kept)
   foreach(file IN LISTS ${list_name})

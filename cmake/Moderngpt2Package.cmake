@@ -1,9 +1,9 @@
-# cpack: packages of the two install components, as .deb and as .tar.gz.
+# CPack settings: one package for each of the two install components, as .deb and as .tar.gz.
 #
 #   moderngpt2           programs with manual pages, completions and the shared libraries of Arrow
 #   libmoderngpt2-dev    headers and CMake files
 #
-# Preset `package` configures a build whose packages suit other machines than this one.
+# Preset `package` configures a build whose packages also run on other machines.
 
 set(MODERNGPT2_PACKAGE_MAINTAINER "ModernGPT2 maintainers <maintainers@localhost>" CACHE STRING
   "Maintainer of the Debian packages, as NAME <ADDRESS>")
@@ -24,7 +24,7 @@ if(MODERNGPT2_BUILD_EXAMPLES)
   list(PREPEND CPACK_COMPONENTS_ALL programs)
 endif()
 set(CPACK_COMPONENTS_GROUPING IGNORE)
-# One archive for each component. Both unpack into the same folder, which package/config.cmake asks for.
+# One archive for each component. Both unpack into the folder CPACK_PACKAGE_FILE_NAME (see package/config.cmake).
 string(TOLOWER "${CMAKE_SYSTEM_NAME}-${CMAKE_SYSTEM_PROCESSOR}" system)
 set(CPACK_ARCHIVE_COMPONENT_INSTALL ON)
 set(CPACK_PACKAGE_FILE_NAME moderngpt2-${PROJECT_VERSION})
@@ -52,8 +52,8 @@ foreach(library IN LISTS MODERNGPT2_ARROW_LIBRARIES)
 endforeach()
 list(REMOVE_DUPLICATES arrow_folders)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${arrow_folders})
-# Requirements of the core component are dependencies. oneDNN, which is used where it is found, is recommended, and what only
-# some components need is suggested.
+# The package depends on what the core needs, recommends oneDNN, which is used if found, and suggests what only some
+# components need.
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmoderngpt2-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
@@ -67,8 +67,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "libdnnl-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS
   "cmake (>= 3.24), g++ (>= 12), libcli11-dev, libsentencepiece-dev, libyaml-cpp-dev, libzstd-dev, zlib1g-dev")
 
-# Licences of what is compiled into the programs or carried beside them. Debian keeps that of each header-only library with
-# its package.
+# Licences of the header-only libraries that are compiled into the programs, taken from their Debian packages.
 foreach(package libeigen3-dev nlohmann-json3-dev libcli11-dev)
   if(EXISTS /usr/share/doc/${package}/copyright)
     install(FILES /usr/share/doc/${package}/copyright DESTINATION ${licence_folder}/${package} COMPONENT programs)
@@ -79,6 +78,6 @@ install(FILES ${parts}/copyright ${parts}/README.txt DESTINATION ${CMAKE_INSTALL
   COMPONENT programs)
 install(FILES ${parts}/copyright DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/libmoderngpt2-dev COMPONENT development)
 
-# Read by package/config.cmake and package/prepare.cmake.
+# Read by package/config.cmake.
 set(CPACK_MODERNGPT2_ARCH "${MODERNGPT2_ARCH}")
 include(CPack)

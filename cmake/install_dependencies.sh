@@ -4,8 +4,8 @@
 #   cmake/install_dependencies.sh [--tests | --all-tests] [--wheel-folder DIR]
 #
 #   --tests             also what tests/run.sh needs
-#   --all-tests         also what tests/run.sh --all needs: sanitizers, benchmarks, the headers of CUDA 12 (from wheels of
-#                       700 MB, once) and of cudnn-frontend, which MODERNGPT2_CUDNN=ON needs
+#   --all-tests         also what tests/run.sh --all needs: packages for sanitizers, benchmarks, packaging; headers of
+#                       CUDA 12.1 (downloads 700 MB of wheels, once) and of cudnn-frontend (for MODERNGPT2_CUDNN=ON)
 #   --wheel-folder DIR  where the pyarrow wheel (C++ libraries of Arrow and Parquet) is unpacked; the default,
 #                       ${XDG_CACHE_HOME:-~/.cache}/moderngpt2/pyarrow-VERSION, is where CMake looks by itself.
 #                       For another folder, configure with -DMODERNGPT2_PYARROW_DIR=DIR.
@@ -59,7 +59,7 @@ while [ $# -gt 0 ]; do
       wheel_folder=$2
       shift
       ;;
-    *) fail "unknown option $1 (there are --tests, --all-tests and --wheel-folder DIR)" ;;
+    *) fail "unknown option $1 (expected --tests, --all-tests or --wheel-folder DIR)" ;;
   esac
   shift
 done
@@ -143,8 +143,8 @@ fetch() {
 
 # A folder beside another, to be moved there once it is complete.
 make_scratch() {
-  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1: set XDG_CACHE_HOME to a folder where you may write"
-  scratch=$(mktemp -d "$1.XXXXXX") || fail "cannot write beside $1: set XDG_CACHE_HOME to a folder where you may write"
+  mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1: set XDG_CACHE_HOME to a writable folder"
+  scratch=$(mktemp -d "$1.XXXXXX") || fail "cannot write beside $1: set XDG_CACHE_HOME to a writable folder"
   # shellcheck disable=SC2064
   trap "rm -rf '$scratch'" EXIT
 }
@@ -170,8 +170,9 @@ install_pyarrow() {
   finish_scratch "$folder"
 }
 
-# Headers of the CUDA 12 runtime, cuBLAS and NCCL, and those that the runtime's include: crt/ of the compiler and nv/target
-# of CCCL, which the wheels of 12.1 lack. The same for every processor.
+# Headers of the CUDA 12.1 runtime, cuBLAS and NCCL, and the headers that those of the runtime include: crt/ from the
+# wheel of nvcc, and nv/target from the wheel of CCCL 12.9, since no wheel of 12.1 has it. They are the same for every
+# processor.
 install_cuda12_headers() {
   local folder=$1 i
   [ -e "$folder/nvidia/cuda_cccl/include/nv/target" ] && return 0

@@ -22,7 +22,7 @@ TEXT
 }
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} # CMake looks for Arrow in its cache folder
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)} # CMake looks for Arrow in ~/.cache
 export HOME
 bin=$root/build/bin
 block_size=256
@@ -132,7 +132,7 @@ quietly() {
 
 step "Installing what is needed"
 if [ "$install" = yes ]; then
-  # Whoever runs this also builds: under sudo too, the cache is that of $HOME, where CMake looks.
+  # Without SUDO_USER, wheels are unpacked into the cache of $HOME, where CMake looks, also under sudo.
   quietly install env -u SUDO_USER "$root/cmake/install_dependencies.sh"
 else
   echo "left out (--no_install)"

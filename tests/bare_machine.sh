@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Types the README's two commands on a machine where nothing is installed. See --help.
+# Runs the README's two commands on a freshly installed system. See --help.
 set -euo pipefail
 
 me=bare_machine
@@ -10,30 +10,29 @@ bare_checkout=$(dirname "$(dirname "$bare_self")")
 
 usage() {
   cat <<'TEXT'
-Makes a minimal Debian 12 or Ubuntu 24.04 with debootstrap, clones the committed state of this checkout into it, and
-types the README's two commands there: examples/quickstart.sh (with --minutes 1), then tests/run.sh. Does so as root
-and as an ordinary user with sudo, from a path with a space in it.
+Makes a minimal Debian 12 or Ubuntu 24.04 with debootstrap, clones HEAD of this checkout into it, and runs the README's
+two commands there: examples/quickstart.sh (with --minutes 1), then tests/run.sh. Runs them as root and again as an
+ordinary user with sudo, in a folder whose path contains a space.
 
 Usage: tests/bare_machine.sh [debian12|ubuntu24.04] [OPTIONS]
 
   debian12|ubuntu24.04         distribution (default: debian12)
-  --as root|user|both          who types (default: both, root first)
+  --as root|user|both          user that runs the commands (default: both, root first)
   --only quickstart|tests|both which of the two commands (default: both)
   --arguments "ARGUMENT..."    further arguments of tests/run.sh (default: none)
-  --base FILE                  tarball of the minimal system: used where it exists, written where it does not
-                               (default: one of this run, removed at its end)
-  --ccache DIR                 installs ccache inside and shares this cache folder (default: no ccache); helps reruns as the
-                               same user, since compile commands name folders of the home
-  --keep                       leaves the root folders, for a look inside (default: removed)
+  --base FILE                  tarball of the minimal system, written if it does not exist (default: a temporary file)
+  --ccache DIR                 installs ccache inside, with this folder as its cache (default: no ccache). Only runs as
+                               the same user share results, since compile commands contain paths in the home folder
+  --keep                       keeps the root folders for inspection (default: removes them)
   --help                       shows this and exits
 
-Mirrors, keys, certificates, proxies and pip's settings are those of this machine. The environment can give:
-  BARE_MACHINE_MIRROR          URL of the distribution's archive (default: found in apt's sources)
+Mirrors, keys, certificates, proxies and pip's settings are those of this machine. Environment variables:
+  BARE_MACHINE_MIRROR          URL of the distribution's archive (default: taken from apt's sources)
   BARE_MACHINE_KEYRING         keyring of that archive (default: /usr/share/keyrings/DISTRIBUTION-archive-keyring.gpg)
   BARE_MACHINE_DIR             folder for root folders (8 GB each) and logs (default: /var/tmp)
 
-Exit status: 0 all commands passed; 1 one failed; 2 wrong usage; 77 skipped, since root rights, debootstrap, a mirror or
-a keyring are missing (the line on standard error says which).
+Exit status: 0 all commands passed; 1 a command failed; 2 wrong usage; 77 skipped because root rights, debootstrap, a
+mirror or a keyring is missing (a line on standard error names it).
 TEXT
 }
 
@@ -45,16 +44,17 @@ misuse() {
 
 # The README's command line that starts with $1, without its comment.
 readme_command() {
-  awk '/^```/ { code = $0 == "```sh"; next } code' "$bare_checkout/README.md" | sed -n "s|^\\($1[^#]*\\).*|\\1|p" | sed 's/ *$//' | head -n 1
+  awk '/^```/ { code = $0 == "```sh"; next } code' "$bare_checkout/README.md" |
+    sed -n "s|^\\($1[^#]*\\).*|\\1|p" | sed 's/ *$//' | head -n 1
 }
 
-# type_as USER COMMAND_LINE FOLDER: what a person would do in a shell.
+# type_as USER COMMAND_LINE FOLDER: runs a command line in FOLDER, as if typed into a shell.
 type_as() {
   # shellcheck disable=SC2016  # the inner shell expands them
   bare_in "$1" bash -c 'cd "$1" && eval "$2"' bash "$3" "$2"
 }
 
-# run_pass USER: one fresh system and its commands.
+# run_pass USER: runs the commands on a new system.
 run_pass() {
   local user=$1 name=$1 folder command failed=no
   bare_settings=()
@@ -109,7 +109,7 @@ if [ "${1:-}" = --inside ]; then
   for user in root user; do
     if [ "$as" = both ] || [ "$as" = "$user" ]; then
       status=0
-      set +e # in a subshell of its own, errexit holds inside the pass and its status is still seen here
+      set +e # errexit applies inside the subshell, and its exit status is read here
       (
         set -e
         run_pass "$user"
@@ -163,9 +163,9 @@ done
 
 bare_require "$distribution"
 git -C "$bare_checkout" -c safe.directory='*' rev-parse -q --verify HEAD >/dev/null ||
-  bare_skip "needs a git checkout, and $bare_checkout is none"
+  bare_skip "needs a git checkout: $bare_checkout is not one"
 if [ -n "$(git -C "$bare_checkout" -c safe.directory='*' status --porcelain)" ]; then
-  bare_say "the checkout has changes that are not committed: they are left out"
+  bare_say "warning: uncommitted changes of the checkout are not tested"
 fi
 if [ -n "$ccache" ]; then
   mkdir -p "$ccache"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the packages and uses them on freshly installed systems. See --help.
+# Builds the packages and installs them on new systems. See --help.
 set -euo pipefail
 
 me=packages
@@ -10,25 +10,24 @@ bare_checkout=$(dirname "$(dirname "$bare_self")")
 
 usage() {
   cat <<'TEXT'
-Makes the packages (.deb and .tar.gz, of the programs and of the headers) and checks them: their contents, their programs
-on an older processor (where qemu-user is installed), lintian's errors (where it is installed), and their use on minimal
-systems made by debootstrap: text to a trained model with the .deb and with the .tar.gz, where no compiler is installed,
-and a project that uses the headers, without oneDNN and with it.
+Builds the packages (.deb and .tar.gz, of the programs and of the headers) and checks their contents, the programs on an
+older processor (if qemu-user is installed) and lintian's errors (if it is installed). Then installs them on minimal
+systems made by debootstrap: trains a model from text with the programs of the .deb and of the .tar.gz, without a
+compiler, and builds a project that uses the headers, without and with oneDNN.
 
 Usage: tests/packages.sh [OPTIONS]
 
-  --build DIR      build folder (default: build/package); configured with the preset's settings
-  --jobs N         processes of the build (default: all processors)
-  --no_build       uses the packages that are there
+  --build DIR      build folder, configured with preset package (default: build/package)
+  --jobs N         parallel jobs of the build (default: number of processors)
+  --no_build       uses the packages in the build folder
   --only WHAT      programs, headers or both (default: both)
-  --base FILE      tarball of the minimal system: used where it exists, written where it does not
-                   (default: one of this run, removed at its end)
-  --keep           leaves the root folders, for a look inside (default: removed)
+  --base FILE      tarball of the minimal system, written if it does not exist (default: a temporary file)
+  --keep           keeps the root folders for inspection (default: removes them)
   --help           shows this and exits
 
-The minimal systems have this machine's distribution, Debian 12 or Ubuntu 24.04. Mirrors and keys: as tests/bare_machine.sh.
-Exit status: 0 passed; 1 failed; 2 wrong usage; 77 skipped, since root rights, debootstrap, a mirror, a keyring or dpkg-dev
-are missing (the line on standard error says which).
+The minimal systems have this machine's distribution, Debian 12 or Ubuntu 24.04. tests/bare_machine.sh --help lists the
+environment variables. Exit status: 0 passed; 1 failed; 2 wrong usage; 77 skipped because root rights, debootstrap, a
+mirror, a keyring or dpkg-dev is missing (a line on standard error names it).
 TEXT
 }
 
@@ -49,7 +48,8 @@ check_contents() {
   done
 }
 
-# Every program ends with one line and status 1 on a processor without AVX, and works on one with AVX2.
+# check_processors FOLDER: every program in FOLDER/bin must end with one line and exit status 1 on a processor without
+# AVX, and work on one with AVX2.
 check_processors() {
   local program argument status errors
   for program in "$1"/bin/*; do
@@ -68,7 +68,7 @@ check_processors() {
 
 # ---- inside
 
-# The way from text to a model with the programs on the path, run by the user "tester".
+# pipeline FOLDER: with the programs in FOLDER, as user "tester", writes text, trains a tokenizer and models, generates.
 pipeline() {
   # shellcheck disable=SC2016  # the inner shell expands them
   bare_in tester env "PATH=$1:/usr/bin:/bin" bash -euc '
@@ -80,8 +80,8 @@ pipeline() {
     cd ~/"my run"
     make_stories --output_path text --documents 400
     train_tokenizer --input text/stories-en.json.gz --output_path tokenizer --vocab_size 600
-    pretokenize_dataset --input text/stories-en.json.gz --tokenizer_path tokenizer --output_path blocks --block_size 64 \
-      --eval_fraction 0.05
+    pretokenize_dataset --input text/stories-en.json.gz --tokenizer_path tokenizer --output_path blocks \
+      --block_size 64 --eval_fraction 0.05
     cat >config.json <<JSON
 {"model_type": "moderngpt2", "vocab_size": 600, "n_embd": 64, "n_layer": 2, "n_head": 4, "head_dim": 16,
  "num_key_value_heads": 2, "intermediate_size": 128, "n_positions": 128}
@@ -107,8 +107,8 @@ test_deb() {
   bare_unpack "$base" deb
   bare_logged deb-user bare_add_user tester
   cp "$packages_folder/$programs_deb" "$bare_root/tmp/"
-  bare_logged deb-install bare_in root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-    "/tmp/$programs_deb"
+  bare_logged deb-install bare_in root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y \
+    --no-install-recommends "/tmp/$programs_deb"
   bare_logged deb-pipeline pipeline /usr/bin
   bare_logged deb-remove bare_in root apt-get -q purge -y moderngpt2
   local left
@@ -146,10 +146,11 @@ test_headers() {
   grep -q MODERNGPT2_HAVE_ONEDNN=1 "$bare_log" || bare_fail "oneDNN is not used where it is installed: $bare_log"
   bare_logged headers-remove bare_in root dpkg -r libmoderngpt2-dev
   tar -C "$bare_root/opt" -xzf "$packages_folder/$headers_archive"
-  bare_logged headers-archive build_consumer archive -DCMAKE_PREFIX_PATH="$(compgen -G "$bare_root/opt/*" | sed "s|^$bare_root||")"
+  bare_logged headers-archive build_consumer archive \
+    -DCMAKE_PREFIX_PATH="$(compgen -G "$bare_root/opt/*" | sed "s|^$bare_root||")"
 }
 
-# The name of the one file in $packages_folder that matches $1.
+# only_match PATTERN: prints the name of the one file in $packages_folder that matches.
 only_match() {
   local matches
   mapfile -t matches < <(cd "$packages_folder" && compgen -G "$1")
@@ -172,10 +173,10 @@ if [ "${1:-}" = --inside ]; then
   bare_stage "$distribution: minimal system"
   bare_make_base "${base:=$bare_work/base.tar}"
   if [ "$only" != headers ]; then
-    bare_stage "$programs_deb where no compiler is"
+    bare_stage "$programs_deb on a system without a compiler"
     test_deb
     bare_remove
-    bare_stage "$programs_archive where no compiler is"
+    bare_stage "$programs_archive on a system without a compiler"
     test_archive
     bare_remove
   fi
@@ -225,7 +226,7 @@ done
 distribution=$(. /etc/os-release && echo "$ID$VERSION_ID")
 case $distribution in
   debian12 | ubuntu24.04) ;;
-  *) bare_skip "needs Debian 12 or Ubuntu 24.04: packages fit the system on which they are made, here $distribution" ;;
+  *) bare_skip "needs Debian 12 or Ubuntu 24.04, this is $distribution: packages are for the system that builds them" ;;
 esac
 bare_require "$distribution"
 
@@ -241,16 +242,16 @@ name_packages
 bare_stage "contents"
 [ "$only" = headers ] || check_contents "$programs_deb" usr/bin/train usr/bin/generate usr/share/man/man1/train.1.gz \
   usr/share/doc/moderngpt2/copyright usr/share/licenses/moderngpt2/arrow/LICENSE.txt
-[ "$only" = programs ] || check_contents "$headers_deb" usr/include/moderngpt2/moderngpt2.hpp usr/share/cmake/moderngpt2/moderngpt2Config.cmake \
-  usr/share/doc/libmoderngpt2-dev/copyright
+[ "$only" = programs ] || check_contents "$headers_deb" usr/include/moderngpt2/moderngpt2.hpp \
+  usr/share/cmake/moderngpt2/moderngpt2Config.cmake usr/share/doc/libmoderngpt2-dev/copyright
 dpkg-deb -f "$packages_folder/$programs_deb" Package Architecture Depends
 dpkg-deb -f "$packages_folder/$headers_deb" Package Architecture Depends Recommends
 if command -v lintian >/dev/null; then
-  # The maintainer's address is for the one who publishes packages to give (MODERNGPT2_PACKAGE_MAINTAINER).
+  # The default address of the maintainer is a placeholder: MODERNGPT2_PACKAGE_MAINTAINER sets the real one.
   lintian --allow-root --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog \
     "$packages_folder"/*.deb || bare_fail "lintian found errors"
 else
-  echo "left out, no lintian: its errors"
+  echo "skipped: lintian is not installed"
 fi
 
 if [ "$only" = headers ]; then
@@ -264,7 +265,7 @@ elif command -v qemu-x86_64 >/dev/null; then
   rm -rf "$scratch"
   trap - EXIT
 else
-  echo "left out, no qemu-x86_64 (Debian: qemu-user): programs on an older processor"
+  echo "skipped: programs on an older processor, qemu-x86_64 (Debian: qemu-user) is not installed"
 fi
 
 bare_isolate "$distribution" "$packages_folder" "$only" "$base" "$bare_keep"

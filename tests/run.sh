@@ -12,13 +12,14 @@ Usage: tests/run.sh [--all | --area NAME] [--no_install]
   (no option)    what every change must pass: programs, every area, one build for the simulated GPU, documentation, a
                  build without optional dependencies. At most 25 minutes on two cores from a fresh clone
   --all          everything, for releases: also each file alone by clang, sanitizers, every build for the simulated GPU,
-                 nvcc for all architectures, fuzzers, each optional dependency absent by itself, packages, bare machines.
-                 Some hours. A stage that fails does not stop the next ones
-  --area NAME    builds and runs the tests of one area, for daily work: a folder of tests/ such as layers, or cuda
-  --no_install   install nothing
+                 nvcc for all architectures, fuzzers, builds without each optional dependency, packages, freshly
+                 installed systems. Several hours. A stage that fails does not stop the next ones
+  --area NAME    builds and runs the tests of one area, for daily work: a folder of tests/ such as layers, or data (its
+                 tests are in tests/dataset/) or cuda (tests/backend/cuda/)
+  --no_install   installs nothing
   --help         shows this and exits
 
-Exit status: 0 if everything passes, 1 if not. docs/testing.md lists which test is in which size.
+Exit status: 0 everything passed; 1 a stage failed; 2 wrong usage. docs/testing.md lists the tests of each size.
 TEXT
 }
 
@@ -49,7 +50,7 @@ while [ $# -gt 0 ]; do
       usage
       exit 0
       ;;
-    *) misuse "there is no option $1" ;;
+    *) misuse "unknown option $1" ;;
   esac
   shift
 done
@@ -59,14 +60,14 @@ HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 export HOME
 jobs=$(nproc)
 
-# ---- stages, and what each took
+# ---- stages and their times
 
 stages=()
 failures=0
 skipped=0
 
-# stage TITLE COMMAND...: runs a command. One that fails ends the quick size at once, and is counted in the large one;
-# exit status 77 means that this machine cannot run it.
+# stage TITLE COMMAND...: runs a command. A failure ends this script, but with --all is only counted. Exit status 77
+# means that this machine cannot run the command: the stage is skipped.
 stage() {
   local title=$1 begin=$SECONDS status=0 result=passed
   shift
@@ -90,11 +91,11 @@ finish() {
     echo "run: $failures of ${#stages[@]} stages failed" >&2
     exit 1
   fi
-  [ "$skipped" = 0 ] || echo "$skipped of ${#stages[@]} stages were skipped: why stands above"
+  [ "$skipped" = 0 ] || echo "$skipped of ${#stages[@]} stages were skipped, for the reasons printed above"
   exit 0
 }
 
-# Under sudo, too, what is unpacked belongs to whoever builds.
+# Without SUDO_USER, wheels are unpacked into the cache of $HOME, where CMake looks, also under sudo.
 install() { env -u SUDO_USER bash cmake/install_dependencies.sh "$@"; }
 
 # build PRESET [ARGUMENT...]
@@ -123,7 +124,8 @@ kernels_by_nvcc() {
 
 if [ "$size" = area ]; then
   case $area in
-    core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | cli | testing)
+    core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | cli | \
+      testing)
       targets=("test_$area")
       tests="^$area\$"
       ;;
@@ -142,32 +144,32 @@ if [ "$size" = area ]; then
         *) tests="^$area" ;;
       esac
       ;;
-    *) misuse "there is no area $area: take a folder of tests/, or cuda" ;;
+    *) misuse "unknown area '$area' (expected a folder of tests/ such as layers, or data or cuda)" ;;
   esac
-  [ -z "$install_packages" ] || stage "Install what it needs" install --tests
+  [ -z "$install_packages" ] || stage "Install dependencies" install --tests
   stage "Build $area" build ci --target "${targets[@]}"
   stage "Test $area" ctest --preset ci -j "$jobs" -R "$tests"
   finish
 fi
 
 if [ "$size" = quick ]; then
-  [ -z "$install_packages" ] || stage "Install what it needs" install --tests
-  stage "Build programs and tests, warnings being errors" build ci
+  [ -z "$install_packages" ] || stage "Install dependencies" install --tests
+  stage "Build programs and tests with warnings as errors" build ci
   stage "Run the tests" ctest --preset ci -j "$jobs"
   stage "Build without optional dependencies" bash tests/absent/check.sh build/absent all
   finish
 fi
 
-[ -z "$install_packages" ] || stage "Install what it needs" install --all-tests
-stage "Build programs, tests and benchmarks, warnings being errors" build all
+[ -z "$install_packages" ] || stage "Install dependencies" install --all-tests
+stage "Build programs, tests and benchmarks with warnings as errors" build all
 stage "Run the tests" ctest --preset all -j "$jobs"
 stage "AddressSanitizer and UndefinedBehaviorSanitizer" build_and_test asan core config io tokenizer data distributed
 stage "clang and ThreadSanitizer on the parallel loops" build_and_test tsan core
 stage "CUDA kernels by nvcc for all architectures, and models linked with them" kernels_by_nvcc
 stage "Fuzzers" bash tests/fuzz/run.sh 60
 stage "Build without each optional dependency, and without all" bash tests/absent/check.sh build/absent each all
-stage "Packages on a bare machine" bash tests/packages.sh
+stage "Packages on freshly installed systems" bash tests/packages.sh
 for system in debian12 ubuntu24.04; do
-  stage "README's commands on a bare $system" bash tests/bare_machine.sh "$system"
+  stage "README's commands on a freshly installed $system" bash tests/bare_machine.sh "$system"
 done
 finish

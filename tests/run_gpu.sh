@@ -181,7 +181,7 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     make "$build/$name.o" "${device[@]}" -c "$build/$name.cu"
     kernels+=("$name")
   done
-  declare -A parts=()  # object files of a program, beside the kernels: one a line
+  declare -A parts=()  # object files of each program, without the kernels, one a line
   # program NAME SOURCE...; NAME_with_cudnn: by itself, so that nothing which fails there costs the others
   program() {
     programs+=("$1")

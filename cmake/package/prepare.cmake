@@ -1,10 +1,10 @@
-# cpack runs this between installing the files and packing them. Debian packages have compressed manual pages, a compressed
-# change log and the exceptions from lintian's rules; the README.txt of an archive names the system packages that its
-# programs need.
+# cpack runs this after it has installed the files into a staging folder and before it packs them. For a Debian package,
+# this compresses the manual pages and adds a compressed change log and the lintian overrides. For an archive, it adds
+# to README.txt the system packages that the programs need.
 
 file(GLOB_RECURSE files LIST_DIRECTORIES false ${CPACK_TEMPORARY_DIRECTORY}/*)
 
-# gzip without name and time: the same input gives the same bytes.
+# Without name and time in the gzip header, equal input gives equal bytes.
 function(compress file)
   execute_process(COMMAND gzip -9nf ${file} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
@@ -29,7 +29,7 @@ if(CPACK_GENERATOR STREQUAL "DEB")
   return()
 endif()
 
-# The packages that own the shared libraries of the programs.
+# The system packages that own the shared libraries of the programs.
 set(programs ${files})
 list(FILTER programs INCLUDE REGEX "/bin/[^/]*$")
 if(NOT programs)
@@ -46,7 +46,7 @@ foreach(library IN LISTS libraries)
   file(REAL_PATH ${library} library)
   cmake_path(GET library FILENAME name)
   set(status 1)
-  foreach(path ${library} /usr${library})  # dpkg may know a library by its path before /lib became a link to /usr/lib
+  foreach(path ${library} /usr${library})  # dpkg may list a library under /lib, which is a link to /usr/lib
     string(REGEX REPLACE "^/usr/usr/" "/" path ${path})
     if(NOT status EQUAL 0)
       execute_process(COMMAND dpkg-query -S ${path} OUTPUT_VARIABLE owner RESULT_VARIABLE status ERROR_QUIET)
@@ -72,12 +72,12 @@ if(packages)
 endif()
 if(unknown)
   list(JOIN unknown ", " unknown)
-  string(APPEND needs "Shared libraries of no package: ${unknown}\n")
+  string(APPEND needs "Shared libraries that belong to no package: ${unknown}\n")
 endif()
 list(FILTER files INCLUDE REGEX "/share/doc/moderngpt2/README[.]txt$")
 file(APPEND ${files} "
 System packages
 ---------------
-Everything else comes from the system. Install it as root, on ${system}:
+All other shared libraries come from the system. On ${system}, install them as root:
 
 ${needs}")

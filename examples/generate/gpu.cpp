@@ -1,4 +1,4 @@
-// The part of `generate` that computes on a GPU: a file of its own, empty in builds without CUDA.
+// The part of `generate` that runs on a GPU. Empty in builds without CUDA.
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 

@@ -93,10 +93,10 @@ extern template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&,
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
-/// Runs on GPU number `gpu`; compiled apart, in gpu.cpp.
+/// Generates from `prompts` on GPU number `gpu`. Compiled separately, in gpu.cpp.
 void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
                 PrecisionName precision, int gpu);
-/// Throws a UsageError if this program has no CUDA.
+/// Throws UsageError if this program was built without CUDA.
 void require_gpu(const GenerateFlags& flags);
 
 #else

@@ -7,7 +7,7 @@
 #include "moderngpt2/distributed/cuda_ranks.hpp"
 #endif
 
-// Instantiated by the files gpu_*.cpp beside this one, one task each, in builds with CUDA.
+// In builds with CUDA, each gpu_*.cpp file of this folder except gpu.cpp instantiates this template for one task.
 namespace moderngpt2::train_program {
 
 template <class Task>

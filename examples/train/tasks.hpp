@@ -20,7 +20,7 @@ extern template int run_task<MultipleChoice>(const TaskRequest&, const TrainingH
 
 namespace train_program {
 
-/// Runs a prepared task on a GPU: gpu_task.hpp.
+/// Runs a prepared task on a GPU; defined in gpu_task.hpp. Throws UsageError in builds without CUDA.
 template <class Task>
 int run_task_on_gpu([[maybe_unused]] const TrainingRequest& request, [[maybe_unused]] const TaskRun<Task>& run,
                     [[maybe_unused]] const TrainingHooks& hooks)

@@ -4,17 +4,18 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Configures the project with dependencies hidden, compares what is left out with the list below, compiles and links train
-and generate without optimization, and runs them.
+Configures the project with dependencies hidden, checks which programs are left out, compiles train and generate (those
+that remain, otherwise custom_layer) without optimization, and runs them.
 
 Usage: tests/absent/check.sh BUILD_FOLDER [all|each|NAME...]
 
-  BUILD_FOLDER   a folder for builds of its own, one for each name
-  NAME           one of: ccache cli clang cuda cudnn data mpi nccl onednn parquet python tests tokenizer_training
-  each           every NAME by itself
-  all            every dependency at once that the programs can be built without (default)
+  BUILD_FOLDER   folder for the builds, with a subfolder for each
+  NAME           hides one dependency: ccache cli clang cuda cudnn data mpi nccl onednn parquet python tests
+                 tokenizer_training
+  each           hides every NAME, one at a time
+  all            hides at once all dependencies that train and generate do not need (default)
 
-nccl and cudnn are hidden in builds with CUDA, and skipped where nvcc or the CUDA toolkit is absent.
+nccl and cudnn are hidden in a build with CUDA, which is skipped if nvcc is not installed.
 TEXT
 }
 
@@ -27,7 +28,8 @@ fail() {
   exit 1
 }
 
-# hide NAME: how CMake is kept from finding it. Where a finder looks into caches, an empty entry says that it has looked.
+# hide NAME: prints the CMake arguments that hide a dependency. An empty cache entry keeps find_path() and
+# find_program() from searching.
 hide() {
   case $1 in
     ccache) echo -DMODERNGPT2_CCACHE= ;;
@@ -43,15 +45,16 @@ hide() {
     python) echo -DMODERNGPT2_PYTHON= ;;
     tests) echo -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON -DCMAKE_DISABLE_FIND_PACKAGE_benchmark=ON ;;
     tokenizer_training) echo -DMODERNGPT2_moderngpt2__sentencepiece_INCLUDE_DIR= ;;
-    *) fail "there is no dependency $1: see --help" ;;
+    *) fail "unknown dependency $1: see --help" ;;
   esac
 }
 
-# left_out NAME: the files of examples/ that cannot be built without it, as docs/building.md has them.
+# left_out NAME: prints the files of examples/ that cannot be built without a dependency. docs/building.md lists the
+# programs among them.
 left_out() {
   case $1 in
-    cli) echo convert_tokenizer generate golden_check make_dialogues make_stories plot_loss pretokenize_dataset train \
-      train_on_text train_tokenizer ;;
+    cli) echo convert_tokenizer generate golden_check make_dialogues make_stories plot_loss \
+      pretokenize_dataset train train_on_text train_tokenizer ;;
     data) echo make_dialogues make_stories pretokenize_dataset train train_tokenizer ;;
     mpi) echo train/mpi ;;
     parquet) echo pretokenize_dataset ;;
@@ -59,7 +62,7 @@ left_out() {
   esac
 }
 
-# row NAME: its row in the table that the configuration ends with; nothing where it has none.
+# row NAME: prints the name of a dependency in the table at the end of the configuration, or nothing if it has no row.
 row() {
   case $1 in
     ccache) echo ccache ;;
@@ -82,17 +85,17 @@ quietly() {
   fail "$label: $* failed; all of its output is in $log"
 }
 
-# must_say STATUS TEXT COMMAND...: the command's exit status and one line on standard error.
+# must_say STATUS TEXT COMMAND...: checks the command's exit status and that its standard error contains TEXT.
 must_say() {
   local status=$1 text=$2 said got=0
   shift 2
   said=$("$@" 2>&1 >/dev/null) || got=$?
   [ "$got" = "$status" ] || fail "$label: $* ended with status $got instead of $status: $said"
-  said=$(tr -s ' \n' '  ' <<<"$said") # CMake folds what it says
-  [[ $said == *"$text"* ]] || fail "$label: $* said '$said' instead of '$text'"
+  said=$(tr -s ' \n' '  ' <<<"$said") # CMake wraps its messages
+  [[ $said == *"$text"* ]] || fail "$label: $* printed '$said' instead of '$text'"
 }
 
-# check LABEL NAME...: a build without these.
+# check LABEL NAME...: builds and runs the programs with these dependencies hidden.
 check() {
   label=$1
   shift
@@ -110,14 +113,14 @@ check() {
       return 0
     }
     flags+=(-DMODERNGPT2_CUDA=ON -DMODERNGPT2_CUDA_ARCHITECTURES=90)
-    folder=$builds/with_cuda # the kernels of both are the same
+    folder=$builds/with_cuda # one folder for nccl and cudnn: the kernels are the same
   fi
   if [[ $hidden == " clang " || $hidden == " python " ]]; then
     flags+=(-DMODERNGPT2_BUILD_TESTS=ON)
   fi
   mkdir -p "$folder"
   rm -f "$folder/CMakeCache.txt"
-  # The wheel of Parquet is looked for in the cache folder, which a build without it must not see.
+  # CMake looks for the pyarrow wheel in the cache folder: a build without Parquet gets an empty one.
   local environment=()
   [[ $hidden != *" parquet "* ]] || environment=(XDG_CACHE_HOME="$folder/no_cache" CCACHE_DIR="$ccache")
   quietly "$folder/configure.txt" env ${environment[@]+"${environment[@]}"} cmake -S "$root" -B "$folder" \
@@ -129,9 +132,10 @@ check() {
       fail "$label: the table in $folder/configure.txt does not say that $title is absent"
   done
   local said
-  said=$(sed -n 's|^-- moderngpt2: examples/\(.*\)\.cpp is left out.*|\1|p' "$folder/configure.txt" | sort -u | tr '\n' ' ')
+  said=$(sed -n 's|^-- moderngpt2: examples/\(.*\)\.cpp is left out.*|\1|p' "$folder/configure.txt" | sort -u |
+    tr '\n' ' ')
   missing=$(printf '%s\n' ${missing_list[@]+"${missing_list[@]}"} | sort -u | tr '\n' ' ')
-  [ "${said// /}" = "${missing// /}" ] || fail "$label: left out is '$said', expected is '$missing'"
+  [ "${said// /}" = "${missing// /}" ] || fail "$label: left out: '$said', expected: '$missing'"
 
   if [[ $hidden == *" tests "* ]]; then
     must_say 1 "MODERNGPT2_BUILD_TESTS needs doctest" cmake -S "$root" -B "$folder/tests" -DMODERNGPT2_BUILD_TESTS=ON \

@@ -83,7 +83,7 @@ TEST_CASE("bf16 products need no more scratch than was reserved") {
 
 namespace {
 
-/// Largest relative error of products (m,k) x (k,n) of elements of type T, of every kind of transpose, with `threads`.
+/// Largest relative error of products (m,k) x (k,n) of element type T, over all transpositions, with `threads` threads.
 template <class T>
 double error_of_products(int threads) {
   constexpr int m = 64, n = 160, k = 96;

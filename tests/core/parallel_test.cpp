@@ -84,7 +84,7 @@ TEST_CASE("ThreadScope sets and restores the thread count") {
 
 namespace {
 
-/// Whether a library that reads its thread count as oneDNN does gets a team of that size.
+/// Whether a library that reads its thread count from OpenMP, as oneDNN does, gets a team of that size.
 bool gets_its_team(const ThreadScope& scope, int asked) {
   const bool set = scope.threads() == omp_get_max_threads() && scope.threads() <= asked && omp_get_dynamic() == 0;
   const int threads = omp_in_parallel() ? 1 : omp_get_max_threads();

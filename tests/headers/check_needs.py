@@ -1,13 +1,14 @@
-"""Compares cmake/needs.txt with what the files include: each file that reaches a third-party header, through any
-number of this project's own, must have a line there that names its component.
+"""Compares cmake/needs.txt with the #include directives: each file that includes a third-party header, directly or
+through headers of this project, must match a line there that names the header's component.
 
     check_needs.py PROJECT_FOLDER
 
-What stands between #ifdef MODERNGPT2_HAVE_X and its #else or #endif is not a need: such a file builds without X.
+An #include between #ifdef MODERNGPT2_HAVE_X and its #else or #endif is not a need: the file builds without X.
 """
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 COMPONENTS = {
@@ -23,7 +24,7 @@ LINE = re.compile(r"^(.*): ([a-z_ ]+)$")
 
 
 def included(path):
-    """What a file includes outside of blocks for builds that have an optional package."""
+    """Yields (is in angle brackets, name) of each #include outside of #ifdef MODERNGPT2_HAVE_... blocks."""
     optional = []
     for line in path.read_text(encoding="utf-8").splitlines():
         directive = re.match(r"\s*#\s*(ifdef|if|ifndef|else|elif|endif)\b(.*)", line)
@@ -39,15 +40,21 @@ def included(path):
             yield found[1] == "<", found[2]
 
 
+@cache
+def included_by(path):
+    """The includes of a file as a list, read once."""
+    return list(included(path))
+
+
 def reached(path, root):
-    """The components whose headers a file reaches."""
+    """Returns the components whose headers a file includes, directly or not."""
     seen, pending, found = set(), [path], set()
     while pending:
         current = pending.pop()
         if current in seen:
             continue
         seen.add(current)
-        for is_system, name in included(current):
+        for is_system, name in included_by(current):
             if is_system:
                 found |= {c for c, pattern in COMPONENTS.items() if re.match(pattern, name)}
             else:
@@ -79,7 +86,7 @@ def main(root):
             print(f"cmake/needs.txt: no file matches {line[1]}")
         for need in set(line[2].split()) - set(COMPONENTS):
             faults += 1
-            print(f"cmake/needs.txt: there is no component {need}")
+            print(f"cmake/needs.txt: unknown component {need}")
     print(f"{len(files)} files, {len(declared)} lines, {faults} faults")
     return 1 if faults else 0
 

@@ -34,7 +34,7 @@ find . | sort >../before.txt
 
 # No scheduler, whatever machine this test is run on.
 unset JOB_ID PE_HOSTFILE T4TMPDIR PBS_JOBID PBS_NODEFILE PBS_LOCALDIR PBS_O_WORKDIR TOKENIZER DATA OUTPUT
-ln -s "$bin" "$work/bin" # TRAIN is words, so it cannot hold a path with a space
+ln -s "$bin" "$work/bin" # the scripts split TRAIN at spaces, so its path must have none
 export TRAIN=$work/bin/train DRY_RUN=1
 # The scripts speak to Open MPI, which both clusters have.
 if [ -n "$mpiexec" ] && ! "$mpiexec" --version | grep -q -e 'Open MPI' -e OpenRTE; then mpiexec=; fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Losses, golden cases and greedy text do not depend on OpenMP's environment variables, where they leave fewer threads
-# than --threads asks for.
+# Checks that losses, golden cases and greedy text are the same when OpenMP's environment variables leave fewer threads
+# than --threads requests.
 #
 #   openmp.sh FOLDER_OF_PROGRAMS FOLDER_OF_GOLDEN_CASES
 set -euo pipefail
@@ -27,10 +27,12 @@ cat >config.json <<'JSON'
  "num_key_value_heads": 2, "resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0}
 JSON
 
-prompt=$(printf 'Once there was a small boy who went home. %.0s' 1 2 3 4 5 6)  # enough rows for oneDNN to share out
+prompt=$(printf 'Once there was a small boy who went home. %.0s' 1 2 3 4 5 6)  # long enough for several threads
 losses() { sed -n 's/.*"loss":\([^,}]*\).*/\1/p' "$1/metrics.jsonl"; }
 
-# Trains in $2 under the variables $1, continues a text with the model of the first run, and checks golden cases.
+# run VARIABLES NAME: with these environment variables, trains into NAME, generates with the model of the first run, and
+# runs golden cases.
+# shellcheck disable=SC2086 # VARIABLES may be several
 run() {
   local set=$1 out=$2
   env $set "$bin/train" --threads 2 --config_file config.json --tokenizer_path tok --pre_tokenized_dataset_path blocks \
@@ -52,7 +54,7 @@ for set in OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_MAX_ACTIVE_
   paste <(losses plain) <(losses "$out") |
     awk '{ d = $1 - $2; if (NF != 2 || d > 1e-6 * $1 || d < -1e-6 * $1) bad = 1 } END { exit bad }' ||
     fail "$set: losses $(losses "$out" | tr '\n' ' '), without it $(losses plain | tr '\n' ' ')"
-  cmp plain.txt "$out.txt" || fail "$set: another text"
+  cmp plain.txt "$out.txt" || fail "$set: the text differs"
   case $set in
     OMP_THREAD_LIMIT*) reason="OMP_THREAD_LIMIT is 1" ;;
     OMP_MAX_ACTIVE_LEVELS=0) reason="OMP_MAX_ACTIVE_LEVELS is 0" ;;
@@ -62,4 +64,4 @@ for set in OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_MAX_ACTIVE_
     grep -q "OpenMP gives 1 of 2 threads: $reason" "$log" || fail "$set: no note in $(cat "$log")"
   done
 done
-echo "the same losses, text and golden cases under every variable"
+echo "equal losses, text and golden cases with every variable"

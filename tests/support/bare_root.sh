@@ -1,15 +1,18 @@
 # shellcheck shell=bash
-# Folders that hold a freshly installed Debian 12 or Ubuntu 24.04, for tests/bare_machine.sh and tests/packages.sh. Sourced.
+# Root folders with a freshly installed Debian 12 or Ubuntu 24.04. Sourced by tests/bare_machine.sh and
+# tests/packages.sh.
 #
-# The calling script sets `me` (its name in messages), bare_self (its path) and bare_checkout (the project's folder). It
-# calls bare_isolate, which runs it again, with --inside WORK before the arguments, as the first process of mount and
-# process namespaces: whatever that process mounts or starts ends with it; it calls bare_enter WORK first. Mirrors, keys, certificates, proxies and pip's settings are read from this machine; nothing else of it is visible inside.
+# The calling script sets `me` (its name in messages), bare_self (its path) and bare_checkout (the project's folder),
+# and calls bare_isolate. That runs the script again, with --inside WORK before its arguments, as the first process of
+# new mount and process namespaces: when this process ends, its mounts and child processes end too. It calls bare_enter
+# WORK first. Mirrors, keys, certificates, proxies and pip's settings are read from this machine; nothing else of it is
+# visible inside.
 
 : "${me:?}" "${bare_self:?}" "${bare_checkout:?}"
 
 bare_work=      # the folder of this run: roots and logs
-bare_log=       # log of the command that runs, for messages
-bare_child=     # process in charge of the namespaces
+bare_log=       # log of the running command, for messages
+bare_child=     # process that holds the namespaces
 bare_keep=      # yes: bare_clean leaves the roots
 bare_mounts=()   # HOST_FOLDER|FOLDER_INSIDE|ro or rw, mounted by bare_unpack
 bare_settings=() # NAME=VALUE for commands inside
@@ -26,9 +29,9 @@ bare_skip() {
 }
 bare_stage() { printf '\n== %s (%d s so far)\n' "$*" "$SECONDS"; }
 
-# ---- what is needed
+# ---- requirements
 
-# bare_require DISTRIBUTION: finds mirror, keyring and debootstrap script, or skips the test.
+# bare_require DISTRIBUTION: finds mirror, keyring and debootstrap script, or skips the test (exit status 77).
 bare_require() {
   local tool
   case $1 in
@@ -51,23 +54,24 @@ bare_require() {
   bare_keyring=${BARE_MACHINE_KEYRING:-$bare_keyring}
   bare_mirror=$(bare_sources | awk -v name="$bare_codename" '$3 == name && $4 == "main" && !n++ { print $2 }')
   [ -n "$bare_mirror" ] ||
-    bare_skip "needs a mirror of $1: this machine's apt sources have none, set BARE_MACHINE_MIRROR=URL to give one"
+    bare_skip "needs a mirror of $1: this machine's apt sources have none. Set BARE_MACHINE_MIRROR=URL"
   [ -r "$bare_keyring" ] ||
-    bare_skip "needs the keyring of $1's archive: $bare_keyring does not exist, set BARE_MACHINE_KEYRING=FILE to give one"
+    bare_skip "needs the keyring of $1's archive: $bare_keyring does not exist. Set BARE_MACHINE_KEYRING=FILE"
   local probe
   probe=$(mktemp -d)
   chmod 755 "$probe"
   /usr/lib/apt/apt-helper download-file "${bare_mirror%/}/dists/$bare_codename/InRelease" "$probe/InRelease" \
     >/dev/null 2>&1 || {
     rm -rf "$probe"
-    bare_skip "needs a mirror of $1 that answers: dists/$bare_codename/InRelease could not be downloaded"
+    bare_skip "needs a mirror of $1 that answers: dists/$bare_codename/InRelease cannot be downloaded from it"
   }
   rm -rf "$probe"
   bare_script=/usr/share/debootstrap/scripts/$bare_codename
-  [ -e "$bare_script" ] || bare_script=/usr/share/debootstrap/scripts/gutsy # every later Ubuntu has the same script
+  [ -e "$bare_script" ] || bare_script=/usr/share/debootstrap/scripts/gutsy # all later Ubuntu releases use this script
 }
 
-# This machine's apt sources for $bare_codename as lines of a sources.list; with BARE_MACHINE_MIRROR, only that mirror.
+# Prints this machine's apt sources for $bare_codename as lines of a sources.list; with BARE_MACHINE_MIRROR, only that
+# mirror.
 bare_sources() {
   if [ -n "${BARE_MACHINE_MIRROR:-}" ]; then
     echo "deb $BARE_MACHINE_MIRROR $bare_codename ${bare_components//,/ }"
@@ -81,7 +85,7 @@ bare_sources() {
       }'
 }
 
-# Settings of pip, other than those of the environment, as a pip.conf.
+# Prints the settings of pip, except those of the environment, as a pip.conf.
 bare_pip_conf() {
   command -v pip >/dev/null || command -v pip3 >/dev/null || return 0
   { pip config list 2>/dev/null || pip3 config list 2>/dev/null; } | sed -n "
@@ -91,7 +95,7 @@ bare_pip_conf() {
     /^\\[/p"
 }
 
-# Folders and files of this machine that the settings of pip and of certificates name, one a line.
+# Prints the folders and files of this machine that the settings of pip and of certificates name, one a line.
 bare_named_paths() {
   {
     bare_pip_conf
@@ -119,10 +123,10 @@ bare_isolate() {
   return "$status"
 }
 
-# Ends what runs, removes the roots and checks that nothing is left.
+# Ends the processes, removes the root folders and checks that no process and no mount is left.
 bare_clean() {
   local status=$? process waited left=
-  set +e # whatever fails here, the rest is still removed
+  set +e # a failure here must not stop the removal of the rest
   trap '' INT TERM HUP
   if [ -n "$bare_child" ]; then
     kill -KILL "$bare_child"
@@ -149,23 +153,23 @@ bare_clean() {
     for left in "$bare_work"/*; do
       [ "$left" = "$bare_work/log" ] || rm -rf --one-file-system "$left"
     done
-    case $status in 0 | 130 | 143) rm -rf "$bare_work" ;; esac # the logs of a failure stay
+    case $status in 0 | 130 | 143) rm -rf "$bare_work" ;; esac # after a failure, the logs are kept
   fi
   exit "$status"
 }
 
-# bare_enter WORK: the inner half of bare_isolate.
+# bare_enter WORK: sets up the namespaces, as the first call of the inner script.
 bare_enter() {
   bare_work=$1
-  trap 'exit 130' INT TERM HUP # the first process of a namespace ignores signals that it has no trap for
+  trap 'exit 130' INT TERM HUP # the first process of a namespace ignores signals without a trap
   mount --make-rprivate /
   mount -t proc proc /proc
   hostname bare
 }
 
-# ---- roots
+# ---- root folders
 
-# bare_logged NAME COMMAND...: output goes into a log, of which the end is shown where the command fails.
+# bare_logged NAME COMMAND...: writes the command's output to a log, and prints the end of the log if the command fails.
 bare_logged() {
   bare_log=$bare_work/log/$1.txt
   shift
@@ -176,7 +180,7 @@ bare_logged() {
   return "$status"
 }
 
-# bare_make_base TARBALL: what debootstrap installs (variant minbase), as a tarball; an existing one is kept.
+# bare_make_base TARBALL: writes what debootstrap installs (variant minbase) as a tarball, unless it exists.
 bare_make_base() {
   [ ! -s "$1" ] || return 0
   local folder=$bare_work/base
@@ -235,7 +239,7 @@ bare_unpack() {
     mkdir -p "$bare_root/usr/local/share/ca-certificates"
     cp /usr/local/share/ca-certificates/*.crt "$bare_root/usr/local/share/ca-certificates/"
   fi
-  # apt reaches an https mirror before the package ca-certificates is there.
+  # apt needs certificates for an https mirror before the package ca-certificates is installed.
   if grep -q ' https:' "$bare_root/etc/apt/sources.list" && [ -e /etc/ssl/certs/ca-certificates.crt ]; then
     mkdir -p "$bare_root/etc/ssl/certs"
     cp /etc/ssl/certs/ca-certificates.crt "$bare_root/etc/ssl/certs/"
@@ -260,11 +264,11 @@ bare_mount() {
   [ "$3" = rw ] || mount -o remount,bind,ro "$bare_root$2"
 }
 
-# bare_remove: unmounts and removes bare_root, to save disk space before the next one.
+# bare_remove: unmounts and removes bare_root, to free disk space for the next one.
 bare_remove() {
   local target
   [ "$bare_keep" != yes ] || return 0
-  # Mount points are listed from the outside in.
+  # Mount points are listed outermost first, and unmounted in reverse.
   while read -r target; do
     umount -l "$target"
   done < <(awk -v prefix="$bare_root/" 'index($5, prefix) == 1 { print $5 }' /proc/self/mountinfo | tac)
@@ -278,8 +282,8 @@ bare_in() {
   home=$(sed -n "s/^$user:.*:\\([^:]*\\):[^:]*\$/\\1/p" "$bare_root/etc/passwd")
   for variable in $(compgen -e); do
     case $variable in
-      PIP_* | http_proxy | https_proxy | ftp_proxy | no_proxy | all_proxy | HTTP_PROXY | HTTPS_PROXY | FTP_PROXY | NO_PROXY | \
-        ALL_PROXY | SSL_CERT_FILE | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE)
+      PIP_* | http_proxy | https_proxy | ftp_proxy | no_proxy | all_proxy | HTTP_PROXY | HTTPS_PROXY | FTP_PROXY | \
+        NO_PROXY | ALL_PROXY | SSL_CERT_FILE | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE)
         settings+=("$variable=${!variable}")
         ;;
     esac
@@ -289,13 +293,13 @@ bare_in() {
     ${bare_settings[@]+"${bare_settings[@]}"} "$@" </dev/null
 }
 
-# bare_install PACKAGE...: as root, before the test's own commands.
+# bare_install PACKAGE...: installs packages inside, before the commands under test.
 bare_install() {
   bare_in root apt-get -q update &&
     bare_in root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends "$@"
 }
 
-# bare_add_user NAME: an ordinary user who may use sudo without a password.
+# bare_add_user NAME: adds an ordinary user who may use sudo without a password.
 bare_add_user() {
   bare_install sudo || return 1
   bare_in root useradd --create-home --shell /bin/bash "$1" || return 1
@@ -304,7 +308,7 @@ bare_add_user() {
   chmod 440 "$bare_root/etc/sudoers.d/$1"
 }
 
-# bare_clone USER PATH: the checkout's HEAD, owned by USER, at PATH inside.
+# bare_clone USER PATH: clones the checkout's HEAD to PATH inside, owned by USER.
 bare_clone() {
   local owner
   owner=$(sed -n "s/^$1:[^:]*:\\([0-9]*:[0-9]*\\):.*/\\1/p" "$bare_root/etc/passwd")

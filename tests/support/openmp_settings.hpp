@@ -19,8 +19,8 @@ class OpenMpSettings {
   int dynamic_ = omp_get_dynamic(), levels_ = omp_get_max_active_levels();
 };
 
-/// Calls f() where OpenMP's teams are smaller than the default, once for each cause that a program can set itself.
-/// f() may run on several threads at once.
+/// Calls f(name of the cause) where OpenMP's teams are smaller than the default, once for each cause that a program can
+/// set itself. f() may run on several threads at once.
 template <class F>
 void with_small_teams(F&& f) {
   const OpenMpSettings restored;

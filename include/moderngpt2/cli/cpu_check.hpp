@@ -8,13 +8,13 @@
 
 namespace moderngpt2::detail {
 
-// One instruction set that the compiler was allowed to use, as its macro and its names for the processor and for people.
+// Checks one instruction set: `name` is for __builtin_cpu_supports(), `spoken` for the message.
 #define MODERNGPT2_NEEDS(name, spoken) \
   if (!missing && !__builtin_cpu_supports(name)) missing = spoken;
 
-/// Ends a program whose processor lacks instructions that it was compiled for, with one line and exit status 1. Runs
-/// before every other initializer of the program, and is itself compiled for any x86-64 processor: main() and the
-/// initializers of global variables may already hold the missing instructions.
+/// Ends the program with one line on standard error and exit status 1 if the processor lacks instructions that it was
+/// compiled for. Runs before all other initializers of the program and is compiled for any x86-64 processor: main() and
+/// the initializers of global variables may contain the missing instructions.
 [[gnu::constructor(101), gnu::used, gnu::target("arch=x86-64")]] inline void require_cpu() {
   __builtin_cpu_init();
   const char* missing = nullptr;

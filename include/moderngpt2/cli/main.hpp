@@ -62,8 +62,8 @@ int status_of(const std::string& name, Body&& body) {
 }  // namespace detail
 
 /// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 done, 1 Error,
-/// 2 UsageError, 141 when the reader of the output is gone. Called by each program's main(). SIGPIPE is ignored, so that
-/// a closed pipe cannot end a run in the middle of a save. cpu_check.hpp has checked the processor before main().
+/// 2 UsageError, 141 when the reader of the output is gone. Each program's main() calls it. SIGPIPE is ignored, so that
+/// a closed pipe cannot end a run in the middle of a save. cpu_check.hpp checks the processor before main().
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   const std::string name = detail::program_name(argc, argv);
   detail::occupy_standard_descriptors();

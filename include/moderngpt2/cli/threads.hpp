@@ -9,13 +9,14 @@
 
 namespace moderngpt2 {
 
-/// Sentence about an OpenMP limit that leaves fewer threads than requested (nullopt: OpenMP's default), or "".
+/// Message that OpenMP gives fewer threads than requested, and why; empty if it gives all. std::nullopt requests
+/// OpenMP's default count.
 inline std::string missing_threads([[maybe_unused]] std::optional<int> requested) {
 #ifdef _OPENMP
   const int wanted = requested.value_or(omp_get_max_threads()), limit = omp_get_thread_limit();
   const int got = ThreadScope(wanted).threads();
   if (got >= wanted) return "";
-  std::string reason = "its runtime has no more";
+  std::string reason = "its runtime allows no more";
   if (omp_get_max_active_levels() < 1)
     reason = "OMP_MAX_ACTIVE_LEVELS is 0";
   else if (got == limit)

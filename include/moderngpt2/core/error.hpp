@@ -13,8 +13,8 @@ class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 
-  /// The format is checked at compile time. Arguments are references to const, so that values, variables and constants
-  /// of one type share an instantiation.
+  /// Formats the message; the format string is checked at compile time. Arguments are const references, so that lvalues
+  /// and rvalues of one type share an instantiation.
   template <class First, class... Rest>
   Error(fmt::format_string<First, Rest...> format, const First& first, const Rest&... rest)
       : std::runtime_error(fmt::vformat(format, fmt::make_format_args(first, rest...))) {}

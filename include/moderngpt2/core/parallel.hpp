@@ -15,12 +15,13 @@ namespace moderngpt2 {
 namespace detail {
 
 #ifdef _OPENMP
-/// Largest team that OpenMP's limits (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS) allow to a parallel region started now.
+/// Maximum team size of a parallel region started now, by OpenMP's limits (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS).
 inline int team_limit() { return omp_get_active_level() < omp_get_max_active_levels() ? omp_get_thread_limit() : 1; }
 
-/// Size of the team that a library gets for a request of `threads` made now, with dynamic teams off. Libraries use one
-/// thread inside an active parallel region. The limits are read each time. They do not cover every cause, for instance
-/// KMP_DEVICE_THREAD_LIMIT of LLVM's runtime, so a size is tried once on each calling thread and after each change.
+/// Team size that a library (oneDNN, Eigen) gets if it requests `threads` now, with dynamic teams off: 1 inside an
+/// active parallel region, where libraries use one thread. OpenMP does not report every limit (KMP_DEVICE_THREAD_LIMIT
+/// of LLVM's runtime), so each calling thread tests a size with a parallel region, once and after each change of a
+/// limit.
 inline int team_size(int threads) {
   threads = omp_in_parallel() ? 1 : std::min(threads, team_limit());
   if (threads <= 1) return 1;
@@ -37,7 +38,7 @@ inline int team_size(int threads) {
 
 }  // namespace detail
 
-/// Threads that a parallel region started now can get: OpenMP's default, cut to its limits.
+/// Maximum threads of a parallel region started now: the minimum of OpenMP's default count and its limits.
 inline int available_threads() {
 #ifdef _OPENMP
   return std::min(omp_get_max_threads(), detail::team_limit());
@@ -46,9 +47,9 @@ inline int available_threads() {
 #endif
 }
 
-/// Thread count of libraries that read it from OpenMP (oneDNN, Eigen), set while in scope to the team that OpenMP gives
-/// for `threads`. With a smaller team than the count that it read, oneDNN leaves parts of a result unwritten. Dynamic
-/// teams are off in the scope.
+/// Sets the thread count of libraries that read it from OpenMP (oneDNN, Eigen) to the team size that OpenMP gives for
+/// `threads`, and restores it at the end of the scope. If a team is smaller than the count that oneDNN read, oneDNN
+/// leaves parts of a result unwritten. Dynamic teams are off in the scope.
 class ThreadScope {
  public:
   explicit ThreadScope([[maybe_unused]] int threads) {
@@ -67,7 +68,7 @@ class ThreadScope {
   ThreadScope(const ThreadScope&) = delete;
   ThreadScope& operator=(const ThreadScope&) = delete;
 
-  /// Size of the team, between 1 and the count asked for.
+  /// Team size, between 1 and the requested count.
   int threads() const { return threads_; }
 
  private:
@@ -124,11 +125,15 @@ void parallel_tasks(int threads, std::int64_t n, F&& f) {
 }
 
 /// Calls f(begin, end) on contiguous parts of [0, n), one part a thread, parts of at least `grain` elements. Only for
-/// work whose result does not depend on where the range is cut.
+/// work whose result does not depend on where the range is cut. Ranges of 64 elements or more are cut at multiples of 64:
+/// a compiler may contract products and sums in the last, partial vector of a loop differently than in whole ones, so that
+/// such a vector must hold the same elements for any number of threads.
 template <class F>
 void parallel_ranges(int threads, std::int64_t n, std::int64_t grain, F&& f) {
   const std::int64_t parts = std::clamp<std::int64_t>(n / std::max<std::int64_t>(grain, 1), 1, threads);
-  parallel_tasks(int(parts), parts, [&](std::int64_t part, int) { f(n * part / parts, n * (part + 1) / parts); });
+  const std::int64_t step = grain >= 64 ? 64 : 1;
+  const auto cut = [&](std::int64_t part) { return part == parts ? n : n * part / parts / step * step; };
+  parallel_tasks(int(parts), parts, [&](std::int64_t part, int) { f(cut(part), cut(part + 1)); });
 }
 
 }  // namespace moderngpt2

@@ -1,9 +1,10 @@
 #pragma once
 
 // Separate compilation of functions that are not templates. By default they are inline. A program of several source
-// files may define MODERNGPT2_SEPARATE for all of them: headers then only declare these functions and the instances of
-// backend/cpu/instances.hpp. One source file for each part below defines the part's macro before its first include, and
-// includes the part's headers; one more for each element type instantiates the CPU operations.
+// files may define MODERNGPT2_SEPARATE for all of them: headers then only declare these functions and the explicit
+// instantiations of backend/cpu/instances.hpp. One source file for each part below defines the part's macro before its
+// first #include, and includes the part's headers. One more source file for each element type (float, bf16)
+// instantiates the CPU operations; the one for float also instantiates Sampler<float>.
 //
 //   MODERNGPT2_DEFINE_FILES         backend/, io/, tokenizer/
 //   MODERNGPT2_DEFINE_RUNS          data/, training/
@@ -23,7 +24,7 @@
 #endif
 #endif
 
-/// Begins a definition that separate compilation leaves out of most files.
+/// Specifier of functions that can be compiled separately: `inline`, or nothing with MODERNGPT2_SEPARATE.
 #ifdef MODERNGPT2_SEPARATE
 #define MODERNGPT2_FUNCTION
 #else

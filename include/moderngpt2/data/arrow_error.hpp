@@ -16,11 +16,11 @@ namespace moderngpt2::detail {
 
 #ifndef MODERNGPT2_HAVE_PARQUET
 
-/// Throws the Error of a build without Arrow's Parquet library, which neither reads nor writes Parquet files.
+/// Throws Error: a build without Arrow's Parquet library can neither read nor write the Parquet file `path`.
 [[noreturn]] inline void refuse_parquet(const std::filesystem::path& path) {
   throw Error(
-      "{}: this program was built without Parquet, the format of shards. Run cmake/install_dependencies.sh, then build "
-      "again.",
+      "{}: this program was built without Parquet and cannot read or write this file. Run "
+      "cmake/install_dependencies.sh, then configure and build again.",
       path.string());
 }
 

@@ -153,7 +153,7 @@ class ParquetReader {
 
 #else
 
-/// Stand-in of a build without Parquet: its constructor throws Error.
+/// Stand-in for builds without Parquet: the constructor throws Error.
 class ParquetReader {
  public:
   explicit ParquetReader(const std::filesystem::path& path) { detail::refuse_parquet(path); }

@@ -113,7 +113,7 @@ class ParquetRowReader final : public RowReader {
 
 #endif
 
-/// For for_each_row(). Throws Error in a build without Parquet.
+/// Opens a Parquet file for for_each_row(). Throws Error in a build without Parquet.
 inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
 #ifdef MODERNGPT2_HAVE_PARQUET
   return std::make_unique<ParquetRowReader>(file);

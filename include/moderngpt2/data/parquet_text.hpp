@@ -65,7 +65,7 @@ class ParquetDocumentReader final : public DocumentReader {
 
 #endif
 
-/// For SourceOptions::open_parquet. Throws Error in a build without Parquet.
+/// Opens a Parquet file; for SourceOptions::open_parquet. Throws Error in a build without Parquet.
 inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file,
                                                          [[maybe_unused]] const std::string& text_column,
                                                          [[maybe_unused]] std::size_t max_document_bytes) {

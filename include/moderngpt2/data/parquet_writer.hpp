@@ -104,7 +104,7 @@ class ParquetWriter {
 
 #else
 
-/// Stand-in of a build without Parquet: its constructor throws Error.
+/// Stand-in for builds without Parquet: the constructor throws Error.
 class ParquetWriter {
  public:
   ParquetWriter(const std::filesystem::path& path, int) { detail::refuse_parquet(path); }

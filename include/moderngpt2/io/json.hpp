@@ -23,8 +23,8 @@
 #include "moderngpt2/io/file.hpp"
 
 #if defined(MODERNGPT2_SEPARATE) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
-// The body of nlohmann's operator""_json instantiates this parser in every file. These programs do not use the
-// operator.
+// nlohmann's operator""_json would instantiate this parser in every source file. This library does not use the
+// operator, so no definition is needed.
 extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, parser_callback_t, bool,
                                                                   bool);
 #endif

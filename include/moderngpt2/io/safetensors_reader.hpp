@@ -29,7 +29,7 @@ namespace moderngpt2 {
 /// Element types that a tensor can be read as.
 template <class T>
 concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bf16> ||
-    std::same_as<T, f16> ||(std::integral<T> && !std::same_as<T, bool>);
+                        std::same_as<T, f16> || (std::integral<T> && !std::same_as<T, bool>);
 
 namespace detail {
 

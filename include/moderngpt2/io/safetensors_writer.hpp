@@ -46,8 +46,8 @@ TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, co
 
 /// Floating-point values in memory, converted to `dtype` (F32, F64, F16 or BF16) while they are written.
 template <class T>
-requires std::is_convertible_v<T, float> TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape,
-                                                                    const T* data, Dtype dtype) {
+  requires std::is_convertible_v<T, float>
+TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, const T* data, Dtype dtype) {
   auto converted = [&]<class To>(To) -> TensorSource {
     return {std::move(name), dtype, std::move(shape), [data](std::uint64_t offset, std::span<std::byte> out) {
               const T* from = data + offset / sizeof(To);

@@ -82,7 +82,7 @@ Rows<const T> packed(Rows<const T> rows, [[maybe_unused]] T* space) {
   }
 }
 
-/// Matrix products of tiles by one thread, inside a parallel region or outside: operands of type T, sums in fp32.
+/// Matrix products of tiles by one thread, inside or outside a parallel region: operands of type T, sums in fp32.
 template <class T>
 class TileProducts {
  public:

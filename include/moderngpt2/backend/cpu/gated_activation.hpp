@@ -53,7 +53,7 @@ inline void activate(f32v x, f32v& value, f32v& slope) {
   }
 }
 
-/// h = A(gate) * up of one row.
+/// h = A(gate) * up for one row.
 template <Activation A, class T>
 void gated_row(T* h, const T* gate, const T* up, int width) {
   vector_loop(width, [&](int i, auto part) {
@@ -63,7 +63,7 @@ void gated_row(T* h, const T* gate, const T* up, int width) {
   });
 }
 
-/// Gradients of gate and up of one row; they may replace gate and up.
+/// Gradients of gate and up for one row. d_gate and d_up may be gate and up (in place).
 template <Activation A, class T>
 void gated_row_backward(T* d_gate, T* d_up, const T* dh, const T* gate, const T* up, int width) {
   vector_loop(width, [&](int i, auto part) {
@@ -77,7 +77,7 @@ void gated_row_backward(T* d_gate, T* d_up, const T* dh, const T* gate, const T*
 
 }  // namespace detail
 
-// The activation is chosen for each row, not around the loop over rows: one parallel region serves all of them.
+// Dispatch on the activation is inside the loop over rows, so that one parallel region is compiled for all activations.
 
 template <class T>
 void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a) {

@@ -8,7 +8,7 @@
 
 #include <dnnl.h>
 #if !defined(_OPENMP) && DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
-#error "oneDNN uses OpenMP here, and its thread count must be set. Compile with -fopenmp or without oneDNN."
+#error "This oneDNN uses OpenMP, and so must this program: compile with -fopenmp, or without MODERNGPT2_HAVE_ONEDNN."
 #endif
 #else
 #include <Eigen/Core>
@@ -73,7 +73,7 @@ struct ProductShape {
   std::int64_t m, n, k, lda, ldb, ldc;
   Dtype input, output;
   bool accumulate, bias;
-  int threads;  ///< of the ThreadScope in which the primitive is made and runs
+  int threads;  ///< thread count of the ThreadScope in which the primitive is created and runs
 
   bool operator==(const ProductShape&) const = default;
 };

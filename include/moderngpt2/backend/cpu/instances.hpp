@@ -21,13 +21,14 @@
 #include "moderngpt2/core/view.hpp"
 
 // Explicit instantiations of the CPU operations, for programs of several source files (core/separate.hpp). With
-// MODERNGPT2_SEPARATE the files of a program compile no operation, and one of them contains
+// MODERNGPT2_SEPARATE, this header only declares them, and one source file of the program defines those for float with
 //
 //     namespace moderngpt2::cpu { MODERNGPT2_CPU_OPERATIONS(template, float) }
 //
-// and the same for bf16.
+// and one, which may be the same file, those for bf16.
 
-/// DECLARE: `template` (definition) or `extern template` (declaration). T: element type of activations.
+/// Instantiates the CPU operations for activations of element type T. DECLARE: `template` (definition) or
+/// `extern template` (declaration).
 #define MODERNGPT2_CPU_OPERATIONS(DECLARE, T)                                                                          \
   DECLARE void embedding<T>(Backend&, Rows<T>, const int*, ConstMatrix<T>, float, int, const Dropout&);                \
   DECLARE void embedding_backward<T>(Backend&, Matrix<float>, const int*, Rows<T>, float, int, const Dropout&);        \

@@ -60,7 +60,7 @@ void product_through_fp32(Backend& backend, Transpose ta, Transpose tb, std::int
   const std::int64_t tiles_across = (n + product_columns - 1) / product_columns;
   float* scratch = backend.product_scratch<float>(product_tiles * backend.threads());
   parallel_tasks(backend.threads(), tiles_down * tiles_across, [&](std::int64_t task, int thread) {
-    const ThreadScope alone(1);  // in each task: OMP_NUM_THREADS=4,2 sets the count anew inside a region
+    const ThreadScope alone(1);  // per task: OMP_NUM_THREADS=4,2 gives nested regions their own count
     float *a_space = scratch + product_tiles * thread, *b_space = a_space + product_rows * product_depth;
     float* c_space = b_space + product_depth * product_columns;
     const std::int64_t row = task % tiles_down * product_rows, col = task / tiles_down * product_columns;

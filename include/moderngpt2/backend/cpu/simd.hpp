@@ -6,7 +6,7 @@
 #include <limits>
 #include <type_traits>
 
-// immintrin.h takes a compiler half a second: SSE alone needs little of it.
+// immintrin.h costs half a second of compile time, and SSE needs only xmmintrin.h.
 #if defined(__AVX__)
 #include <immintrin.h>
 #elif defined(__SSE__)
