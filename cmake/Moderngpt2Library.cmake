@@ -1,6 +1,9 @@
 # The targets: moderngpt2::moderngpt2 and the components that only some users need.
 
 set(moderngpt2_hint "run cmake/install_dependencies.sh, or install it by hand")
+if(CMAKE_CROSSCOMPILING)
+  set(moderngpt2_hint "install it for ${CMAKE_SYSTEM_PROCESSOR} and set CMAKE_FIND_ROOT_PATH to where it is")
+endif()
 
 # Adds a row to the table that moderngpt2_print_summary() prints: a dependency, "yes", "no" or "off", and sentences on its
 # version or on what it costs to be without it.
@@ -22,16 +25,17 @@ function(moderngpt2_print_summary)
 endfunction()
 
 # Reports the optional dependency NAME, which the option MODERNGPT2_<OPTION> asks for: ON ends the configuration where it
-# does not work.
-function(moderngpt2_report_option name option works cost hint)
+# does not work. `reason`: a sentence on what was found and does not work, or nothing.
+function(moderngpt2_report_option name option works reason cost hint)
+  string(REGEX REPLACE "^(.+)$" " \\1." reason "${reason}")
   if(works)
     moderngpt2_report("${name}" yes "")
   elseif(MODERNGPT2_${option} STREQUAL "OFF")
     moderngpt2_report("${name}" off "${cost}.")
   elseif(MODERNGPT2_${option} STREQUAL "AUTO")
-    moderngpt2_report("${name}" no "${cost}. To have it, ${hint}.")
+    moderngpt2_report("${name}" no "${cost}.${reason} To have it, ${hint}.")
   else()
-    message(FATAL_ERROR "MODERNGPT2_${option} is ${MODERNGPT2_${option}}, and ${name} was not found or does not link: ${hint}")
+    message(FATAL_ERROR "MODERNGPT2_${option} is ON, and ${name} was not found or does not link.${reason} To have it, ${hint}.")
   endif()
 endfunction()
 
@@ -70,7 +74,7 @@ if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
     target_compile_definitions(moderngpt2 INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_ONEDNN=1>)
   endif()
 endif()
-moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN}
+moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN} "${moderngpt2_onednn_works_reason}"
   "Matrix products use Eigen: slower, and bf16 without the processor's instructions for it" "${moderngpt2_hint}")
 
 # Each component is there when its packages are. Two lists for each: the packages' targets, and what is lost without.
@@ -104,7 +108,7 @@ if(TARGET moderngpt2_data AND moderngpt2_parquet_works)
   target_link_libraries(moderngpt2_data INTERFACE $<BUILD_INTERFACE:moderngpt2::arrow_parquet>)
   target_compile_definitions(moderngpt2_data INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_PARQUET=1>)
 endif()
-moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET}
+moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET} "${moderngpt2_parquet_works_reason}"
   "pretokenize_dataset is left out, and train reads only labelled examples in JSON lines (--task)"
   "run cmake/install_dependencies.sh, or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel")
 
@@ -123,7 +127,8 @@ if(NOT MODERNGPT2_MPI STREQUAL "OFF")
     target_compile_definitions(moderngpt2_mpi INTERFACE MODERNGPT2_HAVE_MPI=1)
   endif()
 endif()
-moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "train runs as one process"
+moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "${moderngpt2_mpi_works_reason}"
+  "train runs as one process"
   "install one (Debian: libopenmpi-dev, openmpi-bin), or load the cluster's module")
 
 # Compiled here or, once installed, in the project that asks for the component cuda.
@@ -141,7 +146,7 @@ if(NOT MODERNGPT2_CUDA STREQUAL "OFF")
     endif()
   endif()
 endif()
-moderngpt2_report_option(CUDA CUDA ${MODERNGPT2_HAVE_CUDA}
+moderngpt2_report_option(CUDA CUDA ${MODERNGPT2_HAVE_CUDA} "${moderngpt2_cuda_reason}"
   "The component cuda is left out, and programs compute on the processor"
   "install ${moderngpt2_cuda_missing}, or set CUDAToolkit_ROOT to the toolkit's folder")
 if(MODERNGPT2_HAVE_CUDA AND NOT MODERNGPT2_CUDA STREQUAL "ON" AND MODERNGPT2_BUILD_EXAMPLES)
