@@ -83,8 +83,8 @@ if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
       if(EXISTS "${file}")
         file(STRINGS "${file}" line REGEX "^#define DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_[A-Z]+" LIMIT_COUNT 1)
         if(line MATCHES "RUNTIME_(SEQ|TBB|THREADPOOL)$")
-          message(WARNING "moderngpt2: the oneDNN of ${folder} has the threading runtime ${CMAKE_MATCH_1}, so that matrix products "
-            "do not use the threads of OpenMP. Install one with OMP, or set MODERNGPT2_ONEDNN=OFF.")
+          message(WARNING "moderngpt2: the oneDNN of ${folder} has the threading runtime ${CMAKE_MATCH_1}, so that matrix "
+            "products do not use the threads of OpenMP. Install one with OMP, or set MODERNGPT2_ONEDNN=OFF.")
           break()
         endif()
       endif()
@@ -125,7 +125,7 @@ if(TARGET moderngpt2_data AND moderngpt2_parquet_works)
   target_link_libraries(moderngpt2_data INTERFACE $<BUILD_INTERFACE:moderngpt2::arrow_parquet>)
   target_compile_definitions(moderngpt2_data INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_PARQUET=1>)
 elseif(moderngpt2_parquet_works)
-  set(moderngpt2_parquet_works_reason "It was found, but the component data, which uses it, lacks one of zlib, zstd and yaml-cpp")
+  set(moderngpt2_parquet_works_reason "It was found, but its component data lacks one of zlib, zstd and yaml-cpp")
 endif()
 moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET} "${moderngpt2_parquet_works_reason}"
   "pretokenize_dataset is left out, and train reads only labelled examples in JSON lines (--task)"

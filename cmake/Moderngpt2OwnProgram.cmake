@@ -15,8 +15,8 @@ if(MODERNGPT2_SANITIZE)
   check_cxx_compiler_flag(-fsanitize=${MODERNGPT2_SANITIZE} ${variable})
   unset(CMAKE_REQUIRED_LINK_OPTIONS)
   if(NOT ${variable})
-    message(FATAL_ERROR "MODERNGPT2_SANITIZE is ${MODERNGPT2_SANITIZE}, which ${CMAKE_CXX_COMPILER} does not know as -fsanitize "
-      "or has no library for. Set it to names from its manual, such as address,undefined, or to nothing.")
+    message(FATAL_ERROR "MODERNGPT2_SANITIZE is ${MODERNGPT2_SANITIZE}, which ${CMAKE_CXX_COMPILER} does not know as "
+      "-fsanitize or has no library for. Set it to names from its manual, such as address,undefined, or to nothing.")
   endif()
 endif()
 
