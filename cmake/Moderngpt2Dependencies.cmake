@@ -63,6 +63,11 @@ function(moderngpt2_links target lines result)
   if(NOT TARGET ${target})
     return()
   endif()
+  get_target_property(imported ${target} IMPORTED)
+  if(NOT imported)  # built by the same project: nothing to link with yet
+    set(${result} TRUE PARENT_SCOPE)
+    return()
+  endif()
   set(parts ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_FLAGS})
   foreach(property IMPORTED_LOCATION INTERFACE_INCLUDE_DIRECTORIES INTERFACE_LINK_LIBRARIES)
     get_target_property(value ${target} ${property})
@@ -102,9 +107,16 @@ function(moderngpt2_links target lines result)
 ${CMAKE_BINARY_DIR}/CMakeFiles" PARENT_SCOPE)
 endfunction()
 
+# Adds `package` to moderngpt2_missing without `target`, or where a program of the given lines does not link with it.
 macro(moderngpt2_require target package)
   if(NOT TARGET ${target})
     list(APPEND moderngpt2_missing ${package})
+  elseif(NOT "${ARGN}" STREQUAL "")
+    moderngpt2_links(${target} "${ARGN}" moderngpt2_links_now)
+    if(NOT moderngpt2_links_now)
+      string(REGEX REPLACE "^It was " "" moderngpt2_links_now_reason "${moderngpt2_links_now_reason}")
+      list(APPEND moderngpt2_missing "${package} (${moderngpt2_links_now_reason})")
+    endif()
   endif()
 endmacro()
 
@@ -121,7 +133,9 @@ macro(moderngpt2_find_core)
   moderngpt2_require(nlohmann_json::nlohmann_json nlohmann_json)
   moderngpt2_require(OpenMP::OpenMP_CXX OpenMP)
   moderngpt2_require(Threads::Threads Threads)
-  moderngpt2_require(moderngpt2::xxhash xxHash)
+  moderngpt2_require(moderngpt2::xxhash xxHash "
+    #include <xxhash.h>
+    int main() { return XXH_versionNumber() == 0; }")
 endmacro()
 
 # Not by oneDNN's own CMake files: Debian's end the configuration of a machine that has no OpenCL headers, which
@@ -142,16 +156,22 @@ macro(moderngpt2_find_data)
     set_target_properties(yaml-cpp::yaml-cpp PROPERTIES INTERFACE_LINK_LIBRARIES yaml-cpp)
   endif()
   moderngpt2_import(moderngpt2::zstd zstd.h zstd)
-  moderngpt2_require(ZLIB::ZLIB zlib)
+  moderngpt2_require(ZLIB::ZLIB zlib "
+    #include <zlib.h>
+    int main() { return zlibVersion() == nullptr; }")
   moderngpt2_require(yaml-cpp::yaml-cpp yaml-cpp)
-  moderngpt2_require(moderngpt2::zstd zstd)
+  moderngpt2_require(moderngpt2::zstd zstd "
+    #include <zstd.h>
+    int main() { return ZSTD_versionNumber() == 0; }")
 endmacro()
 
 macro(moderngpt2_find_tokenizer_training)
   set(moderngpt2_missing)
   moderngpt2_import(moderngpt2::sentencepiece sentencepiece_processor.h sentencepiece)
   moderngpt2_import(moderngpt2::sentencepiece_train sentencepiece_trainer.h sentencepiece_train)
-  moderngpt2_require(moderngpt2::sentencepiece sentencepiece)
+  moderngpt2_require(moderngpt2::sentencepiece sentencepiece "
+    #include <sentencepiece_processor.h>
+    int main() { sentencepiece::SentencePieceProcessor processor; }")
   moderngpt2_require(moderngpt2::sentencepiece_train sentencepiece_train)
 endmacro()
 

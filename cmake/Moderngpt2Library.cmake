@@ -109,7 +109,7 @@ foreach(component data tokenizer_training cli)
   if(moderngpt2_missing)
     list(JOIN moderngpt2_missing ", " moderngpt2_missing)
     moderngpt2_report("${moderngpt2_name_${component}}" no
-      "${moderngpt2_missing} was not found: ${moderngpt2_cost_${component}}. To have it, ${moderngpt2_hint}.")
+      "${moderngpt2_missing} is missing: ${moderngpt2_cost_${component}}. To have it, ${moderngpt2_hint}.")
     continue()
   endif()
   moderngpt2_report("${moderngpt2_name_${component}}" yes "")
