@@ -3,8 +3,6 @@
 
 include_guard(GLOBAL)
 
-set(MODERNGPT2_PYARROW_VERSION 26.0.1)  # cmake/install_dependencies.sh names the same one
-
 # Makes moderngpt2::arrow_parquet from the libraries in `folder`, if they are there. Then MODERNGPT2_ARROW_LIBRARIES
 # and MODERNGPT2_ARROW_LICENSES list what installed programs must carry.
 macro(moderngpt2_import_pyarrow folder)
@@ -22,10 +20,16 @@ macro(moderngpt2_import_pyarrow folder)
       INTERFACE_LINK_LIBRARIES moderngpt2::arrow)
     set(MODERNGPT2_ARROW_LIBRARIES ${moderngpt2_arrow_library} ${moderngpt2_parquet_library})
     file(GLOB MODERNGPT2_ARROW_LICENSES "${folder}/pyarrow-*.dist-info/licenses/*")
+  elseif(EXISTS "${folder}" OR "${folder}" STREQUAL "${MODERNGPT2_PYARROW_DIR}")
+    string(APPEND moderngpt2_pyarrow_reason "${folder}/pyarrow holds ${moderngpt2_arrow_count} files libarrow.so.NUMBER and "
+      "${moderngpt2_parquet_count} files libparquet.so.NUMBER, expected is one of each. Remove this folder or name another. ")
   endif()
 endmacro()
 
+# Sets moderngpt2_parquet_works, and moderngpt2_parquet_works_reason where something is found that does not work.
 macro(moderngpt2_find_arrow_parquet)
+  set(MODERNGPT2_PYARROW_VERSION 26.0.1)  # cmake/install_dependencies.sh names the same one
+  set(moderngpt2_pyarrow_reason)
   if(NOT TARGET moderngpt2::arrow_parquet)
     find_package(Arrow QUIET CONFIG)
     find_package(Parquet QUIET CONFIG)
@@ -36,18 +40,21 @@ macro(moderngpt2_find_arrow_parquet)
     endif()
   endif()
   set(MODERNGPT2_PYARROW_DIR "" CACHE PATH "An unpacked pyarrow wheel (default: where install_dependencies.sh puts it)")
-  set(moderngpt2_cache_folder "$ENV{XDG_CACHE_HOME}")
-  if(NOT moderngpt2_cache_folder)
-    set(moderngpt2_cache_folder "$ENV{HOME}/.cache")
+  set(moderngpt2_folders "${MODERNGPT2_PYARROW_DIR}")
+  if(NOT moderngpt2_folders)
+    moderngpt2_cache_folder(moderngpt2_cache)
+    set(moderngpt2_folders "${CMAKE_BINARY_DIR}/pyarrow-${MODERNGPT2_PYARROW_VERSION}"
+      "${moderngpt2_cache}/pyarrow-${MODERNGPT2_PYARROW_VERSION}")
   endif()
-  foreach(moderngpt2_folder IN ITEMS "${MODERNGPT2_PYARROW_DIR}"
-      "${CMAKE_BINARY_DIR}/pyarrow-${MODERNGPT2_PYARROW_VERSION}"
-      "${moderngpt2_cache_folder}/moderngpt2/pyarrow-${MODERNGPT2_PYARROW_VERSION}")
-    if(moderngpt2_folder AND NOT TARGET moderngpt2::arrow_parquet)
+  foreach(moderngpt2_folder IN LISTS moderngpt2_folders)
+    if(NOT TARGET moderngpt2::arrow_parquet)
       moderngpt2_import_pyarrow("${moderngpt2_folder}")
     endif()
   endforeach()
   moderngpt2_links(moderngpt2::arrow_parquet "
     #include <arrow/config.h>
     int main() { return arrow::GetBuildInfo().version; }" moderngpt2_parquet_works)
+  if(NOT TARGET moderngpt2::arrow_parquet)
+    string(REGEX REPLACE "[.] $" "" moderngpt2_parquet_works_reason "${moderngpt2_pyarrow_reason}")
+  endif()
 endmacro()

@@ -15,14 +15,11 @@ set(moderngpt2_cudnn_frontend_version 1.32.0)  # install_dependencies.sh has the
 # moderngpt2::cudnn, or what lacks for it in moderngpt2_cudnn_missing.
 macro(moderngpt2_find_cudnn)
   set(moderngpt2_cudnn_missing)
-  set(moderngpt2_cache "$ENV{XDG_CACHE_HOME}")
-  if(NOT moderngpt2_cache)
-    set(moderngpt2_cache "$ENV{HOME}/.cache")
-  endif()
+  moderngpt2_cache_folder(moderngpt2_cache)
   find_path(MODERNGPT2_CUDNN_INCLUDE_DIR cudnn_graph.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   find_library(MODERNGPT2_CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
   find_path(MODERNGPT2_CUDNN_FRONTEND_DIR cudnn_frontend.h
-    HINTS ${moderngpt2_cache}/moderngpt2/cudnn-frontend-${moderngpt2_cudnn_frontend_version}/include)
+    HINTS ${moderngpt2_cache}/cudnn-frontend-${moderngpt2_cudnn_frontend_version}/include)
   mark_as_advanced(MODERNGPT2_CUDNN_INCLUDE_DIR MODERNGPT2_CUDNN_LIBRARY MODERNGPT2_CUDNN_FRONTEND_DIR)
   if(NOT MODERNGPT2_CUDNN_INCLUDE_DIR OR NOT MODERNGPT2_CUDNN_LIBRARY)
     set(moderngpt2_cudnn_missing "cuDNN 9 (set MODERNGPT2_CUDNN_INCLUDE_DIR to the folder of its headers, and "
@@ -41,12 +38,19 @@ macro(moderngpt2_find_cudnn)
   string(JOIN "" moderngpt2_cudnn_missing ${moderngpt2_cudnn_missing})
 endmacro()
 
-# Sets moderngpt2_cuda_missing to what lacks, or to nothing.
+# Sets moderngpt2_cuda_missing to what lacks, or to nothing, and moderngpt2_cuda_reason to a sentence on an incomplete toolkit.
 macro(moderngpt2_find_cuda)
   set(moderngpt2_cuda_missing)
+  set(moderngpt2_cuda_reason)
   find_package(CUDAToolkit 12 QUIET)
   if(NOT CUDAToolkit_FOUND OR NOT CUDAToolkit_NVCC_EXECUTABLE)
     set(moderngpt2_cuda_missing "nvcc of CUDA 12 or later")
+    if(CUDAToolkit_VERSION AND CUDAToolkit_VERSION VERSION_LESS 12)
+      set(moderngpt2_cuda_reason "${CUDAToolkit_BIN_DIR} holds CUDA ${CUDAToolkit_VERSION}, which is too old")
+    elseif(CUDAToolkit_NVCC_EXECUTABLE)
+      set(moderngpt2_cuda_missing "the toolkit's headers and libraries")
+      set(moderngpt2_cuda_reason "${CUDAToolkit_NVCC_EXECUTABLE} was found without its cuda_runtime.h or libcudart")
+    endif()
   elseif(NOT TARGET CUDA::cudart_static)
     set(moderngpt2_cuda_missing "libcudart_static")
   elseif(NOT TARGET CUDA::cublasLt)
@@ -100,6 +104,8 @@ function(moderngpt2_add_cuda include_folder)
     list(APPEND flags -Werror all-warnings -Xcompiler -Wall,-Wextra)
   endif()
   get_target_property(fmt_folders fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+  list(FILTER fmt_folders EXCLUDE REGEX "^[$]<INSTALL_INTERFACE:")  # where fmt is built by the same project
+  list(TRANSFORM fmt_folders REPLACE "^[$]<BUILD_INTERFACE:(.*)>$" "\\1")
   list(REMOVE_ITEM fmt_folders ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})  # named again, they hide the compiler's own
   foreach(folder IN LISTS fmt_folders)
     list(APPEND flags -isystem ${folder})

@@ -1,6 +1,9 @@
 # The targets: moderngpt2::moderngpt2 and the components that only some users need.
 
 set(moderngpt2_hint "run cmake/install_dependencies.sh, or install it by hand")
+if(CMAKE_CROSSCOMPILING)
+  set(moderngpt2_hint "install it for ${CMAKE_SYSTEM_PROCESSOR} and set CMAKE_FIND_ROOT_PATH to where it is")
+endif()
 
 # Adds a row to the table that moderngpt2_print_summary() prints: the name of a dependency, its state ("yes", "no" or
 # "off"), and what is left out without it.
@@ -22,17 +25,19 @@ function(moderngpt2_print_summary)
 endfunction()
 
 # Reports the optional dependency `name`, controlled by MODERNGPT2_<option> (AUTO, ON or OFF). With ON, a dependency
-# that does not work is a fatal error.
-function(moderngpt2_report_option name option works cost hint)
+# that does not work is a fatal error. `reason`: why what was found does not work, or "".
+function(moderngpt2_report_option name option works reason cost hint)
+  string(REGEX REPLACE "^(.+)$" " \\1." reason "${reason}")
   if(works)
     moderngpt2_report("${name}" yes "")
   elseif(MODERNGPT2_${option} STREQUAL "OFF")
     moderngpt2_report("${name}" off "${cost}.")
   elseif(MODERNGPT2_${option} STREQUAL "AUTO")
-    moderngpt2_report("${name}" no "${cost}. To have it, ${hint}.")
+    moderngpt2_report("${name}" no "${cost}.${reason} To have it, ${hint}.")
+  elseif(reason)
+    message(FATAL_ERROR "MODERNGPT2_${option} is ON, and ${name} cannot be used.${reason} To have it, ${hint}.")
   else()
-    message(FATAL_ERROR "MODERNGPT2_${option} is ${MODERNGPT2_${option}}, but ${name} was not found or does not link: "
-      "${hint}")
+    message(FATAL_ERROR "MODERNGPT2_${option} is ON, and ${name} was not found. To have it, ${hint}.")
   endif()
 endfunction()
 
@@ -50,6 +55,10 @@ function(moderngpt2_add_component name)
   set_property(GLOBAL APPEND PROPERTY moderngpt2_components ${target})
 endfunction()
 
+if(TARGET moderngpt2::moderngpt2)
+  message(FATAL_ERROR "moderngpt2: this project already has the target moderngpt2::moderngpt2, by find_package, "
+    "add_subdirectory or FetchContent. Keep one of them.")
+endif()
 moderngpt2_find_core()
 if(moderngpt2_missing)
   list(JOIN moderngpt2_missing ", " moderngpt2_missing)
@@ -69,9 +78,20 @@ if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
     # Only in this build: an installed moderngpt2Config.cmake looks for oneDNN again.
     target_link_libraries(moderngpt2 INTERFACE $<BUILD_INTERFACE:moderngpt2::onednn>)
     target_compile_definitions(moderngpt2 INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_ONEDNN=1>)
+    get_target_property(folder moderngpt2::onednn INTERFACE_INCLUDE_DIRECTORIES)
+    foreach(file ${folder}/oneapi/dnnl/dnnl_config.h ${folder}/dnnl_config.h)
+      if(EXISTS "${file}")
+        file(STRINGS "${file}" line REGEX "^#define DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_[A-Z]+" LIMIT_COUNT 1)
+        if(line MATCHES "RUNTIME_(SEQ|TBB|THREADPOOL)$")
+          message(WARNING "moderngpt2: the oneDNN of ${folder} has the threading runtime ${CMAKE_MATCH_1}, so that matrix "
+            "products do not use the threads of OpenMP. Install one with OMP, or set MODERNGPT2_ONEDNN=OFF.")
+          break()
+        endif()
+      endif()
+    endforeach()
   endif()
 endif()
-moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN}
+moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN} "${moderngpt2_onednn_works_reason}"
   "Matrix products use Eigen: slower, and without the processor's bf16 instructions" "${moderngpt2_hint}")
 
 # A component is available if its packages are. For each: the packages' targets, their names in the table, and what is
@@ -91,7 +111,7 @@ foreach(component data tokenizer_training cli)
   if(moderngpt2_missing)
     list(JOIN moderngpt2_missing ", " moderngpt2_missing)
     moderngpt2_report("${moderngpt2_name_${component}}" no
-      "${moderngpt2_missing} was not found: ${moderngpt2_cost_${component}}. To have it, ${moderngpt2_hint}.")
+      "${moderngpt2_missing} is missing: ${moderngpt2_cost_${component}}. To have it, ${moderngpt2_hint}.")
     continue()
   endif()
   moderngpt2_report("${moderngpt2_name_${component}}" yes "")
@@ -106,8 +126,10 @@ if(TARGET moderngpt2_data AND moderngpt2_parquet_works)
   set(MODERNGPT2_HAVE_PARQUET ON)
   target_link_libraries(moderngpt2_data INTERFACE $<BUILD_INTERFACE:moderngpt2::arrow_parquet>)
   target_compile_definitions(moderngpt2_data INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_PARQUET=1>)
+elseif(moderngpt2_parquet_works)
+  set(moderngpt2_parquet_works_reason "It was found, but its component data lacks one of zlib, zstd and yaml-cpp")
 endif()
-moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET}
+moderngpt2_report_option(Parquet PARQUET ${MODERNGPT2_HAVE_PARQUET} "${moderngpt2_parquet_works_reason}"
   "pretokenize_dataset is left out, and train reads only labelled examples in JSON lines (--task)"
   "run cmake/install_dependencies.sh, or set MODERNGPT2_PYARROW_DIR to an unpacked pyarrow wheel")
 
@@ -126,7 +148,8 @@ if(NOT MODERNGPT2_MPI STREQUAL "OFF")
     target_compile_definitions(moderngpt2_mpi INTERFACE MODERNGPT2_HAVE_MPI=1)
   endif()
 endif()
-moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "train runs as one process"
+moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "${moderngpt2_mpi_works_reason}"
+  "train runs as one process"
   "install an MPI library (Debian: libopenmpi-dev, openmpi-bin), or load the cluster's MPI module")
 
 # Compiled here or, once installed, in the project that asks for the component cuda.
@@ -144,7 +167,7 @@ if(NOT MODERNGPT2_CUDA STREQUAL "OFF")
     endif()
   endif()
 endif()
-moderngpt2_report_option(CUDA CUDA ${MODERNGPT2_HAVE_CUDA}
+moderngpt2_report_option(CUDA CUDA ${MODERNGPT2_HAVE_CUDA} "${moderngpt2_cuda_reason}"
   "The component cuda is left out, and programs run on the CPU"
   "install ${moderngpt2_cuda_missing}, or set CUDAToolkit_ROOT to the toolkit's folder")
 if(MODERNGPT2_HAVE_CUDA AND NOT MODERNGPT2_CUDA STREQUAL "ON" AND MODERNGPT2_BUILD_EXAMPLES)

@@ -9,6 +9,17 @@ if(MODERNGPT2_ARCH)
   endif()
 endif()
 
+if(MODERNGPT2_SANITIZE)
+  string(MAKE_C_IDENTIFIER "MODERNGPT2_KNOWS_SANITIZE_${MODERNGPT2_SANITIZE}" variable)
+  set(CMAKE_REQUIRED_LINK_OPTIONS -fsanitize=${MODERNGPT2_SANITIZE})
+  check_cxx_compiler_flag(-fsanitize=${MODERNGPT2_SANITIZE} ${variable})
+  unset(CMAKE_REQUIRED_LINK_OPTIONS)
+  if(NOT ${variable})
+    message(FATAL_ERROR "MODERNGPT2_SANITIZE is ${MODERNGPT2_SANITIZE}, which ${CMAKE_CXX_COMPILER} does not know as "
+      "-fsanitize or has no library for. Set it to names from its manual, such as address,undefined, or to nothing.")
+  endif()
+endif()
+
 # Objects made with -march=native differ from machine to machine, so a shared ccache is divided by processor. Paths below
 # the project count relative to it: another clone finds what this one compiled.
 find_program(MODERNGPT2_CCACHE ccache)

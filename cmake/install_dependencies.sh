@@ -59,6 +59,10 @@ while [ $# -gt 0 ]; do
       wheel_folder=$2
       shift
       ;;
+    --help | -h)
+      sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
     *) fail "unknown option $1 (expected --tests, --all-tests or --wheel-folder DIR)" ;;
   esac
   shift
@@ -158,7 +162,8 @@ finish_scratch() {
 # Only the C++ half of the wheel: headers, two shared libraries.
 install_pyarrow() {
   local folder=$1 machine sum=
-  compgen -G "$folder/pyarrow/libparquet.so.*" >/dev/null && return 0
+  compgen -G "$folder/pyarrow/libparquet.so.*" >/dev/null && compgen -G "$folder/pyarrow/libarrow.so.*" >/dev/null &&
+    [ -e "$folder/pyarrow/include/arrow/config.h" ] && return 0
   machine=$(uname -m)
   [ "$machine" = x86_64 ] && sum=$pyarrow_sha256_x86_64
   make_scratch "$folder"
@@ -204,7 +209,9 @@ home=${HOME:-}
 if [ -n "$owner" ] || [ -z "$home" ]; then
   home=$(getent passwd "${owner:-$(id -u)}" | cut -d: -f6)
 fi
-cache=${XDG_CACHE_HOME:-$home/.cache}/moderngpt2
+cache=${XDG_CACHE_HOME:-}
+[[ $cache == /* ]] || cache=$home/.cache # by its specification, a relative XDG_CACHE_HOME is ignored
+cache=$cache/moderngpt2
 wheel_folder=${wheel_folder:-$cache/pyarrow-$pyarrow_version}
 
 install_packages "${packages[@]}"

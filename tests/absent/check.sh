@@ -19,7 +19,7 @@ nccl and cudnn are hidden in a build with CUDA, which is skipped if nvcc is not 
 TEXT
 }
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." && pwd)
 names=(ccache cli clang cuda cudnn data mpi nccl onednn parquet python tests tokenizer_training)
 jobs=${JOBS:-$(nproc)}
 
@@ -181,11 +181,17 @@ case ${1:-} in
     exit 2
     ;;
 esac
-mkdir -p "$1"
-builds=$(cd "$1" && pwd)
+folder=$1
 shift
-ccache=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
 [ $# -gt 0 ] || set -- all
+for what in "$@"; do # before any of them is built
+  [[ " all each ${names[*]} " == *" $what "* ]] || fail "there is no dependency $what: see --help"
+done
+{ mkdir -p "$folder" && [ -w "$folder" ]; } || fail "cannot write to $folder. Name a build folder where you may write."
+builds=$(cd "$folder" && pwd)
+HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+export HOME
+ccache=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
 for what in "$@"; do
   case $what in
     all) check all clang cuda mpi onednn parquet python tests tokenizer_training ;;
