@@ -23,8 +23,7 @@
 #include "moderngpt2/io/file.hpp"
 
 #if defined(MODERNGPT2_SEPARATE) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
-// nlohmann's operator""_json would instantiate this parser in every source file. This library does not use the
-// operator, so no definition is needed.
+// nlohmann's operator""_json would instantiate this parser in every source file. cmake/compiled/files.cpp defines it.
 extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, parser_callback_t, bool,
                                                                   bool);
 #endif
