@@ -70,7 +70,7 @@ TEST_CASE("a resumed run takes no more memory than a fresh one, and reads its da
   fs::remove_all(f.out);
   // What the pool of Arrow and malloc's arenas of threads keep differs by 2 MiB from run to run.
   const Environment counted{{"ARROW_DEFAULT_MEMORY_POOL", "system"}, {"MALLOC_ARENA_MAX", "1"},
-                            {"LD_PRELOAD", MODERNGPT2_INJECT},       {"FAULT_FOLDER", f.blocks.string()},
+                            {"LD_PRELOAD", preloaded()},       {"FAULT_FOLDER", f.blocks.string()},
                             {"FAULT_CALLS", ",read,pread,"},         {"FAULT_LOG", f.log.string()}};
   const auto measured = [&](const std::vector<std::string>& command) {
     fs::remove(f.log);

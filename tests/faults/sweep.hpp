@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -13,8 +14,21 @@
 #include <doctest/doctest.h>
 
 #include "faults/program.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace moderngpt2::test {
+
+/// Path of inject.cpp's library for LD_PRELOAD, which splits at spaces and colons: a link in a temporary folder, since the
+/// build folder's path may have them.
+inline const std::string& preloaded() {
+  static const TemporaryFolder folder;
+  static const std::string path = [] {
+    const fs::path link = folder / "inject.so";
+    fs::create_symlink(MODERNGPT2_INJECT, link);
+    return link.string();
+  }();
+  return path;
+}
 
 /// A way in which calls go wrong: FAULT_MODE, FAULT_ERRNO and FAULT_CALLS of inject.cpp.
 struct Kind {
@@ -64,7 +78,7 @@ struct Disturbed {
   /// Hits the call `at`; 0: none.
   Ended run(const Kind& kind, long at) const {
     fs::remove(log);
-    Environment environment{{"LD_PRELOAD", MODERNGPT2_INJECT}, {"FAULT_FOLDER", folder.string()},
+    Environment environment{{"LD_PRELOAD", preloaded()}, {"FAULT_FOLDER", folder.string()},
                             {"FAULT_MODE", kind.mode},         {"FAULT_ERRNO", std::to_string(kind.error)},
                             {"FAULT_CALLS", kind.calls},       {"FAULT_AT", std::to_string(at)},
                             {"FAULT_LOG", log.string()},       {"FAULT_CLOCK", "50"}};
