@@ -36,12 +36,6 @@ mirror or a keyring is missing (a line on standard error names it).
 TEXT
 }
 
-misuse() {
-  bare_say "error: $*"
-  echo "Try '$0 --help'." >&2
-  exit 2
-}
-
 # The README's command line that starts with $1, without its comment.
 readme_command() {
   awk '/^```/ { code = $0 == "```sh"; next } code' "$bare_checkout/README.md" |
@@ -145,19 +139,19 @@ while [ $# -gt 0 ]; do
       ;;
     --keep) bare_keep=yes ;;
     --as | --only | --base | --ccache | --arguments)
-      [ $# -gt 0 ] || misuse "$flag needs a value"
+      [ $# -gt 0 ] || bare_misuse "$flag needs a value"
       case $flag=$1 in
         --as=root | --as=user | --as=both) as=$1 ;;
         --only=quickstart | --only=tests | --only=both) only=$1 ;;
         --base=*) base=$(realpath -m "$1") ;;
         --ccache=*) ccache=$(realpath -m "$1") ;;
         --arguments=*) run_arguments=$1 ;;
-        *) misuse "$flag: unknown value '$1'" ;;
+        *) bare_misuse "$flag: unknown value '$1'" ;;
       esac
       shift
       ;;
     debian12 | ubuntu24.04) distribution=$flag ;;
-    *) misuse "unknown argument '$flag' (expected debian12, ubuntu24.04 or an option)" ;;
+    *) bare_misuse "unknown argument '$flag' (expected debian12, ubuntu24.04 or an option)" ;;
   esac
 done
 

@@ -31,12 +31,6 @@ mirror, a keyring or dpkg-dev is missing (a line on standard error names it).
 TEXT
 }
 
-misuse() {
-  bare_say "error: $*"
-  echo "Try '$0 --help'." >&2
-  exit 2
-}
-
 # ---- on this machine
 
 check_contents() {
@@ -205,17 +199,17 @@ while [ $# -gt 0 ]; do
     --keep) bare_keep=yes ;;
     --no_build) make=no ;;
     --build | --jobs | --base | --only)
-      [ $# -gt 0 ] || misuse "$flag needs a value"
+      [ $# -gt 0 ] || bare_misuse "$flag needs a value"
       case $flag=$1 in
         --build=*) build=$(realpath -m "$1") ;;
         --jobs=[1-9]*) jobs=$1 ;;
         --base=*) base=$(realpath -m "$1") ;;
         --only=programs | --only=headers | --only=both) only=$1 ;;
-        *) misuse "$flag: unknown value '$1'" ;;
+        *) bare_misuse "$flag: unknown value '$1'" ;;
       esac
       shift
       ;;
-    *) misuse "unknown argument '$flag'" ;;
+    *) bare_misuse "unknown argument '$flag'" ;;
   esac
 done
 

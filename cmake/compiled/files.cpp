@@ -19,7 +19,7 @@
 #include "moderngpt2/tokenizer/unigram.hpp"
 
 #if NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
-// What io/json.hpp declares extern: programs that use the operator""_json of nlohmann-json need it.
+// Definition for the extern template in io/json.hpp; the operator""_json of nlohmann-json calls it.
 template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, nlohmann::json::parser_callback_t,
                                                            bool, bool);
 #endif

@@ -22,6 +22,11 @@ bare_fail() {
   bare_say "error: $*"
   exit 1
 }
+bare_misuse() {
+  bare_say "error: $*"
+  echo "Try '$0 --help'." >&2
+  exit 2
+}
 # Exit status 77: the test could not run, and neither passed nor failed.
 bare_skip() {
   bare_say "skipped: $*"
@@ -40,10 +45,7 @@ bare_require() {
       bare_codename=noble bare_components=main,universe
       bare_keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg
       ;;
-    *)
-      bare_say "error: unknown distribution '$1' (expected debian12 or ubuntu24.04)"
-      exit 2
-      ;;
+    *) bare_misuse "unknown distribution '$1' (expected debian12 or ubuntu24.04)" ;;
   esac
   [ "$(id -u)" = 0 ] || bare_skip "needs root, to make a root folder with debootstrap and enter it"
   for tool in debootstrap unshare setpriv chroot tar git; do

@@ -43,12 +43,12 @@ class TwoColumns {
 /// A cell of a Markdown table.
 std::string markdown_cell(std::string text);
 
-/// The same as prose, where <pad> would be a tag: angle brackets become entities outside of code.
+/// Escapes text for Markdown prose: outside of code, angle brackets become entities, since <pad> would be a tag.
 std::string markdown_prose(const std::string& text);
 
 }  // namespace detail
 
-/// What --help says after an option's own words: other spellings, and the default.
+/// End of an option's line in --help: other spellings and the default.
 std::string option_remarks(const Option& option);
 
 /// The text of --help.

@@ -37,7 +37,7 @@ void write_state(const std::filesystem::path& path, const PretokenizeState& stat
 /// Reads a state. Throws Error naming file and field where it is none.
 PretokenizeState read_state(const std::filesystem::path& path);
 
-/// What an unfinished run, made with `before`, and this one differ in; empty where in nothing.
+/// Description of the first difference of settings or inputs between an unfinished run and this one; "" if equal.
 std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now);
 
 }  // namespace moderngpt2

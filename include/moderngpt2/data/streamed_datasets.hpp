@@ -34,7 +34,7 @@ struct TextFlags {
 /// not.
 bool names_files(const TextFlags& flags);
 
-/// What a program answers where its flags name no files; `wanted`: the flags that would.
+/// Error message for a command line with a streamed data set, not yet supported, and no files. `wanted`: flags for files.
 std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input");
 
 }  // namespace moderngpt2

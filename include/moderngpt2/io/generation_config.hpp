@@ -59,7 +59,7 @@ GenerationConfigFile parse_generation_config(const Json& json, const std::string
 /// Reads a generation_config.json, or the one in a folder.
 GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder);
 
-/// What a new checkpoint's generation_config.json says: the special tokens of its config.
+/// Contents of generation_config.json for a new checkpoint: the special token ids of its config.
 GenerationConfigFile generation_config_from(const ConfigFile& file);
 
 /// The generation_config.json to be written.

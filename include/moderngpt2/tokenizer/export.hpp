@@ -68,7 +68,7 @@ Json special_tokens_json(const SentencePieceModel& model);
 /// the control pieces of a chat gets its template.
 Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length);
 
-/// What is written for a tokenizer that belongs to no model yet: no limit.
+/// Value of model_max_length, in tokens, for a tokenizer without a model: no limit.
 inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
 
 /// Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`, which is

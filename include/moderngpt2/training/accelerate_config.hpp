@@ -68,8 +68,8 @@ AccelerateConfig parse_accelerate_config(const std::string& text, const std::str
 
 AccelerateConfig read_accelerate_config(const std::filesystem::path& path);
 
-/// What an Accelerate config asks for in a run of `ranks` processes. `wish`: the precision that a DeepSpeed config asks
-/// for. Throws UsageError where the precisions contradict each other.
+/// Applies an Accelerate config to a run of `ranks` processes. `wish`: precision that a DeepSpeed config requests, if
+/// any. Throws UsageError if the two precisions contradict each other.
 LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks, const TypedFlags& flags,
                                        const std::optional<std::string>& wish);
 
