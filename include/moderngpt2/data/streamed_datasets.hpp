@@ -34,7 +34,8 @@ struct TextFlags {
 /// not.
 bool names_files(const TextFlags& flags);
 
-/// Error message for a command line with a streamed data set, not yet supported, and no files. `wanted`: flags for files.
+/// Error message for a command line with a streamed data set, which is not supported yet. `wanted`: the flags that name
+/// files instead.
 std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input");
 
 }  // namespace moderngpt2
