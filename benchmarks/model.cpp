@@ -18,8 +18,8 @@
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/training/optimizer.hpp"
-#include "moderngpt2/training/plan.hpp"
 #include "sizes.hpp"
 
 namespace {

@@ -124,7 +124,7 @@ kernels_by_nvcc() {
 
 if [ "$size" = area ]; then
   case $area in
-    core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | cli | \
+    core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | run | cli | \
       testing)
       targets=("test_$area")
       tests="^$area\$"

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "moderngpt2/cli/training_flags.hpp"
-#include "moderngpt2/training/run.hpp"
+#include "moderngpt2/run/run.hpp"
 
 // The part of `train` that runs on a GPU. With CUDA, gpu.cpp defines it; without CUDA, the functions throw UsageError.
 namespace moderngpt2::train_program {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "moderngpt2/backend/cuda.hpp"
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 #include "tasks.hpp"
 #ifdef MODERNGPT2_HAVE_NCCL
 #include "moderngpt2/distributed/cuda_ranks.hpp"

@@ -1,4 +1,4 @@
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 
 namespace moderngpt2 {

@@ -1,4 +1,4 @@
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
 
 namespace moderngpt2 {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "moderngpt2/cli/training_flags.hpp"
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"

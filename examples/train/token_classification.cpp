@@ -1,4 +1,4 @@
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 #include "moderngpt2/training/tasks/token_classification.hpp"
 
 namespace moderngpt2 {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 # A header may include its own folder and earlier ones.
 ORDER = ["core", "config", "backend", "layers", "model", "generation", "io", "tokenizer", "data", "distributed",
-         "training", "cli", "testing"]
+         "training", "run", "cli", "testing"]
 
 # The umbrella leaves out what is slow to compile or needs more than the basic packages; what stands in fwd.hpp are
 # names of the earliest folders only, so that anybody may include it.

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
-#include "moderngpt2/training/deepspeed_settings.hpp"
+#include "moderngpt2/run/deepspeed_settings.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/state.hpp"
 

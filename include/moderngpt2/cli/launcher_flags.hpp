@@ -13,8 +13,8 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
-#include "moderngpt2/training/accelerate_config.hpp"
-#include "moderngpt2/training/deepspeed_settings.hpp"
+#include "moderngpt2/run/accelerate_config.hpp"
+#include "moderngpt2/run/deepspeed_settings.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/settings.hpp"
 

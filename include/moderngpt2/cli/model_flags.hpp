@@ -1,7 +1,7 @@
 #pragma once
 
 #include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/training/model_settings.hpp"
+#include "moderngpt2/run/model_settings.hpp"
 
 namespace moderngpt2 {
 

@@ -5,7 +5,7 @@
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/source_options.hpp"
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 
 namespace moderngpt2 {
 

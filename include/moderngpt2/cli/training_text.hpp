@@ -6,7 +6,7 @@
 #include "moderngpt2/cli/text_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/training/text_data.hpp"
+#include "moderngpt2/run/text_data.hpp"
 
 namespace moderngpt2 {
 

@@ -23,7 +23,7 @@
 #include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
-#include "moderngpt2/training/checkpoint.hpp"
+#include "moderngpt2/training/checkpoint/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"

@@ -18,7 +18,7 @@
 #include "moderngpt2/generation/beam_search.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
-#include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -19,7 +19,7 @@
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 

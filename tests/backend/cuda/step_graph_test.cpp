@@ -15,7 +15,7 @@
 #include "model/model_under_test.hpp"
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/generation/generate.hpp"
-#include "moderngpt2/training/plan.hpp"
+#include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -10,7 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "moderngpt2/backend/cuda.hpp"
-#include "moderngpt2/training/task_run.hpp"
+#include "moderngpt2/run/task_run.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"

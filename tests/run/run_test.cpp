@@ -11,10 +11,10 @@
 #include "dataset/pretokenize_fixture.hpp"
 #include "io/expect_error.hpp"
 #include "moderngpt2/io/safetensors.hpp"
-#include "moderngpt2/training/run.hpp"
+#include "moderngpt2/run/run.hpp"
+#include "run/run_fixture.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/tokenizer_json.hpp"
-#include "training/run_fixture.hpp"
 #include "training/tiny_run.hpp"
 
 using namespace moderngpt2;

@@ -13,7 +13,7 @@
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
-#include "moderngpt2/training/tensorboard.hpp"
+#include "moderngpt2/run/tensorboard.hpp"
 
 namespace moderngpt2 {
 

@@ -7,9 +7,9 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
-#include "moderngpt2/training/accelerate_config.hpp"
-#include "moderngpt2/training/deepspeed_config.hpp"
-#include "moderngpt2/training/deepspeed_settings.hpp"
+#include "moderngpt2/run/accelerate_config.hpp"
+#include "moderngpt2/run/deepspeed_config.hpp"
+#include "moderngpt2/run/deepspeed_settings.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;

@@ -14,10 +14,10 @@
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/safetensors.hpp"
-#include "moderngpt2/training/checkpoint_folder.hpp"
-#include "moderngpt2/training/model_folder.hpp"
+#include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/model_folder.hpp"
+#include "moderngpt2/training/checkpoint/optimizer_files.hpp"
 #include "moderngpt2/training/optimizer.hpp"
-#include "moderngpt2/training/optimizer_files.hpp"
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {

@@ -15,7 +15,7 @@
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/io/file_hash.hpp"
-#include "moderngpt2/training/prepare.hpp"
+#include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/training/state.hpp"
 
 // A run of several processes: what they prepare, compare and say before and after they train together.

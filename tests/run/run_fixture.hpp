@@ -6,7 +6,7 @@
 
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
-#include "moderngpt2/training/run.hpp"
+#include "moderngpt2/run/run.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/tokenizer_json.hpp"
 #include "training/tiny_run.hpp"

@@ -18,7 +18,7 @@
 #include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/file.hpp"
-#include "moderngpt2/training/deepspeed_settings.hpp"
+#include "moderngpt2/run/deepspeed_settings.hpp"
 
 namespace moderngpt2 {
 

@@ -20,7 +20,7 @@
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/safetensors.hpp"
-#include "moderngpt2/training/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 
 namespace moderngpt2 {

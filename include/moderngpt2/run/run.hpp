@@ -13,12 +13,12 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/model/dispatch.hpp"
-#include "moderngpt2/training/device.hpp"
-#include "moderngpt2/training/plan.hpp"
-#include "moderngpt2/training/prepare.hpp"
-#include "moderngpt2/training/ranks.hpp"
-#include "moderngpt2/training/report.hpp"
-#include "moderngpt2/training/samples.hpp"
+#include "moderngpt2/run/device.hpp"
+#include "moderngpt2/run/plan.hpp"
+#include "moderngpt2/run/prepare.hpp"
+#include "moderngpt2/run/ranks.hpp"
+#include "moderngpt2/run/report.hpp"
+#include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 namespace moderngpt2 {

@@ -15,8 +15,8 @@
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/json_comments.hpp"
+#include "moderngpt2/run/deepspeed_section.hpp"
 #include "moderngpt2/training/deepspeed_schedule.hpp"
-#include "moderngpt2/training/deepspeed_section.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 
 namespace moderngpt2 {

@@ -16,7 +16,7 @@
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/data/tasks/labels.hpp"
 #include "moderngpt2/io/shared_weights.hpp"
-#include "moderngpt2/training/run.hpp"
+#include "moderngpt2/run/run.hpp"
 
 namespace moderngpt2 {
 

@@ -11,7 +11,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate.hpp"
-#include "moderngpt2/training/deepspeed_config.hpp"
+#include "moderngpt2/run/deepspeed_config.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {

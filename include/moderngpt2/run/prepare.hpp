@@ -17,16 +17,16 @@
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/generation_config.hpp"
+#include "moderngpt2/run/model_settings.hpp"
+#include "moderngpt2/run/report.hpp"
+#include "moderngpt2/run/samples.hpp"
+#include "moderngpt2/run/text_data.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
-#include "moderngpt2/training/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/model_folder.hpp"
 #include "moderngpt2/training/hooks.hpp"
-#include "moderngpt2/training/model_folder.hpp"
-#include "moderngpt2/training/model_settings.hpp"
-#include "moderngpt2/training/report.hpp"
-#include "moderngpt2/training/samples.hpp"
 #include "moderngpt2/training/settings.hpp"
-#include "moderngpt2/training/text_data.hpp"
 
 namespace moderngpt2 {
 

@@ -4,8 +4,8 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
-#include "moderngpt2/training/device.hpp"
-#include "moderngpt2/training/prepare.hpp"
+#include "moderngpt2/run/device.hpp"
+#include "moderngpt2/run/prepare.hpp"
 #include "support/letter_tokenizer.hpp"
 #include "support/temporary_folder.hpp"
 

@@ -10,8 +10,8 @@
 #include "dataset/pretokenize_fixture.hpp"
 #include "io/expect_error.hpp"
 #include "moderngpt2/data/dataset.hpp"
-#include "moderngpt2/training/checkpoint_folder.hpp"
-#include "moderngpt2/training/text_data.hpp"
+#include "moderngpt2/run/text_data.hpp"
+#include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 
 using namespace moderngpt2;
 namespace fs = std::filesystem;

@@ -12,7 +12,7 @@
 
 #include "io/expect_error.hpp"
 #include "moderngpt2/io/file.hpp"
-#include "moderngpt2/training/report.hpp"
+#include "moderngpt2/run/report.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;

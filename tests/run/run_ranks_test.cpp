@@ -9,8 +9,8 @@
 
 #include "io/expect_error.hpp"
 #include "moderngpt2/distributed/thread.hpp"
-#include "moderngpt2/training/run.hpp"
-#include "training/run_fixture.hpp"
+#include "moderngpt2/run/run.hpp"
+#include "run/run_fixture.hpp"
 #include "training/tiny_run.hpp"
 
 using namespace moderngpt2;

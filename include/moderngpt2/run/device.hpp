@@ -8,8 +8,8 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
-#include "moderngpt2/training/plan.hpp"
-#include "moderngpt2/training/prepare.hpp"
+#include "moderngpt2/run/plan.hpp"
+#include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 // What computes a run: the processor, or the GPU of each process.
