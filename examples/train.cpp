@@ -1,5 +1,5 @@
-/// Trains a language model on pre-tokenized text, or another head on examples: reads the command line and calls
-/// run_training() or run_task().
+/// Trains a language model on pre-tokenized text, or a classifier on labelled examples. Reads the command line and
+/// calls run_training().
 
 #include <csignal>
 #include <cstdio>
@@ -29,30 +29,25 @@
 #include "train/mpi.hpp"
 #include "train/tasks.hpp"
 
-// Compiled beside this file: train/bf16.cpp.
-extern template int moderngpt2::detail::run_model<moderngpt2::CausalLMInBf16>(const moderngpt2::TrainingRequest&,
-                                                                              const moderngpt2::PreparedRun&,
-                                                                              const moderngpt2::TrainingHooks&);
-
 namespace {
 
 using namespace moderngpt2;
 
-int run(const std::string& task, const TaskRequest& request, const TrainingHooks& hooks) {
-  if (task == SequenceClassification::name)
-    return run_task<SequenceClassification>(request, hooks, train_program::run_task_on_gpu<SequenceClassification>);
-  if (task == TokenClassification::name)
-    return run_task<TokenClassification>(request, hooks, train_program::run_task_on_gpu<TokenClassification>);
-  if (task == QuestionAnswering::name)
-    return run_task<QuestionAnswering>(request, hooks, train_program::run_task_on_gpu<QuestionAnswering>);
-  if (task == MultipleChoice::name)
-    return run_task<MultipleChoice>(request, hooks, train_program::run_task_on_gpu<MultipleChoice>);
-  return run_training(request.training, hooks, train_program::run_on_gpu);
+template <class Task>
+int run(const TrainingRequest& request, const TrainingHooks& hooks) {
+  return run_training<Task>(request, hooks, train_program::run_on_gpu<Task>);
+}
+
+int run_task(const std::string& task, const TrainingRequest& request, const TrainingHooks& hooks) {
+  if (task == SequenceClassification::name) return run<SequenceClassification>(request, hooks);
+  if (task == TokenClassification::name) return run<TokenClassification>(request, hooks);
+  if (task == QuestionAnswering::name) return run<QuestionAnswering>(request, hooks);
+  if (task == MultipleChoice::name) return run<MultipleChoice>(request, hooks);
+  return run<LanguageModelling>(request, hooks);
 }
 
 int program_of_processes(int argc, char** argv, Processes& processes) {
-  TaskRequest task_request;
-  TrainingRequest& request = task_request.training;
+  TrainingRequest request;
   TrainingSettings& s = request.settings;
   std::string device = "cpu";
   PrecisionFlags precision;
@@ -61,7 +56,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       "train",
       "Trains a ModernGPT2 language model on blocks that pretokenize_dataset made or on text, or with --task "
       "a classifier on examples.");
-  TaskOptions task(options, task_request);
+  TaskOptions task(options, request);
   options.section("Model");
   options.add("model_size_name", request.model_size_name, "size of a new model")
       .choices({"small", "medium", "large", "xl"})
@@ -198,7 +193,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       if (!options.typed("threads"))
         request.threads = threads_of_process(request.ranks->local_size(), request.ranks->local_processors());
     }
-    return run(task.task(), task_request, hooks);
+    return run_task(task.task(), request, hooks);
   });
 }
 

@@ -24,6 +24,7 @@
 #include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/run/report.hpp"
+#include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/tensorboard.hpp"
 #include "moderngpt2/run/text_data.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"

@@ -1,7 +1,6 @@
-// The part of `train` that computes in bf16: a file of its own, so that builds are parallel.
+// Language models of `train` in bf16 on the CPU.
 
 #include "moderngpt2/run/run.hpp"
 
-template int moderngpt2::detail::run_model<moderngpt2::CausalLMInBf16>(const moderngpt2::TrainingRequest&,
-                                                                       const moderngpt2::PreparedRun&,
-                                                                       const moderngpt2::TrainingHooks&);
+template int moderngpt2::detail::run_model<moderngpt2::CausalLMInBf16>(const TrainingRequest&, const PreparedRun<>&,
+                                                                       const TrainingHooks&);

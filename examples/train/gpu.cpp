@@ -2,11 +2,7 @@
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
-#include "gpu.hpp"
-#include "moderngpt2/backend/cuda.hpp"
-#ifdef MODERNGPT2_HAVE_NCCL
-#include "moderngpt2/distributed/cuda_ranks.hpp"
-#endif
+#include "gpu_run.hpp"
 
 namespace moderngpt2::train_program {
 
@@ -14,11 +10,7 @@ void require_gpu(const std::string&, bool cudnn_attention) {
   if (cudnn_attention) cuda::require_cudnn();
 }
 
-int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks) {
-  return with_precision(request.precision, [&]<class Precision>(Precision) {
-    return detail::run_model<CausalLM<any_shape, cuda::Backend, Precision>>(request, run, hooks);
-  });
-}
+template int run_on_gpu(const TrainingRequest&, const PreparedRun<LanguageModelling>&, const TrainingHooks&);
 
 }  // namespace moderngpt2::train_program
 

@@ -5,19 +5,24 @@
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/run/run.hpp"
 
-// The part of `train` that runs on a GPU. With CUDA, gpu.cpp defines it; without CUDA, the functions throw UsageError.
+// The part of `train` that runs on a GPU. Defined by gpu_run.hpp and gpu*.cpp in builds with CUDA; in others, the
+// functions throw UsageError.
 namespace moderngpt2::train_program {
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
-/// Trains or evaluates the language model on a GPU.
-int run_on_gpu(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks);
-/// Throws UsageError if this program was built without CUDA, or without cuDNN and `cudnn_attention` is set.
+/// Runs a prepared training, evaluation or dry run on a GPU. Returns the exit status.
+template <class Task>
+int run_on_gpu(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks);
+/// Throws UsageError if `cudnn_attention` is set and this program was built without cuDNN.
 void require_gpu(const std::string& device, bool cudnn_attention);
 
 #else
 
-inline int run_on_gpu(const TrainingRequest&, const PreparedRun&, const TrainingHooks&) { throw no_cuda("cuda"); }
+template <class Task>
+int run_on_gpu(const TrainingRequest&, const PreparedRun<Task>&, const TrainingHooks&) {
+  throw no_cuda("cuda");
+}
 inline void require_gpu(const std::string& device, bool) { throw no_cuda(device); }
 
 #endif

@@ -1,9 +1,9 @@
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
-#include "gpu_task.hpp"
+#include "gpu_run.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
 
-template int moderngpt2::train_program::run_task_on_gpu(const TrainingRequest&, const TaskRun<SequenceClassification>&,
-                                                        const TrainingHooks&);
+template int moderngpt2::train_program::run_on_gpu(const TrainingRequest&, const PreparedRun<SequenceClassification>&,
+                                                   const TrainingHooks&);
 
 #endif

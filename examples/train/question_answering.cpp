@@ -1,8 +1,5 @@
-#include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/run/run.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 
-namespace moderngpt2 {
-
-template int run_task<QuestionAnswering>(const TaskRequest&, const TrainingHooks&, RunTaskOnGpu<QuestionAnswering>);
-
-}  // namespace moderngpt2
+template int moderngpt2::run_training<moderngpt2::QuestionAnswering>(const TrainingRequest&, const TrainingHooks&,
+                                                                     RunOnGpu<QuestionAnswering>);

@@ -1,9 +1,5 @@
-#include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/run/run.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
 
-namespace moderngpt2 {
-
-template int run_task<SequenceClassification>(const TaskRequest&, const TrainingHooks&,
-                                              RunTaskOnGpu<SequenceClassification>);
-
-}  // namespace moderngpt2
+template int moderngpt2::run_training<moderngpt2::SequenceClassification>(const TrainingRequest&, const TrainingHooks&,
+                                                                          RunOnGpu<SequenceClassification>);

@@ -1,8 +1,5 @@
-#include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/run/run.hpp"
 #include "moderngpt2/training/tasks/token_classification.hpp"
 
-namespace moderngpt2 {
-
-template int run_task<TokenClassification>(const TaskRequest&, const TrainingHooks&, RunTaskOnGpu<TokenClassification>);
-
-}  // namespace moderngpt2
+template int moderngpt2::run_training<moderngpt2::TokenClassification>(const TrainingRequest&, const TrainingHooks&,
+                                                                       RunOnGpu<TokenClassification>);

@@ -82,7 +82,7 @@ TEST_CASE_FIXTURE(Fixture, "what was written by hand beside a model stays with w
 
   // A resumed run finds it in its checkpoint.
   TrainingRequest resumed;
-  PreparedRun run;
+  PreparedRun<> run;
   run.tokenizer = Tokenizer::load(base);
   run.companions.config.config.eos_token_id = 2, run.companions.config.config.pad_token_id = 0;
   run.checkpoint = Checkpoint{base, {}};

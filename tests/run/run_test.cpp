@@ -345,7 +345,7 @@ TEST_CASE("a step is a graph where one process trains on a GPU, and refused else
   f.request.dry_run = false, f.request.gpu = 0;
   const auto on_gpu = [&] {
     return run_training(f.request, {.say = [](const std::string&) {}},
-                        [](const TrainingRequest&, const PreparedRun&, const TrainingHooks&) { return 7; });
+                        [](const TrainingRequest&, const PreparedRun<>&, const TrainingHooks&) { return 7; });
   };
   CHECK(on_gpu() == 7);
   f.request.settings.world_size = 2;

@@ -5,20 +5,21 @@
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/source_options.hpp"
-#include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/run/request.hpp"
 
 namespace moderngpt2 {
 
 /// The flags of `train --task`, all but those that are common to all training.
 class TaskOptions {
  public:
-  TaskOptions(Options& options, TaskRequest& request) : options_(options), request_(request) {
-    ExampleOptions& examples = request.examples;
+  TaskOptions(Options& options, TrainingRequest& request) : options_(options), request_(request) {
+    ExampleOptions& examples = request.examples.options;
     options.section("Task");
     options.add("task", task_, "what the model is to learn: the next token, or the labels of examples (docs/tasks.md)")
         .choices(
             {"causal-lm", "sequence-classification", "token-classification", "question-answering", "multiple-choice"});
-    options.add("eval_input", request.eval_inputs, "examples to evaluate on; without it the last 5% of --input")
+    options
+        .add("eval_input", request.examples.eval_inputs, "examples to evaluate on; without it the last 5% of --input")
         .metavar("PATH")
         .alias("validation_file");
     options.add("label_column", examples.label_column, "the column of the labels")
@@ -57,13 +58,13 @@ class TaskOptions {
 
   /// The examples are in the files that the flags of text name.
   void take(const SourceOptions& source) {
-    request_.inputs = source.inputs;
-    if (options_.typed("text_column")) request_.examples.text_column = source.text_column;
+    request_.examples.inputs = source.inputs;
+    if (options_.typed("text_column")) request_.examples.options.text_column = source.text_column;
   }
 
  private:
   Options& options_;
-  TaskRequest& request_;
+  TrainingRequest& request_;
   std::string task_ = "causal-lm";
 };
 

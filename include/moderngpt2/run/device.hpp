@@ -9,7 +9,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/run/plan.hpp"
-#include "moderngpt2/run/prepare.hpp"
+#include "moderngpt2/run/request.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 // What computes a run: the processor, or the GPU of each process.

@@ -10,97 +10,37 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/data/dataset.hpp"
-#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/run/model_settings.hpp"
-#include "moderngpt2/run/report.hpp"
-#include "moderngpt2/run/samples.hpp"
+#include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/text_data.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
-#include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
-#include "moderngpt2/training/checkpoint/model_folder.hpp"
 #include "moderngpt2/training/hooks.hpp"
-#include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2 {
 
-/// What `train` was asked for.
-struct TrainingRequest {
-  TrainingSettings settings;
-  std::optional<std::string> model_size_name;  ///< nothing: small, or that of the checkpoint to resume from
-  ModelFields model_fields;
-  std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
-  std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
-  std::optional<TextData> text;                       ///< where there are no blocks yet
-  std::optional<int> block_size;                      ///< nothing: what the shards have
-  std::int64_t streaming_eval_samples = 1000;         ///< blocks to hold out where there is no evaluation set
-  std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
-  bool eval_only = false;
-  bool dry_run = false;
-  PrecisionName precision = PrecisionName::fp32;
-  std::optional<int> gpu{};  ///< that computes; nothing: the processor
-  SampleSettings samples{};
-  ReportSettings report{};
-  int threads = available_threads();
-  /// This process among those that train one model together, settings.world_size of them; null: the only one.
-  distributed::CommunicatorBase* ranks = nullptr;
-  bool checkpoint_is_verified = false;  ///< by rank 0
-};
-
-/// A request with everything opened and checked that it names.
-struct PreparedRun {
-  ModelCompanions companions;
-  std::optional<Tokenizer> tokenizer;
-  std::optional<DatasetSplits> data;
-  std::optional<Checkpoint> checkpoint;
-  int block_size = 1024;
-};
-
 namespace detail {
 
-bool has_tokenizer(const std::filesystem::path& folder);
-
-template <class Say>
-std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say) {
-  if (!request.resume_from_checkpoint) return std::nullopt;
-  const std::string& from = *request.resume_from_checkpoint;
-  const std::filesystem::path& output = request.settings.output_dir;
-  std::optional<Checkpoint> found;
-  if (from == "latest") {
-    found = latest_checkpoint(output, [&](const std::string& line) { say("warning: " + line); });
-    if (!found) say(fmt::format("{} has no checkpoint: starting afresh", output.string()));
-  } else {
-    found = open_checkpoint(from);
-    if (!request.checkpoint_is_verified) verify_checkpoint(*found);
-  }
-  if (found) say(fmt::format("resuming from {}", found->folder.string()));
-  return found;
-}
-
-/// The blocks that a request's text gives; nothing in a dry run where they are not there yet.
-std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun& run,
+/// Packs the request's text into blocks and returns their metadata file. A dry run packs nothing and returns nothing
+/// unless the blocks exist.
+std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun<>& run,
                                                     const TrainingHooks& hooks);
 
-/// Where a run's tokenizer is: what was named, or beside the weights that it starts from.
-std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
-                                                      const std::optional<Checkpoint>& checkpoint);
-
-/// The generation_config.json of a language model to be: that of the model it starts from, where one was written by
-/// hand, with the special tokens of this run. A chat's messages end a text too, as `generate --interactive` has it.
-GenerationConfigFile generation_config_of(const TrainingRequest& request, const PreparedRun& run,
+/// Returns the generation_config.json of the model to train: the one of the model that it starts from, unless that was
+/// derived from config.json, with the special tokens of this run. With a chat template, the end of a message is an
+/// end-of-text token too.
+GenerationConfigFile generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
                                           const std::optional<std::filesystem::path>& tokenizer_path);
 
 }  // namespace detail
 
-/// Opens what a request names, and packs its text. A dry run may leave out tokenizer and data. Throws an Error for what
-/// does not fit, and PackingStopped.
-PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks);
+/// Prepares the training of a language model: opens tokenizer, model config, checkpoint and data set, and packs text. A
+/// dry run needs neither tokenizer nor data. Throws Error if they do not match, PackingStopped at a signal.
+PreparedRun<> prepare_run(const TrainingRequest& request, const TrainingHooks& hooks);
 
 }  // namespace moderngpt2
 
@@ -108,12 +48,8 @@ PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hoo
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION bool has_tokenizer(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "tokenizer.json");
-}
-
 MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request,
-                                                                        const PreparedRun& run,
+                                                                        const PreparedRun<>& run,
                                                                         const TrainingHooks& hooks) {
   std::optional<std::filesystem::path> checkpoint;
   if (run.checkpoint) checkpoint = run.checkpoint->folder;
@@ -123,16 +59,8 @@ MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const Tr
   return std::nullopt;
 }
 
-MODERNGPT2_FUNCTION std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
-                                                                          const std::optional<Checkpoint>& checkpoint) {
-  if (request.tokenizer_path) return request.tokenizer_path;
-  if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
-  if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
-  return std::nullopt;
-}
-
 MODERNGPT2_FUNCTION GenerationConfigFile
-generation_config_of(const TrainingRequest& request, const PreparedRun& run,
+generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
                      const std::optional<std::filesystem::path>& tokenizer_path) {
   GenerationConfigFile made = generation_config_from(run.companions.config);
   const auto add_eos = [&](int id) {
@@ -162,9 +90,9 @@ generation_config_of(const TrainingRequest& request, const PreparedRun& run,
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
+MODERNGPT2_FUNCTION PreparedRun<> prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
   const auto& say = hooks.say;
-  PreparedRun run;
+  PreparedRun<> run;
   run.checkpoint = detail::find_resumed(request, say);
 
   const std::optional<std::filesystem::path> tokenizer_path = detail::tokenizer_folder(request, run.checkpoint);
@@ -188,11 +116,12 @@ MODERNGPT2_FUNCTION PreparedRun prepare_run(const TrainingRequest& request, cons
     dataset = detail::blocks_of_text(request, run, hooks);
   }
   if (dataset) {
-    run.data = DatasetSplits::open(*dataset, {.block_size = request.block_size.value_or(0),
-                                              .vocab_size = first.config.vocab_size,
-                                              .max_eval_blocks = request.streaming_eval_samples});
+    const DatasetSplits splits = DatasetSplits::open(*dataset, {.block_size = request.block_size.value_or(0),
+                                                                .vocab_size = first.config.vocab_size,
+                                                                .max_eval_blocks = request.streaming_eval_samples});
+    run.data = splits;
     run.block_size = run.data->train.block_size();
-    const std::string& made_by = run.data->metadata.tokenizer_fingerprint;
+    const std::string& made_by = splits.metadata.tokenizer_fingerprint;
     if (tokenizer && !made_by.empty() && made_by != tokenizer->fingerprint_text())
       say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(),
                       tokenizer_path->string()));

@@ -15,7 +15,7 @@
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/io/file_hash.hpp"
-#include "moderngpt2/run/prepare.hpp"
+#include "moderngpt2/run/request.hpp"
 #include "moderngpt2/training/state.hpp"
 
 // A run of several processes: what they prepare, compare and say before and after they train together.
@@ -85,9 +85,9 @@ inline std::uint64_t hash_of(std::string_view text) {
   return hash.value();
 }
 
-/// What of a run decides its results, or who waits for whom. Run: PreparedRun, or one of another task.
-template <class Run>
-std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const Run& run) {
+/// Returns hashes of everything that decides a run's results or the order of its collectives.
+template <class Task>
+std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const PreparedRun<Task>& run) {
   const TrainingSettings& s = request.settings;
   FileHash tokenizer, data;
   for (const auto& [name, content] : run.companions.tokenizer.files) tokenizer.add(std::as_bytes(std::span(content)));

@@ -10,112 +10,61 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/pass_memory.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/file.hpp"
 #include "moderngpt2/model/dispatch.hpp"
+#include "moderngpt2/run/check_request.hpp"
 #include "moderngpt2/run/device.hpp"
 #include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/run/prepare.hpp"
+#include "moderngpt2/run/prepare_task.hpp"
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/report.hpp"
+#include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/samples.hpp"
+#include "moderngpt2/run/summary.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 namespace moderngpt2 {
 
-/// Gives a trainer the weights that a run starts from: those of --model_path, or random ones.
-template <class T>
-void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun& run, const TrainingHooks&) {
-  if (request.model_path)
-    trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
-  else
-    trainer.initialize(request.settings.seed);
-}
-
-/// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
-inline void write_predictions(const TrainingRequest&, const PreparedRun&, const LanguageModelling::Scores&) {}
-
-/// Does what is asked on a GPU, once all is prepared: a part of a program that is compiled where CUDA is.
-using RunOnGpu = int (*)(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks);
+/// Runs a prepared training on a GPU: passed in by programs, so that only they contain CUDA code. Returns the exit
+/// status.
+template <class Task>
+using RunOnGpu = int (*)(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks);
 
 namespace detail {
 
-/// Blocks to train on; more than any run reads where no data set is named. Run: PreparedRun, or one of another task.
-template <class Run>
-std::int64_t train_blocks(const Run& run) {
-  return run.data ? run.data->train.size() : INT64_MAX;
-}
-
-/// Whether a request says how long its run is: a dry run without data may not.
-template <class Run>
-bool knows_last_step(const TrainingRequest& request, const Run& run) {
-  return run.data || request.settings.max_steps > 0;
-}
-template <class Run>
-std::int64_t first_step(const Run& run) {
-  return run.checkpoint ? run.checkpoint->state.step : 0;
-}
-template <class Run>
-std::int64_t planned_last_step(const TrainingRequest& request, const Run& run) {
-  const DataPosition at = run.checkpoint ? run.checkpoint->state.position : DataPosition{};
-  return last_step(request.settings, train_blocks(run), first_step(run), at);
-}
-
-}  // namespace detail
-
-/// The values that hold, in a few lines.
-template <class Task = LanguageModelling, class Run>
-std::string settings_text(const TrainingRequest& request, const Run& run, std::int64_t parameters,
-                          const char* backend) {
-  const TrainingSettings& s = request.settings;
-  const Config& c = run.companions.config.config;
-  const double flops = training_flops_per_token(c, run.block_size, Task::predicts_tokens);
-  std::string text = fmt::format(
-      "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, "
-      "positions "
-      "{}, dropout {}/{}/{}\n",
-      parameters, c.n_layer, c.n_embd, c.n_head, c.n_kv_head, c.head_dim, c.n_inner, activation_name(c.activation),
-      c.vocab_size, c.n_positions, c.resid_pdrop, c.embd_pdrop, c.attn_pdrop);
-  if (run.data) {
-    const bool same_length = std::is_same_v<Task, LanguageModelling>;
-    text += fmt::format("data: {} {} of {}{} tokens to train on, {} to evaluate\n", run.data->train.size(),
-                        Task::examples, same_length ? "" : "at most ", run.block_size, run.data->eval.size());
-  }
-  const std::string processes = s.world_size > 1 ? fmt::format(" x {} processes", s.world_size) : "";
-  text += fmt::format("batch: {} x {} accumulated{} = {} sequences, {} tokens\n", s.per_device_train_batch_size,
-                      s.gradient_accumulation_steps, processes, s.global_batch(), s.global_batch() * run.block_size);
-  if (s.world_size > 1) text += fmt::format("processes: {}, ZeRO stage {}\n", s.world_size, s.zero_stage);
-  if (request.eval_only) return text;
-  if (detail::knows_last_step(request, run)) {
-    const std::int64_t blocks = detail::train_blocks(run), steps = detail::planned_last_step(request, run);
-    const double epochs = double(steps) / double(steps_per_epoch(blocks, s.global_batch()));
-    const double samples =
-        run.data ? double(samples_of_steps(steps, blocks, s.global_batch())) : double(steps) * double(s.global_batch());
-    const double tokens = samples * run.block_size;
-    text += fmt::format("steps: {}", steps);
-    if (run.data) text += fmt::format(" ({:.4g} epochs of {})", epochs, steps_per_epoch(blocks, s.global_batch()));
-    text += fmt::format(", {:.4g} tokens, {:.3g} FLOPs a token, {:.3g} FLOPs in all\n", tokens, flops, flops * tokens);
-    text += fmt::format("schedule: {}, learning rate {}, {} steps of warm-up\n", s.lr_scheduler_type, s.learning_rate,
-                        warmup_steps(s, steps));
+/// Loads the weights of request.model_path, or draws new ones. If that model has another head, its transformer is
+/// loaded and the task's head is drawn.
+template <class Task, class T>
+void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun<Task>& run,
+                   const TrainingHooks& hooks) {
+  if (!request.model_path) return trainer.initialize(request.settings.seed);
+  const CheckpointTensors tensors(*request.model_path);
+  if constexpr (std::is_same_v<Task, LanguageModelling>) {
+    (void)hooks;
+    trainer.load(tensors, run.companions.config);
   } else {
-    text += fmt::format("schedule: {}, learning rate {}; {:.3g} FLOPs a token\n", s.lr_scheduler_type, s.learning_rate,
-                        flops);
+    const ConfigFile there = read_config(*request.model_path);
+    if (there.architecture == run.companions.config.architecture) return trainer.load(tensors, there);
+    hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture,
+                          trainer.load_shared(tensors, there, request.settings.seed).text()));
   }
-  text += fmt::format(
-      "optimizer: AdamW, betas {} and {}, epsilon {}, weight decay {} on matrices, gradient norm at most {}\n",
-      s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.weight_decay, s.max_grad_norm);
-  text += fmt::format("run: {} on {} with {} threads, seed {}, gradient checkpointing {}, output {}\n",
-                      precision_name(request.precision), backend, request.threads, s.seed,
-                      s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
-  if (request.precision == PrecisionName::fp16)
-    text += fmt::format("loss scale: {}\n", loss_scaling_text(s.loss_scaling));
-  return text;
 }
 
-namespace detail {
+/// Writes the prediction for each example as a line of JSON.
+template <class Scores>
+void write_predictions(const std::filesystem::path& path, const Scores& scores) {
+  AtomicFile file(path);
+  for (std::int64_t i = 0; i < scores.size(); ++i)
+    file.write(scores.prediction(i).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  file.commit();
+}
 
-template <class Task, class M, class Run>
-int evaluate_only(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
+/// Evaluates the model on the evaluation set and prints loss and scores. Returns 0, or 128 plus the signal that stopped
+/// the evaluation. `device_ranks`: communicator of the GPUs, null on a CPU.
+template <class Task, class M>
+int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
                   distributed::CommunicatorBase* device_ranks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
@@ -145,24 +94,17 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
       &ranks);
   if (!result) return 128 + int(agree_on_largest(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
-  all_or_none(ranks, "writing the predictions", [&] {
-    if (ranks.rank() == 0) write_predictions(request, run, scores);
-  });
+  if constexpr (!std::is_same_v<Task, LanguageModelling>)
+    all_or_none(ranks, "writing the predictions", [&] {
+      if (ranks.rank() == 0 && request.predictions_file) write_predictions(*request.predictions_file, scores);
+    });
   return 0;
 }
 
-/// The run's log for TensorBoard lies in a folder of this name; empty: there is none.
-template <class Run>
-std::string log_name(const TrainingRequest& request, const Run& run) {
-  if (request.report.to == ReportTo::none) return "";
-  if (run.checkpoint && request.report.run_name.empty() && !run.checkpoint->state.run_name.empty())
-    return run.checkpoint->state.run_name;
-  const bool is_other = !request.model_size_name && (request.config_file || request.model_path);
-  return report_name(request.report, is_other ? "custom" : request.model_size_name.value_or("small"));
-}
-
-template <class Task, class M, class Run>
-int train_model(const Run& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
+/// Trains the model to its last step. Returns 0, or 128 plus the signal that stopped the run. `run_name`: see
+/// log_name(). `device_ranks`: communicator of the GPUs, null on a CPU.
+template <class Task, class M>
+int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
                 const MemoryPlan& plan, const std::string& run_name, distributed::CommunicatorBase* device_ranks) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
@@ -199,8 +141,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
                         run.companions.generation->eos_token_ids, s.seed);
   });
   if (hooks.on_start)
-    hooks.on_start({s.output_dir,
-                    settings_text<Task>(request, run, M::parameter_count(model.config()), M::Backend::name),
+    hooks.on_start({s.output_dir, settings_text(request, run, M::parameter_count(model.config()), M::Backend::name),
                     plan_text(plan), config_to_json(run.companions.config)});
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
@@ -221,14 +162,13 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
   return signal ? 128 + signal : 0;
 }
 
-/// Does what is asked with a model of type M, once all is prepared. Task and Run are for language models what the
-/// defaults say; run_task() has others.
-template <class M, class Task = LanguageModelling, class Run = PreparedRun>
-int run_model(const TrainingRequest& request, const Run& run, const TrainingHooks& hooks) {
+/// Runs training, evaluation or a dry run with model type M. Returns the exit status.
+template <class M, class Task>
+int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
-  hooks.say(settings_text<Task>(request, run, M::parameter_count(config), M::Backend::name));
+  hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
   const bool known = knows_last_step(request, run);
@@ -275,75 +215,57 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
     made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()), pages_of(s));
   });
   M& model = *made;
-  // To evaluate whole weights nothing is exchanged by GPUs.
+  // Evaluation with whole weights needs no communication between GPUs.
   std::optional<distributed::DeviceRanks<typename M::Backend>> device;
   if (!request.eval_only || s.shards_weights()) device.emplace(model.backend(), ranks);
   distributed::CommunicatorBase* const device_ranks = device ? device->get() : nullptr;
-  if (request.eval_only) return evaluate_only<Task>(run, request, model, hooks, device_ranks);
-  return train_model<Task>(run, request, model, hooks, plan, run_name, device_ranks);
+  if (request.eval_only) return evaluate_only(run, request, model, hooks, device_ranks);
+  return train_model(run, request, model, hooks, plan, run_name, device_ranks);
 }
 
-/// Says what a precision means on this machine. Throws a UsageError for one that it does not have; a dry run tells what
-/// the nearest one takes.
-template <class Say>
-void check_precision(const TrainingRequest& request, Say&& say) {
-  const PrecisionName name = request.precision;
-  if (request.gpu) return;
-  if (needs_gpu(name)) {
-    if (!request.dry_run) throw no_such_precision(name);
-    say(fmt::format("note: {} needs --device cuda; this is the plan of {} on the CPU", precision_name(name),
-                    precision_name(cpu_precision(name))));
-  } else if (name == PrecisionName::bf16 && !cpu::has_bf16_products()) {
-    say(fmt::format("note: {}", cpu::slow_bf16_note));
-  }
-}
-
-/// Throws a UsageError where no step can be a graph; a dry run without a GPU tells the plan without one.
-template <class Say>
-void check_cuda_graph(const TrainingRequest& request, Say&& say) {
-  if (!request.settings.cuda_graph) return;
-  if (request.settings.world_size > 1)
-    throw UsageError("--cuda_graph is for one process: several exchange gradients within a step");
-  if (request.eval_only) throw UsageError("--cuda_graph is for training: --eval_only has no steps");
-  if (request.gpu) return;
-  if (!request.dry_run) throw UsageError("--cuda_graph needs --device cuda");
-  say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
-}
-
-template <class Say>
-void check_request(const TrainingRequest& request, bool has_gpu, Say&& say) {
-  if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
-  if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
-    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
-  check_cuda_graph(request, say);
-  check_precision(request, say);
-}
-
-inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, const TrainingHooks& hooks,
-                        distributed::CommunicatorBase& ranks, RunOnGpu run_on_gpu) {
-  if (request.eval_only && !request.model_path && !run.checkpoint)
-    fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
+/// Picks the model type by device, precision and config.
+template <class Task>
+int run_prepared(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks,
+                 RunOnGpu<Task> run_on_gpu) {
   if (request.gpu) return run_on_gpu(request, run, hooks);
-  if (cpu_precision(request.precision) == PrecisionName::bf16) return run_model<CausalLMInBf16>(request, run, hooks);
-  return with_causal_lm(run.companions.config.config,
-                        [&]<class M>(std::type_identity<M>) { return run_model<M>(request, run, hooks); });
+  if (cpu_precision(request.precision) == PrecisionName::bf16)
+    return run_model<typename Task::template Model<cpu::Backend, Bf16>>(request, run, hooks);
+  if constexpr (std::is_same_v<Task, LanguageModelling>)
+    return with_causal_lm(run.companions.config.config,
+                          [&]<class M>(std::type_identity<M>) { return run_model<M>(request, run, hooks); });
+  else
+    return run_model<typename Task::template Model<>>(request, run, hooks);
+}
+
+template <class Task>
+PreparedRun<Task> prepare(const TrainingRequest& request, const TrainingHooks& hooks) {
+  if constexpr (std::is_same_v<Task, LanguageModelling>)
+    return prepare_run(request, hooks);
+  else
+    return prepare_task_run<Task>(request, hooks.say);
 }
 
 }  // namespace detail
 
-/// Does what `train` was asked for. Returns the exit status: 0, or 128 plus the signal that stopped the run, the same
-/// in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`. `hooks.say`
-/// must be given, and `run_on_gpu` where the request names a GPU.
-inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks, RunOnGpu run_on_gpu = nullptr) {
+/// Trains, evaluates or plans as `request` says; the whole of the program `train` after its command line. Task:
+/// LanguageModelling or a task of training/tasks/. Returns the exit status, equal on all ranks: 0; 128 plus the signal
+/// that stopped the run; 1 or 2 if all ranks failed and one reported why through `hooks.complain`. Requires
+/// `hooks.say`, and `run_on_gpu` if the request names a GPU. Throws Error or UsageError in a single process.
+template <class Task = LanguageModelling>
+int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
+                 std::type_identity_t<RunOnGpu<Task>> run_on_gpu = nullptr) {
+  constexpr bool is_classifier = !std::is_same_v<Task, LanguageModelling>;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {
       all_or_none(ranks, "checking the request",
-                  [&] { detail::check_request(request, run_on_gpu != nullptr, hooks.say); });
-      const PreparedRun run =
-          prepare_on_ranks(request, ranks, [&](const TrainingRequest& own) { return prepare_run(own, hooks); });
-      return detail::run_prepared(request, run, hooks, ranks, run_on_gpu);
+                  [&] { detail::check_request(request, is_classifier, run_on_gpu != nullptr, hooks.say); });
+      const PreparedRun<Task> run = prepare_on_ranks(
+          request, ranks, [&](const TrainingRequest& own) { return detail::prepare<Task>(own, hooks); });
+      if (request.eval_only && !request.model_path && !run.checkpoint)
+        fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
+      return detail::run_prepared(request, run, hooks, run_on_gpu);
     } catch (const PackingStopped& stopped) {
       hooks.say("packing was stopped: the same command goes on with it");
       return 128 + stopped.signal;

@@ -5,6 +5,7 @@
 
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 
@@ -15,6 +16,9 @@ namespace moderngpt2 {
 struct LanguageModelling {
   using Batch = TokenBatch;
   using Splits = TrainAndEval;  ///< `train` and `eval`, of the type Batch::Data
+  template <class Backend = cpu::Backend, class Precision = Fp32>
+  using Model = CausalLM<any_shape, Backend, Precision>;
+  static constexpr const char* name = "causal-lm";
   static constexpr const char* examples = "blocks";
   static constexpr bool predicts_tokens = true;  ///< whether logits over the vocabulary are computed
 

@@ -10,7 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "moderngpt2/backend/cuda.hpp"
-#include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/run/run.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
@@ -133,9 +133,9 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
     rows += fmt::format("{{\"text\": \"{}{}\", \"label\": \"{}\"}}\n", char('a' + i % 7), i % 2 ? "x" : "bc",
                         i % 2 ? "with" : "plain");
   write_file(folder / "rows.jsonl", rows);
-  TaskRequest request;
-  request.inputs = request.eval_inputs = {(folder / "rows.jsonl").string()};
-  TrainingRequest& training = request.training;
+  TrainingRequest request;
+  request.examples.inputs = request.examples.eval_inputs = {(folder / "rows.jsonl").string()};
+  TrainingRequest& training = request;
   training.tokenizer_path = folder / "tokenizer";
   training.model_fields.n_layer = 1, training.model_fields.n_embd = 16, training.model_fields.n_head = 2;
   training.threads = 1;
@@ -151,9 +151,9 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
     said.clear();
     const TrainingHooks hooks{.say = [&](const std::string& line) { said.push_back(line); },
                               .on_evaluation = [&](std::int64_t, std::int64_t) { used = simt::device().used(); }};
-    const int status =
-        run_task<Task>(request, hooks, [](const TrainingRequest& r, const TaskRun<Task>& run, const TrainingHooks& h) {
-          return detail::run_model<Task::Model<cuda::Backend>, Task>(r, run, h);
+    const int status = run_training<Task>(
+        request, hooks, [](const TrainingRequest& r, const PreparedRun<Task>& run, const TrainingHooks& h) {
+          return detail::run_model<Task::Model<cuda::Backend>>(r, run, h);
         });
     REQUIRE(status == 0);
     std::vector<Json> lines;

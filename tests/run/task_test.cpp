@@ -12,7 +12,7 @@
 #include "io/expect_error.hpp"
 #include "moderngpt2/core/random.hpp"
 #include "moderngpt2/distributed/thread.hpp"
-#include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/run/run.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
 #include "support/letter_tokenizer.hpp"
 #include "support/temporary_folder.hpp"
@@ -41,7 +41,7 @@ std::string letter_texts(int count, std::uint64_t salt) {
 
 struct TaskFixture {
   test::TemporaryFolder temporary;
-  TaskRequest request;
+  TrainingRequest request;
   std::vector<std::string> said;
   std::int64_t stop_after = 1'000'000;
 
@@ -49,9 +49,9 @@ struct TaskFixture {
     test::write_letter_tokenizer(temporary / "tokenizer");
     write_file(temporary / "train.jsonl", letter_texts(600, 1));
     write_file(temporary / "eval.jsonl", letter_texts(200, 2));
-    request.inputs = {(temporary / "train.jsonl").string()};
-    request.eval_inputs = {(temporary / "eval.jsonl").string()};
-    TrainingRequest& r = request.training;
+    request.examples.inputs = {(temporary / "train.jsonl").string()};
+    request.examples.eval_inputs = {(temporary / "eval.jsonl").string()};
+    TrainingRequest& r = request;
     r.settings = test::tiny_settings(temporary / "out");
     r.settings.max_steps = 12;
     r.settings.per_device_train_batch_size = 16;
@@ -64,9 +64,9 @@ struct TaskFixture {
   int run() {
     said.clear();
     std::int64_t done = 0;
-    return run_task<Task>(request, {.say = [&](const std::string& line) { said.push_back(line); },
-                                    .on_step = [&](const StepReport& report) { done = report.step; },
-                                    .stop = [&] { return done >= stop_after ? 15 : 0; }});
+    return run_training<Task>(request, {.say = [&](const std::string& line) { said.push_back(line); },
+                                        .on_step = [&](const StepReport& report) { done = report.step; },
+                                        .stop = [&] { return done >= stop_after ? 15 : 0; }});
   }
   std::string text() const {
     std::string all;
@@ -78,13 +78,13 @@ struct TaskFixture {
     said.clear();
     std::vector<int> status(std::size_t(ranks), -1);
     const auto run_rank = [&](distributed::CommunicatorBase& communicator) {
-      TaskRequest own = request;
-      TrainingSettings& s = own.training.settings;
+      TrainingRequest own = request;
+      TrainingSettings& s = own.settings;
       s.world_size = ranks, s.zero_stage = stage, s.bucket_elements = 2000;
       s.per_device_train_batch_size /= ranks;
-      own.training.ranks = &communicator;
+      own.ranks = &communicator;
       status[std::size_t(communicator.rank())] =
-          run_task<Task>(own, {.say = [&](const std::string& line) { said.push_back(line); }});
+          run_training<Task>(own, {.say = [&](const std::string& line) { said.push_back(line); }});
     };
     for (const std::string& thrown : distributed::run_thread_ranks(ranks, {.timeout_seconds = 60}, run_rank))
       CHECK(thrown == "");
@@ -96,7 +96,7 @@ struct TaskFixture {
     for (const std::string_view line : whole_lines(file)) lines.push_back(parse_json(line, "metrics"));
     return lines;
   }
-  fs::path out() const { return request.training.settings.output_dir; }
+  fs::path out() const { return request.settings.output_dir; }
   Json last_metrics() const {
     const std::string file = read_file(out() / "metrics.jsonl");
     const std::size_t begin = file.rfind('\n', file.size() - 2);
@@ -108,7 +108,7 @@ struct TaskFixture {
 
 TEST_CASE("a small classifier learns its task, and its folder says what it is") {
   TaskFixture f;
-  TrainingSettings& s = f.request.training.settings;
+  TrainingSettings& s = f.request.settings;
   s.max_steps = 150, s.eval_steps = 150;
   CHECK(f.run() == 0);
   const double accuracy = f.last_metrics().at("eval_accuracy").get<double>();
@@ -125,11 +125,11 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
   }
 
   // Evaluation alone says the same, and writes what was predicted.
-  f.request.training.eval_only = true;
-  f.request.training.model_path = f.out();
-  f.request.training.model_fields = {};
-  f.request.training.tokenizer_path.reset();
-  f.request.inputs.clear();
+  f.request.eval_only = true;
+  f.request.model_path = f.out();
+  f.request.model_fields = {};
+  f.request.tokenizer_path.reset();
+  f.request.examples.inputs.clear();
   f.request.predictions_file = f.temporary / "predictions.jsonl";
   CHECK(f.run() == 0);
   CHECK(test::contains(f.said.back(), fmt::format("accuracy {:.6g}", accuracy)));
@@ -149,19 +149,19 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
 
 TEST_CASE("ranks train the classifier that one process trains, and score it together") {
   TaskFixture f;  // with dropout, and rows of unequal length
-  TrainingSettings& s = f.request.training.settings;
+  TrainingSettings& s = f.request.settings;
   s.logging_steps = 1;
-  s.learning_rate = 2e-4;         // at 1e-2 rounding alone grows past 1e-6
-  f.request.eval_inputs.clear();  // 30 of the 600 examples: two batches, the second of them short
+  s.learning_rate = 2e-4;                  // at 1e-2 rounding alone grows past 1e-6
+  f.request.examples.eval_inputs.clear();  // 30 of the 600 examples: two batches, the second of them short
   s.per_device_eval_batch_size = 16;
   s.max_steps = 40;  // the last batch of an epoch has 10
   CHECK(f.run() == 0);
   const std::vector<Json> one = f.metrics();
-  TaskRequest evaluation = f.request;
-  evaluation.training.eval_only = true;
-  evaluation.training.model_path = f.out();
-  evaluation.training.model_fields = {};
-  evaluation.eval_inputs = {(f.temporary / "eval.jsonl").string()};
+  TrainingRequest evaluation = f.request;
+  evaluation.eval_only = true;
+  evaluation.model_path = f.out();
+  evaluation.model_fields = {};
+  evaluation.examples.eval_inputs = {(f.temporary / "eval.jsonl").string()};
   evaluation.predictions_file = f.temporary / "one.jsonl";
   for (const int ranks : {2, 4}) {
     CAPTURE(ranks);
@@ -196,8 +196,8 @@ TEST_CASE("ranks train the classifier that one process trains, and score it toge
 
 TEST_CASE("a classifier learns in bf16, and its files have every digit of the masters") {
   TaskFixture f;
-  f.request.training.precision = PrecisionName::bf16;
-  f.request.training.settings.max_steps = 150;
+  f.request.precision = PrecisionName::bf16;
+  f.request.settings.max_steps = 150;
   CHECK(f.run() == 0);
   CHECK(f.last_metrics().at("eval_accuracy").get<double>() > 0.95);
   const auto weights = CheckpointTensors(f.out()).read_vector<float>("score.weight");
@@ -207,15 +207,15 @@ TEST_CASE("a classifier learns in bf16, and its files have every digit of the ma
 TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run that is not") {
   TaskFixture f;
   SUBCASE("fp32") {}
-  SUBCASE("bf16") { f.request.training.precision = PrecisionName::bf16; }
+  SUBCASE("bf16") { f.request.precision = PrecisionName::bf16; }
   CHECK(f.run() == 0);
   const fs::path whole = f.out();
-  f.request.training.settings.output_dir = f.temporary / "parts";
-  f.request.training.resume_from_checkpoint = "latest";
+  f.request.settings.output_dir = f.temporary / "parts";
+  f.request.resume_from_checkpoint = "latest";
   f.stop_after = 5;
   CHECK(f.run() == 128 + 15);
   f.stop_after = 1000;
-  f.request.training.model_fields = {};
+  f.request.model_fields = {};
   CHECK(f.run() == 0);
   CHECK(test::contains(f.text(), "resuming from"));
   for (const char* file : {"model.safetensors", "optimizer.safetensors"})
@@ -226,7 +226,7 @@ TEST_CASE("a classifier's run that is stopped and resumed is bit for bit the run
 TEST_CASE("the transformer of a language model, or of another head, is where a classifier may start") {
   TaskFixture f;
   SUBCASE("fp32") {}
-  SUBCASE("bf16") { f.request.training.precision = PrecisionName::bf16; }
+  SUBCASE("bf16") { f.request.precision = PrecisionName::bf16; }
   ModelCompanions companions;
   Config& c = companions.config.config = test::tiny_config();
   c.vocab_size = Tokenizer::load(f.temporary / "tokenizer").vocab_size();
@@ -236,17 +236,17 @@ TEST_CASE("the transformer of a language model, or of another head, is where a c
   CausalLM<any_shape> language_model(c);
   language_model.initialize(9);
   save_model(base, language_model, companions);
-  f.request.training.model_path = base;
-  f.request.training.model_fields = {};
-  f.request.training.settings.max_steps = 1;
-  f.request.training.settings.learning_rate = 0;
+  f.request.model_path = base;
+  f.request.model_fields = {};
+  f.request.settings.max_steps = 1;
+  f.request.settings.learning_rate = 0;
   CHECK(f.run() == 0);
   CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
   const std::string head = "score.weight";
   const CheckpointTensors before(base), after(f.out());
   for (const int stage : {0, 1, 3}) {  // 0: what one process wrote
     if (stage > 0) {
-      f.request.training.settings.output_dir = f.temporary / ("stage" + std::to_string(stage));
+      f.request.settings.output_dir = f.temporary / ("stage" + std::to_string(stage));
       f.run_ranks(2, stage);
       CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
     }
@@ -255,29 +255,29 @@ TEST_CASE("the transformer of a language model, or of another head, is where a c
     for (const char* name : {"transformer.wte.weight", "transformer.h.1.mlp.up_proj.weight"})
       CHECK(written.read_vector<float>(name) == before.read_vector<float>(name));
   }
-  f.request.training.eval_only = true;
+  f.request.eval_only = true;
   CHECK_ERROR(f.run(), "base", "no head", "sequence-classification");
 }
 
 TEST_CASE("requests of tasks that do not fit") {
   TaskFixture f;
   const auto refused = [&](auto change, const std::string& part) {
-    const TaskRequest before = f.request;
+    const TrainingRequest before = f.request;
     change(f.request);
     CHECK_ERROR(f.run(), part);
     f.request = before;
     CHECK_FALSE(fs::exists(f.out()));
   };
-  refused([](auto& r) { r.inputs.clear(); }, "--input");
-  refused([](auto& r) { r.inputs = {"/nowhere/a.jsonl"}; }, "/nowhere/a.jsonl");
-  refused([](auto& r) { r.training.tokenizer_path.reset(); }, "--tokenizer_path");
+  refused([](auto& r) { r.examples.inputs.clear(); }, "--input");
+  refused([](auto& r) { r.examples.inputs = {"/nowhere/a.jsonl"}; }, "/nowhere/a.jsonl");
+  refused([](auto& r) { r.tokenizer_path.reset(); }, "--tokenizer_path");
   refused([](auto& r) { r.predictions_file = "p"; }, "--eval_only");
-  refused([](auto& r) { r.examples.problem_type = ProblemType::regression; }, "regression");
-  refused([](auto& r) { r.training.samples.prompts = {"a"}; }, "--sample_prompts");
+  refused([](auto& r) { r.examples.options.problem_type = ProblemType::regression; }, "regression");
+  refused([](auto& r) { r.samples.prompts = {"a"}; }, "--sample_prompts");
   refused(
       [&](auto& r) {
         test::write_letter_tokenizer(f.temporary / "no_pad", false);
-        r.training.tokenizer_path = f.temporary / "no_pad";
+        r.tokenizer_path = f.temporary / "no_pad";
       },
       "no pad token");
 }
@@ -288,7 +288,7 @@ TEST_CASE("a classifier's update does not depend on how a batch is cut") {
   for (const auto& cut : {std::pair(12, 1), std::pair(4, 3), std::pair(1, 12)}) {
     const int batch = cut.first, accumulation = cut.second;
     CAPTURE(batch);
-    TrainingSettings& s = f.request.training.settings;
+    TrainingSettings& s = f.request.settings;
     s.per_device_train_batch_size = batch, s.gradient_accumulation_steps = accumulation;
     s.output_dir = f.temporary / std::to_string(batch);
     s.max_steps = 1;

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/cpu.hpp"
+#include "moderngpt2/config/precision.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/run/request.hpp"
+
+namespace moderngpt2::detail {
+
+/// Throws UsageError if the CPU has no such precision. A dry run then plans with the nearest one and prints a note.
+template <class Say>
+void check_precision(const TrainingRequest& request, Say&& say) {
+  const PrecisionName name = request.precision;
+  if (request.gpu) return;
+  if (needs_gpu(name)) {
+    if (!request.dry_run) throw no_such_precision(name);
+    say(fmt::format("note: {} needs --device cuda; this is the plan of {} on the CPU", precision_name(name),
+                    precision_name(cpu_precision(name))));
+  } else if (name == PrecisionName::bf16 && !cpu::has_bf16_products()) {
+    say(fmt::format("note: {}", cpu::slow_bf16_note));
+  }
+}
+
+/// Throws UsageError if steps cannot be CUDA graphs. A dry run without a GPU plans for the CPU and prints a note.
+template <class Say>
+void check_cuda_graph(const TrainingRequest& request, Say&& say) {
+  if (!request.settings.cuda_graph) return;
+  if (request.settings.world_size > 1)
+    throw UsageError("--cuda_graph is for one process: several exchange gradients within a step");
+  if (request.eval_only) throw UsageError("--cuda_graph is for training: --eval_only has no steps");
+  if (request.gpu) return;
+  if (!request.dry_run) throw UsageError("--cuda_graph needs --device cuda");
+  say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
+}
+
+/// Throws UsageError for settings that exclude each other. `is_classifier`: whether the run trains on labelled
+/// examples. `has_gpu`: whether the program was built with CUDA.
+template <class Say>
+void check_request(const TrainingRequest& request, bool is_classifier, bool has_gpu, Say&& say) {
+  if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
+  if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
+    throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  if (is_classifier && request.predictions_file && !request.eval_only)
+    throw UsageError("--predictions_file: predictions are written with --eval_only");
+  if (is_classifier && !request.samples.prompts.empty())
+    throw UsageError("--sample_prompts: only a language model (--task causal-lm) continues texts");
+  check_cuda_graph(request, say);
+  check_precision(request, say);
+}
+
+}  // namespace moderngpt2::detail
