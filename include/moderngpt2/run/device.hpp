@@ -12,10 +12,11 @@
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/training/settings.hpp"
 
-// What computes a run: the processor, or the GPU of each process.
+// Device of a run: the CPU, or one GPU per process.
 namespace moderngpt2 {
 
-/// The backend that a request asks for. Of several processes each takes the GPU of its own number on its machine.
+/// Returns the backend that a request names. With several processes, each uses the GPU with its local rank. Throws
+/// UsageError if all were given the same GPU.
 template <class Backend>
 Backend make_backend(const TrainingRequest& request, const distributed::CommunicatorBase& ranks) {
   if constexpr (OnHost<Backend>) {
@@ -32,7 +33,7 @@ Backend make_backend(const TrainingRequest& request, const distributed::Communic
   }
 }
 
-/// What can make a run smaller that does not fit.
+/// Returns the settings that reduce memory, for an error message.
 inline std::string memory_remedy(const TrainingSettings& s, bool eval_only) {
   const bool shards_more = s.world_size > 1 && s.zero_stage < 3;
   if (eval_only)
@@ -42,8 +43,8 @@ inline std::string memory_remedy(const TrainingSettings& s, bool eval_only) {
   return shards_more ? text + ", or a higher --zero_stage" : text;
 }
 
-/// "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". Throws an Error for a run that does not fit, where
-/// a `remedy` says what to use then.
+/// Returns a line such as "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". With a `remedy`, throws Error
+/// if the run does not fit.
 template <class Backend>
 std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, const std::string& remedy = {}) {
   const auto memory = backend.memory();

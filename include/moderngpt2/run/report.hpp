@@ -17,31 +17,32 @@
 
 namespace moderngpt2 {
 
-/// Who is to be told of a run beside its own files. wandb is given the same log as TensorBoard, by hand.
+/// Destinations of a run's metrics beside metrics.jsonl. `wandb` writes a TensorBoard log and prints the command that
+/// uploads it.
 enum class ReportTo : unsigned char { none, tensorboard, wandb, all };
 
 struct ReportSettings {
   ReportTo to = ReportTo::none;
   std::string project = "moderngpt2";
   std::string entity{};
-  std::string run_name{};  ///< empty: {project}-{size}
+  std::string run_name{};  ///< default: {project}-{size}
 };
 
-/// The name of a run, which is that of the folder of its log. Throws UsageError for one that is no name of a folder.
+/// Returns the run's name, which is also the name of its log folder. Throws UsageError if it is no valid folder name.
 std::string report_name(const ReportSettings& settings, const std::string& size);
 
 namespace detail {
 
-/// A word as a shell takes it.
+/// Quotes a word for a POSIX shell.
 std::string shell_word(const std::string& word);
 
 }  // namespace detail
 
-/// A program's command line as a shell takes it.
+/// Returns the program's command line, quoted for a POSIX shell.
 std::string shell_command(int argc, const char* const* argv);
 
-/// A run's log for TensorBoard, in OUTPUT_DIR/runs/NAME. A log that cannot be written is told once, and the run goes
-/// on without it.
+/// Writes metrics to a TensorBoard log in OUTPUT_DIR/runs/NAME. If writing fails, prints one warning and stops logging;
+/// training continues.
 class TensorBoardReport {
  public:
   TensorBoardReport(const ReportSettings& settings, const std::filesystem::path& output_dir, const std::string& name,
@@ -50,10 +51,10 @@ class TensorBoardReport {
   /// Adds a line of metrics.jsonl.
   void add(const Json& line);
 
-  /// Says how to send the log to wandb, where that was asked for.
+  /// Prints the command that uploads the log to wandb, if ReportTo::wandb or all.
   void finish() const;
 
-  /// The command that sends the log.
+  /// Returns the shell command that uploads the log.
   std::string sync_command() const;
 
  private:

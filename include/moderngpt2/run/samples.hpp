@@ -14,18 +14,18 @@
 
 namespace moderngpt2 {
 
-/// What a run lets its model write along the way, to be read by people.
+/// Prompts that the model completes at each evaluation.
 struct SampleSettings {
   std::vector<std::string> prompts{};
-  int max_new_tokens = 60;
+  int max_new_tokens = 60;  ///< per completion
 };
 
-/// Continues the prompts now and then, with random numbers that are the same each time, and keeps what was written in
-/// samples.jsonl: {"step", "prompt", "completion"}. The model's weights and the run's random numbers are left alone.
+/// Completes the prompts and appends the completions to samples.jsonl: {"step", "prompt", "completion"}. Uses its own
+/// random numbers, the same at each call, and changes neither weights nor the run's random state.
 class SampleLog {
  public:
-  /// `eos_token_ids` end a sample. Throws an Error for a prompt that is longer than the model's positions. `step`: the
-  /// one to go on from, 0 for a new run, which begins an empty file.
+  /// `eos_token_ids` end a completion. `step`: step of the checkpoint to resume from; 0 starts an empty file. Throws
+  /// Error if a prompt has as many tokens as the model has positions, or more.
   SampleLog(const std::filesystem::path& output_dir, std::int64_t step, SampleSettings settings, Tokenizer tokenizer,
             const Config& config, std::vector<int> eos_token_ids, std::uint64_t seed)
       : settings_(std::move(settings)),
@@ -44,8 +44,8 @@ class SampleLog {
     }
   }
 
-  /// Continues every prompt; `say` is given a line about each. A model that cannot be sampled from, since its weights
-  /// are not finite, is told and no Error.
+  /// Completes every prompt and passes one line about each to `say`. Weights that are not finite give a line without a
+  /// completion, no Error.
   template <class M, class Say>
   void write(M& model, std::int64_t step, Say&& say) {
     for (std::size_t i = 0; i < ids_.size(); ++i) {

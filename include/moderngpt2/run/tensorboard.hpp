@@ -37,7 +37,7 @@ constexpr std::uint32_t crc32c(std::string_view bytes) {
 }
 static_assert(crc32c("123456789") == 0xe3069283u);
 
-/// TFRecord stores checksums rotated and shifted, since a checksum of data that holds its own is of no use.
+/// Masks a checksum as TFRecord stores it: rotated and offset, since data may contain checksums itself.
 constexpr std::uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
 
 template <class Integer>
@@ -47,10 +47,10 @@ std::string little_endian(Integer value) {
   return bytes;
 }
 
-/// One record: length, its checksum, data, its checksum.
+/// Returns a TFRecord: length, checksum of the length, data, checksum of the data.
 std::string tf_record(std::string_view data);
 
-/// Fields of a protocol buffer message, in the order in which they are added.
+/// Encodes the fields of a protocol buffer message, in the order in which they are added.
 class ProtoMessage {
  public:
   ProtoMessage& integer(unsigned field, std::int64_t value) {
@@ -89,21 +89,21 @@ class ProtoMessage {
 
 using Scalars = std::vector<std::pair<std::string, double>>;
 
-/// The numbers of a line of metrics.jsonl under the names that Hugging Face's trainer gives them in TensorBoard:
-/// "loss" is train/loss, "eval_loss" eval/loss.
+/// Returns the numbers of a line of metrics.jsonl under the names of the Hugging Face Trainer: "loss" becomes
+/// train/loss, "eval_loss" becomes eval/loss.
 Scalars tensorboard_scalars(const Json& line);
 
-/// A log that TensorBoard reads: a folder of event files, one for each process that wrote to it. The messages are
-/// Event and Summary of TensorFlow's event.proto and summary.proto.
+/// Writes a log for TensorBoard: a folder of event files, one per process. Messages are Event and Summary of
+/// TensorFlow's event.proto and summary.proto.
 class TensorBoardLog {
  public:
-  /// Begins a new file in `folder`. What older files there say of steps after `step`, the one to go on from, no longer
-  /// counts.
+  /// Starts a new file in `folder`. TensorBoard then discards the steps after `step` of older files there. `step`: step
+  /// of the checkpoint to resume from.
   TensorBoardLog(const std::filesystem::path& folder, std::int64_t step);
 
   const std::filesystem::path& path() const { return file_->path(); }
 
-  /// Throws an Error where the file cannot be written.
+  /// Throws Error if the file cannot be written.
   void add(std::int64_t step, const Scalars& scalars);
 
  private:
@@ -114,8 +114,8 @@ class TensorBoardLog {
   }
   static detail::ProtoMessage event() { return detail::ProtoMessage().real64(event_wall_time, now()); }
 
-  /// Readers go through the files of a folder in the order of their names, which begin with the second: later than all
-  /// that are there.
+  /// Returns a file name that sorts after all others of the folder, since readers open files in the order of their
+  /// names, which begin with the second of their creation.
   static std::string file_name(const std::filesystem::path& folder);
 
   void append(const detail::ProtoMessage& message) { file_->add(detail::tf_record(message.bytes())); }

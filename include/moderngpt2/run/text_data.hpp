@@ -23,39 +23,39 @@
 
 namespace moderngpt2 {
 
-/// Text to train on. It is packed once, into OUTPUT_DIR/packed_text, with the blocks that pretokenize_dataset makes.
+/// Text to train on. Packed once into OUTPUT_DIR/packed_text, in the format of pretokenize_dataset.
 struct TextData {
   SourceOptions source{};
   bool split_special_tokens = false;
-  double eval_fraction = 0;  ///< of the blocks; 0: those that are held out of any data set without an evaluation set
+  double eval_fraction = 0;  ///< part of the blocks for evaluation; 0: split off when the data set is opened
 };
 
-/// Thrown where a signal stops the packing; what is packed stays for the next run.
+/// Thrown when a signal stops packing. Finished shards are kept for the next run.
 struct PackingStopped {
   int signal = 0;
 };
 
-/// The text of a run as blocks on the disk: packed by this run, or found as an earlier one left it.
+/// Packs the text of a run into blocks on disk, or reuses the blocks of an earlier run.
 class PackedText {
  public:
-  /// `checkpoint`: the one that the run goes on from, if it does. Throws an Error for inputs that are not there.
+  /// `checkpoint`: folder of the checkpoint to resume from. Throws Error if an input does not exist.
   PackedText(const Tokenizer& tokenizer, const TextData& text, int block_size, const std::filesystem::path& output_dir,
              const std::optional<std::filesystem::path>& checkpoint = std::nullopt);
   PackedText(const PackedText&) = delete;
   PackedText& operator=(const PackedText&) = delete;
 
-  /// What the text is and where its blocks are, or go to.
+  /// Returns a description of the text files, the block size and the folder of the blocks.
   std::string description() const {
     return fmt::format("{}, as blocks of {} tokens in {}", files_text(files_), options_.block_size, folder().string());
   }
   const std::filesystem::path& folder() const { return options_.output_path; }
 
-  /// Whether the blocks of just this text lie there. Throws an Error where a run that is to go on had other text; reads
-  /// all text whose files are not as old as they were.
+  /// Returns true if the folder holds the blocks of exactly this text. Reads files whose time stamps have changed.
+  /// Throws Error if the run to resume was trained on other text.
   bool is_there();
 
-  /// Packs what is not packed yet. Returns the metadata file of the blocks. Throws PackingStopped at a signal, and an
-  /// Error as pretokenize() does.
+  /// Packs the text that is not packed yet and returns the metadata file of the blocks. Throws PackingStopped at a
+  /// signal, Error as pretokenize() does.
   std::filesystem::path pack(int threads, const TrainingHooks& hooks);
 
  private:
@@ -63,7 +63,7 @@ class PackedText {
   std::filesystem::path metadata_file() const { return folder() / "metadata.yaml"; }
   std::filesystem::path record_file() const { return folder() / "text.json"; }
 
-  // Files are the same by their bytes; their times only save reading them all again.
+  // Compares files by content. Unchanged time stamps save reading them again.
   void identify();
 
   void refuse_other_text() const;
@@ -76,8 +76,8 @@ class PackedText {
   bool resumed_;
   PretokenizeOptions options_;
   std::vector<TextFile> files_;
-  PretokenizeState record_;  // of this run's text
-  std::string differs_;      // from the text that the folder was made of
+  PretokenizeState record_;  // this run's text
+  std::string differs_;      // difference from the text that the folder was made of; empty: none
 };
 
 }  // namespace moderngpt2
@@ -97,13 +97,13 @@ MODERNGPT2_FUNCTION PackedText::PackedText(const Tokenizer& tokenizer, const Tex
   options_.source = text.source;
   options_.source.open_parquet = &open_parquet_text;
   options_.output_path = output_dir / name;
-  // A checkpoint of another output folder goes on with the blocks that lie there.
+  // A checkpoint of another output folder is resumed with the blocks of that folder.
   if (checkpoint && !std::filesystem::exists(record_file())) {
     const std::filesystem::path other = std::filesystem::absolute(*checkpoint).parent_path() / name;
     if (std::filesystem::exists(other / "metadata.yaml")) options_.output_path = other;
   }
   options_.block_size = block_size;
-  // What a stopped run keeps are whole shards: small ones, of 16 million tokens.
+  // A stopped run keeps whole shards only, so shards are small: 16 million tokens.
   options_.max_samples_per_shard = std::max<std::int64_t>(1, (std::int64_t{1} << 24) / block_size);
   options_.eval_fraction = text.eval_fraction;
   options_.split_special_tokens = text.split_special_tokens;
@@ -124,7 +124,7 @@ MODERNGPT2_FUNCTION std::filesystem::path PackedText::pack(int threads, const Tr
   hooks.say("text: packing " + description());
   if (resumed_ && !std::filesystem::exists(record_file()))
     hooks.say("warning: the blocks of the run that goes on are gone: they are the same only if the text is");
-  const OutputFolder mine(output_dir_, 0);  // no other run's while this one packs
+  const OutputFolder lock(output_dir_, 0);  // against other runs
   if (!differs_.empty()) std::filesystem::remove_all(folder());
   std::filesystem::create_directories(folder());
   write_state(record_file(), record_);
