@@ -18,7 +18,7 @@ inline PartialUse::Range byte_range(std::int64_t begin, std::int64_t end, std::s
 inline PartialUse use_of_gradients(const Layout& layout, std::size_t element_bytes) {
   PartialUse use{.kept = {}, .parts = {}, .together = 4};
   for (const Bucket& b : layout.matrices())
-    (b.unit == 0 ? use.kept : use.parts).push_back(byte_range(b.begin, b.end, element_bytes));
+    (b.unit.is_embedding() ? use.kept : use.parts).push_back(byte_range(b.begin, b.end, element_bytes));
   return use;
 }
 
@@ -29,7 +29,7 @@ inline PartialUse use_of_weights(const Layout& layout, int rank, std::size_t ele
   PartialUse use{.kept = {}, .parts = {}, .together = 3};
   for (const Bucket& b : layout.matrices()) {
     const std::int64_t slice = layout.slice(b), own = b.begin + rank * slice;
-    if (b.unit == 0) {
+    if (b.unit.is_embedding()) {
       use.kept.push_back(byte_range(b.begin, b.end, element_bytes));
     } else {
       use.kept.push_back(byte_range(own, own + slice, element_bytes));

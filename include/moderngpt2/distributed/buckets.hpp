@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2::distributed {
 
@@ -22,7 +22,7 @@ constexpr std::int64_t buffer_granule(int ranks) { return ranks > 1 ? ranks * sl
 /// A range of a flat buffer that one collective operation moves, a whole number of slices. Rank r owns slice r.
 struct Bucket {
   std::int64_t begin = 0, end = 0;
-  int unit = 0;  ///< the first unit with elements in it: in the backward pass, the last whose gradients get ready
+  Unit unit{};  ///< the first unit with elements in it: the last of them whose gradients a backward pass completes
 
   bool operator==(const Bucket&) const = default;
 };
@@ -66,14 +66,14 @@ class Layout {
  public:
   /// `unit_begins`: where in the matrices each block begins in which a bucket may begin, by its unit (0: the embedding,
   /// 1 + k: half block k, last: the head), ascending. Both sizes are multiples of buffer_granule(ranks).
-  Layout(std::span<const std::pair<int, std::int64_t>> unit_begins, std::int64_t matrices, std::int64_t vectors,
-         int ranks, std::int64_t bucket_elements = usual_bucket_elements)
+  Layout(std::span<const UnitBegin> unit_begins, std::int64_t matrices, std::int64_t vectors, int ranks,
+         std::int64_t bucket_elements = usual_bucket_elements)
       : vectors_{0, vectors, 0}, ranks_(ranks) {
     const std::int64_t granule = buffer_granule(ranks);
     std::int64_t full = 0;  // where the bucket that is being filled ends at the latest
     for (std::size_t i = 0; i < unit_begins.size(); ++i) {
       const auto [unit, begin] = unit_begins[i];
-      const std::int64_t end = i + 1 < unit_begins.size() ? unit_begins[i + 1].second : matrices;
+      const std::int64_t end = i + 1 < unit_begins.size() ? unit_begins[i + 1].begin : matrices;
       if (begin == end || (i > 1 && end <= full)) continue;  // the embedding shares its bucket with nobody
       full = begin + bucket_elements;
       const std::int64_t at = round_up(begin, granule);
@@ -87,14 +87,14 @@ class Layout {
   /// Buckets for weights that are gathered unit by unit: `unit_begins` are those of all units, half blocks each, and
   /// the embedding's bucket holds nothing else, for it is large. What is left of it, less than ranks x 128 elements,
   /// lies in that of the first half block.
-  static Layout by_unit(std::span<const std::pair<int, std::int64_t>> unit_begins, std::int64_t matrices,
-                        std::int64_t vectors, int ranks) {
+  static Layout by_unit(std::span<const UnitBegin> unit_begins, std::int64_t matrices, std::int64_t vectors,
+                        int ranks) {
     Layout layout(unit_begins, matrices, vectors, ranks, 0);
-    const std::int64_t rest = unit_begins[1].second % buffer_granule(ranks);
+    const std::int64_t rest = unit_begins[1].begin % buffer_granule(ranks);
     if (layout.matrices_.size() == 1 || rest == 0) return layout;
     Bucket &embedding = layout.matrices_[0], &first = layout.matrices_[1];
-    embedding.end = first.begin = unit_begins[1].second - rest;
-    first.unit = 0;
+    embedding.end = first.begin = unit_begins[1].begin - rest;
+    first.unit = Unit::embedding();
     if (embedding.begin == embedding.end) layout.matrices_.erase(layout.matrices_.begin());
     return layout;
   }

@@ -13,6 +13,7 @@
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2::distributed {
 
@@ -71,8 +72,8 @@ class GradientExchange {
     reduces_ = ranks_.size() > 1 && (is_last || packs());
     next_ = finished_ = layout_.matrices().size();
   }
-  /// To be told each unit whose gradients are there (see NobodyWaits).
-  void ready(int unit) {
+  /// Called when a unit's gradients are complete (see NoGradientHook).
+  void ready(Unit unit) {
     if (!reduces_) return;
     for (std::size_t i = next_; i < finished_; ++i) (void)under_way_[i].done();  // gives the library time to go on
     for (; next_ > 0 && layout_.matrices()[next_ - 1].unit >= unit; --next_) {
@@ -85,7 +86,7 @@ class GradientExchange {
   /// To be called after each pass, also by a rank that had nothing to compute in it.
   void end_pass() {
     if (!reduces_) return;
-    ready(0);
+    ready(Unit::embedding());
     under_way_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().c_str());
     while (finished_ > 0) finish(--finished_);
     under_way_.back().wait();

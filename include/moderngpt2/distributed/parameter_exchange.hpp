@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
+#include "moderngpt2/model/unit.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2::distributed {
@@ -42,50 +42,51 @@ class ParameterExchange final : public WeightSource {
         under_way_(layout_.matrices().size()) {
     lay_out(backend_, matrices, use_of_weights(layout_, ranks_.rank(), sizeof(T)));
     for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
-    bring(nothing, nothing);
+    make_resident({});
   }
 
-  void need(int unit, int next) override {
-    if (leads_) (void)tell({unit, next});
-    bring(unit, next);
+  void acquire(Unit unit, Unit next) override {
+    const Acquired acquired{unit, next};
+    if (leads_) (void)announce(acquired);
+    make_resident(acquired);
   }
 
   bool is_sharded() const override { return true; }
 
-  /// Runs f() on rank 0, where it may make any passes; the others bring what these need until it is done.
+  /// Runs f() on rank 0, which may run any passes in it; the other ranks serve the gathers of these until f() returns.
   template <class F>
-  void lead(F&& f) {
+  void run_on_rank0(F&& f) {
     if (ranks_.rank() == 0) {
       leads_ = true;
       f();
       leads_ = false;
-      (void)tell(the_end);
+      (void)announce({.is_end = true});
     } else {
-      for (Needed needed = tell({}); needed != the_end; needed = tell({})) bring(needed.unit, needed.next);
+      for (Acquired acquired = announce({}); !acquired.is_end; acquired = announce({})) make_resident(acquired);
     }
-    bring(nothing, nothing);
+    make_resident({});
   }
 
  private:
-  struct Needed {
-    int unit = nothing, next = nothing;
-
-    bool operator==(const Needed&) const = default;
+  /// Arguments of acquire(), as rank 0 broadcasts them in run_on_rank0().
+  struct Acquired {
+    Unit unit{}, next{};
+    bool is_end = false;  ///< f() of run_on_rank0() has returned
   };
-  static constexpr Needed the_end{-2, -2};
 
-  /// What rank 0 says, on all ranks.
-  Needed tell(Needed needed) {
-    ranks_.broadcast(&needed, 1, 0, "what the first process needs").wait();
-    return needed;
+  /// Broadcasts rank 0's argument to all ranks.
+  Acquired announce(Acquired acquired) {
+    ranks_.broadcast(&acquired, 1, 0, "the units of rank 0's pass").wait();
+    return acquired;
   }
 
-  void bring(int unit, int next) {
+  void make_resident(const Acquired& acquired) {
+    const auto& [unit, next, is_end] = acquired;
     for (std::size_t i = 0; i < is_here_.size(); ++i)
       if (is_here_[i] && !units_.has(unit, i) && !units_.has(next, i)) drop(i);
-    if (unit >= 0 && next >= 0 && std::abs(unit - next) != 1)
-      throw Error("internal: units {} and {} are not neighbours", unit, next);
-    for (const int u : {unit, next})
+    if (!unit.is_none() && !next.is_none() && next != unit.next() && next != unit.previous())
+      throw Error("internal: units {} and {} are not neighbours", unit.index(), next.index());
+    for (const Unit u : {unit, next})
       for (const std::size_t i : units_.of(u)) gather(i);
     for (const std::size_t i : units_.of(unit)) under_way_[i].wait();
   }

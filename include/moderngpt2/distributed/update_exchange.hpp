@@ -10,6 +10,7 @@
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
+#include "moderngpt2/model/unit.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2::distributed {
@@ -43,7 +44,7 @@ class UpdateExchange final : public WeightSource {
       under_way_[i] = gather(weights_.matrices.data(), layout_.matrices()[i], i);
   }
 
-  void need(int unit, int) override {
+  void acquire(Unit unit, Unit) override {
     for (Request& request : under_way_) (void)request.done();  // gives the library time to go on
     under_way_.back().wait();                                  // every unit has norms
     for (const std::size_t i : units_.of(unit)) under_way_[i].wait();

@@ -13,6 +13,7 @@
 #include "moderngpt2/layers/half_block.hpp"
 #include "moderngpt2/layers/parameter.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2 {
 
@@ -43,6 +44,7 @@ struct Decoder {
         head(c) {}
 
   constexpr int half_blocks() const { return 2 * n_layer; }
+  constexpr Unit head_unit() const { return Unit::head(half_blocks()); }
 
   template <class E>
   struct FinalParams {
@@ -79,22 +81,24 @@ struct Decoder {
     return std::move(visitor.table);
   }
 
-  /// Where the matrices of the embedding, of each block and of the head begin, each with the number of its first unit:
-  /// 0 is the embedding, 1 + k half block k.
-  std::vector<std::pair<int, std::int64_t>> unit_begins() const {
+  /// First elements of the embedding, of each block (at its attention half) and of the head in the flat buffer of
+  /// matrices.
+  std::vector<UnitBegin> unit_begins() const {
     const std::int64_t first = count_of(wte).matrices;
     const std::int64_t block = count_of(attention_half).matrices + count_of(mlp_half).matrices;
-    std::vector<std::pair<int, std::int64_t>> begins{{0, 0}};
-    for (int i = 0; i <= n_layer; ++i) begins.emplace_back(1 + 2 * i, first + i * block);
+    std::vector<UnitBegin> begins{{Unit::embedding(), 0}};
+    for (int i = 0; i < n_layer; ++i) begins.push_back({Unit::half_block(2 * i), first + i * block});
+    begins.push_back({head_unit(), first + n_layer * block});
     return begins;
   }
 
-  /// The same of every unit, each half block by itself.
-  std::vector<std::pair<int, std::int64_t>> all_unit_begins() const {
-    std::vector<std::pair<int, std::int64_t>> begins;
+  /// First elements of all units: unit_begins() and the MLP half of each block.
+  std::vector<UnitBegin> all_unit_begins() const {
+    std::vector<UnitBegin> begins;
     for (const auto& [unit, begin] : unit_begins()) {
-      begins.emplace_back(unit, begin);
-      if (unit > 0 && unit <= half_blocks()) begins.emplace_back(unit + 1, begin + count_of(attention_half).matrices);
+      begins.push_back({unit, begin});
+      if (unit > Unit::embedding() && unit < head_unit())
+        begins.push_back({unit.next(), begin + count_of(attention_half).matrices});
     }
     return begins;
   }

@@ -21,6 +21,7 @@
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/unit.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2 {
@@ -131,7 +132,7 @@ class Model {
 
   /// Logits (N,V) of some final hidden states (N,C); language model heads.
   void logits(Rows<Score> out, Rows<const T> hidden) {
-    need(head_unit(), WeightSource::nothing);
+    acquire(layers_.head_unit());
     layers_.head.predict(backend_, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
   }
 
@@ -143,15 +144,15 @@ class Model {
     const auto wte = layers_.bind_embedding(weights_);
     const typename Head::template Params<FullElements> no_gradients{};
     const typename Embedding<S.n_embd>::template Params<FullElements> no_wte_gradient{};
-    need(head_unit(), WeightSource::nothing);
+    acquire(layers_.head_unit());
     const Loss loss = layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
                                         no_wte_gradient, work.views.head, ids, labels, pass);
-    if (source_) source_->rest();
+    if (source_) source_->release_all();
     return loss;
   }
 
   /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
-  template <class Labels = typename Head::Labels, class OnReady = NobodyWaits>
+  template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
   Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
                           OnReady&& on_ready = {}) {
     if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
@@ -160,59 +161,61 @@ class Model {
     const Rows<T> hidden = run_forward(work, there, pass, {});
     const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
-    need(head_unit(), head_unit() - 1);
+    acquire(layers_.head_unit(), layers_.head_unit().previous());
     const Loss loss =
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
-    on_ready(head_unit());
+    on_ready(layers_.head_unit());
     for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
-      need(1 + k, k > 0 ? k : WeightSource::nothing);
+      acquire(Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
       backward_half(work, k, gradients, pass);
-      on_ready(1 + k);
+      on_ready(Unit::half_block(k));
     }
     rms_norm_backward(backend_, v.dx, layers_.bind_pre_norm(gradients, 0), v.du, v.x[0],
                       layers_.bind_pre_norm(weights_, 0), R(config_.rms_norm_eps), true);
     layers_.wte.backward(backend_, Rows<const T>(v.dx), there, d_wte, pass);
-    if (source_) source_->rest();
+    if (source_) source_->release_all();
     return loss;
   }
 
-  /// Takes part in a pass of other processes that have the weights together with this one, by loss() or
-  /// loss_and_gradients(), with nothing to compute in it.
-  void sit_out_loss() {
-    if (source_) sit_out_forward(WeightSource::nothing), source_->rest();
+  /// Serves the weight gathers of a loss() that other ranks run, without a batch of its own (ZeRO stage 3).
+  void participate_without_batch() {
+    if (source_) acquire_forward({}), source_->release_all();
   }
+  /// Serves the weight gathers of a loss_and_gradients() that other ranks run, without a batch of its own. Calls
+  /// on_ready(unit) where loss_and_gradients() does.
   template <class OnReady>
-  void sit_out_loss_and_gradients(OnReady&& on_ready) {
+  void participate_without_batch(OnReady&& on_ready) {
     if (!source_) return;
-    sit_out_forward(head_unit() - 1);
-    for (int unit = head_unit(); unit > 0; --unit) {
-      if (unit < head_unit()) need(unit, unit > 1 ? unit - 1 : WeightSource::nothing);
-      on_ready(unit);
+    acquire_forward(layers_.head_unit().previous());
+    on_ready(layers_.head_unit());
+    for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
+      acquire(Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
+      on_ready(Unit::half_block(k));
     }
-    source_->rest();
+    source_->release_all();
   }
 
  private:
-  int head_unit() const { return 1 + layers_.half_blocks(); }
-  void need(int unit, int next) {
-    if (source_) source_->need(unit, next);
+  void acquire(Unit unit, Unit next = {}) {
+    if (source_) source_->acquire(unit, next);
   }
-  void sit_out_forward(int next) {
-    for (int unit = 0; unit < head_unit(); ++unit) need(unit, unit + 1);
-    need(head_unit(), next);
+  /// Acquires all units in the order of a forward pass; `next` is used after the head.
+  void acquire_forward(Unit next) {
+    for (Unit unit = Unit::embedding(); unit < layers_.head_unit(); unit = unit.next()) acquire(unit, unit.next());
+    acquire(layers_.head_unit(), next);
   }
 
   /// ids and what the pass points to are where the backend reads them.
   Rows<T> run_forward(Work& work, const int* ids, const Pass<R>& pass, std::span<const KvView<T>> caches) {
     auto& v = work.views;
     const R eps = R(config_.rms_norm_eps);
-    need(0, 1);
+    acquire(Unit::embedding(), Unit::embedding().next());
     layers_.wte.forward(backend_, v.x[0], ids, layers_.bind_embedding(weights_), pass);
     rms_norm(backend_, v.u[0], v.x[0], layers_.bind_pre_norm(weights_, 0), eps);
     for (int k = 0; k < layers_.half_blocks(); ++k) {
-      need(1 + k, 2 + k);
+      acquire(Unit::half_block(k), Unit::half_block(k).next());
       with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
         const auto p = bind(weights_);
         const KvView<T> cache = caches.empty() ? KvView<T>{} : caches[std::size_t(layer)];

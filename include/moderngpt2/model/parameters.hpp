@@ -8,6 +8,7 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/parameter.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2 {
 
@@ -86,11 +87,11 @@ struct ParameterPlaces {
   }
 };
 
-/// Told about each unit of a model once a backward pass has added all gradients of its matrices: the head (1 +
-/// half blocks) first, then half block k as 1 + k from the last to the first. Those of the embedding (0) and of all
-/// norms and biases are there when the pass returns.
-struct NobodyWaits {
-  void operator()(int) const {}
+/// Hook of a backward pass, called with each unit whose matrices have all of their gradients: the head first, then the
+/// half blocks from the last to the first. Gradients of the embedding and of all norms and biases are complete when the
+/// pass returns. This default does nothing.
+struct NoGradientHook {
+  void operator()(Unit) const {}
 };
 
 /// What gradients must be before the first backward pass of a step, for backward passes add.
