@@ -68,7 +68,7 @@ class Layout {
   /// 1 + k: half block k, last: the head), ascending. Both sizes are multiples of buffer_granule(ranks).
   Layout(std::span<const UnitBegin> unit_begins, std::int64_t matrices, std::int64_t vectors, int ranks,
          std::int64_t bucket_elements = usual_bucket_elements)
-      : vectors_{0, vectors, 0}, ranks_(ranks) {
+      : vectors_{0, vectors, Unit()}, ranks_(ranks) {
     const std::int64_t granule = buffer_granule(ranks);
     std::int64_t full = 0;  // where the bucket that is being filled ends at the latest
     for (std::size_t i = 0; i < unit_begins.size(); ++i) {

@@ -81,17 +81,17 @@ std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std
   const auto gradients = [&](std::size_t i) {
     return i < buckets.size() ? std::uint64_t(buckets[i].end - buckets[i].begin) * gradient_bytes : 0;
   };
-  const auto weights = [&](int unit, int next) {
+  const auto weights = [&](Unit unit, Unit next) {
     return std::uint64_t(units.elements(unit, next)) * weight_bytes * std::uint64_t(s.world_size - 1) /
            std::uint64_t(s.world_size);
   };
-  std::uint64_t most = weights(units.head(), units.head() - 1) + gradients(0);
-  for (int unit = units.head(); unit > 0; --unit) {
-    most = std::max(most, weights(unit - 1, unit));
+  std::uint64_t most = weights(units.head(), units.head().previous()) + gradients(0);
+  for (Unit unit = units.head(); unit > Unit::embedding(); unit = unit.previous()) {
+    most = std::max(most, weights(unit.previous(), unit));
     if (units.of(unit).empty()) continue;
     const std::size_t bucket = units.of(unit).back();
     if (bucket > 0)
-      most = std::max(most, weights(unit, unit - 1) + gradients(0) + gradients(bucket) + gradients(bucket + 1) +
+      most = std::max(most, weights(unit, unit.previous()) + gradients(0) + gradients(bucket) + gradients(bucket + 1) +
                                 gradients(bucket + 2));
   }
   return most + std::uint64_t(layers.count().vectors) * gradient_bytes;

@@ -62,7 +62,7 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
     if (gave_up) break;
     const std::int64_t first = round + own * batch_size;
     if (first >= data.size()) {
-      model.sit_out_loss();
+      model.participate_without_batch();
       break;
     }
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);

@@ -260,7 +260,7 @@ class Trainer {
   /// Of this rank's part of a batch.
   void queue_passes(const Batch& batch, const BatchPlace& place, const BatchPlace& own, const StepCounts& counts) {
     optimizer_.begin_step();
-    const auto on_ready = [this](int unit) { optimizer_.ready(unit); };
+    const auto on_ready = [this](Unit unit) { optimizer_.ready(unit); };
     const std::int64_t most = most_rows(place.rows);  // as many passes on every rank
     for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
       optimizer_.begin_pass(first + settings_.per_device_train_batch_size >= most);
@@ -276,7 +276,7 @@ class Trainer {
                                                  optimizer_.gradients(), pass, on_ready));
         span("forward and backward", pass_begin);
       } else {
-        model_.sit_out_loss_and_gradients(on_ready);
+        model_.participate_without_batch(on_ready);
       }
       optimizer_.end_pass();
     }
