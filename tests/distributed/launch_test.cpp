@@ -8,7 +8,7 @@
 #include "moderngpt2/distributed/launch.hpp"
 #include "moderngpt2/distributed/roll_call.hpp"
 #include "moderngpt2/distributed/single.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;
