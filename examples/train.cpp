@@ -21,8 +21,8 @@
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/cli/training_text.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/run.hpp"
 #include "train/gpu.hpp"
@@ -167,7 +167,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   TrainingProgress progress(shell_command(argc, argv));
   TrainingHooks hooks = progress.hooks();
   request.ranks = processes.connect(launcher.collective_timeout());  // before anything that can fail on one alone
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   std::unique_ptr<TraceFile> trace;
   return status_on_ranks(ranks, hooks, [&] {
     all_or_none(ranks, "reading the flags", [&] {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -102,6 +103,24 @@ inline void require_same(CommunicatorBase& ranks, std::span<const Fingerprint> o
     for (std::size_t i = 0; i < own.size(); ++i)
       if (all[rank * own.size() + i] != all[i])
         fail_together(ranks, Error("rank {} has another {} than rank 0: {}", rank, own[i].what, hint));
+}
+
+/// Returns f(). An exception that it throws on one rank ends the job on all ranks, which would otherwise wait for this
+/// one. With one rank, exceptions pass through; so does JobEnded, which all ranks throw.
+template <class F>
+decltype(auto) end_job_on_error(CommunicatorBase& ranks, F&& f) {
+  if (ranks.size() == 1) return std::forward<F>(f)();
+  try {
+    return std::forward<F>(f)();
+  } catch (const JobEnded&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    ranks.abort("out of memory", 1);
+  } catch (const std::exception& error) {
+    ranks.abort(error.what(), 1);
+  } catch (...) {
+    ranks.abort("an exception of an unknown type", 1);
+  }
 }
 
 }  // namespace moderngpt2::distributed

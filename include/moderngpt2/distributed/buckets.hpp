@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2::distributed {
@@ -124,5 +126,37 @@ class Layout {
   Bucket vectors_;
   int ranks_;
 };
+
+inline PartialUse::Range byte_range(std::int64_t begin, std::int64_t end, std::size_t element_bytes) {
+  return {std::size_t(begin) * element_bytes, std::size_t(end) * element_bytes};
+}
+
+/// Which bytes of the gradients of matrices are in use at the same time from ZeRO stage 2 on. The embedding's bucket is
+/// in use throughout. Of the others, up to four are: the one that a backward pass fills, the one before it (it holds
+/// the first elements of the same unit), and two after it that are being reduced.
+inline PartialUse gradient_memory_use(const Layout& layout, std::size_t element_bytes) {
+  PartialUse use{.kept = {}, .parts = {}, .together = 4};
+  for (const Bucket& b : layout.matrices())
+    (b.unit.is_embedding() ? use.kept : use.parts).push_back(byte_range(b.begin, b.end, element_bytes));
+  return use;
+}
+
+/// Which bytes of a rank's matrices are in use at the same time in ZeRO stage 3, for a Layout::by_unit(). The rank's
+/// slices and the embedding are in use throughout. Of the other buckets, up to three are: those of a unit and of the
+/// next one, each in its own bucket and the one before. A gather waits for the kernels queued before it, so its bucket
+/// may reuse the memory that the previous unit left.
+inline PartialUse weight_memory_use(const Layout& layout, int rank, std::size_t element_bytes) {
+  PartialUse use{.kept = {}, .parts = {}, .together = 3};
+  for (const Bucket& b : layout.matrices()) {
+    const std::int64_t slice = layout.slice(b), own = b.begin + rank * slice;
+    if (b.unit.is_embedding()) {
+      use.kept.push_back(byte_range(b.begin, b.end, element_bytes));
+    } else {
+      use.kept.push_back(byte_range(own, own + slice, element_bytes));
+      use.parts.push_back(byte_range(b.begin, b.end, element_bytes));
+    }
+  }
+  return use;
+}
 
 }  // namespace moderngpt2::distributed

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -66,6 +68,54 @@ class JobEnded : public Error {
  public:
   JobEnded(const std::string& message, int exit_status) : Error(message), status(exit_status) {}
   int status;
+};
+
+/// Which collective a rank waits for, in a form that ranks send to each other.
+struct RankPosition {
+  std::int64_t number = -1;  ///< collectives that the rank had issued before this one; -1: unknown
+  std::int64_t step = -1;    ///< training step; -1: none yet
+  char what[sizeof Collective::what] = {};
+
+  static RankPosition at(std::int64_t number, const Collective& c) {
+    RankPosition position{number, c.step, {}};
+    std::copy_n(c.what, sizeof c.what, position.what);
+    return position;
+  }
+};
+
+/// Which collective each rank waits for when one has timed out, and which ranks hold it up.
+class StallReport {
+ public:
+  StallReport(int size, int rank, const RankPosition& own) : rank_(rank), positions_(std::size_t(size)) {
+    of(rank) = own;
+  }
+
+  RankPosition& of(int rank) { return positions_[std::size_t(rank)]; }
+  const RankPosition& own() { return of(rank_); }
+  /// Whether the positions of all ranks are known.
+  bool is_complete() const {
+    return std::all_of(positions_.begin(), positions_.end(), [](const RankPosition& p) { return p.number >= 0; });
+  }
+
+  /// Names the ranks that do not answer or wait for another collective than this rank, for an error message.
+  std::string text() {
+    std::string text;
+    for (int r = 0; r < int(positions_.size()); ++r) {
+      const RankPosition& p = of(r);
+      if (p.number == own().number) continue;
+      text += text.empty() ? "" : ", ";
+      if (p.number < 0)
+        text += fmt::format("rank {} does not answer (it is stopped, or busy with something else)", r);
+      else
+        text += fmt::format("rank {} waits for {} in step {}, {} it", r, p.what, p.step,
+                            p.number < own().number ? "before" : "after");
+    }
+    return text.empty() ? "all ranks wait for it (is the network slow or broken?)" : text;
+  }
+
+ private:
+  int rank_;
+  std::vector<RankPosition> positions_;
 };
 
 }  // namespace moderngpt2::distributed

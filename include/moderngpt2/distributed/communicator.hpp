@@ -265,4 +265,25 @@ concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int6
   { k.bytes_moved() } -> std::same_as<std::int64_t>;
 };
 
+/// The only rank of a job of one process: every collective is a no-op, abort() throws JobEnded.
+class SingleCommunicator final : public CommunicatorBase {
+ public:
+  SingleCommunicator() : CommunicatorBase(0, 1, 0) {}
+
+ private:
+  [[noreturn]] void end_job(const std::string& why, int status) override { throw JobEnded(why, status); }
+  void start(int) override {}
+  bool test(int) override { return true; }
+  void wait(int) override {}
+  [[noreturn]] void give_up(int) override { throw Error("internal: a single rank cannot time out"); }
+};
+
+static_assert(Communicator<SingleCommunicator>);
+
+/// Returns `*ranks`, or a SingleCommunicator of the calling thread where `ranks` is null.
+inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
+  static thread_local SingleCommunicator single;
+  return ranks ? *ranks : single;
+}
+
 }  // namespace moderngpt2::distributed

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/host.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/parameters.hpp"
@@ -37,7 +36,7 @@ class GradientExchange {
         stage_(ranks.size() > 1 ? stage : 0),
         full_(std::move(gradients)) {
     if (packs()) {
-      lay_out(backend_, full_.matrices, use_of_gradients(layout_, sizeof(typename E::MatrixType)));
+      lay_out(backend_, full_.matrices, gradient_memory_use(layout_, sizeof(typename E::MatrixType)));
       zero_and_forget(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
       const Shard own = shard();
       own_ = Gradients(element_count(own.matrices), element_count(own.vectors));

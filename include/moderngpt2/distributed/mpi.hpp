@@ -1,99 +1,24 @@
 #pragma once
 
-// MPI's old C++ classes, which would want a library of their own, are not used.
-#ifndef OMPI_SKIP_MPICXX
-#define OMPI_SKIP_MPICXX 1
-#endif
-#ifndef MPICH_SKIP_MPICXX
-#define MPICH_SKIP_MPICXX 1
-#endif
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <exception>
 #include <sched.h>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <vector>
-
-#include <mpi.h>
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/collective.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
-#include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/roll_call.hpp"
+#include "moderngpt2/distributed/mpi_session.hpp"
 
-// Any MPI library of version 3 or later. This header alone sees it.
 namespace moderngpt2::distributed {
-
-namespace detail {
-
-inline std::string mpi_text(int code) {
-  char text[MPI_MAX_ERROR_STRING] = {};
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  return text;
-}
-
-inline void check_mpi(int code, const char* call) {
-  if (code != MPI_SUCCESS) throw Error("MPI: {} failed: {}", call, mpi_text(code));
-}
-
-/// Says so and ends all processes of the job, this one too should MPI not manage. `patience`: for the lines of others.
-[[noreturn]] inline void end_mpi_job(const std::string& line, int status, std::chrono::milliseconds patience = {}) {
-  std::fflush(nullptr);
-  std::fprintf(stderr, "%s; the job ends\n", line.c_str());
-  std::this_thread::sleep_for(patience);
-  ::alarm(20);  // its signal ends this process where MPI_Abort hangs
-  MPI_Abort(MPI_COMM_WORLD, status);
-  std::_Exit(status);
-}
-
-}  // namespace detail
-
-/// MPI from here to the end of the scope: one a process, around everything that uses it. All calls come from the thread
-/// that made it.
-class MpiSession {
- public:
-  MpiSession() {
-    int is_initialized = 0, level = 0, size = 0;
-    MPI_Initialized(&is_initialized);
-    if (is_initialized) throw Error("MPI is in use already: make one MpiSession in a process");
-    detail::check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread");
-    if (level < MPI_THREAD_FUNNELED) {
-      MPI_Finalize();
-      throw Error("this MPI library cannot be used beside threads: take one that gives MPI_THREAD_FUNNELED");
-    }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    const auto launched = launched_processes();
-    if (size == 1 && launched) {
-      MPI_Finalize();
-      throw Error(
-          "{} says that there are {} processes, but for MPI each is alone: start it by the mpirun (or srun --mpi=...) "
-          "of the MPI library that it was built with",
-          launched->variable, launched->count);
-    }
-  }
-  MpiSession(const MpiSession&) = delete;
-  MpiSession& operator=(const MpiSession&) = delete;
-  ~MpiSession() {
-    if (std::uncaught_exceptions() > exceptions_)  // the others would wait for this one in vain
-      detail::end_mpi_job("an error ends this process", 1);
-    MPI_Finalize();
-  }
-
- private:
-  int exceptions_ = std::uncaught_exceptions();
-};
 
 /// Ranks that are processes, started by mpirun or srun; buffers are host memory. MPI libraries keep a copy of what they
 /// sum, so sums go in pieces, of which a few are under way. All ranks begin all pieces in the same order, as MPI
@@ -107,7 +32,7 @@ class MpiCommunicator final : public CommunicatorBase {
   explicit MpiCommunicator(const MpiSession&, double timeout_seconds = 1800, std::int64_t largest_piece = 1 << 30)
       : CommunicatorBase(world(MPI_Comm_rank), world(MPI_Comm_size), timeout_seconds), largest_piece_(largest_piece) {
     detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &ranks_), "MPI_Comm_dup");  // keeps the error handler
-    detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &roll_calls_), "MPI_Comm_dup");
+    detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &stall_reports_), "MPI_Comm_dup");
     MPI_Comm machine;
     detail::check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
                       "MPI_Comm_split_type");
@@ -123,7 +48,7 @@ class MpiCommunicator final : public CommunicatorBase {
   }
   ~MpiCommunicator() override {
     if (std::uncaught_exceptions() > 0) return;  // MpiSession ends the job
-    MPI_Comm_free(&roll_calls_);
+    MPI_Comm_free(&stall_reports_);
     MPI_Comm_free(&ranks_);
   }
 
@@ -141,7 +66,7 @@ class MpiCommunicator final : public CommunicatorBase {
     std::int64_t begun = 0;          ///< the first ones
     std::int64_t done = 0;           ///< any of those
     bool result_lies_first = false;  ///< MPI puts what it scattered in place at the start of the buffer
-    Standing standing;
+    RankPosition position;
   };
   /// A piece under way.
   struct Piece {
@@ -160,7 +85,7 @@ class MpiCommunicator final : public CommunicatorBase {
     Operation& operation = operations_[std::size_t(slot)];
     const Collective& c = collective(slot);
     operation = {};
-    operation.standing = Standing::at(calls_++, c);
+    operation.position = RankPosition::at(calls_++, c);
     operation.result_lies_first = c.kind == CollectiveKind::reduce_scatter && c.count * size() <= sum_piece(c);
     operation.pieces = pieces_of(c, operation.result_lies_first);
     queue_.push_back(slot);
@@ -277,7 +202,7 @@ class MpiCommunicator final : public CommunicatorBase {
     while (finish_pieces()) begin_pieces();
     Operation& operation = operations_[std::size_t(slot)];
     if (operation.done < operation.pieces) {
-      if (++tests_ % 64 == 0 && roll_call_is_on()) give_up(slot);
+      if (++tests_ % 64 == 0 && others_have_timed_out()) give_up(slot);
       return false;
     }
     const Collective& c = collective(slot);
@@ -317,35 +242,35 @@ class MpiCommunicator final : public CommunicatorBase {
     throw Error("{} failed: {}", description(collective(slot)), detail::mpi_text(code));
   }
 
-  bool roll_call_is_on() const {
+  bool others_have_timed_out() const {
     int is_there = 0;
-    return MPI_Iprobe(MPI_ANY_SOURCE, 0, roll_calls_, &is_there, MPI_STATUS_IGNORE) == MPI_SUCCESS && is_there;
+    return MPI_Iprobe(MPI_ANY_SOURCE, 0, stall_reports_, &is_there, MPI_STATUS_IGNORE) == MPI_SUCCESS && is_there;
   }
 
   /// The first rank whose patience ends tells all others where it stands; each of them that still polls does the same.
   /// Who does not within two seconds is the rank to look at. Each rank that lives says so, then the job ends.
   [[noreturn]] void give_up(int slot) override {
-    RollCall answers(size(), rank(), operations_[std::size_t(slot)].standing);
+    StallReport report(size(), rank(), operations_[std::size_t(slot)].position);
     std::vector<MPI_Request> sends(std::size_t(size()), MPI_REQUEST_NULL);
     for (int r = 0; r < size(); ++r)
       if (r != rank())
-        MPI_Isend(&answers.mine(), int(sizeof(Standing)), MPI_BYTE, r, 0, roll_calls_, &sends[std::size_t(r)]);
-    for (const double begin = seconds_now(); seconds_now() - begin < 2 && !answers.complete();) {
+        MPI_Isend(&report.own(), int(sizeof(RankPosition)), MPI_BYTE, r, 0, stall_reports_, &sends[std::size_t(r)]);
+    for (const double begin = seconds_now(); seconds_now() - begin < 2 && !report.is_complete();) {
       MPI_Status from;
       int is_there = 0;
-      MPI_Iprobe(MPI_ANY_SOURCE, 0, roll_calls_, &is_there, &from);
+      MPI_Iprobe(MPI_ANY_SOURCE, 0, stall_reports_, &is_there, &from);
       if (is_there)
-        MPI_Recv(&answers.of(from.MPI_SOURCE), int(sizeof(Standing)), MPI_BYTE, from.MPI_SOURCE, 0, roll_calls_,
+        MPI_Recv(&report.of(from.MPI_SOURCE), int(sizeof(RankPosition)), MPI_BYTE, from.MPI_SOURCE, 0, stall_reports_,
                  MPI_STATUS_IGNORE);
       else
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    detail::end_mpi_job(fmt::format("rank {}: {}", rank(), timeout_message(slot, answers.verdict())), 1,
+    detail::end_mpi_job(fmt::format("rank {}: {}", rank(), timeout_message(slot, report.text())), 1,
                         std::chrono::milliseconds(500));
   }
 
   std::int64_t largest_piece_, calls_ = 0, tests_ = 0, sum_bytes_ = 0;
-  MPI_Comm ranks_ = MPI_COMM_NULL, roll_calls_ = MPI_COMM_NULL;
+  MPI_Comm ranks_ = MPI_COMM_NULL, stall_reports_ = MPI_COMM_NULL;
   int local_rank_ = 0, local_size_ = 1, local_processors_ = int(std::thread::hardware_concurrency());
   std::vector<Operation> operations_;  ///< by slot
   std::deque<int> queue_;              ///< slots with pieces that have not begun

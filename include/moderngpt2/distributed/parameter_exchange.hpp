@@ -11,7 +11,6 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
@@ -40,7 +39,7 @@ class ParameterExchange final : public WeightSource {
         matrices_(matrices.data()),
         is_here_(layout_.matrices().size(), true),
         under_way_(layout_.matrices().size()) {
-    lay_out(backend_, matrices, use_of_weights(layout_, ranks_.rank(), sizeof(T)));
+    lay_out(backend_, matrices, weight_memory_use(layout_, ranks_.rank(), sizeof(T)));
     for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
     make_resident({});
   }

@@ -16,7 +16,6 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/core/separate.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"
@@ -113,10 +112,10 @@ MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::s
     const std::size_t size = std::size_t(layout.matrices().back().end) * element_bytes;
     return std::uint64_t(share_memory(use, size, chunk).pieces * chunk);
   };
-  bytes.gradients = mapped(distributed::use_of_gradients(layout, gradient_bytes), gradient_bytes);
+  bytes.gradients = mapped(distributed::gradient_memory_use(layout, gradient_bytes), gradient_bytes);
   for (int rank = 0; rank < s.world_size && s.shards_weights(); ++rank)
     bytes.weights =
-        std::max(bytes.weights, mapped(distributed::use_of_weights(layout, rank, weight_bytes), weight_bytes));
+        std::max(bytes.weights, mapped(distributed::weight_memory_use(layout, rank, weight_bytes), weight_bytes));
   return bytes;
 }
 

@@ -13,7 +13,6 @@
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
-#include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/training/state.hpp"

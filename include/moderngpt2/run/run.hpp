@@ -119,7 +119,7 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
                   distributed::CommunicatorBase* device_ranks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   std::optional<ShardedWeights<M>> sharded;
   all_or_none(ranks, "reading the weights", [&] {
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
@@ -166,7 +166,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
                 const MemoryPlan& plan, const std::string& run_name, distributed::CommunicatorBase* device_ranks) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   const bool is_first = ranks.rank() == 0;
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
@@ -227,7 +227,7 @@ template <class M, class Task = LanguageModelling, class Run = PreparedRun>
 int run_model(const TrainingRequest& request, const Run& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   hooks.say(settings_text<Task>(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
@@ -335,7 +335,7 @@ inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, 
 /// in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`. `hooks.say`
 /// must be given, and `run_on_gpu` where the request names a GPU.
 inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks, RunOnGpu run_on_gpu = nullptr) {
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {

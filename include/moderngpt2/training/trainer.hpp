@@ -19,8 +19,8 @@
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/device_ranks.hpp"
-#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
@@ -61,7 +61,7 @@ class Trainer {
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
-        ranks_(distributed::ranks_or_alone(ranks)),
+        ranks_(distributed::ranks_or_single(ranks)),
         optimizer_(model, settings_, ranks_, distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
