@@ -1,16 +1,17 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/generation/beam_hypotheses.hpp"
-#include "moderngpt2/generation/beam_rows.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
@@ -67,6 +68,105 @@ class BestCandidates {
   std::vector<BeamCandidate> heap_;  // the worst in front
 };
 
+/// A text that a beam search has finished.
+struct BeamHypothesis {
+  std::vector<int> tokens;  // without eos
+  std::optional<int> eos_token;
+  double score = 0;
+};
+
+/// The best num_beams finished texts, best first, and the rule when no running beam can improve on them.
+class BeamHypotheses {
+ public:
+  BeamHypotheses(const GenerationOptions& options, int max_new_tokens)
+      : size_(std::size_t(options.num_beams)),
+        length_penalty_(options.length_penalty),
+        early_stopping_(options.early_stopping),
+        max_new_tokens_(max_new_tokens) {}
+
+  /// The score of a text of `length` new tokens, eos counted.
+  double score(double log_probability, int length) const {
+    return log_probability / std::pow(double(length), length_penalty_);
+  }
+
+  /// Keeps a text unless it is worse than the worst of a full list; of equals the earlier stays.
+  void add(BeamHypothesis hypothesis) {
+    const auto place = std::find_if(kept_.begin(), kept_.end(),
+                                    [&](const BeamHypothesis& other) { return other.score < hypothesis.score; });
+    kept_.insert(place, std::move(hypothesis));
+    if (kept_.size() > size_) kept_.pop_back();
+  }
+
+  /// Whether the search is over, given the best running beam after `length` new tokens.
+  bool done(double best_log_probability, int length) const {
+    if (kept_.size() < size_) return false;
+    if (early_stopping_ == EarlyStopping::at_once) return true;
+    const bool longest = early_stopping_ == EarlyStopping::never && length_penalty_ > 0;
+    return score(best_log_probability, longest ? max_new_tokens_ : length) <= kept_.back().score;
+  }
+
+  std::vector<BeamHypothesis>& kept() { return kept_; }
+
+ private:
+  std::vector<BeamHypothesis> kept_;
+  std::size_t size_;
+  double length_penalty_;
+  EarlyStopping early_stopping_;
+  int max_new_tokens_;
+};
+
+/// Which row of the cache holds which beam. A beam that goes on stays in its row; where a beam forks, each further
+/// child takes the row of a beam that died, of which only the tokens after the last common one are copied. Beams
+/// descend from near ancestors, so that is a few columns a step and never a whole cache.
+template <class M>
+class BeamRows {
+ public:
+  BeamRows(CachedModel<M>& rows, std::size_t prompt_tokens) : rows_(rows), text_(std::size_t(rows.rows())) {
+    text_[0].resize(prompt_tokens);
+  }
+
+  /// The row for each of the next beams, given the rows of their parents (one may be named several times).
+  std::vector<int> assign(std::span<const int> parents) {
+    std::vector<char> taken(text_.size());
+    std::vector<int> row(parents.size(), -1);
+    for (std::size_t i = 0; i < parents.size(); ++i) {
+      if (taken[std::size_t(parents[i])]) continue;
+      taken[std::size_t(parents[i])] = 1;
+      row[i] = parents[i];
+    }
+    for (std::size_t i = 0, free = 0; i < parents.size(); ++i) {
+      if (row[i] >= 0) continue;
+      while (taken[free]) ++free;
+      taken[free] = 1;
+      row[i] = int(free);
+      fork(parents[i], row[i]);
+    }
+    return row;
+  }
+
+  /// Notes the token that a pass computes in a row, after those of before.
+  void append(int row, int token) { text_[std::size_t(row)].push_back(token); }
+
+  /// Columns copied so far.
+  long copied() const { return copied_; }
+
+ private:
+  void fork(int from, int to) {
+    const std::vector<int>& source = text_[std::size_t(from)];
+    std::vector<int>& target = text_[std::size_t(to)];
+    const auto [differs, ignored] = std::mismatch(source.begin(), source.end(), target.begin(), target.end());
+    const int common = int(differs - source.begin());
+    rows_.copy(from, to, common, int(source.size()), false);
+    copied_ += long(source.size()) - common;
+    target = source;
+  }
+
+  CachedModel<M>& rows_;
+  std::vector<std::vector<int>> text_;  // by row: the tokens whose keys and values it holds, zeros for the prompt's
+  long copied_ = 0;
+};
+
+/// A running beam.
 struct Beam {
   std::vector<int> text;  // prompt and completion
   double score = 0;       // log-probability of the completion

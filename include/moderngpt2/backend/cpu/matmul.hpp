@@ -1,12 +1,61 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
 #include "moderngpt2/backend/cpu/backend.hpp"
-#include "moderngpt2/backend/cpu/matvec.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
+// Products of few rows, as generation makes them. Their time is that of reading the weights once from memory, so the
+// weights are read where they lie: a library's matrix product would first repack them.
 namespace moderngpt2::cpu {
+
+/// Most rows of x that a pass over the weights serves. Beyond, the arithmetic counts, and a matrix product is faster.
+inline constexpr int most_matvec_rows = 8;
+
+namespace detail {
+
+/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x. One row of w after the other, from its
+/// first element to its last: the processor fetches one long stream ahead, but not many short ones side by side.
+template <int N, class Y, class X, class W>
+void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int first, int last) {
+  constexpr int chains = N < 4 ? 4 / N : 1;  // sums that do not wait for each other
+  constexpr int step = products_at_once<X, W>, stride = chains * step;
+  for (int o = first; o < last; ++o) {
+    const W* row = w.data + std::int64_t(o) * w.cols;
+    f32v sums[N][chains] = {};
+    int i = 0;
+    for (; i + stride <= w.cols; i += stride)
+      for (int c = 0; c < chains; ++c)
+        for (int n = 0; n < N; ++n) sums[n][c] = add_products(sums[n][c], x.row(n) + i + c * step, row + i + c * step);
+    vector_loop(w.cols - i, [&](int rest, auto part) {
+      for (int n = 0; n < N; ++n) sums[n][0] += load(x.row(n) + i + rest, part) * load(row + i + rest, part);
+    });
+    for (int n = 0; n < N; ++n) {
+      for (int c = 1; c < chains; ++c) sums[n][0] += sums[n][c];
+      y.row(n)[o] = Y(sum(sums[n][0]) + (bias ? bias[o] : 0.0f));
+    }
+  }
+}
+
+}  // namespace detail
+
+/// y (N,Out) = x (N,In) w^T (+ bias), N at most most_matvec_rows.
+template <class Y, class X, class W>
+void matvec(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias = nullptr) {
+  constexpr std::int64_t grain = 1 << 16;  // elements of w that are worth a thread
+  const std::int64_t outputs = std::max<std::int64_t>(grain / std::max(w.cols, 1), 1);
+  parallel_ranges(b.threads(), w.rows, outputs, [&](std::int64_t begin, std::int64_t end) {
+    const auto run = [&]<int... N>(std::integer_sequence<int, N...>) {
+      ((x.count == N + 1 ? detail::matvec_outputs<N + 1>(y, x, w, bias, int(begin), int(end)) : void()), ...);
+    };
+    run(std::make_integer_sequence<int, most_matvec_rows>{});
+  });
+}
 
 template <class Y, class X, class W>
 void matmul(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, Vector<const float> bias = {}) {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "moderngpt2/backend/calls.hpp"
-#include "moderngpt2/backend/reference/backend.hpp"
+#include "moderngpt2/backend/reference/operations.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 

@@ -3,8 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "moderngpt2/backend/reference/backend.hpp"
-#include "moderngpt2/backend/reference/embedding.hpp"
+#include "moderngpt2/backend/reference/operations.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <cstdint>
 #include <limits>
+
+#include "moderngpt2/core/random.hpp"
 
 namespace moderngpt2 {
 
@@ -33,6 +36,36 @@ Comparison compare_values(const Got* got, const Want* want, std::int64_t n) {
   }
   return {std::sqrt(error_squares) / (squares > 0 ? std::sqrt(squares) : 1.0),
           largest_error / (largest > 0 ? largest : 1.0)};
+}
+
+/// Fills `n` values with N(0, deviation^2) numbers that float, double and complex hold alike: a pure function of
+/// (seed, place).
+template <class T>
+void fill_random(T* values, std::int64_t n, std::uint64_t seed, double deviation = 1) {
+  for (std::int64_t i = 0; i < n; ++i) values[i] = T(float(deviation * normal_at(mix64(seed), std::uint64_t(i))));
+}
+
+/// df/dx by a central difference: error about step^2 |f'''| / 6 + 1e-16 |f| / step. x is restored.
+template <class F>
+double central_difference(double& x, F&& f, double step = 1e-5) {
+  const double at = x;
+  x = at + step;
+  const double up = f();
+  x = at - step;
+  const double down = f();
+  x = at;
+  return (up - down) / (2 * step);
+}
+
+/// df/dx by a step along the imaginary axis (Squire & Trapp 1998): nothing is subtracted, so that the step can be tiny
+/// and the derivative is exact up to rounding. f must be computed on complex numbers throughout. x is restored.
+template <class F>
+double complex_step(std::complex<double>& x, F&& f, double step = 1e-30) {
+  const double at = x.real();
+  x = {at, step};
+  const double derivative = f().imag() / step;
+  x = at;
+  return derivative;
 }
 
 }  // namespace moderngpt2
