@@ -36,8 +36,8 @@ class GradientExchange {
         stage_(ranks.size() > 1 ? stage : 0),
         full_(std::move(gradients)) {
     if (packs()) {
-      lay_out(backend_, full_.matrices, gradient_memory_use(layout_, sizeof(typename E::MatrixType)));
-      zero_and_forget(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
+      commit_memory(backend_, full_.matrices, gradient_memory_use(layout_, sizeof(typename E::MatrixType)));
+      zero_and_discard(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
       const Shard own = shard();
       own_ = Gradients(element_count(own.matrices), element_count(own.vectors));
       matrix_pieces_ = own.matrices, vector_pieces_ = own.vectors;
@@ -106,7 +106,7 @@ class GradientExchange {
   template <class T>
   void take(T* full, const Bucket& bucket, const Piece& piece, T* own) {
     add_to(backend_, own + piece.at, static_cast<const T*>(full + piece.offset), piece.length);
-    zero_and_forget(backend_, full + bucket.begin, bucket.end - bucket.begin);
+    zero_and_discard(backend_, full + bucket.begin, bucket.end - bucket.begin);
   }
 
   CommunicatorBase& ranks_;

@@ -39,7 +39,7 @@ class ParameterExchange final : public WeightSource {
         matrices_(matrices.data()),
         is_here_(layout_.matrices().size(), true),
         under_way_(layout_.matrices().size()) {
-    lay_out(backend_, matrices, weight_memory_use(layout_, ranks_.rank(), sizeof(T)));
+    commit_memory(backend_, matrices, weight_memory_use(layout_, ranks_.rank(), sizeof(T)));
     for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
     make_resident({});
   }
@@ -101,8 +101,8 @@ class ParameterExchange final : public WeightSource {
     is_here_[i] = false;
     const Bucket& bucket = layout_.matrices()[i];
     const std::int64_t own = bucket.begin + ranks_.rank() * layout_.slice(bucket), end = own + layout_.slice(bucket);
-    forget(backend_, matrices_ + bucket.begin, own - bucket.begin);
-    forget(backend_, matrices_ + end, bucket.end - end);
+    discard(backend_, matrices_ + bucket.begin, own - bucket.begin);
+    discard(backend_, matrices_ + end, bucket.end - end);
   }
 
   CommunicatorBase &ranks_, &device_ranks_;
