@@ -170,7 +170,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   std::unique_ptr<TraceFile> trace;
   return status_on_ranks(ranks, hooks, [&] {
-    all_or_none(ranks, "reading the flags", [&] {
+    run_or_fail_together(ranks, "reading the flags", [&] {
       request.gpu = gpu_number(device);
       if (request.gpu) train_program::require_gpu(device, s.cudnn_attention);
       if (!request.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");

@@ -239,7 +239,7 @@ int run_task(const TaskRequest& request, const TrainingHooks& all_hooks, RunTask
   distributed::CommunicatorBase& ranks = distributed::ranks_or_single(training.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
-    all_or_none(ranks, "checking the request", [&] {
+    run_or_fail_together(ranks, "checking the request", [&] {
       detail::check_request(training, run_on_gpu != nullptr, hooks.say);
       if (request.predictions_file && !training.eval_only)
         throw UsageError("--predictions_file: predictions are written with --eval_only");
