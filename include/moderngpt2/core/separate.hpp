@@ -26,7 +26,7 @@
 
 /// Specifier of functions that can be compiled separately: `inline`, or nothing with MODERNGPT2_SEPARATE.
 #ifdef MODERNGPT2_SEPARATE
-#define MODERNGPT2_FUNCTION
+#define MODERNGPT2_INLINE
 #else
-#define MODERNGPT2_FUNCTION inline
+#define MODERNGPT2_INLINE inline
 #endif

@@ -251,28 +251,28 @@ std::string plan_text(const MemoryPlan& plan);
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
+MODERNGPT2_INLINE void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
   constexpr std::uint64_t mib = 1 << 20;
   plan.lines.push_back({"program and libraries", resident + (ranks > 1 ? 22 : 36) * mib});
   if (world_size > 1) plan.lines.push_back({"MPI", (ranks > 1 ? 6 : 14) * mib});
 }
 
-MODERNGPT2_FUNCTION std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
-                                            std::int64_t existing) {
+MODERNGPT2_INLINE std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
+                                          std::int64_t existing) {
   const std::int64_t saves = std::max<std::int64_t>(steps, 0) / s.save_steps + 1;
   const std::int64_t most = std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1);
   const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
   return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }
 
-MODERNGPT2_FUNCTION std::string byte_text(std::uint64_t bytes) {
+MODERNGPT2_INLINE std::string byte_text(std::uint64_t bytes) {
   const double n = double(bytes);
   if (n >= 1 << 30) return fmt::format("{:.2f} GiB", n / (1 << 30));
   if (n >= 1 << 20) return fmt::format("{:.1f} MiB", n / (1 << 20));
   return fmt::format("{:.1f} KiB", n / (1 << 10));
 }
 
-MODERNGPT2_FUNCTION std::string plan_text(const MemoryPlan& plan) {
+MODERNGPT2_INLINE std::string plan_text(const MemoryPlan& plan) {
   std::string text = "memory\n";
   for (const auto& [what, bytes] : plan.lines) text += fmt::format("  {:<30} {:>12}\n", what, byte_text(bytes));
   text += fmt::format("  {:<30} {:>12}\n", "total", byte_text(plan.total()));

@@ -96,8 +96,8 @@ LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
-                                                  DataPosition at) {
+MODERNGPT2_INLINE std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
+                                                DataPosition at) {
   const std::int64_t rest = blocks - at.samples;
   if (samples <= rest) return steps_per_epoch(std::max<std::int64_t>(samples, 0), global_batch);
   samples -= rest;
@@ -105,8 +105,8 @@ MODERNGPT2_FUNCTION std::int64_t steps_of_samples(std::int64_t samples, std::int
          steps_per_epoch(samples % blocks, global_batch);
 }
 
-MODERNGPT2_FUNCTION std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step,
-                                           DataPosition at) {
+MODERNGPT2_INLINE std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step,
+                                         DataPosition at) {
   if (s.max_steps > 0) return s.max_steps;
   if (s.total_train_samples > 0) {
     const double planned = std::ceil(s.num_train_epochs * double(s.total_train_samples) * (1 - 1e-12));
@@ -120,11 +120,11 @@ MODERNGPT2_FUNCTION std::int64_t last_step(const TrainingSettings& s, std::int64
   return step + std::max<std::int64_t>(planned - done, 0);
 }
 
-MODERNGPT2_FUNCTION std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
+MODERNGPT2_INLINE std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
   return s.warmup_steps.value_or(warmup_steps_of_ratio(s.warmup_ratio, total_steps));
 }
 
-MODERNGPT2_FUNCTION LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
+MODERNGPT2_INLINE LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
   const Json kwargs =
       s.lr_scheduler_kwargs.empty() ? Json::object() : parse_json(s.lr_scheduler_kwargs, "lr_scheduler_kwargs");
   return {s.lr_scheduler_type, kwargs, s.learning_rate, warmup_steps(s, total_steps), total_steps};
