@@ -15,7 +15,7 @@
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/option_table.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 

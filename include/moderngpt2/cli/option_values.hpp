@@ -15,7 +15,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 /// How the words of a command line become values, and values become the defaults that --help shows.
 namespace moderngpt2::detail {

@@ -15,7 +15,7 @@
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/version.hpp"
 
 #ifndef MODERNGPT2_DECLARE_COMMAND_LINE

@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/clock.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 

@@ -9,7 +9,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {

@@ -16,7 +16,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 

@@ -17,7 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"

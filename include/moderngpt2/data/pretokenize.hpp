@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/encoding_pipeline.hpp"
 #include "moderngpt2/data/metadata.hpp"

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
 #include "moderngpt2/data/text_files.hpp"

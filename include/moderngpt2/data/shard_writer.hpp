@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/parquet_writer.hpp"
 
 namespace moderngpt2 {

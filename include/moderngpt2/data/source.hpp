@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/language_reader.hpp"
 #include "moderngpt2/data/source_options.hpp"

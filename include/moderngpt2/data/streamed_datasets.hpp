@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 

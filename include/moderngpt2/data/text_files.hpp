@@ -15,7 +15,7 @@
 #include <glob.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 

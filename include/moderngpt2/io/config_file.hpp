@@ -10,7 +10,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/gemma2.hpp"
 #include "moderngpt2/io/json.hpp"

@@ -19,10 +19,10 @@
 #include <nlohmann/json.hpp>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 
-#if defined(MODERNGPT2_SEPARATE) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
+#if defined(MODERNGPT2_SEPARATE_COMPILATION) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
 // nlohmann's operator""_json would instantiate this parser in every source file. cmake/compiled/files.cpp defines it.
 extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, parser_callback_t, bool,
                                                                   bool);

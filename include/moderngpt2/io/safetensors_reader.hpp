@@ -20,7 +20,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
 

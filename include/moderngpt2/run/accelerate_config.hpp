@@ -16,7 +16,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/run/deepspeed_settings.hpp"
 

@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/run/deepspeed_section.hpp"

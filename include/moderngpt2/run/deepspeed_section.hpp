@@ -12,7 +12,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2::detail {

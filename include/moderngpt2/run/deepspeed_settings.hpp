@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
 #include "moderngpt2/training/settings.hpp"
 

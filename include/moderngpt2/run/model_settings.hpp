@@ -11,7 +11,7 @@
 
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"

@@ -15,7 +15,7 @@
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/partial_use.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"

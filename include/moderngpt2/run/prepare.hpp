@@ -13,7 +13,7 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/generation_config.hpp"

@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
 #include "moderngpt2/data/resume_state.hpp"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/border_filter.hpp"
 #include "moderngpt2/tokenizer/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/character_ids.hpp"

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
 /// The text of a chat: after one `<|begin_of_text|>`, for each message

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"

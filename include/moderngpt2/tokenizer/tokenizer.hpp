@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"

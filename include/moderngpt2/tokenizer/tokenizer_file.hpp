@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/bpe.hpp"

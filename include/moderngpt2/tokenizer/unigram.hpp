@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 

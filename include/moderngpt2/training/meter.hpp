@@ -15,7 +15,7 @@
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/memory.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/training/hooks.hpp"
 

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"

@@ -11,7 +11,7 @@
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cpu {

@@ -6,7 +6,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2::cpu {
 

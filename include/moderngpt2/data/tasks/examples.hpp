@@ -11,7 +11,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
