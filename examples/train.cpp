@@ -178,7 +178,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       if (is_first) {
         for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
         const std::string missing =
-            missing_threads(options.typed("threads") ? std::optional(request.threads) : std::nullopt);
+            thread_shortage_message(options.typed("threads") ? std::optional(request.threads) : std::nullopt);
         if (!request.gpu && !missing.empty()) std::printf("note: %s\n", missing.c_str());
       }
       launcher.set_world_size(s, processes, request.dry_run);
