@@ -24,9 +24,9 @@ struct TrainingSettings {
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
-  int world_size = 1;                                                 ///< processes, each with batches of its own
-  int zero_stage = 1;                                                 ///< of ZeRO, 0 to 3, where there are several
-  std::int64_t bucket_elements = distributed::usual_bucket_elements;  ///< of what they exchange at once, about
+  int world_size = 1;                                                   ///< processes, each with batches of its own
+  int zero_stage = 1;                                                   ///< of ZeRO, 0 to 3, where there are several
+  std::int64_t bucket_elements = distributed::default_bucket_elements;  ///< of what they exchange at once, about
   std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
