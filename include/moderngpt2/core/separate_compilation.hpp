@@ -1,16 +1,19 @@
 #pragma once
 
-// Separate compilation of functions that are not templates. By default they are inline. A program of several source
-// files may define MODERNGPT2_SEPARATE_COMPILATION for all of them: headers then only declare these functions and the
-// explicit instantiations of backend/cpu/instances.hpp. One source file for each part below defines the part's macro
-// before its first #include, and includes the part's headers. One more source file for each element type (float, bf16)
-// instantiates the CPU operations; the one for float also instantiates Sampler<float>.
+// Separate compilation of the library's non-template functions. By default they are inline in their headers. A program
+// of several source files may define MODERNGPT2_SEPARATE_COMPILATION for all of them: headers then only declare these
+// functions, and the explicit instantiations of backend/cpu/instances.hpp are `extern`. The program compiles the
+// definitions once, in one source file for each part of the table: that file defines the part's macro before its first
+// #include and includes the headers of the part.
 //
+//   macro                           headers
 //   MODERNGPT2_DEFINE_FILES         backend/, io/, tokenizer/
-//   MODERNGPT2_DEFINE_RUNS          data/, training/
+//   MODERNGPT2_DEFINE_RUNS          data/, training/, run/
 //   MODERNGPT2_DEFINE_COMMAND_LINE  cli/
 //
-// The CMake target moderngpt2::compiled has these source files (cmake/compiled/) and defines the macro.
+// One more source file for each element type (float, bf16) instantiates the CPU operations; the one for float also
+// instantiates Sampler<float>. The CMake target moderngpt2::compiled consists of these source files (cmake/compiled/)
+// and defines the macro for programs that link it.
 
 #ifdef MODERNGPT2_SEPARATE_COMPILATION
 #ifndef MODERNGPT2_DEFINE_FILES
@@ -24,7 +27,7 @@
 #endif
 #endif
 
-/// Specifier of functions that can be compiled separately: `inline`, or nothing with MODERNGPT2_SEPARATE_COMPILATION.
+/// Specifier of a non-template function's definition: `inline`, or nothing with MODERNGPT2_SEPARATE_COMPILATION.
 #ifdef MODERNGPT2_SEPARATE_COMPILATION
 #define MODERNGPT2_INLINE
 #else
