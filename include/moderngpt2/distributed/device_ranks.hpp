@@ -22,9 +22,9 @@ CommunicatorBase& ranks_for_memory_of(CommunicatorBase& ranks, CommunicatorBase*
   if (OnHost<B> || ranks.size() == 1) return ranks;
   if (!device_ranks)
     throw Error(
-        "{} processes exchange gradients on GPUs by NCCL, which this program was built without: build it where "
-        "nccl.h is, train with one process, or with --device cpu",
-        ranks.size());
+        "{} processes exchange gradients on GPUs by NCCL, but this program was built without NCCL: build it where "
+        "nccl.h is installed, train with one process, or use {} cpu",
+        ranks.size(), Setting{"device"});
   if (device_ranks->size() != ranks.size() || device_ranks->rank() != ranks.rank())
     throw Error("internal: rank {} of {} is rank {} of {} on the GPUs", ranks.rank(), ranks.size(),
                 device_ranks->rank(), device_ranks->size());

@@ -20,9 +20,10 @@ constexpr bool matches(const Config& c) {
          (S.tied_head == Toggle::dynamic || (S.tied_head == Toggle::on) == c.tied_head);
 }
 
-/// The error about a precision that no model here computes in.
-inline UsageError no_such_precision(PrecisionName name) {
-  return UsageError("--precision {} needs --device cuda: on the CPU use --precision {}", precision_name(name),
+/// Error for a precision that the CPU backend does not support. Names the closest one that it does.
+inline UsageError unsupported_precision(PrecisionName name) {
+  const Setting precision{"precision"}, device{"device"};
+  return UsageError("{} {} needs {} cuda: on the CPU use {} {}", precision, precision_name(name), device, precision,
                     precision_name(cpu_precision(name)));
 }
 

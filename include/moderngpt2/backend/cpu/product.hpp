@@ -16,10 +16,10 @@
 // instructions for it; elsewhere tiles of the operands are expanded to fp32, multiplied, and the result rounded.
 namespace moderngpt2::cpu {
 
-/// What programs say where has_bf16_products() is false.
+/// Note that programs print for bf16 where has_bf16_products() is false.
 inline constexpr const char* slow_bf16_note =
-    "this processor or this build has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go through "
-    "fp32, slower than with --precision fp32";
+    "this processor or this build has no bf16 matrix products (AVX512-BF16 or AMX, through oneDNN): they are computed "
+    "in fp32, more slowly than with fp32 weights";
 
 namespace detail {
 
