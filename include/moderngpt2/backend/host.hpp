@@ -22,7 +22,7 @@
 //   upload_into(b, to, n, write)         write(array of n on the host); it is copied to `to` before what is queued next
 //   download(b, to, from, n)             waits, then to (host) = from
 //   store(b, to, from, n)                to = from (host), and waits
-//   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
+//   move_to_backend(b, buffer)                    a FlatBuffer of the host, in the backend's memory
 //   commit_memory(b, buffer, use)              memory for that use, all zeros, to a FlatBuffer made as Pages::as_used
 //   discard(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
 //   zero_and_discard(b, data, n)          the same, and they are 0 when the part is used again
@@ -100,7 +100,7 @@ void store(B&, E* to, const E* from, std::int64_t n) {
 }
 
 template <OnHost B, class E>
-FlatBuffer<E> placed(B&, FlatBuffer<E> buffer) {
+FlatBuffer<E> move_to_backend(B&, FlatBuffer<E> buffer) {
   return buffer;
 }
 

@@ -52,7 +52,7 @@ void zero_and_discard(const Backend& b, E* data, std::int64_t n) {
 }
 
 template <class E>
-FlatBuffer<E, DeviceBuffer> placed(const Backend& b, FlatBuffer<E> buffer) {
+FlatBuffer<E, DeviceBuffer> move_to_backend(const Backend& b, FlatBuffer<E> buffer) {
   FlatBuffer<E, DeviceBuffer> there(buffer.size());
   store(b, there.data(), static_cast<const E*>(buffer.data()), buffer.size());
   return there;
