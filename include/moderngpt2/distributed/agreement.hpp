@@ -21,11 +21,11 @@ namespace moderngpt2::distributed {
 /// Thrown by all ranks together, so that none waits for another: what went wrong on at least one of them.
 class CommonFailure : public Error {
  public:
-  CommonFailure(const std::string& message, bool is_told_here, int exit_status = 1)
-      : Error(message), tells(is_told_here), status(exit_status) {}
+  CommonFailure(const std::string& message, bool reported_here, int exit_status = 1)
+      : Error(message), is_reported_here(reported_here), status(exit_status) {}
 
-  bool tells;  ///< true on one rank: the others need not say it again
-  int status;  ///< of the program, where `tells`
+  bool is_reported_here;  ///< true on one rank: the others need not say it again
+  int status;             ///< of the program, where `is_reported_here`
 };
 
 /// The largest of the ranks' numbers.
