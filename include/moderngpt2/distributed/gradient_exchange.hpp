@@ -46,7 +46,7 @@ class GradientExchange {
       const std::string of = i < layout_.matrices().size() ? fmt::format("bucket {}", i) : "norms and biases";
       names_.push_back((stage_ == 0 ? "all-reduce of " : "reduce-scatter of ") + of);
     }
-    under_way_.resize(names_.size());
+    requests_.resize(names_.size());
   }
 
   const Layout& layout() const { return layout_; }
@@ -68,28 +68,28 @@ class GradientExchange {
   void begin_step() { set_to_zero(backend_, packs() ? own_ : full_); }
   /// To be called before each pass of a step.
   void begin_pass(bool is_last) {
-    reduces_ = ranks_.size() > 1 && (is_last || packs());
+    is_reducing_ = ranks_.size() > 1 && (is_last || packs());
     next_ = finished_ = layout_.matrices().size();
   }
   /// Called when a unit's gradients are complete (see NoGradientHook).
   void ready(Unit unit) {
-    if (!reduces_) return;
-    for (std::size_t i = next_; i < finished_; ++i) (void)under_way_[i].done();  // gives the library time to go on
+    if (!is_reducing_) return;
+    for (std::size_t i = next_; i < finished_; ++i) (void)requests_[i].done();  // gives the library time to go on
     for (; next_ > 0 && layout_.matrices()[next_ - 1].unit >= unit; --next_) {
       // Two buckets at most are under way and in memory.
       if (packs() && next_ + 1 < finished_) finish(--finished_);
       const Bucket& bucket = layout_.matrices()[next_ - 1];
-      under_way_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str());
+      requests_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str());
     }
   }
   /// To be called after each pass, also by a rank that had nothing to compute in it.
   void end_pass() {
-    if (!reduces_) return;
+    if (!is_reducing_) return;
     ready(Unit::embedding());
-    under_way_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().c_str());
+    requests_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().c_str());
     while (finished_ > 0) finish(--finished_);
-    under_way_.back().wait();
-    if (packs()) take(full_.vectors.data(), layout_.vectors(), vector_pieces_[0], own_.vectors.data());
+    requests_.back().wait();
+    if (packs()) accumulate_slice(full_.vectors.data(), layout_.vectors(), vector_pieces_[0], own_.vectors.data());
   }
 
  private:
@@ -99,12 +99,13 @@ class GradientExchange {
     return ranks_.reduce_scatter(data + bucket.begin, layout_.slice(bucket), name);
   }
   void finish(std::size_t i) {
-    under_way_[i].wait();
-    if (packs()) take(full_.matrices.data(), layout_.matrices()[i], matrix_pieces_[i], own_.matrices.data());
+    requests_[i].wait();
+    if (packs())
+      accumulate_slice(full_.matrices.data(), layout_.matrices()[i], matrix_pieces_[i], own_.matrices.data());
   }
   /// Adds this rank's slice of a bucket to its own gradients, and empties the bucket.
   template <class T>
-  void take(T* full, const Bucket& bucket, const Piece& piece, T* own) {
+  void accumulate_slice(T* full, const Bucket& bucket, const Piece& piece, T* own) {
     add_to(backend_, own + piece.at, static_cast<const T*>(full + piece.offset), piece.length);
     zero_and_discard(backend_, full + bucket.begin, bucket.end - bucket.begin);
   }
@@ -116,9 +117,9 @@ class GradientExchange {
   Gradients full_, own_;  // own_: from stage 2 on
   std::vector<Piece> matrix_pieces_, vector_pieces_;
   std::vector<std::string> names_;
-  std::vector<Request> under_way_;       // one for each bucket of matrices, then the vectors
+  std::vector<Request> requests_;        // one for each bucket of matrices, then the vectors
   std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are under way, those from finished_ on are done
-  bool reduces_ = false;
+  bool is_reducing_ = false;
 };
 
 }  // namespace moderngpt2::distributed

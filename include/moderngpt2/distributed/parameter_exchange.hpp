@@ -37,16 +37,16 @@ class ParameterExchange final : public WeightSource {
         layout_(std::move(layout)),
         units_(std::move(units)),
         matrices_(matrices.data()),
-        is_here_(layout_.matrices().size(), true),
-        under_way_(layout_.matrices().size()) {
+        is_resident_(layout_.matrices().size(), true),
+        requests_(layout_.matrices().size()) {
     commit_memory(backend_, matrices, weight_memory_use(layout_, ranks_.rank(), sizeof(T)));
-    for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
+    for (std::size_t i = 0; i < is_resident_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
     make_resident({});
   }
 
   void acquire(Unit unit, Unit next) override {
     const Acquired acquired{unit, next};
-    if (leads_) (void)announce(acquired);
+    if (announces_) (void)announce(acquired);
     make_resident(acquired);
   }
 
@@ -56,9 +56,9 @@ class ParameterExchange final : public WeightSource {
   template <class F>
   void run_on_rank0(F&& f) {
     if (ranks_.rank() == 0) {
-      leads_ = true;
+      announces_ = true;
       f();
-      leads_ = false;
+      announces_ = false;
       (void)announce({.is_end = true});
     } else {
       for (Acquired acquired = announce({}); !acquired.is_end; acquired = announce({})) make_resident(acquired);
@@ -81,24 +81,24 @@ class ParameterExchange final : public WeightSource {
 
   void make_resident(const Acquired& acquired) {
     const auto& [unit, next, is_end] = acquired;
-    for (std::size_t i = 0; i < is_here_.size(); ++i)
-      if (is_here_[i] && !units_.has(unit, i) && !units_.has(next, i)) drop(i);
+    for (std::size_t i = 0; i < is_resident_.size(); ++i)
+      if (is_resident_[i] && !units_.has(unit, i) && !units_.has(next, i)) drop(i);
     if (!unit.is_none() && !next.is_none() && next != unit.next() && next != unit.previous())
       throw Error("internal: units {} and {} are not neighbours", unit.index(), next.index());
     for (const Unit u : {unit, next})
       for (const std::size_t i : units_.of(u)) gather(i);
-    for (const std::size_t i : units_.of(unit)) under_way_[i].wait();
+    for (const std::size_t i : units_.of(unit)) requests_[i].wait();
   }
   void gather(std::size_t i) {
-    if (is_here_[i]) return;
+    if (is_resident_[i]) return;
     const Bucket& bucket = layout_.matrices()[i];
-    under_way_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
-    is_here_[i] = true;
+    requests_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
+    is_resident_[i] = true;
   }
   /// Leaves this rank's slice.
   void drop(std::size_t i) {
-    under_way_[i].wait();
-    is_here_[i] = false;
+    requests_[i].wait();
+    is_resident_[i] = false;
     const Bucket& bucket = layout_.matrices()[i];
     const std::int64_t own = bucket.begin + ranks_.rank() * layout_.slice(bucket), end = own + layout_.slice(bucket);
     discard(backend_, matrices_ + bucket.begin, own - bucket.begin);
@@ -110,10 +110,10 @@ class ParameterExchange final : public WeightSource {
   Layout layout_;
   UnitBuckets units_;
   T* matrices_;
-  std::vector<bool> is_here_;  // gathered, or under way
-  std::vector<Request> under_way_;
+  std::vector<bool> is_resident_;  // gathered, or under way
+  std::vector<Request> requests_;
   std::vector<std::string> names_;
-  bool leads_ = false;
+  bool announces_ = false;
 };
 
 }  // namespace moderngpt2::distributed

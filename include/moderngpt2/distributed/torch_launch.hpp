@@ -50,14 +50,14 @@ inline TorchLaunch read_torch_launch() {
 
 namespace detail {
 
-struct Greeting {
+struct RankHello {
   char magic[8] = {'M', 'G', '2', 'R', 'A', 'N', 'K', 'S'};
   std::int32_t rank = 0, size = 0;
   std::int64_t bytes = 0;
 };
 
 /// Gives `data` to each of the other ranks that call; strangers are hung up on.
-inline void give_to_ranks(const TorchLaunch& launch, const Socket& listening, const void* data, std::size_t bytes,
+inline void send_to_ranks(const TorchLaunch& launch, const Socket& listening, const void* data, std::size_t bytes,
                           double timeout) {
   const int size = launch.place.size;
   std::vector<Socket> callers(static_cast<std::size_t>(size));
@@ -71,9 +71,9 @@ inline void give_to_ranks(const TorchLaunch& launch, const Socket& listening, co
       throw Error("within {:g} s nothing has been heard of rank {} on port {} of {}", timeout, ranks, launch.port,
                   launch.master_address);
     }
-    Greeting hello;
+    RankHello hello;
     if (!caller.receive(&hello, sizeof hello, std::min(deadline, seconds_now() + 10)) ||
-        std::memcmp(hello.magic, Greeting().magic, sizeof hello.magic) != 0)
+        std::memcmp(hello.magic, RankHello().magic, sizeof hello.magic) != 0)
       continue;
     if (hello.size != size || hello.bytes != std::int64_t(bytes) || hello.rank < 1 || hello.rank >= size)
       throw Error("a process calls itself rank {} of {}, but there are {}: is another job using port {} of {}?",
@@ -96,10 +96,10 @@ inline void broadcast_over_tcp(const TorchLaunch& launch, void* data, std::size_
     const Socket listening = Socket::listening(launch.port);
     if (!listening.is_valid())
       throw Error("rank 0 cannot listen on port {}: {}; give another MASTER_PORT", launch.port, std::strerror(errno));
-    return detail::give_to_ranks(launch, listening, data, bytes, timeout);
+    return detail::send_to_ranks(launch, listening, data, bytes, timeout);
   }
   const double deadline = seconds_now() + timeout;
-  const detail::Greeting hello{
+  const detail::RankHello hello{
       .rank = launch.place.rank, .size = launch.place.size, .bytes = static_cast<std::int64_t>(bytes)};
   while (seconds_now() < deadline) {
     const Socket master = Socket::connected(launch.master_address, launch.port, deadline);

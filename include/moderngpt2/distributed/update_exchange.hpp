@@ -32,27 +32,27 @@ class UpdateExchange final : public WeightSource {
     for (std::size_t i = 0; i < layout_.matrices().size(); ++i)
       names_.push_back(fmt::format("all-gather of bucket {}", i));
     names_.push_back("all-gather of norms and biases");
-    under_way_.resize(names_.size());
+    requests_.resize(names_.size());
   }
 
   /// Begins to give all ranks piece i of this rank's shard: those of the matrices in order, then the vectors.
   void start(std::size_t i) {
     if (stage_ == 0) return;
     if (i == layout_.matrices().size())
-      under_way_[i] = gather(weights_.vectors.data(), layout_.vectors(), i);
+      requests_[i] = gather(weights_.vectors.data(), layout_.vectors(), i);
     else if (stage_ < 3)
-      under_way_[i] = gather(weights_.matrices.data(), layout_.matrices()[i], i);
+      requests_[i] = gather(weights_.matrices.data(), layout_.matrices()[i], i);
   }
 
   void acquire(Unit unit, Unit) override {
-    for (Request& request : under_way_) (void)request.done();  // gives the library time to go on
-    under_way_.back().wait();                                  // every unit has norms
-    for (const std::size_t i : units_.of(unit)) under_way_[i].wait();
+    for (Request& request : requests_) (void)request.done();  // gives the library time to go on
+    requests_.back().wait();                                  // every unit has norms
+    for (const std::size_t i : units_.of(unit)) requests_[i].wait();
   }
 
   /// Returns when all new weights are there.
   void finish() {
-    for (Request& request : under_way_) request.wait();
+    for (Request& request : requests_) request.wait();
   }
 
  private:
@@ -67,7 +67,7 @@ class UpdateExchange final : public WeightSource {
   int stage_;
   Weights& weights_;
   std::vector<std::string> names_;
-  std::vector<Request> under_way_;  // one for each bucket of matrices, then the vectors
+  std::vector<Request> requests_;  // one for each bucket of matrices, then the vectors
 };
 
 }  // namespace moderngpt2::distributed

@@ -47,7 +47,7 @@ class Batch {
     while (!running_.empty()) {
       extend(callback);
       for (std::size_t row = running_.size(); row-- > 0;)
-        if (running_[row].completion->finished()) retire(row, done);
+        if (running_[row].completion->finished()) remove_finished(row, done);
       if (running_.empty()) return;
       for (std::size_t row = 0; row < running_.size(); ++row) {
         tokens_[row] = running_[row].completion->last_token();
@@ -114,7 +114,7 @@ class Batch {
   /// Reports a finished text and lets the last row take its place: one copy in the life of a text, which is far less
   /// than the passes over a dead row would cost.
   template <class Done>
-  void retire(std::size_t row, Done&& done) {
+  void remove_finished(std::size_t row, Done&& done) {
     const Row r = running_[row];
     const std::size_t last = running_.size() - 1;
     if (row != last) {
@@ -176,7 +176,7 @@ void generate_batch(M& model, std::span<const GenerationRequest> requests, int b
   for (const GenerationRequest& request : requests) {
     validate(request.options);
     const std::size_t length = prompt_or_eos(request.prompt, request.options.eos_token_ids).size();
-    room_after(length, model.config());
+    max_new_tokens_after(length, model.config());
     longest_prompt = std::max(longest_prompt, length);
     chunk = std::min(chunk, request.options.prefill_chunk);
   }

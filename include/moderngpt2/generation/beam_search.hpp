@@ -183,7 +183,7 @@ class BeamSearch {
       : options_(options),
         rows_(rows),
         prompt_(prompt_or_eos(prompt, options.eos_token_ids)),
-        room_(room_after(prompt_.size(), model.config())),
+        room_(max_new_tokens_after(prompt_.size(), model.config())),
         limit_(std::min(room_, options.max_new_tokens)),
         rules_(options_, model.config().vocab_size),
         hypotheses_(options_, limit_) {}

@@ -35,7 +35,7 @@ class CachedModel {
         chunk_(std::clamp(chunk, 1, cache_.capacity())),
         work_(model.workspace(1, std::max(chunk_, rows), Mode::infer)),
         logits_(std::int64_t(rows) * model.config().vocab_size),
-        is_here_(std::size_t(rows), false),
+        is_downloaded_(std::size_t(rows), false),
         first_column_(std::size_t(rows)),
         first_keys_(std::size_t(std::max(chunk_, rows))) {}
 
@@ -75,8 +75,9 @@ class CachedModel {
     const std::size_t width = std::size_t(model_->config().vocab_size);
     const std::span<Score> here(logits_.data() + std::size_t(row) * width, width);
     if constexpr (!OnHost<typename M::Backend>) {
-      if (!std::exchange(is_here_[std::size_t(row)], char(1)))
-        download(model_->backend(), here.data(), static_cast<const Score*>(computed().row(row)), std::int64_t(width));
+      if (!std::exchange(is_downloaded_[std::size_t(row)], char(1)))
+        download(model_->backend(), here.data(), static_cast<const Score*>(device_logits().row(row)),
+                 std::int64_t(width));
     }
     return here;
   }
@@ -85,7 +86,7 @@ class CachedModel {
   /// are changed.
   void choose(std::span<int> tokens, std::span<const int> rows,
               std::span<const TokenChoice> choices) requires(!OnHost<typename M::Backend>) {
-    choose_tokens(model_->backend(), tokens, computed(), rows, choices);
+    choose_tokens(model_->backend(), tokens, device_logits(), rows, choices);
   }
 
   /// Makes one row the copy of another: the columns [begin, end) of its keys and values, its first column and, where
@@ -98,8 +99,8 @@ class CachedModel {
     if constexpr (OnHost<typename M::Backend>) {
       std::ranges::copy(logits(from), logits(to).begin());
     } else {
-      copy_rows(model_->backend(), computed().slice(to, 1), computed().slice(from, 1));
-      is_here_[std::size_t(to)] = false;
+      copy_rows(model_->backend(), device_logits().slice(to, 1), device_logits().slice(from, 1));
+      is_downloaded_[std::size_t(to)] = false;
     }
   }
 
@@ -109,27 +110,27 @@ class CachedModel {
     if constexpr (OnHost<typename M::Backend>) {
       model_->logits(Rows<Score>(logits(first).data(), hidden.count, model_->config().vocab_size), hidden);
     } else {
-      if (computed_.size() == 0)
-        computed_ = decltype(computed_)(std::int64_t(rows()) * logits_stride(model_->config().vocab_size));
-      model_->logits(computed().slice(first, hidden.count), hidden);
-      std::fill_n(is_here_.begin() + first, hidden.count, false);
+      if (device_logits_.size() == 0)
+        device_logits_ = decltype(device_logits_)(std::int64_t(rows()) * logits_stride(model_->config().vocab_size));
+      model_->logits(device_logits().slice(first, hidden.count), hidden);
+      std::fill_n(is_downloaded_.begin() + first, hidden.count, false);
     }
   }
   /// All rows where the backend has them.
-  Rows<Score> computed() const {
+  Rows<Score> device_logits() const {
     const int width = model_->config().vocab_size;
-    return {computed_.data(), rows(), width, logits_stride(width)};
+    return {device_logits_.data(), rows(), width, logits_stride(width)};
   }
 
   M* model_;
   KvCache<T, typename M::Memory> cache_;
   int chunk_;
   typename M::Work work_;
-  FlatBuffer<Score> logits_;                        // (rows,V)
-  FlatBuffer<Score, typename M::Memory> computed_;  // the same where the backend writes them, if that is elsewhere
-  std::vector<char> is_here_;                       // by row: whether logits_ has what computed_ has
-  std::vector<int> first_column_;                   // by row
-  std::vector<int> first_keys_;                     // the same number for each token of a pass
+  FlatBuffer<Score> logits_;                             // (rows,V)
+  FlatBuffer<Score, typename M::Memory> device_logits_;  // the same where the backend writes them, if that is elsewhere
+  std::vector<char> is_downloaded_;                      // by row: whether logits_ has what device_logits_ has
+  std::vector<int> first_column_;                        // by row
+  std::vector<int> first_keys_;                          // the same number for each token of a pass
 };
 
 }  // namespace moderngpt2

@@ -43,7 +43,7 @@ inline std::vector<int> prompt_or_eos(std::span<const int> prompt, const std::ve
 }
 
 /// New tokens that fit after a prompt; an Error for one that does not fit itself.
-inline int room_after(std::size_t prompt, const Config& config) {
+inline int max_new_tokens_after(std::size_t prompt, const Config& config) {
   if (prompt > std::size_t(config.n_positions))
     throw Error("the prompt has {} tokens, more than the model's n_positions {}: shorten it", prompt,
                 config.n_positions);
@@ -63,7 +63,7 @@ class Completion {
         prompt_tokens_(text_.size()) {
     if (options.num_beams > 1)
       throw Error("num_beams is {}: beam_search is what follows several texts", options.num_beams);
-    const int room = room_after(prompt_tokens_, config);
+    const int room = max_new_tokens_after(prompt_tokens_, config);
     limit_ = std::min(room, options.max_new_tokens);
     result.prompt_tokens = int(prompt_tokens_);
     result.stop = room < options.max_new_tokens ? StopReason::n_positions : StopReason::max_new_tokens;
@@ -80,7 +80,7 @@ class Completion {
   TokenChoice choice() { return sampler_.describe(text_, step()); }
   template <class Callback>
   void extend(int token, Callback&& callback) {
-    append(sampler_.require_token(token), callback);
+    append(sampler_.checked_token(token), callback);
   }
 
   /// Whether nothing more will come.

@@ -37,7 +37,7 @@ class Sampler {
   }
 
   /// The same as data, for a backend that chooses where its logits are; it holds until the next call. What comes of it
-  /// goes to require_token().
+  /// goes to checked_token().
   TokenChoice describe(std::span<const int> text, std::size_t step) {
     TokenChoice choice{.do_sample = options_.do_sample,
                        .temperature = options_.temperature,
@@ -49,7 +49,7 @@ class Sampler {
     return choice;
   }
   /// Throws the Error that choose() throws in its place.
-  int require_token(int token) const {
+  int checked_token(int token) const {
     if (token == not_finite_token) throw_not_finite();
     if (token == no_token) throw_no_token_left(options_);
     return token;

@@ -118,10 +118,10 @@ inline double gradient_error(const std::vector<double>& actual, const std::vecto
 }
 
 /// Share of elements that are further than `weight_limit` from what is expected.
-inline double share_of_strangers(const std::vector<double>& actual, const std::vector<double>& expected) {
-  std::size_t strangers = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) strangers += !(std::abs(actual[i] - expected[i]) <= weight_limit);
-  return double(strangers) / double(expected.size());
+inline double share_of_outliers(const std::vector<double>& actual, const std::vector<double>& expected) {
+  std::size_t outliers = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) outliers += !(std::abs(actual[i] - expected[i]) <= weight_limit);
+  return double(outliers) / double(expected.size());
 }
 
 /// Every `stride`-th position of (B,T,width), as the file has it.
@@ -187,7 +187,7 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results, co
       add("gradients", limits.gradient,
           error([&](const auto& a, const auto& e) { return gradient_error(a, e, limits); }), name);
     } else if (name.starts_with("train.final.")) {
-      add("weights after training (share off by more than 2e-4)", limits.weight_share, error(share_of_strangers), name);
+      add("weights after training (share off by more than 2e-4)", limits.weight_share, error(share_of_outliers), name);
     } else if (name == "train.losses") {
       add("training losses", limits.training_loss, error([](const auto& a, const auto& e) {
             double worst = 0;

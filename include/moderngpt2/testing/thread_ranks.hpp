@@ -45,7 +45,7 @@ class ThreadCommunicator final : public CommunicatorBase {
     const std::int64_t number = calls_++;
     if (plan_) follow_plan(slot, number);
     const Collective& c = collective(slot);
-    if (c.kind != CollectiveKind::reduce_scatter) detail::HubWork::spoil(c, rank(), size());
+    if (c.kind != CollectiveKind::reduce_scatter) detail::HubWork::poison(c, rank(), size());
     numbers_.resize(std::max(numbers_.size(), std::size_t(slot) + 1));
     numbers_[std::size_t(slot)] = hub_.join(rank(), c);
   }
@@ -70,7 +70,7 @@ class ThreadCommunicator final : public CommunicatorBase {
 
   [[noreturn]] void give_up(int slot) override {
     std::unique_lock lock(hub_.mutex_);
-    hub_.fail_locked(timeout_message(slot, hub_.missing(numbers_[std::size_t(slot)])) + "; the job ends", 1);
+    hub_.fail_locked(timeout_message(slot, hub_.absent_ranks(numbers_[std::size_t(slot)])) + "; the job ends", 1);
     hub_.check(rank());
     std::terminate();  // check() threw
   }
