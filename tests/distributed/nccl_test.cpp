@@ -91,9 +91,8 @@ TEST_CASE("NCCL: an error that it reports later ends the job with its text") {
     }
   });
   CHECK(thrown[0] ==
-        "all-gather of bucket 3 in step 17 failed: NCCL says unhandled system error; again: the save in step 17: NCCL "
-        "has "
-        "failed before");
+        "all-gather of bucket 3 in step 17 failed: NCCL reports unhandled system error; again: the save in step 17: "
+        "NCCL has failed earlier");
 }
 
 TEST_CASE("NCCL: a call that is refused names the collective") {
@@ -103,7 +102,7 @@ TEST_CASE("NCCL: a call that is refused names the collective") {
     double x[2] = {};
     if (gpus.rank() == 0) gpus.reduce_scatter(x, 1, "reduce-scatter of bucket 0").wait();
   });
-  CHECK(thrown[0] == "reduce-scatter of bucket 0 failed: NCCL says invalid argument");
+  CHECK(thrown[0] == "reduce-scatter of bucket 0 failed: NCCL reports invalid argument");
 }
 
 TEST_CASE("NCCL: the watchdog ends a job whose rank stalls") {
@@ -116,7 +115,7 @@ TEST_CASE("NCCL: the watchdog ends a job whose rank stalls") {
   for (std::size_t r : {0, 2})
     said += thrown[r] ==
             "all-gather of bucket 3 in step 17 has not finished within 0.3 s: the GPU of another rank has not "
-            "come to it; look at a rank that does not say this";
+            "reached it; look at the rank that does not print this";
   CHECK(said >= 1);  // the other may hear of it first
   CHECK(thrown[1].find("ends the job: all-gather of bucket 3 in step 17 has not finished") != std::string::npos);
 }
@@ -125,7 +124,7 @@ TEST_CASE("NCCL: the watchdog sees a start that does not end") {
   NcclStandIn::Plan plan;
   plan.polls_of_init = -1;
   const auto thrown = run_gpus(2, plan, 0.1, [](StandInCommunicator&, NcclStandIn&, NcclStandIn::StreamQueue&) {});
-  CHECK(thrown[0] == "the start of NCCL has not finished within 0.1 s: another rank has not come to it");
+  CHECK(thrown[0] == "the start of NCCL has not finished within 0.1 s: another rank has not reached it");
 }
 
 }  // namespace

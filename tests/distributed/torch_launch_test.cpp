@@ -76,7 +76,7 @@ TEST_CASE("ranks that do not come are named") {
   const auto first = run_launched(
       4, {0, 2}, port, [&](const TorchLaunch& launch) { broadcast_over_tcp(launch, &data, sizeof data, 0.5); });
   const std::string place = "port " + std::to_string(port) + " of localhost";
-  CHECK(first[0] == "within 0.5 s nothing has been heard of rank 1, 3 on " + place);
+  CHECK(first[0] == "rank 1, 3 has not connected to " + place + " within 0.5 s");
   CHECK(first[1] ==
         "rank 2 has no answer from rank 0 on " + place + " within 0.5 s: is it running, and is MASTER_ADDR right?");
 }
@@ -88,7 +88,7 @@ TEST_CASE("a process of another job is told apart") {
     if (launch.place.rank == 1) launch.place.size = 8;
     broadcast_over_tcp(launch, &data, sizeof data, 1);
   });
-  CHECK(thrown[0].find("a process calls itself rank 1 of 8, but there are 3: is another job using port") == 0);
+  CHECK(thrown[0].find("a process connected as rank 1 of 8, but this job has 3: does another job use port") == 0);
 }
 
 TEST_CASE("a port that is taken is an error that names it") {
@@ -96,7 +96,7 @@ TEST_CASE("a port that is taken is an error that names it") {
   int data = 0;
   const TorchLaunch launch{{0, 2, 0, 2}, "localhost", taken.port()};
   const std::string message = "rank 0 cannot listen on port " + std::to_string(taken.port()) +
-                              ": Address already in use; give another MASTER_PORT";
+                              ": Address already in use; set another MASTER_PORT";
   CHECK_THROWS_WITH_AS(broadcast_over_tcp(launch, &data, sizeof data, 1), message.c_str(), Error);
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("the environment of torchrun") {
   {
     const WithVariable small("LOCAL_WORLD_SIZE", "1");
     CHECK_THROWS_WITH_AS(read_torch_launch(),
-                         "RANK 5 of WORLD_SIZE 8 and LOCAL_RANK 1 of LOCAL_WORLD_SIZE 1 do not fit", Error);
+                         "RANK 5 of WORLD_SIZE 8 and LOCAL_RANK 1 of LOCAL_WORLD_SIZE 1 contradict each other", Error);
   }
   const WithVariable bad("WORLD_SIZE", "eight");
   CHECK_THROWS_WITH_AS(read_torch_launch(),

@@ -87,7 +87,7 @@ TEST_CASE("why a completion ends") {
 TEST_CASE("prompts at the edges") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   CHECK_THROWS_WITH_AS(generate(model, {}, greedy(3)),
-                       "an empty prompt starts from the eos token, and this model has none", Error);
+                       "an empty prompt starts from the eos token, but this model has none", Error);
   GenerationOptions o = greedy(3);
   o.eos_token_ids = {9};
   const GenerationResult from_eos = generate(model, {}, o);

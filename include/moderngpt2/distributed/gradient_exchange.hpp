@@ -16,19 +16,20 @@
 
 namespace moderngpt2::distributed {
 
-/// Gradients of a step over all ranks (ZeRO, Rajbhandari et al. 2020); new weights go back by UpdateExchange.
-///   stage 0: every rank has the sum of all gradients
-///   stage 1: a rank has that of its shard, summed after the last pass of a step
-///   stages 2, 3: the same, summed after each pass; the gradients of the other shards live only until then
-/// The sums of a bucket begin while the backward pass goes on below it. E: element types of gradients; Backend: whose
-/// memory they lie in, which `ranks` must reach.
+/// Sums the gradients of a step over all ranks (ZeRO, Rajbhandari et al. 2020). UpdateExchange distributes the updated
+/// weights.
+///   stage 0     all-reduce after the last pass of a step: every rank has all sums
+///   stage 1     reduce-scatter after the last pass of a step: a rank has the sums of its shard
+///   stages 2, 3 reduce-scatter after each pass: gradients of other shards are discarded after it
+/// Reduction of a bucket overlaps with the rest of the backward pass. E: element types of gradients; Backend: in whose
+/// memory they are, which `ranks` must support.
 template <class E, class Backend>
 class GradientExchange {
  public:
   using Memory = memory_of<Backend>;
   using Gradients = ParameterBuffers<E, Memory>;
 
-  /// `gradients`: zeros, of the layout's sizes; from stage 2 on, a GPU's matrices are as Pages::as_used.
+  /// `gradients`: zeros, of the layout's sizes; on a GPU from stage 2 on, matrices allocated with Pages::as_used.
   GradientExchange(CommunicatorBase& ranks, Backend& backend, Layout layout, int stage, Gradients gradients)
       : ranks_(ranks),
         backend_(backend),
@@ -37,7 +38,7 @@ class GradientExchange {
         full_(std::move(gradients)) {
     if (packs()) {
       commit_memory(backend_, full_.matrices, gradient_memory_use(layout_, sizeof(typename E::MatrixType)));
-      zero_and_discard(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
+      zero_and_discard(backend_, full_.matrices.data(), full_.matrices.size());  // frees the pages that the zeros took
       const Shard own = shard();
       own_ = Gradients(element_count(own.matrices), element_count(own.vectors));
       matrix_pieces_ = own.matrices, vector_pieces_ = own.vectors;
@@ -50,23 +51,23 @@ class GradientExchange {
   }
 
   const Layout& layout() const { return layout_; }
-  /// What each rank updates.
+  /// Elements that this rank updates.
   Shard shard() const {
     if (stage_ == 0) return Shard::whole(full_.matrices.size(), full_.vectors.size());
     return layout_.shard(ranks_.rank());
   }
   bool is_sharded() const { return stage_ > 0; }
-  /// Whether own() is packed as a shard is.
+  /// Whether own() holds the shard only, packed (stages 2, 3).
   bool packs() const { return stage_ >= 2; }
 
-  /// What backward passes add to.
+  /// Gradients that backward passes add to.
   Gradients& gradients() { return full_; }
-  /// Where the sums over all ranks are after the last pass: those of the shard, packed or in place.
+  /// Sums over all ranks after the last pass of a step: those of the shard, packed or in place (packs()).
   const Gradients& own() const { return packs() ? own_ : full_; }
 
-  /// To be called before the first pass of a step.
+  /// Call before the first pass of a step.
   void begin_step() { set_to_zero(backend_, packs() ? own_ : full_); }
-  /// To be called before each pass of a step.
+  /// Call before each pass of a step.
   void begin_pass(bool is_last) {
     is_reducing_ = ranks_.size() > 1 && (is_last || packs());
     next_ = finished_ = layout_.matrices().size();
@@ -74,15 +75,15 @@ class GradientExchange {
   /// Called when a unit's gradients are complete (see NoGradientHook).
   void ready(Unit unit) {
     if (!is_reducing_) return;
-    for (std::size_t i = next_; i < finished_; ++i) (void)requests_[i].done();  // gives the library time to go on
+    for (std::size_t i = next_; i < finished_; ++i) (void)requests_[i].done();  // lets the library make progress
     for (; next_ > 0 && layout_.matrices()[next_ - 1].unit >= unit; --next_) {
-      // Two buckets at most are under way and in memory.
+      // At most two buckets are being reduced at the same time, which bounds the memory.
       if (packs() && next_ + 1 < finished_) finish(--finished_);
       const Bucket& bucket = layout_.matrices()[next_ - 1];
       requests_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str());
     }
   }
-  /// To be called after each pass, also by a rank that had nothing to compute in it.
+  /// Call after each pass, also on a rank that had no batch in it.
   void end_pass() {
     if (!is_reducing_) return;
     ready(Unit::embedding());
@@ -103,7 +104,7 @@ class GradientExchange {
     if (packs())
       accumulate_slice(full_.matrices.data(), layout_.matrices()[i], matrix_pieces_[i], own_.matrices.data());
   }
-  /// Adds this rank's slice of a bucket to its own gradients, and empties the bucket.
+  /// Adds this rank's slice of a reduced bucket to own_, and sets the bucket to zero.
   template <class T>
   void accumulate_slice(T* full, const Bucket& bucket, const Piece& piece, T* own) {
     add_to(backend_, own + piece.at, static_cast<const T*>(full + piece.offset), piece.length);
@@ -114,11 +115,11 @@ class GradientExchange {
   Backend& backend_;
   Layout layout_;
   int stage_;
-  Gradients full_, own_;  // own_: from stage 2 on
+  Gradients full_, own_;  // own_: stages 2, 3
   std::vector<Piece> matrix_pieces_, vector_pieces_;
   std::vector<std::string> names_;
   std::vector<Request> requests_;        // one for each bucket of matrices, then the vectors
-  std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are under way, those from finished_ on are done
+  std::size_t next_ = 0, finished_ = 0;  // buckets from next_ on are started, from finished_ on done
   bool is_reducing_ = false;
 };
 

@@ -20,15 +20,16 @@
 
 namespace moderngpt2::distributed {
 
-/// Ranks that are processes, started by mpirun or srun; buffers are host memory. MPI libraries keep a copy of what they
-/// sum, so sums go in pieces, of which a few are under way. All ranks begin all pieces in the same order, as MPI
-/// demands: collectives wait in a queue.
+/// Ranks that are processes, started by mpirun or srun; buffers are in host memory. MPI libraries copy the operands of
+/// reductions, so reductions are cut into pieces with at most sum_bytes_under_way bytes started at a time. MPI requires
+/// all ranks to start collectives in the same order, so collectives wait in a queue.
 class MpiCommunicator final : public CommunicatorBase {
  public:
-  static constexpr std::int64_t sum_bytes = 1 << 20;            ///< of a piece of a sum
-  static constexpr std::int64_t sum_bytes_under_way = 8 << 20;  ///< of all of them
+  static constexpr std::int64_t sum_bytes = 1 << 20;            ///< bytes of a piece of a reduction
+  static constexpr std::int64_t sum_bytes_under_way = 8 << 20;  ///< bytes of all started pieces
 
-  /// More elements than `largest_piece` go in several calls, since MPI counts in int; tests make it small.
+  /// `largest_piece`: elements in one MPI call; larger buffers take several, since MPI counts in int. Tests make it
+  /// small.
   explicit MpiCommunicator(const MpiSession&, double timeout_seconds = 1800, std::int64_t largest_piece = 1 << 30)
       : CommunicatorBase(world(MPI_Comm_rank), world(MPI_Comm_size), timeout_seconds), largest_piece_(largest_piece) {
     detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &ranks_), "MPI_Comm_dup");  // keeps the error handler
@@ -62,13 +63,13 @@ class MpiCommunicator final : public CommunicatorBase {
   }
 
   struct Operation {
-    std::int64_t pieces = 0;         ///< in all
-    std::int64_t begun = 0;          ///< the first ones
-    std::int64_t done = 0;           ///< any of those
-    bool result_lies_first = false;  ///< MPI puts what it scattered in place at the start of the buffer
+    std::int64_t pieces = 0;         ///< number of pieces
+    std::int64_t begun = 0;          ///< pieces started, in order
+    std::int64_t done = 0;           ///< pieces completed, in any order
+    bool result_lies_first = false;  ///< in-place reduce-scatter leaves its result at the start of the buffer
     RankPosition position;
   };
-  /// A piece under way.
+  /// A started piece.
   struct Piece {
     int slot = 0;
     std::int64_t sum_bytes = 0;
@@ -92,12 +93,12 @@ class MpiCommunicator final : public CommunicatorBase {
     begin_pieces();
   }
 
-  /// Elements of a piece of a sum.
+  /// Elements of a piece of a reduction.
   std::int64_t sum_piece(const Collective& c) const { return std::min(largest_piece_, sum_bytes / c.element_size); }
 
   std::int64_t pieces_of(const Collective& c, bool is_one) const {
     const auto parts = [](std::int64_t count, std::int64_t each) { return (count + each - 1) / each; };
-    const Unit unit(c);
+    const CopiedElements unit(c);
     switch (c.kind) {
       case CollectiveKind::reduce_scatter:
         return is_one ? 1 : size() * parts(c.count, sum_piece(c));
@@ -113,7 +114,7 @@ class MpiCommunicator final : public CommunicatorBase {
     return 0;
   }
 
-  /// Begins pieces in the order of the queue, as many as may be under way.
+  /// Starts pieces in the order of the queue, up to the limit of sum_bytes_under_way.
   void begin_pieces() {
     for (; !queue_.empty(); queue_.pop_front()) {
       const int slot = queue_.front();
@@ -146,7 +147,7 @@ class MpiCommunicator final : public CommunicatorBase {
                                  "MPI_Ireduce");
       }
       case CollectiveKind::all_gather: {
-        const Unit unit(c);
+        const CopiedElements unit(c);
         if (unit.count * size() > largest_piece_)
           return begin_broadcast(unit, c.data + root * c.bytes(), root, i / size(), request);
         return detail::check_mpi(
@@ -160,15 +161,15 @@ class MpiCommunicator final : public CommunicatorBase {
             "MPI_Iallreduce");
       }
       case CollectiveKind::broadcast:
-        return begin_broadcast(Unit(c), c.data, c.root, i, request);
+        return begin_broadcast(CopiedElements(c), c.data, c.root, i, request);
       case CollectiveKind::barrier:
         return detail::check_mpi(MPI_Ibarrier(ranks_, &request), "MPI_Ibarrier");
     }
   }
 
-  /// What is only copied goes as whole numbers of its size, or as bytes.
-  struct Unit {
-    explicit Unit(const Collective& c) : count(c.count), bytes(c.element_size) {
+  /// MPI type for elements that are only copied: an unsigned integer of their size, or bytes.
+  struct CopiedElements {
+    explicit CopiedElements(const Collective& c) : count(c.count), bytes(c.element_size) {
       type = bytes == 8 ? MPI_UINT64_T : bytes == 4 ? MPI_UINT32_T : bytes == 2 ? MPI_UINT16_T : MPI_BYTE;
       if (type != MPI_BYTE) return;
       count *= bytes;
@@ -185,7 +186,7 @@ class MpiCommunicator final : public CommunicatorBase {
   static MPI_Op reduction(const Collective& c) {
     return c.op == ReduceOp::sum ? MPI_SUM : c.op == ReduceOp::max ? MPI_MAX : MPI_MIN;
   }
-  /// The i-th of the pieces of `each` elements of a buffer.
+  /// Piece i of a buffer that is cut into pieces of `each` elements.
   struct Part {
     Part(std::byte* begin, std::int64_t elements, int element_size, std::int64_t each, std::int64_t i)
         : data(begin + i * each * element_size), count(int(std::min(each, elements - i * each))) {}
@@ -193,7 +194,7 @@ class MpiCommunicator final : public CommunicatorBase {
     int count;
   };
 
-  void begin_broadcast(const Unit& unit, std::byte* data, int root, std::int64_t i, MPI_Request& request) {
+  void begin_broadcast(const CopiedElements& unit, std::byte* data, int root, std::int64_t i, MPI_Request& request) {
     const Part part(data, unit.count, unit.bytes, largest_piece_, i);
     detail::check_mpi(MPI_Ibcast(part.data, part.count, unit.type, root, ranks_, &request), "MPI_Ibcast");
   }
@@ -211,14 +212,14 @@ class MpiCommunicator final : public CommunicatorBase {
     return true;
   }
 
-  /// Counts the pieces that are done; whether there were any.
+  /// Removes completed pieces. Returns whether any piece has completed.
   bool finish_pieces() {
     int done = 0;
     indices_.resize(requests_.size());
     statuses_.resize(requests_.size());
     const int code = MPI_Testsome(int(requests_.size()), requests_.data(), &done, indices_.data(), statuses_.data());
     if (code != MPI_SUCCESS) fail(code, std::max(done, 0));
-    if (done == MPI_UNDEFINED || done == 0) return false;  // undefined: none is under way
+    if (done == MPI_UNDEFINED || done == 0) return false;  // undefined: no piece is started
     for (int k = 0; k < done; ++k) {
       const Piece& piece = pieces_[std::size_t(indices_[std::size_t(k)])];
       ++operations_[std::size_t(piece.slot)].done;
@@ -247,8 +248,8 @@ class MpiCommunicator final : public CommunicatorBase {
     return MPI_Iprobe(MPI_ANY_SOURCE, 0, stall_reports_, &is_there, MPI_STATUS_IGNORE) == MPI_SUCCESS && is_there;
   }
 
-  /// The first rank whose patience ends tells all others where it stands; each of them that still polls does the same.
-  /// Who does not within two seconds is the rank to look at. Each rank that lives says so, then the job ends.
+  /// The first rank to time out sends its position to all others; each of them that still polls answers with its own.
+  /// Every rank prints which ranks have not answered within two seconds, then the job ends.
   [[noreturn]] void give_up(int slot) override {
     StallReport report(size(), rank(), operations_[std::size_t(slot)].position);
     std::vector<MPI_Request> sends(std::size_t(size()), MPI_REQUEST_NULL);
@@ -273,9 +274,9 @@ class MpiCommunicator final : public CommunicatorBase {
   MPI_Comm ranks_ = MPI_COMM_NULL, stall_reports_ = MPI_COMM_NULL;
   int local_rank_ = 0, local_size_ = 1, local_processors_ = int(std::thread::hardware_concurrency());
   std::vector<Operation> operations_;  ///< by slot
-  std::deque<int> queue_;              ///< slots with pieces that have not begun
-  std::vector<MPI_Request> requests_;  ///< of the pieces under way
-  std::vector<Piece> pieces_;          ///< the same ones
+  std::deque<int> queue_;              ///< slots with pieces to start
+  std::vector<MPI_Request> requests_;  ///< requests of the started pieces
+  std::vector<Piece> pieces_;          ///< started pieces, in the order of requests_
   std::vector<int> indices_;
   std::vector<MPI_Status> statuses_;
 };

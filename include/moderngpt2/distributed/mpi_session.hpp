@@ -37,30 +37,31 @@ inline void check_mpi(int code, const char* call) {
   if (code != MPI_SUCCESS) throw Error("MPI: {} failed: {}", call, mpi_text(code));
 }
 
-/// Says so and ends all processes of the job, this one too should MPI not manage. `patience`: for the lines of others.
-[[noreturn]] inline void end_mpi_job(const std::string& line, int status, std::chrono::milliseconds patience = {}) {
+/// Prints `line` and ends all processes of the job; this process exits even if MPI_Abort hangs. `delay`: time for other
+/// ranks to print their lines first.
+[[noreturn]] inline void end_mpi_job(const std::string& line, int status, std::chrono::milliseconds delay = {}) {
   std::fflush(nullptr);
   std::fprintf(stderr, "%s; the job ends\n", line.c_str());
-  std::this_thread::sleep_for(patience);
-  ::alarm(20);  // its signal ends this process where MPI_Abort hangs
+  std::this_thread::sleep_for(delay);
+  ::alarm(20);  // SIGALRM ends this process if MPI_Abort hangs
   MPI_Abort(MPI_COMM_WORLD, status);
   std::_Exit(status);
 }
 
 }  // namespace detail
 
-/// MPI from here to the end of the scope: one a process, around everything that uses it. All calls come from the thread
-/// that made it.
+/// Initializes MPI, and finalizes it at the end of the scope. One per process, around everything that uses MPI; all
+/// calls come from the thread that made it. If the scope is left by an exception, ends the job.
 class MpiSession {
  public:
   MpiSession() {
     int is_initialized = 0, level = 0, size = 0;
     MPI_Initialized(&is_initialized);
-    if (is_initialized) throw Error("MPI is in use already: make one MpiSession in a process");
+    if (is_initialized) throw Error("MPI is initialized already: make only one MpiSession in a process");
     detail::check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread");
     if (level < MPI_THREAD_FUNNELED) {
       MPI_Finalize();
-      throw Error("this MPI library cannot be used beside threads: take one that gives MPI_THREAD_FUNNELED");
+      throw Error("this MPI library does not support threads: use one that provides MPI_THREAD_FUNNELED");
     }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
@@ -76,7 +77,7 @@ class MpiSession {
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
   ~MpiSession() {
-    if (std::uncaught_exceptions() > exceptions_)  // the others would wait for this one in vain
+    if (std::uncaught_exceptions() > exceptions_)  // the other ranks would wait for this one
       detail::end_mpi_job("an error ends this process", 1);
     MPI_Finalize();
   }

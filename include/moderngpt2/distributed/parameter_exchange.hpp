@@ -19,16 +19,16 @@
 
 namespace moderngpt2::distributed {
 
-/// The matrices of a model of which each rank keeps its slice of every bucket (ZeRO stage 3, Rajbhandari et al. 2020).
-/// Passes get those of a unit gathered, while those of the next are on their way; memory of what neither needs is given
-/// back to the system, or used for others. T: elements.
+/// Sharded matrices of a model: each rank keeps its slice of every bucket (ZeRO stage 3, Rajbhandari et al. 2020).
+/// Passes acquire units; the exchange gathers the matrices of a unit, prefetches those of the next, and discards all
+/// others (their memory is freed or reused). T: element type.
 template <class T, class Backend>
 class ParameterExchange final : public WeightSource {
  public:
   using Matrices = FlatBuffer<T, memory_of<Backend>>;
 
-  /// `matrices`: the flat buffer, of which this rank's slices count and the rest is forgotten. `device_ranks` are the
-  /// same ranks, which reach its memory.
+  /// `matrices`: the whole flat buffer, of which the constructor discards all but this rank's slices. `device_ranks`:
+  /// communicator of the same ranks for its memory (ranks_for_memory_of).
   ParameterExchange(CommunicatorBase& ranks, CommunicatorBase& device_ranks, Backend& backend, Layout layout,
                     UnitBuckets units, Matrices& matrices)
       : ranks_(ranks),
@@ -95,7 +95,7 @@ class ParameterExchange final : public WeightSource {
     requests_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
     is_resident_[i] = true;
   }
-  /// Leaves this rank's slice.
+  /// Discards a bucket but for this rank's slice.
   void drop(std::size_t i) {
     requests_[i].wait();
     is_resident_[i] = false;
@@ -110,7 +110,7 @@ class ParameterExchange final : public WeightSource {
   Layout layout_;
   UnitBuckets units_;
   T* matrices_;
-  std::vector<bool> is_resident_;  // gathered, or under way
+  std::vector<bool> is_resident_;  // by bucket: gathered or being gathered
   std::vector<Request> requests_;
   std::vector<std::string> names_;
   bool announces_ = false;

@@ -11,10 +11,11 @@
 
 namespace moderngpt2::distributed {
 
-/// Which buckets hold the matrices of each unit: mostly its own and the one before, in which its first elements lie.
+/// Map from units to the buckets that hold their matrices: in general a unit's own bucket and the one before, which
+/// holds its first elements.
 class UnitBuckets {
  public:
-  /// `unit_begins`: of every unit, ascending, from the embedding to the head.
+  /// `unit_begins`: Decoder::all_unit_begins. `head_reads_embedding`: the head also uses the buckets of the embedding.
   UnitBuckets(const Layout& layout, std::span<const UnitBegin> unit_begins, bool head_reads_embedding)
       : sizes_(), of_unit_(unit_begins.size()) {
     const auto& buckets = layout.matrices();
@@ -49,8 +50,8 @@ class UnitBuckets {
   }
 
  private:
-  std::vector<std::int64_t> sizes_;  // of buckets
-  std::vector<std::vector<std::size_t>> of_unit_;
+  std::vector<std::int64_t> sizes_;                // elements of each bucket
+  std::vector<std::vector<std::size_t>> of_unit_;  // bucket indices by Unit::index()
 };
 
 }  // namespace moderngpt2::distributed

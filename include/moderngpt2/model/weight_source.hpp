@@ -18,7 +18,7 @@ class WeightSource {
   virtual bool is_sharded() const { return false; }
 };
 
-/// Registers a WeightSource with a model for the lifetime of this object.
+/// Sets a model's WeightSource for the lifetime of this object.
 template <class M>
 class WeightSourceUse {
  public:

@@ -10,7 +10,7 @@
 
 namespace moderngpt2 {
 
-/// A class for every token.
+/// Token classification: logits (BT,num_labels).
 template <int C, Toggle = Toggle::dynamic>
 struct TokenClassificationHead {
   static constexpr const char* architecture = "ModernGPT2ForTokenClassification";
@@ -47,7 +47,7 @@ struct TokenClassificationHead {
 
   struct Labels {
     const int* labels = nullptr;  ///< (B,T); null: logits only
-    std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
+    std::int64_t valid = -1;      ///< valid labels in the global batch; negative: count them in this batch
   };
 
   template <class B, class T, class E, class G>
