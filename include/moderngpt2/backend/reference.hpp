@@ -1,6 +1,6 @@
 #pragma once
 
-// The oracle: every operation of backend/backend.hpp in plain loops, on float, double or std::complex<double>.
+// Reference backend: all operations of backend/backend.hpp in plain loops, on float, double or std::complex<double>.
 
 #include "moderngpt2/backend/reference/attention.hpp"
 #include "moderngpt2/backend/reference/losses.hpp"

@@ -105,7 +105,7 @@ class CachedModel {
   }
 
  private:
-  /// Of the rows from `first` on.
+  /// Computes logits of the rows from `first` on, from their hidden states.
   void compute_logits(int first, Rows<T> hidden) {
     if constexpr (OnHost<typename M::Backend>) {
       model_->logits(Rows<Score>(logits(first).data(), hidden.count, model_->config().vocab_size), hidden);

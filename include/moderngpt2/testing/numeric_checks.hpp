@@ -10,14 +10,13 @@
 
 namespace moderngpt2 {
 
-/// How far some values are from those expected. Where all expected values are 0, the errors are absolute.
+/// Errors of values against expected ones; absolute errors where all expected values are 0.
 struct Comparison {
   double relative_l2 = 0;   ///< |got - want| / |want|, Euclidean norms
   double relative_max = 0;  ///< largest |got - want| / largest |want|
 };
 
-/// Compares `n` values. Infinities must be equal; a value that is not finite where another is expected, NaN included,
-/// makes both errors infinite.
+/// Compares `n` values. Both errors are infinite if a value is NaN or infinite where another is expected.
 template <class Got, class Want>
 Comparison compare_values(const Got* got, const Want* want, std::int64_t n) {
   double error_squares = 0, squares = 0, largest_error = 0, largest = 0;
@@ -38,14 +37,14 @@ Comparison compare_values(const Got* got, const Want* want, std::int64_t n) {
           largest_error / (largest > 0 ? largest : 1.0)};
 }
 
-/// Fills `n` values with N(0, deviation^2) numbers that float, double and complex hold alike: a pure function of
-/// (seed, place).
+/// Fills `n` values with random numbers of N(0, deviation^2), a pure function of (seed, index). The numbers are exact
+/// in float, double and complex.
 template <class T>
 void fill_random(T* values, std::int64_t n, std::uint64_t seed, double deviation = 1) {
   for (std::int64_t i = 0; i < n; ++i) values[i] = T(float(deviation * normal_at(mix64(seed), std::uint64_t(i))));
 }
 
-/// df/dx by a central difference: error about step^2 |f'''| / 6 + 1e-16 |f| / step. x is restored.
+/// df/dx by a central difference, with an error of about step^2 |f'''| / 6 + 1e-16 |f| / step. Restores x.
 template <class F>
 double central_difference(double& x, F&& f, double step = 1e-5) {
   const double at = x;
@@ -57,8 +56,8 @@ double central_difference(double& x, F&& f, double step = 1e-5) {
   return (up - down) / (2 * step);
 }
 
-/// df/dx by a step along the imaginary axis (Squire & Trapp 1998): nothing is subtracted, so that the step can be tiny
-/// and the derivative is exact up to rounding. f must be computed on complex numbers throughout. x is restored.
+/// df/dx by a complex step (Squire & Trapp 1998): without a difference, the step can be tiny and the derivative is
+/// exact up to rounding. f must compute on complex numbers throughout. Restores x.
 template <class F>
 double complex_step(std::complex<double>& x, F&& f, double step = 1e-30) {
   const double at = x.real();

@@ -21,12 +21,12 @@
 #include "moderngpt2/core/view.hpp"
 
 // Explicit instantiations of the CPU operations, for programs of several source files (core/separate_compilation.hpp).
-// With MODERNGPT2_SEPARATE_COMPILATION, this header only declares them, and one source file of the program defines
-// those for float with
+// With MODERNGPT2_SEPARATE_COMPILATION, this header only declares them. One source file of the program defines those
+// for float with
 //
 //     namespace moderngpt2::cpu { MODERNGPT2_CPU_OPERATIONS(template, float) }
 //
-// and one, which may be the same file, those for bf16.
+// and one, possibly the same file, those for bf16.
 
 /// Instantiates the CPU operations for activations of element type T. DECLARE: `template` (definition) or
 /// `extern template` (declaration).

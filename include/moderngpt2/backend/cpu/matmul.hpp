@@ -10,20 +10,20 @@
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Products of few rows, as generation makes them. Their time is that of reading the weights once from memory, so the
-// weights are read where they lie: a library's matrix product would first repack them.
+// Matrix products of linear layers. Products of few rows, as in decoding, are bound by reading the weights once, so
+// they have a kernel that reads weights in place; a library's product would repack them first.
 namespace moderngpt2::cpu {
 
-/// Most rows of x that a pass over the weights serves. Beyond, the arithmetic counts, and a matrix product is faster.
+/// Maximum number of rows for matvec(). With more rows, arithmetic dominates and a library product is faster.
 inline constexpr int most_matvec_rows = 8;
 
 namespace detail {
 
-/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x. One row of w after the other, from its
-/// first element to its last: the processor fetches one long stream ahead, but not many short ones side by side.
+/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x. Reads the rows of w one after the
+/// other, since hardware prefetchers follow one long stream better than many short ones.
 template <int N, class Y, class X, class W>
 void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int first, int last) {
-  constexpr int chains = N < 4 ? 4 / N : 1;  // sums that do not wait for each other
+  constexpr int chains = N < 4 ? 4 / N : 1;  // independent sums, to hide latency
   constexpr int step = products_at_once<X, W>, stride = chains * step;
   for (int o = first; o < last; ++o) {
     const W* row = w.data + std::int64_t(o) * w.cols;
@@ -44,10 +44,10 @@ void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int fi
 
 }  // namespace detail
 
-/// y (N,Out) = x (N,In) w^T (+ bias), N at most most_matvec_rows.
+/// y (N,Out) = x (N,In) w^T (+ bias), for N up to most_matvec_rows.
 template <class Y, class X, class W>
 void matvec(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias = nullptr) {
-  constexpr std::int64_t grain = 1 << 16;  // elements of w that are worth a thread
+  constexpr std::int64_t grain = 1 << 16;  // minimum elements of w for each thread
   const std::int64_t outputs = std::max<std::int64_t>(grain / std::max(w.cols, 1), 1);
   parallel_ranges(b.threads(), w.rows, outputs, [&](std::int64_t begin, std::int64_t end) {
     const auto run = [&]<int... N>(std::integer_sequence<int, N...>) {
@@ -76,7 +76,7 @@ void matmul_backward_weight(Backend& b, Matrix<float> dw, Rows<DY> dy, Rows<X> x
           dw.cols, true);
 }
 
-/// Threads share the columns, each sums all rows in order: the same bits for any thread count.
+/// Threads divide the columns, and each sums all rows in order: the same bits for any thread count.
 template <class X>
 void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   parallel_ranges(b.threads(), sums.size, 64, [&](std::int64_t begin, std::int64_t end) {

@@ -12,7 +12,7 @@ namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Elements of one partial sum of squares, and partial sums added at once: a fixed order for any thread count.
+/// Elements of a partial sum of squares, and number of partial sums in a batch: the same order for any thread count.
 inline constexpr std::int64_t square_block = 4096, square_blocks = 4096;
 
 }  // namespace detail
@@ -36,7 +36,7 @@ double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
   return total;
 }
 
-/// With `rounded`, the new weights are also written there in bf16.
+/// AdamW step on n elements. Unless `rounded` is null, also stores the new weights there in bf16.
 void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient, std::int64_t n,
            const AdamWStep& s, bf16* rounded = nullptr);
 

@@ -10,13 +10,13 @@
 
 namespace moderngpt2::reference {
 
-/// Plain loops on any scalar, in the order of the formulas: the oracle that the other backends are held against.
+/// Reference backend: plain loops on any scalar, in the order of the formulas. Tests compare other backends with it.
 struct Backend {
   static constexpr const char* name = "reference";
   int threads() const { return 1; }
 };
 
-/// x *= factors, one row at a time; row r is position r % time of sequence r / time.
+/// x (N,C) *= dropout factors; row r is position r % time of sequence r / time.
 template <class T>
 void dropout(Backend&, Rows<T> x, int time, const Dropout& d) {
   if (!d.active()) return;
@@ -89,8 +89,8 @@ void rotary(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int ti
       for (int i = 0; i < table.half; ++i) {
         T &a = heads.row(r)[h + i], &b = heads.row(r)[h + i + table.half];
         const real_t<T> c = table.cosine[at + i] * scale, s = table.sine[at + i] * scale;
-        const T turned_a = a * c - b * s, turned_b = b * c + a * s;
-        a = turned_a, b = turned_b;
+        const T rotated_a = a * c - b * s, rotated_b = b * c + a * s;
+        a = rotated_a, b = rotated_b;
       }
   }
 }
@@ -104,8 +104,8 @@ void rotary_backward(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& tabl
       for (int i = 0; i < table.half; ++i) {
         T &a = heads.row(r)[h + i], &b = heads.row(r)[h + i + table.half];
         const real_t<T> c = table.cosine[at + i] * scale, s = table.sine[at + i] * scale;
-        const T turned_a = a * c + b * s, turned_b = b * c - a * s;
-        a = turned_a, b = turned_b;
+        const T rotated_a = a * c + b * s, rotated_b = b * c - a * s;
+        a = rotated_a, b = rotated_b;
       }
   }
 }
