@@ -1,9 +1,8 @@
-"""Our training step and generation beside PyTorch, transformers and llama.cpp, in one run on one machine: for each row
-all programs are started, warmed up, and then asked in turns for one piece of work, so that whatever else the machine does
-meets each of them. Where they do not fit into memory together, each is started, warmed up and timed alone, in turns too.
+"""Compares training step and generation with PyTorch, transformers and llama.cpp on one machine. For each row, starts all
+programs, warms them up, and alternates single pieces of work between them, so that other load on the machine affects all
+of them alike. Programs that do not fit into memory together are started, warmed up and timed one at a time, alternately.
 
-Rows are kept in OUTPUT/all.json by what they measure, so that a table can be made in several short runs. Called by
-compare.sh."""
+Results are kept in OUTPUT/all.json by row, so that a table can be made in several short runs. Called by compare.sh."""
 
 import argparse
 import fcntl
@@ -17,7 +16,7 @@ from pathlib import Path
 import report
 from contenders import Missing, cases
 
-# What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
+# Estimated memory of a peer relative to our plan, which decides whether programs are held in memory together.
 PEER_GIB = {"step": 1.9, "prefill": 2.2, "decode": 2.2}
 
 
@@ -27,7 +26,7 @@ def available_gib():
 
 
 class Turns:
-    """Holds --turn_lock's files while something is timed or warms up, and gives others a turn every --turn_seconds."""
+    """Holds the files of --turn_lock while something is timed or warms up, and releases them every --turn_seconds."""
 
     def __init__(self, options):
         self.names, self.longest = options.turn_lock, options.turn_seconds
@@ -51,7 +50,7 @@ class Turns:
 
 
 def together(everyone, options, row):
-    """All alive, one piece of work each in every round."""
+    """Times programs that all stay alive: one piece of work of each in every round."""
     alive = {}
     for name, start in everyone.items():
         with options.turns:
@@ -74,7 +73,7 @@ def together(everyone, options, row):
 
 
 def by_turns(everyone, options, row):
-    """One alive at a time, twice around: ten seconds of work each, or one piece."""
+    """Times one live program at a time, in two rounds: ten seconds of work each, or one piece."""
     for _ in range(2):
         for name, start in everyone.items():
             if "why" in row.get(name, {}):
@@ -109,7 +108,7 @@ def measure(case, options):
 
 
 def measure_machine(options, before):
-    """The most that was seen of each: less is what something else took."""
+    """Largest value of each measurement: smaller ones are due to other load."""
     command = [str(options.bench_machine), "--threads", str(options.threads)]
     with options.turns:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -124,7 +123,7 @@ def measure_machine(options, before):
 
 
 def breakdown(precision, machine, options):
-    """The table that bench_breakdown prints."""
+    """Table printed by bench_breakdown."""
     flags = {"precision": precision, "threads": options.threads,
              "peak_gflops": machine[f"{precision}_flops_per_second"] / 1e9,
              "peak_gbytes": machine["read_bytes_per_second"] / 1e9}

@@ -1,6 +1,6 @@
-/// Times a training step, the prefill of a prompt or the decoding of tokens, at the command of a program that times
-/// another one beside it (compare.py): says "ready" once warm, then does its work once for each line that it reads, and
-/// answers with the seconds. Without --serve it does so --repeat times by itself.
+/// Times a training step, the prefill of a prompt or the decoding of tokens. With --serve, works for compare.py: prints
+/// "ready" after a warm-up, then runs once for each line of standard input and prints the seconds. Without it, runs
+/// --repeat times.
 
 #include <algorithm>
 #include <cstdio>
@@ -49,7 +49,7 @@ double peak_memory_gib() {
   return double(usage.ru_maxrss) / (1 << 20);
 }
 
-/// Runs `once` as asked, after one run that does not count.
+/// Runs `once` after a warm-up, --repeat times or as a server.
 template <class F>
 void measure(const Work& work, F&& once) {
   once();
@@ -80,7 +80,7 @@ void time_step(const Work& work, M& model) {
   });
 }
 
-/// A prompt of --time tokens in each of --batch rows.
+/// Times the prefill of --batch prompts of --time tokens.
 template <class M>
 void time_prefill(const Work& work, M& model) {
   CachedModel<M> rows(model, work.batch, work.time, work.time);
@@ -90,7 +90,7 @@ void time_prefill(const Work& work, M& model) {
   });
 }
 
-/// --tokens tokens for each of --batch rows, after a prompt of --time tokens.
+/// Times the decoding of --tokens tokens for each of --batch rows, after prompts of --time tokens.
 template <class M>
 void time_decode(const Work& work, M& model) {
   CachedModel<M> rows(model, work.batch, work.time + work.tokens, work.time);
@@ -101,10 +101,10 @@ void time_decode(const Work& work, M& model) {
   });
 }
 
-/// As JSON: memory, floating-point operations of a token, bytes of the weights that a token multiplies.
+/// Prints as JSON: memory, floating-point operations per token, bytes of weights that each token reads.
 template <class M>
 void say_plan(const Work& work, const Config& c) {
-  const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt needs the logits of its last token only
+  const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt computes the logits of its last token only
   const double flops = training_flops_per_token(c, work.time) / (work.part == Part::step ? 1 : 3);
   TrainingSettings settings;
   settings.per_device_train_batch_size = settings.per_device_eval_batch_size = work.batch;

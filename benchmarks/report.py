@@ -1,4 +1,4 @@
-"""What compare.py measured, as text: tables in Markdown, a picture, and the marked part of a page."""
+"""Results of compare.py as text: tables in Markdown, a picture, and the marked part of a page."""
 
 import statistics
 from pathlib import Path
@@ -11,7 +11,7 @@ BEGIN, END = "<!-- compare.sh: begin -->", "<!-- compare.sh: end -->"
 
 
 def speed(row, name):
-    """Tokens per second by the median of the seconds, or nothing."""
+    """Tokens/s by the median of the seconds, or None."""
     result = row["results"].get(name, {})
     return row["work"] / statistics.median(result["seconds"]) if result.get("seconds") else None
 
@@ -37,7 +37,7 @@ def machine_text(machine):
 
 
 def row_text(key, row, machine):
-    """One line for somebody who waits."""
+    """Progress line for one row."""
     if not row["results"]:
         return f"{key}: does not fit, its plan is {row['plan']['gib']:.1f} GiB"
     parts = []
@@ -93,7 +93,7 @@ def own_table(rows):
 
 
 def bars(rows):
-    """Ours over the fastest peer, for each row that has one."""
+    """Our speed divided by that of the fastest peer, for each row with a peer."""
     found = []
     for row in rows:
         peers = [speed(row, name) for name in NAMES if speed(row, name)]
@@ -103,7 +103,7 @@ def bars(rows):
 
 
 def picture(rows):
-    """A bar for each row, with a mark at 1."""
+    """Bar chart of the ratios, with a line at 1."""
     ratios = bars(rows)
     if not ratios:
         return None
@@ -148,7 +148,7 @@ def page_text(kept, image):
 
 
 def write_page(page, kept):
-    """Puts the tables between the marks of the page, and the picture beside it."""
+    """Replaces the text between the marks of the page by the tables, and writes the picture beside it."""
     text = page.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise SystemExit(f"compare.py: {page} must have one line {BEGIN} and one {END}")

@@ -26,7 +26,7 @@ std::int64_t padded(std::int64_t n, int ranks) {
 
 }  // namespace
 
-TEST_CASE("buckets cover the buffer without gaps, in slices that every rank has one of") {
+TEST_CASE("buckets cover the buffer without gaps, with one slice for each rank") {
   for (const int ranks : {1, 2, 3, 4, 7})
     for (const std::int64_t limit : {1, 3000, 6100, 1 << 20}) {
       CAPTURE(ranks);
@@ -61,7 +61,7 @@ TEST_CASE("buckets cover the buffer without gaps, in slices that every rank has 
     }
 }
 
-TEST_CASE("a bucket holds whole blocks up to the limit, and waits for none before its first") {
+TEST_CASE("a bucket holds whole blocks up to the limit, and is complete with its first") {
   const auto units = [](const Layout& layout) {
     std::vector<int> result;
     for (const Bucket& bucket : layout.matrices()) result.push_back(bucket.unit.index());
@@ -70,7 +70,7 @@ TEST_CASE("a bucket holds whole blocks up to the limit, and waits for none befor
   CHECK(units(Layout(four_blocks(), 13312, 512, 2, 1)) == std::vector<int>{0, 1, 3, 5, 7, 9});
   CHECK(units(Layout(four_blocks(), 13312, 512, 2, 6400)) == std::vector<int>{0, 1, 5});
   CHECK(units(Layout(four_blocks(), 13312, 512, 2, 1 << 20)) == std::vector<int>{0, 1});
-  // Begins where its unit does or behind, by less than a granule.
+  // A bucket begins at its unit or less than a granule after it.
   const UnitBegins begins = four_blocks();
   const Layout fine(begins, 13312, 512, 2, 1);
   for (const Bucket& bucket : fine.matrices())
@@ -86,7 +86,7 @@ TEST_CASE("a bucket holds whole blocks up to the limit, and waits for none befor
   CHECK(small.matrices() == std::vector<Bucket>{{0, 512, Unit::embedding()}, {512, 1024, Unit::head(4)}});
 }
 
-TEST_CASE("what a range and a shard have in common") {
+TEST_CASE("intersection of a range and a shard") {
   const Shard shard = Layout(four_blocks(), 13312, 512, 2, 3000).shard(1);
   std::int64_t count = 0;
   for_common_elements(shard.matrices, 4000, 3000, [&](const Piece& piece, std::int64_t first, std::int64_t n) {

@@ -15,7 +15,7 @@ using namespace moderngpt2::distributed;
 
 namespace {
 
-TEST_CASE("a program of one process refuses to be one of several") {
+TEST_CASE("a single-process program started as one of several is an error") {
   CHECK_NOTHROW(require_single_process("was built without MPI"));
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE"}) {
     {
@@ -32,7 +32,7 @@ TEST_CASE("a program of one process refuses to be one of several") {
   CHECK_NOTHROW(require_single_process("was built without MPI"));
 }
 
-TEST_CASE("only whole numbers of the environment count") {
+TEST_CASE("environment_number accepts integers only") {
   CHECK_FALSE(environment_number("MODERNGPT2_NO_SUCH_VARIABLE"));
   for (const char* text : {"", "four", "4x", "99999999999"}) {
     const WithVariable bad("MODERNGPT2_TEST_NUMBER", text);

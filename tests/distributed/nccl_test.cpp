@@ -68,7 +68,7 @@ TEST_CASE("NCCL: a collective waits for what the compute stream does before it")
     CHECK(thrown == "");
 }
 
-TEST_CASE("NCCL: an error that it reports later ends the job with its text") {
+TEST_CASE("NCCL: an asynchronous error ends the job with its text") {
   NcclStandIn::Plan plan;
   plan.fails_at = 1;
   const auto thrown = run_gpus(2, plan, 1, [](StandInCommunicator& gpus, NcclStandIn& api, NcclStandIn::StreamQueue&) {
@@ -95,7 +95,7 @@ TEST_CASE("NCCL: an error that it reports later ends the job with its text") {
         "NCCL has failed earlier");
 }
 
-TEST_CASE("NCCL: a call that is refused names the collective") {
+TEST_CASE("NCCL: the error of a call names the collective") {
   NcclStandIn::Plan plan;
   plan.refuses_call = 0;
   const auto thrown = run_gpus(2, plan, 60, [](StandInCommunicator& gpus, NcclStandIn&, NcclStandIn::StreamQueue&) {
@@ -105,7 +105,7 @@ TEST_CASE("NCCL: a call that is refused names the collective") {
   CHECK(thrown[0] == "reduce-scatter of bucket 0 failed: NCCL reports invalid argument");
 }
 
-TEST_CASE("NCCL: the watchdog ends a job whose rank stalls") {
+TEST_CASE("NCCL: a rank that stalls ends the job by timeout") {
   const auto thrown = run_gpus(3, {}, 0.3, [](StandInCommunicator& gpus, NcclStandIn&, NcclStandIn::StreamQueue&) {
     gpus.set_step(17);
     float x[3] = {};
@@ -116,11 +116,11 @@ TEST_CASE("NCCL: the watchdog ends a job whose rank stalls") {
     said += thrown[r] ==
             "all-gather of bucket 3 in step 17 has not finished within 0.3 s: the GPU of another rank has not "
             "reached it; look at the rank that does not print this";
-  CHECK(said >= 1);  // the other may hear of it first
+  CHECK(said >= 1);  // the other may end by the first one's abort
   CHECK(thrown[1].find("ends the job: all-gather of bucket 3 in step 17 has not finished") != std::string::npos);
 }
 
-TEST_CASE("NCCL: the watchdog sees a start that does not end") {
+TEST_CASE("NCCL: an initialization that does not end times out") {
   NcclStandIn::Plan plan;
   plan.polls_of_init = -1;
   const auto thrown = run_gpus(2, plan, 0.1, [](StandInCommunicator&, NcclStandIn&, NcclStandIn::StreamQueue&) {});

@@ -57,7 +57,7 @@ TEST_CASE("buckets of units: the embedding by itself, each half block in its own
         std::vector<Bucket>{{0, 8192, Unit::embedding()}});
 }
 
-TEST_CASE("each rank has its slices, what a unit needs is there, and what nobody needs is gone") {
+TEST_CASE("each rank keeps its slices, an acquired unit is resident, and all else is discarded") {
   const auto begins = halves_of_two_blocks();
   for (const int ranks : {2, 3, 4}) {
     const auto run_rank = [&](CommunicatorBase& communicator) {
@@ -68,17 +68,17 @@ TEST_CASE("each rank has its slices, what a unit needs is there, and what nobody
       const UnitBuckets units(layout, begins, true);
       cpu::Backend backend(1);
       ParameterExchange<float, cpu::Backend> exchange(communicator, communicator, backend, layout, units, weights);
-      // Elements that are there outside of the buckets of two units: a rank's own.
+      // Outside of the buckets of the two units, only a rank's own slices are resident.
       const auto check = [&](Unit unit, Unit next) {
         exchange.acquire(unit, next);
         for (std::size_t i = 0; i < layout.matrices().size(); ++i) {
           const Bucket& bucket = layout.matrices()[i];
           const std::int64_t own = bucket.begin + communicator.rank() * layout.slice(bucket);
           std::int64_t wrong = 0;
-          if (units.has(next, i) && !units.has(unit, i)) continue;  // under way
+          if (units.has(next, i) && !units.has(unit, i)) continue;  // being gathered
           for (std::int64_t j = bucket.begin; j < bucket.end; ++j) {
-            const bool is_there = units.has(unit, i) || (j >= own && j < own + layout.slice(bucket));
-            wrong += weights[j] != (is_there ? float(j + 1) : 0.0f);
+            const bool is_resident = units.has(unit, i) || (j >= own && j < own + layout.slice(bucket));
+            wrong += weights[j] != (is_resident ? float(j + 1) : 0.0f);
           }
           if (wrong > 0)
             throw Error("unit {}, next {}: {} elements of bucket {} are not as they must be", unit.index(),
@@ -89,7 +89,7 @@ TEST_CASE("each rank has its slices, what a unit needs is there, and what nobody
       for (Unit unit = Unit::embedding(); unit < units.head(); unit = unit.next()) check(unit, unit.next());
       for (Unit unit = units.head(); unit > Unit::embedding(); unit = unit.previous()) check(unit, unit.previous());
       check({}, {});
-      // Each gather moves a bucket once: what two passes in a row need stays.
+      // A bucket that two consecutive passes acquire is gathered once.
       const std::int64_t before = communicator.bytes_moved();
       const Unit first_half = Unit::half_block(0);
       check(first_half, {}), check(first_half, {});
@@ -97,11 +97,11 @@ TEST_CASE("each rank has its slices, what a unit needs is there, and what nobody
       if (units.of(first_half).size() == 1 &&
           communicator.bytes_moved() - before != 4 * (ranks - 1) * layout.slice(first))
         throw Error("{} bytes were sent", communicator.bytes_moved() - before);
-      // Rank 0 decides; the others follow without knowing what it does.
+      // Rank 0 runs passes; the others serve its gathers.
       exchange.run_on_rank0([&] {
         for (const Unit unit : {Unit::half_block(2), Unit::embedding(), units.head(), first_half})
           exchange.acquire(unit, unit.is_embedding() ? first_half : Unit());
-        if (weights[begins[1].begin] != float(begins[1].begin + 1)) throw Error("half block 0 is not there");
+        if (weights[begins[1].begin] != float(begins[1].begin + 1)) throw Error("half block 0 is not resident");
       });
       check({}, {});
     };

@@ -39,7 +39,7 @@ std::vector<std::string> run_launched(int size, const std::vector<int>& ranks, i
   return thrown;
 }
 
-TEST_CASE("what rank 0 has comes to all ranks over TCP, whoever starts first") {
+TEST_CASE("data of rank 0 reaches all ranks over TCP, in any order of start") {
   for (const int late : {0, 1, 3}) {
     const int port = free_port();
     const auto thrown = run_launched(4, {0, 1, 2, 3}, port, [late](const TorchLaunch& launch) {
@@ -53,7 +53,7 @@ TEST_CASE("what rank 0 has comes to all ranks over TCP, whoever starts first") {
   }
 }
 
-TEST_CASE("strangers on the port are hung up on") {
+TEST_CASE("connections without a greeting are closed") {
   const int port = free_port();
   const auto thrown = run_launched(2, {0, 1}, port, [port](const TorchLaunch& launch) {
     int data = 0;
@@ -70,7 +70,7 @@ TEST_CASE("strangers on the port are hung up on") {
   CHECK(thrown == std::vector<std::string>(2));
 }
 
-TEST_CASE("ranks that do not come are named") {
+TEST_CASE("ranks that do not connect are named") {
   const int port = free_port();
   int data = 0;
   const auto first = run_launched(
@@ -81,7 +81,7 @@ TEST_CASE("ranks that do not come are named") {
         "rank 2 has no answer from rank 0 on " + place + " within 0.5 s: is it running, and is MASTER_ADDR right?");
 }
 
-TEST_CASE("a process of another job is told apart") {
+TEST_CASE("a process of another job is an error") {
   const int port = free_port();
   const auto thrown = run_launched(3, {0, 1}, port, [&](TorchLaunch launch) {
     int data = 0;
@@ -91,7 +91,7 @@ TEST_CASE("a process of another job is told apart") {
   CHECK(thrown[0].find("a process connected as rank 1 of 8, but this job has 3: does another job use port") == 0);
 }
 
-TEST_CASE("a port that is taken is an error that names it") {
+TEST_CASE("a port in use is an error that names it") {
   const Socket taken = Socket::listening(0);
   int data = 0;
   const TorchLaunch launch{{0, 2, 0, 2}, "localhost", taken.port()};
