@@ -1,6 +1,6 @@
-"""Compares training step and generation with PyTorch, transformers and llama.cpp on one machine. For each row, starts all
-programs, warms them up, and alternates single pieces of work between them, so that other load on the machine affects all
-of them alike. Programs that do not fit into memory together are started, warmed up and timed one at a time, alternately.
+"""Compares training step and generation with PyTorch, transformers and llama.cpp on one machine. For each row, starts
+all programs, warms them up, and alternates single pieces of work between them, so that other load affects all of them
+alike. Programs that do not fit into memory together are started, warmed up and timed one at a time, alternately.
 
 Results are kept in OUTPUT/all.json by row, so that a table can be made in several short runs. Called by compare.sh."""
 
@@ -102,7 +102,7 @@ def measure(case, options):
     if needed > 0.9 * available_gib():
         everyone = {}
     fits = needed * (1 + PEER_GIB[case.part] * (len(everyone) - 1)) < 0.85 * available_gib()
-    row["held"] = "together" if fits else "in turns"
+    row["held"] = "together" if fits else "alternately"
     (together if fits else by_turns)(everyone, options, row["results"])
     return row
 
@@ -135,23 +135,24 @@ def breakdown(precision, machine, options):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--bench_model", type=Path, required=True, help="our programs, built")
+    add("--bench_model", type=Path, required=True, help="our benchmark program")
     add("--bench_machine", type=Path, required=True)
     add("--bench_breakdown", type=Path, required=True)
-    add("--python", default=sys.executable, help="a Python that has the peers' packages")
-    add("--llama_bench", type=Path, help="llama.cpp's llama-bench, built for this machine; without it, no such column")
+    add("--python", default=sys.executable, help="Python with the packages of the peers")
+    add("--llama_bench", type=Path, help="llama-bench of llama.cpp; default: no such column")
     add("--peers", nargs="*", default=["torch-eager", "torch-compile", "transformers"])
     add("--output", type=Path, default=Path("build/comparison"), help="folder of all.json, logs and GGUF files")
-    add("--page", type=Path, help="Markdown page whose marked part is written anew, with its picture in images/")
-    add("--sizes", nargs="+", help="of tiny small medium large xl; default: all")
+    add("--page", type=Path, help="Markdown page whose marked part to rewrite, with its picture in images/")
+    add("--sizes", nargs="+", help="some of tiny small medium large xl; default: all")
     add("--precisions", nargs="+", default=["fp32", "bf16"])
-    add("--parts", nargs="*", default=["step", "prefill", "decode"], help="none: what was measured stays, pages are written")
-    add("--own", action=argparse.BooleanOptionalAction, help="also 1 thread, dropout, and the breakdown")
-    add("--quick", action="store_true", help="by default tiny and small, three rounds, nothing of --own")
+    add("--parts", nargs="*", default=["step", "prefill", "decode"],
+        help="parts to measure; none: write the page from earlier results")
+    add("--own", action=argparse.BooleanOptionalAction, help="also measure 1 thread, dropout and the breakdown")
+    add("--quick", action="store_true", help="defaults: tiny and small, three rounds, --no-own")
     add("--rounds", type=int, help="default: 5")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while something runs, on a shared machine")
-    add("--turn_seconds", type=float, default=120, help="how long they are held, about")
+    add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while a program runs")
+    add("--turn_seconds", type=float, default=120, help="approximate time between releases of the locks, in seconds")
     options = parser.parse_args()
     options.turns = Turns(options)
     sizes = ["tiny", "small"] if options.quick else ["tiny", "small", "medium", "large", "xl"]

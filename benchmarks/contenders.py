@@ -28,8 +28,8 @@ def start(command, **options):
 
 
 class Worker:
-    """A program that prints "ready" after its warm-up, then for each line of input the seconds of its work, and its peak
-    memory at the end."""
+    """A program that prints "ready" after its warm-up, the seconds of its work for each line of input, and its peak memory
+    at the end."""
 
     def __init__(self, command, log):
         self.log = open(log, "w+")
@@ -113,8 +113,8 @@ class Case:
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def contenders(self, options):
-        """{name: function that starts it}, ours first. Beside decoding, memory itself is read: how fast that goes changes
-        from minute to minute on a machine that is shared."""
+        """{name: function that starts it}, ours first. Decoding is measured beside memory bandwidth, which varies from
+        minute to minute on a shared machine."""
 
         def worker(name, command):
             return lambda: Worker(command, options.output / f"{name.replace(' ', '_')}.log")

@@ -179,8 +179,8 @@ int program(int argc, char** argv) {
   int threads = available_threads();
   bool serves = false;
   Options options("bench_machine", "Measures the most that a program could reach here.");
-  options.add("threads", threads, "processor threads").at_least(1).default_text("all cores");
-  options.add("serve", serves, "reads 1 GiB for each line of standard input, and says the seconds");
+  options.add("threads", threads, "CPU threads.").at_least(1).default_text("all cores");
+  options.add("serve", serves, "For each line of standard input, read 1 GiB and print the seconds.");
   options.parse(argc, argv);
   if (serves) {
     serve(threads);

@@ -136,19 +136,19 @@ void run(const Work& work, const Config& config) {
 int program(int argc, char** argv) {
   Work work;
   Options options("bench_model", "Times a training step, a prefill or decoding, with random weights.");
-  options.add("size", work.size, "of the model").choices({"tiny", "small", "medium", "large", "xl"});
+  options.add("size", work.size, "Model size.").choices({"tiny", "small", "medium", "large", "xl"});
   options.add_choice("part", work.part, {{"step", Part::step}, {"prefill", Part::prefill}, {"decode", Part::decode}},
                      "what is timed");
-  options.add("batch", work.batch, "sequences").at_least(1);
-  options.add("time", work.time, "tokens of each, or of the prompt").at_least(1);
-  options.add("tokens", work.tokens, "to decode").at_least(1);
-  options.add("threads", work.threads, "processor threads").at_least(1).default_text("all cores");
-  options.add("dropout", work.dropout, "all three rates").between(0, 0.99);
-  options.add("recompute", work.recompute, "gradient checkpointing");
-  options.add("repeat", work.repeat, "times").at_least(1);
-  options.add("precision", work.precision, "number format").choices({"fp32", "bf16"});
-  options.add("plan", work.plan, "only says memory and FLOPs");
-  options.add("serve", work.serve, "once for each line of standard input");
+  options.add("batch", work.batch, "Batch size in sequences.").at_least(1);
+  options.add("time", work.time, "Tokens of each sequence, or of each prompt.").at_least(1);
+  options.add("tokens", work.tokens, "Tokens to decode.").at_least(1);
+  options.add("threads", work.threads, "CPU threads.").at_least(1).default_text("all cores");
+  options.add("dropout", work.dropout, "Rate of all three dropouts.").between(0, 0.99);
+  options.add("recompute", work.recompute, "Enable gradient checkpointing.");
+  options.add("repeat", work.repeat, "Number of measurements.").at_least(1);
+  options.add("precision", work.precision, "Precision of weights and activations.").choices({"fp32", "bf16"});
+  options.add("plan", work.plan, "Print memory and FLOPs as JSON, and exit.");
+  options.add("serve", work.serve, "Measure once for each line of standard input.");
   options.parse(argc, argv);
   Config config = bench::config_of(work.size);
   config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = work.dropout;

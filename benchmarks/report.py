@@ -21,7 +21,7 @@ def number(value):
 
 
 def share(row, name, machine):
-    """The part of what the machine can do that was reached: of its multiply-adds, or in decoding of its bandwidth then."""
+    """Share of the measured peak: of multiply-adds, for decoding of the memory bandwidth at the time."""
     plan = row["plan"]
     if row["part"] == "decode":
         memory = row["results"].get("memory", {}).get("seconds")
@@ -32,8 +32,8 @@ def share(row, name, machine):
 
 def machine_text(machine):
     return (f"{machine['processor']}, {machine['threads']} threads, {machine['gib']:.0f} GiB; measured peak "
-            f"{machine['fp32_flops_per_second'] / 1e9:.0f} GFLOP/s in fp32, {machine['bf16_flops_per_second'] / 1e9:.0f} in "
-            f"bf16, {machine['read_bytes_per_second'] / 1e9:.1f} GB/s read")
+            f"{machine['fp32_flops_per_second'] / 1e9:.0f} GFLOP/s in fp32, "
+            f"{machine['bf16_flops_per_second'] / 1e9:.0f} in bf16, {machine['read_bytes_per_second'] / 1e9:.1f} GB/s read")
 
 
 def row_text(key, row, machine):
@@ -47,7 +47,8 @@ def row_text(key, row, machine):
         if not result.get("seconds"):
             parts.append(f"{name}: {result['why']}")
             continue
-        parts.append(f"{name} {number(speed(row, name))} tokens/s ({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
+        parts.append(f"{name} {number(speed(row, name))} tokens/s "
+                     f"({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
     return f"{key} [{row['held']}]: " + "; ".join(parts)
 
 
@@ -87,8 +88,8 @@ def own_table(rows):
     out = []
     for row in rows:
         first, second = row["results"]
-        out.append([f"{row['size']}, {row['precision']}", f"{first}: {number(speed(row, first))}", f"{second}: {number(speed(row, second))}",
-                    f"{speed(row, first) / speed(row, second):.2f}"])
+        out.append([f"{row['size']}, {row['precision']}", f"{first}: {number(speed(row, first))}",
+                    f"{second}: {number(speed(row, second))}", f"{speed(row, first) / speed(row, second):.2f}"])
     return table(["training step", "tokens/s", "tokens/s", "first / second"], out)
 
 

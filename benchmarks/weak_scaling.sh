@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Weak scaling from one process to two on two cores: each process has a core of its own, one thread and the same batch.
-# `tiny` (4 layers, n_embd 256) in fp32, ZeRO stage 1, alternating runs. Prints tokens/s as medians over the steps of all
-# rounds, and the efficiency of two processes.
+# `tiny` (4 layers, n_embd 256) in fp32, ZeRO stage 1, alternating runs. Prints tokens/s as medians over the steps of
+# all rounds, and the efficiency of two processes.
 #
 #   benchmarks/weak_scaling.sh [--bin DIR] [--rounds N] [--steps N] [--batch N] [--block_size N]
 set -euo pipefail
