@@ -23,9 +23,9 @@ TEST_CASE("a single-process program started as one of several is an error") {
       CHECK_NOTHROW(require_single_process("was built without MPI"));
     }
     const WithVariable four(name, "4");
-    const std::string message = std::string("this is one of 4 processes (") + name +
-                                " says so), but this program was built without MPI: start it once, without mpirun, "
-                                "srun or torchrun";
+    const std::string message = std::string("a launcher has started 4 processes (") + name +
+                                "=4), but this program was built without MPI: start it once, without mpirun, srun or "
+                                "torchrun";
     CHECK_THROWS_WITH_AS(require_single_process("was built without MPI"), message.c_str(), UsageError);
   }
   const WithVariable batch("SLURM_NTASKS", "4");  // in a job script, whose commands run once

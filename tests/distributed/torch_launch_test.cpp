@@ -125,7 +125,8 @@ TEST_CASE("the environment of torchrun") {
   }
   const WithVariable bad("WORLD_SIZE", "eight");
   CHECK_THROWS_WITH_AS(read_torch_launch(),
-                       "WORLD_SIZE is not set to a number: start this by torchrun, accelerate or mpirun", Error);
+                       "WORLD_SIZE is not set to a number: use torchrun, accelerate or mpirun to start this program",
+                       Error);
 }
 
 }  // namespace

@@ -175,7 +175,7 @@ class CommunicatorBase {
 
   template <class E>
   Request issue(CollectiveKind kind, E* data, std::int64_t count, ReduceOp op, int root, const char* what) {
-    if (count < 0) throw Error("{}: count is {}, must not be negative", what, count);
+    if (count < 0) throw Error("{}: count is {}, it must not be negative", what, count);
     Collective c{.kind = kind,
                  .data = reinterpret_cast<std::byte*>(data),
                  .count = count,

@@ -40,9 +40,9 @@ inline std::optional<LaunchedProcesses> launched_processes() {
 inline void require_single_process(const std::string& why) {
   if (const auto launched = launched_processes())
     throw UsageError(
-        "this is one of {} processes ({} says so), but this program {}: start it once, without mpirun, srun or "
+        "a launcher has started {} processes ({}={}), but this program {}: start it once, without mpirun, srun or "
         "torchrun",
-        launched->count, launched->variable, why);
+        launched->count, launched->variable, launched->count, why);
 }
 
 }  // namespace moderngpt2::distributed

@@ -69,9 +69,10 @@ class MpiSession {
     if (size == 1 && launched) {
       MPI_Finalize();
       throw Error(
-          "{} says that there are {} processes, but for MPI each is alone: start it by the mpirun (or srun --mpi=...) "
-          "of the MPI library that it was built with",
-          launched->variable, launched->count);
+          "a launcher has started {} processes ({}={}), but MPI has only one: use the mpirun (or srun --mpi=...) of "
+          "the "
+          "MPI library that this program was built with",
+          launched->count, launched->variable, launched->count);
     }
   }
   MpiSession(const MpiSession&) = delete;

@@ -31,7 +31,7 @@ inline TorchLaunch read_torch_launch() {
   const auto number = [](const char* name) {
     const std::optional<int> value = environment_number(name);
     if (!value || *value < 0)
-      throw Error("{} is not set to a number: start this by torchrun, accelerate or mpirun", name);
+      throw Error("{} is not set to a number: use torchrun, accelerate or mpirun to start this program", name);
     return *value;
   };
   TorchLaunch launch;
@@ -42,7 +42,7 @@ inline TorchLaunch read_torch_launch() {
     throw Error("RANK {} of WORLD_SIZE {} and LOCAL_RANK {} of LOCAL_WORLD_SIZE {} contradict each other", p.rank,
                 p.size, p.local_rank, p.local_size);
   const char* address = std::getenv("MASTER_ADDR");
-  if (!address || !*address) throw Error("MASTER_ADDR is not set: it names the machine of rank 0");
+  if (!address || !*address) throw Error("MASTER_ADDR is not set: it must name the machine of rank 0");
   launch.master_address = address;
   const char* agent = std::getenv("TORCHELASTIC_USE_AGENT_STORE");
   launch.port = number("MASTER_PORT") + (agent && std::string(agent) == "True" ? 1 : 0);
@@ -85,7 +85,7 @@ inline void send_to_ranks(const TorchLaunch& launch, const Socket& listening, co
     place = std::move(caller);
   }
   for (int r = 1; r < size; ++r)
-    if (!callers[std::size_t(r)].send(data, bytes, deadline)) throw Error("the connection to rank {} is lost", r);
+    if (!callers[std::size_t(r)].send(data, bytes, deadline)) throw Error("rank {} has closed its connection", r);
 }
 
 }  // namespace detail

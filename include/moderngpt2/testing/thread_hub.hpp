@@ -105,7 +105,7 @@ namespace moderngpt2::distributed {
 class ThreadHub {
  public:
   explicit ThreadHub(int size) : size_(size), joined_(std::size_t(size), 0) {
-    if (size < 1) throw Error("number of ranks is {}, must be positive", size);
+    if (size < 1) throw Error("number of ranks is {}, it must be positive", size);
   }
   ThreadHub(const ThreadHub&) = delete;
   ThreadHub& operator=(const ThreadHub&) = delete;

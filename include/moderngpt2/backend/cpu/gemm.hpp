@@ -66,8 +66,8 @@ inline bool has_bf16_products() {
 #endif
 }
 
-/// A product in other types than fp32: op(A) and op(B) of `input`, C of `output`, sums in fp32. With `bias`, a row of n
-/// floats is added to each row of C.
+/// Shape and types of a prepared product: op(A) and op(B) of type `input`, C of type `output`, sums in fp32. `bias`:
+/// adds a row of n floats to each row of C.
 struct ProductShape {
   Transpose ta, tb;
   std::int64_t m, n, k, lda, ldb, ldc;

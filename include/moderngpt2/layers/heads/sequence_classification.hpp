@@ -59,6 +59,8 @@ struct SequenceClassificationHead {
   };
   using Labels = LabelsOf<float>;
 
+  /// Mean loss of the problem type. With dhidden (BT,C), also its gradient and those of the weights. Leaves the logits
+  /// in s.logits.
   template <class B, class T, class E, class G, class L>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,

@@ -50,6 +50,8 @@ struct TokenClassificationHead {
     std::int64_t valid = -1;      ///< valid labels in the global batch; negative: count them in this batch
   };
 
+  /// Mean cross-entropy. With dhidden (BT,C), also its gradient and those of the weights. Leaves the logits in
+  /// s.logits.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
