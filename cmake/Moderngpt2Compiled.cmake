@@ -1,6 +1,6 @@
-# moderngpt2::compiled: what each source file of a program would otherwise compile for itself, the CPU operations and all
-# functions that are not templates (core/separate_compilation.hpp), as a static library. It is compiled in the project that links it,
-# with that project's flags.
+# moderngpt2::compiled: a static library of the code that each source file of a program would otherwise compile itself,
+# the CPU operations and all non-template functions (core/separate_compilation.hpp). It is compiled in the project that
+# links it, with that project's flags.
 
 include_guard(GLOBAL)
 set(moderngpt2_compiled_folder ${CMAKE_CURRENT_LIST_DIR}/compiled)
