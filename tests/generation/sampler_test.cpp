@@ -249,7 +249,7 @@ TEST_CASE("rules on the text act on greedy choice and before the sampling settin
     o.do_sample = do_sample;
     std::vector<float> none{3, 1, 2, 4};
     CHECK_THROWS_WITH_AS(Sampler<float>(o, 4).choose(none, std::vector<int>{0, 1, 2, 3}, 3),
-                         "no token is left to continue with: lower no_repeat_ngram_size 1 or min_new_tokens 2", Error);
+                         "no token is left to continue with: relax no_repeat_ngram_size 1 or min_new_tokens 2", Error);
   }
 }
 

@@ -26,7 +26,7 @@ void require_finite(std::span<const T> logits) {
 
 /// Throws the Error for options that exclude every token.
 [[noreturn]] inline void throw_no_token_left(const GenerationOptions& o) {
-  throw Error("no token is left to continue with: lower no_repeat_ngram_size {} or min_new_tokens {}",
+  throw Error("no token is left to continue with: relax no_repeat_ngram_size {} or min_new_tokens {}",
               o.no_repeat_ngram_size, o.min_new_tokens);
 }
 

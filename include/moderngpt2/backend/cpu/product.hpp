@@ -19,7 +19,7 @@ namespace moderngpt2::cpu {
 /// Note that programs print for bf16 where has_bf16_products() is false.
 inline constexpr const char* slow_bf16_note =
     "this processor or this build has no bf16 matrix products (AVX512-BF16 or AMX, through oneDNN): they are computed "
-    "in fp32, more slowly than with fp32 weights";
+    "in fp32, more slowly than with precision fp32";
 
 namespace detail {
 
