@@ -1,6 +1,7 @@
-/// Where the time of a training step goes: each operation's calls, time, floating-point operations and bytes, and its
-/// limit: the time that the machine (bench_machine) takes for those operations or those bytes, whichever is longer, as
-/// part of the time taken. Bytes count each tensor of a call once; what a cache held can make more than all of it.
+/// Profile of a training step: calls, time, floating-point operations and bytes of each operation, and its share of the
+/// roofline limit: the time that the machine needs at least for the operations or the bytes (bench_machine), whichever
+/// is longer, divided by the measured time. Bytes count each tensor of a call once; with data in a cache, the share can
+/// exceed 100%.
 
 #include <algorithm>
 #include <map>
@@ -28,7 +29,7 @@ struct Work {
   double peak_gflops = 0, peak_gbytes = 0;
 };
 
-/// Totals by operation of `repeat` steps, and the seconds of all.
+/// Runs `repeat` steps. Returns the totals by operation, and the seconds of all steps.
 template <class M>
 std::pair<std::map<std::string, traced::Total>, double> traced_steps(const Work& w, const Config& config) {
   M model(config, traced::Backend(w.threads));
@@ -42,7 +43,7 @@ std::pair<std::map<std::string, traced::Total>, double> traced_steps(const Work&
   for (int i = 0; i < w.batch * w.time; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * config.vocab_size));
   const std::int64_t labels = std::int64_t(w.batch) * (w.time - 1);
   double seconds = 0;
-  for (int i = 0; i <= w.repeat; ++i) {  // the first one does not count
+  for (int i = 0; i <= w.repeat; ++i) {  // the first one is a warm-up
     if (i <= 1) backend.totals.clear(), seconds = -seconds_now();
     set_to_zero(backend, gradients);
     model.loss_and_gradients(work, ids.data(), {ids.data(), labels}, gradients,
@@ -81,15 +82,15 @@ void print(const Work& w, const std::map<std::string, traced::Total>& totals, do
 
 int program(int argc, char** argv) {
   Work w;
-  Options options("bench_breakdown", "Says where the time of a training step goes.");
-  options.add("size", w.size, "of the model").choices({"tiny", "small", "medium", "large", "xl"});
-  options.add("precision", w.precision, "number format").choices({"fp32", "bf16"});
-  options.add("batch", w.batch, "sequences").at_least(1);
-  options.add("time", w.time, "tokens of each").at_least(1);
-  options.add("threads", w.threads, "processor threads").at_least(1).default_text("all cores");
-  options.add("repeat", w.repeat, "steps that are added up").at_least(1);
-  options.add("peak_gflops", w.peak_gflops, "GFLOP/s that bench_machine measured in that format").at_least(0);
-  options.add("peak_gbytes", w.peak_gbytes, "GB/s that bench_machine measured").at_least(0);
+  Options options("bench_breakdown", "Prints the time of each operation in a training step.");
+  options.add("size", w.size, "Model size.").choices({"tiny", "small", "medium", "large", "xl"});
+  options.add("precision", w.precision, "Precision of weights and activations.").choices({"fp32", "bf16"});
+  options.add("batch", w.batch, "Sequences in a step.").at_least(1);
+  options.add("time", w.time, "Tokens of each sequence.").at_least(1);
+  options.add("threads", w.threads, "CPU threads.").at_least(1).default_text("all cores");
+  options.add("repeat", w.repeat, "Steps to average over.").at_least(1);
+  options.add("peak_gflops", w.peak_gflops, "Peak GFLOP/s in this precision, by bench_machine.").at_least(0);
+  options.add("peak_gbytes", w.peak_gbytes, "Peak memory bandwidth in GB/s, by bench_machine.").at_least(0);
   options.parse(argc, argv);
 
   Config config = bench::config_of(w.size);

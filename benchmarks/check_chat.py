@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts a chat model's right answers, by what they take, on the dialogues of make_dialogues.
+"""Counts the right answers of a chat model by kind of question, on the dialogues of make_dialogues.
 
     check_chat.py --generate build/bin/generate --model_path chat_model questions/dialogues-*.jsonl
 

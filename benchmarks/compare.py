@@ -1,9 +1,8 @@
-"""Our training step and generation beside PyTorch, transformers and llama.cpp, in one run on one machine: for each row
-all programs are started, warmed up, and then asked in turns for one piece of work, so that whatever else the machine does
-meets each of them. Where they do not fit into memory together, each is started, warmed up and timed alone, in turns too.
+"""Compares training step and generation with PyTorch, transformers and llama.cpp on one machine. For each row, starts
+all programs, warms them up, and alternates single pieces of work between them, so that other load affects all of them
+alike. Programs that do not fit into memory together are started, warmed up and timed one at a time, alternately.
 
-Rows are kept in OUTPUT/all.json by what they measure, so that a table can be made in several short runs. Called by
-compare.sh."""
+Results are kept in OUTPUT/all.json by row, so that a table can be made in several short runs. Called by compare.sh."""
 
 import argparse
 import fcntl
@@ -17,7 +16,7 @@ from pathlib import Path
 import report
 from contenders import Missing, cases
 
-# What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
+# Estimated memory of a peer relative to our plan, which decides whether programs are held in memory together.
 PEER_GIB = {"step": 1.9, "prefill": 2.2, "decode": 2.2}
 
 
@@ -27,7 +26,7 @@ def available_gib():
 
 
 class Turns:
-    """Holds --turn_lock's files while something is timed or warms up, and gives others a turn every --turn_seconds."""
+    """Holds the files of --turn_lock while something is timed or warms up, and releases them every --turn_seconds."""
 
     def __init__(self, options):
         self.names, self.longest = options.turn_lock, options.turn_seconds
@@ -51,7 +50,7 @@ class Turns:
 
 
 def together(everyone, options, row):
-    """All alive, one piece of work each in every round."""
+    """Times programs that all stay alive: one piece of work of each in every round."""
     alive = {}
     for name, start in everyone.items():
         with options.turns:
@@ -74,7 +73,7 @@ def together(everyone, options, row):
 
 
 def by_turns(everyone, options, row):
-    """One alive at a time, twice around: ten seconds of work each, or one piece."""
+    """Times one live program at a time, in two rounds: ten seconds of work each, or one piece."""
     for _ in range(2):
         for name, start in everyone.items():
             if "why" in row.get(name, {}):
@@ -103,13 +102,13 @@ def measure(case, options):
     if needed > 0.9 * available_gib():
         everyone = {}
     fits = needed * (1 + PEER_GIB[case.part] * (len(everyone) - 1)) < 0.85 * available_gib()
-    row["held"] = "together" if fits else "in turns"
+    row["held"] = "together" if fits else "alternately"
     (together if fits else by_turns)(everyone, options, row["results"])
     return row
 
 
 def measure_machine(options, before):
-    """The most that was seen of each: less is what something else took."""
+    """Largest value of each measurement: smaller ones are due to other load."""
     command = [str(options.bench_machine), "--threads", str(options.threads)]
     with options.turns:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -124,7 +123,7 @@ def measure_machine(options, before):
 
 
 def breakdown(precision, machine, options):
-    """The table that bench_breakdown prints."""
+    """Table printed by bench_breakdown."""
     flags = {"precision": precision, "threads": options.threads,
              "peak_gflops": machine[f"{precision}_flops_per_second"] / 1e9,
              "peak_gbytes": machine["read_bytes_per_second"] / 1e9}
@@ -136,23 +135,24 @@ def breakdown(precision, machine, options):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--bench_model", type=Path, required=True, help="our programs, built")
+    add("--bench_model", type=Path, required=True, help="our benchmark program")
     add("--bench_machine", type=Path, required=True)
     add("--bench_breakdown", type=Path, required=True)
-    add("--python", default=sys.executable, help="a Python that has the peers' packages")
-    add("--llama_bench", type=Path, help="llama.cpp's llama-bench, built for this machine; without it, no such column")
+    add("--python", default=sys.executable, help="Python with the packages of the peers")
+    add("--llama_bench", type=Path, help="llama-bench of llama.cpp; default: no such column")
     add("--peers", nargs="*", default=["torch-eager", "torch-compile", "transformers"])
     add("--output", type=Path, default=Path("build/comparison"), help="folder of all.json, logs and GGUF files")
-    add("--page", type=Path, help="Markdown page whose marked part is written anew, with its picture in images/")
-    add("--sizes", nargs="+", help="of tiny small medium large xl; default: all")
+    add("--page", type=Path, help="Markdown page whose marked part to rewrite, with its picture in images/")
+    add("--sizes", nargs="+", help="some of tiny small medium large xl; default: all")
     add("--precisions", nargs="+", default=["fp32", "bf16"])
-    add("--parts", nargs="*", default=["step", "prefill", "decode"], help="none: what was measured stays, pages are written")
-    add("--own", action=argparse.BooleanOptionalAction, help="also 1 thread, dropout, and the breakdown")
-    add("--quick", action="store_true", help="by default tiny and small, three rounds, nothing of --own")
+    add("--parts", nargs="*", default=["step", "prefill", "decode"],
+        help="parts to measure; none: write the page from earlier results")
+    add("--own", action=argparse.BooleanOptionalAction, help="also measure 1 thread, dropout and the breakdown")
+    add("--quick", action="store_true", help="defaults: tiny and small, three rounds, --no-own")
     add("--rounds", type=int, help="default: 5")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while something runs, on a shared machine")
-    add("--turn_seconds", type=float, default=120, help="how long they are held, about")
+    add("--turn_lock", nargs="*", default=[], metavar="FILE", help="files to lock while a program runs")
+    add("--turn_seconds", type=float, default=120, help="approximate time between releases of the locks, in seconds")
     options = parser.parse_args()
     options.turns = Turns(options)
     sizes = ["tiny", "small"] if options.quick else ["tiny", "small", "medium", "large", "xl"]

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Ours beside PyTorch, transformers and llama.cpp, in one run: tokens/s, share of the measured peak, peak memory. Builds
-# our side; the others must be there. PYTHON=/path/to/python names a Python that has torch (and, where they are wanted,
-# transformers, numpy, gguf); --llama_bench FILE a llama-bench built for this machine. Other arguments go to compare.py:
+# Compares this project with PyTorch, transformers and llama.cpp in one run: tokens/s, share of the measured peak, peak
+# memory. Builds this project's benchmarks; the other programs must be installed. PYTHON=/path/to/python names a Python
+# with torch (optional: transformers, numpy, gguf), --llama_bench FILE a llama-bench built for this machine. Other
+# arguments are passed to compare.py:
 #
-#   benchmarks/compare.sh --quick                       a first look, some minutes
-#   benchmarks/compare.sh --page docs/performance.md    everything, and the page's tables and picture written anew
-#   benchmarks/compare.sh --parts --page docs/performance.md    the page alone, of what was measured before
+#   benchmarks/compare.sh --quick                       short run, some minutes
+#   benchmarks/compare.sh --page docs/performance.md    all rows; rewrites the tables and the picture of the page
+#   benchmarks/compare.sh --parts --page docs/performance.md    rewrites the page from earlier results
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}

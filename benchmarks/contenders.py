@@ -1,4 +1,4 @@
-"""What compare.py times: programs that are asked again and again for one piece of work, ours and those of others."""
+"""Programs that compare.py times, ours and those of others, each of which repeats one piece of work on request."""
 
 import json
 import os
@@ -10,7 +10,7 @@ PEERS = Path(__file__).resolve().parent / "peers"
 
 
 class Missing(Exception):
-    """A contender that is not there or does not run: its cell of the table says why."""
+    """A contender that is not installed or does not run; the message goes to its cell of the table."""
 
 
 def last_line(text):
@@ -19,7 +19,7 @@ def last_line(text):
 
 
 def first_to_be_killed():
-    """When memory runs out, the kernel ends the contender and nothing else of this machine."""
+    """Makes the kernel kill the contender first when memory runs out."""
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
@@ -28,8 +28,8 @@ def start(command, **options):
 
 
 class Worker:
-    """A program that says "ready" once it is warm, then answers each line with the seconds that its work took, and tells
-    its peak memory at the end."""
+    """A program that prints "ready" after its warm-up, the seconds of its work for each line of input, and its peak memory
+    at the end."""
 
     def __init__(self, command, log):
         self.log = open(log, "w+")
@@ -63,7 +63,7 @@ class Worker:
 
 
 class LlamaBench:
-    """llama-bench, started for each piece of work: it loads the model, warms up and times by itself."""
+    """llama-bench, started for each piece of work: loads the model, warms up and measures the time itself."""
 
     def __init__(self, command, log):
         self.command, self.log, self.peak_gib = command, log, 0.0
@@ -88,7 +88,7 @@ class LlamaBench:
 
 
 class Case:
-    """One row: a part (step, prefill, decode) of a size in a precision, and who does it."""
+    """One row of a table: a part (step, prefill, decode) of a size in a precision, and its contenders."""
 
     def __init__(self, part, size, precision, batch, time, tokens=32, only_ours=None):
         self.part, self.size, self.precision = part, size, precision
@@ -108,13 +108,13 @@ class Case:
         return [options.bench_model, *(f"--{name}={value}" for name, value in values.items()), *flags]
 
     def plan(self, options):
-        """Memory, FLOPs of a token and bytes of weights that a token reads, as bench_model says."""
+        """Memory, FLOPs per token and bytes of weights that each token reads, by bench_model."""
         command = list(map(str, self.ours(options, "--plan")))
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def contenders(self, options):
-        """{name: function that starts it}, ours first. Beside decoding, memory itself is read: how fast that goes changes
-        from minute to minute on a machine that is shared."""
+        """{name: function that starts it}, ours first. Decoding is measured beside memory bandwidth, which varies from
+        minute to minute on a shared machine."""
 
         def worker(name, command):
             return lambda: Worker(command, options.output / f"{name.replace(' ', '_')}.log")
@@ -154,7 +154,7 @@ DECODED = {"tiny": 64, "small": 32, "medium": 16, "large": 8, "xl": 8}  # tokens
 
 
 def cases(options):
-    """Small sizes first: what counts is known early."""
+    """All rows, small sizes first."""
     every = []
     for size in options.sizes:
         for precision in options.precisions:

@@ -1,10 +1,10 @@
-// Text to ids on one thread: this library, and SentencePiece's own C++ library with the same model on the same text.
-// Counters: bytes of text a second, and the ids of the whole text.
+// Encoding of text to token ids on one thread: this library, and SentencePiece's C++ library with the same model on the
+// same text. Counters: bytes of text per second, and the number of ids.
 //
-// MODERNGPT2_BENCH_TEXT names a file of UTF-8 text, each line a document; without it, English and Japanese stories,
-// whose few words make encoding easier than real text is. MODERNGPT2_BENCH_TOKENIZER names a folder with tokenizer.json
-// and tokenizer.model; without it, a tokenizer is trained on the text, with MODERNGPT2_BENCH_VOCABULARY tokens (8000;
-// for stories 1000). benchmarks/compare_tokenizers.py compares with more libraries.
+// MODERNGPT2_BENCH_TEXT names a file of UTF-8 text with a document in each line; default: generated English and
+// Japanese stories, which are easier to encode than real text. MODERNGPT2_BENCH_TOKENIZER names a folder with
+// tokenizer.json and tokenizer.model; default: a tokenizer trained on the text, with MODERNGPT2_BENCH_VOCABULARY tokens
+// (default 8000, for stories 1000). benchmarks/compare_tokenizers.py compares more libraries.
 
 #include <algorithm>
 #include <cstddef>
@@ -64,7 +64,7 @@ std::vector<std::string> documents() {
   return result;
 }
 
-/// The bytes of tokenizer.model and the folder's tokenizer.
+/// Bytes of tokenizer.model, and the tokenizer of the folder.
 std::pair<Tokenizer, std::string> tokenizer_for(const std::vector<std::string>& documents) {
   if (const auto folder = setting("MODERNGPT2_BENCH_TOKENIZER"))
     return {Tokenizer::load(*folder), read_file(std::filesystem::path(*folder) / "tokenizer.model", 1 << 30)};

@@ -1,4 +1,4 @@
-// Forward and backward of each layer at the sizes of `small`, 2 x 512 tokens.
+// Forward and backward pass of each layer at the sizes of `small`, 2 x 512 tokens.
 
 #include <benchmark/benchmark.h>
 
@@ -7,7 +7,7 @@
 #include "moderngpt2/layers/attention.hpp"
 #include "moderngpt2/layers/gated_mlp.hpp"
 #include "moderngpt2/layers/rotary.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 #include "sizes.hpp"
 
 namespace {
@@ -17,7 +17,7 @@ using namespace moderngpt2;
 constexpr Config config = bench::small_config;
 constexpr int batch = 2, time_ = 512, rows = batch * time_;
 
-/// A mixer with random weights and inputs; `backward` adds the backward pass to each iteration.
+/// Benchmark of a mixer with random weights and inputs; `backward` adds the backward pass to each iteration.
 template <class Mixer>
 void mixer(benchmark::State& state, bool backward) {
   using E = Elements<float>;

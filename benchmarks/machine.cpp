@@ -1,6 +1,6 @@
-/// What this machine can do at most, measured: multiply-adds in registers, in fp32 and in bf16, and reading memory,
-/// with all threads. Where a unit outside of the vector registers multiplies bf16 (AMX), its peak is that of the best
-/// large product of the library; without instructions for bf16 it is fp32's.
+/// Measures the peaks of this machine with all threads: multiply-adds in registers, in fp32 and bf16, and memory
+/// bandwidth. With AMX, the bf16 peak is that of a large library product; without bf16 instructions, it is that of
+/// fp32.
 
 #include <algorithm>
 #include <cstdio>
@@ -27,7 +27,7 @@ namespace {
 using namespace moderngpt2;
 using cpu::f32v, cpu::lanes, cpu::broadcast;
 
-/// The shortest of several runs of f, in seconds.
+/// Seconds of the shortest of several runs of f.
 template <class F>
 double shortest(int runs, F&& f) {
   double best = 1e30;
@@ -39,7 +39,7 @@ double shortest(int runs, F&& f) {
   return best;
 }
 
-/// Seconds of chains(rounds) on each thread; what it returns is kept, so that no compiler leaves the work out.
+/// Seconds of chains(rounds) on each thread. Stores its result, so that compilers cannot remove the work.
 double seconds_of(int threads, std::int64_t rounds, float (*chains)(std::int64_t)) {
   std::vector<float> results(std::size_t(threads) * 64);
   return shortest(5, [&] {
@@ -48,7 +48,7 @@ double seconds_of(int threads, std::int64_t rounds, float (*chains)(std::int64_t
 }
 
 constexpr std::int64_t rounds = 10'000'000;
-constexpr int fp32_chains = 12;  // more than latency x units, few enough for 16 registers
+constexpr int fp32_chains = 12;  // more than latency x units, at most 16 registers
 
 float multiply_fp32(std::int64_t n) {
   f32v sums[fp32_chains];
@@ -56,7 +56,7 @@ float multiply_fp32(std::int64_t n) {
   f32v a = broadcast(0.999f), b = broadcast(0.001f);
   for (std::int64_t r = 0; r < n; ++r) {
 #if defined(__x86_64__)
-    asm volatile("" : "+x"(a), "+x"(b));  // else the loop would be computed at compile time
+    asm volatile("" : "+x"(a), "+x"(b));  // prevents evaluation at compile time
 #endif
     for (int i = 0; i < fp32_chains; ++i) sums[i] = sums[i] * a + b;
   }
@@ -90,7 +90,7 @@ __attribute__((target("avx512f,avx512bf16"))) float multiply_bf16(std::int64_t n
 }
 #endif
 
-/// Of the library's product of 2048 x 2048 by 2048 x 4096 in bf16.
+/// FLOP/s of the library's bf16 product of 2048 x 2048 by 2048 x 4096.
 double product_flops_per_second(int threads) {
   constexpr std::int64_t m = 2048, n = 4096, k = 2048;
   cpu::Backend backend(threads);
@@ -116,18 +116,18 @@ double bf16_flops_per_second(int threads, double fp32) {
   return best;
 }
 
-/// A block of memory beyond any cache, in large pages where the system has them.
+/// Block of memory larger than any cache, in huge pages if available.
 class Memory {
  public:
   Memory() : data_(static_cast<float*>(std::aligned_alloc(page, bytes)), std::free) {
     if (!data_) throw Error("cannot allocate 1 GiB to read");
 #ifdef MADV_HUGEPAGE
-    ::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // a failure only makes it slower
+    ::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // optional
 #endif
     std::fill_n(data_.get(), count, 0.0f);
   }
 
-  /// Reads all of it once; its seconds.
+  /// Reads the block once. Returns the seconds.
   double read(int threads) const {
     std::vector<float> results(std::size_t(threads) * 64);
     const double begin = seconds_now();
@@ -137,7 +137,7 @@ class Memory {
       for (std::int64_t i = first; i + 8 * lanes <= end; i += 8 * lanes)
         for (int j = 0; j < 8; ++j) {
           const float* from = data_.get() + i + j * lanes;
-          __builtin_prefetch(from + 1024, 0, 2);  // 4 KiB ahead, where the processor's own prefetching may stop
+          __builtin_prefetch(from + 1024, 0, 2);  // 4 KiB ahead: hardware prefetching may stop at page borders
           sums[j] += cpu::load(from);
         }
       f32v total{};
@@ -155,7 +155,7 @@ class Memory {
   std::unique_ptr<float, decltype(&std::free)> data_;
 };
 
-/// The protocol of compare.py: "ready", then the seconds of reading 1 GiB (a mean of five) for each line that comes.
+/// Serves compare.py: prints "ready", then for each line of standard input the seconds of reading 1 GiB (mean of five).
 void serve(int threads) {
   const Memory memory;
   std::printf("ready\n");
@@ -179,8 +179,8 @@ int program(int argc, char** argv) {
   int threads = available_threads();
   bool serves = false;
   Options options("bench_machine", "Measures the most that a program could reach here.");
-  options.add("threads", threads, "processor threads").at_least(1).default_text("all cores");
-  options.add("serve", serves, "reads 1 GiB for each line of standard input, and says the seconds");
+  options.add("threads", threads, "CPU threads.").at_least(1).default_text("all cores");
+  options.add("serve", serves, "For each line of standard input, read 1 GiB and print the seconds.");
   options.parse(argc, argv);
   if (serves) {
     serve(threads);

@@ -1,6 +1,6 @@
-/// Times a training step, the prefill of a prompt or the decoding of tokens, at the command of a program that times
-/// another one beside it (compare.py): says "ready" once warm, then does its work once for each line that it reads, and
-/// answers with the seconds. Without --serve it does so --repeat times by itself.
+/// Times a training step, the prefill of a prompt or the decoding of tokens. With --serve, works for compare.py: prints
+/// "ready" after a warm-up, then runs once for each line of standard input and prints the seconds. Without it, runs
+/// --repeat times.
 
 #include <algorithm>
 #include <cstdio>
@@ -49,7 +49,7 @@ double peak_memory_gib() {
   return double(usage.ru_maxrss) / (1 << 20);
 }
 
-/// Runs `once` as asked, after one run that does not count.
+/// Runs `once` after a warm-up, --repeat times or as a server.
 template <class F>
 void measure(const Work& work, F&& once) {
   once();
@@ -80,7 +80,7 @@ void time_step(const Work& work, M& model) {
   });
 }
 
-/// A prompt of --time tokens in each of --batch rows.
+/// Times the prefill of --batch prompts of --time tokens.
 template <class M>
 void time_prefill(const Work& work, M& model) {
   CachedModel<M> rows(model, work.batch, work.time, work.time);
@@ -90,7 +90,7 @@ void time_prefill(const Work& work, M& model) {
   });
 }
 
-/// --tokens tokens for each of --batch rows, after a prompt of --time tokens.
+/// Times the decoding of --tokens tokens for each of --batch rows, after prompts of --time tokens.
 template <class M>
 void time_decode(const Work& work, M& model) {
   CachedModel<M> rows(model, work.batch, work.time + work.tokens, work.time);
@@ -101,10 +101,10 @@ void time_decode(const Work& work, M& model) {
   });
 }
 
-/// As JSON: memory, floating-point operations of a token, bytes of the weights that a token multiplies.
+/// Prints as JSON: memory, floating-point operations per token, bytes of weights that each token reads.
 template <class M>
 void say_plan(const Work& work, const Config& c) {
-  const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt needs the logits of its last token only
+  const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt computes the logits of its last token only
   const double flops = training_flops_per_token(c, work.time) / (work.part == Part::step ? 1 : 3);
   TrainingSettings settings;
   settings.per_device_train_batch_size = settings.per_device_eval_batch_size = work.batch;
@@ -136,19 +136,19 @@ void run(const Work& work, const Config& config) {
 int program(int argc, char** argv) {
   Work work;
   Options options("bench_model", "Times a training step, a prefill or decoding, with random weights.");
-  options.add("size", work.size, "of the model").choices({"tiny", "small", "medium", "large", "xl"});
+  options.add("size", work.size, "Model size.").choices({"tiny", "small", "medium", "large", "xl"});
   options.add_choice("part", work.part, {{"step", Part::step}, {"prefill", Part::prefill}, {"decode", Part::decode}},
                      "what is timed");
-  options.add("batch", work.batch, "sequences").at_least(1);
-  options.add("time", work.time, "tokens of each, or of the prompt").at_least(1);
-  options.add("tokens", work.tokens, "to decode").at_least(1);
-  options.add("threads", work.threads, "processor threads").at_least(1).default_text("all cores");
-  options.add("dropout", work.dropout, "all three rates").between(0, 0.99);
-  options.add("recompute", work.recompute, "gradient checkpointing");
-  options.add("repeat", work.repeat, "times").at_least(1);
-  options.add("precision", work.precision, "number format").choices({"fp32", "bf16"});
-  options.add("plan", work.plan, "only says memory and FLOPs");
-  options.add("serve", work.serve, "once for each line of standard input");
+  options.add("batch", work.batch, "Batch size in sequences.").at_least(1);
+  options.add("time", work.time, "Tokens of each sequence, or of each prompt.").at_least(1);
+  options.add("tokens", work.tokens, "Tokens to decode.").at_least(1);
+  options.add("threads", work.threads, "CPU threads.").at_least(1).default_text("all cores");
+  options.add("dropout", work.dropout, "Rate of all three dropouts.").between(0, 0.99);
+  options.add("recompute", work.recompute, "Enable gradient checkpointing.");
+  options.add("repeat", work.repeat, "Number of measurements.").at_least(1);
+  options.add("precision", work.precision, "Precision of weights and activations.").choices({"fp32", "bf16"});
+  options.add("plan", work.plan, "Print memory and FLOPs as JSON, and exit.");
+  options.add("serve", work.serve, "Measure once for each line of standard input.");
   options.parse(argc, argv);
   Config config = bench::config_of(work.size);
   config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = work.dropout;

@@ -1,5 +1,5 @@
-// Every operation of the CPU backend at the sizes of `small`, 2 x 512 tokens, fp32. Counters: floating-point operations
-// per second for those that compute, bytes per second (each tensor once) for those that read and write.
+// All operations of the CPU backend at the sizes of `small`, 2 x 512 tokens, fp32. Counters: FLOP/s for operations
+// bound by arithmetic, bytes per second (each tensor once) for those bound by memory.
 
 #include <functional>
 #include <string>
@@ -53,7 +53,7 @@ struct Data {
 
 struct Operation {
   std::string name;
-  double flops, bytes;  ///< of one call
+  double flops, bytes;  ///< floating-point operations and bytes of one call
   std::function<void(Data&)> run;
 };
 

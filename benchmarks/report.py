@@ -1,4 +1,4 @@
-"""What compare.py measured, as text: tables in Markdown, a picture, and the marked part of a page."""
+"""Results of compare.py as text: tables in Markdown, a picture, and the marked part of a page."""
 
 import statistics
 from pathlib import Path
@@ -11,7 +11,7 @@ BEGIN, END = "<!-- compare.sh: begin -->", "<!-- compare.sh: end -->"
 
 
 def speed(row, name):
-    """Tokens per second by the median of the seconds, or nothing."""
+    """Tokens/s by the median of the seconds, or None."""
     result = row["results"].get(name, {})
     return row["work"] / statistics.median(result["seconds"]) if result.get("seconds") else None
 
@@ -21,7 +21,7 @@ def number(value):
 
 
 def share(row, name, machine):
-    """The part of what the machine can do that was reached: of its multiply-adds, or in decoding of its bandwidth then."""
+    """Share of the measured peak: of multiply-adds, for decoding of the memory bandwidth at the time."""
     plan = row["plan"]
     if row["part"] == "decode":
         memory = row["results"].get("memory", {}).get("seconds")
@@ -32,12 +32,12 @@ def share(row, name, machine):
 
 def machine_text(machine):
     return (f"{machine['processor']}, {machine['threads']} threads, {machine['gib']:.0f} GiB; measured peak "
-            f"{machine['fp32_flops_per_second'] / 1e9:.0f} GFLOP/s in fp32, {machine['bf16_flops_per_second'] / 1e9:.0f} in "
-            f"bf16, {machine['read_bytes_per_second'] / 1e9:.1f} GB/s read")
+            f"{machine['fp32_flops_per_second'] / 1e9:.0f} GFLOP/s in fp32, "
+            f"{machine['bf16_flops_per_second'] / 1e9:.0f} in bf16, {machine['read_bytes_per_second'] / 1e9:.1f} GB/s read")
 
 
 def row_text(key, row, machine):
-    """One line for somebody who waits."""
+    """Progress line for one row."""
     if not row["results"]:
         return f"{key}: does not fit, its plan is {row['plan']['gib']:.1f} GiB"
     parts = []
@@ -47,7 +47,8 @@ def row_text(key, row, machine):
         if not result.get("seconds"):
             parts.append(f"{name}: {result['why']}")
             continue
-        parts.append(f"{name} {number(speed(row, name))} tokens/s ({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
+        parts.append(f"{name} {number(speed(row, name))} tokens/s "
+                     f"({share(row, name, machine):.0%} of peak, {result['peak_gib']:.2f} GiB)")
     return f"{key} [{row['held']}]: " + "; ".join(parts)
 
 
@@ -87,13 +88,13 @@ def own_table(rows):
     out = []
     for row in rows:
         first, second = row["results"]
-        out.append([f"{row['size']}, {row['precision']}", f"{first}: {number(speed(row, first))}", f"{second}: {number(speed(row, second))}",
-                    f"{speed(row, first) / speed(row, second):.2f}"])
+        out.append([f"{row['size']}, {row['precision']}", f"{first}: {number(speed(row, first))}",
+                    f"{second}: {number(speed(row, second))}", f"{speed(row, first) / speed(row, second):.2f}"])
     return table(["training step", "tokens/s", "tokens/s", "first / second"], out)
 
 
 def bars(rows):
-    """Ours over the fastest peer, for each row that has one."""
+    """Our speed divided by that of the fastest peer, for each row with a peer."""
     found = []
     for row in rows:
         peers = [speed(row, name) for name in NAMES if speed(row, name)]
@@ -103,7 +104,7 @@ def bars(rows):
 
 
 def picture(rows):
-    """A bar for each row, with a mark at 1."""
+    """Bar chart of the ratios, with a line at 1."""
     ratios = bars(rows)
     if not ratios:
         return None
@@ -148,7 +149,7 @@ def page_text(kept, image):
 
 
 def write_page(page, kept):
-    """Puts the tables between the marks of the page, and the picture beside it."""
+    """Replaces the text between the marks of the page by the tables, and writes the picture beside it."""
     text = page.read_text()
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise SystemExit(f"compare.py: {page} must have one line {BEGIN} and one {END}")

@@ -6,7 +6,7 @@
 
 namespace moderngpt2::bench {
 
-/// The models that are measured, with a vocabulary of 32000 and no dropout: `tiny` fits everywhere, `small` is GPT-2's.
+/// Sizes of the benchmarked models, with a vocabulary of 32000 and no dropout: `tiny`, and `small` of GPT-2.
 constexpr Config without_dropout(Config c) {
   c.vocab_size = 32000;
   c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = 0;
@@ -14,7 +14,7 @@ constexpr Config without_dropout(Config c) {
 }
 inline constexpr Config tiny_config = without_dropout(size_config(4, 256, 4));
 inline constexpr Config small_config = without_dropout(moderngpt2::small_config);
-/// `tiny` or a preset, by name.
+/// Config of `tiny` or of a preset, by name.
 inline Config config_of(std::string_view size) {
   return size == "tiny" ? tiny_config : without_dropout(preset_config(size).value());
 }

@@ -11,11 +11,11 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/core/clock.hpp"
 
-// The CPU backend with a clock: every operation is the CPU's, its time and the bytes of its tensors are added up by
-// name, those of matrix products by their widths too.
+// CPU backend with profiling: each operation is that of the CPU backend, and its time, operations and bytes are summed
+// by name, for matrix products also by widths.
 namespace moderngpt2::traced {
 
-/// What the calls of one operation took in all.
+/// Totals of the calls of one operation.
 struct Total {
   std::int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
@@ -43,7 +43,7 @@ class Backend : public cpu::Backend {
 
 namespace detail {
 
-/// Bytes of a tensor; 0 of anything else.
+/// Bytes of a tensor; 0 for other arguments.
 template <class T>
 double bytes_of(const Rows<T>& rows) {
   return rows.data ? double(rows.count) * rows.width * sizeof(T) : 0;
@@ -57,12 +57,12 @@ double bytes_of(const T&) {
   return 0;
 }
 
-/// Bytes that a call reads and writes: its tensors once each.
+/// Bytes that a call reads and writes: each tensor once.
 template <class... Arguments>
 double traffic(const Arguments&... arguments) {
   return (bytes_of(arguments) + ... + 0.0);
 }
-/// Of a look-up: the activations, and as many rows of the table.
+/// Bytes of an embedding lookup: the activations, and as many rows of the table.
 template <class T, class... Rest>
 double lookup_traffic(const Rows<T>& x, const Rest&...) {
   return 2 * bytes_of(x);
@@ -71,7 +71,7 @@ template <class G, class T, class... Rest>
 double lookup_traffic(const Matrix<G>&, const int*, const Rows<T>& dx, const Rest&...) {
   return bytes_of(dx) + double(dx.count) * dx.width * sizeof(G);
 }
-// Of the passes over flat memory: a pointer says nothing of how much.
+// Bytes of operations on flat memory, by their number of elements.
 template <class T>
 double flat_traffic(const T*, std::int64_t n) {
   return double(n) * sizeof(T);
@@ -84,13 +84,13 @@ template <class To, class From>
 double flat_traffic(const To*, const From*, std::int64_t n) {
   return double(n) * (sizeof(To) + sizeof(From));
 }
-/// Weight, both moments, the gradient, and a short copy.
+/// Bytes of AdamW: weight, both moments, gradient and, if present, the bf16 copy.
 inline double adamw_traffic(const float*, const float*, const float*, const float*, std::int64_t n, const AdamWStep&,
                             const bf16* rounded = nullptr) {
   return double(n) * (4 * sizeof(float) + (rounded ? sizeof(bf16) : 0));
 }
 
-/// " 768 -> 3072" for a product with a matrix of 3072 x 768.
+/// Widths of a product for its name: " 768 -> 3072" for a matrix of 3072 x 768.
 template <class... Arguments>
 std::string widths(const Arguments&... arguments) {
   std::string text;
@@ -111,7 +111,7 @@ inline double attention_flops(const AttentionCall& call, int products) {
   return 2.0 * products * call.batch * call.time * keys * call.n_head * call.head_dim;
 }
 
-// Operations that multiply matrices; all others are bound by memory and count no operations.
+// Matrix products; other operations are bound by memory and count no floating-point operations.
 template <class Y, class X, class W, class... Rest>
 double flops_of_matmul(const Rows<Y>&, const Rows<X>& x, const Matrix<W>& w, const Rest&...) {
   return product_flops(x.count, w);

@@ -64,10 +64,10 @@ void write_shards(const SourceOptions& text, const fs::path& tokenizer, const fs
 
 int pretrain(const SourceOptions& text, int vocab_size, TrainingSettings settings,
              distributed::CommunicatorBase* processes) {
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(processes);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(processes);
   const fs::path tokenizer_folder = settings.output_dir / "tokenizer", shards = settings.output_dir / "shards";
   const int threads = available_threads();  // cores that mpirun gave this process, or OMP_NUM_THREADS
-  all_or_none(ranks, "preparing the data", [&] {
+  run_or_fail_together(ranks, "preparing the data", [&] {
     if (ranks.rank() != 0) return;
     if (!fs::exists(tokenizer_folder / "tokenizer.json")) train_tokenizer(text, vocab_size, tokenizer_folder);
     if (!fs::exists(shards / "metadata.yaml")) write_shards(text, tokenizer_folder, shards, threads);

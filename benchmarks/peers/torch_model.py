@@ -1,6 +1,6 @@
-"""The same model in plain PyTorch, as a good user would write it: fused scaled-dot-product attention, one product for q,
-k and v and one for gate and up, fused AdamW, a fixed key/value cache. Speaks the protocol of bench_model: "ready", then
-the seconds of one piece of work for each line that it reads; peak memory on standard error at the end.
+"""This model in plain PyTorch, as an experienced user would write it: fused scaled-dot-product attention, one product
+for q, k and v and one for gate and up, fused AdamW, a static KV cache. Uses the protocol of bench_model: prints "ready",
+then the seconds of one piece of work for each line of input, and at the end peak memory on standard error.
 
 torch_model.py {step|prefill|decode} {tiny|small|medium|large|xl} {fp32|bf16} {eager|compile} BATCH TIME TOKENS THREADS
                [cpu|cuda]

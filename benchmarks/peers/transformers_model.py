@@ -24,7 +24,7 @@ LAYERS, WIDTH, HEADS = {
 
 
 class Clock(BaseStreamer):
-    """When each token came: generate() has the prompt's work before the first."""
+    """Times of the tokens: that of the first includes the prefill."""
 
     def put(self, _):
         self.times.append(time.perf_counter())

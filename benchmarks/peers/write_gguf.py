@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 
 SIZES = {"tiny": (4, 256, 4), "small": (12, 768, 12), "medium": (24, 1024, 16), "large": (36, 1280, 20), "xl": (48, 1600, 25)}
-NO_CAP = 1e5  # the graph always caps; under this one no logit changes
+NO_CAP = 1e5  # the graph always applies a cap; this one changes no logit
 
 LAYER_NAMES = {
     "input_layernorm": "attn_norm",
@@ -67,7 +67,7 @@ class Random:
         return np.random.default_rng(1).standard_normal(shape, np.float32) * np.float32(0.02)
 
     def tokens(self):
-        """Pieces that only have to be different; llama.cpp insists on the bytes."""
+        """Distinct placeholder pieces; llama.cpp requires the byte tokens."""
         special = [("<pad>", gguf.TokenType.CONTROL), ("<unk>", gguf.TokenType.UNKNOWN), ("</s>", gguf.TokenType.CONTROL)]
         pieces = special + [(f"<0x{b:02X}>", gguf.TokenType.BYTE) for b in range(256)]
         return pieces + [(f"piece{i}", gguf.TokenType.NORMAL) for i in range(len(pieces), self.config["vocab_size"])]
@@ -77,7 +77,7 @@ class Random:
 
 
 class Folder:
-    """A model of ours that was trained."""
+    """A trained checkpoint of this project."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -106,7 +106,7 @@ class Folder:
         return [(names.get(i, f"[unused{i}]"), types.get(i, gguf.TokenType.UNUSED)) for i in range(self.config["vocab_size"])]
 
     def id_of(self, name):
-        """Of the config, else where train_tokenizer puts it."""
+        """Token id of the config, else the default of train_tokenizer."""
         token = self.config.get(f"{name}_token_id")
         token = token[0] if isinstance(token, list) else token
         return {"pad": 0, "unk": 1, "eos": 2}[name] if token is None else token
@@ -131,7 +131,7 @@ def write_config(writer, c):
     if factor != 1:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(factor)
-    # Its query scale is head_dim^-0.5: any other is folded into the projection.
+    # llama.cpp scales queries by head_dim^-0.5: another scale is folded into the projection.
     return (c.get("query_pre_attn_scalar") or head_dim**-0.5) * head_dim**0.5
 
 

@@ -11,10 +11,10 @@
 using namespace moderngpt2;
 
 TEST_CASE("attention, forward") { test::check_cases(cases::attention_cases()); }
-// In bf16 the output that the backward pass takes is rounded too, and so are the sums of queries that see only padding.
+// In bf16, the output that the backward pass reads is rounded, and so are sums of queries that see only padding.
 TEST_CASE("attention, backward") { test::check_cases(cases::attention_backward_cases(), 4e-2); }
 
-TEST_CASE("a query that sees only padding attends evenly to the padding before it and the tokens after it") {
+TEST_CASE("a query that sees only padding attends uniformly to the padding before it and the tokens after it") {
   const cases::AttentionOptions o{.batch = 3, .time = 9, .n_head = 2, .n_kv_head = 1, .head_dim = 4, .key_mask = true};
   for (int threads : {1, 2}) {
     cpu::Backend b(threads);
@@ -40,7 +40,7 @@ TEST_CASE("a query that sees only padding attends evenly to the padding before i
   }
 }
 
-TEST_CASE("what lies in invisible keys does not matter") {
+TEST_CASE("values of masked keys do not matter") {
   const cases::AttentionOptions o{
       .batch = 1, .time = 5, .past = 3, .extra_key_rows = 4, .n_head = 1, .n_kv_head = 1, .head_dim = 4};
   const cases::Case c = cases::attention_case(o);

@@ -13,18 +13,19 @@
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 #ifdef MODERNGPT2_CASES_ON_CUDA
 #include "backend/cuda/device_tensors.hpp"
 #endif
 
-// One table of cases an operation, from which tests (against the reference in double) and benchmarks are made.
+// Table of cases of each operation, for tests (against the reference in double) and benchmarks.
 namespace moderngpt2::cases {
 
-/// What an operation does with a tensor: reads it, writes every element of it, or adds to it.
+/// Access of an operation to a tensor: reads it, writes all elements, or adds to it.
 enum class Role { input, output, added };
 
-/// `full`: not rounded in a short precision either (gains, biases, logits, gradients of weights). `positive`: squares.
+/// Tensor of a case. `full`: fp32 also in 16-bit precisions (gains, biases, logits, gradients of weights). `positive`:
+/// squares.
 struct TensorSpec {
   Role role;
   std::int64_t size;
@@ -33,7 +34,7 @@ struct TensorSpec {
   bool positive = false;
 };
 
-/// The tensors of a case in one scalar type, with room before and after each to notice stray writes.
+/// Tensors of a case in one scalar type, with guard elements around each to detect stray writes.
 template <class T>
 class Tensors {
  public:
@@ -51,14 +52,14 @@ class Tensors {
   /// A tensor that was declared `full`.
   Full* full(std::size_t i) const { return full_[i].data() + margin; }
   std::int64_t size(std::size_t i) const { return specs_[i].size; }
-  /// Ids, labels and tables that an operation takes beside its tensors, where its backend can read them.
+  /// Ids, labels and tables of an operation, in its backend's memory.
   template <class E>
   const E* on_device(const E* data, std::size_t) const {
     return data;
   }
   std::size_t count() const { return specs_.size(); }
   bool written(std::size_t i) const { return specs_[i].role != Role::input; }
-  /// f(first element), of whichever type the tensor is.
+  /// Returns f(pointer to the first element), for the element type of the tensor.
   template <class F>
   decltype(auto) visit(std::size_t i, F&& f) const {
     return specs_[i].full ? f(full(i)) : f((*this)[i]);
@@ -71,7 +72,7 @@ class Tensors {
       });
     return stand;
   }
-  /// What elements of type S can hold of the tensors that are not `full`.
+  /// Rounds the tensors that are not `full` to type S.
   template <class S>
   void round_to() {
     for (std::size_t i = 0; i < count(); ++i)
@@ -84,7 +85,7 @@ class Tensors {
   static FlatBuffer<E> make(const TensorSpec& spec, std::uint64_t seed) {
     FlatBuffer<E> b(spec.size + 2 * margin);
     for (E& x : b) x = E(guard);
-    if (spec.role == Role::output)  // a NaN that stays shows an element that was not written
+    if (spec.role == Role::output)  // a NaN that remains is an element that was not written
       for (std::int64_t j = 0; j < spec.size; ++j) b[margin + j] = E(std::numeric_limits<compute_t<E>>::quiet_NaN());
     else
       fill_random(b.data() + margin, spec.size, seed, spec.deviation);
@@ -99,26 +100,26 @@ class Tensors {
   std::vector<FlatBuffer<Full>> full_;
 };
 
-/// One operation at one size.
+/// Case of one operation at one size.
 struct Case {
   std::string name;
   std::vector<TensorSpec> tensors;
   std::function<double(reference::Backend&, const Tensors<double>&)> reference;  ///< returns a loss, or 0
   std::function<double(cpu::Backend&, const Tensors<float>&)> cpu;
-  std::function<double(cpu::Backend&, const Tensors<bf16>&)> cpu_bf16;  ///< null: the operation has no short form
+  std::function<double(cpu::Backend&, const Tensors<bf16>&)> cpu_bf16;  ///< null: not defined for bf16
 #ifdef MODERNGPT2_CASES_ON_CUDA
   std::function<double(cuda::Backend&, const DeviceTensors<float>&)> cuda;
   std::function<double(cuda::Backend&, const DeviceTensors<bf16>&)> cuda_bf16;
   std::function<double(cuda::Backend&, const DeviceTensors<f16>&)> cuda_f16;
 #endif
-  double tolerance = 2e-6;          ///< of the largest error relative to the largest magnitude
-  bool any_thread_count = true;     ///< the same bits for any thread count are promised
+  double tolerance = 2e-6;          ///< limit of the largest error, relative to the largest magnitude
+  bool any_thread_count = true;     ///< results must be the same bits for any thread count
   double flops = 0;                 ///< for benchmarks; 0: bound by memory
-  std::vector<std::size_t> unread;  ///< outputs of which only parts are written
+  std::vector<std::size_t> unread;  ///< outputs that are only partly written
 };
 
-/// A case from one function f(backend, tensors) that works for all scalars and returns the loss, or nothing. With
-/// `Short` false it is not called for bf16.
+/// Makes a case from one function f(backend, tensors) for all scalars, which returns the loss or nothing. `Short`
+/// false: without bf16.
 template <bool Short = true, class F>
 Case make_case(std::string name, std::vector<TensorSpec> tensors, F f) {
   auto call = [f](auto& backend, const auto& t) -> double {
@@ -145,11 +146,11 @@ Case make_case(std::string name, std::vector<TensorSpec> tensors, F f) {
   return c;
 }
 
-/// The scalar of a set of tensors.
+/// Scalar type of a set of tensors.
 template <class Tensors>
 using scalar_of = std::remove_pointer_t<decltype(std::declval<const Tensors&>()[0])>;
 
-/// The type of its tensors that are declared `full`.
+/// Type of the tensors that are declared `full`.
 template <class Tensors>
 using full_of = typename Tensors::Full;
 

@@ -10,13 +10,13 @@
 #include <doctest/doctest.h>
 
 #include "backend/cases.hpp"
-#include "moderngpt2/testing/comparison.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 namespace moderngpt2::test {
 
 namespace detail {
 
-/// The values of a tensor; where only parts are written, elements that both leave alone count as 0.
+/// Values of a tensor. Elements of partly written tensors that neither backend writes count as 0.
 template <class T>
 std::vector<double> values(const cases::Tensors<T>& t, std::size_t i, bool partly) {
   return t.visit(i, [&](auto* data) {
@@ -37,8 +37,8 @@ bool same_bytes(const cases::Tensors<T>& a, const cases::Tensors<T>& b, std::siz
 
 }  // namespace detail
 
-/// Runs a case on the CPU backend in elements of type T with 1 and 2 threads against the reference in double, whose
-/// inputs are what T can hold. Returns the worst error.
+/// Runs a case on the CPU backend with elements of type T and 1 and 2 threads, against the reference in double with the
+/// same inputs rounded to T. Returns the worst error.
 template <class T>
 double check_case(const cases::Case& c, const std::function<double(cpu::Backend&, const cases::Tensors<T>&)>& run,
                   double tolerance, double loss_tolerance) {
@@ -76,10 +76,10 @@ double check_case(const cases::Case& c, const std::function<double(cpu::Backend&
   return worst;
 }
 
-/// What is rounded to bf16 once or twice, relative to the largest magnitude.
+/// Tolerance of values rounded to bf16 once or twice, relative to the largest magnitude.
 inline constexpr double bf16_tolerance = 1e-2;
 
-/// Runs every case in fp32 and, where there is a short form, in bf16. Reports the worst errors.
+/// Runs every case in fp32 and, where defined, in bf16. Reports the worst errors.
 inline void check_cases(const std::vector<cases::Case>& table, double in_bf16 = bf16_tolerance) {
   double worst = 0, worst_bf16 = 0;
   std::string name, name_bf16;

@@ -5,8 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "moderngpt2/backend/cpu/product.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 #ifdef _OPENMP
 #include "support/openmp_settings.hpp"
@@ -16,7 +15,7 @@ using namespace moderngpt2;
 
 #ifdef MODERNGPT2_HAVE_ONEDNN
 
-// On a processor without products of bf16 the same primitives in fp32 show that they are asked for the right thing.
+// On a processor without bf16 products, the same primitives in fp32 check the arguments.
 TEST_CASE("prepared products: transposes, strides, sums in place, bias") {
   const Dtype inputs = Dtype::f32;
   const int m = 5, n = 7, k = 9, lda = 11, ldb = 12, ldc = 10;
@@ -57,7 +56,7 @@ TEST_CASE("a product that oneDNN cannot make is an Error") {
                   Error);
 }
 
-TEST_CASE("products of bf16 are there where they are said to be") {
+TEST_CASE("has_bf16_products tells whether oneDNN supports them") {
   cpu::PreparedProducts products;
   for (const Dtype output : {Dtype::bf16, Dtype::f32})
     for (const bool accumulate : {false, true}) {
@@ -112,7 +111,7 @@ double error_of_products(int threads) {
 
 }  // namespace
 
-TEST_CASE("products are whole where OpenMP gives fewer threads") {
+TEST_CASE("products are complete with fewer OpenMP threads than requested") {
   const int many = omp_get_num_procs() + 1;  // more than a dynamic team has
   test::with_small_teams([&](const std::string& where) {
     for (const int threads : {2, many}) {
@@ -126,7 +125,7 @@ TEST_CASE("products are whole where OpenMP gives fewer threads") {
   });
 }
 
-TEST_CASE("one backend's products are whole before, under and after a limit") {
+TEST_CASE("products of one backend are complete before, under and after a thread limit") {
   const test::OpenMpSettings restored;
   cpu::Backend backend(2);
   std::vector<bf16> x(300 * 40, bf16(1.0f)), w(600 * 40, bf16(0.5f));

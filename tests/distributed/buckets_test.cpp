@@ -1,19 +1,23 @@
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "moderngpt2/distributed/buckets.hpp"
+#include "moderngpt2/model/unit.hpp"
 
+using namespace moderngpt2;
 using namespace moderngpt2::distributed;
 
 namespace {
 
-using UnitBegins = std::vector<std::pair<int, std::int64_t>>;
+using UnitBegins = std::vector<UnitBegin>;
 
 /// wte of 1000 elements, blocks of 3000 each, a head of 64.
-UnitBegins four_blocks() { return {{0, 0}, {1, 1000}, {3, 4000}, {5, 7000}, {7, 10000}, {9, 13000}}; }
+UnitBegins four_blocks() {
+  return {{Unit::embedding(), 0},      {Unit::half_block(0), 1000},  {Unit::half_block(2), 4000},
+          {Unit::half_block(4), 7000}, {Unit::half_block(6), 10000}, {Unit::head(8), 13000}};
+}
 
 std::int64_t padded(std::int64_t n, int ranks) {
   const std::int64_t granule = buffer_granule(ranks);
@@ -22,7 +26,7 @@ std::int64_t padded(std::int64_t n, int ranks) {
 
 }  // namespace
 
-TEST_CASE("buckets cover the buffer without gaps, in slices that every rank has one of") {
+TEST_CASE("buckets cover the buffer without gaps, with one slice for each rank") {
   for (const int ranks : {1, 2, 3, 4, 7})
     for (const std::int64_t limit : {1, 3000, 6100, 1 << 20}) {
       CAPTURE(ranks);
@@ -57,16 +61,16 @@ TEST_CASE("buckets cover the buffer without gaps, in slices that every rank has 
     }
 }
 
-TEST_CASE("a bucket holds whole blocks up to the limit, and waits for none before its first") {
+TEST_CASE("a bucket holds whole blocks up to the limit, and is complete with its first") {
   const auto units = [](const Layout& layout) {
     std::vector<int> result;
-    for (const Bucket& bucket : layout.matrices()) result.push_back(bucket.unit);
+    for (const Bucket& bucket : layout.matrices()) result.push_back(bucket.unit.index());
     return result;
   };
   CHECK(units(Layout(four_blocks(), 13312, 512, 2, 1)) == std::vector<int>{0, 1, 3, 5, 7, 9});
   CHECK(units(Layout(four_blocks(), 13312, 512, 2, 6400)) == std::vector<int>{0, 1, 5});
   CHECK(units(Layout(four_blocks(), 13312, 512, 2, 1 << 20)) == std::vector<int>{0, 1});
-  // Begins where its unit does or behind, by less than a granule.
+  // A bucket begins at its unit or less than a granule after it.
   const UnitBegins begins = four_blocks();
   const Layout fine(begins, 13312, 512, 2, 1);
   for (const Bucket& bucket : fine.matrices())
@@ -76,11 +80,13 @@ TEST_CASE("a bucket holds whole blocks up to the limit, and waits for none befor
         CHECK(bucket.begin < begin + buffer_granule(2));
       }
   // Blocks smaller than a granule share one bucket, which the last of them completes.
-  const Layout small(UnitBegins{{0, 0}, {1, 64}, {3, 128}, {5, 192}}, 1024, 512, 4, 1);
-  CHECK(small.matrices() == std::vector<Bucket>{{0, 512, 0}, {512, 1024, 5}});
+  const Layout small(
+      UnitBegins{{Unit::embedding(), 0}, {Unit::half_block(0), 64}, {Unit::half_block(2), 128}, {Unit::head(4), 192}},
+      1024, 512, 4, 1);
+  CHECK(small.matrices() == std::vector<Bucket>{{0, 512, Unit::embedding()}, {512, 1024, Unit::head(4)}});
 }
 
-TEST_CASE("what a range and a shard have in common") {
+TEST_CASE("intersection of a range and a shard") {
   const Shard shard = Layout(four_blocks(), 13312, 512, 2, 3000).shard(1);
   std::int64_t count = 0;
   for_common_elements(shard.matrices, 4000, 3000, [&](const Piece& piece, std::int64_t first, std::int64_t n) {

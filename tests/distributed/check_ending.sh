@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks how a job ends: within SECONDS, with a status other than 0, and saying what each EXPRESSION (grep -E) matches.
+# Checks the end of a job: within SECONDS, with a status other than 0, and output that matches each EXPRESSION
+# (grep -E).
 #
 #   check_ending.sh SECONDS EXPRESSION... -- COMMAND...
 set -uo pipefail

@@ -55,8 +55,8 @@ std::string check_copies(CommunicatorBase& ranks, std::int64_t count) {
   return "";
 }
 
-/// Every collective and element type on small whole numbers, whose sums are exact; several are under way at once and
-/// waited for in another order. Returns what is wrong, or "". For communicators of host memory.
+/// Checks every collective and element type on small integers, whose sums are exact. Issues several at a time and waits
+/// for them in another order. Returns a description of the first error, or "". For communicators of host memory.
 inline std::string check_collectives(CommunicatorBase& ranks) {
   for (const std::int64_t count : {0, 1, 5, 1000}) {
     for (const std::string& wrong : {check_reductions<float>(ranks, count), check_reductions<double>(ranks, count),

@@ -4,18 +4,18 @@
 
 #include "distributed/with_variable.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/distributed/guard.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/collective.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/roll_call.hpp"
-#include "moderngpt2/distributed/single.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;
 
 namespace {
 
-TEST_CASE("a program of one process refuses to be one of several") {
+TEST_CASE("a single-process program started as one of several is an error") {
   CHECK_NOTHROW(require_single_process("was built without MPI"));
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE"}) {
     {
@@ -23,16 +23,16 @@ TEST_CASE("a program of one process refuses to be one of several") {
       CHECK_NOTHROW(require_single_process("was built without MPI"));
     }
     const WithVariable four(name, "4");
-    const std::string message = std::string("this is one of 4 processes (") + name +
-                                " says so), but this program was built without MPI: start it once, without mpirun, "
-                                "srun or torchrun";
+    const std::string message = std::string("a launcher has started 4 processes (") + name +
+                                "=4), but this program was built without MPI: start it once, without mpirun, srun or "
+                                "torchrun";
     CHECK_THROWS_WITH_AS(require_single_process("was built without MPI"), message.c_str(), UsageError);
   }
   const WithVariable batch("SLURM_NTASKS", "4");  // in a job script, whose commands run once
   CHECK_NOTHROW(require_single_process("was built without MPI"));
 }
 
-TEST_CASE("only whole numbers of the environment count") {
+TEST_CASE("environment_number accepts integers only") {
   CHECK_FALSE(environment_number("MODERNGPT2_NO_SUCH_VARIABLE"));
   for (const char* text : {"", "four", "4x", "99999999999"}) {
     const WithVariable bad("MODERNGPT2_TEST_NUMBER", text);
@@ -42,28 +42,28 @@ TEST_CASE("only whole numbers of the environment count") {
   CHECK(environment_number("MODERNGPT2_TEST_NUMBER") == 17);
 }
 
-Standing standing(std::int64_t number, const char* what) {
+RankPosition position(std::int64_t number, const char* what) {
   Collective c;
   c.step = 17;
   c.name(what);
-  return Standing::at(number, c);
+  return RankPosition::at(number, c);
 }
 
-TEST_CASE("the roll call names ranks that are silent, behind or ahead") {
-  RollCall call(4, 2, standing(40, "all-gather of bucket 3"));
-  CHECK_FALSE(call.complete());
-  call.of(0) = standing(40, "all-gather of bucket 3");
-  call.of(3) = standing(39, "reduce-scatter of bucket 0");
-  CHECK(call.verdict() ==
+TEST_CASE("a stall report names ranks that do not answer, are behind or ahead") {
+  StallReport report(4, 2, position(40, "all-gather of bucket 3"));
+  CHECK_FALSE(report.is_complete());
+  report.of(0) = position(40, "all-gather of bucket 3");
+  report.of(3) = position(39, "reduce-scatter of bucket 0");
+  CHECK(report.text() ==
         "rank 1 does not answer (it is stopped, or busy with something else), rank 3 waits for "
         "reduce-scatter of bucket 0 in step 17, before it");
-  call.of(1) = standing(41, "the save");
-  CHECK(call.complete());
-  CHECK(call.verdict() ==
+  report.of(1) = position(41, "the save");
+  CHECK(report.is_complete());
+  CHECK(report.text() ==
         "rank 1 waits for the save in step 17, after it, rank 3 waits for reduce-scatter of bucket 0 in step 17, "
         "before it");
-  call.of(1) = call.of(3) = call.mine();
-  CHECK(call.verdict() == "all ranks wait for it (is the network slow or broken?)");
+  report.of(1) = report.of(3) = report.own();
+  CHECK(report.text() == "all ranks wait for it (is the network slow or broken?)");
 }
 
 TEST_CASE("an error on one rank ends the job for all, once") {

@@ -1,4 +1,4 @@
-// Compiles everything against NCCL's own header, and loads the library where it is.
+// Compiles all code for NCCL against its header, and loads the library if it is installed.
 
 #include <cstdio>
 

@@ -12,20 +12,20 @@
 #include <utility>
 #include <vector>
 
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 namespace moderngpt2::distributed {
 
-/// NCCL's calls and CUDA's, for ranks that are threads, on host memory. Streams work when an event on them is asked
-/// for, in order, so that a missing event is a wrong result; calls are refused that NCCL would refuse, or that are not
-/// in place. One for each rank.
+/// Stand-in for NCCL and the CUDA runtime, for ranks that are threads, on host memory; one for each rank. Streams
+/// execute in order and only when an event on them is queried, so that a missing event gives a wrong result. Rejects
+/// calls that NCCL would reject, and those that are not in place.
 class NcclStandIn {
  public:
-  /// What goes wrong, and when.
+  /// Planned faults.
   struct Plan {
-    int polls_of_init = 3;           ///< it is in progress for so many; -1: for ever
-    std::int64_t fails_at = -1;      ///< the collective from which on NCCL reports an error
-    std::int64_t refuses_call = -1;  ///< the collective that NCCL does not take
+    int polls_of_init = 3;           ///< polls until the initialization completes; -1: never
+    std::int64_t fails_at = -1;      ///< index of the collective after which NCCL reports an error
+    std::int64_t refuses_call = -1;  ///< index of the collective that NCCL rejects
   };
 
   struct Event;
@@ -52,7 +52,7 @@ class NcclStandIn {
     EventState* state = nullptr;
   };
 
-  /// `hubs` keeps what new_id() makes.
+  /// `hubs` owns the hubs that new_id() makes.
   NcclStandIn(std::vector<std::unique_ptr<ThreadHub>>& hubs, int size, Plan plan)
       : hubs_(hubs), size_(size), plan_(plan) {}
   ~NcclStandIn() {
@@ -161,13 +161,13 @@ class NcclStandIn {
     std::free(data);
   }
 
-  int live = 0;  ///< what was made and not destroyed
+  int live = 0;  ///< objects made and not destroyed
   int aborted = 0;
 
  private:
   bool has_failed() const { return plan_.fails_at >= 0 && collectives_ > plan_.fails_at; }
 
-  /// Work of a stream that begins a collective when its turn comes, and is over when that is.
+  /// Stream operation that performs a collective.
   int enqueue(Stream stream, std::function<Request()> begin) {
     if (depth_ != 1 || collectives_ == plan_.refuses_call) return invalid;
     Request& request = requests_.emplace_back();
@@ -178,7 +178,7 @@ class NcclStandIn {
         if (!has_begun) request = begin();
         has_begun = true;
         return request.done();
-      } catch (const JobEnded&) {  // another rank is gone: a kernel that never ends
+      } catch (const JobEnded&) {  // another rank has ended: the kernel never completes
         return false;
       }
     });

@@ -10,7 +10,7 @@
 #include "distributed/nccl_stand_in.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/nccl_communicator.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;
@@ -68,7 +68,7 @@ TEST_CASE("NCCL: a collective waits for what the compute stream does before it")
     CHECK(thrown == "");
 }
 
-TEST_CASE("NCCL: an error that it reports later ends the job with its text") {
+TEST_CASE("NCCL: an asynchronous error ends the job with its text") {
   NcclStandIn::Plan plan;
   plan.fails_at = 1;
   const auto thrown = run_gpus(2, plan, 1, [](StandInCommunicator& gpus, NcclStandIn& api, NcclStandIn::StreamQueue&) {
@@ -91,22 +91,21 @@ TEST_CASE("NCCL: an error that it reports later ends the job with its text") {
     }
   });
   CHECK(thrown[0] ==
-        "all-gather of bucket 3 in step 17 failed: NCCL says unhandled system error; again: the save in step 17: NCCL "
-        "has "
-        "failed before");
+        "all-gather of bucket 3 in step 17 failed: NCCL reports unhandled system error; again: the save in step 17: "
+        "NCCL has failed earlier");
 }
 
-TEST_CASE("NCCL: a call that is refused names the collective") {
+TEST_CASE("NCCL: the error of a call names the collective") {
   NcclStandIn::Plan plan;
   plan.refuses_call = 0;
   const auto thrown = run_gpus(2, plan, 60, [](StandInCommunicator& gpus, NcclStandIn&, NcclStandIn::StreamQueue&) {
     double x[2] = {};
     if (gpus.rank() == 0) gpus.reduce_scatter(x, 1, "reduce-scatter of bucket 0").wait();
   });
-  CHECK(thrown[0] == "reduce-scatter of bucket 0 failed: NCCL says invalid argument");
+  CHECK(thrown[0] == "reduce-scatter of bucket 0 failed: NCCL reports invalid argument");
 }
 
-TEST_CASE("NCCL: the watchdog ends a job whose rank stalls") {
+TEST_CASE("NCCL: a rank that stalls ends the job by timeout") {
   const auto thrown = run_gpus(3, {}, 0.3, [](StandInCommunicator& gpus, NcclStandIn&, NcclStandIn::StreamQueue&) {
     gpus.set_step(17);
     float x[3] = {};
@@ -116,16 +115,16 @@ TEST_CASE("NCCL: the watchdog ends a job whose rank stalls") {
   for (std::size_t r : {0, 2})
     said += thrown[r] ==
             "all-gather of bucket 3 in step 17 has not finished within 0.3 s: the GPU of another rank has not "
-            "come to it; look at a rank that does not say this";
-  CHECK(said >= 1);  // the other may hear of it first
+            "reached it; look at the rank that does not print this";
+  CHECK(said >= 1);  // the other may end by the first one's abort
   CHECK(thrown[1].find("ends the job: all-gather of bucket 3 in step 17 has not finished") != std::string::npos);
 }
 
-TEST_CASE("NCCL: the watchdog sees a start that does not end") {
+TEST_CASE("NCCL: an initialization that does not end times out") {
   NcclStandIn::Plan plan;
   plan.polls_of_init = -1;
   const auto thrown = run_gpus(2, plan, 0.1, [](StandInCommunicator&, NcclStandIn&, NcclStandIn::StreamQueue&) {});
-  CHECK(thrown[0] == "the start of NCCL has not finished within 0.1 s: another rank has not come to it");
+  CHECK(thrown[0] == "the start of NCCL has not finished within 0.1 s: another rank has not reached it");
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ std::vector<std::string> run_launched(int size, const std::vector<int>& ranks, i
   return thrown;
 }
 
-TEST_CASE("what rank 0 has comes to all ranks over TCP, whoever starts first") {
+TEST_CASE("data of rank 0 reaches all ranks over TCP, in any order of start") {
   for (const int late : {0, 1, 3}) {
     const int port = free_port();
     const auto thrown = run_launched(4, {0, 1, 2, 3}, port, [late](const TorchLaunch& launch) {
@@ -53,7 +53,7 @@ TEST_CASE("what rank 0 has comes to all ranks over TCP, whoever starts first") {
   }
 }
 
-TEST_CASE("strangers on the port are hung up on") {
+TEST_CASE("connections without a greeting are closed") {
   const int port = free_port();
   const auto thrown = run_launched(2, {0, 1}, port, [port](const TorchLaunch& launch) {
     int data = 0;
@@ -70,33 +70,33 @@ TEST_CASE("strangers on the port are hung up on") {
   CHECK(thrown == std::vector<std::string>(2));
 }
 
-TEST_CASE("ranks that do not come are named") {
+TEST_CASE("ranks that do not connect are named") {
   const int port = free_port();
   int data = 0;
   const auto first = run_launched(
       4, {0, 2}, port, [&](const TorchLaunch& launch) { broadcast_over_tcp(launch, &data, sizeof data, 0.5); });
   const std::string place = "port " + std::to_string(port) + " of localhost";
-  CHECK(first[0] == "within 0.5 s nothing has been heard of rank 1, 3 on " + place);
+  CHECK(first[0] == "rank 1, 3 has not connected to " + place + " within 0.5 s");
   CHECK(first[1] ==
         "rank 2 has no answer from rank 0 on " + place + " within 0.5 s: is it running, and is MASTER_ADDR right?");
 }
 
-TEST_CASE("a process of another job is told apart") {
+TEST_CASE("a process of another job is an error") {
   const int port = free_port();
   const auto thrown = run_launched(3, {0, 1}, port, [&](TorchLaunch launch) {
     int data = 0;
     if (launch.place.rank == 1) launch.place.size = 8;
     broadcast_over_tcp(launch, &data, sizeof data, 1);
   });
-  CHECK(thrown[0].find("a process calls itself rank 1 of 8, but there are 3: is another job using port") == 0);
+  CHECK(thrown[0].find("a process connected as rank 1 of 8, but this job has 3: does another job use port") == 0);
 }
 
-TEST_CASE("a port that is taken is an error that names it") {
+TEST_CASE("a port in use is an error that names it") {
   const Socket taken = Socket::listening(0);
   int data = 0;
   const TorchLaunch launch{{0, 2, 0, 2}, "localhost", taken.port()};
   const std::string message = "rank 0 cannot listen on port " + std::to_string(taken.port()) +
-                              ": Address already in use; give another MASTER_PORT";
+                              ": Address already in use; set another MASTER_PORT";
   CHECK_THROWS_WITH_AS(broadcast_over_tcp(launch, &data, sizeof data, 1), message.c_str(), Error);
 }
 
@@ -121,11 +121,12 @@ TEST_CASE("the environment of torchrun") {
   {
     const WithVariable small("LOCAL_WORLD_SIZE", "1");
     CHECK_THROWS_WITH_AS(read_torch_launch(),
-                         "RANK 5 of WORLD_SIZE 8 and LOCAL_RANK 1 of LOCAL_WORLD_SIZE 1 do not fit", Error);
+                         "RANK 5 of WORLD_SIZE 8 and LOCAL_RANK 1 of LOCAL_WORLD_SIZE 1 contradict each other", Error);
   }
   const WithVariable bad("WORLD_SIZE", "eight");
   CHECK_THROWS_WITH_AS(read_torch_launch(),
-                       "WORLD_SIZE is not set to a number: start this by torchrun, accelerate or mpirun", Error);
+                       "WORLD_SIZE is not set to a number: use torchrun, accelerate or mpirun to start this program",
+                       Error);
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -11,10 +10,11 @@
 
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
-#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/distributed/update_exchange.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/unit.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "support/comes_true.hpp"
 
 using namespace moderngpt2;
@@ -26,9 +26,11 @@ using UpdatedWeights = ParameterBuffers<Elements<float>>;
 
 /// An embedding of 1000 elements, two half blocks of 1500, a head of 3064; norms.
 constexpr std::int64_t updated_matrices = 7 * 1024, updated_vectors = 1024;
-std::vector<std::pair<int, std::int64_t>> begins_of_units() { return {{0, 0}, {1, 1000}, {2, 2500}, {3, 4000}}; }
+std::vector<UnitBegin> begins_of_units() {
+  return {{Unit::embedding(), 0}, {Unit::half_block(0), 1000}, {Unit::half_block(1), 2500}, {Unit::head(2), 4000}};
+}
 
-/// Sets what a rank has updated, and gives the rest wrong values.
+/// Sets the elements that a rank has updated, and all others to wrong values.
 void update_own(UpdatedWeights& weights, const Shard& own) {
   std::fill(weights.matrices.begin(), weights.matrices.end(), -1.0f);
   std::fill(weights.vectors.begin(), weights.vectors.end(), -1.0f);
@@ -46,7 +48,7 @@ bool is_new(const FlatBuffer<float>& weights, std::int64_t begin, std::int64_t e
 
 }  // namespace
 
-TEST_CASE("new weights: each unit's when it is needed, while others are on their way") {
+TEST_CASE("updated weights: acquire() waits for those of a unit only") {
   for (const int ranks : {2, 4}) {
     const Layout layout(begins_of_units(), updated_matrices, updated_vectors, ranks, 1500);
     const std::size_t buckets = layout.matrices().size();
@@ -64,20 +66,22 @@ TEST_CASE("new weights: each unit's when it is needed, while others are on their
       update_own(weights, layout.shard(communicator.rank()));
       exchange.start(buckets);
       for (std::size_t i = 0; i < buckets; ++i) exchange.start(i);
-      for (int unit = 0; unit <= units.head(); ++unit) {
-        exchange.need(unit, WeightSource::nothing);
-        if (!is_new(weights.vectors, 0, updated_vectors)) throw Error("norms are not there for unit {}", unit);
+      for (Unit unit = Unit::embedding(); unit <= units.head(); unit = unit.next()) {
+        exchange.acquire(unit, {});
+        if (!is_new(weights.vectors, 0, updated_vectors))
+          throw Error("norms are not updated for unit {}", unit.index());
         for (const std::size_t i : units.of(unit))
           if (!is_new(weights.matrices, layout.matrices()[i].begin, layout.matrices()[i].end))
-            throw Error("bucket {} is not there for unit {}", i, unit);
-        if (unit != 1 || communicator.rank() != 0) continue;
+            throw Error("bucket {} is not updated for unit {}", i, unit.index());
+        if (unit != Unit::half_block(0) || communicator.rank() != 0) continue;
         const std::int64_t of_rank_1 = layout.matrices()[3].begin + layout.slice(layout.matrices()[3]);
-        if (!std::isnan(weights.matrices[of_rank_1])) throw Error("the last bucket is there before rank 1 gave it");
+        if (!std::isnan(weights.matrices[of_rank_1]))
+          throw Error("the last bucket is complete before rank 1 has sent it");
         has_first_units = true;
       }
-      exchange.need(1, WeightSource::nothing);  // waits for nothing
+      exchange.acquire(Unit::half_block(0), {});  // waits for nothing
       exchange.finish();
-      if (!is_new(weights.matrices, 0, updated_matrices)) throw Error("not all is there at the end");
+      if (!is_new(weights.matrices, 0, updated_matrices)) throw Error("not all weights are complete at the end");
     };
     for (const std::string& thrown : run_thread_ranks(ranks, options, run_rank)) CHECK(thrown == "");
     CHECK(has_first_units);
@@ -85,7 +89,7 @@ TEST_CASE("new weights: each unit's when it is needed, while others are on their
   }
 }
 
-TEST_CASE("new weights by stage: none in stage 0, norms and biases in stage 3") {
+TEST_CASE("updated weights by stage: none in stage 0, norms and biases in stage 3") {
   const Layout layout(begins_of_units(), updated_matrices, updated_vectors, 2, 1500);
   for (const int stage : {0, 3}) {
     const auto run_rank = [&](CommunicatorBase& communicator) {

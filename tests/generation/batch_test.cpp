@@ -59,7 +59,7 @@ TEST_CASE_TEMPLATE("a batch gives each text the tokens that it gets alone", M, C
     }
 }
 
-TEST_CASE("a long prompt beside short ones costs them no room") {
+TEST_CASE("a long prompt leaves shorter ones their max_new_tokens") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   std::vector<GenerationRequest> requests{{{1, 2, 3}, greedy(30)},
                                           {std::vector<int>(36, 4), greedy(30)},
@@ -76,7 +76,7 @@ TEST_CASE("a long prompt beside short ones costs them no room") {
   CHECK(results[3].tokens.size() == 38);
 }
 
-TEST_CASE("tokens and ends are told in the order of time, and one text may be stopped") {
+TEST_CASE("callbacks for tokens and ends come in order of time, and can stop one text") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   std::vector<GenerationRequest> requests(3, {{1, 2, 3}, greedy(4)});
   requests[2].options.max_new_tokens = 2;

@@ -29,7 +29,7 @@ struct Text {
 
 bool better(const Text& a, const Text& b) { return a.score > b.score; }
 
-/// Beam search written out as the tables of Hugging Face's `_beam_search`, every text computed anew at each step.
+/// Beam search after the tables of Hugging Face's `_beam_search`, without a KV cache.
 template <class M>
 std::vector<Text> naive_beam_search(M& model, const std::vector<int>& prompt, const GenerationOptions& o) {
   using T = typename M::T;
@@ -221,7 +221,7 @@ TEST_CASE("more beams than tokens, no new tokens, no tokens left, and a callback
   CHECK(halted[0].tokens.size() == 4);
 }
 
-TEST_CASE("a search refuses what it cannot do") {
+TEST_CASE("beam search: invalid options are errors") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   CHECK_THROWS_WITH_AS(beam_search(model, prompt, beams(3, 5), 4),
                        "num_return_sequences is 4, it must be between 1 and num_beams 3", Error);
@@ -230,7 +230,7 @@ TEST_CASE("a search refuses what it cannot do") {
   CHECK_THROWS_AS(generate(model, prompt, beams(2, 5)), Error);
 }
 
-TEST_CASE("beams that live on are not copied, and forks copy what differs") {
+TEST_CASE("continued beams are not copied, and forks copy the columns that differ") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   CachedModel<CpuModel> rows(model, 3, 40, 8);
   detail::BeamRows<CpuModel> held(rows, 7);

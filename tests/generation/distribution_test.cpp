@@ -47,7 +47,7 @@ std::vector<double> next_token(M& model, const std::vector<int>& ids) {
   return p;
 }
 
-/// Probabilities of all continuations; `forgotten` new tokens before the last are not looked at.
+/// Probabilities of all continuations; the `forgotten` new tokens before the last are ignored.
 template <class M>
 std::vector<double> continuations(M& model, int forgotten = 0) {
   std::vector<double> all;
@@ -118,7 +118,7 @@ TEST_CASE("sampled texts follow the model's distribution, one by one and in batc
   for (const GenerationResult& result : generate_batch(model, requests, 16)) ++batched[place(result.tokens)];
   for (const std::vector<int>& counts : {alone, batched}) {
     CHECK(excess(counts, expected) < 3.1);
-    CHECK(excess(counts, forgetful) > 10);  // what a cache that lost a column would give
+    CHECK(excess(counts, forgetful) > 10);  // the distribution of a cache that lost a column
   }
   CHECK(alone != batched);
 }

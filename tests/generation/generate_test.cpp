@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("the golden continuations", M, CpuModel, CausalLM<any_shape, 
   CHECK(cases >= 8);
 }
 
-TEST_CASE("why a completion ends") {
+TEST_CASE("stop reasons of a completion") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   const GenerationResult all = generate(model, seven_ids, greedy(1000));
   CHECK(all.stop == StopReason::n_positions);
@@ -87,7 +87,7 @@ TEST_CASE("why a completion ends") {
 TEST_CASE("prompts at the edges") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   CHECK_THROWS_WITH_AS(generate(model, {}, greedy(3)),
-                       "an empty prompt starts from the eos token, and this model has none", Error);
+                       "an empty prompt starts from the eos token, but this model has none", Error);
   GenerationOptions o = greedy(3);
   o.eos_token_ids = {9};
   const GenerationResult from_eos = generate(model, {}, o);
@@ -103,7 +103,7 @@ TEST_CASE("prompts at the edges") {
   CHECK_THROWS_AS(generate(model, std::vector<int>{-1}, greedy(3)), Error);
 }
 
-TEST_CASE("damaged weights are an error, not a token") {
+TEST_CASE("weights that are not finite are an error") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   model.weights().matrices[0] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_AS(generate(model, std::vector<int>{0}, greedy(3)), Error);

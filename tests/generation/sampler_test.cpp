@@ -21,7 +21,7 @@ std::vector<T> logits_of(const std::vector<double>& probabilities) {
   return logits;
 }
 
-/// Which tokens are left, as a string of their digits.
+/// Remaining tokens, as a string of their digits.
 template <class T>
 std::string kept(const std::vector<T>& logits) {
   std::string digits;
@@ -184,7 +184,7 @@ TEST_CASE("the settings act in Hugging Face's order") {
   CHECK(kept(pair) == "01");
 }
 
-TEST_CASE("greedy choice heeds the repetition penalty alone, and what it chose") {
+TEST_CASE("greedy decoding applies only the repetition penalty, to its own tokens too") {
   GenerationOptions o;
   o.do_sample = false;
   o.temperature = 0;
@@ -198,7 +198,7 @@ TEST_CASE("greedy choice heeds the repetition penalty alone, and what it chose")
   }
 }
 
-TEST_CASE("no n-gram stands twice") {
+TEST_CASE("no n-gram occurs twice") {
   const auto kept_after = [](const std::vector<int>& text, int size) {
     std::vector<float> logits{0, 1, 2, 3};
     forbid_repeated_ngrams<float>(logits, text, size);
@@ -208,7 +208,7 @@ TEST_CASE("no n-gram stands twice") {
   CHECK(kept_after({0, 1, 2, 0, 1, 3, 0, 1}, 3) == "01");
   CHECK(kept_after({0, 1, 2, 0}, 2) == "023");
   CHECK(kept_after({1, 1}, 2) == "023");
-  CHECK(kept_after({1, 1}, 3) == "0123");  // the run 1 1 1 is not there yet
+  CHECK(kept_after({1, 1}, 3) == "0123");  // 1 1 1 does not occur yet
   CHECK(kept_after({3, 1}, 1) == "02");
   CHECK(kept_after({0, 1}, 3) == "0123");
   CHECK(kept_after({}, 1) == "0123");
@@ -237,7 +237,7 @@ TEST_CASE("rules on the text act on greedy choice and before the sampling settin
     return sampler.choose(logits, text, step);
   };
   CHECK(choose(0) == 2);
-  CHECK(choose(1) == 2);  // 3 is an eos, 2 0 is there
+  CHECK(choose(1) == 2);  // 3 is an eos, 2 0 has occurred
   CHECK(choose(2) == 3);
 
   o.do_sample = true, o.top_k = 1;
@@ -249,8 +249,7 @@ TEST_CASE("rules on the text act on greedy choice and before the sampling settin
     o.do_sample = do_sample;
     std::vector<float> none{3, 1, 2, 4};
     CHECK_THROWS_WITH_AS(Sampler<float>(o, 4).choose(none, std::vector<int>{0, 1, 2, 3}, 3),
-                         "no token is left to go on with: no_repeat_ngram_size 1 or min_new_tokens 2 asks too much",
-                         Error);
+                         "no token is left to continue with: relax no_repeat_ngram_size 1 or min_new_tokens 2", Error);
   }
 }
 

@@ -57,7 +57,7 @@ M random_model(const Config& config, std::uint64_t seed = 7) {
   return model;
 }
 
-/// The logits after `ids`, everything computed anew.
+/// Logits after `ids`, without a cache.
 template <class M>
 std::vector<typename M::Score> logits_after(M& model, const std::vector<int>& ids) {
   using T = typename M::T;
@@ -70,7 +70,7 @@ std::vector<typename M::Score> logits_after(M& model, const std::vector<int>& id
   return logits;
 }
 
-/// Greedy tokens with everything computed anew for each.
+/// Greedy tokens, without a cache.
 template <class M>
 std::vector<int> greedy_without_cache(M& model, std::vector<int> ids, int count) {
   std::vector<int> tokens;

@@ -16,7 +16,7 @@ using namespace moderngpt2::test;
 
 namespace {
 
-/// The arguments of Transformers' generate() in our words.
+/// GenerationOptions for arguments of Transformers' generate().
 GenerationOptions options_of(const Json& arguments) {
   GenerationOptions o = greedy(0);
   o.eos_token_ids = {2};
@@ -35,8 +35,8 @@ GenerationOptions options_of(const Json& arguments) {
 
 }  // namespace
 
-// A model of 31 thousand parameters that writes sentences, and what Transformers 5.23 made of it as a
-// Gemma2ForCausalLM with the same weights: 8 prompts, 12 settings, greedy and beams, with eos or cut off.
+// Model of 31 thousand parameters that writes sentences, and the results of Transformers 5.23 with the same weights in
+// a Gemma2ForCausalLM: 8 prompts, 12 settings, greedy and beams, with and without eos.
 TEST_CASE("greedy search and beams give the tokens of Transformers") {
   const std::filesystem::path folder = std::filesystem::path(MODERNGPT2_TEST_DATA) / "generation";
   CpuModel model = load_model<CpuModel>(folder, cpu::Backend(1));

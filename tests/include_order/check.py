@@ -26,7 +26,7 @@ ONLY_IN = [
     (re.compile(r"^cuda\.h$|cuda_runtime|cuda_bf16|cuda_fp16"), {"moderngpt2/backend/cuda/runtime.hpp"}),
     (re.compile(r"cudnn"), {"moderngpt2/backend/cuda/cudnn_attention.hpp"}),
     (re.compile(r"cublas\w*\.h$"), {"moderngpt2/backend/cuda/cublaslt.hpp"}),
-    (re.compile(r"mpi\.h"), {"moderngpt2/distributed/mpi.hpp"}),
+    (re.compile(r"mpi\.h"), {"moderngpt2/distributed/mpi_session.hpp"}),
     (re.compile(r"nccl\.h"), {"moderngpt2/distributed/nccl.hpp"}),
     (re.compile(r"omp\.h"), {"moderngpt2/core/parallel.hpp"}),
 ]

@@ -17,7 +17,7 @@ CASES = [
     ("no place", {"stray/a.hpp": ""}),
     ("gemm.hpp alone", {"layers/a.hpp": "#include <dnnl.h>"}),
     ("cudnn_attention.hpp alone", {"backend/cuda/a.hpp": "#include <cudnn_frontend.h>"}),
-    ("distributed/mpi.hpp alone", {"training/a.hpp": "#include <mpi.h>"}),
+    ("distributed/mpi_session.hpp alone", {"training/a.hpp": "#include <mpi.h>"}),
     ("parallel.hpp alone", {"layers/a.hpp": "#pragma omp parallel"}),
     ("not under the umbrella", {"moderngpt2.hpp": '#include "moderngpt2/io/p.hpp"', "io/p.hpp": "#include <arrow/api.h>"}),
     ("not under the umbrella", {"moderngpt2.hpp": '#include "moderngpt2/cli/p.hpp"', "cli/p.hpp": ""}),

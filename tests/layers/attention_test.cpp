@@ -62,8 +62,8 @@ TEST_CASE("attention: softcap, masks, document bounds and dropout") {
 }
 
 TEST_CASE("attention: left padding") {
-  // A query that sees only padding has fixed probabilities, yet a gradient as if they followed its scores: that is
-  // what automatic differentiation makes of the reference's additive masks. So no differences here.
+  // A query that sees only padding has fixed probabilities, but the gradient of a softmax over its scores: automatic
+  // differentiation of the reference's additive masks gives that. Hence no comparison with differences here.
   Config c = small_heads(8, 4, 2, 4);
   c.attn_logit_softcapping = 1.5;
   c.attn_pdrop = 0.5;
@@ -76,7 +76,7 @@ TEST_CASE("attention: left padding") {
   }
 }
 
-TEST_CASE("attention of known sizes equals the dynamic one bit for bit") {
+TEST_CASE("attention of static sizes equals the dynamic one bit for bit") {
   const Config c = small_heads(8, 4, 2, 4);
   LayerTest test{.config = c, .in = 8, .out = 8};
   const GroupedQueryAttention<8, 4, 2, 4, Toggle::off> fixed(c);
@@ -92,7 +92,7 @@ TEST_CASE("attention of known sizes equals the dynamic one bit for bit") {
   CHECK(detail::same_bits(a.d_matrices, b.d_matrices));
 }
 
-TEST_CASE("attention with a cache, token by token and in pieces, equals the whole") {
+TEST_CASE("attention with a cache, token by token and in pieces, equals one whole pass") {
   Config c = small_heads(8, 4, 2, 4);
   c.attn_logit_softcapping = 5.0;
   const int batch = 2, time = 11, capacity = 13;

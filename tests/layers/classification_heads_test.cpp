@@ -42,7 +42,7 @@ TEST_CASE("sequence classification: regression, one class, many classes") {
   check_head<SequenceHead>(tiny(3, ProblemType::single_label), {.batch = 4}, integers, ids.data());
 }
 
-TEST_CASE("sequence classification: which position is read, and what is refused") {
+TEST_CASE("sequence classification: position that is read, and errors") {
   const HeadUnderTest<SequenceHead> head(tiny(3));
   LayerTest test{.config = tiny(3), .batch = 4, .in = 6, .out = 1, .rows_out = 1};
   detail::LayerNumbers<float, HeadUnderTest<SequenceHead>> numbers(head, test);
@@ -74,11 +74,11 @@ TEST_CASE("token classification, with and without dropout, ignored labels") {
   check_head<Head>(c, {.training = true}, make);
 }
 
-TEST_CASE("labels outside the classes are refused before anything is indexed by them") {
+TEST_CASE("labels outside of the classes are errors, before anything is indexed by them") {
   static const std::vector<int> classes{2, 0, 3, 1}, negative{0, -1, 0, 0};
   auto sequence = []<class R>() { return SequenceHead::LabelsOf<R>{classes.data(), nullptr}; };
   CHECK_THROWS_WITH_AS(check_head<SequenceHead>(tiny(3), {.batch = 4}, sequence, ids.data()),
-                       "labels: 3 at place 2 is neither in 0..2 nor -100, which marks a label to ignore", Error);
+                       "labels: 3 at index 2 is neither in 0..2 nor -100, which marks a label to ignore", Error);
   using Head = TokenClassificationHead<dynamic>;
   auto token = []<class R>() { return Head::Labels{negative.data()}; };
   CHECK_THROWS_AS(check_head<Head>(tiny(3), {.batch = 1, .time = 4}, token), Error);

@@ -10,7 +10,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// Two projections of one input side by side. Neighbours in memory when in * first is a multiple of 64.
+/// Two projections of one input side by side. Adjacent in memory if in * first is a multiple of 64.
 struct TwoLinears {
   int in, first, second;
   bool bias;
@@ -56,7 +56,7 @@ TEST_CASE("Linear with and without a bias, static and dynamic") {
   }
 }
 
-TEST_CASE("Linear without an input gradient leaves dx alone, and adds to it when asked") {
+TEST_CASE("Linear skips a null dx, and adds to dx with accumulate_dx") {
   const Linear<dynamic, dynamic> layer{3, 2, true};
   using E = Elements<double>;
   double w[] = {1, 2, 3, 4, 5, 6}, bias[] = {1, -1}, dw[6] = {}, dbias[2] = {}, x[] = {1, 0, 2}, y[2], dy[] = {1, 10},
@@ -74,7 +74,7 @@ TEST_CASE("Linear without an input gradient leaves dx alone, and adds to it when
   CHECK(dbias[1] == 20);
 }
 
-TEST_CASE("joint_linear: neighbours in memory and not, with and without biases") {
+TEST_CASE("joint_linear: adjacent in memory or not, with and without biases") {
   for (const auto& layer :
        {TwoLinears{8, 8, 5, false}, TwoLinears{8, 8, 5, true}, TwoLinears{7, 3, 5, false}, TwoLinears{7, 3, 5, true}}) {
     const auto report = test_layer(layer, {.in = layer.in, .out = layer.first + layer.second});
@@ -82,7 +82,7 @@ TEST_CASE("joint_linear: neighbours in memory and not, with and without biases")
   }
 }
 
-TEST_CASE("joined tells neighbours from others") {
+TEST_CASE("joined matrices are adjacent in memory") {
   double memory[24];
   const auto whole = detail::joined(std::array{Matrix<double>{memory, 2, 4}, Matrix<double>{memory + 8, 3, 4}});
   CHECK(whole.data == memory);
@@ -90,7 +90,7 @@ TEST_CASE("joined tells neighbours from others") {
   CHECK(detail::joined(std::array{Matrix<double>{memory, 2, 4}, Matrix<double>{memory + 9, 3, 4}}).data == nullptr);
 }
 
-TEST_CASE("test_layer notices a wrong gradient") {
+TEST_CASE("test_layer detects a wrong gradient") {
   const auto report = test_layer(Wrong{{4, 4, true}}, {.in = 4, .out = 4});
   CHECK(!report.good());
   CHECK(report.difference_error > 1e-5);

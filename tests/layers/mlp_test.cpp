@@ -8,7 +8,7 @@ using namespace moderngpt2;
 TEST_CASE("gated MLP: every activation") {
   Config c;
   c.n_embd = 6;
-  for (int n_inner : {5, 32}) {  // gate and up are neighbours in memory only when 6 * n_inner is a multiple of 64
+  for (int n_inner : {5, 32}) {  // gate and up are adjacent in memory only if 6 * n_inner is a multiple of 64
     c.n_inner = n_inner;
     for (Activation a :
          {Activation::gelu_tanh, Activation::gelu, Activation::quick_gelu, Activation::silu, Activation::relu,
@@ -21,7 +21,7 @@ TEST_CASE("gated MLP: every activation") {
   }
 }
 
-TEST_CASE("gated MLP of known sizes and activation") {
+TEST_CASE("gated MLP of static sizes and activation") {
   Config c;
   c.n_embd = 8, c.n_inner = 16, c.activation = Activation::mish;
   const auto report = test_layer(GatedMlp<8, 16, Activation::silu>(c), {.config = c, .in = 8, .out = 8});

@@ -1,5 +1,5 @@
-// Nothing is allocated in a step after the first, but within a matrix product. The test replaces the C library's
-// allocation functions, which every other one comes down to, and oneDNN's product.
+// Steps after the first allocate no memory, except within a matrix product. The test replaces the C library's
+// allocation functions, which all others call, and oneDNN's product.
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -60,7 +60,7 @@ dnnl_status_t DNNL_API dnnl_sgemm(char ta, char tb, dnnl_dim_t m, dnnl_dim_t n, 
                                   const float* a, dnnl_dim_t lda, const float* b, dnnl_dim_t ldb, float beta, float* c,
                                   dnnl_dim_t ldc) {
   using Product = decltype(&dnnl_sgemm);
-  dnnl_version();  // without a call into it the linker would leave the library out
+  dnnl_version();  // without a call, the linker drops the library
   static const Product real = reinterpret_cast<Product>(dlsym(RTLD_NEXT, "dnnl_sgemm"));
   ++products;
 #ifdef _OPENMP
@@ -129,7 +129,7 @@ TEST_CASE("a step allocates nothing") {
 }
 
 #if defined(MODERNGPT2_HAVE_ONEDNN) && defined(_OPENMP)
-TEST_CASE("products use the threads of their backend, whatever OpenMP would give") {
+TEST_CASE("products use the threads of their backend, for any setting of OpenMP") {
   const ThreadScope more(3);
   for (int threads : {1, 2}) {
     CausalLM<any_shape> m(tiny_config(), cpu::Backend(threads));

@@ -28,7 +28,7 @@ auto in_two_parts(Model& m, std::int64_t valid) {
 
 }  // namespace
 
-TEST_CASE("a model of known shape equals the dynamic one bit for bit") {
+TEST_CASE("a model of static shape equals the dynamic one bit for bit") {
   static constexpr Config c = [] {
     Config t = size_config(2, 16, 4, 13);
     t.n_kv_head = 2, t.attention_bias = true, t.n_positions = 8;
@@ -72,7 +72,7 @@ TEST_CASE("inference gives the same hidden states as training") {
       m.loss_and_gradients(work, tiny_ids.data(), Language::labels<Fast>(), gradients, tiny_pass<float>(false)), Error);
 }
 
-TEST_CASE("a run twice gives the same bits, another step other masks") {
+TEST_CASE("a pass is deterministic, and another step has other dropout masks") {
   Fast m(tiny_config(), cpu::Backend(2));
   fill_weights(m);
   const auto a = step<Language>(m, true), b = step<Language>(m, true);
@@ -126,7 +126,7 @@ TEST_CASE("attention mask: padding changes nothing in what is not padding") {
   CHECK(std::equal(first.begin(), first.end(), b.data));
 }
 
-TEST_CASE("bad input is an Error before memory is touched") {
+TEST_CASE("invalid input is an Error before memory is written") {
   Fast m(tiny_config());
   auto work = m.workspace(2, 5, Mode::infer);
   std::vector<int> ids(10, 1);

@@ -12,7 +12,7 @@ TEST_CASE("language model: gradients, tied and untied, with and without dropout"
     }
 }
 
-TEST_CASE("language model without anything that can be left out") {
+TEST_CASE("language model without optional parts") {
   Config c = tiny_config();
   c.attention_bias = false;
   c.attn_logit_softcapping.reset(), c.final_logit_softcapping.reset(), c.query_pre_attn_scalar.reset();

@@ -7,8 +7,7 @@
 
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 namespace moderngpt2::test {
 
@@ -18,7 +17,7 @@ inline constexpr int tiny_batch = 4, tiny_time = 5;
 inline constexpr std::array<int, 20> tiny_ids{1, 2, 3, 4, 5, 6, 7, 12, 0, 0, 9, 9, 9, 1, 1, 3, 11, 4, 8, 0};
 inline constexpr std::array<int, 20> tiny_labels{1, 2, -100, 4, 5, 6, 7, 12, 0, -100, 9, 9, 9, 1, 1, 3, 11, 4, 8, 0};
 
-/// Two layers with everything on that a config can turn on.
+/// Config of two layers with all optional parts.
 inline Config tiny_config() {
   Config c;
   c.vocab_size = 13, c.n_positions = 8, c.n_embd = 8, c.n_layer = 2, c.n_head = 4, c.n_kv_head = 2, c.head_dim = 4;

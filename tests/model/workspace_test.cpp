@@ -23,13 +23,14 @@ void check_plan() {
       last = work.bytes();
     }
     step<Family>(m, true);
-    CHECK(m.backend().scratch_bytes() <= round_up(cpu::scratch_bytes<float>(c, tiny_batch, tiny_time, threads), alignment));
+    CHECK(m.backend().scratch_bytes() <=
+          round_up(cpu::scratch_bytes<float>(c, tiny_batch, tiny_time, threads), alignment));
   }
 }
 
 }  // namespace
 
-TEST_CASE("a workspace takes what was planned, and operations no more scratch than planned") {
+TEST_CASE("a workspace takes the planned memory, and operations at most the planned scratch") {
   check_plan<Language>();
   check_plan<DoubleHead>();
   check_plan<Sequence>();

@@ -323,9 +323,9 @@ TEST_CASE("a run in bf16 that is stopped and resumed is bit for bit the run that
 TEST_CASE("precisions of a GPU") {
   RunFixture f;
   f.request.precision = PrecisionName::fp16;
-  CHECK_ERROR(f.run(), "--precision fp16 needs --device cuda", "--precision bf16");
+  CHECK_ERROR(f.run(), "precision fp16 needs device cuda", "precision bf16");
   f.request.precision = PrecisionName::tf32;
-  CHECK_ERROR(f.run(), "--precision tf32 needs --device cuda", "--precision fp32");
+  CHECK_ERROR(f.run(), "precision tf32 needs device cuda", "precision fp32");
   f.request.dry_run = true;
   CHECK(f.run() == 0);
   CHECK(test::contains(f.text(), "tf32 needs --device cuda"));

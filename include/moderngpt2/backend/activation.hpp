@@ -9,7 +9,7 @@
 
 namespace moderngpt2 {
 
-/// erf for complex numbers whose imaginary part is a step too small to square: f(x + ih) = f(x) + ih f'(x).
+/// erf of a complex number with an imaginary part h so small that erf(x + ih) = erf(x) + ih erf'(x) (complex step).
 inline std::complex<double> complex_step_erf(std::complex<double> z) {
   const double x = z.real();
   return {std::erf(x), z.imag() * 2 * std::numbers::inv_sqrtpi * std::exp(-x * x)};
@@ -33,7 +33,7 @@ T softplus(T x) {
   return real_part(x) > 20 ? x : std::log(T(1) + std::exp(x));
 }
 
-/// Value and derivative of an activation at x; formulas as in Transformers' `ACT2FN`.
+/// Value and derivative of an activation function at x; formulas of `ACT2FN` in Transformers.
 template <class T>
 struct ActivationValue {
   T value, slope;

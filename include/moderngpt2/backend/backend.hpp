@@ -10,8 +10,9 @@
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// The operations: what a backend has to do, once. Layers call them unqualified with the backend's context first, and
-// find them in the backend's namespace. N rows; other letters as in core/view.hpp. "+=" is added to what is there.
+// Operations that a backend implements. Layers call them unqualified, with the backend's context as first argument, and
+// argument-dependent lookup finds them in the backend's namespace. N: rows; other letters as in core/view.hpp. "+="
+// adds to the previous value.
 //
 // clang-format off
 //   embedding(x, ids, wte, scale, time, dropout)          x (N,C) = wte[ids] * scale, then dropout
@@ -21,39 +22,38 @@
 //   matmul_backward_input(dx, dy, w, accumulate)          dx (N,In) (+)= dy w
 //   matmul_backward_weight(dw, dy, x)                     dw (Out,In) += dy^T x
 //   column_sum(sums, x)                                   sums += sum of the rows of x
-//   rotary(heads, table, time, past, scale)               turns each head of each row by its position, times scale
-//   rotary_backward(...)                                  turns back, times scale
-//   attention(o, lse, q, k, v, call)                      o (BT,HD), lse (B,H,T) or null; masks after the cap
+//   rotary(heads, table, time, past, scale)               rotates each head of each row by its position, times scale
+//   rotary_backward(...)                                  inverse rotation, times scale
+//   attention(o, lse, q, k, v, call)                      o (BT,HD), lse (B,H,T) or null; masks after the softcap
 //   attention_backward(dq, dk, dv, do, o, lse, q, k, v, call)
 //   rms_norm(u, x, w, eps)                                u = x rsqrt(mean x^2 + eps) (1 + w)
 //   rms_norm_backward(dx, dw, du, x, w, eps, accumulate)  dx (+)=, dw +=
 //   add_norm(x_out, u, x, y, post, next, eps, time, d)    y: dropout in place; x_out = x + norm(y, post);
 //                                                         u = norm(x_out, next)
 //   add_norm_backward(dx, dy, dpost, dnext, du, x_out, y, post, next, eps, time, d)
-//                                                         in: du, dx by the residual path; out: dx, dy
+//                                                         input: du, dx of the residual path; output: dx, dy
 //   gated_activation(h, gate_up, a)                       h (N,F) = a(gate) * up; gate_up (N,2F)
-//   gated_activation_backward(d_gate_up, dh, gate_up, a)  d_gate_up may be gate_up itself
+//   gated_activation_backward(d_gate_up, dh, gate_up, a)  d_gate_up may be gate_up (in place)
 //   logits(out, hidden, w, softcap)                       out (N,V) = c tanh(hidden w^T / c)
 //   classifier(dhidden, dw, hidden, w, labels, softcap, scale)
-//                                                         sum of the losses; gradients times scale, logits never whole
-//   classifier_loss(hidden, w, labels, softcap)           the same sum alone
+//                                                         sum of the losses; gradients times scale; logits in chunks
+//   classifier_loss(hidden, w, labels, softcap)           sum of the losses without gradients
 //   cross_entropy / mean_squared_error / binary_cross_entropy (dlogits, logits, targets, scale)
 //                                                         sum of the losses; dlogits may be null
 //   gather_rows(out, x, index), scatter_rows_add(dx, dout, index)
 //   fill(x, n, value), cast(to, from, n), sum_of_squares(x, n)
-//   adamw(weight, first, second, gradient, n, step, rounded)  rounded: a copy of the weights in a short type, or null
+//   adamw(weight, first, second, gradient, n, step, rounded)  rounded: copy of the weights in a 16-bit type, or null
 // clang-format on
 //
-// and those by which what the host has comes to where a backend's tensors lie, with the small ones of the heads:
-// backend/host.hpp.
+// backend/host.hpp lists further operations: transfers between host and backend, and small ones of the heads.
 //
-// T may be a short type: what is sum, gain, bias, score or gradient of a weight is then of its compute_t.
+// T may be a 16-bit type; sums, gains, biases, scores and gradients of weights are then of type compute_t<T>.
 //
-// Sums have a fixed order, so that a run repeats bit for bit with any thread count of the same machine, but for what
-// the matrix products of a library do. Nothing is allocated once a backend's scratch is reserved, outside of those.
+// Sums have a fixed order, so that results are the same bits for any thread count on the same machine, except for
+// matrix products of a library. After reserve(), operations allocate no memory, with the same exception.
 namespace moderngpt2 {
 
-/// A context B whose namespace has the operations for activations of type T. Checks one operation of each kind.
+/// Requirements on a backend context B for activations of type T: the operations above, found in its namespace.
 template <class B, class T>
 concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compute_t<T>> gradient,
                               Vector<compute_t<T>> vector, Rows<compute_t<T>> scores, compute_t<T>* lse, const int* ids,

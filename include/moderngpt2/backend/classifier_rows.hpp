@@ -7,17 +7,17 @@
 
 namespace moderngpt2 {
 
-/// Tokens of `rows` whose fp32 logits over a vocabulary exist at once: about `bytes` of them.
+/// Rows of logits that a classifier computes at a time: about `bytes` bytes of fp32 logits, a multiple of 16 rows.
 constexpr int classifier_rows(std::int64_t bytes, int rows, int vocab) {
   const std::int64_t fitting = bytes / (std::int64_t(vocab) * 4) / 16 * 16;
   return int(std::clamp<std::int64_t>(fitting, 16, std::max(rows, 16)));
 }
 
-/// Elements from the begin of a row of logits to the next on a GPU, whose matrix units want rows at multiples of 16
-/// bytes in their elements and in shorter ones: a vocabulary of 50257 would have them at 4.
+/// Stride in elements between rows of logits on a GPU. Matrix units require rows aligned to 16 bytes, in fp32 and in
+/// 16-bit types; rows of 50257 elements would be aligned to 4.
 constexpr int logits_stride(int vocab) { return (vocab + 7) / 8 * 8; }
 
-/// The rows of fp32 logits as rows for their gradients, in elements of type T that begin where each row does.
+/// Reuses rows of fp32 logits for their gradients: rows of type T with the same first bytes.
 template <class T>
 Rows<T> in_place(Rows<float> logits) {
   return {reinterpret_cast<T*>(logits.data), logits.count, logits.width,

@@ -1,6 +1,6 @@
 #pragma once
 
-// The CPU backend: every operation of backend/backend.hpp on float and bf16.
+// CPU backend: all operations of backend/backend.hpp, on float and bf16.
 
 #include "moderngpt2/backend/cpu/attention.hpp"
 #include "moderngpt2/backend/cpu/attention_backward.hpp"

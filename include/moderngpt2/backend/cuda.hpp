@@ -1,7 +1,7 @@
 #pragma once
 
-// The CUDA backend: operations of backend/backend.hpp on float, bf16 and f16. Link moderngpt2::cuda, or define
-// MODERNGPT2_CUDA_SIMULATED for one that runs on the CPU.
+// CUDA backend: operations of backend/backend.hpp on float, bf16 and f16. Link moderngpt2::cuda, or define
+// MODERNGPT2_CUDA_SIMULATED for a simulated GPU on the CPU.
 
 #include "moderngpt2/backend/cuda/attention.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"

@@ -13,30 +13,30 @@
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Where a backend's tensors lie, and how numbers of the host get there. A backend whose tensors are elsewhere names the
-// `Memory` that they lie in and has these operations of its own; for one whose tensors are in the host's memory, they
-// are here and mostly nothing.
+// Memory of a backend's tensors, and transfers between it and the host. A backend with tensors in device memory names
+// its type of `Memory` and implements these operations; those below are for backends with tensors in host memory, where
+// most are no-ops.
 //
-//   begin_pass(b)                        forgets what was uploaded for the pass before
-//   upload(b, from, n)                   an array of the host, where operations read it, until the next pass begins
-//   upload_into(b, to, n, write)         write(array of n on the host); it is copied to `to` before what is queued next
-//   download(b, to, from, n)             waits, then to (host) = from
-//   store(b, to, from, n)                to = from (host), and waits
-//   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
-//   lay_out(b, buffer, use)              memory for that use, all zeros, to a FlatBuffer made as Pages::as_used
-//   forget(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
-//   zero_and_forget(b, data, n)          the same, and they are 0 when the part is used again
-//   add_to(b, to, from, n)               to (n) += from
-//   copy_rows(b, out, x)                 out (N,C) = x
-//   activation(b, y, x, a)               y (N,C) = a(x), of scores
-//   activation_backward(b, dx, x, a)     dx *= a'(x), in place
-//   mean_rows(b, out, x)                 out (n,C) = mean of each N / n neighbouring rows of x (N,C)
-//   mean_rows_backward(b, dx, dout)      dx += dout n / N of the rows that it is the mean of
+//   begin_pass(b)                        releases the uploads of the previous pass
+//   upload(b, from, n)                   pointer to a copy of host array `from` in the backend's memory, valid until
+//   the
+//                                        next begin_pass; the array itself for host memory
+//   upload_into(b, to, n, write)         calls write(host array of n), and copies it to `to` before later operations
+//   download(b, to, from, n)             to (host) = from; waits for queued operations and the copy
+//   store(b, to, from, n)                to = from (host); waits for the copy
+//   move_to_backend(b, buffer)           a FlatBuffer of the host, moved to the backend's memory
+//   commit_memory(b, buffer, use)        commits zeroed memory for a PartialUse to a FlatBuffer made with
+//   Pages::as_used discard(b, data, n)                  ends the use of elements of such a buffer; their memory may be
+//   freed or reused zero_and_discard(b, data, n)         discard, after which they read as 0 when used again add_to(b,
+//   to, from, n)               to (n) += from copy_rows(b, out, x)                 out (N,C) = x activation(b, y, x, a)
+//   y (N,C) = a(x), for scores activation_backward(b, dx, x, a)     dx *= a'(x), in place mean_rows(b, out, x) out
+//   (n,C) = means of N / n consecutive rows of x (N,C) mean_rows_backward(b, dx, dout)      dx (N,C) += dout (n,C) n /
+//   N, for each of the rows
 namespace moderngpt2 {
 
 namespace detail {
 
-/// Named<B>, a type that a backend B may name, or else the usual one.
+/// Named<B>, a member type that a backend B may have, or else Usual.
 template <class Usual, template <class> class Named, class B>
 struct NamedOr {
   using type = Usual;
@@ -54,15 +54,15 @@ using NamedLoss = typename B::Loss;
 
 }  // namespace detail
 
-/// The memory of the tensors of a backend: owned, zero-filled, with data() and size().
+/// Owning buffer type of a backend's tensors: zero-filled, with data() and size().
 template <class B>
 using memory_of = typename detail::NamedOr<AlignedBuffer, detail::NamedMemory, B>::type;
 
-/// A backend that reads and writes the host's memory.
+/// Backend with tensors in host memory.
 template <class B>
 concept OnHost = std::same_as<memory_of<B>, AlignedBuffer>;
 
-/// Threads for what the host itself does for a backend: those of a processor, and all beside a GPU.
+/// Number of host threads for work beside a backend's operations: those of a CPU backend, all available for a GPU.
 template <class B>
 int host_threads(const B& b) {
   if constexpr (OnHost<B>)
@@ -71,8 +71,8 @@ int host_threads(const B& b) {
     return available_threads();
 }
 
-/// What operations of a backend on elements of type T give for a loss: the number, sum_t<T>, or what stands for one
-/// that is computed later. That can be multiplied by a number and added; as a double it is waited for.
+/// Type of a loss from operations on elements of type T: a number, sum_t<T>, or a handle for one that the device has
+/// yet to compute. Handles can be added and multiplied by a number; conversion to double waits.
 template <class B, class T>
 using loss_of = typename detail::NamedOr<sum_t<T>, detail::NamedLoss, B>::type;
 
@@ -100,21 +100,21 @@ void store(B&, E* to, const E* from, std::int64_t n) {
 }
 
 template <OnHost B, class E>
-FlatBuffer<E> placed(B&, FlatBuffer<E> buffer) {
+FlatBuffer<E> move_to_backend(B&, FlatBuffer<E> buffer) {
   return buffer;
 }
 
 template <OnHost B, class E>
-void lay_out(B&, FlatBuffer<E>&, const PartialUse&) {}
+void commit_memory(B&, FlatBuffer<E>&, const PartialUse&) {}
 
 template <OnHost B, class E>
-void zero_and_forget(B&, E* data, std::int64_t n) {
+void zero_and_discard(B&, E* data, std::int64_t n) {
   zero_and_release(reinterpret_cast<std::byte*>(data), std::size_t(n) * sizeof(E));
 }
 
 template <OnHost B, class E>
-void forget(B& b, E* data, std::int64_t n) {
-  zero_and_forget(b, data, n);
+void discard(B& b, E* data, std::int64_t n) {
+  zero_and_discard(b, data, n);
 }
 
 template <OnHost B, class E>
@@ -124,11 +124,11 @@ void add_to(B& b, E* to, const E* from, std::int64_t n) {
   });
 }
 
-/// Bytes of the host's memory through which whole models come and go.
+/// Size in bytes of the host buffer through which models are copied to and from device memory.
 inline constexpr std::int64_t staging_bytes = std::int64_t(4) << 20;
 
-/// write(first, n, array of n on the host) gives elements [first, first + n) of `to`, `count` in all: at once where
-/// `to` is such an array itself, else through one of staging_bytes at most.
+/// Fills `to` (count elements) piece by piece: calls write(first, n, host array of n) for elements [first, first + n).
+/// With host memory this is one call on `to` itself; otherwise pieces have at most staging_bytes.
 template <class B, class E, class F>
 void write_pieces(B& b, E* to, std::int64_t count, F&& write) {
   if constexpr (OnHost<B>) {
@@ -144,7 +144,8 @@ void write_pieces(B& b, E* to, std::int64_t count, F&& write) {
   }
 }
 
-/// read(n, array of n on the host) is given the `count` elements of `from` in order, in pieces as above.
+/// Reads `from` (count elements) piece by piece: calls read(n, host array of n) in order, with pieces as in
+/// write_pieces().
 template <class B, class E, class F>
 void read_pieces(B& b, const E* from, std::int64_t count, F&& read) {
   if constexpr (OnHost<B>) {
@@ -160,8 +161,7 @@ void read_pieces(B& b, const E* from, std::int64_t count, F&& read) {
   }
 }
 
-/// Contiguous rows of a backend where the host can read them: the rows themselves, or a copy of them that was waited
-/// for.
+/// Contiguous rows of a backend in host memory: the rows themselves, or a downloaded copy.
 template <class B, class T>
 class HostRows {
  public:

@@ -6,36 +6,36 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
 
-// What a backend needs for passes of a size beside their tensors, planned and reserved. A backend that needs something
-// has both functions of its own, and reserves what it plans:
+// Memory of a backend for passes, beside their tensors: scratch and buffers for uploads. A backend that uses any
+// implements two functions, which must agree:
 //
-//   pass_memory<T>(std::type_identity<B>, config, size, threads)   how much that is for passes on activations of type T
-//   reserve<T>(b, config, size)                                    takes it now, so that no pass has to
+//   pass_memory<T>(std::type_identity<B>, config, size, threads)   bytes for passes on activations of type T
+//   reserve<T>(b, config, size)                                    allocates them, so that no pass allocates
 namespace moderngpt2 {
 
-/// What a head computes in a pass.
+/// Size of the work of a head in a pass.
 struct HeadSize {
-  bool predicts_tokens = false;  ///< logits over the vocabulary, of every token
-  int rows = 0;                  ///< hidden states that it scores by a matrix of its own
-  int scores = 0;                ///< of each
+  bool predicts_tokens = false;  ///< computes logits over the vocabulary for every token
+  int rows = 0;                  ///< hidden states scored by a matrix of the head
+  int scores = 0;                ///< scores for each of these rows
 };
 
-/// The largest of some passes.
+/// Upper bounds on the passes of a run.
 struct PassSize {
   int batch = 1;
   int time = 1;
   HeadSize head{};
-  int queued = 2;                ///< passes whose inputs the host may have to keep at once
-  bool cudnn_attention = false;  ///< wanted of a GPU
+  int queued = 2;                ///< passes whose inputs the host may have to keep at the same time
+  bool cudnn_attention = false;  ///< requests attention by cuDNN on a GPU
 
   constexpr int rows() const { return batch * time; }
 };
 
-/// Bytes.
+/// Bytes of memory for passes.
 struct PassMemory {
-  std::uint64_t scratch = 0;   ///< of the operations, the workspace of a library's products among it
-  std::uint64_t uploaded = 0;  ///< what the host gives a pass, where that is copied to
-  std::uint64_t pinned = 0;    ///< the same on the host, where copies begin
+  std::uint64_t scratch = 0;   ///< scratch of operations, including library workspaces
+  std::uint64_t uploaded = 0;  ///< uploaded inputs of a pass, in device memory
+  std::uint64_t pinned = 0;    ///< pinned host memory from which inputs are uploaded
 };
 
 template <class T, OnHost B>

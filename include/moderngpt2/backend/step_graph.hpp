@@ -6,19 +6,19 @@
 
 namespace moderngpt2 {
 
-/// What tells training steps apart that queue different work.
+/// Properties that determine which operations a training step queues: steps of equal StepShape can share a graph.
 struct StepShape {
-  std::int64_t rows = 0;
-  int time = 0;
+  std::int64_t rows = 0;   ///< sequences
+  int time = 0;            ///< tokens of each sequence
   bool is_masked = false;  ///< some tokens are padding
-  bool updates = false;    ///< some labels count
+  bool updates = false;    ///< some labels are valid, so that weights are updated
 
   bool operator==(const StepShape&) const = default;
 };
 
-/// Runs the work of a step as it comes. A backend whose work is launched piece by piece may have a StepGraph, with the
-/// same function, by which a step is launched at once.
-struct StepAsItComes {
+/// Runs the operations of a step one by one. A backend may have a StepGraph with the same function instead, which
+/// captures the operations and launches them as one graph.
+struct EagerStep {
   template <class B, class F>
   void run(B&, const StepShape&, F&& queue) {
     queue();
@@ -30,10 +30,11 @@ template <class B>
 using NamedStepGraph = typename B::StepGraph;
 }  // namespace detail
 
+/// StepGraph of a backend, or EagerStep.
 template <class B>
-using step_graph_of = typename detail::NamedOr<StepAsItComes, detail::NamedStepGraph, B>::type;
+using step_graph_of = typename detail::NamedOr<EagerStep, detail::NamedStepGraph, B>::type;
 
-/// Whether a backend has one.
+/// Backend with a StepGraph.
 template <class B>
 concept CapturesSteps = requires {
   typename B::StepGraph;

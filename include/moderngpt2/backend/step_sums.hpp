@@ -8,19 +8,19 @@
 
 namespace moderngpt2 {
 
-/// What a training step adds up: the losses of its passes, and the squares of its gradients' elements.
+/// Sums of a training step: losses of its passes, and squares of all elements of its gradients.
 struct StepTotals {
   double loss = 0, squares = 0;
 };
 
-/// Adds them up on the host. A backend that computes later than the host goes on has a StepSums of its own, with the
-/// same functions and with decide(): its sums stay where they are, and decide on the update there.
+/// Sums of a step on the host. An asynchronous backend has a StepSums of its own, with the same functions and decide():
+/// its sums stay in device memory, where they decide on the update.
 class HostStepSums {
  public:
   template <class B>
   explicit HostStepSums(B&) {}
 
-  /// To be called before the first pass of a step.
+  /// Call before the first pass of a step.
   template <class B>
   void begin(B&) {
     totals_ = {};
@@ -29,12 +29,12 @@ class HostStepSums {
   void add(B&, const Loss& loss) {
     totals_.loss += double(loss);
   }
-  /// Adds the squares of x (n).
+  /// Adds the squares of x (n elements).
   template <class B, class T>
   void add_squares(B& b, const T* x, std::int64_t n) {
     totals_.squares += double(sum_of_squares(b, x, n));
   }
-  /// Waits for all that was queued.
+  /// Returns the sums; waits for all queued operations.
   template <class B>
   StepTotals read(B&) const {
     return totals_;
@@ -49,11 +49,12 @@ template <class B>
 using NamedStepSums = typename B::StepSums;
 }  // namespace detail
 
+/// StepSums of a backend, or HostStepSums.
 template <class B>
 using step_sums_of = typename detail::NamedOr<HostStepSums, detail::NamedStepSums, B>::type;
 
-/// Whether the sums of a backend B decide on an update where they are: decide(b, rule) queues that and returns where
-/// the decision will be.
+/// Backend whose sums decide on the update in device memory: decide(b, rule) queues the decision and returns its
+/// address.
 template <class B>
 concept DecidesUpdates = requires(step_sums_of<B>& sums, B& b, const UpdateRule& rule) {
   { sums.decide(b, rule) } -> std::same_as<const UpdateDecision*>;

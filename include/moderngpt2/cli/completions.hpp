@@ -32,7 +32,7 @@ void complete_all(M& model, const std::vector<std::vector<int>>& prompts, const 
   std::vector<GenerationRequest> requests;
   for (std::size_t i = 0; i < prompts.size(); ++i) try {
       const std::size_t length = prompt_or_eos(prompts[i], flags.settings.eos_token_ids).size();
-      room_after(length, model.config());
+      max_new_tokens_after(length, model.config());
       GenerationRequest request{prompts[i], flags.settings};
       request.options.max_new_tokens = new_tokens_after(length, flags);
       for (std::size_t sequence = 0; sequence < each; ++sequence) {

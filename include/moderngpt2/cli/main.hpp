@@ -15,7 +15,7 @@
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -61,13 +61,15 @@ int status_of(const std::string& name, Body&& body) {
 
 }  // namespace detail
 
-/// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 done, 1 Error,
-/// 2 UsageError, 141 when the reader of the output is gone. Each program's main() calls it. SIGPIPE is ignored, so that
-/// a closed pipe cannot end a run in the middle of a save. cpu_check.hpp checks the processor before main().
+/// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 success, 1 Error,
+/// 2 UsageError, 141 broken pipe on standard output. Each program's main() calls it. Messages name settings as flags
+/// (setting_prefix). SIGPIPE is ignored, so that a closed pipe cannot end a run while it saves a checkpoint.
+/// cpu_check.hpp checks the processor before main().
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   const std::string name = detail::program_name(argc, argv);
   detail::occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
+  setting_prefix = "--";
   const int status = detail::status_of(name, [&] { return program(argc, argv); });
   if (status != 0) return status;  // what is wrong has been said; exit() writes out the rest
   return detail::status_of(name, [] {
@@ -82,7 +84,7 @@ inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void flush_standard_output() {
+MODERNGPT2_INLINE void flush_standard_output() {
   errno = 0;
   const bool stream_failed = !std::cout.flush();
   const bool file_failed = std::fflush(stdout) != 0 || std::ferror(stdout);
@@ -95,12 +97,12 @@ MODERNGPT2_FUNCTION void flush_standard_output() {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string program_name(int argc, char** argv) {
+MODERNGPT2_INLINE std::string program_name(int argc, char** argv) {
   const std::string path = argc > 0 && argv[0] ? argv[0] : "moderngpt2";
   return path.substr(path.rfind('/') + 1);
 }
 
-MODERNGPT2_FUNCTION void occupy_standard_descriptors() {
+MODERNGPT2_INLINE void occupy_standard_descriptors() {
   for (int fd = 0; fd <= 2; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
 }

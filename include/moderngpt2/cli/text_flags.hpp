@@ -47,14 +47,14 @@ class TextOptions {
   }
   /// Whether the parsed command line names files. Throws UsageError where it contradicts itself.
   bool named() {
-    streamed_.streaming_as_typed.clear();
+    streamed_.typed_streaming_flags.clear();
     for (const char* flag : {"dataset", languages_})
-      if (options_.typed(flag)) streamed_.streaming_as_typed.push_back(flag);
+      if (options_.typed(flag)) streamed_.typed_streaming_flags.push_back(flag);
     streamed_.inputs = source_.inputs;
     return names_files(streamed_);
   }
   /// What to say where it names none; `wanted`: the flags that would.
-  std::string missing(const std::string& wanted = "--input") const { return streaming_is_missing(streamed_, wanted); }
+  std::string missing(const std::string& wanted = "--input") const { return streaming_error(streamed_, wanted); }
 
   /// The answer of a dry run: what would be read, and `rest`, what would be done with it.
   int dry_run(const std::string& rest) {

@@ -22,7 +22,7 @@ struct PartialUse {
 };
 
 /// Bytes of the chunks in which GPUs give memory to addresses.
-inline constexpr std::size_t usual_chunk = std::size_t(2) << 20;
+inline constexpr std::size_t gpu_chunk_bytes = std::size_t(2) << 20;
 
 /// Memory for a buffer that is used so, in chunks of the same size.
 struct ChunkMap {
@@ -32,7 +32,7 @@ struct ChunkMap {
 
 /// Chunks that have kept bytes get memory of their own. The others go round a ring of pieces, the longest that any
 /// neighbours in use at once need, so that no two of these share one.
-inline ChunkMap share_memory(const PartialUse& use, std::size_t bytes, std::size_t chunk) {
+inline ChunkMap assign_pieces(const PartialUse& use, std::size_t bytes, std::size_t chunk) {
   ChunkMap map;
   map.piece.resize((bytes + chunk - 1) / chunk);
   std::vector<bool> is_kept(map.piece.size());

@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -24,10 +24,10 @@ StreamedDataset streamed_dataset(std::string_view dataset, std::string_view lang
 
 /// The flags of a program that say which text it reads: files, or a data set on the Hub.
 struct TextFlags {
-  std::vector<std::string> inputs;              // --input
-  std::string dataset;                          // --dataset
-  std::vector<std::string> languages;           // --c4_langs or --langs
-  std::vector<std::string> streaming_as_typed;  // those of the last two that stood on the command line
+  std::vector<std::string> inputs;                 // --input
+  std::string dataset;                             // --dataset
+  std::vector<std::string> languages;              // --c4_langs or --langs
+  std::vector<std::string> typed_streaming_flags;  // those of the last two that stood on the command line
 };
 
 /// Whether the flags name files. Throws UsageError where they name a data set to stream too, or a language that it has
@@ -36,7 +36,7 @@ bool names_files(const TextFlags& flags);
 
 /// Error message for a command line with a streamed data set, which is not supported yet. `wanted`: the flags that name
 /// files instead.
-std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input");
+std::string streaming_error(const TextFlags& flags, const std::string& wanted = "--input");
 
 }  // namespace moderngpt2
 
@@ -44,7 +44,7 @@ std::string streaming_is_missing(const TextFlags& flags, const std::string& want
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
+MODERNGPT2_INLINE StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
   struct Entry {
     std::string_view language, subset;
   };
@@ -70,16 +70,16 @@ MODERNGPT2_FUNCTION StreamedDataset streamed_dataset(std::string_view dataset, s
   return {is_c4 ? "allenai/c4" : "HuggingFaceFW/fineweb-2", std::string(found->subset)};
 }
 
-MODERNGPT2_FUNCTION bool names_files(const TextFlags& flags) {
-  if (!flags.inputs.empty() && !flags.streaming_as_typed.empty())
+MODERNGPT2_INLINE bool names_files(const TextFlags& flags) {
+  if (!flags.inputs.empty() && !flags.typed_streaming_flags.empty())
     throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
-                     flags.streaming_as_typed.front());
+                     flags.typed_streaming_flags.front());
   if (!flags.inputs.empty()) return true;
   for (const std::string& language : flags.languages) streamed_dataset(flags.dataset, language);
   return false;
 }
 
-MODERNGPT2_FUNCTION std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted) {
+MODERNGPT2_INLINE std::string streaming_error(const TextFlags& flags, const std::string& wanted) {
   return fmt::format("{} is needed: streaming {} ({}) from the Hub is not there yet", wanted, flags.dataset,
                      fmt::join(flags.languages, ", "));
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -17,25 +18,25 @@
 
 namespace moderngpt2::distributed {
 
-/// Thrown by all ranks together, so that none waits for another: what went wrong on at least one of them.
+/// Failure of at least one rank, thrown by all ranks so that none waits for another.
 class CommonFailure : public Error {
  public:
-  CommonFailure(const std::string& message, bool is_told_here, int exit_status = 1)
-      : Error(message), tells(is_told_here), status(exit_status) {}
+  CommonFailure(const std::string& message, bool reported_here, int exit_status = 1)
+      : Error(message), is_reported_here(reported_here), status(exit_status) {}
 
-  bool tells;  ///< true on one rank: the others need not say it again
-  int status;  ///< of the program, where `tells`
+  bool is_reported_here;  ///< true on exactly one rank, which prints the message
+  int status;             ///< exit status of the program
 };
 
-/// The largest of the ranks' numbers.
-inline std::int64_t agree_on_largest(CommunicatorBase& ranks, std::int64_t number, const char* what) {
+/// Maximum of `number` over all ranks. `what` names the operation in messages.
+inline std::int64_t max_over_ranks(CommunicatorBase& ranks, std::int64_t number, const char* what) {
   if (ranks.size() > 1) ranks.all_reduce(&number, 1, ReduceOp::max, what).wait();
   return number;
 }
 
-/// The sums over the ranks of the 64-bit integers that a struct is made of.
+/// Sums each member of a struct of 64-bit integers over all ranks.
 template <class Struct>
-Struct sum_of_integers(CommunicatorBase& ranks, Struct own, const char* what) {
+Struct sum_over_ranks(CommunicatorBase& ranks, Struct own, const char* what) {
   static_assert(std::is_trivially_copyable_v<Struct> && sizeof(Struct) % sizeof(std::int64_t) == 0);
   if (ranks.size() == 1) return own;
   std::int64_t numbers[sizeof(Struct) / sizeof(std::int64_t)];
@@ -45,17 +46,17 @@ Struct sum_of_integers(CommunicatorBase& ranks, Struct own, const char* what) {
   return own;
 }
 
-/// Runs f() on every rank, in which no collective may be left out by one that fails. Where it throws on any, all throw
-/// a CommonFailure; with one rank, what f threw.
+/// Runs f() on every rank. If it throws on any rank, all ranks throw a CommonFailure with the message of the first that
+/// failed; with one rank, the exception itself. f() must not issue collectives that a failing rank would skip.
 template <class F>
-void all_or_none(CommunicatorBase& ranks, const char* what, F&& f) {
+void run_or_fail_together(CommunicatorBase& ranks, const char* what, F&& f) {
   if (ranks.size() == 1) return f();
   int status = 0;
   std::string message;
   try {
     f();
   } catch (const JobEnded&) {
-    throw;  // the others know
+    throw;  // all ranks throw it
   } catch (const UsageError& error) {
     status = 2, message = error.what();
   } catch (const std::exception& error) {
@@ -63,21 +64,21 @@ void all_or_none(CommunicatorBase& ranks, const char* what, F&& f) {
   } catch (...) {
     status = 1, message = "an exception of an unknown type";
   }
-  const std::int64_t worst = agree_on_largest(ranks, status ? ranks.size() - ranks.rank() : 0, what);
+  const std::int64_t worst = max_over_ranks(ranks, status ? ranks.size() - ranks.rank() : 0, what);
   if (worst == 0) return;
-  const std::int64_t teller = ranks.size() - worst;
-  if (teller == ranks.rank()) throw CommonFailure(message, true, status);
-  throw CommonFailure("rank " + std::to_string(teller) + " failed", false);
+  const std::int64_t failed = ranks.size() - worst;
+  if (failed == ranks.rank()) throw CommonFailure(message, true, status);
+  throw CommonFailure("rank " + std::to_string(failed) + " failed", false);
 }
 
-/// Throws what all ranks find out in the same moment, as a CommonFailure where there are several.
+/// Throws an error that all ranks detect at the same point: a CommonFailure, or with one rank the error itself.
 [[noreturn]] inline void fail_together(CommunicatorBase& ranks, const Error& error) {
   if (ranks.size() == 1) throw error;
   throw CommonFailure(error.what(), ranks.rank() == 0);
 }
 
-/// A text of rank 0, on all.
-inline std::string text_of_first(CommunicatorBase& ranks, std::string text, const char* what) {
+/// Broadcasts the text of rank 0 to all ranks.
+inline std::string broadcast_text(CommunicatorBase& ranks, std::string text, const char* what) {
   if (ranks.size() == 1) return text;
   std::int64_t size = ranks.rank() == 0 ? std::int64_t(text.size()) : 0;
   ranks.broadcast(&size, 1, 0, what).wait();
@@ -86,13 +87,14 @@ inline std::string text_of_first(CommunicatorBase& ranks, std::string text, cons
   return text;
 }
 
-/// Something that all ranks must have alike, by its hash.
+/// Hash of a value that must be equal on all ranks.
 struct Fingerprint {
-  const char* what = "";
+  const char* what = "";  ///< name of the value in messages
   std::uint64_t hash = 0;
 };
 
-/// Throws a CommonFailure that names the first rank whose `own` differ from those of rank 0, and what it is.
+/// Compares fingerprints over all ranks. Throws a CommonFailure that names the first rank whose value differs from rank
+/// 0's, the value, and `hint`.
 inline void require_same(CommunicatorBase& ranks, std::span<const Fingerprint> own, const char* hint) {
   if (ranks.size() == 1) return;
   std::vector<std::uint64_t> all(std::size_t(ranks.size()) * own.size());
@@ -102,6 +104,24 @@ inline void require_same(CommunicatorBase& ranks, std::span<const Fingerprint> o
     for (std::size_t i = 0; i < own.size(); ++i)
       if (all[rank * own.size() + i] != all[i])
         fail_together(ranks, Error("rank {} has another {} than rank 0: {}", rank, own[i].what, hint));
+}
+
+/// Returns f(). An exception that it throws on one rank ends the job on all ranks, which would otherwise wait for this
+/// one. With one rank, exceptions pass through; so does JobEnded, which all ranks throw.
+template <class F>
+decltype(auto) end_job_on_error(CommunicatorBase& ranks, F&& f) {
+  if (ranks.size() == 1) return std::forward<F>(f)();
+  try {
+    return std::forward<F>(f)();
+  } catch (const JobEnded&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    ranks.abort("out of memory", 1);
+  } catch (const std::exception& error) {
+    ranks.abort(error.what(), 1);
+  } catch (...) {
+    ranks.abort("an exception of an unknown type", 1);
+  }
 }
 
 }  // namespace moderngpt2::distributed

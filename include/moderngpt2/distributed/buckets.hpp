@@ -1,55 +1,58 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/partial_use.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2::distributed {
 
-/// Elements that a bucket holds about: 25 MB of fp32 gradients.
-inline constexpr std::int64_t usual_bucket_elements = 25'000'000 / 4;
+/// Default size of a bucket in elements: 25 MB of fp32 gradients, as in PyTorch's DistributedDataParallel.
+inline constexpr std::int64_t default_bucket_elements = 25'000'000 / 4;
 
-/// Slices of buckets are multiples of this many elements, so that they are aligned whatever the element type.
+/// Slices of buckets are multiples of this many elements, which aligns them for any element type.
 inline constexpr std::int64_t slice_alignment = 128;
 
-/// What the sizes of flat buffers are multiples of where `ranks` share them; one rank leaves them as they are.
+/// Elements to a multiple of which flat buffers that `ranks` shard are padded; 1 (no padding) for one rank.
 constexpr std::int64_t buffer_granule(int ranks) { return ranks > 1 ? ranks * slice_alignment : 1; }
 
-/// A range of a flat buffer that one collective operation moves, a whole number of slices. Rank r owns slice r.
+/// Range of a flat buffer that one collective moves: one slice for each rank, slice r owned by rank r.
 struct Bucket {
   std::int64_t begin = 0, end = 0;
-  int unit = 0;  ///< the first unit with elements in it: in the backward pass, the last whose gradients get ready
+  Unit unit{};  ///< first unit with elements in it: the last whose gradients a backward pass completes
 
   bool operator==(const Bucket&) const = default;
 };
 
-/// Elements [offset, offset + length) of a flat buffer, kept from element `at` of a shard on.
+/// Elements [offset, offset + length) of a flat buffer, stored from element `at` of a shard on.
 struct Piece {
   std::int64_t offset = 0, length = 0, at = 0;
 
   bool operator==(const Piece&) const = default;
 };
 
-/// Those elements of a model's two flat buffers (matrices, vectors) whose moments a rank keeps and which it updates.
+/// Elements of a model's two flat buffers (matrices, vectors) that a rank updates and keeps optimizer state for.
 struct Shard {
   std::vector<Piece> matrices, vectors;
 
-  /// Everything, as one process has it.
+  /// Shard of a single process: all elements.
   static Shard whole(std::int64_t matrix_elements, std::int64_t vector_elements) {
     return {{{0, matrix_elements, 0}}, {{0, vector_elements, 0}}};
   }
 };
 
+/// Elements of all pieces.
 constexpr std::int64_t element_count(std::span<const Piece> pieces) {
   return pieces.empty() ? 0 : pieces.back().at + pieces.back().length;
 }
 
-/// Calls f(piece, first, count) for those `count` elements from `first` on that a range of the flat buffer and a piece
-/// have in common; `first` counts in the flat buffer.
+/// Calls f(piece, first, count) for the intersection of each piece with elements [offset, offset + length) of the flat
+/// buffer: elements [first, first + count) of that buffer.
 template <class F>
 void for_common_elements(std::span<const Piece> pieces, std::int64_t offset, std::int64_t length, F&& f) {
   for (const Piece& piece : pieces) {
@@ -59,22 +62,24 @@ void for_common_elements(std::span<const Piece> pieces, std::int64_t offset, std
   }
 }
 
-/// How the flat buffers of a model lie over ranks. A parameter lies where it lies for one rank, and only the ends of
-/// the buffers are padded: a bucket begins at the first multiple of ranks x 128 elements from a block's first element
-/// on, so it is complete when the gradients of that block are, and every collective operation works in place.
+/// Division of a model's flat buffers into buckets and slices of ranks. Parameters have the same places for any number
+/// of ranks; only the ends of the buffers are padded. A bucket begins at the first multiple of ranks x slice_alignment
+/// at or after the first element of a block, so that its gradients are complete when those of the block are, and
+/// collectives work in place.
 class Layout {
  public:
-  /// `unit_begins`: where in the matrices each block begins in which a bucket may begin, by its unit (0: the embedding,
-  /// 1 + k: half block k, last: the head), ascending. Both sizes are multiples of buffer_granule(ranks).
-  Layout(std::span<const std::pair<int, std::int64_t>> unit_begins, std::int64_t matrices, std::int64_t vectors,
-         int ranks, std::int64_t bucket_elements = usual_bucket_elements)
-      : vectors_{0, vectors, 0}, ranks_(ranks) {
+  /// `unit_begins`: units at which a bucket may begin, ascending (Decoder::unit_begins). `matrices`, `vectors`:
+  /// elements of the buffers, multiples of buffer_granule(ranks). A bucket ends with the first unit that brings it to
+  /// `bucket_elements` or more.
+  Layout(std::span<const UnitBegin> unit_begins, std::int64_t matrices, std::int64_t vectors, int ranks,
+         std::int64_t bucket_elements = default_bucket_elements)
+      : vectors_{0, vectors, Unit()}, ranks_(ranks) {
     const std::int64_t granule = buffer_granule(ranks);
-    std::int64_t full = 0;  // where the bucket that is being filled ends at the latest
+    std::int64_t full = 0;  // a unit that ends before this element joins the current bucket
     for (std::size_t i = 0; i < unit_begins.size(); ++i) {
       const auto [unit, begin] = unit_begins[i];
-      const std::int64_t end = i + 1 < unit_begins.size() ? unit_begins[i + 1].second : matrices;
-      if (begin == end || (i > 1 && end <= full)) continue;  // the embedding shares its bucket with nobody
+      const std::int64_t end = i + 1 < unit_begins.size() ? unit_begins[i + 1].begin : matrices;
+      if (begin == end || (i > 1 && end <= full)) continue;  // the embedding has a bucket of its own
       full = begin + bucket_elements;
       const std::int64_t at = round_up(begin, granule);
       if (at >= matrices) break;
@@ -84,30 +89,30 @@ class Layout {
     }
   }
 
-  /// Buckets for weights that are gathered unit by unit: `unit_begins` are those of all units, half blocks each, and
-  /// the embedding's bucket holds nothing else, for it is large. What is left of it, less than ranks x 128 elements,
-  /// lies in that of the first half block.
-  static Layout by_unit(std::span<const std::pair<int, std::int64_t>> unit_begins, std::int64_t matrices,
-                        std::int64_t vectors, int ranks) {
+  /// Layout with one bucket for each unit, for weights that are gathered unit by unit (ZeRO stage 3). `unit_begins`:
+  /// Decoder::all_unit_begins. The embedding's bucket is large and holds nothing else; the last elements of the
+  /// embedding, fewer than ranks x slice_alignment, are in the bucket of the first half block.
+  static Layout by_unit(std::span<const UnitBegin> unit_begins, std::int64_t matrices, std::int64_t vectors,
+                        int ranks) {
     Layout layout(unit_begins, matrices, vectors, ranks, 0);
-    const std::int64_t rest = unit_begins[1].second % buffer_granule(ranks);
+    const std::int64_t rest = unit_begins[1].begin % buffer_granule(ranks);
     if (layout.matrices_.size() == 1 || rest == 0) return layout;
     Bucket &embedding = layout.matrices_[0], &first = layout.matrices_[1];
-    embedding.end = first.begin = unit_begins[1].second - rest;
-    first.unit = 0;
+    embedding.end = first.begin = unit_begins[1].begin - rest;
+    first.unit = Unit::embedding();
     if (embedding.begin == embedding.end) layout.matrices_.erase(layout.matrices_.begin());
     return layout;
   }
 
-  /// Of the matrices, in the order of the buffer.
+  /// Buckets of the matrices, in the order of the buffer.
   const std::vector<Bucket>& matrices() const { return matrices_; }
-  /// The only one of the norms and biases.
+  /// Bucket of the norms and biases.
   const Bucket& vectors() const { return vectors_; }
   int ranks() const { return ranks_; }
-  /// Elements of each rank's slice.
+  /// Elements of each rank's slice of a bucket.
   std::int64_t slice(const Bucket& bucket) const { return (bucket.end - bucket.begin) / ranks_; }
 
-  /// The slices of a rank, one for each bucket.
+  /// A rank's shard: its slice of each bucket.
   Shard shard(int rank) const {
     Shard own;
     std::int64_t at = 0;
@@ -124,5 +129,37 @@ class Layout {
   Bucket vectors_;
   int ranks_;
 };
+
+inline PartialUse::Range byte_range(std::int64_t begin, std::int64_t end, std::size_t element_bytes) {
+  return {std::size_t(begin) * element_bytes, std::size_t(end) * element_bytes};
+}
+
+/// Bytes of the gradients of matrices that are in use at the same time, from ZeRO stage 2 on. The embedding's bucket is
+/// in use throughout. Of the others, up to four are: the one that a backward pass fills, the one before it (it holds
+/// the first elements of the same unit), and two after it that are being reduced.
+inline PartialUse gradient_memory_use(const Layout& layout, std::size_t element_bytes) {
+  PartialUse use{.kept = {}, .parts = {}, .together = 4};
+  for (const Bucket& b : layout.matrices())
+    (b.unit.is_embedding() ? use.kept : use.parts).push_back(byte_range(b.begin, b.end, element_bytes));
+  return use;
+}
+
+/// Bytes of a rank's matrices that are in use at the same time in ZeRO stage 3, for a Layout::by_unit(). The rank's
+/// slices and the embedding are in use throughout. Of the other buckets, up to three are: those of a unit and of the
+/// next one, each in its own bucket and the one before. A gather waits for the kernels queued before it, so its bucket
+/// may reuse the memory that the previous unit left.
+inline PartialUse weight_memory_use(const Layout& layout, int rank, std::size_t element_bytes) {
+  PartialUse use{.kept = {}, .parts = {}, .together = 3};
+  for (const Bucket& b : layout.matrices()) {
+    const std::int64_t slice = layout.slice(b), own = b.begin + rank * slice;
+    if (b.unit.is_embedding()) {
+      use.kept.push_back(byte_range(b.begin, b.end, element_bytes));
+    } else {
+      use.kept.push_back(byte_range(own, own + slice, element_bytes));
+      use.parts.push_back(byte_range(b.begin, b.end, element_bytes));
+    }
+  }
+  return use;
+}
 
 }  // namespace moderngpt2::distributed

@@ -22,7 +22,8 @@ namespace moderngpt2::distributed {
 
 class CommunicatorBase;
 
-/// A collective under way. Its buffer must be left alone until wait() returns or done() says true. Empty ones are done.
+/// Handle of an asynchronous collective. Its buffer must not be used until wait() returns or done() returns true. A
+/// default-constructed Request is done. The destructor waits.
 class Request {
  public:
   Request() = default;
@@ -37,13 +38,13 @@ class Request {
   }
   ~Request() { finish_quietly(); }
 
-  /// Blocks until the collective is done. The watchdog ends the job when that takes longer than the timeout.
+  /// Blocks until the collective is done. Ends the job if that takes longer than the communicator's timeout.
   void wait();
-  /// Whether it is done; gives the library time to go on with it and with others. Never blocks.
+  /// Whether the collective is done. Never blocks; lets the library make progress on all collectives.
   bool done();
 
  private:
-  /// A failure is not lost: the job has failed, and the next collective says so.
+  /// Waits without exceptions: after a failure, the next collective throws.
   void finish_quietly() noexcept {
     try {
       wait();
@@ -55,10 +56,10 @@ class Request {
   int slot_ = 0;
 };
 
-/// What all communicators share: the typed calls, the watchdog, the count of bytes, the trace. It is a model of
-/// Communicator itself, so code may be written against it where the kind of communicator is known at run time only.
-/// Belongs to one thread of its rank; all ranks issue the same collectives in the same order. Buffers lie where the
-/// communicator can reach them: host memory, but for NCCL the GPU's.
+/// Base of all communicators: typed collectives, timeout, byte count, trace. Code that does not know the type of
+/// communicator at compile time uses a CommunicatorBase&. Each rank calls it from one thread; all ranks issue the same
+/// collectives in the same order. Buffers are in host memory, for NCCL in GPU memory. `what` names a collective in
+/// messages and traces.
 class CommunicatorBase {
  public:
   CommunicatorBase(int rank, int size, double timeout_seconds) : rank_(rank), size_(size), timeout_(timeout_seconds) {}
@@ -68,28 +69,28 @@ class CommunicatorBase {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  /// Among the ranks of this machine.
+  /// Rank and number of ranks on this machine.
   virtual int local_rank() const { return rank_; }
   virtual int local_size() const { return size_; }
-  /// Processors that the ranks of this machine may use, all together.
+  /// Number of processors that the ranks of this machine may use together.
   virtual int local_processors() const { return int(std::thread::hardware_concurrency()); }
 
-  /// Sums over the ranks, in place: data (size() * count_per_rank); slice rank() then holds the sum of that slice, the
-  /// others hold nothing of use.
+  /// Sums data (size() * count_per_rank) over the ranks, in place: slice rank() then holds the sum of that slice, the
+  /// other slices are undefined.
   template <class E>
   Request reduce_scatter(E* data, std::int64_t count_per_rank, const char* what) {
     static_assert(std::is_same_v<E, float> || std::is_same_v<E, double>, "sums are of float or double");
     return issue(CollectiveKind::reduce_scatter, data, count_per_rank, ReduceOp::sum, 0, what);
   }
 
-  /// In place: data (size() * count_per_rank) of which slice rank() is given; then all are there.
+  /// Gathers data (size() * count_per_rank), in place: on input slice rank() is valid, on output all slices.
   template <class E>
   Request all_gather(E* data, std::int64_t count_per_rank, const char* what) {
     static_assert(std::is_trivially_copyable_v<E>);
     return issue(CollectiveKind::all_gather, data, count_per_rank, ReduceOp::sum, 0, what);
   }
 
-  /// In place: data (count), element by element over the ranks.
+  /// Reduces data (count) element by element over the ranks, in place, with the result on all ranks.
   template <class E>
   Request all_reduce(E* data, std::int64_t count, ReduceOp op, const char* what) {
     static_assert(std::is_same_v<E, float> || std::is_same_v<E, double> || std::is_same_v<E, std::int64_t>,
@@ -97,34 +98,35 @@ class CommunicatorBase {
     return issue(CollectiveKind::all_reduce, data, count, op, 0, what);
   }
 
-  /// data (count) of rank `root` to all.
+  /// Copies data (count) of rank `root` to all ranks.
   template <class E>
   Request broadcast(E* data, std::int64_t count, int root, const char* what) {
     static_assert(std::is_trivially_copyable_v<E>);
-    if (root < 0 || root >= size_) throw Error("{} from rank {}, there are {} ranks", what, root, size_);
+    if (root < 0 || root >= size_) throw Error("{}: root rank {} is outside 0..{}", what, root, size_ - 1);
     return issue(CollectiveKind::broadcast, data, count, ReduceOp::sum, root, what);
   }
 
-  /// Returns when all ranks have come here.
+  /// Returns when all ranks have called it.
   void barrier(const char* what) {
     issue(CollectiveKind::barrier, static_cast<std::byte*>(nullptr), 0, ReduceOp::sum, 0, what).wait();
   }
 
-  /// Ends the job on all ranks, with a line on standard error; `status` becomes that of the process where the launcher
-  /// passes it on.
+  /// Ends the job on all ranks, with a line on standard error and exit status `status` (some launchers report their
+  /// own).
   [[noreturn]] void abort(const std::string& why, int status) {
     end_job(why, status);
-    std::terminate();  // not reached: compilers forget that a virtual function does not return
+    std::terminate();  // unreachable: compilers ignore [[noreturn]] of a virtual function
   }
 
-  /// What the watchdog calls the step from now on.
+  /// Sets the training step that messages name.
   void set_step(std::int64_t step) { step_ = step; }
-  /// Called as each collective of several ranks is seen done.
+  /// Sets the hook for completed collectives; not called with one rank.
   void set_trace(TraceHook hook) { trace_ = std::move(hook); }
-  /// `stop` returns the number of a signal that asked this process to end, else 0. A rank that waits on after one says
-  /// once for what: when a rank dies, launchers send SIGTERM to the others before they kill them.
+  /// Sets a function that returns the number of a signal that asked this process to end, else 0. A rank that keeps
+  /// waiting after a signal prints once for which collective: when a rank dies, launchers send SIGTERM to the others
+  /// before they kill them.
   void set_stop(std::function<int()> stop) { stop_ = std::move(stop); }
-  /// Sent by this rank so far, as ring_bytes() counts it.
+  /// Bytes sent by this rank so far, as ring_bytes() counts them.
   std::int64_t bytes_moved() const { return bytes_moved_; }
   double timeout_seconds() const { return timeout_; }
   void set_timeout(double seconds) { timeout_ = seconds; }
@@ -132,13 +134,13 @@ class CommunicatorBase {
  protected:
   friend class Request;
 
-  /// See abort(). Processes say "rank 2: WHY; the job ends".
+  /// Implements abort(). Processes print "rank 2: WHY; the job ends".
   [[noreturn]] virtual void end_job(const std::string& why, int status) = 0;
-  /// Begins the collective in `slot`.
+  /// Starts the collective in `slot`.
   virtual void start(int slot) = 0;
-  /// Whether it is done; moves on whatever is under way. Throws or ends the job when it has failed.
+  /// Whether the collective in `slot` is done; makes progress on all. Throws or ends the job on failure.
   virtual bool test(int slot) = 0;
-  /// Throws or ends the job: the collective in `slot` was waited for until the timeout.
+  /// Throws or ends the job because the collective in `slot` has timed out.
   [[noreturn]] virtual void give_up(int slot) = 0;
 
   virtual void wait(int slot) {
@@ -157,7 +159,7 @@ class CommunicatorBase {
 
   const Collective& collective(int slot) const { return slots_[std::size_t(slot)]; }
 
-  /// "all-gather of bucket 3 in step 17 has not finished within 600 s: DETAIL".
+  /// Message such as "all-gather of bucket 3 in step 17 has not finished within 600 s: DETAIL".
   std::string timeout_message(int slot, const std::string& detail) const {
     return fmt::format("{} has not finished within {:g} s: {}", description(collective(slot)), timeout_, detail);
   }
@@ -173,7 +175,7 @@ class CommunicatorBase {
 
   template <class E>
   Request issue(CollectiveKind kind, E* data, std::int64_t count, ReduceOp op, int root, const char* what) {
-    if (count < 0) throw Error("{} of {} elements", what, count);
+    if (count < 0) throw Error("{}: count is {}, it must not be negative", what, count);
     Collective c{.kind = kind,
                  .data = reinterpret_cast<std::byte*>(data),
                  .count = count,
@@ -220,9 +222,9 @@ class CommunicatorBase {
   std::int64_t step_ = -1, bytes_moved_ = 0;
   TraceHook trace_;
   std::function<int()> stop_;
-  double signal_seen_ = 0;  ///< seconds_now() of the first look that saw it
+  double signal_seen_ = 0;  ///< seconds_now() at the first poll that returned it
   bool signal_is_noted_ = false;
-  std::vector<Collective> slots_;  ///< grows to the most that are ever under way at once
+  std::vector<Collective> slots_;  ///< grows to the largest number of concurrent collectives
   std::vector<int> free_;
 };
 
@@ -245,7 +247,7 @@ inline bool Request::done() {
   return true;
 }
 
-/// Ranks that exchange data. See CommunicatorBase for what each call means.
+/// Requirements on a communicator; CommunicatorBase documents the calls.
 template <class C>
 concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int64_t* i, std::byte* b, std::int64_t n) {
   { k.rank() } -> std::same_as<int>;
@@ -264,5 +266,26 @@ concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int6
   c.set_step(n);
   { k.bytes_moved() } -> std::same_as<std::int64_t>;
 };
+
+/// The only rank of a job of one process: every collective is a no-op, abort() throws JobEnded.
+class SingleCommunicator final : public CommunicatorBase {
+ public:
+  SingleCommunicator() : CommunicatorBase(0, 1, 0) {}
+
+ private:
+  [[noreturn]] void end_job(const std::string& why, int status) override { throw JobEnded(why, status); }
+  void start(int) override {}
+  bool test(int) override { return true; }
+  void wait(int) override {}
+  [[noreturn]] void give_up(int) override { throw Error("internal: a single rank cannot time out"); }
+};
+
+static_assert(Communicator<SingleCommunicator>);
+
+/// Returns `*ranks`, or a SingleCommunicator of the calling thread where `ranks` is null.
+inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
+  static thread_local SingleCommunicator single;
+  return ranks ? *ranks : single;
+}
 
 }  // namespace moderngpt2::distributed

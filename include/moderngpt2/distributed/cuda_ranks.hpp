@@ -9,15 +9,15 @@
 
 namespace moderngpt2::distributed {
 
-/// Ranks that are GPUs, by NCCL; its collectives are ordered with the work of the backend's stream. Where there is one
-/// rank, NCCL is not loaded.
+/// NCCL communicator of GPU ranks; its collectives are ordered with the work on the backend's stream. With one rank,
+/// NCCL is not loaded.
 template <>
 class DeviceRanks<cuda::Backend> {
  public:
-  /// All ranks at once. Throws an Error on all where one cannot.
+  /// Collective over `ranks`. Throws an Error on all ranks if NCCL is missing on one.
   DeviceRanks(cuda::Backend& backend, CommunicatorBase& ranks) {
     if (ranks.size() == 1) return;
-    all_or_none(ranks, "loading NCCL", [&] { nccl_.emplace(); });
+    run_or_fail_together(ranks, "loading NCCL", [&] { nccl_.emplace(); });
     communicator_.emplace(*nccl_, place_of(ranks), shared_nccl_id(*nccl_, ranks), backend.stream().get(),
                           ranks.timeout_seconds());
   }

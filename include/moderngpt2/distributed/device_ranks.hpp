@@ -6,25 +6,26 @@
 
 namespace moderngpt2::distributed {
 
-/// The communicator by which `ranks` exchange what lies in the memory of a backend B: their own where that is the
-/// host's. cuda_ranks.hpp has one of GPUs.
+/// Second communicator of the same ranks, for buffers in the device memory of backend B. Backends in host memory have
+/// none; cuda_ranks.hpp specializes it for GPUs.
 template <class B>
 class DeviceRanks {
  public:
   DeviceRanks(B&, CommunicatorBase&) {}
-  /// Null: there is none but `ranks`.
+  /// The communicator; null for backends in host memory.
   CommunicatorBase* get() { return nullptr; }
 };
 
-/// Those of `ranks` and `device_ranks` that reach the memory of a backend B. Throws an Error where neither does.
+/// Communicator for buffers in the memory of backend B: `ranks` for host memory or one rank, else `device_ranks`.
+/// Throws an Error where that is null.
 template <class B>
-CommunicatorBase& ranks_of_memory(CommunicatorBase& ranks, CommunicatorBase* device_ranks) {
+CommunicatorBase& ranks_for_memory_of(CommunicatorBase& ranks, CommunicatorBase* device_ranks) {
   if (OnHost<B> || ranks.size() == 1) return ranks;
   if (!device_ranks)
     throw Error(
-        "{} processes exchange gradients on GPUs by NCCL, which this program was built without: build it where "
-        "nccl.h is, train with one process, or with --device cpu",
-        ranks.size());
+        "{} processes exchange gradients on GPUs by NCCL, but this program was built without NCCL: build it where "
+        "nccl.h is installed, train with one process, or use {} cpu",
+        ranks.size(), Setting{"device"});
   if (device_ranks->size() != ranks.size() || device_ranks->rank() != ranks.rank())
     throw Error("internal: rank {} of {} is rank {} of {} on the GPUs", ranks.rank(), ranks.size(),
                 device_ranks->rank(), device_ranks->size());

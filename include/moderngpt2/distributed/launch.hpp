@@ -10,7 +10,7 @@
 
 namespace moderngpt2::distributed {
 
-/// A whole number from the environment; nothing where it is not set or no number.
+/// Integer value of an environment variable; std::nullopt if it is not set or not an integer.
 inline std::optional<int> environment_number(const char* name) {
   const char* text = std::getenv(name);
   int value = 0;
@@ -20,15 +20,14 @@ inline std::optional<int> environment_number(const char* name) {
   return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
 }
 
-/// What a launcher says of the processes it started.
+/// Number of processes that a launcher started, and the environment variable that states it.
 struct LaunchedProcesses {
-  const char* variable;  ///< that says so
+  const char* variable;
   int count;
 };
 
-/// The launcher that started this process as one of several, if there is one: mpirun of Open MPI, of MPICH, Intel MPI
-/// or hpcx, srun, torchrun, accelerate. SLURM_NTASKS is not asked: it stands in job scripts too, whose commands run
-/// once.
+/// Detects a launcher that started this process as one of several: mpirun (Open MPI, MPICH, Intel MPI, HPC-X), srun,
+/// torchrun or accelerate. Ignores SLURM_NTASKS, which is also set in job scripts, whose commands run once.
 inline std::optional<LaunchedProcesses> launched_processes() {
   for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "WORLD_SIZE"})
     if (const std::optional<int> count = environment_number(variable); count && *count > 1)
@@ -36,14 +35,14 @@ inline std::optional<LaunchedProcesses> launched_processes() {
   return std::nullopt;
 }
 
-/// For programs that run as one process: throws a UsageError where a launcher started several, each of which would do
-/// the whole work and write the same files. `why` says what this one lacks, such as "was built without MPI".
+/// Throws a UsageError if a launcher started this program as one of several processes, which would all do the same work
+/// and write the same files. `why` completes "this program ...", such as "was built without MPI".
 inline void require_single_process(const std::string& why) {
   if (const auto launched = launched_processes())
     throw UsageError(
-        "this is one of {} processes ({} says so), but this program {}: start it once, without mpirun, srun or "
+        "a launcher has started {} processes ({}={}), but this program {}: start it once, without mpirun, srun or "
         "torchrun",
-        launched->count, launched->variable, why);
+        launched->count, launched->variable, launched->count, why);
 }
 
 }  // namespace moderngpt2::distributed

@@ -1,113 +1,39 @@
 #pragma once
 
-// MPI's old C++ classes, which would want a library of their own, are not used.
-#ifndef OMPI_SKIP_MPICXX
-#define OMPI_SKIP_MPICXX 1
-#endif
-#ifndef MPICH_SKIP_MPICXX
-#define MPICH_SKIP_MPICXX 1
-#endif
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <exception>
 #include <sched.h>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <vector>
-
-#include <mpi.h>
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/collective.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
-#include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/roll_call.hpp"
+#include "moderngpt2/distributed/mpi_session.hpp"
 
-// Any MPI library of version 3 or later. This header alone sees it.
 namespace moderngpt2::distributed {
 
-namespace detail {
-
-inline std::string mpi_text(int code) {
-  char text[MPI_MAX_ERROR_STRING] = {};
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  return text;
-}
-
-inline void check_mpi(int code, const char* call) {
-  if (code != MPI_SUCCESS) throw Error("MPI: {} failed: {}", call, mpi_text(code));
-}
-
-/// Says so and ends all processes of the job, this one too should MPI not manage. `patience`: for the lines of others.
-[[noreturn]] inline void end_mpi_job(const std::string& line, int status, std::chrono::milliseconds patience = {}) {
-  std::fflush(nullptr);
-  std::fprintf(stderr, "%s; the job ends\n", line.c_str());
-  std::this_thread::sleep_for(patience);
-  ::alarm(20);  // its signal ends this process where MPI_Abort hangs
-  MPI_Abort(MPI_COMM_WORLD, status);
-  std::_Exit(status);
-}
-
-}  // namespace detail
-
-/// MPI from here to the end of the scope: one a process, around everything that uses it. All calls come from the thread
-/// that made it.
-class MpiSession {
- public:
-  MpiSession() {
-    int is_initialized = 0, level = 0, size = 0;
-    MPI_Initialized(&is_initialized);
-    if (is_initialized) throw Error("MPI is in use already: make one MpiSession in a process");
-    detail::check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level), "MPI_Init_thread");
-    if (level < MPI_THREAD_FUNNELED) {
-      MPI_Finalize();
-      throw Error("this MPI library cannot be used beside threads: take one that gives MPI_THREAD_FUNNELED");
-    }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    const auto launched = launched_processes();
-    if (size == 1 && launched) {
-      MPI_Finalize();
-      throw Error(
-          "{} says that there are {} processes, but for MPI each is alone: start it by the mpirun (or srun --mpi=...) "
-          "of the MPI library that it was built with",
-          launched->variable, launched->count);
-    }
-  }
-  MpiSession(const MpiSession&) = delete;
-  MpiSession& operator=(const MpiSession&) = delete;
-  ~MpiSession() {
-    if (std::uncaught_exceptions() > exceptions_)  // the others would wait for this one in vain
-      detail::end_mpi_job("an error ends this process", 1);
-    MPI_Finalize();
-  }
-
- private:
-  int exceptions_ = std::uncaught_exceptions();
-};
-
-/// Ranks that are processes, started by mpirun or srun; buffers are host memory. MPI libraries keep a copy of what they
-/// sum, so sums go in pieces, of which a few are under way. All ranks begin all pieces in the same order, as MPI
-/// demands: collectives wait in a queue.
+/// Ranks that are processes, started by mpirun or srun; buffers are in host memory. MPI libraries copy the operands of
+/// reductions, so reductions are cut into pieces with at most sum_bytes_under_way bytes started at a time. MPI requires
+/// all ranks to start collectives in the same order, so collectives wait in a queue.
 class MpiCommunicator final : public CommunicatorBase {
  public:
-  static constexpr std::int64_t sum_bytes = 1 << 20;            ///< of a piece of a sum
-  static constexpr std::int64_t sum_bytes_under_way = 8 << 20;  ///< of all of them
+  static constexpr std::int64_t sum_bytes = 1 << 20;            ///< bytes of a piece of a reduction
+  static constexpr std::int64_t sum_bytes_under_way = 8 << 20;  ///< bytes of all started pieces
 
-  /// More elements than `largest_piece` go in several calls, since MPI counts in int; tests make it small.
+  /// `largest_piece`: elements in one MPI call; larger buffers take several, since MPI counts in int. Tests make it
+  /// small.
   explicit MpiCommunicator(const MpiSession&, double timeout_seconds = 1800, std::int64_t largest_piece = 1 << 30)
       : CommunicatorBase(world(MPI_Comm_rank), world(MPI_Comm_size), timeout_seconds), largest_piece_(largest_piece) {
     detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &ranks_), "MPI_Comm_dup");  // keeps the error handler
-    detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &roll_calls_), "MPI_Comm_dup");
+    detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &stall_reports_), "MPI_Comm_dup");
     MPI_Comm machine;
     detail::check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
                       "MPI_Comm_split_type");
@@ -123,7 +49,7 @@ class MpiCommunicator final : public CommunicatorBase {
   }
   ~MpiCommunicator() override {
     if (std::uncaught_exceptions() > 0) return;  // MpiSession ends the job
-    MPI_Comm_free(&roll_calls_);
+    MPI_Comm_free(&stall_reports_);
     MPI_Comm_free(&ranks_);
   }
 
@@ -137,13 +63,13 @@ class MpiCommunicator final : public CommunicatorBase {
   }
 
   struct Operation {
-    std::int64_t pieces = 0;         ///< in all
-    std::int64_t begun = 0;          ///< the first ones
-    std::int64_t done = 0;           ///< any of those
-    bool result_lies_first = false;  ///< MPI puts what it scattered in place at the start of the buffer
-    Standing standing;
+    std::int64_t pieces = 0;         ///< number of pieces
+    std::int64_t begun = 0;          ///< pieces started, in order
+    std::int64_t done = 0;           ///< pieces completed, in any order
+    bool result_lies_first = false;  ///< in-place reduce-scatter leaves its result at the start of the buffer
+    RankPosition position;
   };
-  /// A piece under way.
+  /// A started piece.
   struct Piece {
     int slot = 0;
     std::int64_t sum_bytes = 0;
@@ -160,19 +86,19 @@ class MpiCommunicator final : public CommunicatorBase {
     Operation& operation = operations_[std::size_t(slot)];
     const Collective& c = collective(slot);
     operation = {};
-    operation.standing = Standing::at(calls_++, c);
+    operation.position = RankPosition::at(calls_++, c);
     operation.result_lies_first = c.kind == CollectiveKind::reduce_scatter && c.count * size() <= sum_piece(c);
     operation.pieces = pieces_of(c, operation.result_lies_first);
     queue_.push_back(slot);
     begin_pieces();
   }
 
-  /// Elements of a piece of a sum.
+  /// Elements of a piece of a reduction.
   std::int64_t sum_piece(const Collective& c) const { return std::min(largest_piece_, sum_bytes / c.element_size); }
 
   std::int64_t pieces_of(const Collective& c, bool is_one) const {
     const auto parts = [](std::int64_t count, std::int64_t each) { return (count + each - 1) / each; };
-    const Unit unit(c);
+    const CopiedElements unit(c);
     switch (c.kind) {
       case CollectiveKind::reduce_scatter:
         return is_one ? 1 : size() * parts(c.count, sum_piece(c));
@@ -188,7 +114,7 @@ class MpiCommunicator final : public CommunicatorBase {
     return 0;
   }
 
-  /// Begins pieces in the order of the queue, as many as may be under way.
+  /// Starts pieces in the order of the queue, up to the limit of sum_bytes_under_way.
   void begin_pieces() {
     for (; !queue_.empty(); queue_.pop_front()) {
       const int slot = queue_.front();
@@ -221,7 +147,7 @@ class MpiCommunicator final : public CommunicatorBase {
                                  "MPI_Ireduce");
       }
       case CollectiveKind::all_gather: {
-        const Unit unit(c);
+        const CopiedElements unit(c);
         if (unit.count * size() > largest_piece_)
           return begin_broadcast(unit, c.data + root * c.bytes(), root, i / size(), request);
         return detail::check_mpi(
@@ -235,15 +161,15 @@ class MpiCommunicator final : public CommunicatorBase {
             "MPI_Iallreduce");
       }
       case CollectiveKind::broadcast:
-        return begin_broadcast(Unit(c), c.data, c.root, i, request);
+        return begin_broadcast(CopiedElements(c), c.data, c.root, i, request);
       case CollectiveKind::barrier:
         return detail::check_mpi(MPI_Ibarrier(ranks_, &request), "MPI_Ibarrier");
     }
   }
 
-  /// What is only copied goes as whole numbers of its size, or as bytes.
-  struct Unit {
-    explicit Unit(const Collective& c) : count(c.count), bytes(c.element_size) {
+  /// MPI type for elements that are only copied: an unsigned integer of their size, or bytes.
+  struct CopiedElements {
+    explicit CopiedElements(const Collective& c) : count(c.count), bytes(c.element_size) {
       type = bytes == 8 ? MPI_UINT64_T : bytes == 4 ? MPI_UINT32_T : bytes == 2 ? MPI_UINT16_T : MPI_BYTE;
       if (type != MPI_BYTE) return;
       count *= bytes;
@@ -260,7 +186,7 @@ class MpiCommunicator final : public CommunicatorBase {
   static MPI_Op reduction(const Collective& c) {
     return c.op == ReduceOp::sum ? MPI_SUM : c.op == ReduceOp::max ? MPI_MAX : MPI_MIN;
   }
-  /// The i-th of the pieces of `each` elements of a buffer.
+  /// Piece i of a buffer that is cut into pieces of `each` elements.
   struct Part {
     Part(std::byte* begin, std::int64_t elements, int element_size, std::int64_t each, std::int64_t i)
         : data(begin + i * each * element_size), count(int(std::min(each, elements - i * each))) {}
@@ -268,7 +194,7 @@ class MpiCommunicator final : public CommunicatorBase {
     int count;
   };
 
-  void begin_broadcast(const Unit& unit, std::byte* data, int root, std::int64_t i, MPI_Request& request) {
+  void begin_broadcast(const CopiedElements& unit, std::byte* data, int root, std::int64_t i, MPI_Request& request) {
     const Part part(data, unit.count, unit.bytes, largest_piece_, i);
     detail::check_mpi(MPI_Ibcast(part.data, part.count, unit.type, root, ranks_, &request), "MPI_Ibcast");
   }
@@ -277,7 +203,7 @@ class MpiCommunicator final : public CommunicatorBase {
     while (finish_pieces()) begin_pieces();
     Operation& operation = operations_[std::size_t(slot)];
     if (operation.done < operation.pieces) {
-      if (++tests_ % 64 == 0 && roll_call_is_on()) give_up(slot);
+      if (++tests_ % 64 == 0 && others_have_timed_out()) give_up(slot);
       return false;
     }
     const Collective& c = collective(slot);
@@ -286,14 +212,14 @@ class MpiCommunicator final : public CommunicatorBase {
     return true;
   }
 
-  /// Counts the pieces that are done; whether there were any.
+  /// Removes completed pieces. Returns whether any piece has completed.
   bool finish_pieces() {
     int done = 0;
     indices_.resize(requests_.size());
     statuses_.resize(requests_.size());
     const int code = MPI_Testsome(int(requests_.size()), requests_.data(), &done, indices_.data(), statuses_.data());
     if (code != MPI_SUCCESS) fail(code, std::max(done, 0));
-    if (done == MPI_UNDEFINED || done == 0) return false;  // undefined: none is under way
+    if (done == MPI_UNDEFINED || done == 0) return false;  // undefined: no piece is started
     for (int k = 0; k < done; ++k) {
       const Piece& piece = pieces_[std::size_t(indices_[std::size_t(k)])];
       ++operations_[std::size_t(piece.slot)].done;
@@ -317,40 +243,40 @@ class MpiCommunicator final : public CommunicatorBase {
     throw Error("{} failed: {}", description(collective(slot)), detail::mpi_text(code));
   }
 
-  bool roll_call_is_on() const {
+  bool others_have_timed_out() const {
     int is_there = 0;
-    return MPI_Iprobe(MPI_ANY_SOURCE, 0, roll_calls_, &is_there, MPI_STATUS_IGNORE) == MPI_SUCCESS && is_there;
+    return MPI_Iprobe(MPI_ANY_SOURCE, 0, stall_reports_, &is_there, MPI_STATUS_IGNORE) == MPI_SUCCESS && is_there;
   }
 
-  /// The first rank whose patience ends tells all others where it stands; each of them that still polls does the same.
-  /// Who does not within two seconds is the rank to look at. Each rank that lives says so, then the job ends.
+  /// The first rank to time out sends its position to all others; each of them that still polls answers with its own.
+  /// Every rank prints which ranks have not answered within two seconds, then the job ends.
   [[noreturn]] void give_up(int slot) override {
-    RollCall answers(size(), rank(), operations_[std::size_t(slot)].standing);
+    StallReport report(size(), rank(), operations_[std::size_t(slot)].position);
     std::vector<MPI_Request> sends(std::size_t(size()), MPI_REQUEST_NULL);
     for (int r = 0; r < size(); ++r)
       if (r != rank())
-        MPI_Isend(&answers.mine(), int(sizeof(Standing)), MPI_BYTE, r, 0, roll_calls_, &sends[std::size_t(r)]);
-    for (const double begin = seconds_now(); seconds_now() - begin < 2 && !answers.complete();) {
+        MPI_Isend(&report.own(), int(sizeof(RankPosition)), MPI_BYTE, r, 0, stall_reports_, &sends[std::size_t(r)]);
+    for (const double begin = seconds_now(); seconds_now() - begin < 2 && !report.is_complete();) {
       MPI_Status from;
       int is_there = 0;
-      MPI_Iprobe(MPI_ANY_SOURCE, 0, roll_calls_, &is_there, &from);
+      MPI_Iprobe(MPI_ANY_SOURCE, 0, stall_reports_, &is_there, &from);
       if (is_there)
-        MPI_Recv(&answers.of(from.MPI_SOURCE), int(sizeof(Standing)), MPI_BYTE, from.MPI_SOURCE, 0, roll_calls_,
+        MPI_Recv(&report.of(from.MPI_SOURCE), int(sizeof(RankPosition)), MPI_BYTE, from.MPI_SOURCE, 0, stall_reports_,
                  MPI_STATUS_IGNORE);
       else
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    detail::end_mpi_job(fmt::format("rank {}: {}", rank(), timeout_message(slot, answers.verdict())), 1,
+    detail::end_mpi_job(fmt::format("rank {}: {}", rank(), timeout_message(slot, report.text())), 1,
                         std::chrono::milliseconds(500));
   }
 
   std::int64_t largest_piece_, calls_ = 0, tests_ = 0, sum_bytes_ = 0;
-  MPI_Comm ranks_ = MPI_COMM_NULL, roll_calls_ = MPI_COMM_NULL;
+  MPI_Comm ranks_ = MPI_COMM_NULL, stall_reports_ = MPI_COMM_NULL;
   int local_rank_ = 0, local_size_ = 1, local_processors_ = int(std::thread::hardware_concurrency());
   std::vector<Operation> operations_;  ///< by slot
-  std::deque<int> queue_;              ///< slots with pieces that have not begun
-  std::vector<MPI_Request> requests_;  ///< of the pieces under way
-  std::vector<Piece> pieces_;          ///< the same ones
+  std::deque<int> queue_;              ///< slots with pieces to start
+  std::vector<MPI_Request> requests_;  ///< requests of the started pieces
+  std::vector<Piece> pieces_;          ///< started pieces, in the order of requests_
   std::vector<int> indices_;
   std::vector<MPI_Status> statuses_;
 };

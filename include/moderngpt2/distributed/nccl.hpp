@@ -10,14 +10,15 @@
 #include "moderngpt2/distributed/nccl_communicator.hpp"
 
 #if NCCL_VERSION_CODE < NCCL_VERSION(2, 14, 0)
-#error "NCCL 2.14 or later is needed: it can start communicators without blocking"
+#error "NCCL 2.14 or later is required, for non-blocking communicators"
 #endif
 
-// This header alone sees NCCL's. The library itself is loaded when a job of several GPUs starts, so that programs run
-// where it is not installed.
+// Only this header includes nccl.h. The library is loaded when a job with several GPUs starts, so that programs also
+// run where it is not installed.
 namespace moderngpt2::distributed {
 
-/// NCCL's calls and CUDA's, as NcclCommunicator uses them. Throws an Error where NCCL is not there.
+/// Calls of NCCL and the CUDA runtime that NcclCommunicator uses. The constructor throws an Error if NCCL is not
+/// installed.
 class NcclLibrary {
  public:
   using Id = ncclUniqueId;
@@ -33,7 +34,7 @@ class NcclLibrary {
     library_ = ::dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!library_) {
       const char* reason = ::dlerror();
-      throw Error("NCCL cannot be loaded: {}; install libnccl2, or put its folder into LD_LIBRARY_PATH",
+      throw Error("NCCL cannot be loaded: {}; install libnccl2, or add its folder to LD_LIBRARY_PATH",
                   reason ? reason : "no reason is given");
     }
     load(get_unique_id_, "ncclGetUniqueId");
@@ -53,7 +54,7 @@ class NcclLibrary {
   }
   NcclLibrary(const NcclLibrary&) = delete;
   NcclLibrary& operator=(const NcclLibrary&) = delete;
-  // Never unloaded: NCCL keeps threads.
+  // Never unloaded: threads of NCCL may still run.
 
   Id new_id() {
     Id id{};
@@ -103,7 +104,8 @@ class NcclLibrary {
     check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
     const int device = count == 1 ? 0 : local_rank;  // as cuda::Backend::device_of
     if (device >= count)
-      throw Error("process {} of this machine has no GPU, there are {}: start one process a GPU", local_rank, count);
+      throw Error("process {} of this machine has no GPU: it has {} GPUs, start one process for each", local_rank,
+                  count);
     check(cudaSetDevice(device), "cudaSetDevice");
   }
   Stream make_stream() {
@@ -127,7 +129,7 @@ class NcclLibrary {
   bool is_done(Event event) {
     const cudaError_t code = cudaEventQuery(event);
     if (code == cudaErrorNotReady) {
-      cudaGetLastError();  // nothing that the next launch is to be blamed for
+      cudaGetLastError();  // clears the error, which the next launch would report
       return false;
     }
     check(code, "cudaEventQuery");
@@ -141,7 +143,7 @@ class NcclLibrary {
   template <class F>
   void load(F*& function, const char* name) {
     function = reinterpret_cast<F*>(::dlsym(library_, name));
-    if (!function) throw Error("libnccl.so.2 has no {}: take NCCL 2.14 or later", name);
+    if (!function) throw Error("libnccl.so.2 has no {}: install NCCL 2.14 or later", name);
   }
   static void check(cudaError_t code, const char* call) {
     if (code != cudaSuccess) throw Error("{} failed: {}", call, cudaGetErrorString(code));

@@ -19,7 +19,7 @@
 
 namespace moderngpt2::distributed {
 
-/// Which of the ranks this is, over all and on its machine.
+/// Rank and number of ranks, of the job and of this machine.
 struct RankPlace {
   int rank = 0, size = 1, local_rank = 0, local_size = 1;
 };
@@ -28,10 +28,10 @@ inline RankPlace place_of(const CommunicatorBase& ranks) {
   return {ranks.rank(), ranks.size(), ranks.local_rank(), ranks.local_size()};
 }
 
-/// Ends the processes of the job: gets the reason and the exit status, and does not return.
+/// Function that ends all processes of the job; does not return.
 using EndJob = std::function<void(const std::string& why, int status)>;
 
-/// The id under which the ranks of `host`, whose buffers are host memory, find each other.
+/// NCCL id of the job, made by rank 0 and broadcast over `host`, a communicator for host memory.
 template <class Api>
 typename Api::Id shared_nccl_id(Api& api, CommunicatorBase& host) {
   typename Api::Id id{};
@@ -40,15 +40,15 @@ typename Api::Id shared_nccl_id(Api& api, CommunicatorBase& host) {
   return id;
 }
 
-/// Ranks that are GPUs; buffers are memory of the GPU. Collectives run on a stream of their own: each begins when what
-/// the compute stream holds by then is done, and once its wait() returns, the compute stream may use the result.
-/// `Api` has NCCL's calls and CUDA's that are used here: NcclLibrary of nccl.hpp, or a stand-in.
+/// Ranks that are GPUs; buffers are in GPU memory. Collectives run on a stream of their own, after the work that the
+/// compute stream holds when they are issued. Once wait() returns, the compute stream may use the result. `Api`
+/// provides the calls of NCCL and CUDA: NcclLibrary of nccl.hpp, or a stand-in of tests.
 template <class Api>
 class NcclCommunicator final : public CommunicatorBase {
  public:
   using Stream = typename Api::Stream;
 
-  /// `api` outlives the communicator. `end_job`: by default this process ends, and the launcher ends the others.
+  /// `api` must outlive the communicator. `end_job`: by default exits this process; the launcher then ends the others.
   NcclCommunicator(Api& api, const RankPlace& place, const typename Api::Id& id, Stream compute,
                    double timeout_seconds = 1800, EndJob end_job = {})
       : CommunicatorBase(place.rank, place.size, timeout_seconds),
@@ -88,11 +88,11 @@ class NcclCommunicator final : public CommunicatorBase {
     if (end_job_) end_job_(why, status);
     std::fflush(nullptr);
     std::fprintf(stderr, "rank %d: %s; the job ends\n", rank(), why.c_str());
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // for the lines of the others
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));  // lets the other ranks print their lines
     std::_Exit(status);
   }
 
-  /// Kernels that wait for other ranks end.
+  /// Aborts the communicator, which ends kernels that wait for other ranks.
   void drop() noexcept {
     if (auto ranks = std::exchange(ranks_, {})) api_.abort(ranks);
   }
@@ -106,7 +106,7 @@ class NcclCommunicator final : public CommunicatorBase {
   }
 
   void start(int slot) override {
-    if (has_failed_) throw Error("{}: NCCL has failed before", description(collective(slot)));
+    if (has_failed_) throw Error("{}: NCCL has failed earlier", description(collective(slot)));
     while (done_.size() <= std::size_t(slot)) done_.push_back(api_.make_event());
     const Collective& c = collective(slot);
     api_.record(ready_, compute_);
@@ -150,8 +150,9 @@ class NcclCommunicator final : public CommunicatorBase {
   }
 
   [[noreturn]] void give_up(int slot) override {
-    abort(timeout_message(slot, "the GPU of another rank has not come to it; look at a rank that does not say this"),
-          1);
+    abort(
+        timeout_message(slot, "the GPU of another rank has not reached it; look at the rank that does not print this"),
+        1);
   }
 
   void check(int code, const Collective& c) {
@@ -162,7 +163,7 @@ class NcclCommunicator final : public CommunicatorBase {
     has_failed_ = true;
     const std::string text = api_.error_text(code, ranks_);
     drop();
-    throw Error("{} failed: NCCL says {}", what, text);
+    throw Error("{} failed: NCCL reports {}", what, text);
   }
 
   int asynchronous_error() {
@@ -171,12 +172,12 @@ class NcclCommunicator final : public CommunicatorBase {
     return code != Api::success ? code : state;
   }
 
-  /// Calls return before they are done (so that the watchdog sees those that never are); waits until they are.
+  /// Waits for a non-blocking call to complete, up to the timeout.
   void settle(int code, const std::string& what) {
     for (const double begin = seconds_now(); code == Api::in_progress; code = asynchronous_error()) {
       if (seconds_now() - begin > timeout_seconds())
         abort(
-            fmt::format("{} has not finished within {:g} s: another rank has not come to it", what, timeout_seconds()),
+            fmt::format("{} has not finished within {:g} s: another rank has not reached it", what, timeout_seconds()),
             1);
       std::this_thread::yield();
     }

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,24 +11,24 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
+#include "moderngpt2/model/unit.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2::distributed {
 
-/// The matrices of a model of which each rank keeps its slice of every bucket (ZeRO stage 3, Rajbhandari et al. 2020).
-/// Passes get those of a unit gathered, while those of the next are on their way; memory of what neither needs is given
-/// back to the system, or used for others. T: elements.
+/// Sharded matrices of a model: each rank keeps its slice of every bucket (ZeRO stage 3, Rajbhandari et al. 2020).
+/// Passes acquire units; the exchange gathers the matrices of a unit, prefetches those of the next, and discards all
+/// others (their memory is freed or reused). T: element type.
 template <class T, class Backend>
 class ParameterExchange final : public WeightSource {
  public:
   using Matrices = FlatBuffer<T, memory_of<Backend>>;
 
-  /// `matrices`: the flat buffer, of which this rank's slices count and the rest is forgotten. `device_ranks` are the
-  /// same ranks, which reach its memory.
+  /// `matrices`: the whole flat buffer, of which the constructor discards all but this rank's slices. `device_ranks`:
+  /// communicator of the same ranks for its memory (ranks_for_memory_of).
   ParameterExchange(CommunicatorBase& ranks, CommunicatorBase& device_ranks, Backend& backend, Layout layout,
                     UnitBuckets units, Matrices& matrices)
       : ranks_(ranks),
@@ -38,71 +37,72 @@ class ParameterExchange final : public WeightSource {
         layout_(std::move(layout)),
         units_(std::move(units)),
         matrices_(matrices.data()),
-        is_here_(layout_.matrices().size(), true),
-        under_way_(layout_.matrices().size()) {
-    lay_out(backend_, matrices, use_of_weights(layout_, ranks_.rank(), sizeof(T)));
-    for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
-    bring(nothing, nothing);
+        is_resident_(layout_.matrices().size(), true),
+        requests_(layout_.matrices().size()) {
+    commit_memory(backend_, matrices, weight_memory_use(layout_, ranks_.rank(), sizeof(T)));
+    for (std::size_t i = 0; i < is_resident_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
+    make_resident({});
   }
 
-  void need(int unit, int next) override {
-    if (leads_) (void)tell({unit, next});
-    bring(unit, next);
+  void acquire(Unit unit, Unit next) override {
+    const Acquired acquired{unit, next};
+    if (announces_) (void)announce(acquired);
+    make_resident(acquired);
   }
 
   bool is_sharded() const override { return true; }
 
-  /// Runs f() on rank 0, where it may make any passes; the others bring what these need until it is done.
+  /// Runs f() on rank 0, which may run any passes in it; the other ranks serve the gathers of these until f() returns.
   template <class F>
-  void lead(F&& f) {
+  void run_on_rank0(F&& f) {
     if (ranks_.rank() == 0) {
-      leads_ = true;
+      announces_ = true;
       f();
-      leads_ = false;
-      (void)tell(the_end);
+      announces_ = false;
+      (void)announce({.is_end = true});
     } else {
-      for (Needed needed = tell({}); needed != the_end; needed = tell({})) bring(needed.unit, needed.next);
+      for (Acquired acquired = announce({}); !acquired.is_end; acquired = announce({})) make_resident(acquired);
     }
-    bring(nothing, nothing);
+    make_resident({});
   }
 
  private:
-  struct Needed {
-    int unit = nothing, next = nothing;
-
-    bool operator==(const Needed&) const = default;
+  /// Arguments of acquire(), as rank 0 broadcasts them in run_on_rank0().
+  struct Acquired {
+    Unit unit{}, next{};
+    bool is_end = false;  ///< f() of run_on_rank0() has returned
   };
-  static constexpr Needed the_end{-2, -2};
 
-  /// What rank 0 says, on all ranks.
-  Needed tell(Needed needed) {
-    ranks_.broadcast(&needed, 1, 0, "what the first process needs").wait();
-    return needed;
+  /// Broadcasts rank 0's argument to all ranks.
+  Acquired announce(Acquired acquired) {
+    ranks_.broadcast(&acquired, 1, 0, "the units of rank 0's pass").wait();
+    return acquired;
   }
 
-  void bring(int unit, int next) {
-    for (std::size_t i = 0; i < is_here_.size(); ++i)
-      if (is_here_[i] && !units_.has(unit, i) && !units_.has(next, i)) drop(i);
-    if (unit >= 0 && next >= 0 && std::abs(unit - next) != 1)
-      throw Error("internal: units {} and {} are not neighbours", unit, next);
-    for (const int u : {unit, next})
+  void make_resident(const Acquired& acquired) {
+    const auto& [unit, next, is_end] = acquired;
+    for (std::size_t i = 0; i < is_resident_.size(); ++i)
+      if (is_resident_[i] && !units_.has(unit, i) && !units_.has(next, i)) drop(i);
+    if (!unit.is_none() && !next.is_none() && next != unit.next() && next != unit.previous())
+      throw Error("internal: units {} and {} are not neighbours", unit.index(), next.index());
+    for (const Unit u : {unit, next})
       for (const std::size_t i : units_.of(u)) gather(i);
-    for (const std::size_t i : units_.of(unit)) under_way_[i].wait();
+    for (const std::size_t i : units_.of(unit)) requests_[i].wait();
   }
   void gather(std::size_t i) {
-    if (is_here_[i]) return;
+    if (is_resident_[i]) return;
     const Bucket& bucket = layout_.matrices()[i];
-    under_way_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
-    is_here_[i] = true;
+    requests_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
+    is_resident_[i] = true;
   }
-  /// Leaves this rank's slice.
+  /// Discards a bucket but for this rank's slice.
   void drop(std::size_t i) {
-    under_way_[i].wait();
-    is_here_[i] = false;
+    requests_[i].wait();
+    is_resident_[i] = false;
     const Bucket& bucket = layout_.matrices()[i];
     const std::int64_t own = bucket.begin + ranks_.rank() * layout_.slice(bucket), end = own + layout_.slice(bucket);
-    forget(backend_, matrices_ + bucket.begin, own - bucket.begin);
-    forget(backend_, matrices_ + end, bucket.end - end);
+    discard(backend_, matrices_ + bucket.begin, own - bucket.begin);
+    discard(backend_, matrices_ + end, bucket.end - end);
   }
 
   CommunicatorBase &ranks_, &device_ranks_;
@@ -110,10 +110,10 @@ class ParameterExchange final : public WeightSource {
   Layout layout_;
   UnitBuckets units_;
   T* matrices_;
-  std::vector<bool> is_here_;  // gathered, or under way
-  std::vector<Request> under_way_;
+  std::vector<bool> is_resident_;  // by bucket: gathered or being gathered
+  std::vector<Request> requests_;
   std::vector<std::string> names_;
-  bool leads_ = false;
+  bool announces_ = false;
 };
 
 }  // namespace moderngpt2::distributed

@@ -15,7 +15,7 @@
 
 namespace moderngpt2::distributed {
 
-/// A TCP socket, closed at the end of its scope; calls give up at a deadline of seconds_now().
+/// TCP socket, closed at the end of its scope. Calls fail at a deadline, in seconds of seconds_now().
 class Socket {
  public:
   Socket() = default;
@@ -29,10 +29,10 @@ class Socket {
     if (fd_ >= 0) ::close(fd_);
   }
 
-  /// Listens on all addresses of this machine; 0: on a port of the system's choice. Invalid, with errno, where it
-  /// cannot.
+  /// Listens on all addresses of this machine; port 0: the system chooses one. Returns an invalid socket and sets errno
+  /// on failure.
   static Socket listening(int port) {
-    for (const int family : {AF_INET6, AF_INET}) {  // IPv6 takes calls of both where the machine has it
+    for (const int family : {AF_INET6, AF_INET}) {  // an IPv6 socket accepts IPv4 connections too
       Socket s(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
       if (!s.is_valid()) continue;
       const int yes = 1, no = 0;
@@ -46,7 +46,7 @@ class Socket {
     return {};
   }
 
-  /// Calls until it is answered or the deadline has passed; then invalid.
+  /// Connects, with retries until the deadline. Returns an invalid socket on failure.
   static Socket connected(const std::string& address, int port, double deadline) {
     do {
       Addresses all(address.c_str(), port, AF_UNSPEC, 0);
@@ -65,7 +65,7 @@ class Socket {
     return {};
   }
 
-  /// The next caller of a listening socket; invalid once the deadline has passed.
+  /// Accepts the next connection of a listening socket; returns an invalid socket at the deadline.
   Socket accept(double deadline) const {
     while (is_ready(POLLIN, deadline))
       if (Socket s(::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)); s.is_valid()) return s;
@@ -83,7 +83,7 @@ class Socket {
     return std::atoi(text);
   }
 
-  /// All of it; false where the other side is gone or too slow.
+  /// Sends or receives all bytes; returns false if the connection is closed or the deadline passes.
   bool send(const void* data, std::size_t bytes, double deadline) const {
     return transfer(bytes, deadline, POLLOUT, [&](std::size_t done) {
       return ::send(fd_, static_cast<const std::byte*>(data) + done, bytes - done, MSG_NOSIGNAL);

@@ -17,20 +17,21 @@
 
 namespace moderngpt2::distributed {
 
-/// What torchrun and accelerate tell each process they start.
+/// Environment of a process that torchrun or accelerate started.
 struct TorchLaunch {
   RankPlace place;
   std::string master_address;
-  int port = 0;  ///< on which rank 0 listens
+  int port = 0;  ///< TCP port on which rank 0 listens
 };
 
-/// From RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Where torchrun itself uses
-/// MASTER_PORT (TORCHELASTIC_USE_AGENT_STORE), the port is the next one. Throws an Error that names what is missing.
+/// Reads RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. The port is MASTER_PORT, or
+/// MASTER_PORT + 1 where torchrun itself listens on it (TORCHELASTIC_USE_AGENT_STORE). Throws an Error that names a
+/// missing variable.
 inline TorchLaunch read_torch_launch() {
   const auto number = [](const char* name) {
     const std::optional<int> value = environment_number(name);
     if (!value || *value < 0)
-      throw Error("{} is not set to a number: start this by torchrun, accelerate or mpirun", name);
+      throw Error("{} is not set to a number: use torchrun, accelerate or mpirun to start this program", name);
     return *value;
   };
   TorchLaunch launch;
@@ -38,10 +39,10 @@ inline TorchLaunch read_torch_launch() {
                   environment_number("LOCAL_WORLD_SIZE").value_or(number("WORLD_SIZE"))};
   const RankPlace& p = launch.place;
   if (p.rank >= p.size || p.local_rank >= p.local_size || p.local_size > p.size)
-    throw Error("RANK {} of WORLD_SIZE {} and LOCAL_RANK {} of LOCAL_WORLD_SIZE {} do not fit", p.rank, p.size,
-                p.local_rank, p.local_size);
+    throw Error("RANK {} of WORLD_SIZE {} and LOCAL_RANK {} of LOCAL_WORLD_SIZE {} contradict each other", p.rank,
+                p.size, p.local_rank, p.local_size);
   const char* address = std::getenv("MASTER_ADDR");
-  if (!address || !*address) throw Error("MASTER_ADDR is not set: it names the machine of rank 0");
+  if (!address || !*address) throw Error("MASTER_ADDR is not set: it must name the machine of rank 0");
   launch.master_address = address;
   const char* agent = std::getenv("TORCHELASTIC_USE_AGENT_STORE");
   launch.port = number("MASTER_PORT") + (agent && std::string(agent) == "True" ? 1 : 0);
@@ -50,14 +51,15 @@ inline TorchLaunch read_torch_launch() {
 
 namespace detail {
 
-struct Greeting {
+/// First message of a rank that connects to rank 0.
+struct RankHello {
   char magic[8] = {'M', 'G', '2', 'R', 'A', 'N', 'K', 'S'};
   std::int32_t rank = 0, size = 0;
   std::int64_t bytes = 0;
 };
 
-/// Gives `data` to each of the other ranks that call; strangers are hung up on.
-inline void give_to_ranks(const TorchLaunch& launch, const Socket& listening, const void* data, std::size_t bytes,
+/// Sends `data` to each of the other ranks as they connect. Connections that do not begin with a RankHello are closed.
+inline void send_to_ranks(const TorchLaunch& launch, const Socket& listening, const void* data, std::size_t bytes,
                           double timeout) {
   const int size = launch.place.size;
   std::vector<Socket> callers(static_cast<std::size_t>(size));
@@ -68,38 +70,38 @@ inline void give_to_ranks(const TorchLaunch& launch, const Socket& listening, co
       std::string ranks;
       for (int r = 1; r < size; ++r)
         if (!callers[std::size_t(r)].is_valid()) ranks += fmt::format("{}{}", ranks.empty() ? "" : ", ", r);
-      throw Error("within {:g} s nothing has been heard of rank {} on port {} of {}", timeout, ranks, launch.port,
-                  launch.master_address);
+      throw Error("rank {} has not connected to port {} of {} within {:g} s", ranks, launch.port, launch.master_address,
+                  timeout);
     }
-    Greeting hello;
+    RankHello hello;
     if (!caller.receive(&hello, sizeof hello, std::min(deadline, seconds_now() + 10)) ||
-        std::memcmp(hello.magic, Greeting().magic, sizeof hello.magic) != 0)
+        std::memcmp(hello.magic, RankHello().magic, sizeof hello.magic) != 0)
       continue;
     if (hello.size != size || hello.bytes != std::int64_t(bytes) || hello.rank < 1 || hello.rank >= size)
-      throw Error("a process calls itself rank {} of {}, but there are {}: is another job using port {} of {}?",
+      throw Error("a process connected as rank {} of {}, but this job has {}: does another job use port {} of {}?",
                   hello.rank, hello.size, size, launch.port, launch.master_address);
     Socket& place = callers[std::size_t(hello.rank)];
     if (!place.is_valid()) --missing;
     place = std::move(caller);
   }
   for (int r = 1; r < size; ++r)
-    if (!callers[std::size_t(r)].send(data, bytes, deadline)) throw Error("the connection to rank {} is lost", r);
+    if (!callers[std::size_t(r)].send(data, bytes, deadline)) throw Error("rank {} has closed its connection", r);
 }
 
 }  // namespace detail
 
-/// Brings data (bytes) of rank 0 to all ranks, over TCP. Throws an Error that names ranks which do not come within
-/// `timeout` seconds.
+/// Broadcasts data (bytes) of rank 0 to all ranks over TCP. Throws an Error that names the ranks that do not connect
+/// within `timeout` seconds.
 inline void broadcast_over_tcp(const TorchLaunch& launch, void* data, std::size_t bytes, double timeout) {
   if (launch.place.size == 1) return;
   if (launch.place.rank == 0) {
     const Socket listening = Socket::listening(launch.port);
     if (!listening.is_valid())
-      throw Error("rank 0 cannot listen on port {}: {}; give another MASTER_PORT", launch.port, std::strerror(errno));
-    return detail::give_to_ranks(launch, listening, data, bytes, timeout);
+      throw Error("rank 0 cannot listen on port {}: {}; set another MASTER_PORT", launch.port, std::strerror(errno));
+    return detail::send_to_ranks(launch, listening, data, bytes, timeout);
   }
   const double deadline = seconds_now() + timeout;
-  const detail::Greeting hello{
+  const detail::RankHello hello{
       .rank = launch.place.rank, .size = launch.place.size, .bytes = static_cast<std::int64_t>(bytes)};
   while (seconds_now() < deadline) {
     const Socket master = Socket::connected(launch.master_address, launch.port, deadline);
@@ -112,7 +114,7 @@ inline void broadcast_over_tcp(const TorchLaunch& launch, void* data, std::size_
       launch.place.rank, launch.port, launch.master_address, timeout);
 }
 
-/// The id under which the processes that torchrun started find each other.
+/// NCCL id of the job, made by rank 0 and sent to all processes that torchrun started.
 template <class Api>
 typename Api::Id shared_nccl_id(Api& api, const TorchLaunch& launch, double timeout) {
   typename Api::Id id{};

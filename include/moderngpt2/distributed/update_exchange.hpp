@@ -10,15 +10,17 @@
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
+#include "moderngpt2/model/unit.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2::distributed {
 
-/// The way of new weights from the ranks that updated them to all others (ZeRO, Rajbhandari et al. 2020).
-///   stage 0: none, every rank updates all
-///   stages 1, 2: the next pass waits for those of each unit when it needs them; the others are on their way meanwhile
-///   stage 3: norms and biases only, since passes gather matrices (ParameterExchange)
-/// Who reads weights other than by passes calls finish() first. Weights: ParameterBuffers, which `ranks` must reach.
+/// All-gathers updated weights from the ranks that updated them (ZeRO, Rajbhandari et al. 2020).
+///   stage 0     nothing: every rank updates all weights
+///   stages 1, 2 all weights; the gathers overlap with the next forward pass, which waits for each unit as it acquires
+///   it stage 3     norms and biases only; passes gather the matrices (ParameterExchange)
+/// Code that reads weights outside of passes must call finish() first. Weights: ParameterBuffers in memory that `ranks`
+/// supports.
 template <class Weights>
 class UpdateExchange final : public WeightSource {
  public:
@@ -31,27 +33,27 @@ class UpdateExchange final : public WeightSource {
     for (std::size_t i = 0; i < layout_.matrices().size(); ++i)
       names_.push_back(fmt::format("all-gather of bucket {}", i));
     names_.push_back("all-gather of norms and biases");
-    under_way_.resize(names_.size());
+    requests_.resize(names_.size());
   }
 
-  /// Begins to give all ranks piece i of this rank's shard: those of the matrices in order, then the vectors.
+  /// Starts the gather of piece i of the shard: bucket i of the matrices, or after the last of them the vectors.
   void start(std::size_t i) {
     if (stage_ == 0) return;
     if (i == layout_.matrices().size())
-      under_way_[i] = gather(weights_.vectors.data(), layout_.vectors(), i);
+      requests_[i] = gather(weights_.vectors.data(), layout_.vectors(), i);
     else if (stage_ < 3)
-      under_way_[i] = gather(weights_.matrices.data(), layout_.matrices()[i], i);
+      requests_[i] = gather(weights_.matrices.data(), layout_.matrices()[i], i);
   }
 
-  void need(int unit, int) override {
-    for (Request& request : under_way_) (void)request.done();  // gives the library time to go on
-    under_way_.back().wait();                                  // every unit has norms
-    for (const std::size_t i : units_.of(unit)) under_way_[i].wait();
+  void acquire(Unit unit, Unit) override {
+    for (Request& request : requests_) (void)request.done();  // lets the library make progress
+    requests_.back().wait();                                  // all units read vectors
+    for (const std::size_t i : units_.of(unit)) requests_[i].wait();
   }
 
-  /// Returns when all new weights are there.
+  /// Waits for all gathers.
   void finish() {
-    for (Request& request : under_way_) request.wait();
+    for (Request& request : requests_) request.wait();
   }
 
  private:
@@ -66,7 +68,7 @@ class UpdateExchange final : public WeightSource {
   int stage_;
   Weights& weights_;
   std::vector<std::string> names_;
-  std::vector<Request> under_way_;  // one for each bucket of matrices, then the vectors
+  std::vector<Request> requests_;  // one for each bucket of matrices, then the vectors
 };
 
 }  // namespace moderngpt2::distributed

@@ -18,15 +18,15 @@
 
 namespace moderngpt2 {
 
-/// One of several texts to be continued.
+/// Prompt and options of one text of a batch.
 struct GenerationRequest {
-  std::vector<int> prompt;  ///< an empty one starts from the eos token
+  std::vector<int> prompt;  ///< empty: starts from the eos token
   GenerationOptions options{};
 };
 
 namespace detail {
 
-/// Texts that are decoded together: rows of one cache that end at the same column.
+/// Texts that are decoded together, as rows of one cache.
 template <class M>
 class Batch {
  public:
@@ -40,14 +40,15 @@ class Batch {
     tokens_.resize(running_.size());
   }
 
-  /// Runs all to their ends: callback(place, token) -> whether that one goes on, done(place, result).
+  /// Decodes all texts to their ends. Calls callback(index, token) for each token, which returns whether to continue
+  /// that text, and done(index, result).
   template <class Callback, class Done>
   void run(Callback&& callback, Done&& done) {
     prefill();
     while (!running_.empty()) {
       extend(callback);
       for (std::size_t row = running_.size(); row-- > 0;)
-        if (running_[row].completion->finished()) retire(row, done);
+        if (running_[row].completion->finished()) remove_finished(row, done);
       if (running_.empty()) return;
       for (std::size_t row = 0; row < running_.size(); ++row) {
         tokens_[row] = running_[row].completion->last_token();
@@ -60,25 +61,25 @@ class Batch {
  private:
   struct Row {
     Completion<T>* completion;
-    std::size_t place;
-    double start;  // of its prefill, then of its first token
+    std::size_t index;  // in the list of completions
+    double start;       // seconds_now() at its prefill, then at its first logits
   };
 
-  /// Chooses the next token of each text that is not at its end.
+  /// Chooses the next token of each unfinished text.
   template <class Callback>
   void extend(Callback&& callback) {
     if constexpr (!OnHost<typename M::Backend>) choose_all();
     for (std::size_t row = 0, chosen = 0; row < running_.size(); ++row) {
       Row& r = running_[row];
       if (r.completion->finished()) continue;
-      const auto tell = [&](int token) { return callback(r.place, token); };
+      const auto report = [&](int token) { return callback(r.index, token); };
       if constexpr (OnHost<typename M::Backend>)
-        r.completion->extend(rows_.logits(int(row)), tell);
+        r.completion->extend(rows_.logits(int(row)), report);
       else
-        r.completion->extend(chosen_[chosen++], tell);
+        r.completion->extend(chosen_[chosen++], report);
     }
   }
-  /// All at once, where the logits are.
+  /// Chooses the next tokens of all unfinished texts in device memory.
   void choose_all() {
     open_.clear();
     choices_.clear();
@@ -91,7 +92,7 @@ class Batch {
     rows_.choose(chosen_, open_, choices_);
   }
 
-  /// Computes each prompt in its own row, and copies where the row before has the same one.
+  /// Computes each prompt in its row; copies the row before where that has the same prompt.
   void prefill() {
     for (std::size_t row = 0; row < running_.size(); ++row) {
       Completion<T>& completion = *running_[row].completion;
@@ -111,10 +112,10 @@ class Batch {
     }
   }
 
-  /// Reports a finished text and lets the last row take its place: one copy in the life of a text, which is far less
-  /// than the passes over a dead row would cost.
+  /// Reports a finished text and moves the last row into its row. This one copy costs far less than further passes over
+  /// the finished row would.
   template <class Done>
-  void retire(std::size_t row, Done&& done) {
+  void remove_finished(std::size_t row, Done&& done) {
     const Row r = running_[row];
     const std::size_t last = running_.size() - 1;
     if (row != last) {
@@ -122,26 +123,26 @@ class Batch {
       running_[row] = running_[last];
     }
     running_.pop_back();
-    done(r.place, r.completion->take(r.start));
+    done(r.index, r.completion->take(r.start));
   }
 
   CachedModel<M>& rows_;
   std::vector<Row> running_;          // row by row
-  std::vector<int> tokens_;           // of the next pass
-  std::vector<int> open_, chosen_;    // rows whose text goes on, and what was chosen for them, where that is not here
-  std::vector<TokenChoice> choices_;  // the same rows'
-  int past_ = 0;                      // the column of the next token
+  std::vector<int> tokens_;           // inputs of the next pass
+  std::vector<int> open_, chosen_;    // device memory: unfinished rows and the tokens chosen for them
+  std::vector<TokenChoice> choices_;  // how to choose the tokens of open_
+  int past_ = 0;                      // column of the next token
 };
 
-/// Which requests are decoded together, and what that takes.
+/// Division of requests into batches, with the cache that they require.
 struct BatchPlan {
-  std::vector<std::size_t> ends;  // of each batch, in the order of the requests
-  std::size_t rows = 1;           // of the largest
-  std::int64_t columns = 1;       // of the longest texts, before n_positions bounds them
+  std::vector<std::size_t> ends;  // end of each batch in the list of requests
+  std::size_t rows = 1;           // of the largest batch
+  std::int64_t columns = 1;       // of the longest texts, not yet limited to n_positions
 };
 
-/// Fills batches in order. A shorter prompt is shifted to the end of the batch's longest, which must not cost it room
-/// within n_positions: where it would, the next batch begins.
+/// Assigns requests to batches in order. Shorter prompts are padded to the longest of their batch; a request whose
+/// padding would leave fewer than max_new_tokens within n_positions begins the next batch.
 inline BatchPlan plan_batches(std::span<const GenerationRequest> requests, std::size_t batch_size, int n_positions) {
   BatchPlan plan;
   for (std::size_t first = 0, i = 0; first < requests.size(); first = i) {
@@ -162,11 +163,11 @@ inline BatchPlan plan_batches(std::span<const GenerationRequest> requests, std::
 
 }  // namespace detail
 
-/// Continues several texts, up to `batch_size` in one pass, with the tokens that each alone would get (but for the
-/// rounding of sums, which may decide between two tokens that are equally likely). Equal prompts that follow one
-/// another are computed once. `callback(index, token)` gets each new token, in the order of time, and returns whether
-/// that text goes on; `done(index, result)` follows its last. Throws an Error for a prompt longer than n_positions or
-/// settings out of range; no token is chosen before all are checked.
+/// Generates completions of several prompts, up to `batch_size` of them in one pass. Tokens are those of each prompt
+/// alone, up to rounding (which may decide between almost equally likely tokens). Consecutive equal prompts are
+/// computed once. `callback(index, token)` is called for each new token and returns whether to continue that text;
+/// `done(index, result)` is called after its last. Throws an Error for a prompt longer than n_positions or options out
+/// of range, before any token is generated.
 template <class M, class Callback, class Done>
 void generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size, Callback&& callback,
                     Done&& done) {
@@ -176,7 +177,7 @@ void generate_batch(M& model, std::span<const GenerationRequest> requests, int b
   for (const GenerationRequest& request : requests) {
     validate(request.options);
     const std::size_t length = prompt_or_eos(request.prompt, request.options.eos_token_ids).size();
-    room_after(length, model.config());
+    max_new_tokens_after(length, model.config());
     longest_prompt = std::max(longest_prompt, length);
     chunk = std::min(chunk, request.options.prefill_chunk);
   }
@@ -189,13 +190,13 @@ void generate_batch(M& model, std::span<const GenerationRequest> requests, int b
     for (std::size_t i = first; i < end; ++i)
       completions.emplace_back(requests[i].prompt, requests[i].options, model.config());
     detail::Batch<M>(cached, completions)
-        .run([&](std::size_t place, int token) { return callback(first + place, token); },
-             [&](std::size_t place, GenerationResult result) { done(first + place, std::move(result)); });
+        .run([&](std::size_t index, int token) { return callback(first + index, token); },
+             [&](std::size_t index, GenerationResult result) { done(first + index, std::move(result)); });
     first = end;
   }
 }
 
-/// The same without callbacks: the results in the order of the requests.
+/// Generates completions without callbacks; returns the results in the order of the requests.
 template <class M>
 std::vector<GenerationResult> generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size) {
   std::vector<GenerationResult> results(requests.size());

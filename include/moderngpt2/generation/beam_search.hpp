@@ -1,16 +1,17 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/generation/beam_hypotheses.hpp"
-#include "moderngpt2/generation/beam_rows.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
@@ -21,20 +22,20 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// One more token for one of the running beams.
+/// Continuation of a running beam by one token.
 struct BeamCandidate {
   double score;  // log-probability of the whole completion
   int beam;
   int token;
 
-  /// Better first; of equals the one of the earlier beam, then of the smaller id.
+  /// Orders by score, best first, then by beam and token id.
   friend bool operator<(const BeamCandidate& a, const BeamCandidate& b) {
     if (a.score != b.score) return a.score > b.score;
     return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
   }
 };
 
-/// The best `count` continuations over all beams.
+/// The `count` best continuations over all beams.
 class BestCandidates {
  public:
   explicit BestCandidates(std::size_t count) : count_(count) { heap_.reserve(count); }
@@ -54,7 +55,7 @@ class BestCandidates {
     }
   }
 
-  /// Best first; the next step starts anew.
+  /// Returns the candidates, best first, and clears them for the next step.
   std::vector<BeamCandidate> take() {
     std::vector<BeamCandidate> best = heap_;
     std::sort(best.begin(), best.end());
@@ -64,16 +65,115 @@ class BestCandidates {
 
  private:
   std::size_t count_;
-  std::vector<BeamCandidate> heap_;  // the worst in front
+  std::vector<BeamCandidate> heap_;  // worst first
 };
 
+/// Finished text of a beam search.
+struct BeamHypothesis {
+  std::vector<int> tokens;  // without eos
+  std::optional<int> eos_token;
+  double score = 0;
+};
+
+/// The num_beams best finished texts, best first, and the rule that ends the search (BeamHypotheses of Transformers).
+class BeamHypotheses {
+ public:
+  BeamHypotheses(const GenerationOptions& options, int max_new_tokens)
+      : size_(std::size_t(options.num_beams)),
+        length_penalty_(options.length_penalty),
+        early_stopping_(options.early_stopping),
+        max_new_tokens_(max_new_tokens) {}
+
+  /// Score of a text of `length` new tokens, eos included.
+  double score(double log_probability, int length) const {
+    return log_probability / std::pow(double(length), length_penalty_);
+  }
+
+  /// Adds a text, and drops the worst of more than num_beams; of equal ones, the later.
+  void add(BeamHypothesis hypothesis) {
+    const auto place = std::find_if(kept_.begin(), kept_.end(),
+                                    [&](const BeamHypothesis& other) { return other.score < hypothesis.score; });
+    kept_.insert(place, std::move(hypothesis));
+    if (kept_.size() > size_) kept_.pop_back();
+  }
+
+  /// Whether the search is complete, given the best running beam after `length` new tokens.
+  bool done(double best_log_probability, int length) const {
+    if (kept_.size() < size_) return false;
+    if (early_stopping_ == EarlyStopping::at_once) return true;
+    const bool longest = early_stopping_ == EarlyStopping::never && length_penalty_ > 0;
+    return score(best_log_probability, longest ? max_new_tokens_ : length) <= kept_.back().score;
+  }
+
+  std::vector<BeamHypothesis>& kept() { return kept_; }
+
+ private:
+  std::vector<BeamHypothesis> kept_;
+  std::size_t size_;
+  double length_penalty_;
+  EarlyStopping early_stopping_;
+  int max_new_tokens_;
+};
+
+/// Assignment of beams to rows of the cache. The first child of a beam stays in its row; each further child takes the
+/// row of a dropped beam, into which only the tokens after the common prefix are copied. Since beams have recent common
+/// ancestors, that is a few columns for each step, not a whole row.
+template <class M>
+class BeamRows {
+ public:
+  BeamRows(CachedModel<M>& rows, std::size_t prompt_tokens) : rows_(rows), text_(std::size_t(rows.rows())) {
+    text_[0].resize(prompt_tokens);
+  }
+
+  /// Returns the row of each of the next beams, given the rows of their parents (with repetitions).
+  std::vector<int> assign(std::span<const int> parents) {
+    std::vector<char> taken(text_.size());
+    std::vector<int> row(parents.size(), -1);
+    for (std::size_t i = 0; i < parents.size(); ++i) {
+      if (taken[std::size_t(parents[i])]) continue;
+      taken[std::size_t(parents[i])] = 1;
+      row[i] = parents[i];
+    }
+    for (std::size_t i = 0, free = 0; i < parents.size(); ++i) {
+      if (row[i] >= 0) continue;
+      while (taken[free]) ++free;
+      taken[free] = 1;
+      row[i] = int(free);
+      fork(parents[i], row[i]);
+    }
+    return row;
+  }
+
+  /// Records the next token of a row.
+  void append(int row, int token) { text_[std::size_t(row)].push_back(token); }
+
+  /// Columns copied so far.
+  long copied() const { return copied_; }
+
+ private:
+  void fork(int from, int to) {
+    const std::vector<int>& source = text_[std::size_t(from)];
+    std::vector<int>& target = text_[std::size_t(to)];
+    const auto [differs, ignored] = std::mismatch(source.begin(), source.end(), target.begin(), target.end());
+    const int common = int(differs - source.begin());
+    rows_.copy(from, to, common, int(source.size()), false);
+    copied_ += long(source.size()) - common;
+    target = source;
+  }
+
+  CachedModel<M>& rows_;
+  std::vector<std::vector<int>> text_;  // by row: cached tokens, 0 for those of the prompt
+  long copied_ = 0;
+};
+
+/// A running beam.
 struct Beam {
   std::vector<int> text;  // prompt and completion
   double score = 0;       // log-probability of the completion
   int row = 0;
 };
 
-/// The search for one prompt.
+/// Beam search for one prompt.
 template <class M>
 class BeamSearch {
  public:
@@ -83,7 +183,7 @@ class BeamSearch {
       : options_(options),
         rows_(rows),
         prompt_(prompt_or_eos(prompt, options.eos_token_ids)),
-        room_(room_after(prompt_.size(), model.config())),
+        room_(max_new_tokens_after(prompt_.size(), model.config())),
         limit_(std::min(room_, options.max_new_tokens)),
         rules_(options_, model.config().vocab_size),
         hypotheses_(options_, limit_) {}
@@ -127,7 +227,7 @@ class BeamSearch {
   template <class Callback>
   void search(Callback&& callback) {
     const std::size_t beams = std::size_t(options_.num_beams);
-    // So many that, however many of them end, num_beams remain.
+    // Enough that num_beams candidates remain if all others end with an eos token.
     BestCandidates best(beams * std::max<std::size_t>(2, 1 + options_.eos_token_ids.size()));
     BeamRows<M> held(rows_, prompt_.size());
     running_ = {{prompt_, 0.0, 0}};
@@ -152,7 +252,7 @@ class BeamSearch {
     }
   }
 
-  /// Sorts the candidates into finished texts and the next running beams.
+  /// Divides the candidates into finished texts and the next running beams.
   void advance(const std::vector<BeamCandidate>& candidates, int length, BeamRows<M>& held) {
     std::vector<Beam> next;
     std::vector<int> parents;
@@ -164,7 +264,7 @@ class BeamSearch {
       const bool ends = is_eos(candidate.token);
       if (!ends) child.text.push_back(candidate.token);
       if (ends || length == limit_) {
-        // Those behind are there to keep the beams running, not to be chosen.
+        // Candidates after the first num_beams only keep beams running, as in Transformers.
         if (rank < beams) keep(child, length, ends ? std::optional(candidate.token) : std::nullopt);
         continue;
       }
@@ -182,7 +282,7 @@ class BeamSearch {
                      hypotheses_.score(beam.score, length)});
   }
 
-  /// Computes the last token of each beam, the `length`-th new one; rows between that hold none compute along.
+  /// Runs a pass over the last token of each beam, its `length`-th new one. Rows without a beam get a dummy token.
   void step(int length, BeamRows<M>& held) {
     int rows = 0;
     for (const Beam& beam : running_) rows = std::max(rows, beam.row + 1);
@@ -208,11 +308,12 @@ class BeamSearch {
 
 }  // namespace detail
 
-/// The best continuations of a prompt by beam search, best first, with Hugging Face's rules (`generate` with num_beams
-/// and without do_sample): the scores of a step are log-probabilities, on which the processors act; a text that ends is
-/// kept when it is among the first num_beams of its step. Fewer than `num_return_sequences` come where the vocabulary
-/// leaves no more. `callback(new tokens)` is asked after each step whether to go on; when not, the running beams are
-/// the results. Throws an Error for a prompt longer than n_positions or settings out of range.
+/// Beam search with the rules of Hugging Face's generate() (num_beams without do_sample). Returns the best completions
+/// of a prompt, best first: `num_return_sequences` of them, or fewer if the vocabulary allows no more. Logits
+/// processors apply to log-probabilities; a text that ends is kept if it is among the first num_beams candidates of its
+/// step. `callback(n)` is called after each step, with the number n of new tokens, and returns whether to continue; if
+/// not, the running beams are the results. Throws an Error for a prompt longer than n_positions or options out of
+/// range.
 template <class M, class Callback>
 std::vector<GenerationResult> beam_search(M& model, std::span<const int> prompt, const GenerationOptions& options,
                                           int num_return_sequences, Callback&& callback) {

@@ -17,25 +17,25 @@
 
 namespace moderngpt2 {
 
-/// A model with the keys and values of several sequences, each a row of one cache. All rows end at the same column, so
-/// that one pass computes the next token of each: a shorter text begins at a later column, its first key, and no query
-/// looks before that. Scores depend on differences of positions only (rotary), so a shifted text has the same logits
-/// but for rounding.
+/// Model with a KV cache for several sequences. Each sequence is a row of the cache, tokens are columns. All rows end
+/// at the same column, so that one pass computes the next token of each; a shorter text begins at a later column (left
+/// padding), before which queries see no keys. Rotary attention depends only on differences of positions, so a shifted
+/// text has the same logits up to rounding.
 template <class M>
 class CachedModel {
  public:
   using T = typename M::T;
   using Score = typename M::Score;
 
-  /// `max_tokens`: columns of a row, within 1 and n_positions; `chunk`: most tokens of one row in one pass, which
-  /// bounds the memory of the activations. The model must outlive this.
+  /// `max_tokens`: columns, clamped to 1..n_positions. `chunk`: maximum number of tokens in one prefill pass, which
+  /// bounds the memory of activations. The model must outlive this object.
   CachedModel(M& model, int rows, std::int64_t max_tokens, int chunk)
       : model_(&model),
         cache_(model.config(), rows, int(std::clamp<std::int64_t>(max_tokens, 1, model.config().n_positions))),
         chunk_(std::clamp(chunk, 1, cache_.capacity())),
         work_(model.workspace(1, std::max(chunk_, rows), Mode::infer)),
         logits_(std::int64_t(rows) * model.config().vocab_size),
-        is_here_(std::size_t(rows), false),
+        is_downloaded_(std::size_t(rows), false),
         first_column_(std::size_t(rows)),
         first_keys_(std::size_t(std::max(chunk_, rows))) {}
 
@@ -43,8 +43,8 @@ class CachedModel {
   int rows() const { return cache_.batch(); }
   int capacity() const { return cache_.capacity(); }
 
-  /// Computes tokens of one row at the columns from `past` on, of a text that begins at `first_column`, and the logits
-  /// of the last.
+  /// Runs passes over tokens of one row, at columns from `past` on of a text that begins at `first_column`, and
+  /// computes the logits of the last token.
   void prefill(int row, std::span<const int> tokens, int past, int first_column = 0) {
     first_column_[std::size_t(row)] = first_column;
     Rows<T> hidden;
@@ -62,7 +62,8 @@ class CachedModel {
     compute_logits(row, hidden.slice(hidden.count - 1, 1));
   }
 
-  /// Computes one token for each of the first rows, all at column `past`, and their logits.
+  /// Runs one pass over one token for each of the first tokens.size() rows, at column `past`, and computes their
+  /// logits.
   void step(std::span<const int> tokens, int past) {
     Pass<typename M::R> pass{.batch = int(tokens.size()), .time = 1, .past = past};
     if (std::any_of(first_column_.begin(), first_column_.begin() + pass.batch, [](int c) { return c > 0; }))
@@ -70,26 +71,26 @@ class CachedModel {
     compute_logits(0, model_->forward(work_, tokens.data(), pass, cache_.views()));
   }
 
-  /// Logits (V) of the last token of a row. Their reader may change them.
+  /// Logits (V) of the last token of a row, in host memory. The caller may overwrite them.
   std::span<Score> logits(int row) {
     const std::size_t width = std::size_t(model_->config().vocab_size);
-    const std::span<Score> here(logits_.data() + std::size_t(row) * width, width);
+    const std::span<Score> row_logits(logits_.data() + std::size_t(row) * width, width);
     if constexpr (!OnHost<typename M::Backend>) {
-      if (!std::exchange(is_here_[std::size_t(row)], char(1)))
-        download(model_->backend(), here.data(), static_cast<const Score*>(computed().row(row)), std::int64_t(width));
+      if (!std::exchange(is_downloaded_[std::size_t(row)], char(1)))
+        download(model_->backend(), row_logits.data(), static_cast<const Score*>(device_logits().row(row)),
+                 std::int64_t(width));
     }
-    return here;
+    return row_logits;
   }
 
-  /// tokens[i] = the next of row rows[i] by choices[i], chosen where the logits are, without a copy of them here. They
-  /// are changed.
+  /// Sets tokens[i] to the next token of row rows[i], chosen by choices[i] in device memory. Overwrites the logits.
   void choose(std::span<int> tokens, std::span<const int> rows,
               std::span<const TokenChoice> choices) requires(!OnHost<typename M::Backend>) {
-    choose_tokens(model_->backend(), tokens, computed(), rows, choices);
+    choose_tokens(model_->backend(), tokens, device_logits(), rows, choices);
   }
 
-  /// Makes one row the copy of another: the columns [begin, end) of its keys and values, its first column and, where
-  /// `with_logits`, its logits. What stands in other columns must be equal already, or lie before the text.
+  /// Copies a row: columns [begin, end) of keys and values, the first column and, if `with_logits`, the logits. Other
+  /// columns must be equal already, or lie before the text.
   void copy(int from, int to, int begin, int end, bool with_logits) {
     if (from == to) return;
     cache_.copy(model_->backend(), from, to, begin, end);
@@ -98,38 +99,38 @@ class CachedModel {
     if constexpr (OnHost<typename M::Backend>) {
       std::ranges::copy(logits(from), logits(to).begin());
     } else {
-      copy_rows(model_->backend(), computed().slice(to, 1), computed().slice(from, 1));
-      is_here_[std::size_t(to)] = false;
+      copy_rows(model_->backend(), device_logits().slice(to, 1), device_logits().slice(from, 1));
+      is_downloaded_[std::size_t(to)] = false;
     }
   }
 
  private:
-  /// Of the rows from `first` on.
+  /// Computes logits of the rows from `first` on, from their hidden states.
   void compute_logits(int first, Rows<T> hidden) {
     if constexpr (OnHost<typename M::Backend>) {
       model_->logits(Rows<Score>(logits(first).data(), hidden.count, model_->config().vocab_size), hidden);
     } else {
-      if (computed_.size() == 0)
-        computed_ = decltype(computed_)(std::int64_t(rows()) * logits_stride(model_->config().vocab_size));
-      model_->logits(computed().slice(first, hidden.count), hidden);
-      std::fill_n(is_here_.begin() + first, hidden.count, false);
+      if (device_logits_.size() == 0)
+        device_logits_ = decltype(device_logits_)(std::int64_t(rows()) * logits_stride(model_->config().vocab_size));
+      model_->logits(device_logits().slice(first, hidden.count), hidden);
+      std::fill_n(is_downloaded_.begin() + first, hidden.count, false);
     }
   }
-  /// All rows where the backend has them.
-  Rows<Score> computed() const {
+  /// Logits (rows,V) in the backend's memory.
+  Rows<Score> device_logits() const {
     const int width = model_->config().vocab_size;
-    return {computed_.data(), rows(), width, logits_stride(width)};
+    return {device_logits_.data(), rows(), width, logits_stride(width)};
   }
 
   M* model_;
   KvCache<T, typename M::Memory> cache_;
   int chunk_;
   typename M::Work work_;
-  FlatBuffer<Score> logits_;                        // (rows,V)
-  FlatBuffer<Score, typename M::Memory> computed_;  // the same where the backend writes them, if that is elsewhere
-  std::vector<char> is_here_;                       // by row: whether logits_ has what computed_ has
-  std::vector<int> first_column_;                   // by row
-  std::vector<int> first_keys_;                     // the same number for each token of a pass
+  FlatBuffer<Score> logits_;                             // (rows,V)
+  FlatBuffer<Score, typename M::Memory> device_logits_;  // logits in device memory, unless that is host memory
+  std::vector<char> is_downloaded_;                      // by row: whether logits_ is a copy of device_logits_
+  std::vector<int> first_column_;                        // by row
+  std::vector<int> first_keys_;                          // first column, repeated for each token of a prefill pass
 };
 
 }  // namespace moderngpt2

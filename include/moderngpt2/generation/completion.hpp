@@ -14,36 +14,38 @@
 
 namespace moderngpt2 {
 
-/// Why a completion ended: an end-of-text token, enough tokens, the model's longest sequence, or the callback.
+/// Reason for the end of a completion: an eos token, max_new_tokens, the model's n_positions, or the callback.
 enum class StopReason : unsigned char { eos, max_new_tokens, n_positions, callback };
 
+/// Completion of one prompt, with its statistics.
 struct GenerationResult {
-  std::vector<int> tokens;  ///< the completion, without prompt and eos
+  std::vector<int> tokens;  ///< completion, without prompt and eos
   StopReason stop = StopReason::max_new_tokens;
-  std::optional<int> eos_token;  ///< the one that ended it
-  double score = 0;              ///< of a beam: log-probability / length^length_penalty, the eos counted
-  int prompt_tokens = 0;         ///< the eos that stands for an empty prompt included
-  int cached_tokens = 0;         ///< of these, in the cache already
+  std::optional<int> eos_token;  ///< eos token that ended the completion
+  double score = 0;              ///< beam search: log-probability / length^length_penalty, length with eos; else 0
+  int prompt_tokens = 0;         ///< at least 1: an empty prompt is an eos token
+  int cached_tokens = 0;         ///< prompt tokens that were in the cache already
   int decode_passes = 0;
-  double prefill_seconds = 0;  ///< from the prompt to the first logits
-  double decode_seconds = 0;   ///< all passes after that, and the choice of tokens
+  double prefill_seconds = 0;  ///< until the first logits
+  double decode_seconds = 0;   ///< from the first logits to the last token
 
-  double prefill_rate() const { return rate(prompt_tokens - cached_tokens, prefill_seconds); }  ///< tokens a second
+  double prefill_rate() const { return rate(prompt_tokens - cached_tokens, prefill_seconds); }  ///< tokens/s
   double decode_rate() const { return rate(decode_passes, decode_seconds); }
 
  private:
   static double rate(int count, double seconds) { return seconds > 0 ? count / seconds : 0; }
 };
 
-/// The prompt, or for an empty one the first eos.
+/// Returns the prompt, or for an empty prompt the first eos token. Throws an Error if there is none.
 inline std::vector<int> prompt_or_eos(std::span<const int> prompt, const std::vector<int>& eos_token_ids) {
   if (!prompt.empty()) return {prompt.begin(), prompt.end()};
-  if (eos_token_ids.empty()) throw Error("an empty prompt starts from the eos token, and this model has none");
+  if (eos_token_ids.empty()) throw Error("an empty prompt starts from the eos token, but this model has none");
   return {eos_token_ids.front()};
 }
 
-/// New tokens that fit after a prompt; an Error for one that does not fit itself.
-inline int room_after(std::size_t prompt, const Config& config) {
+/// Number of new tokens that fit within n_positions after a prompt of `prompt` tokens. Throws an Error if the prompt
+/// does not fit.
+inline int max_new_tokens_after(std::size_t prompt, const Config& config) {
   if (prompt > std::size_t(config.n_positions))
     throw Error("the prompt has {} tokens, more than the model's n_positions {}: shorten it", prompt,
                 config.n_positions);
@@ -52,7 +54,7 @@ inline int room_after(std::size_t prompt, const Config& config) {
 
 namespace detail {
 
-/// One text that is being continued token by token: what it may still become, and what came of it.
+/// State of one completion: text so far, sampler, limits and result.
 template <class T>
 class Completion {
  public:
@@ -62,8 +64,8 @@ class Completion {
         text_(prompt_or_eos(prompt, options.eos_token_ids)),
         prompt_tokens_(text_.size()) {
     if (options.num_beams > 1)
-      throw Error("num_beams is {}: beam_search is what follows several texts", options.num_beams);
-    const int room = room_after(prompt_tokens_, config);
+      throw Error("num_beams is {}, it must be 1: use beam_search() for several beams", options.num_beams);
+    const int room = max_new_tokens_after(prompt_tokens_, config);
     limit_ = std::min(room, options.max_new_tokens);
     result.prompt_tokens = int(prompt_tokens_);
     result.stop = room < options.max_new_tokens ? StopReason::n_positions : StopReason::max_new_tokens;
@@ -71,25 +73,26 @@ class Completion {
     finished_ = limit_ == 0;
   }
 
-  /// Chooses the next token by its logits, which are changed. `callback(token)` says whether to go on.
+  /// Chooses the next token from its logits (V), which are overwritten. `callback(token)` returns whether to continue.
   template <class Callback>
   void extend(std::span<T> logits, Callback&& callback) {
     append(sampler_.choose(logits, text_, step()), callback);
   }
-  /// The same in two: how the token is to be chosen, which holds until the next call, and what was.
+  /// Description of the choice of the next token, for a backend that chooses in device memory; valid until the next
+  /// call.
   TokenChoice choice() { return sampler_.describe(text_, step()); }
+  /// Appends the token that a backend chose by choice().
   template <class Callback>
   void extend(int token, Callback&& callback) {
-    append(sampler_.require_token(token), callback);
+    append(sampler_.checked_token(token), callback);
   }
 
-  /// Whether nothing more will come.
   bool finished() const { return finished_; }
-  /// Most new tokens.
+  /// Maximum number of new tokens.
   int limit() const { return limit_; }
   std::span<const int> prompt() const { return std::span(text_).first(prompt_tokens_); }
   int last_token() const { return text_.back(); }
-  /// The result, once; `ready` is when the first logits were there.
+  /// Moves the result out. `ready`: time of the first logits, by seconds_now().
   GenerationResult take(double ready) {
     result.tokens.assign(text_.begin() + std::ptrdiff_t(prompt_tokens_), text_.end());
     result.decode_seconds = seconds_now() - ready;

@@ -13,9 +13,9 @@
 
 namespace moderngpt2 {
 
-/// Continues `prompt`; an empty one starts from the eos token. `callback(token)` gets each new token, eos not, and
-/// returns whether to go on. Beams are another search: `beam_search`. Throws an Error for a prompt longer than
-/// n_positions or settings out of range.
+/// Generates a completion of `prompt` by greedy decoding or sampling; an empty prompt starts from the eos token.
+/// `callback(token)` is called for each new token but eos, and returns whether to continue. For beams, see
+/// `beam_search`. Throws an Error for a prompt longer than n_positions or options out of range.
 template <class M, class Callback>
 GenerationResult generate(M& model, std::span<const int> prompt, const GenerationOptions& options,
                           Callback&& callback) {

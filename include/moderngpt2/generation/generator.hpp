@@ -16,14 +16,15 @@
 
 namespace moderngpt2 {
 
-/// Continues texts with one model, one at a time. Keys and values stay from call to call: a prompt that begins as the
-/// last text did (a chat, or one more completion of the same prompt) is computed from the first new token on.
+/// Generates completions with one model, one text at a time. The KV cache persists between calls: a prompt that shares
+/// a prefix with the last text (a chat, or another completion of the same prompt) is computed from the first new token.
 template <class M>
 class Generator {
  public:
   using T = typename M::T;
 
-  /// `max_tokens`: the longest text, prompt included; n_positions bounds it. The model must outlive the generator.
+  /// `max_tokens`: maximum length of prompt and completion, clamped to n_positions. `prefill_chunk`: prompt tokens in
+  /// one pass. The model must outlive the generator.
   Generator(M& model, std::int64_t max_tokens, int prefill_chunk = GenerationOptions{}.prefill_chunk)
       : model_(&model), rows_(model, 1, max_tokens, prefill_chunk) {
     cached_.reserve(std::size_t(rows_.capacity()));
@@ -31,14 +32,14 @@ class Generator {
 
   const KvCache<T, typename M::Memory>& cache() const { return rows_.cache(); }
 
-  /// Appends tokens to `prompt` until one of options.eos_token_ids, max_new_tokens, n_positions, or until
-  /// `callback(token)` returns false. Throws an Error for a prompt that does not fit and for settings out of range.
+  /// Generates tokens after `prompt` until one of options.eos_token_ids, options.max_new_tokens, n_positions, or until
+  /// `callback(token)` returns false. Throws an Error for a prompt longer than n_positions or options out of range.
   template <class Callback>
   GenerationResult generate(std::span<const int> prompt, const GenerationOptions& options, Callback&& callback) {
     detail::Completion<typename M::Score> completion(prompt, options, model_->config());
     const std::span<const int> tokens = completion.prompt();
     if (tokens.size() + std::size_t(completion.limit()) > std::size_t(rows_.capacity()))
-      throw Error("internal: a generator for {} tokens was given {} and asked for {} more", rows_.capacity(),
+      throw Error("internal: a generator for {} tokens received a prompt of {} and max_new_tokens {}", rows_.capacity(),
                   tokens.size(), completion.limit());
     const double start = seconds_now();
     if (completion.finished()) return completion.take(start);
@@ -70,14 +71,15 @@ class Generator {
     }
   }
 
-  /// Cuts the cache to what it shares with a prompt; its last token is left out, since its logits are wanted.
+  /// Truncates the cache to the prefix that it shares with a prompt, but for the last token, whose logits are required.
+  /// Returns the number of tokens kept.
   int reuse(std::span<const int> prompt) {
     const auto [end, ignored] = std::mismatch(prompt.begin(), prompt.end() - 1, cached_.begin(), cached_.end());
     cached_.resize(std::size_t(end - prompt.begin()));
     return int(cached_.size());
   }
 
-  /// Computes tokens after those in the cache, and the logits of the last.
+  /// Runs a pass over tokens after the cached ones, and computes the logits of the last.
   void run(std::span<const int> tokens) {
     rows_.prefill(0, tokens, int(cached_.size()));
     cached_.insert(cached_.end(), tokens.begin(), tokens.end());
@@ -85,7 +87,7 @@ class Generator {
 
   M* model_;
   CachedModel<M> rows_;
-  std::vector<int> cached_;  // the tokens whose keys and values are in the cache
+  std::vector<int> cached_;  // tokens whose keys and values are in the cache
 };
 
 }  // namespace moderngpt2

@@ -13,21 +13,22 @@
 
 namespace moderngpt2 {
 
-/// Keys and values of all layers of `batch` sequences, (B, capacity, K*D) each, in one block that never grows. The
-/// model writes them through `views()`; `length` says how many tokens of each sequence are valid.
+/// KV cache: keys and values of all layers for `batch` sequences, (B,capacity,KD) each, in one allocation of fixed
+/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence.
 template <class T, class Memory = AlignedBuffer>
 class KvCache {
  public:
   KvCache() = default;
 
-  /// width: K*D, the channels of the keys of one token. Refused memory is an Error that states the size.
+  /// `capacity`: tokens of each sequence; `width`: KD, channels of the keys of one token. Throws an Error that states
+  /// the size if memory is not available.
   KvCache(int layers, int batch, int capacity, int width) : batch_(batch), capacity_(capacity), width_(width) {
     if (layers < 0 || batch < 1 || capacity < 1 || width < 1)
       throw Error("internal: a cache of {} layers x {} sequences x {} tokens x {} channels", layers, batch, capacity,
                   width);
     const double bytes = 2.0 * layers * batch * capacity * width * sizeof(T);
     const auto refuse = [&] {
-      throw Error("cannot allocate {:.2f} GiB for the keys and values of {} tokens: ask for fewer tokens",
+      throw Error("cannot allocate {:.2f} GiB for the keys and values of {} tokens: use fewer tokens",
                   bytes / (1 << 30), std::int64_t(batch) * capacity);
     };
     if (bytes > 0x1p62) refuse();
@@ -50,16 +51,16 @@ class KvCache {
   KvCache(const Config& config, int batch, int capacity)
       : KvCache(config.n_layer, batch, capacity, config.kv_width()) {}
 
-  /// One view a layer, as Model::forward takes them.
+  /// One view for each layer, for Model::forward.
   std::span<const KvView<T>> views() const { return views_; }
-  /// The same of one sequence alone, valid until the next call.
+  /// Views of one sequence, for a pass with batch 1. Valid until the next call.
   std::span<const KvView<T>> sequence(int index) {
     const std::int64_t at = std::int64_t(index) * capacity_ * width_;
     for (std::size_t layer = 0; layer < views_.size(); ++layer)
       one_[layer] = {views_[layer].keys + at, views_[layer].values + at, capacity_};
     return one_;
   }
-  /// Copies the tokens [begin, end) of one sequence to another.
+  /// Copies keys and values of tokens [begin, end) from one sequence to another.
   template <class B>
   void copy(B& backend, int from, int to, int begin, int end) {
     if (from == to || begin >= end) return;
@@ -74,13 +75,13 @@ class KvCache {
   int capacity() const { return capacity_; }
   std::size_t bytes() const { return memory_.size(); }
 
-  /// Tokens of each sequence that are in the cache: `Pass::past` of the next pass.
+  /// Valid tokens of each sequence: `Pass::past` of the next pass.
   int length() const { return length_; }
-  /// Counts `tokens` that a pass has just written.
+  /// Adds `tokens` that a pass has written to length().
   void advance(int tokens) { set_length(length_ + tokens); }
-  /// Forgets all but the first `length` tokens.
+  /// Discards all but the first `length` tokens.
   void truncate(int length) {
-    if (length > length_) throw Error("internal: a cache of {} tokens cannot be cut to {}", length_, length);
+    if (length > length_) throw Error("internal: a cache of {} tokens cannot be truncated to {}", length_, length);
     set_length(length);
   }
   void reset() { length_ = 0; }

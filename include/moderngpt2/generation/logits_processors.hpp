@@ -7,14 +7,14 @@
 #include <limits>
 #include <span>
 
-// The logits processors of Hugging Face's generation as functions on the logits (V) of one sequence. A token is removed
-// by the logit -infinity. None allocates.
+// Logits processors of Hugging Face's generate(), as functions on the logits (V) of one sequence. The logit -infinity
+// removes a token. None of them allocates memory.
 namespace moderngpt2 {
 
 template <class T>
 inline constexpr T removed_logit = -std::numeric_limits<T>::infinity();
 
-/// Makes tokens that are there already less likely (Keskar et al. 2019, CTRL). `seen` names each token once.
+/// Makes tokens that the text already contains less likely (CTRL, Keskar et al. 2019). `seen`: each of them once.
 template <class T>
 void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, double penalty) {
   for (const int token : seen) {
@@ -23,7 +23,7 @@ void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, do
   }
 }
 
-/// f(token) for every token that would end a run of `size` tokens which stands in `text` already.
+/// Calls f(token) for each token that would repeat an n-gram of `text`, n = `size`, if it came next.
 template <class F>
 void for_each_repeated_end(std::span<const int> text, int size, F&& f) {
   if (size < 1 || text.size() < std::size_t(size)) return;
@@ -32,20 +32,20 @@ void for_each_repeated_end(std::span<const int> text, int size, F&& f) {
     if (std::equal(tail.begin(), tail.end(), text.begin() + std::ptrdiff_t(end - tail.size()))) f(text[end]);
 }
 
-/// Removes all of them.
+/// Removes the tokens that would repeat an n-gram of `text`, n = `size` (no_repeat_ngram_size).
 template <class T>
 void forbid_repeated_ngrams(std::span<T> logits, std::span<const int> text, int size) {
   for_each_repeated_end(text, size, [&](int token) { logits[std::size_t(token)] = removed_logit<T>; });
 }
 
-/// Removes tokens by their ids; those outside the vocabulary are none.
+/// Removes tokens by their ids; ignores ids outside of the vocabulary.
 template <class T>
 void remove_tokens(std::span<T> logits, std::span<const int> tokens) {
   for (const int token : tokens)
     if (token >= 0 && std::size_t(token) < logits.size()) logits[std::size_t(token)] = removed_logit<T>;
 }
 
-/// log(softmax(logits)): logits less the log of the sum of their exponentials.
+/// Replaces logits by log(softmax(logits)).
 template <class T>
 void apply_log_softmax(std::span<T> logits) {
   const double top = double(*std::max_element(logits.begin(), logits.end()));
@@ -55,12 +55,13 @@ void apply_log_softmax(std::span<T> logits) {
   for (T& logit : logits) logit = T(double(logit) - shift);
 }
 
+/// Divides logits by the temperature.
 template <class T>
 void apply_temperature(std::span<T> logits, double temperature) {
   for (T& logit : logits) logit = T(logit / temperature);
 }
 
-/// Removes logits below the k-th largest; all that equal it stay. `scratch`: (V).
+/// Top-k: removes tokens with logits below the k-th largest, and keeps all that are equal to it. `scratch`: (V).
 template <class T>
 void keep_top_k(std::span<T> logits, int k, std::span<T> scratch) {
   if (k < 1 || std::size_t(k) >= logits.size()) return;
@@ -71,9 +72,9 @@ void keep_top_k(std::span<T> logits, int k, std::span<T> scratch) {
     if (logit < *kth) logit = removed_logit<T>;
 }
 
-/// Keeps the fewest of the likeliest tokens that have the probability p together (Holtzman et al. 2020), at least one:
-/// in ascending order those are removed up to which the sum is at most 1 - p. Of equal ones the first go first.
-/// `scratch`: (V).
+/// Top-p (nucleus sampling, Holtzman et al. 2020): keeps the smallest set of most likely tokens with a total
+/// probability of at least p. As in Transformers, tokens are removed in ascending order of probability, equal ones in
+/// order of id, as long as the removed probability is at most 1 - p; at least one is kept. `scratch`: (V).
 template <class T>
 void keep_top_p(std::span<T> logits, double p, std::span<int> scratch) {
   std::size_t count = 0;
@@ -98,7 +99,7 @@ void keep_top_p(std::span<T> logits, double p, std::span<int> scratch) {
   }
 }
 
-/// Removes tokens less likely than min_p times the likeliest (Nguyen et al. 2024).
+/// Min-p (Nguyen et al. 2024): removes tokens less likely than min_p times the most likely one.
 template <class T>
 void keep_min_p(std::span<T> logits, double min_p) {
   if (min_p <= 0) return;
@@ -107,13 +108,13 @@ void keep_min_p(std::span<T> logits, double min_p) {
     if (std::exp(double(logit - top)) < min_p) logit = removed_logit<T>;
 }
 
-/// The likeliest token, the first of equals.
+/// Index of the largest logit, the first of equal ones.
 template <class T>
 int argmax(std::span<const T> logits) {
   return int(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
-/// The token at `uniform`, in [0, 1), of the softmax's distribution function.
+/// Samples a token: inverts the cumulative distribution of softmax(logits) at `uniform` in [0, 1).
 template <class T>
 int sample_softmax(std::span<const T> logits, double uniform) {
   const T top = *std::max_element(logits.begin(), logits.end());

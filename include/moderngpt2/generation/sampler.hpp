@@ -7,14 +7,15 @@
 
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/random.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/generation/text_rules.hpp"
 
 namespace moderngpt2 {
 
-/// Chooses the next token of one sequence from its logits. All memory is reserved at the start.
+/// Chooses the next token of one sequence from its logits, by greedy decoding or sampling. The constructor allocates
+/// all memory.
 template <class T>
 class Sampler {
  public:
@@ -26,8 +27,8 @@ class Sampler {
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
-  /// The token that follows `text`, prompt and completion, of which the last `step` are the completion. A pure function
-  /// of the logits (V), which it changes, the options, the text and the step. Logits that are not numbers are an Error.
+  /// Returns the token after `text`: the prompt and a completion of `step` tokens. A pure function of the logits (V),
+  /// the options, the text and the step; overwrites the logits. Throws an Error for NaN or infinite logits.
   int choose(std::span<T> logits, std::span<const int> text, std::size_t step) {
     require_finite(std::span<const T>(logits));
     rules_.apply(logits, text, step);
@@ -36,8 +37,8 @@ class Sampler {
     return token;
   }
 
-  /// The same as data, for a backend that chooses where its logits are; it holds until the next call. What comes of it
-  /// goes to require_token().
+  /// Describes the choice that choose() makes as data, for a backend that chooses in device memory. Valid until the
+  /// next call. Pass the backend's result to checked_token().
   TokenChoice describe(std::span<const int> text, std::size_t step) {
     TokenChoice choice{.do_sample = options_.do_sample,
                        .temperature = options_.temperature,
@@ -48,8 +49,8 @@ class Sampler {
     rules_.describe(choice, text, step);
     return choice;
   }
-  /// Throws the Error that choose() throws in its place.
-  int require_token(int token) const {
+  /// Returns a token that a backend chose; throws the Error of choose() for not_finite_token and no_token.
+  int checked_token(int token) const {
     if (token == not_finite_token) throw_not_finite();
     if (token == no_token) throw_no_token_left(options_);
     return token;
@@ -73,7 +74,7 @@ class Sampler {
   std::vector<int> order_;
 };
 
-#ifdef MODERNGPT2_SEPARATE
+#ifdef MODERNGPT2_SEPARATE_COMPILATION
 extern template class Sampler<float>;
 #endif
 

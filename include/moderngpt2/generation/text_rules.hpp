@@ -14,33 +14,34 @@
 namespace moderngpt2 {
 
 [[noreturn]] inline void throw_not_finite() {
-  throw Error("the model's logits are not finite: its weights are damaged, or its training went astray");
+  throw Error("the model's logits are not finite: its weights are corrupt, or its training has diverged");
 }
 
-/// Throws an Error where logits are not numbers.
+/// Throws an Error if a logit is NaN or +infinity.
 template <class T>
 void require_finite(std::span<const T> logits) {
   for (const T logit : logits)
     if (std::isnan(logit) || logit == std::numeric_limits<T>::infinity()) throw_not_finite();
 }
 
-/// For a text after which the settings allow no token at all.
+/// Throws the Error for options that exclude every token.
 [[noreturn]] inline void throw_no_token_left(const GenerationOptions& o) {
-  throw Error("no token is left to go on with: no_repeat_ngram_size {} or min_new_tokens {} asks too much",
+  throw Error("no token is left to continue with: relax no_repeat_ngram_size {} or min_new_tokens {}",
               o.no_repeat_ngram_size, o.min_new_tokens);
 }
 
-/// The logits processors that look at the text so far, in Hugging Face's order: repetition penalty, no repeated
-/// n-grams, least new tokens. They act on greedy choice, sampling and beams alike. All memory is reserved at the start.
+/// Logits processors that depend on the text so far, in the order of Hugging Face's generate(): repetition_penalty,
+/// no_repeat_ngram_size, min_new_tokens. They apply to greedy decoding, sampling and beams. The constructor allocates
+/// all memory.
 template <class T>
 class TextRules {
  public:
-  /// The options must outlive the rules.
+  /// `options` must outlive this object.
   TextRules(const GenerationOptions& options, int vocab_size) : options_(&options), is_seen_(std::size_t(vocab_size)) {
     seen_.reserve(std::size_t(vocab_size));
   }
 
-  /// `text`: prompt and completion, of which the last `new_tokens` are the completion.
+  /// Applies the rules to logits (V). `text`: the prompt and a completion of `new_tokens` tokens.
   void apply(std::span<T> logits, std::span<const int> text, std::size_t new_tokens) {
     if (logits.size() != is_seen_.size())
       throw Error("internal: {} logits for a vocabulary of {}", logits.size(), is_seen_.size());
@@ -49,8 +50,8 @@ class TextRules {
     if (new_tokens < std::size_t(options_->min_new_tokens)) remove_tokens<T>(logits, options_->eos_token_ids);
   }
 
-  /// The same rules as data, for logits that are elsewhere: which tokens are penalised and which removed. The lists
-  /// hold until the next call.
+  /// Describes the rules as data, for logits in device memory: the tokens to penalize and those to remove. The lists
+  /// are valid until the next call.
   void describe(TokenChoice& choice, std::span<const int> text, std::size_t new_tokens) {
     seen_.clear();
     removed_.clear();
@@ -79,7 +80,7 @@ class TextRules {
   }
 
   const GenerationOptions* options_;
-  std::vector<char> is_seen_;  // by token; empty between calls
+  std::vector<char> is_seen_;  // by token; all 0 between calls
   std::vector<int> seen_;      // each token once
   std::vector<int> removed_;   // of describe()
 };

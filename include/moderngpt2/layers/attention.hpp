@@ -14,8 +14,8 @@
 
 namespace moderngpt2 {
 
-/// Causal self-attention with H query heads that share K key/value heads (Ainslie et al. 2023), rotary positions,
-/// query scale and softcap.
+/// Causal self-attention of width C: H query heads of dimension D in groups that share K key/value heads (GQA, Ainslie
+/// et al. 2023), rotary positions, query scale, logit softcap, dropout on the probabilities.
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
 requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
 struct GroupedQueryAttention {
@@ -65,12 +65,12 @@ struct GroupedQueryAttention {
     visitor.nested("o_proj", o_proj(), p.o_proj);
   }
 
-  /// Kept from forward to backward.
+  /// Activations kept from forward to backward.
   template <class T>
   struct Saved {
-    Rows<T> qkv;                  // (BT, (H+2K)D), q and k turned, q scaled
-    Rows<T> o;                    // (BT, HD)
-    compute_t<T>* lse = nullptr;  // (B,H,T) log of the sum of exponentials
+    Rows<T> qkv;                  // (BT,(H+2K)D): q, k, v; q and k rotated, q scaled
+    Rows<T> o;                    // (BT,HD) heads side by side
+    compute_t<T>* lse = nullptr;  // (B,H,T) log-sum-exp of the scores
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
@@ -79,10 +79,10 @@ struct GroupedQueryAttention {
             {arena.take<T>(std::int64_t(n) * q_width()), n, q_width()},
             arena.take<compute_t<T>>(std::int64_t(n) * n_head)};
   }
-  /// Needed in the backward pass only.
+  /// Memory of the backward pass only.
   template <class T>
   struct Scratch {
-    Rows<T> d_qkv, d_o;
+    Rows<T> d_qkv, d_o;  // (BT,(H+2K)D), (BT,HD)
   };
   template <class T>
   constexpr Scratch<T> scratch(Arena& arena, int batch, int time) const {
@@ -91,7 +91,8 @@ struct GroupedQueryAttention {
             {arena.take<T>(std::int64_t(n) * q_width()), n, q_width()}};
   }
 
-  /// (BT,C) -> (BT,C). With a cache, keys and values are appended to it and the queries see all of it.
+  /// (BT,C) -> (BT,C). With a cache, appends keys and values of the pass to it; queries then attend to all cached
+  /// tokens.
   template <class B, class T, class E>
   void forward(B& b, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>& s, const Pass<real_t<T>>& pass,
                int layer, KvView<T> cache = {}) const {
@@ -114,7 +115,7 @@ struct GroupedQueryAttention {
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }
 
-  /// du = gradient of u; gradients of the weights are added to `g`.
+  /// Sets du (BT,C) to the gradient of u, and adds the gradients of the weights to `g`.
   template <class B, class T, class E, class G>
   void backward(B& b, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
                 const Saved<T>& s, const Scratch<T>& scratch, const Pass<real_t<T>>& pass, int layer) const {
@@ -148,14 +149,15 @@ struct GroupedQueryAttention {
             .first_key = pass.first_key,
             .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
   }
-  /// Writes the rows of a pass behind what the cache has of each sequence: by one copy where each has one new token, so
-  /// that decoding a batch on a GPU queues no more than decoding one row.
+  /// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
+  /// new token for each sequence this is one strided copy, so that decoding a batch on a GPU queues as few operations
+  /// as decoding one sequence.
   template <class B, class T, class R>
   static void append(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
     const std::int64_t sequence = std::int64_t(capacity) * rows.width;
     T* const end = cache + std::int64_t(pass.past) * rows.width;
-    constexpr std::int64_t widest = INT32_MAX / std::int64_t(sizeof(T));  // in bytes, what CUDA copies rows at
-    if (pass.time == 1 && sequence <= widest)
+    constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA
+    if (pass.time == 1 && sequence <= max_stride)
       return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
     for (int seq = 0; seq < pass.batch; ++seq)
       copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));

@@ -11,7 +11,7 @@
 
 namespace moderngpt2 {
 
-/// x = wte[ids] * sqrt(C), then dropout. The factor is never rounded to a shorter type.
+/// Token embedding: x = wte[ids] * sqrt(C), then dropout. The factor is not rounded to the element type.
 template <int C>
 struct Embedding {
   int vocab_size;
@@ -29,11 +29,12 @@ struct Embedding {
     visitor.matrix("weight", p.weight, vocab_size, n_embd, Init::normal);
   }
 
-  /// ids (BT) -> x (BT,C)
+  /// ids (BT) -> x (BT,C), ids in [0, vocab_size)
   template <class B, class T, class E>
   void forward(B& b, Rows<T> x, const int* ids, const Params<E>& p, const Pass<real_t<T>>& pass) const {
     embedding(b, x, ids, p.weight, scale<T>(), pass.time, pass.dropout(RandomUse::embedding_dropout, dropout, 0));
   }
+  /// Adds the gradient of the table to g.weight (V,C), for dx (BT,C).
   template <class B, class T, class G>
   void backward(B& b, Rows<const T> dx, const int* ids, const Params<G>& g, const Pass<real_t<T>>& pass) const {
     embedding_backward(b, g.weight, ids, dx, scale<T>(), pass.time,

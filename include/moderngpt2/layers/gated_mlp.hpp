@@ -11,7 +11,7 @@
 
 namespace moderngpt2 {
 
-/// down(act(gate(x)) * up(x)) (Shazeer 2020), no biases.
+/// Gated MLP without biases (GLU variants, Shazeer 2020): down(act(gate(x)) * up(x)), C -> F -> C.
 template <int C, int F, Activation A = Activation::dynamic>
 struct GatedMlp {
   [[no_unique_address]] Extent<C> n_embd;
@@ -41,10 +41,11 @@ struct GatedMlp {
     visitor.nested("down_proj", down_proj(), p.down_proj);
   }
 
+  /// Activations kept from forward to backward.
   template <class T>
   struct Saved {
-    Rows<T> gate_up;  // (BT,2F)
-    Rows<T> h;        // (BT,F)
+    Rows<T> gate_up;  // (BT,2F) gate and up side by side
+    Rows<T> h;        // (BT,F) act(gate) * up
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
@@ -52,6 +53,7 @@ struct GatedMlp {
     return {{arena.take<T>(std::int64_t(n) * 2 * n_inner), n, 2 * n_inner},
             {arena.take<T>(std::int64_t(n) * n_inner), n, n_inner}};
   }
+  /// Memory of the backward pass only.
   template <class T>
   struct Scratch {
     Rows<T> dh;  // (BT,F)
@@ -70,7 +72,8 @@ struct GatedMlp {
     down_proj().forward(b, y, Rows<const T>(s.h), p.down_proj);
   }
 
-  /// du = gradient of u; gradients of the weights are added to `g`. The saved gate_up is overwritten by its gradient.
+  /// Sets du (BT,C) to the gradient of u, and adds the gradients of the weights to `g`. Overwrites the saved gate_up
+  /// with its gradient.
   template <class B, class T, class E, class G>
   void backward(B& b, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
                 const Saved<T>& s, const Scratch<T>& scratch, const Pass<real_t<T>>&, int) const {

@@ -8,7 +8,7 @@
 
 namespace moderngpt2 {
 
-/// Names of the parts of a half block in files.
+/// Names of the parts of a half block in checkpoints.
 struct HalfBlockNames {
   const char* pre_norm;
   const char* mixer;
@@ -17,7 +17,7 @@ struct HalfBlockNames {
 inline constexpr HalfBlockNames attention_names{"input_layernorm", "attn", "post_attention_layernorm"};
 inline constexpr HalfBlockNames mlp_names{"pre_feedforward_layernorm", "mlp", "post_feedforward_layernorm"};
 
-/// The gain of an RMSNorm: stored as an offset from 1.
+/// Gain of an RMSNorm over C channels, stored as an offset from 1 as in Gemma: y = x / rms(x) * (1 + weight).
 template <int C>
 struct Norm {
   [[no_unique_address]] Extent<C> width;
@@ -32,8 +32,9 @@ struct Norm {
   }
 };
 
-/// x + post_norm(dropout(mixer(pre_norm(x)))): a mixer between two norms. The norms at the border of two half blocks
-/// are computed by one operation (`add_norm`), so a half block owns their parameters and the chain applies them.
+/// Half of a transformer block: x + post_norm(dropout(mixer(pre_norm(x)))), where the mixer is attention or the MLP. It
+/// owns the parameters of both norms; Model applies them, because one operation (`add_norm`) computes the post-norm of
+/// a half block together with the pre-norm of the next.
 template <int C, class Mixer>
 struct HalfBlock {
   Norm<C> norm;

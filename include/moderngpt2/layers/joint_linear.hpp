@@ -4,13 +4,13 @@
 
 #include "moderngpt2/core/view.hpp"
 
-// Several Linear layers on one input, their outputs side by side in one buffer. When their weights are neighbours in
-// memory (flat buffers place them so unless a size needs padding), one matrix product serves all.
+// Several Linear layers on the same input, with outputs side by side in one buffer. Where their weights are adjacent in
+// memory, one matrix product computes all of them. Flat buffers place weights so unless a size needs padding.
 namespace moderngpt2 {
 
 namespace detail {
 
-/// The matrices as one, or a null matrix when they are not neighbours.
+/// The matrices as one, or a null matrix where they are not adjacent in memory.
 template <class T, std::size_t N>
 Matrix<T> joined(const std::array<Matrix<T>, N>& parts) {
   Matrix<T> whole = parts[0];
@@ -34,7 +34,7 @@ void joint_forward(B& b, Rows<T> y, Rows<const T> x, const std::array<Matrix<W>,
     matmul(b, y.columns(first, weights[i].rows), x, weights[i], biases[i]);
 }
 
-/// dx = dy [W_0; W_1; ...]; gradients of weights and biases are added to theirs.
+/// dx (N,In) = dy [W_0; W_1; ...]. Adds the gradients of weights and biases to d_weights and d_biases.
 template <class B, class T, class W, class G, class V, std::size_t N>
 void joint_backward(B& b, Rows<T> dx, Rows<const T> dy, Rows<const T> x, const std::array<Matrix<W>, N>& weights,
                     const std::array<Matrix<G>, N>& d_weights, const std::array<Vector<V>, N>& d_biases) {

@@ -6,7 +6,7 @@
 
 namespace moderngpt2 {
 
-/// y = x W^T (+ bias). W is (Out,In), as in files.
+/// Linear layer: y = x W^T (+ bias). W is (Out,In), as in PyTorch and in checkpoints.
 template <int In, int Out>
 struct Linear {
   [[no_unique_address]] Extent<In> in;
@@ -17,7 +17,7 @@ struct Linear {
   template <class E>
   struct Params {
     Matrix<typename E::MatrixType> weight;  // (Out,In)
-    Vector<typename E::VectorType> bias;    // (Out), null without one
+    Vector<typename E::VectorType> bias;    // (Out), null without bias
   };
 
   template <class E>
@@ -32,7 +32,7 @@ struct Linear {
     matmul(b, y, x, p.weight, p.bias);
   }
 
-  /// dx (+)= dy W; the gradients of W and bias are added to `g`.
+  /// dx (N,In) = dy W, or += with accumulate_dx; skipped where dx is null. Adds the gradients of W and bias to `g`.
   template <class B, class T, class Y, class E, class G>
   void backward(B& b, Rows<T> dx, Rows<const Y> dy, Rows<const T> x, const Params<E>& p, const Params<G>& g,
                 bool accumulate_dx = false) const {

@@ -4,25 +4,26 @@
 
 #include "moderngpt2/core/view.hpp"
 
-// A layer names each of its parameters once, in `describe(params, visitor)`:
-//   visitor.matrix("weight", params.weight, rows, cols, Init::normal);   // decayed
-//   visitor.vector("bias", params.bias, size);                           // norms and biases: start at 0, not decayed
-//   visitor.nested("q_proj", layer, params.q_proj);                      // names joined with dots
-// Counting, binding to memory, naming and initialising are different visitors.
+// A layer lists its parameters once, in `describe(params, visitor)`:
+//   visitor.matrix("weight", params.weight, rows, cols, Init::normal);   // with weight decay
+//   visitor.vector("bias", params.bias, size);                           // no weight decay, initialized with 0
+//   visitor.nested("q_proj", layer, params.q_proj);                      // a layer within; names are joined with dots
+// Visitors count parameters, bind them to memory, name them and initialize them.
 namespace moderngpt2 {
 
-/// Distribution of a matrix before training: N(0, initializer_range), or that divided by sqrt(2 n_layer) for the
-/// products that end a half block.
+/// Initial distribution of a matrix: normal is N(0, initializer_range^2); scaled_normal divides the standard deviation
+/// by sqrt(2 n_layer), for projections into the residual stream (Radford et al. 2019).
 enum class Init : unsigned char { normal, scaled_normal };
 
-/// Every tensor starts at a multiple of this many elements of its flat buffer.
+/// Alignment of tensors in flat buffers, in elements.
 inline constexpr std::int64_t parameter_alignment = 64;
 
+/// Elements that a tensor of `n` elements takes in a flat buffer.
 constexpr std::int64_t padded_size(std::int64_t n) {
   return (n + parameter_alignment - 1) / parameter_alignment * parameter_alignment;
 }
 
-/// Sizes of the two groups: exact elements, and elements with padding.
+/// Visitor that counts parameters: exact elements, and padded elements of the two flat buffers.
 struct CountParameters {
   std::int64_t elements = 0;
   std::int64_t matrices = 0;
@@ -39,7 +40,7 @@ struct CountParameters {
   constexpr void nested(const char*, const auto& layer, auto& params) { layer.describe(params, *this); }
 };
 
-/// Sets the views of a layer's Params to consecutive places of the two flat buffers.
+/// Visitor that points the views of a layer's Params at consecutive ranges of the two flat buffers.
 template <class MatrixElement, class VectorElement>
 struct BindParameters {
   MatrixElement* matrices;

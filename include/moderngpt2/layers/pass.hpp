@@ -6,29 +6,31 @@
 
 namespace moderngpt2 {
 
-/// The keys and values of one layer's cache: (B, capacity, K*D) each.
+/// Cached keys and values of one layer, (B,capacity,KD) each.
 template <class T>
 struct KvView {
   T* keys = nullptr;
   T* values = nullptr;
-  int capacity = 0;
+  int capacity = 0;  ///< tokens; 0: no cache
 };
 
-/// What a forward or backward pass knows beside weights and activations. R: the real type of the activations.
+/// Inputs of a forward or backward pass beside token ids, weights and activations: sizes, masks, positions, dropout and
+/// the loss scale. R: real type of the activations.
 template <class R>
 struct Pass {
-  int batch = 1;
-  int time = 1;
-  int past = 0;                           ///< tokens already in the cache
-  const std::int8_t* key_mask = nullptr;  ///< (B, past + T) attention mask; null: all ones
-  const int* first_key = nullptr;         ///< (B,T) document bounds; null: none
+  int batch = 1;                          ///< B, sequences
+  int time = 1;                           ///< T, tokens of each sequence in this pass
+  int past = 0;                           ///< tokens of each sequence in the cache
+  const std::int8_t* key_mask = nullptr;  ///< (B,past+T) attention mask, 0 for padding; null: no padding
+  const int* first_key = nullptr;         ///< (B,T) first key that a token attends to (documents packed
+                                          ///< in one sequence); null: 0
   RotaryTable<R> rotary{};
 
-  bool training = false;  ///< dropout on
+  bool training = false;  ///< enables dropout
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
-  R loss_scale = 1;                 ///< multiplies gradients, not the loss: small ones are lost in fp16
-  std::int64_t first_sequence = 0;  ///< place of row 0 in the global batch: masks do not depend on the micro-batch
+  R loss_scale = 1;  ///< multiplies gradients, not the loss, against underflow in fp16
+  std::int64_t first_sequence = 0;  ///< index of row 0 in the global batch, so that dropout ignores micro-batches
 
   constexpr int rows() const { return batch * time; }
 

@@ -11,8 +11,8 @@
 
 namespace moderngpt2 {
 
-/// cos and sin of every position up to n_positions (Su et al. 2021, half-split layout), computed in double. Linear
-/// scaling divides the position by its factor (Chen et al. 2023).
+/// Rotary position tables (RoPE, Su et al. 2021; half-split layout): cos and sin, (n_positions,D/2) each, computed in
+/// double. Linear scaling divides positions by rope_scaling_factor (position interpolation, Chen et al. 2023).
 template <class R, class Memory = AlignedBuffer>
 class RotaryPositions {
  public:
@@ -31,16 +31,16 @@ class RotaryPositions {
     }
   }
 
-  /// The same where the backend reads them.
+  /// Copies the tables to the memory of a backend.
   template <class B>
-  RotaryPositions(B& backend, RotaryPositions<R> here)
-      : cosine_(placed(backend, std::move(here.cosine_))),
-        sine_(placed(backend, std::move(here.sine_))),
-        half_(here.half_),
-        positions_(here.positions_) {}
+  RotaryPositions(B& backend, RotaryPositions<R> host)
+      : cosine_(move_to_backend(backend, std::move(host.cosine_))),
+        sine_(move_to_backend(backend, std::move(host.sine_))),
+        half_(host.half_),
+        positions_(host.positions_) {}
 
   RotaryTable<R> table() const { return {cosine_.data(), sine_.data(), half_, positions_}; }
-  /// Bytes that the tables of a config take.
+  /// Bytes of the tables of a config.
   static constexpr std::size_t bytes(const Config& c) {
     return std::size_t(c.head_dim / 2) * std::size_t(c.n_positions) * 2 * sizeof(R);
   }

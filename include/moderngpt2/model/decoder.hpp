@@ -13,11 +13,12 @@
 #include "moderngpt2/layers/half_block.hpp"
 #include "moderngpt2/layers/parameter.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2 {
 
-/// The layers of a model and where each one's parameters lie. Units in canonical order: the embedding, 2 n_layer half
-/// blocks (attention, MLP, attention, ...), the final norm with the head.
+/// Layers of a model and the places of their parameters in the flat buffers. Units in order: the embedding, 2 n_layer
+/// half blocks (attention, MLP, attention, ...), the final norm with the head.
 template <ModelShape S, class HeadType>
 struct Decoder {
   using Head = HeadType;
@@ -43,6 +44,7 @@ struct Decoder {
         head(c) {}
 
   constexpr int half_blocks() const { return 2 * n_layer; }
+  constexpr Unit head_unit() const { return Unit::head(half_blocks()); }
 
   template <class E>
   struct FinalParams {
@@ -50,7 +52,7 @@ struct Decoder {
     typename Head::template Params<E> head;
   };
 
-  /// Exact elements and padded sizes of all parameters.
+  /// Number of parameters, and padded elements of both flat buffers.
   constexpr CountParameters count() const {
     const CountParameters first = count_of(wte), a = count_of(attention_half), m = count_of(mlp_half);
     CountParameters last = count_of(ln_f);
@@ -61,7 +63,7 @@ struct Decoder {
             first.vectors + n_layer * (a.vectors + m.vectors) + last.vectors};
   }
 
-  /// Every parameter by its name in files.
+  /// All parameters in the order of the flat buffers, by their names in checkpoints.
   std::vector<ParameterInfo> list() const {
     using E = Elements<float>;
     ListParameters visitor;
@@ -79,26 +81,28 @@ struct Decoder {
     return std::move(visitor.table);
   }
 
-  /// Where the matrices of the embedding, of each block and of the head begin, each with the number of its first unit:
-  /// 0 is the embedding, 1 + k half block k.
-  std::vector<std::pair<int, std::int64_t>> unit_begins() const {
+  /// First elements of the embedding, of each block (at its attention half) and of the head in the flat buffer of
+  /// matrices.
+  std::vector<UnitBegin> unit_begins() const {
     const std::int64_t first = count_of(wte).matrices;
     const std::int64_t block = count_of(attention_half).matrices + count_of(mlp_half).matrices;
-    std::vector<std::pair<int, std::int64_t>> begins{{0, 0}};
-    for (int i = 0; i <= n_layer; ++i) begins.emplace_back(1 + 2 * i, first + i * block);
+    std::vector<UnitBegin> begins{{Unit::embedding(), 0}};
+    for (int i = 0; i < n_layer; ++i) begins.push_back({Unit::half_block(2 * i), first + i * block});
+    begins.push_back({head_unit(), first + n_layer * block});
     return begins;
   }
 
-  /// The same of every unit, each half block by itself.
-  std::vector<std::pair<int, std::int64_t>> all_unit_begins() const {
-    std::vector<std::pair<int, std::int64_t>> begins;
+  /// First elements of all units: unit_begins() and the MLP half of each block.
+  std::vector<UnitBegin> all_unit_begins() const {
+    std::vector<UnitBegin> begins;
     for (const auto& [unit, begin] : unit_begins()) {
-      begins.emplace_back(unit, begin);
-      if (unit > 0 && unit <= half_blocks()) begins.emplace_back(unit + 1, begin + count_of(attention_half).matrices);
+      begins.push_back({unit, begin});
+      if (unit > Unit::embedding() && unit < head_unit())
+        begins.push_back({unit.next(), begin + count_of(attention_half).matrices});
     }
     return begins;
   }
-  /// Whether the head computes with the embedding's matrix.
+  /// Whether the head reads the embedding's matrix (tied weights).
   constexpr bool head_reads_embedding() const {
     if constexpr (requires { head.tied(); })
       return head.tied();
@@ -106,10 +110,10 @@ struct Decoder {
       return false;
   }
 
-  /// What passes over (batch,time) tokens are to a backend that reserves memory for them.
+  /// Size of passes over (batch,time) tokens, by which a backend reserves memory.
   constexpr PassSize pass_size(int batch, int time) const { return {batch, time, head.size(batch, time)}; }
 
-  /// Views of one unit's weights or gradients, bound where the memory is when they are used.
+  /// Views of one unit's weights or gradients in flat buffers; no view outlives a pass.
   template <class E, class Memory>
   auto bind_embedding(const ParameterBuffers<E, Memory>& buffers) const {
     typename Embedding<S.n_embd>::template Params<E> p;
@@ -138,7 +142,7 @@ struct Decoder {
     head.describe(p.head, binder);
     return p;
   }
-  /// The gain of the norm before half block k, or of ln_f after the last.
+  /// Gain (C) of the norm before half block k; for k = half_blocks(), of ln_f.
   template <class E, class Memory>
   auto bind_pre_norm(const ParameterBuffers<E, Memory>& buffers, int k) const {
     if (k == half_blocks()) return bind_final(buffers).ln_f.weight;
@@ -152,7 +156,7 @@ struct Decoder {
     layer.describe(p, n);
     return n;
   }
-  /// Binder at a unit: half 0 or 1 of `layer`, where layer n_layer is the final unit; the embedding lies first.
+  /// Binder at half 0 or 1 of `layer`; layer n_layer is the head's unit.
   template <class E, class Memory>
   auto bind(const ParameterBuffers<E, Memory>& buffers, int layer, int half) const {
     const CountParameters a = count_of(attention_half), m = count_of(mlp_half);

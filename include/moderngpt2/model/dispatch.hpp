@@ -9,7 +9,7 @@
 
 namespace moderngpt2 {
 
-/// Whether a config has the shape that a static model is built for.
+/// Whether a config has the dimensions that shape S fixes at compile time.
 template <ModelShape S>
 constexpr bool matches(const Config& c) {
   return (S.n_layer == dynamic || S.n_layer == c.n_layer) && (S.n_embd == dynamic || S.n_embd == c.n_embd) &&
@@ -20,17 +20,18 @@ constexpr bool matches(const Config& c) {
          (S.tied_head == Toggle::dynamic || (S.tied_head == Toggle::on) == c.tied_head);
 }
 
-/// The error about a precision that no model here computes in.
-inline UsageError no_such_precision(PrecisionName name) {
-  return UsageError("--precision {} needs --device cuda: on the CPU use --precision {}", precision_name(name),
+/// Error for a precision that the CPU backend does not support. Names the closest one that it does.
+inline UsageError unsupported_precision(PrecisionName name) {
+  const Setting precision{"precision"}, device{"device"};
+  return UsageError("{} {} needs {} cuda: on the CPU use {} {}", precision, precision_name(name), device, precision,
                     precision_name(cpu_precision(name)));
 }
 
-/// The language model that the programs hold for bf16: one that runs any config.
+/// Language model in bf16 on the CPU, for any config.
 using CausalLMInBf16 = CausalLM<any_shape, cpu::Backend, Bf16>;
 
-/// Calls f(std::type_identity<M>) with the type of language model that runs a config: the static small one, with
-/// MODERNGPT2_PRESETS the other sizes too, else the one that runs any.
+/// Calls f(std::type_identity<M>) with the type of fp32 language model for a config: one of static shape where the
+/// config is that of preset small (with MODERNGPT2_PRESETS also medium, large and xl), else CausalLM<any_shape>.
 template <class F>
 decltype(auto) with_causal_lm(const Config& c, F&& f) {
   if (matches<small_shape>(c)) return f(std::type_identity<CausalLM<small_shape>>{});

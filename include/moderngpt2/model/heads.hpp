@@ -10,23 +10,24 @@
 
 namespace moderngpt2 {
 
-/// A language model. `CausalLM<any_shape>` runs any checkpoint; `CausalLM<small_shape>` is checked at compile time.
+/// Language model. `CausalLM<any_shape>` runs any checkpoint; `CausalLM<small_shape>` has dimensions that are checked
+/// at compile time.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using CausalLM = Model<S, LanguageModelHead<S.n_embd, S.tied_head>, Backend, Precision>;
 
-/// A language model that also scores choices.
+/// Language model with a second head that scores multiple choices.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using DoubleHeadsModel = Model<S, DoubleHeads<S.n_embd, S.tied_head>, Backend, Precision>;
 
-/// A model that classifies whole sequences.
+/// Sequence classifier.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using SequenceClassifier = Model<S, SequenceClassificationHead<S.n_embd>, Backend, Precision>;
 
-/// A model that classifies every token.
+/// Token classifier.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using TokenClassifier = Model<S, TokenClassificationHead<S.n_embd>, Backend, Precision>;
 
-/// A model that marks the start and the end of an answer.
+/// Extractive question answering: first and last token of the answer.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using QuestionAnswerer = Model<S, QuestionAnsweringHead<S.n_embd>, Backend, Precision>;
 

@@ -14,9 +14,9 @@
 
 namespace moderngpt2 {
 
-/// `count` elements of a matrix from its element `first` on: N(0, initializer_range), or that over sqrt(2 n_layer)
-/// where a half block ends (Radford et al. 2019). `number` is the matrix's place in the list of parameters: each has
-/// numbers of its own, keyed by (seed, place).
+/// Initializes elements [first, first + count) of a matrix with random numbers of its distribution (see Init).
+/// `number` is the matrix's index in the list of parameters: random numbers are a function of (seed, number, element),
+/// so that any range of any matrix can be initialized alone.
 template <class M>
 void initialize_elements(M* to, const ParameterInfo& p, std::size_t number, std::int64_t first, std::int64_t count,
                          const Config& c, std::uint64_t seed, int threads = 1) {
@@ -34,7 +34,7 @@ void initialize_elements(M* to, const ParameterInfo& p, std::size_t number, std:
   });
 }
 
-/// Matrices as initialize_elements() has them; norms and biases 0.
+/// Initializes matrices with initialize_elements(), norms and biases with 0.
 template <class B, class E>
 void initialize(B& b, ParameterPlaces<E> weights, const std::vector<ParameterInfo>& table, const Config& c,
                 std::uint64_t seed) {

@@ -1,7 +1,7 @@
 #pragma once
 
 #ifdef __CUDACC__
-#error "model/ headers are compiled by g++ or clang; nvcc compiles kernels only"
+#error "model/ headers must be compiled by g++ or clang; nvcc compiles kernels only"
 #endif
 
 #include <cstdint>
@@ -21,11 +21,12 @@
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/model/unit.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 
 namespace moderngpt2 {
 
-/// Memory and views for passes over up to (batch,time) tokens.
+/// Activation memory for passes over up to (batch,time) tokens, with its views.
 template <ModelShape S, class Head, class T, class Memory = AlignedBuffer>
 class Workspace {
  public:
@@ -37,10 +38,10 @@ class Workspace {
     reshape(batch, time);
   }
 
-  /// Places the views for a smaller pass in the same memory.
+  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error where it does not fit.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
-    batch_ = time_ = 0;  // nothing is placed when this batch turns out too large
+    batch_ = time_ = 0;  // invalid if place() throws
     views.place(arena_, layers_, batch, time, mode_);
     batch_ = batch, time_ = time;
   }
@@ -60,8 +61,8 @@ class Workspace {
   int time_ = 0;
 };
 
-/// A ModernGPT2 with a head: embedding, a chain of 2 n_layer half blocks joined by `add_norm`, ln_f, head.
-/// S: what is known at compile time; Backend: who computes; Precision: element types.
+/// ModernGPT2 with a head: embedding, 2 n_layer half blocks, ln_f, head. S: dimensions fixed at compile time;
+/// BackendType: backend that computes (cpu::Backend, cuda::Backend, reference::Backend); Precision: element types.
 template <ModelShape S, class HeadType, class BackendType, class Precision>
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
@@ -70,20 +71,20 @@ class Model {
   using Backend = BackendType;
   using T = typename Precision::Activation;
   using R = real_t<T>;
-  using Loss = loss_of<Backend, T>;   ///< a number, or what can be made a double once
-  using Score = compute_t<T>;         ///< of logits
-  using Memory = memory_of<Backend>;  ///< of weights, gradients and activations
+  using Loss = loss_of<Backend, T>;   ///< a number, or a handle that a conversion to double waits for
+  using Score = compute_t<T>;         ///< element type of logits
+  using Memory = memory_of<Backend>;  ///< memory of weights, gradients and activations
   using Weights = ParameterBuffers<typename Precision::Weights, Memory>;
   using Gradients = ParameterBuffers<typename Precision::Gradients, Memory>;
-  /// Elements of weights that are not rounded, as training keeps them; gradients and moments have the same.
+  /// Element types of master weights, gradients and optimizer moments.
   using FullElements = typename Precision::Gradients;
   static constexpr bool rounds_weights = !std::is_same_v<typename Precision::Weights, FullElements>;
   using Work = Workspace<S, Head, T, Memory>;
   static constexpr ModelShape shape = S;
 
-  /// Weights are zero until `initialize` or a checkpoint fills them. Throws an Error for a config that is out of
-  /// range or contradicts S. `granule`: what the sizes of the flat buffers are multiples of, zeros at their ends, for
-  /// processes that share them. `pages`: of the matrices.
+  /// Allocates weights, which are zero until initialize() or a checkpoint fills them. Throws an Error for a config that
+  /// is out of range or contradicts S. `granule`: the sizes of the flat buffers are padded with zeros to a multiple of
+  /// it, for ranks that shard them. `pages`: how the memory of the matrices is allocated.
   explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1,
                  Pages pages = Pages::at_once)
       : config_((validate(config), config)),
@@ -105,37 +106,41 @@ class Model {
   const Backend& backend() const { return backend_; }
   Weights& weights() { return weights_; }
   const Weights& weights() const { return weights_; }
-  /// Every parameter's name, shape and place.
+  /// Name, shape and place of all parameters.
   const std::vector<ParameterInfo>& parameters() const { return table_; }
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
+  /// Fills the weights with random initial values (Init), a function of the seed.
   void initialize(std::uint64_t seed) {
     moderngpt2::initialize(backend_, ParameterPlaces(weights_), table_, config_, seed);
   }
+  /// Allocates gradients, all 0.
   Gradients make_gradients(Pages pages = Pages::at_once) const {
     return Gradients(weights_.matrices.size(), weights_.vectors.size(), pages);
   }
+  /// Allocates activation memory for passes over up to (batch,time) tokens.
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 
-  /// Who brings weights before passes use them; null: they are in memory all the time. It must outlive its passes.
+  /// Sets the source that makes weights resident before passes use them; null: they always are. Must outlive its use.
   void set_weight_source(WeightSource* source) { source_ = source; }
-  /// Whether this process has a part of the matrices only, outside of passes.
+  /// Whether this process holds only a shard of the matrices outside of passes (ZeRO stage 3).
   bool is_sharded() const { return source_ && source_->is_sharded(); }
 
-  /// ids (B,T) -> final hidden states (BT,C), which stay in the workspace. `caches` holds one view a layer, or none.
-  /// Ids and what the pass points to are of the host, whatever the backend.
+  /// Forward pass: ids (B,T) -> final hidden states (BT,C), in the workspace. `caches`: one view for each layer, or
+  /// empty. Ids, key mask and first keys are in host memory for all backends. Throws an Error for a token id outside of
+  /// the vocabulary or more than n_positions tokens.
   Rows<T> forward(Work& work, const int* ids, Pass<R> pass, std::span<const KvView<T>> caches = {}) {
     ids = prepare(work, ids, pass);
     return run_forward(work, ids, pass, caches);
   }
 
-  /// Logits (N,V) of some final hidden states (N,C); language model heads.
+  /// Computes logits (N,V) of final hidden states (N,C), for heads with token logits.
   void logits(Rows<Score> out, Rows<const T> hidden) {
-    need(head_unit(), WeightSource::nothing);
+    acquire(layers_.head_unit());
     layers_.head.predict(backend_, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
   }
 
-  /// Loss of a batch, no gradients; the head's logits are left in work.views.head.
+  /// Loss of a batch of ids (B,T), without gradients. Leaves the head's logits in work.views.head.
   template <class Labels = typename Head::Labels>
   Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
     const Rows<T> hidden = forward(work, ids, pass);
@@ -143,76 +148,79 @@ class Model {
     const auto wte = layers_.bind_embedding(weights_);
     const typename Head::template Params<FullElements> no_gradients{};
     const typename Embedding<S.n_embd>::template Params<FullElements> no_wte_gradient{};
-    need(head_unit(), WeightSource::nothing);
+    acquire(layers_.head_unit());
     const Loss loss = layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
                                         no_wte_gradient, work.views.head, ids, labels, pass);
-    if (source_) source_->rest();
+    if (source_) source_->release_all();
     return loss;
   }
 
-  /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
-  template <class Labels = typename Head::Labels, class OnReady = NobodyWaits>
+  /// Loss of a batch of ids (B,T). Adds its gradients to `gradients`, and calls on_ready(unit) when those of a unit's
+  /// matrices are complete (see NoGradientHook).
+  template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
   Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
                           OnReady&& on_ready = {}) {
-    if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
+    if (work.mode() == Mode::infer) throw Error("internal: loss_and_gradients() requires a workspace for training");
     auto& v = work.views;
-    const int* const there = prepare(work, ids, pass);
-    const Rows<T> hidden = run_forward(work, there, pass, {});
+    const int* const uploaded = prepare(work, ids, pass);
+    const Rows<T> hidden = run_forward(work, uploaded, pass, {});
     const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
-    need(head_unit(), head_unit() - 1);
+    acquire(layers_.head_unit(), layers_.head_unit().previous());
     const Loss loss =
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
-    on_ready(head_unit());
+    on_ready(layers_.head_unit());
     for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
-      need(1 + k, k > 0 ? k : WeightSource::nothing);
+      acquire(Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
       backward_half(work, k, gradients, pass);
-      on_ready(1 + k);
+      on_ready(Unit::half_block(k));
     }
     rms_norm_backward(backend_, v.dx, layers_.bind_pre_norm(gradients, 0), v.du, v.x[0],
                       layers_.bind_pre_norm(weights_, 0), R(config_.rms_norm_eps), true);
-    layers_.wte.backward(backend_, Rows<const T>(v.dx), there, d_wte, pass);
-    if (source_) source_->rest();
+    layers_.wte.backward(backend_, Rows<const T>(v.dx), uploaded, d_wte, pass);
+    if (source_) source_->release_all();
     return loss;
   }
 
-  /// Takes part in a pass of other processes that have the weights together with this one, by loss() or
-  /// loss_and_gradients(), with nothing to compute in it.
-  void sit_out_loss() {
-    if (source_) sit_out_forward(WeightSource::nothing), source_->rest();
+  /// Serves the weight gathers of a loss() that other ranks run, without a batch of its own (ZeRO stage 3).
+  void participate_without_batch() {
+    if (source_) acquire_forward({}), source_->release_all();
   }
+  /// Serves the weight gathers of a loss_and_gradients() that other ranks run, without a batch of its own. Calls
+  /// on_ready(unit) where loss_and_gradients() does.
   template <class OnReady>
-  void sit_out_loss_and_gradients(OnReady&& on_ready) {
+  void participate_without_batch(OnReady&& on_ready) {
     if (!source_) return;
-    sit_out_forward(head_unit() - 1);
-    for (int unit = head_unit(); unit > 0; --unit) {
-      if (unit < head_unit()) need(unit, unit > 1 ? unit - 1 : WeightSource::nothing);
-      on_ready(unit);
+    acquire_forward(layers_.head_unit().previous());
+    on_ready(layers_.head_unit());
+    for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
+      acquire(Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
+      on_ready(Unit::half_block(k));
     }
-    source_->rest();
+    source_->release_all();
   }
 
  private:
-  int head_unit() const { return 1 + layers_.half_blocks(); }
-  void need(int unit, int next) {
-    if (source_) source_->need(unit, next);
+  void acquire(Unit unit, Unit next = {}) {
+    if (source_) source_->acquire(unit, next);
   }
-  void sit_out_forward(int next) {
-    for (int unit = 0; unit < head_unit(); ++unit) need(unit, unit + 1);
-    need(head_unit(), next);
+  /// Acquires all units in the order of a forward pass; `next` is used after the head.
+  void acquire_forward(Unit next) {
+    for (Unit unit = Unit::embedding(); unit < layers_.head_unit(); unit = unit.next()) acquire(unit, unit.next());
+    acquire(layers_.head_unit(), next);
   }
 
-  /// ids and what the pass points to are where the backend reads them.
+  /// Forward pass with ids and the pass's arrays in the backend's memory.
   Rows<T> run_forward(Work& work, const int* ids, const Pass<R>& pass, std::span<const KvView<T>> caches) {
     auto& v = work.views;
     const R eps = R(config_.rms_norm_eps);
-    need(0, 1);
+    acquire(Unit::embedding(), Unit::embedding().next());
     layers_.wte.forward(backend_, v.x[0], ids, layers_.bind_embedding(weights_), pass);
     rms_norm(backend_, v.u[0], v.x[0], layers_.bind_pre_norm(weights_, 0), eps);
     for (int k = 0; k < layers_.half_blocks(); ++k) {
-      need(1 + k, 2 + k);
+      acquire(Unit::half_block(k), Unit::half_block(k).next());
       with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
         const auto p = bind(weights_);
         const KvView<T> cache = caches.empty() ? KvView<T>{} : caches[std::size_t(layer)];
@@ -224,7 +232,8 @@ class Model {
     return v.u.back();
   }
 
-  /// In: v.du, gradient of u[k+1]; v.dx, gradient of x[k+1] by the residual path. Out: the same one half block down.
+  /// Backward pass of half block k. Input: v.du, the gradient of u[k+1], and v.dx, the gradient of x[k+1] through the
+  /// residual path. Output: v.du of u[k] and v.dx of x[k].
   void backward_half(Work& work, int k, Gradients& gradients, const Pass<R>& pass) {
     auto& v = work.views;
     const R eps = R(config_.rms_norm_eps);
@@ -245,7 +254,8 @@ class Model {
     });
   }
 
-  /// Calls f(half block, function that binds its parameters in given buffers, saved, scratch, layer).
+  /// Calls f(half block k, bind, saved, scratch, layer), where bind(buffers) returns views of its parameters in
+  /// buffers.
   template <class F>
   void with_half(Work& work, int k, F&& f) {
     const int layer = k / 2;
@@ -264,8 +274,7 @@ class Model {
     return pass.dropout(RandomUse::residual_dropout, config_.resid_pdrop, k);
   }
 
-  /// Checks a pass before it touches memory, and shapes the workspace for it. Returns the ids, and gives the pass what
-  /// it points to, where the backend reads them.
+  /// Validates a pass, shapes the workspace for it, and uploads ids and the pass's arrays. Returns the uploaded ids.
   const int* prepare(Work& work, const int* ids, Pass<R>& pass) {
     if (pass.past + pass.time > config_.n_positions)
       throw Error("a sequence of {} tokens is longer than the model's n_positions {}", pass.past + pass.time,

@@ -8,13 +8,14 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/parameter.hpp"
+#include "moderngpt2/model/unit.hpp"
 
 namespace moderngpt2 {
 
-/// One named tensor of a model and where it lies in its flat buffer.
+/// Name, shape and place in its flat buffer of one parameter tensor.
 struct ParameterInfo {
   std::string name;
-  std::vector<std::int64_t> shape;  ///< two dimensions: in the matrices (decayed); one: in the vectors
+  std::vector<std::int64_t> shape;  ///< two dimensions: in the matrices (weight decay); one: in the vectors
   std::int64_t offset = 0;          ///< elements from the start of its buffer
   std::int64_t size = 0;
   Init init = Init::normal;
@@ -22,7 +23,7 @@ struct ParameterInfo {
   bool is_matrix() const { return shape.size() == 2; }
 };
 
-/// Visitor that lists every parameter with its full name, shape and place.
+/// Visitor that lists all parameters with full name, shape and place.
 class ListParameters {
  public:
   void matrix(const char* name, auto&, int rows, int cols, Init init) {
@@ -49,8 +50,8 @@ class ListParameters {
   std::int64_t vectors_ = 0;
 };
 
-/// Weights, gradients or moments of a whole model: two flat, zero-filled buffers in one canonical order. Matrices:
-/// wte, then the blocks, then the head; vectors: norms and biases in the same order.
+/// Weights, gradients or optimizer moments of a whole model: two flat, zero-filled buffers. `matrices` holds wte, the
+/// blocks and the head, `vectors` norms and biases in the same order. Memory: whose memory the buffers are in.
 template <class E, class Memory = AlignedBuffer>
 struct ParameterBuffers {
   FlatBuffer<typename E::MatrixType, Memory> matrices;
@@ -59,17 +60,17 @@ struct ParameterBuffers {
   ParameterBuffers() = default;
   ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements)
       : matrices(matrix_elements), vectors(vector_elements) {}
-  /// `pages`: of the matrices.
+  /// `pages`: how the memory of the matrices is allocated.
   ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements, Pages pages)
       : matrices(matrix_elements, pages), vectors(vector_elements) {}
 
-  /// First element of a tensor, as `T` whichever buffer holds it; only where both have the same element type.
+  /// First element of a tensor; requires both buffers to have the same element type.
   auto* at(const ParameterInfo& p) const {
     return p.is_matrix() ? matrices.data() + p.offset : vectors.data() + p.offset;
   }
 };
 
-/// The same as places only: the buffers may belong to different owners. They lie where a backend has them.
+/// Addresses of the flat buffers of a ParameterBuffers, or of two buffers of different owners, in a backend's memory.
 template <class E>
 struct ParameterPlaces {
   typename E::MatrixType* matrices = nullptr;
@@ -79,21 +80,21 @@ struct ParameterPlaces {
   template <class Memory>
   ParameterPlaces(const ParameterBuffers<E, Memory>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
 
-  /// f(first element of a tensor), of whichever type its buffer is.
+  /// Returns f(pointer to the first element of a tensor); f accepts the element types of both buffers.
   template <class F>
   decltype(auto) visit(const ParameterInfo& p, F&& f) const {
     return p.is_matrix() ? f(matrices + p.offset) : f(vectors + p.offset);
   }
 };
 
-/// Told about each unit of a model once a backward pass has added all gradients of its matrices: the head (1 +
-/// half blocks) first, then half block k as 1 + k from the last to the first. Those of the embedding (0) and of all
-/// norms and biases are there when the pass returns.
-struct NobodyWaits {
-  void operator()(int) const {}
+/// Hook of a backward pass, called with each unit whose matrices have all of their gradients: the head first, then the
+/// half blocks from the last to the first. Gradients of the embedding and of all norms and biases are complete when the
+/// pass returns. This default does nothing.
+struct NoGradientHook {
+  void operator()(Unit) const {}
 };
 
-/// What gradients must be before the first backward pass of a step, for backward passes add.
+/// Sets gradients to 0 before the first backward pass of a step: backward passes add to them.
 template <class B, class E, class Memory>
 void set_to_zero(B& backend, ParameterBuffers<E, Memory>& buffers) {
   fill(backend, buffers.matrices.data(), buffers.matrices.size(), typename E::MatrixType(0));

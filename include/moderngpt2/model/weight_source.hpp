@@ -1,24 +1,24 @@
 #pragma once
 
+#include "moderngpt2/model/unit.hpp"
+
 namespace moderngpt2 {
 
-/// Brings a model's weights before a pass uses them, where they are not there all the time. Units are numbered as for
-/// NobodyWaits; the head is given with the embedding where it computes with that.
+/// Makes weights resident before a pass uses them, for a model whose matrices are not in memory all the time. A head
+/// that reads the embedding's matrix is acquired together with it.
 class WeightSource {
  public:
-  static constexpr int nothing = -1;
-
   virtual ~WeightSource() = default;
-  /// The weights of `unit` are there when it returns, and those of `next` are under way. Matrices of all others may be
-  /// gone, norms and biases never are.
-  virtual void need(int unit, int next) = 0;
-  /// A pass is over: whatever was brought may be gone.
-  void rest() { need(nothing, nothing); }
-  /// Whether this process has a part of the matrices only, outside of passes.
+  /// Returns when the weights of `unit` are resident, and prefetches those of `next` (none: no prefetch). Matrices of
+  /// all other units may be discarded; norms and biases are always resident.
+  virtual void acquire(Unit unit, Unit next) = 0;
+  /// Ends a pass: all matrices may be discarded.
+  void release_all() { acquire({}, {}); }
+  /// Whether this process holds only a shard of the matrices outside of passes.
   virtual bool is_sharded() const { return false; }
 };
 
-/// While it lives, the passes of a model ask a source for weights.
+/// Sets a model's WeightSource for the lifetime of this object.
 template <class M>
 class WeightSourceUse {
  public:

@@ -15,7 +15,7 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   const PrecisionName name = request.precision;
   if (request.gpu) return;
   if (needs_gpu(name)) {
-    if (!request.dry_run) throw no_such_precision(name);
+    if (!request.dry_run) throw unsupported_precision(name);
     say(fmt::format("note: {} needs --device cuda; this is the plan of {} on the CPU", precision_name(name),
                     precision_name(cpu_precision(name))));
   } else if (name == PrecisionName::bf16 && !cpu::has_bf16_products()) {

@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/run/model_settings.hpp"
@@ -48,9 +48,9 @@ PreparedRun<> prepare_run(const TrainingRequest& request, const TrainingHooks& h
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request,
-                                                                        const PreparedRun<>& run,
-                                                                        const TrainingHooks& hooks) {
+MODERNGPT2_INLINE std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request,
+                                                                      const PreparedRun<>& run,
+                                                                      const TrainingHooks& hooks) {
   std::optional<std::filesystem::path> checkpoint;
   if (run.checkpoint) checkpoint = run.checkpoint->folder;
   PackedText text(*run.tokenizer, *request.text, run.block_size, request.settings.output_dir, checkpoint);
@@ -59,7 +59,7 @@ MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const Tr
   return std::nullopt;
 }
 
-MODERNGPT2_FUNCTION GenerationConfigFile
+MODERNGPT2_INLINE GenerationConfigFile
 generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
                      const std::optional<std::filesystem::path>& tokenizer_path) {
   GenerationConfigFile made = generation_config_from(run.companions.config);
@@ -90,7 +90,7 @@ generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION PreparedRun<> prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
+MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
   const auto& say = hooks.say;
   PreparedRun<> run;
   run.checkpoint = detail::find_resumed(request, say);

@@ -98,12 +98,12 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION bool has_tokenizer(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE bool has_tokenizer(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "tokenizer.json");
 }
 
-MODERNGPT2_FUNCTION std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
-                                                                          const std::optional<Checkpoint>& checkpoint) {
+MODERNGPT2_INLINE std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
+                                                                        const std::optional<Checkpoint>& checkpoint) {
   if (request.tokenizer_path) return request.tokenizer_path;
   if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
   if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;

@@ -68,15 +68,15 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
                   distributed::CommunicatorBase* device_ranks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   std::optional<ShardedWeights<M>> sharded;
-  all_or_none(ranks, "reading the weights", [&] {
+  run_or_fail_together(ranks, "reading the weights", [&] {
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
     const CheckpointTensors tensors(folder);
     const ConfigFile config = read_config(folder);
     if (!request.settings.shards_weights()) return load_weights(model, tensors, config);
     const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
-    sharded.emplace(model, ranks, distributed::ranks_of_memory<typename M::Backend>(ranks, device_ranks), layout);
+    sharded.emplace(model, ranks, distributed::ranks_for_memory_of<typename M::Backend>(ranks, device_ranks), layout);
     load_shard(model, layout.shard(ranks.rank()), tensors, config);
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
@@ -92,10 +92,10 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
         return !hooks.stop || hooks.stop() == 0;
       },
       &ranks);
-  if (!result) return 128 + int(agree_on_largest(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
+  if (!result) return 128 + int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
   if constexpr (!std::is_same_v<Task, LanguageModelling>)
-    all_or_none(ranks, "writing the predictions", [&] {
+    run_or_fail_together(ranks, "writing the predictions", [&] {
       if (ranks.rank() == 0 && request.predictions_file) write_predictions(*request.predictions_file, scores);
     });
   return 0;
@@ -108,7 +108,7 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
                 const MemoryPlan& plan, const std::string& run_name, distributed::CommunicatorBase* device_ranks) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   const bool is_first = ranks.rank() == 0;
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
@@ -126,14 +126,14 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
         if (hooks.on_samples) hooks.on_samples(at);
       };
   std::optional<Trainer<M, Task>> made;
-  all_or_none(ranks, "reading the weights", [&] {
+  run_or_fail_together(ranks, "reading the weights", [&] {
     Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks, device_ranks);
     if (run.checkpoint)
       trainer.resume(*run.checkpoint);
     else
       start_weights(trainer, request, run, hooks);
   });
-  all_or_none(ranks, "opening the logs", [&] {
+  run_or_fail_together(ranks, "opening the logs", [&] {
     if (has_board) board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
     if constexpr (std::is_same_v<Task, LanguageModelling>)
       if (has_samples)
@@ -154,7 +154,7 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
     trainer.set_matmul_rate(rate * ranks.size());
   }
   const int signal = trainer.run();
-  const std::int64_t peak = agree_on_largest(ranks, std::int64_t(peak_resident_bytes()), "memory");
+  const std::int64_t peak = max_over_ranks(ranks, std::int64_t(peak_resident_bytes()), "memory");
   if (peak > 0)
     hooks.say(fmt::format("memory: {} planned, {} in RAM at most{}", byte_text(plan.total()),
                           byte_text(std::uint64_t(peak)), ranks.size() > 1 ? ", of all processes" : ""));
@@ -167,7 +167,7 @@ template <class M, class Task>
 int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
@@ -175,7 +175,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   MemoryPlan plan;
   std::int64_t to_do = 0;
   std::string run_name;
-  all_or_none(ranks, "planning the run", [&] {
+  run_or_fail_together(ranks, "planning the run", [&] {
     plan = request.eval_only
                ? plan_evaluation<M>(config, s, run.block_size, request.threads, eval_blocks, sequences)
                : plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
@@ -201,7 +201,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   }
   std::optional<OutputFolder> output;
   std::optional<M> made;
-  all_or_none(ranks, "making the model", [&] {
+  run_or_fail_together(ranks, "making the model", [&] {
     if (!request.eval_only && ranks.rank() == 0) {
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
       output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
@@ -255,12 +255,12 @@ template <class Task = LanguageModelling>
 int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
                  std::type_identity_t<RunOnGpu<Task>> run_on_gpu = nullptr) {
   constexpr bool is_classifier = !std::is_same_v<Task, LanguageModelling>;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {
-      all_or_none(ranks, "checking the request",
-                  [&] { detail::check_request(request, is_classifier, run_on_gpu != nullptr, hooks.say); });
+      run_or_fail_together(ranks, "checking the request",
+                           [&] { detail::check_request(request, is_classifier, run_on_gpu != nullptr, hooks.say); });
       const PreparedRun<Task> run = prepare_on_ranks(
           request, ranks, [&](const TrainingRequest& own) { return detail::prepare<Task>(own, hooks); });
       if (request.eval_only && !request.model_path && !run.checkpoint)

@@ -15,7 +15,7 @@ namespace moderngpt2::golden {
 
 namespace detail {
 
-/// What every part of a check needs: the model, the case, and its inputs as the model takes them.
+/// Model of a case with its inputs.
 template <class M>
 struct Session {
   using T = typename M::T;
@@ -41,7 +41,7 @@ struct Session {
     p.batch = rows, p.time = time, p.key_mask = mask.empty() ? nullptr : mask.data();
     return p;
   }
-  /// Numbers that the model left where its backend has them.
+  /// Copies rows of the backend's memory to doubles.
   template <class E>
   std::vector<double> doubles(Rows<E> from) const {
     std::vector<E> here(std::size_t(from.size()));
@@ -60,7 +60,7 @@ void store_parameters(Results& out, const std::string& prefix, const M& model, P
     });
 }
 
-/// Forward and backward of the whole batch.
+/// Runs forward and backward pass of the whole batch: loss and gradients.
 template <class M, class Labels>
 void run_step(Session<M>& s, typename M::Work& work, const Labels& labels, Results& out) {
   auto gradients = s.model.make_gradients();
@@ -68,7 +68,7 @@ void run_step(Session<M>& s, typename M::Work& work, const Labels& labels, Resul
   store_parameters(out, "grad.", s.model, ParameterPlaces(gradients));
 }
 
-/// Hidden states, with the forward pass they come from.
+/// Runs a forward pass: hidden states.
 template <class M>
 void run_hidden(Session<M>& s, typename M::Work& work, Results& out) {
   const auto hidden = s.model.forward(work, s.ids.data(), s.pass());
@@ -90,7 +90,7 @@ void run_logits(Session<M>& s, typename M::Work& work, Results& out) {
   out.values["logits"] = s.doubles(logits);
 }
 
-/// Greedy continuation of input_ids[0, :8], computed again from the start for every token.
+/// Greedy completion of input_ids[0, :8], without a KV cache.
 template <class M>
 void run_greedy(Session<M>& s, Results& out) {
   using T = typename M::T;
@@ -111,12 +111,12 @@ void run_greedy(Session<M>& s, Results& out) {
   out.greedy = tokens;
 }
 
-/// The optimizer steps that case.json describes, from the stored weights.
+/// Runs the optimizer steps of case.json, from the weights of the case.
 template <class M>
 void run_training(Session<M>& s, Results& out) {
   const std::string where = (s.c.folder / "case.json").string();
   const Json* found = find_field(s.c.description, "train", where);
-  if (!found) throw Error("{}: train is missing, and expected.safetensors has train.batches", where);
+  if (!found) throw Error("{}: train is missing, but expected.safetensors has train.batches", where);
   const Json& train = *found;
   const Json* betas = find_field(train, "betas", where);
   if (!betas || !betas->is_array() || betas->size() != 2) throw Error("{}: betas must be a list of two numbers", where);
@@ -148,7 +148,7 @@ void run_training(Session<M>& s, Results& out) {
 
 }  // namespace detail
 
-/// Runs whatever a language-model case holds.
+/// Runs all parts of a language-model case.
 template <class M>
 Results run_language_model(const Case& c, typename M::Backend backend) {
   detail::Session<M> s(c, std::move(backend));
@@ -176,7 +176,7 @@ Results run_double_heads(const Case& c, typename M::Backend backend) {
   if (c.has("mc_labels")) answers = c.integers("mc_labels"), labels.mc_labels = answers.data();
   detail::run_step(s, work, labels, out);
   out.values["mc_logits"] = s.doubles(work.views.head.mc_logits);
-  // The step gives the sum of both losses; the language loss alone is the same call without answers.
+  // The step returns the sum of both losses; without mc_labels, loss() returns the language loss.
   labels.mc_labels = nullptr;
   const double language = double(s.model.loss(work, s.ids.data(), labels, s.pass()));
   out.values["mc_loss"] = {out.values["loss"][0] - language};
@@ -224,7 +224,7 @@ Results run_question_answerer(const Case& c, typename M::Backend backend) {
   return out;
 }
 
-/// Runs a case with the model that its config names, of shape S.
+/// Runs a case with the model of shape S that its config names.
 template <ModelShape S, class Backend, class Precision>
 Results run(const Case& c, Backend backend) {
   const std::string& kind = c.config.architecture;

@@ -18,11 +18,11 @@
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 
-// Golden cases: folders with config.json, model.safetensors, case.json (what was done) and expected.safetensors (what
-// a reference implementation got). docs/testing.md describes the format and what counts as equal.
+// Golden cases: folders with config.json, model.safetensors, case.json (the computation) and expected.safetensors (the
+// results of the PyTorch reference). docs/testing.md describes the format and the tolerances.
 namespace moderngpt2::golden {
 
-/// One case, read from its folder.
+/// Golden case, read from its folder.
 struct Case {
   std::filesystem::path folder;
   ConfigFile config;
@@ -46,37 +46,37 @@ struct Case {
   int logits_stride() const { return get_field_or<int>(description, "logits_stride", 1, "case.json"); }
 };
 
-/// What a model was fed, and the results by the names of expected.safetensors.
+/// Results of a model, by the names of expected.safetensors.
 struct Results {
   std::map<std::string, std::vector<double>> values;
   std::vector<int> greedy;
 };
 
-/// The outcome of comparing one tensor, or all tensors of one kind.
+/// Worst error of one tensor, or of all tensors of one kind.
 struct Comparison {
   std::string what;
   double worst = 0;
   double limit = 0;
-  std::string where;  ///< the tensor with the worst error
+  std::string where;  ///< tensor with the worst error
   bool passed() const { return worst <= limit; }
 };
 
-/// How far results may be from what is expected. Where nothing else is said, relative to the largest magnitude.
+/// Tolerances of results, relative to the largest magnitude unless stated otherwise.
 struct Limits {
   double activation;  ///< hidden states and logits
   double loss;
-  double gradient;       ///< Euclidean norm of the error, relative to that of the gradient
-  double tiny_gradient;  ///< a gradient of a smaller norm may be off by this, absolutely
+  double gradient;       ///< L2 norm of the error, relative to that of the gradient
+  double tiny_gradient;  ///< absolute tolerance for gradients with a smaller norm
   double training_loss;  ///< absolute
-  double norm;           ///< of the gradients of a training step
-  double weight_share;   ///< share of the weights that are off by more than 2e-4 after training
-  double greedy_margin;  ///< a token whose logit leads by less need not be the same
+  double norm;           ///< gradient norm of a training step
+  double weight_share;   ///< share of weights that differ by more than 2e-4 after training
+  double greedy_margin;  ///< tokens whose logit leads by less may differ
 };
 inline constexpr Limits fp32_limits{1e-4, 1e-5, 1e-4, 1e-6, 1e-4, 1e-3, 1e-3, 1e-3};
-/// AdamW's first steps move a weight by little more than the sign of its gradient, and bf16 does not know the signs of
-/// small ones: weights after training are not compared.
+/// Tolerances for bf16. The first steps of AdamW move weights by about the sign of their gradients, which bf16 does not
+/// resolve for small gradients: weights after training are not compared.
 inline constexpr Limits bf16_limits{3e-2, 1e-2, 1e-1, 1e-6, 1e-2, 1e-1, 1, 5e-2};
-/// fp16 and tf32: three bits more of mantissa.
+/// Tolerances for fp16 and tf32, which have three more mantissa bits than bf16.
 inline constexpr Limits fp16_limits{6e-3, 3e-3, 2e-2, 1e-6, 3e-3, 2e-2, 1, 1e-2};
 
 constexpr const Limits& limits_of(PrecisionName precision) {
@@ -88,10 +88,10 @@ namespace detail {
 
 inline constexpr double weight_limit = 2e-4;
 
-/// NaN counts as an infinite error.
+/// Returns an error value, infinity for NaN.
 inline double error_of(double value) { return std::isnan(value) ? std::numeric_limits<double>::infinity() : value; }
 
-/// Largest difference over rows that count, relative to the largest magnitude in the tensor.
+/// Largest difference over rows with counts[row], relative to the largest magnitude in the tensor.
 inline double largest_error(const std::vector<double>& actual, const std::vector<double>& expected,
                             const std::vector<bool>& counts) {
   double worst = 0, magnitude = 0;
@@ -104,7 +104,7 @@ inline double largest_error(const std::vector<double>& actual, const std::vector
   return worst == 0 ? 0 : worst / magnitude;
 }
 
-/// L2 error relative to the expected norm; that of a vanishing gradient is absolute, here scaled to the same limit.
+/// L2 error relative to the expected norm. The absolute error of a tiny gradient is scaled to the same limit.
 inline double gradient_error(const std::vector<double>& actual, const std::vector<double>& expected,
                              const Limits& limits) {
   double difference = 0, norm = 0;
@@ -117,14 +117,14 @@ inline double gradient_error(const std::vector<double>& actual, const std::vecto
   return error_of(std::sqrt(difference / norm));
 }
 
-/// Share of elements that are further than `weight_limit` from what is expected.
-inline double share_of_strangers(const std::vector<double>& actual, const std::vector<double>& expected) {
-  std::size_t strangers = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) strangers += !(std::abs(actual[i] - expected[i]) <= weight_limit);
-  return double(strangers) / double(expected.size());
+/// Share of elements that differ from the expected by more than `weight_limit`.
+inline double share_of_outliers(const std::vector<double>& actual, const std::vector<double>& expected) {
+  std::size_t outliers = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) outliers += !(std::abs(actual[i] - expected[i]) <= weight_limit);
+  return double(outliers) / double(expected.size());
 }
 
-/// Every `stride`-th position of (B,T,width), as the file has it.
+/// Every `stride`-th position of (B,T,width), as in expected.safetensors.
 inline std::vector<double> strided(const std::vector<double>& values, int rows, int time, int stride) {
   if (stride == 1) return values;
   const std::size_t width = values.size() / (std::size_t(rows) * std::size_t(time));
@@ -137,7 +137,7 @@ inline std::vector<double> strided(const std::vector<double>& values, int rows, 
   return out;
 }
 
-/// First step at which the tokens may differ no more but do; 0 for equal, 1 for a wrong token.
+/// 1 if a token differs before the first one with a margin below greedy_margin, else 0.
 inline double greedy_error(const Case& c, const std::vector<int>& actual, double greedy_margin) {
   const std::vector<int> expected = c.integers("greedy");
   const std::vector<double> margin = c.values("greedy.margin");
@@ -151,7 +151,7 @@ inline double greedy_error(const Case& c, const std::vector<int>& actual, double
 
 }  // namespace detail
 
-/// Compares results with a case, one line a kind of tensor. A tensor of the case that has no result fails.
+/// Compares results with a case: one Comparison for each kind of tensor. A tensor without result fails.
 inline std::vector<Comparison> compare(const Case& c, const Results& results, const Limits& limits = fp32_limits) {
   using namespace detail;
   const std::vector<int> ids = c.integers("input_ids");
@@ -187,7 +187,7 @@ inline std::vector<Comparison> compare(const Case& c, const Results& results, co
       add("gradients", limits.gradient,
           error([&](const auto& a, const auto& e) { return gradient_error(a, e, limits); }), name);
     } else if (name.starts_with("train.final.")) {
-      add("weights after training (share off by more than 2e-4)", limits.weight_share, error(share_of_strangers), name);
+      add("weights after training (share off by more than 2e-4)", limits.weight_share, error(share_of_outliers), name);
     } else if (name == "train.losses") {
       add("training losses", limits.training_loss, error([](const auto& a, const auto& e) {
             double worst = 0;

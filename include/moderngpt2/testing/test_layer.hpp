@@ -17,14 +17,13 @@
 #include "moderngpt2/layers/pass.hpp"
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/parameters.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 namespace moderngpt2 {
 
-/// What a layer is tested on: (batch*time, in) -> (rows_out, out). in = 0: the layer has no input to differentiate.
+/// Sizes and random inputs of a layer test: (batch*time,in) -> (rows_out,out). in = 0: no input to differentiate.
 struct LayerTest {
-  Config config{};  ///< of the rotary tables that layers find in the pass
+  Config config{};  ///< config of the rotary tables in the pass
   int batch = 2;
   int time = 5;
   int in = 0;
@@ -33,18 +32,18 @@ struct LayerTest {
   std::uint64_t seed = 1;
   double weight_deviation = 0.4;
   double input_deviation = 1;
-  bool training = false;  ///< dropout on
+  bool training = false;  ///< enables dropout
   const std::int8_t* key_mask = nullptr;
   const int* first_key = nullptr;
 };
 
-/// One call of a layer. Without `dy` only the forward pass is wanted.
+/// Arguments of one call of a layer. dy null: forward pass only.
 template <class T, class Params>
 struct LayerRun {
   Rows<T> y;
   Rows<const T> x;
   const Params& p;
-  const Params& g;  ///< gradients are added to it
+  const Params& g;  ///< gradients, added to
   Rows<T> dx;
   Rows<const T> dy;
   Pass<real_t<T>> pass;
@@ -52,12 +51,12 @@ struct LayerRun {
   bool backward() const { return dy.data != nullptr; }
 };
 
-/// Calls a layer that looks like Linear (forward, backward) or like a mixer (saved, scratch, forward, backward with a
-/// pass). For any other layer give `test_layer` a function of your own with the same arguments.
+/// Default call of a layer: with the interface of Linear (forward, backward) or of a mixer (saved, scratch, forward and
+/// backward with a pass). For other interfaces, pass a function with the same arguments to `test_layer`.
 struct CallLayer {
   template <class B, class Layer, class T, class P>
   void operator()(B& b, const Layer& layer, const LayerRun<T, P>& run) const {
-    if constexpr (requires(Arena& a) { layer.template saved<T>(a, 1, 1); }) {
+    if constexpr (requires(Arena & a) { layer.template saved<T>(a, 1, 1); }) {
       Arena arena;
       layer.template saved<T>(arena, run.pass.batch, run.pass.time);
       layer.template scratch<T>(arena, run.pass.batch, run.pass.time);
@@ -74,15 +73,15 @@ struct CallLayer {
   }
 };
 
-/// What was found: each error is that of the worst tensor, relative to its largest magnitude (or to 1e-3 of the
-/// largest of all gradients, for fp32 1e-2 of it, where a tensor's own vanish).
+/// Result of a layer test. Each error is that of the worst tensor, relative to the tensor's largest magnitude, or where
+/// that is smaller, to 1e-3 of the largest gradient of all tensors (fp32: 1e-2).
 struct LayerReport {
   double difference_error = 0;    ///< gradients in double against central differences
   double complex_error = 0;       ///< gradients in double against the complex step
   double cpu_output_error = 0;    ///< fp32 on the CPU backend against double
-  double cpu_gradient_error = 0;  ///< the same for gradients, relative L2
-  bool same_bits = true;          ///< 1 and 2 threads gave the same
-  std::string worst;              ///< the parameter of the largest difference_error or complex_error
+  double cpu_gradient_error = 0;  ///< gradients in fp32 on the CPU backend against double, relative L2
+  bool same_bits = true;          ///< results with 1 and 2 threads are identical
+  std::string worst;              ///< parameter with the largest difference_error or complex_error
 
   bool good(double difference = 2e-7, double complex = 1e-11, double output = 1e-5, double gradient = 1e-5) const {
     return difference_error <= difference && complex_error <= complex && cpu_output_error <= output &&
@@ -98,7 +97,7 @@ struct LayerReport {
 
 namespace detail {
 
-/// A layer with numbers in one scalar type.
+/// Parameters, inputs and outputs of a layer in one scalar type.
 template <class T, class Layer>
 struct LayerNumbers {
   using Params = typename Layer::template Params<Elements<T>>;
@@ -145,7 +144,7 @@ struct LayerNumbers {
     call(b, layer, run);
   }
 
-  /// dy . y, whose gradients are dx and the gradients of the parameters.
+  /// Scalar dy . y, whose gradients are dx and those of the parameters.
   template <class Call>
   T objective(const Call& call) {
     reference::Backend b;
@@ -176,9 +175,9 @@ bool same_bits(const FlatBuffer<T>& a, const FlatBuffer<T>& b) {
 
 }  // namespace detail
 
-/// Tests a layer on random numbers: the gradients of all parameters and of the input on the reference backend against
+/// Tests a layer with random numbers: gradients of all parameters and of the input on the reference backend against
 /// central differences and the complex step, then fp32 on the CPU backend with 1 and 2 threads against double. `call`
-/// tells how the layer is called; see CallLayer.
+/// calls the layer; see CallLayer.
 template <class Layer, class Call = CallLayer>
 LayerReport test_layer(const Layer& layer, const LayerTest& test, const Call& call = {}) {
   detail::LayerNumbers<double, Layer> exact(layer, test);
@@ -214,7 +213,7 @@ LayerReport test_layer(const Layer& layer, const LayerTest& test, const Call& ca
       auto note = [&](double& worst, double found) {
         const double error = std::abs(found - t.gradient[i]) / scale;
         if (!(error > worst) && !std::isnan(error)) return;
-        worst = error;  // nothing is greater than a NaN: it stays
+        worst = error;  // a NaN stays
         report.worst = fmt::format("{}[{}]: {} against {}", t.name, i, t.gradient[i], found);
       };
       note(report.difference_error, by_difference[std::size_t(i)]);

@@ -152,7 +152,7 @@ class ShardedWeights {
   /// Runs f() on rank 0, where it may use the model as it likes; the others bring the weights for that.
   template <class F>
   void lead(F&& f) {
-    exchange_.lead(std::forward<F>(f));
+    exchange_.run_on_rank0(std::forward<F>(f));
   }
 
  private:

@@ -56,8 +56,8 @@ class ZeroOptimizer {
   void begin_pass(bool is_last) { exchange_.begin_pass(is_last); }
   /// What the pass adds to.
   typename M::Gradients& gradients() { return exchange_.gradients(); }
-  /// To be told each unit whose gradients are there (see NobodyWaits).
-  void ready(int unit) { exchange_.ready(unit); }
+  /// Called when a unit's gradients are complete (see NoGradientHook).
+  void ready(Unit unit) { exchange_.ready(unit); }
   void add(const typename M::Loss& loss) { sums_.add(model_.backend(), loss); }
   /// Also for a rank that had nothing to compute in the pass.
   void end_pass() { exchange_.end_pass(); }

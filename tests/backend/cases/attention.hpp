@@ -11,15 +11,15 @@
 
 namespace moderngpt2::cases {
 
-/// What can be on in an attention.
+/// Options of an attention case.
 struct AttentionOptions {
   int batch = 1, time = 1, past = 0, extra_key_rows = 0, n_head = 1, n_kv_head = 1, head_dim = 2;
   double softcap = 0;
   int window = 0;
   bool key_mask = false;   ///< sequence 0: right padding; 1: left padding; 2: no key at all
-  bool documents = false;  ///< bounds at thirds
+  bool documents = false;  ///< document bounds at thirds
   double dropout = 0;
-  bool saves = true;      ///< the log-sum-exp, for the backward pass
+  bool saves = true;      ///< stores the log-sum-exp for the backward pass
   int extra_columns = 3;  ///< after each row of q in the forward pass: with 3, rows of 16 bits are not aligned
 
   std::string text() const {
@@ -61,7 +61,7 @@ struct AttentionData {
   }
   AttentionData(const AttentionData&) = delete;
 
-  /// The call with what it points to where the backend of `tensors` reads it.
+  /// The call with its arrays in the memory of the backend of `tensors`.
   AttentionCall on_device(const auto& tensors) const {
     AttentionCall there = call;
     there.key_mask = tensors.on_device(mask.data(), mask.size());
@@ -135,7 +135,7 @@ inline Case attention_backward_case(const AttentionOptions& o) {
   return c;
 }
 
-/// Shapes over the borders of the tiles (64 queries, 256 keys), and all that masks.
+/// Shapes around the borders of tiles (64 queries, 256 keys), and all masks.
 inline std::vector<AttentionOptions> attention_options() {
   std::vector<AttentionOptions> table;
   for (int time : {1, 2, 63, 64, 65, 128, 193, 255, 256, 257, 340})
@@ -165,7 +165,7 @@ inline std::vector<AttentionOptions> attention_options() {
   return table;
 }
 
-/// Forward passes, with a cache too.
+/// Forward passes, also with a cache.
 inline std::vector<Case> attention_cases() {
   std::vector<Case> table;
   for (const AttentionOptions& o : attention_options()) table.push_back(attention_case(o));

@@ -9,7 +9,7 @@
 
 namespace moderngpt2::cases {
 
-/// The small operations of the heads: copies of strided rows, activations of scores, means of neighbouring rows.
+/// The small operations of the heads: copies of strided rows, activations of scores, means of consecutive rows.
 inline std::vector<Case> heads_cases() {
   std::vector<Case> table;
   for (const auto& each : {std::array{1, 1, 1}, {3, 5, 7}, {2, 9, 64}, {4, 3, 300}}) {

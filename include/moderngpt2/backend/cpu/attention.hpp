@@ -12,11 +12,11 @@
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Causal grouped-query attention in tiles with an online softmax (Milakov & Gimelshein 2018; Dao et al. 2022): no
-// (T,T) buffer, scratch of a few tiles a thread.
+// Causal grouped-query attention in tiles with an online softmax (Milakov & Gimelshein 2018; FlashAttention, Dao et al.
+// 2022): no (T,T) buffer, only scratch of a few tiles for each thread.
 namespace moderngpt2::cpu {
 
-/// Floats of scratch that `attention` takes a thread.
+/// Floats of scratch that `attention` uses for each thread.
 template <class T>
 constexpr std::int64_t attention_scratch(int head_dim) {
   using namespace detail;
@@ -33,7 +33,7 @@ void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k
   const std::int64_t heads = std::int64_t(call.batch) * call.n_head, each = attention_scratch<T>(D);
   float* scratch = b.scratch<float>(each * b.threads());
   parallel_tasks(b.threads(), heads * tiles, [&](std::int64_t task, int thread) {
-    // The last tiles see the most keys: they go first, so that threads finish together.
+    // The last tiles have the most keys, so they are scheduled first to balance the threads.
     const int tile = tiles - 1 - int(task / heads), bh = int(task % heads), seq = bh / call.n_head,
               h = bh % call.n_head;
     const int t0 = tile * query_tile, rows = std::min(query_tile, call.time - t0), g = h / call.group() * D;
@@ -96,15 +96,15 @@ void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k
       const int t = t0 + i;
       T* out = o.row(seq * call.time + t) + h * D;
       float* row = acc + i * D;
-      const bool evenly = row_top[i] == -std::numeric_limits<float>::infinity();
-      if (evenly)
-        for_even_shares(call, seq, h, t, [&](int u, float share, float factor) {
+      const bool is_uniform = row_top[i] == -std::numeric_limits<float>::infinity();
+      if (is_uniform)
+        for_uniform_fallback(call, seq, h, t, [&](int u, float share, float factor) {
           const T* value = v.row(seq * call.key_rows + u) + g;
           for (int d = 0; d < D; ++d) row[d] += share * factor * value[d];
         });
-      const float inverse = evenly ? 1.0f : 1.0f / total[i];
+      const float inverse = is_uniform ? 1.0f : 1.0f / total[i];
       for (int d = 0; d < D; ++d) out[d] = T(row[d] * inverse);
-      if (lse) lse[std::int64_t(bh) * call.time + t] = evenly ? only_padding : row_top[i] + std::log(total[i]);
+      if (lse) lse[std::int64_t(bh) * call.time + t] = is_uniform ? only_padding : row_top[i] + std::log(total[i]);
     }
   });
 }

@@ -11,11 +11,11 @@
 #include "moderngpt2/backend/cpu/simd.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// The backward pass of attention, in the same tiles: scores are computed again from the saved log-sum-exp. Derivation:
-// docs/math.md.
+// Backward pass of attention in the tiles of the forward pass: recomputes probabilities from the saved log-sum-exp.
+// Derivation: docs/math.md.
 namespace moderngpt2::cpu {
 
-/// Floats of scratch that `attention_backward` takes a thread.
+/// Floats of scratch that `attention_backward` uses for each thread.
 template <class T>
 constexpr std::int64_t attention_backward_scratch(int time, int group, int head_dim) {
   using namespace detail;
@@ -28,14 +28,14 @@ constexpr std::int64_t attention_backward_scratch(int time, int group, int head_
 
 namespace detail {
 
-/// Gradients through query t of head h, which sees only padding, added to those of the tiles; `dq` is that of the
-/// query.
+/// Adds the gradients through query t of head h, which sees only padding, to those of the tiles. dq (D): gradient of
+/// the query.
 template <class T>
-void backward_even_shares(float* dq, Rows<T> dk, Rows<T> dv, Rows<const T> d_o, Rows<const T> q, Rows<const T> k,
-                          Rows<const T> v, const AttentionCall& call, int seq, int h, int t, float mean) {
+void backward_uniform_fallback(float* dq, Rows<T> dk, Rows<T> dv, Rows<const T> d_o, Rows<const T> q, Rows<const T> k,
+                               Rows<const T> v, const AttentionCall& call, int seq, int h, int t, float mean) {
   const int D = call.head_dim, row = seq * call.time + t, g = h / call.group() * D;
   const T *query = q.row(row) + h * D, *d_out = d_o.row(row) + h * D;
-  for_even_shares(call, seq, h, t, [&](int u, float share, float factor) {
+  for_uniform_fallback(call, seq, h, t, [&](int u, float share, float factor) {
     const int key_row = seq * call.key_rows + u;
     const T* key = k.row(key_row) + g;
     T *to_key = dk.row(key_row) + g, *to_value = dv.row(key_row) + g;
@@ -54,8 +54,8 @@ void backward_even_shares(float* dq, Rows<T> dk, Rows<T> dv, Rows<const T> d_o, 
 
 }  // namespace detail
 
-/// One task is a sequence and a key/value head with all of its query heads, so that no two tasks write the same
-/// gradient: sums keep their order for any thread count. Training only: past is 0.
+/// Each task computes a sequence and a key/value head with all of its query heads, so that no two tasks write the same
+/// gradient and sums have the same order for any thread count. Requires past 0.
 template <class T>
 void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRows<T> d_o, ConstRows<T> o,
                         const float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v, const AttentionCall& call) {
@@ -79,7 +79,7 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
     rest += TileProducts<T>::space(D);
     float* mean = rest;  // (group,T) sum over keys of p dp, which equals o . do
     const Rows<T> dq_rows = dq.slice(row0, time).columns(kv * group * D, group * D);
-    Rows<float> dq_sum(mean + std::int64_t(group) * time, time, group * D);  // in dq itself where that is fp32
+    Rows<float> dq_sum(mean + std::int64_t(group) * time, time, group * D);  // dq itself if fp32
     if constexpr (std::is_same_v<T, float>) dq_sum = dq_rows;
     for (int j = 0; j < group; ++j)
       for (int t = 0; t < time; ++t) {
@@ -97,7 +97,7 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
         for (int t0 = u0 / query_tile * query_tile; t0 < time; t0 += query_tile) {
           const int rows = std::min(query_tile, time - t0), h = kv * group + j;
           if (first_visible_key(call, seq, t0, rows) >= u0 + keys) continue;
-          const int seen_keys = std::min(keys, t0 + rows - u0);  // none after the last query's own
+          const int seen_keys = std::min(keys, t0 + rows - u0);  // the last query sees no later ones
           const Rows<const T> queries = packed<T>(q.slice(row0 + t0, rows).columns(h * D, D), query_space);
           const Rows<const T> d_out = packed<T>(d_o.slice(row0 + t0, rows).columns(h * D, D), d_out_space);
           const Rows<const T> seen_key = key.slice(0, seen_keys);
@@ -147,7 +147,8 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
     for (int j = 0; j < group; ++j)
       for (int t = 0, h = kv * group + j; t < time; ++t)
         if (lse[(std::int64_t(seq) * call.n_head + h) * time + t] == only_padding)
-          backward_even_shares<T>(dq_sum.row(t) + j * D, dk, dv, d_o, q, k, v, call, seq, h, t, mean[j * time + t]);
+          backward_uniform_fallback<T>(dq_sum.row(t) + j * D, dk, dv, d_o, q, k, v, call, seq, h, t,
+                                       mean[j * time + t]);
     if constexpr (!std::is_same_v<T, float>)
       for (int t = 0; t < time; ++t) convert(dq_rows.row(t), dq_sum.row(t), group * D);
   });

@@ -13,17 +13,16 @@
 #include "moderngpt2/core/dropout.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// What attention's forward and backward passes share: tiles of queries and keys, which keys a query sees, and the
-// products of tiles.
+// Shared parts of attention's forward and backward passes: tile sizes, visible keys of a query, products of tiles.
 namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Queries and keys of a tile: with its probabilities and gradients it fits a second-level cache of 512 KiB, and a call
-/// of the library is a small part of its products.
+/// Queries and keys of a tile. A tile with its probabilities and gradients fits an L2 cache of 512 KiB, and is large
+/// enough that the overhead of a library call is small.
 inline constexpr int query_tile = 64, key_tile = 256;
 
-/// The part [low, high) of a key tile that a query row sees, relative to the tile's first key.
+/// Keys [low, high) of a tile that query t of sequence b sees, counted from the tile's first key.
 struct VisibleKeys {
   int low, high;
   VisibleKeys(const AttentionCall& call, int b, int t, int first, int count)
@@ -32,7 +31,7 @@ struct VisibleKeys {
   }
 };
 
-/// s = c tanh(s / c) on a row; the tanh goes to `tanh` when it is given.
+/// Softcap of a row: s = c tanh(s / c). Stores the tanh in `tanh` unless that is null.
 inline void cap_scores(float* s, float* tanh, int n, float cap) {
   vector_loop(n, [&](int i, auto part) {
     const f32v t = hyperbolic_tangent(load(s + i, part) * (1.0f / cap));
@@ -41,23 +40,23 @@ inline void cap_scores(float* s, float* tanh, int n, float cap) {
   });
 }
 
-/// First key that any query of a tile sees.
+/// First key that a query of the tile [t0, t0 + rows) sees.
 inline int first_visible_key(const AttentionCall& call, int b, int t0, int rows) {
   int first = call.keys();
   for (int t = t0; t < t0 + rows; ++t) first = std::min(first, call.begin(b, t));
   return first;
 }
 
-/// Marks, in place of a log-sum-exp, a query all of whose keys are padding: exp(s - infinity) is 0 in the tiles, and
-/// its even shares (AttentionCall::in_even_share) are added apart.
+/// Log-sum-exp that marks a query that sees only padding: exp(s - infinity) is 0 in the tiles, and the uniform
+/// attention (AttentionCall::in_uniform_fallback) is added separately.
 inline constexpr float only_padding = std::numeric_limits<float>::infinity();
 
-/// Calls f(key, probability, dropout factor) for every key of a query that sees only padding.
+/// Calls f(key, probability, dropout factor) for each key that a query that sees only padding attends to.
 template <class F>
-void for_even_shares(const AttentionCall& call, int b, int h, int t, F&& f) {
-  const float share = 1.0f / float(call.even_share(b, t));
+void for_uniform_fallback(const AttentionCall& call, int b, int h, int t, F&& f) {
+  const float share = 1.0f / float(call.uniform_fallback_keys(b, t));
   for (int u = 0; u < call.keys(); ++u) {
-    if (!call.in_even_share(b, t, u)) continue;
+    if (!call.in_uniform_fallback(b, t, u)) continue;
     float factor = 1;
     if (call.dropout.active())
       dropout_factors(call.dropout, b, std::uint32_t(h), std::uint32_t(call.past + t), u, 1, &factor);
@@ -65,13 +64,14 @@ void for_even_shares(const AttentionCall& call, int b, int h, int t, F&& f) {
   }
 }
 
-/// Floats that tiles of `count` elements of type T take beside those of fp32, where T is shorter.
+/// Floats of memory for a copy of a tile of `count` elements in a 16-bit type T; 0 for fp32.
 template <class T>
 constexpr std::int64_t rounded_tile(std::int64_t count) {
   return std::is_same_v<T, float> ? 0 : count * std::int64_t(sizeof(T)) / std::int64_t(sizeof(float));
 }
 
-/// Rows side by side in `space`, as the library multiplies short types fastest; rows of floats stay where they are.
+/// Copies rows of a 16-bit type to contiguous memory `space`, where the library multiplies them faster; returns fp32
+/// rows as they are.
 template <class T>
 Rows<const T> packed(Rows<const T> rows, [[maybe_unused]] T* space) {
   if constexpr (std::is_same_v<T, float>) {
@@ -82,11 +82,11 @@ Rows<const T> packed(Rows<const T> rows, [[maybe_unused]] T* space) {
   }
 }
 
-/// Matrix products of tiles by one thread, inside or outside a parallel region: operands of type T, sums in fp32.
+/// Matrix products of tiles on one thread, inside or outside a parallel region: operands of type T, results in fp32.
 template <class T>
 class TileProducts {
  public:
-  /// Floats of `space`: two operands in fp32, for processors that cannot multiply T.
+  /// Floats of `space`: two operands in fp32, for processors without products of T.
   static constexpr std::int64_t space(int head_dim) {
     return std::is_same_v<T, float> ? 0
                                     : std::int64_t(query_tile) * std::max(key_tile, head_dim) +

@@ -10,8 +10,8 @@
 
 namespace moderngpt2::cpu {
 
-/// Threads and scratch memory of the CPU operations. The scratch is reserved once from the plan of the model
-/// (cpu/scratch.hpp), so that nothing is allocated in a step; an operation called on its own lets it grow.
+/// Context of the CPU backend: number of threads, and scratch memory. reserve() (cpu/scratch.hpp) allocates the scratch
+/// of a model once, so that steps allocate nothing; without it, scratch grows on demand.
 class Backend {
  public:
   static constexpr const char* name = "cpu";
@@ -26,24 +26,24 @@ class Backend {
   std::size_t scratch_bytes() const {
     std::size_t bytes = scratch_.size() + product_scratch_.size();
 #ifdef MODERNGPT2_HAVE_ONEDNN
-    for (const OfThread& own : of_thread_) bytes += own.scratchpad.size();
+    for (const ThreadProducts& own : of_thread_) bytes += own.scratchpad.size();
 #endif
     return bytes;
   }
 
-  /// Memory for one operation; its content is lost at the next.
+  /// Scratch for one operation, `count` elements; the next operation overwrites it.
   template <class T>
   T* scratch(std::int64_t count) {
     return take<T>(scratch_, count);
   }
-  /// Memory for one matrix product, beside that of the operation it is a part of.
+  /// Scratch for one matrix product, separate from that of the operation that calls it.
   template <class T>
   T* product_scratch(std::int64_t count) {
     return take<T>(product_scratch_, count);
   }
 #ifdef MODERNGPT2_HAVE_ONEDNN
   PreparedProducts& products() { return products_; }
-  /// Products that one thread of a parallel region runs by itself, and what they need beside their operands.
+  /// Prepared products of one thread of a parallel region, and their scratchpad.
   PreparedProducts& tile_products(int thread) { return of_thread_[std::size_t(thread)].products; }
   std::byte* tile_scratchpad(int thread, std::size_t bytes) {
     return take<std::byte>(of_thread_[std::size_t(thread)].scratchpad, std::int64_t(bytes));
@@ -61,12 +61,12 @@ class Backend {
   int threads_;
   AlignedBuffer scratch_, product_scratch_;
 #ifdef MODERNGPT2_HAVE_ONEDNN
-  struct OfThread {
+  struct ThreadProducts {
     PreparedProducts products;
     AlignedBuffer scratchpad;
   };
   PreparedProducts products_;
-  std::vector<OfThread> of_thread_;
+  std::vector<ThreadProducts> of_thread_;
 #endif
 };
 

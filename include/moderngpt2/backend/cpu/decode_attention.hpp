@@ -11,28 +11,29 @@
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Attention of one new token a sequence against a cache: its time is that of reading the keys and values once, so they
-// are read in the order in which they lie, all heads of a token together. The tokens are cut into chunks, and where
-// those are too few for the threads, the heads into ranges.
+// Attention of one new token of each sequence to its KV cache. Time is bound by reading keys and values once, so they
+// are read in memory order, all heads of a token together. Work is divided into chunks of tokens and, if these are
+// fewer than the threads, ranges of heads (split-KV, as in Flash-Decoding).
 namespace moderngpt2::cpu {
 
 namespace detail {
 
-inline constexpr int decode_chunk = 128;  // keys of a task
+inline constexpr int decode_chunk = 128;  // keys in a task
 
-/// Chunks of the keys of a sequence: those of the whole cache, so that scratch does not grow with it.
+/// Chunks in the whole capacity of a sequence, so that scratch does not grow while the cache fills.
 constexpr int decode_chunks(const AttentionCall& call) { return (call.key_rows + decode_chunk - 1) / decode_chunk; }
 
-/// Floats that a chunk leaves for each query head: the largest score, the sum of exponentials, the sum of values (D).
+/// Floats of the partial result of a chunk for each query head: largest score, sum of exponentials, sum of values (D).
 constexpr int decode_part(int head_dim) { return head_dim + 2; }
 
-/// Whether a call is one that decode_attention serves.
+/// Whether decode_attention supports a call.
 constexpr bool is_decode(const AttentionCall& call) {
   return call.time == 1 && call.past > 0 && !call.key_mask && !call.dropout.active();
 }
 
-/// `count` keys for the query heads of `heads` key/value heads. queries: (heads, group, D); keys, values: `stride`
-/// elements from token to token; scores: (heads, group, decode_chunk); parts: (heads, group, decode_part).
+/// Partial results of a chunk of `count` keys, for `heads` key/value heads and their query heads. queries
+/// (heads,group,D); keys, values: (count,heads,D) with `stride` elements between tokens; scores
+/// (heads,group,decode_chunk), scratch; parts (heads,group,decode_part), the results.
 template <class T>
 void decode_keys(float* parts, float* scores, const T* queries, const T* keys, const T* values, std::int64_t stride,
                  int count, int heads, const AttentionCall& call) {
@@ -70,13 +71,13 @@ void decode_keys(float* parts, float* scores, const T* queries, const T* keys, c
 
 }  // namespace detail
 
-/// Floats of scratch that decode_attention takes.
+/// Floats of scratch that decode_attention uses.
 constexpr std::int64_t decode_attention_scratch(const AttentionCall& call, int threads) {
   return call.n_head * (std::int64_t(call.batch) * detail::decode_chunks(call) * detail::decode_part(call.head_dim) +
                         std::int64_t(threads) * detail::decode_chunk);
 }
 
-/// o (B,HD) of one query a sequence (detail::is_decode); k and v as for attention().
+/// o (B,HD) of one query for each sequence (detail::is_decode); k and v as for attention().
 template <class T>
 void decode_attention(Backend& b, Rows<T> o, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v,
                       const AttentionCall& call) {
@@ -104,7 +105,7 @@ void decode_attention(Backend& b, Rows<T> o, ConstRows<T> q, ConstRows<T> k, Con
       float top = -std::numeric_limits<float>::infinity(), total = 0;
       for (int c = begin; c < used; ++c) top = std::max(top, of(c)[0]);
       for (int c = begin; c < used; ++c) total += of(c)[1] * std::exp(of(c)[0] - top);
-      for (int c = begin; c < used; ++c) of(c)[1] = std::exp(of(c)[0] - top) / total;  // its share from here on
+      for (int c = begin; c < used; ++c) of(c)[1] = std::exp(of(c)[0] - top) / total;  // now the weight of the chunk
       vector_loop(D, [&](int d, auto p) {
         f32v sum{};
         for (int c = begin; c < used; ++c) sum += load(of(c) + 2 + d, p) * of(c)[1];

@@ -9,10 +9,10 @@ namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Elements whose dropout factors are made at once, on the stack.
+/// Number of dropout factors generated at a time, on the stack.
 inline constexpr int dropout_block = 256;
 
-/// x *= factors of columns [begin, end) of row r.
+/// Multiplies columns [begin, end) of row r by their dropout factors.
 template <class T>
 void drop_row(T* x, int begin, int end, int r, int time, const Dropout& d) {
   float factors[dropout_block];
@@ -45,7 +45,7 @@ void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float 
   });
 }
 
-/// Threads share the channels, each adds all rows in order: the same bits for any thread count.
+/// Threads divide the channels, and each adds all rows in order: the same bits for any thread count.
 template <class T>
 void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<T> dx, float scale, int time,
                         const Dropout& d) {

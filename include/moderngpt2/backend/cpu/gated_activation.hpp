@@ -12,8 +12,8 @@ namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Value and slope of an activation on one register. The common ones are vectorised; the others go lane by lane
-/// through the scalar formulas.
+/// Value and derivative of an activation function on one register. Common functions are vectorized; the others use the
+/// scalar formulas for each lane.
 template <Activation A>
 inline void activate(f32v x, f32v& value, f32v& slope) {
   if constexpr (A == Activation::gelu_tanh) {
@@ -53,7 +53,7 @@ inline void activate(f32v x, f32v& value, f32v& slope) {
   }
 }
 
-/// h = A(gate) * up for one row.
+/// h = A(gate) * up for one row of `width` elements.
 template <Activation A, class T>
 void gated_row(T* h, const T* gate, const T* up, int width) {
   vector_loop(width, [&](int i, auto part) {
@@ -77,7 +77,7 @@ void gated_row_backward(T* d_gate, T* d_up, const T* dh, const T* gate, const T*
 
 }  // namespace detail
 
-// Dispatch on the activation is inside the loop over rows, so that one parallel region is compiled for all activations.
+// Dispatch on the activation is inside of the loop over rows, so that only one parallel region is compiled.
 
 template <class T>
 void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, Activation a) {

@@ -19,7 +19,7 @@
 #include "moderngpt2/core/owner.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
-// The only header that sees Eigen or oneDNN.
+// Only this header includes Eigen or oneDNN.
 namespace moderngpt2::cpu {
 
 enum class Transpose : bool { no, yes };
@@ -30,10 +30,10 @@ inline void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std
                  std::int64_t lda, const float* b, std::int64_t ldb, float* c, std::int64_t ldc, bool accumulate) {
   const ThreadScope team(available_threads());
 #ifdef MODERNGPT2_HAVE_ONEDNN
-  // The library answers a size of 0 by itself; what is left can only be refused memory.
+  // The arguments are valid, and sizes of 0 are supported, so that only an allocation can fail.
   if (dnnl_sgemm(ta == Transpose::yes ? 'T' : 'N', tb == Transpose::yes ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb,
                  accumulate ? 1.0f : 0.0f, c, ldc) != dnnl_success)
-    throw Error("oneDNN refused a product of {} x {} x {}: out of memory?", m, n, k);
+    throw Error("oneDNN cannot compute a product of {} x {} x {}: out of memory?", m, n, k);
 #else
   using Array = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using Stride = Eigen::OuterStride<>;
@@ -53,7 +53,7 @@ inline void gemm(Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std
 #endif
 }
 
-/// Whether products of bf16 are a matter of the processor's own instructions (AVX512-BF16 or AMX, through oneDNN).
+/// Whether this processor and build have bf16 matrix products in hardware (AVX512-BF16 or AMX, through oneDNN).
 inline bool has_bf16_products() {
 #ifdef MODERNGPT2_HAVE_ONEDNN
   static const bool has = [] {
@@ -66,8 +66,8 @@ inline bool has_bf16_products() {
 #endif
 }
 
-/// A product in other types than fp32: op(A) and op(B) of `input`, C of `output`, sums in fp32. With `bias`, a row of n
-/// floats is added to each row of C.
+/// Shape and types of a prepared product: op(A) and op(B) of type `input`, C of type `output`, sums in fp32. `bias`:
+/// adds a row of n floats to each row of C.
 struct ProductShape {
   Transpose ta, tb;
   std::int64_t m, n, k, lda, ldb, ldc;
@@ -96,7 +96,7 @@ inline const dnnl_memory_desc_t* pointer(const Description& d) { return &d; }
 using DescriptionPointer = const dnnl_memory_desc_t*;
 #endif
 
-/// (rows,cols) whose element (i,j) lies i * row_stride + j * column_stride elements from the first.
+/// Descriptor of a matrix (rows,cols) with element (i,j) at offset i * row_stride + j * column_stride, in elements.
 inline Description describe(std::int64_t rows, std::int64_t cols, Dtype dtype, std::int64_t row_stride,
                             std::int64_t column_stride) {
   const dnnl_dims_t dims = {rows, cols}, strides = {row_stride, column_stride};
@@ -125,7 +125,7 @@ inline dnnl_engine_t processor() {
   return engine.get();
 }
 
-/// A primitive of oneDNN for one shape. Its scratchpad is the caller's.
+/// oneDNN matmul primitive for one shape, with a scratchpad of the caller.
 class PreparedProduct {
  public:
   explicit PreparedProduct(const ProductShape& s) : shape_(s) {
@@ -171,7 +171,7 @@ class PreparedProduct {
   }
 
   const ProductShape& shape() const { return shape_; }
-  /// Whether the library has such a product on this processor.
+  /// Whether oneDNN supports this product on this processor.
   bool supported() const { return primitive_ != nullptr; }
   std::size_t scratchpad_bytes() const { return scratchpad_bytes_; }
 
@@ -202,13 +202,13 @@ class PreparedProduct {
 
 }  // namespace detail
 
-/// The prepared products of one backend. Those of a step are made in the first one.
+/// Cache of prepared products, by shape. The products of a training step are made in its first run.
 class PreparedProducts {
  public:
   detail::PreparedProduct& find(const ProductShape& shape) {
     for (detail::PreparedProduct& product : products_)
       if (product.shape() == shape) return product;
-    if (products_.size() == most) products_.clear();  // prompts of ever new lengths make ever new shapes
+    if (products_.size() == most) products_.clear();  // prompts of many lengths have many shapes
     return products_.emplace_back(shape);
   }
 

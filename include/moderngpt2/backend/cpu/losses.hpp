@@ -11,16 +11,16 @@
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Cross-entropy of one row of logits. With `d`, writes scale * (softmax - one hot), times the slope of the softcap
-/// when the logits went through one; d may be the row itself, in shorter elements too. An ignored label gives loss 0
-/// and gradient 0.
+/// Cross-entropy of one row of logits. Unless d is null, stores its gradient there: scale * (softmax - one_hot), times
+/// the derivative of the softcap if softcap > 0. d may be the memory of the row itself, also with 16-bit elements. An
+/// ignored label has loss 0 and gradient 0.
 template <class D>
 float cross_entropy_row(D* d, const float* s, int width, int label, float softcap, float scale) {
   if (label == ignored_label) {
@@ -28,7 +28,7 @@ float cross_entropy_row(D* d, const float* s, int width, int label, float softca
     return 0;
   }
   const float top = largest(s[0], s, width);
-  double total = 0;  // registers are added to it block by block: fp32 alone loses digits on large vocabularies
+  double total = 0;  // double across blocks: fp32 loses digits on large vocabularies
   constexpr int block = 1024;
   for (int at = 0; at < width; at += block) {
     f32v sums{};
@@ -41,7 +41,7 @@ float cross_entropy_row(D* d, const float* s, int width, int label, float softca
     });
     total += sum(sums);
   }
-  // Never top + log(total): with logits of 100 its rounding would be most of a small loss.
+  // Not top + log(total): with logits around 100, its rounding error would dominate a small loss.
   const float loss = float(std::log(total)) - (s[label] - top);
   if (d) {
     const float share = float(scale / total);
@@ -58,7 +58,7 @@ float cross_entropy_row(D* d, const float* s, int width, int label, float softca
     vector_loop(width, [&](int i, auto part) { store(d + i, probability(load(s + i, part)), part); });
     if constexpr (std::is_same_v<D, float>)
       d[label] -= scale * slope_at_label;
-    else  // the difference of two numbers near 1 is rounded once, not twice
+    else  // rounds the difference of two numbers near 1 once, not twice
       d[label] = D(probability(broadcast(at_label))[0] - scale * slope_at_label);
   }
   return loss;
@@ -69,10 +69,10 @@ inline void cap_row(float* s, int width, float cap) {
       width, [&](int i, auto part) { store(s + i, hyperbolic_tangent(load(s + i, part) * (1.0f / cap)) * cap, part); });
 }
 
-/// Tokens whose logits exist at once: about 64 MB of them. Each chunk reads all of w and adds to all of dw.
+/// Rows of logits computed at a time: about 64 MiB of them. Each chunk reads all of w and updates all of dw.
 constexpr int classifier_chunk(int rows, int vocab) { return classifier_rows(std::int64_t(64) << 20, rows, vocab); }
 
-/// Adds the losses of `rows` rows in order.
+/// Computes losses[r] = f(r) in parallel, and returns their sum in order.
 template <class F>
 double sum_row_losses(Backend& b, float* losses, int rows, F&& f) {
   parallel_ranges(b.threads(), rows, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -85,7 +85,7 @@ double sum_row_losses(Backend& b, float* losses, int rows, F&& f) {
 
 }  // namespace detail
 
-/// Floats of scratch that `classifier` and `classifier_loss` take.
+/// Floats of scratch that `classifier` and `classifier_loss` use.
 constexpr std::int64_t classifier_scratch(int rows, int vocab) {
   return std::int64_t(detail::classifier_chunk(rows, vocab)) * (vocab + 1);
 }
@@ -107,8 +107,8 @@ void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float soft
 
 namespace detail {
 
-/// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
-/// their gradient.
+/// Sum of losses over all rows, in chunks. Unless dhidden is null, also computes gradients; those of the logits
+/// overwrite the logits of their chunk.
 template <class T>
 double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
                           const int* labels, float softcap, float scale) {
@@ -156,8 +156,8 @@ double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hi
 
 namespace moderngpt2::cpu {
 
-MODERNGPT2_FUNCTION double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
-                                         float scale) {
+MODERNGPT2_INLINE double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
+                                       float scale) {
   float* losses = b.scratch<float>(logits.count);
   return detail::sum_row_losses(b, losses, logits.count, [&](int r) {
     return detail::cross_entropy_row(dlogits.data ? dlogits.row(r) : nullptr, logits.row(r), logits.width, labels[r], 0,
@@ -165,8 +165,8 @@ MODERNGPT2_FUNCTION double cross_entropy(Backend& b, Rows<float> dlogits, Rows<c
   });
 }
 
-MODERNGPT2_FUNCTION double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits,
-                                              const float* targets, float scale) {
+MODERNGPT2_INLINE double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits,
+                                            const float* targets, float scale) {
   double loss = 0;
   for (int r = 0; r < logits.count; ++r)
     for (int i = 0; i < logits.width; ++i) {
@@ -177,8 +177,8 @@ MODERNGPT2_FUNCTION double mean_squared_error(Backend&, Rows<float> dlogits, Row
   return loss;
 }
 
-MODERNGPT2_FUNCTION double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits,
-                                                const float* targets, float scale) {
+MODERNGPT2_INLINE double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits,
+                                              const float* targets, float scale) {
   double loss = 0;
   for (int r = 0; r < logits.count; ++r)
     for (int i = 0; i < logits.width; ++i) {

@@ -1,12 +1,61 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
 #include "moderngpt2/backend/cpu/backend.hpp"
-#include "moderngpt2/backend/cpu/matvec.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
+// Matrix products of linear layers. Products of few rows, as in decoding, are bound by reading the weights once, so
+// they have a kernel that reads weights in place; a library's product would repack them first.
 namespace moderngpt2::cpu {
+
+/// Maximum number of rows for matvec(). With more rows, arithmetic dominates and a library product is faster.
+inline constexpr int most_matvec_rows = 8;
+
+namespace detail {
+
+/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x. Reads the rows of w one after the
+/// other, since hardware prefetchers follow one long stream better than many short ones.
+template <int N, class Y, class X, class W>
+void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int first, int last) {
+  constexpr int chains = N < 4 ? 4 / N : 1;  // independent sums, to hide latency
+  constexpr int step = products_at_once<X, W>, stride = chains * step;
+  for (int o = first; o < last; ++o) {
+    const W* row = w.data + std::int64_t(o) * w.cols;
+    f32v sums[N][chains] = {};
+    int i = 0;
+    for (; i + stride <= w.cols; i += stride)
+      for (int c = 0; c < chains; ++c)
+        for (int n = 0; n < N; ++n) sums[n][c] = add_products(sums[n][c], x.row(n) + i + c * step, row + i + c * step);
+    vector_loop(w.cols - i, [&](int rest, auto part) {
+      for (int n = 0; n < N; ++n) sums[n][0] += load(x.row(n) + i + rest, part) * load(row + i + rest, part);
+    });
+    for (int n = 0; n < N; ++n) {
+      for (int c = 1; c < chains; ++c) sums[n][0] += sums[n][c];
+      y.row(n)[o] = Y(sum(sums[n][0]) + (bias ? bias[o] : 0.0f));
+    }
+  }
+}
+
+}  // namespace detail
+
+/// y (N,Out) = x (N,In) w^T (+ bias), for N up to most_matvec_rows.
+template <class Y, class X, class W>
+void matvec(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias = nullptr) {
+  constexpr std::int64_t grain = 1 << 16;  // minimum elements of w for each thread
+  const std::int64_t outputs = std::max<std::int64_t>(grain / std::max(w.cols, 1), 1);
+  parallel_ranges(b.threads(), w.rows, outputs, [&](std::int64_t begin, std::int64_t end) {
+    const auto run = [&]<int... N>(std::integer_sequence<int, N...>) {
+      ((x.count == N + 1 ? detail::matvec_outputs<N + 1>(y, x, w, bias, int(begin), int(end)) : void()), ...);
+    };
+    run(std::make_integer_sequence<int, most_matvec_rows>{});
+  });
+}
 
 template <class Y, class X, class W>
 void matmul(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, Vector<const float> bias = {}) {
@@ -27,7 +76,7 @@ void matmul_backward_weight(Backend& b, Matrix<float> dw, Rows<DY> dy, Rows<X> x
           dw.cols, true);
 }
 
-/// Threads share the columns, each sums all rows in order: the same bits for any thread count.
+/// Threads divide the columns, and each sums all rows in order: the same bits for any thread count.
 template <class X>
 void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   parallel_ranges(b.threads(), sums.size, 64, [&](std::int64_t begin, std::int64_t end) {

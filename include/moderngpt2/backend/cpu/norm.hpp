@@ -12,7 +12,7 @@ namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Gradients of gains are summed over this many fixed groups of rows, then over the groups: the same bits for any
+/// Number of groups of rows over which gradients of gains are summed first, then over the groups: the same bits for any
 /// thread count.
 inline constexpr int norm_partitions = 32;
 
@@ -28,7 +28,8 @@ void norm_row(T* u, const T* x, const float* w, int width, float eps) {
               [&](int i, auto part) { store(u + i, load(x + i, part) * rstd * (1.0f + load(w + i, part)), part); });
 }
 
-/// dx (+)= gradient through y = x rstd (1 + w); dw += its gradient. docs/math.md derives it.
+/// Backward pass of y = x rstd (1 + w) for one row: dx (+)= gradient of x, dw += gradient of w. Derivation:
+/// docs/math.md.
 template <class T>
 void norm_row_backward(T* dx, float* dw, const T* dy, const T* x, const float* w, int width, float eps,
                        bool accumulate) {
@@ -47,7 +48,8 @@ void norm_row_backward(T* dx, float* dw, const T* dy, const T* x, const float* w
   });
 }
 
-/// Runs f(row, partial sums of the gains' gradients) over all rows, then adds the partial sums to `gains`.
+/// Calls f(row, partial) for all rows, which adds its gradients of N gains to partial (N,width), then adds the partial
+/// sums to `gains`.
 template <int N, class F>
 void sum_gain_gradients(Backend& b, int rows, int width, const Vector<float> (&gains)[N], F&& f) {
   const int parts = std::min(norm_partitions, rows);

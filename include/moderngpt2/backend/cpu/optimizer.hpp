@@ -6,13 +6,13 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Elements of one partial sum of squares, and partial sums added at once: a fixed order for any thread count.
+/// Elements of a partial sum of squares, and number of partial sums in a batch: the same order for any thread count.
 inline constexpr std::int64_t square_block = 4096, square_blocks = 4096;
 
 }  // namespace detail
@@ -36,7 +36,7 @@ double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
   return total;
 }
 
-/// With `rounded`, the new weights are also written there in bf16.
+/// AdamW step on n elements. Unless `rounded` is null, also stores the new weights there in bf16.
 void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient, std::int64_t n,
            const AdamWStep& s, bf16* rounded = nullptr);
 
@@ -46,8 +46,8 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
 
 namespace moderngpt2::cpu {
 
-MODERNGPT2_FUNCTION void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient,
-                               std::int64_t n, const AdamWStep& s, bf16* rounded) {
+MODERNGPT2_INLINE void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient,
+                             std::int64_t n, const AdamWStep& s, bf16* rounded) {
   const double correction1 = 1 - std::pow(s.beta1, double(s.step)), correction2 = 1 - std::pow(s.beta2, double(s.step));
   const float scale = float(s.gradient_scale), beta1 = float(s.beta1), beta2 = float(s.beta2);
   const float rest1 = float(1 - s.beta1), rest2 = float(1 - s.beta2), epsilon = float(s.epsilon);

@@ -12,27 +12,27 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Matrix products of any element types. fp32 is one call of the library. bf16 is one too where the processor has
-// instructions for it; elsewhere tiles of the operands are expanded to fp32, multiplied, and the result rounded.
+// Matrix products of any element types. fp32 is one library call, as is bf16 on processors with bf16 instructions. On
+// others, tiles of bf16 operands are expanded to fp32 and multiplied, and the results rounded.
 namespace moderngpt2::cpu {
 
-/// What programs say where has_bf16_products() is false.
+/// Note that programs print for bf16 where has_bf16_products() is false.
 inline constexpr const char* slow_bf16_note =
-    "this processor or this build has no matrix products of bf16 (AVX512-BF16 or AMX, through oneDNN): they go through "
-    "fp32, slower than with --precision fp32";
+    "this processor or this build has no bf16 matrix products (AVX512-BF16 or AMX, through oneDNN): they are computed "
+    "in fp32, more slowly than with precision fp32";
 
 namespace detail {
 
-/// A tile of C and how far it reaches into A and B at once. At these sizes an expanded element is used hundreds of
-/// times, and the three tiles stay near the second-level cache.
+/// Rows and columns of a tile of C, and depth of its tiles of A and B. At these sizes each expanded element is used
+/// hundreds of times, and the three tiles fit approximately in an L2 cache.
 inline constexpr int product_rows = 256, product_columns = 512, product_depth = 512;
 
-/// Floats of one thread's tiles.
+/// Floats of the tiles of one thread.
 inline constexpr std::int64_t product_tiles = std::int64_t(product_rows) * product_depth +
                                               std::int64_t(product_depth) * product_columns +
                                               std::int64_t(product_rows) * product_columns;
 
-/// `rows` x `cols` elements as floats: those of a float matrix where they are, others expanded into `space`.
+/// Matrix (rows,cols) as floats: a float matrix in place, others expanded into `space`.
 template <class T>
 Rows<const float> as_floats(const T* data, int rows, int cols, std::int64_t ld, float* space) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
@@ -43,7 +43,7 @@ Rows<const float> as_floats(const T* data, int rows, int cols, std::int64_t ld, 
   }
 }
 
-/// The tile of op(M) that begins at (row, col), stored as M is.
+/// Tile of op(M) that begins at (row, col), in the storage order of M.
 template <class T>
 Rows<const float> operand_tile(Transpose transpose, const T* data, std::int64_t ld, std::int64_t row, std::int64_t col,
                                int rows, int cols, float* space) {
@@ -51,7 +51,7 @@ Rows<const float> operand_tile(Transpose transpose, const T* data, std::int64_t 
   return as_floats(data + row * ld + col, rows, cols, ld, space);
 }
 
-/// One task is one tile of C, summed over k in order by one thread: the same bits for any thread count.
+/// Each task is one tile of C, summed over k in order by one thread: the same bits for any thread count.
 template <class A, class B, class C>
 void product_through_fp32(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k,
                           const A* a, std::int64_t lda, const B* b, std::int64_t ldb, C* c, std::int64_t ldc,
@@ -88,13 +88,14 @@ void product_through_fp32(Backend& backend, Transpose ta, Transpose tb, std::int
 
 }  // namespace detail
 
-/// Floats of scratch that products of elements of type T take.
+/// Floats of scratch that products of elements of type T use.
 template <class T>
 constexpr std::int64_t product_scratch(int threads) {
   return std::is_same_v<T, float> ? 0 : detail::product_tiles * threads;
 }
 
-/// C (+)= op(A) op(B) (+ bias), summed in fp32, with the threads of the backend. Either `accumulate` or `bias` (n).
+/// C (m,n) (+)= op(A) (m,k) op(B) (k,n) (+ bias (n)), summed in fp32, with the threads of the backend. `accumulate` and
+/// `bias` exclude each other.
 template <class A, class B, class C>
 void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::int64_t n, std::int64_t k, A* a,
              std::int64_t lda, B* b, std::int64_t ldb, C* c, std::int64_t ldc, bool accumulate,

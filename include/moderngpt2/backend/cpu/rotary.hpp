@@ -9,10 +9,10 @@ namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Turns every pair (x[i], x[i + D/2]) of every head by its angle, or back by `direction` -1.
+/// Rotates each pair (x[i], x[i + D/2]) of each head by its angle times `direction`, 1 or -1 (inverse).
 template <class T>
-void turn(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale,
-          float direction) {
+void rotate(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale,
+            float direction) {
   parallel_ranges(b.threads(), heads.count, 8, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r) {
       const std::int64_t at = std::int64_t(past + r % time) * table.half;
@@ -34,12 +34,12 @@ void turn(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, 
 
 template <class T>
 void rotary(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale) {
-  detail::turn(b, heads, table, time, past, scale, 1);
+  detail::rotate(b, heads, table, time, past, scale, 1);
 }
 
 template <class T>
 void rotary_backward(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale) {
-  detail::turn(b, heads, table, time, past, scale, -1);
+  detail::rotate(b, heads, table, time, past, scale, -1);
 }
 
 }  // namespace moderngpt2::cpu

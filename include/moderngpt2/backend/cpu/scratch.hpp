@@ -18,7 +18,7 @@ namespace moderngpt2::cpu {
 
 namespace detail {
 
-/// Floats of scratch for a training step of `batch` x `time` tokens: the largest need of any operation.
+/// Floats of scratch for a training step of `batch` x `time` tokens: the maximum over all operations.
 template <class T>
 constexpr std::int64_t operation_scratch(const Config& c, int batch, int time, int threads) {
   std::int64_t floats = attention_scratch<T>(c.head_dim) * threads;
@@ -30,25 +30,25 @@ constexpr std::int64_t operation_scratch(const Config& c, int batch, int time, i
 
 }  // namespace detail
 
-/// Bytes of scratch for a training step on activations of type T. oneDNN's products of bf16 say what they need when
-/// they are made; what the other path takes stands for it here.
+/// Bytes of scratch for a training step on activations of type T. oneDNN's bf16 products report their scratchpad only
+/// when they are made; the scratch of the path through fp32 is an upper estimate.
 template <class T>
 constexpr std::size_t scratch_bytes(const Config& c, int batch, int time, int threads) {
   return std::size_t(detail::operation_scratch<T>(c, batch, time, threads) + product_scratch<T>(threads)) *
          sizeof(float);
 }
 
-/// Memory that oneDNN takes for its code when a product is first made, a few MiB in pieces. It does not look whether it
-/// was given any: where there is none, reserve() says so before.
+/// Bytes that oneDNN allocates for code when a product is first made, a few MiB in pieces. It does not check for
+/// failure, so reserve() checks that they are available.
 inline constexpr std::size_t library_bytes = std::size_t{8} << 20;
 
-/// The same for passes of a size.
+/// Bytes of scratch for passes of a size.
 template <class T>
 PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int threads) {
   return {.scratch = scratch_bytes<T>(c, size.batch, size.time, threads)};
 }
 
-/// Takes that scratch now, so that no step has to. Throws an Error where memory is at its end.
+/// Allocates the scratch for passes of a size, so that no step allocates. Throws an Error if memory is not available.
 template <class T>
 void reserve(Backend& b, const Config& c, const PassSize& size) {
   b.scratch<float>(detail::operation_scratch<T>(c, size.batch, size.time, b.threads()));

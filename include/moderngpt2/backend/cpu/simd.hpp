@@ -15,8 +15,8 @@
 
 #include "moderngpt2/core/dtype.hpp"
 
-// Portable vectors of the target's register width through the compilers' vector extensions: the same source for
-// SSE, AVX2, AVX-512 and NEON, and results that do not depend on what an optimizer feels free to reorder.
+// Portable vectors of the target's register width, through the vector extensions of g++ and clang: the same source for
+// SSE, AVX2, AVX-512 and NEON, with results that do not depend on auto-vectorization.
 namespace moderngpt2::cpu {
 
 #if defined(__AVX512F__)
@@ -34,7 +34,7 @@ typedef std::uint16_t u16v __attribute__((vector_size(lanes * 2)));
 
 inline f32v broadcast(float x) { return f32v{} + x; }
 
-/// Whole registers, or the last `n` elements of an array.
+/// Tags for loads and stores: a whole register, or the last `n` elements of an array.
 struct Whole {};
 struct Part {
   int n;
@@ -55,7 +55,7 @@ inline void store(float* p, f32v v, Part part) {
   for (int i = 0; i < part.n; ++i) p[i] = v[i];
 }
 
-/// bf16 is read to fp32, and rounded to nearest, ties to even, when it is written: all arithmetic is fp32.
+/// Loads bf16 as fp32, and stores it rounded to nearest, ties to even: all arithmetic is in fp32.
 inline f32v load(const bf16* p, Whole = {}) {
   u32v bits;
 #if defined(__AVX512F__)
@@ -93,16 +93,16 @@ inline f32v load(const bf16* p, Part part) {
 inline void store(bf16* p, f32v v, Part part) {
   for (int i = 0; i < part.n; ++i) {
     const bf16 rounded(v[i]);
-    std::memcpy(&p[i].bits, &rounded.bits, sizeof rounded);  // p may lie in memory that holds floats
+    std::memcpy(&p[i].bits, &rounded.bits, sizeof rounded);  // p may be memory that holds floats
   }
 }
 
-/// Elements whose products add_products() adds: two of bf16 to a lane.
+/// Number of products that add_products() adds: two for each lane in bf16, else one.
 template <class A, class B>
 inline constexpr int products_at_once =
     std::is_same_v<const A, const bf16>&& std::is_same_v<const B, const bf16> ? 2 * lanes : lanes;
 
-/// sums + a[i] * b[i].
+/// sums + a[i] * b[i] for products_at_once elements.
 template <class A, class B>
 inline f32v add_products(f32v sums, const A* a, const B* b) {
   if constexpr (products_at_once<A, B> == lanes) return sums + load(a) * load(b);
@@ -123,7 +123,7 @@ inline void vector_loop(int n, F&& f) {
   if (i < n) f(i, Part{n - i});
 }
 
-/// The sum of the elements, by quarters of a register: an order that takes few steps one after another.
+/// Sum of the elements, pairwise over quarters of the register: a fixed order with few dependent steps.
 inline float sum(f32v v) {
   typedef float Four __attribute__((vector_size(16)));
   Four parts[lanes / 4];
@@ -133,7 +133,7 @@ inline float sum(f32v v) {
   return (total[0] + total[2]) + (total[1] + total[3]);
 }
 
-/// Largest of `top` and s[0..n); a NaN stays.
+/// Maximum of `top` and s[0..n); NaN if any is.
 inline float largest(float top, const float* s, int n) {
   f32v tops = broadcast(top);
   int i = 0;
@@ -148,7 +148,7 @@ inline float largest(float top, const float* s, int n) {
 
 inline f32v square_root(f32v v) {
 #if defined(__AVX512F__)
-  return _mm512_maskz_sqrt_ps(0xffff, v);  // the unmasked one warns of its own header in g++ 12
+  return _mm512_maskz_sqrt_ps(0xffff, v);  // the unmasked intrinsic causes a warning in g++ 12
 #elif defined(__AVX__)
   return _mm256_sqrt_ps(v);
 #elif defined(__SSE__)
@@ -159,12 +159,12 @@ inline f32v square_root(f32v v) {
 #endif
 }
 
-/// e^x to about 2 units in the last place (Cephes' polynomial after removing n ln 2); 0 below -87.3, infinity above
-/// 88.7, NaN stays.
+/// e^x within about 2 ulp (Cephes' polynomial after range reduction by n ln 2); 0 below -87.3, infinity above 88.7, NaN
+/// for NaN.
 inline f32v exponential(f32v x) {
   const f32v low = broadcast(-87.3f), high = broadcast(88.7f);
 #if defined(__AVX512F__)
-  // Where the bounds do not matter: below them the result is masked, above them 2^n is scaled in by an instruction.
+  // No clamping to the bounds: below them the result is masked, above them scalef gives infinity.
   const f32v y = reinterpret_cast<f32v>(_mm512_maskz_min_ps(0xffff, __m512(broadcast(100.0f)), __m512(x)));
 #else
   f32v y = x < low ? low : x;
@@ -224,7 +224,7 @@ float dot(const A* a, const B* b, int n) {
   return sum(total);
 }
 
-/// to[i] = from[i], rounded where the type is shorter.
+/// to[i] = from[i], rounded to a shorter type.
 template <class To, class From>
 void convert(To* to, const From* from, int n) {
   vector_loop(n, [&](int i, auto part) { store(to + i, load(from + i, part), part); });

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "moderngpt2/backend/calls.hpp"
-#include "moderngpt2/backend/reference/backend.hpp"
+#include "moderngpt2/backend/reference/operations.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -13,7 +13,8 @@ namespace moderngpt2::reference {
 
 namespace detail {
 
-/// One query row: probabilities of its keys [begin, end), what the cap's slope needs, and the dropout factors.
+/// Attention of one query: probabilities of keys [begin, end), tanh of the capped scores for the backward pass, dropout
+/// factors.
 template <class T>
 struct AttentionRow {
   int begin = 0, end = 0;
@@ -24,8 +25,8 @@ struct AttentionRow {
   AttentionRow(const AttentionCall& call, ConstRows<T> q, ConstRows<T> k, int b, int h, int t)
       : begin(call.begin(b, t)), end(call.past + t + 1) {
     using R = real_t<T>;
-    const bool evenly = call.sees_only_padding(b, t);
-    if (evenly) begin = 0, end = call.keys();
+    const bool is_uniform = call.sees_only_padding(b, t);
+    if (is_uniform) begin = 0, end = call.keys();
     const std::size_t n = std::size_t(end);
     probability.assign(n, T(0)), tanh_of_score.assign(n, T(0)), factor.assign(n, R(1));
     const int D = call.head_dim;
@@ -43,9 +44,10 @@ struct AttentionRow {
       score[std::size_t(u)] = s;
       if (!call.masked(b, u) && !(real_part(s) <= largest)) largest = real_part(s);
     }
-    if (evenly) {
-      const R share = R(1) / R(call.even_share(b, t));
-      for (int u = begin; u < end; ++u) probability[std::size_t(u)] = T(call.in_even_share(b, t, u) ? share : R(0));
+    if (is_uniform) {
+      const R share = R(1) / R(call.uniform_fallback_keys(b, t));
+      for (int u = begin; u < end; ++u)
+        probability[std::size_t(u)] = T(call.in_uniform_fallback(b, t, u) ? share : R(0));
     } else {
       T sum = T(0);
       for (int u = begin; u < end; ++u)

@@ -5,8 +5,7 @@
 
 #include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/calls.hpp"
-#include "moderngpt2/backend/reference/backend.hpp"
-#include "moderngpt2/backend/reference/matmul.hpp"
+#include "moderngpt2/backend/reference/operations.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 

@@ -3,8 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "moderngpt2/backend/reference/backend.hpp"
-#include "moderngpt2/backend/reference/embedding.hpp"
+#include "moderngpt2/backend/reference/operations.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -19,7 +18,8 @@ T reciprocal_rms(const T* x, int width, real_t<T> eps) {
   return T(1) / std::sqrt(sum / real_t<T>(width) + eps);
 }
 
-/// dx (+)= gradient through y = x rstd (1 + w); dw += its gradient. docs/math.md derives it.
+/// Backward pass of y = x rstd (1 + w) for one row: dx (+)= gradient of x, dw += gradient of w. Derivation:
+/// docs/math.md.
 template <class T>
 void norm_row_backward(T* dx, T* dw, const T* dy, const T* x, const T* w, int width, real_t<T> eps, bool accumulate) {
   const T rstd = reciprocal_rms(x, width, eps);

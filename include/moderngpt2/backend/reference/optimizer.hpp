@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/calls.hpp"
-#include "moderngpt2/backend/reference/backend.hpp"
+#include "moderngpt2/backend/reference/operations.hpp"
 #include "moderngpt2/core/scalar.hpp"
 
 namespace moderngpt2::reference {

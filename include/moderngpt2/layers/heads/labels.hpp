@@ -7,27 +7,27 @@
 
 namespace moderngpt2 {
 
-/// Labels that count in a mean: those that are not ignored.
+/// Number of labels (n) other than ignored_label.
 inline std::int64_t count_valid(const int* labels, std::int64_t n) {
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < n; ++i) count += labels[i] != ignored_label;
   return count;
 }
 
-/// The same, after a look at each label: one outside 0..classes-1 is an Error, before anything is indexed by it.
+/// Number of labels (n) other than ignored_label. Throws an Error for another label outside 0..classes-1.
 inline std::int64_t count_valid(const int* labels, std::int64_t n, int classes) {
   for (std::int64_t i = 0; i < n; ++i)
     if (labels[i] != ignored_label && (labels[i] < 0 || labels[i] >= classes))
-      throw Error("labels: {} at place {} is neither in 0..{} nor {}, which marks a label to ignore", labels[i], i,
+      throw Error("labels: {} at index {} is neither in 0..{} nor {}, which marks a label to ignore", labels[i], i,
                   classes - 1, ignored_label);
   return count_valid(labels, n);
 }
 
-/// The labels that a mean is over: those of the whole global batch where their number is given, else those counted
-/// here.
+/// Number of labels that a mean loss divides by: `given`, that of the whole global batch, or where it is negative
+/// `counted`, that of this micro-batch.
 constexpr std::int64_t mean_count(std::int64_t given, std::int64_t counted) { return given >= 0 ? given : counted; }
 
-/// 1 / count, or 0 when nothing counts: a batch without valid labels has loss 0 and gradient 0.
+/// 1 / count, or 0 for a count of 0: a batch without valid labels has loss 0 and gradient 0.
 template <class R>
 R mean_factor(std::int64_t count) {
   return count > 0 ? R(1) / R(count) : R(0);

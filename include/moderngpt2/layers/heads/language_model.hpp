@@ -12,12 +12,14 @@
 
 namespace moderngpt2 {
 
+/// Labels of LanguageModelHead.
 struct LanguageModelLabels {
-  const int* labels = nullptr;  ///< (B,T), not yet shifted
-  std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
+  const int* labels = nullptr;  ///< (B,T), not shifted: the head compares position t with label t + 1
+  std::int64_t valid = -1;  ///< valid labels in the global batch, after the shift; negative: count them in this batch
 };
 
-/// Next-token prediction with the tied or its own matrix (V,C), logits capped by final_logit_softcapping.
+/// Next-token prediction: logits (BT,V) by a matrix (V,C) of its own or the tied embedding, capped by
+/// final_logit_softcapping.
 template <int C, Toggle Tied = Toggle::dynamic>
 struct LanguageModelHead {
   static constexpr const char* architecture = "ModernGPT2LMHeadModel";
@@ -45,7 +47,7 @@ struct LanguageModelHead {
 
   template <class T>
   struct Saved {
-    int* targets = nullptr;  // (BT) label of the next position
+    int* targets = nullptr;  // (BT) label of the next position, ignored_label for the last
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
@@ -56,27 +58,28 @@ struct LanguageModelHead {
 
   using Labels = LanguageModelLabels;
 
-  /// Labels that count once shifted: all but the first of each row.
+  /// Number of labels (B,T) that count after the shift: valid ones beside the first of each row.
   static std::int64_t count_targets(const int* labels, int batch, int time) {
     std::int64_t count = 0;
     for (int b = 0; b < batch; ++b) count += count_valid(labels + std::int64_t(b) * time + 1, time - 1);
     return count;
   }
 
-  /// The matrix of the logits: tied, that of the embedding.
+  /// Matrix (V,C) of the logits: lm_head, or the embedding where tied.
   template <class E>
   auto weight(const Params<E>& p, const typename Embedding<C>::template Params<E>& wte) const {
     return tied() ? wte.weight : p.lm_head.weight;
   }
 
-  /// (N,C) -> (N,V), softcap included.
+  /// Logits after the softcap: (N,C) -> (N,V).
   template <class B, class T, class E>
   void predict(B& b, Rows<compute_t<T>> out, Rows<const T> hidden, const Params<E>& p,
                const typename Embedding<C>::template Params<E>& wte) const {
     logits(b, out, hidden, weight(p, wte), real_t<T>(softcap));
   }
 
-  /// Mean cross-entropy of position t against label t + 1. With dhidden, its gradient and those of the weights.
+  /// Mean cross-entropy of position t against label t + 1. With dhidden (BT,C), also sets it to the gradient of hidden
+  /// and adds the gradients of the weights to `g` and `dwte`.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>& wte,

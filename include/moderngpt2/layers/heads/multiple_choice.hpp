@@ -9,7 +9,8 @@
 
 namespace moderngpt2 {
 
-/// Next-token prediction and a score for each choice (Transformers' double heads). A choice is a row of the batch.
+/// Next-token prediction and a score for each choice (GPT2DoubleHeadsModel of Transformers). Each choice is a row of
+/// the batch; rows of the same question are consecutive.
 template <int C, Toggle Tied = Toggle::dynamic>
 struct DoubleHeads {
   static constexpr const char* architecture = "ModernGPT2DoubleHeadsModel";
@@ -43,7 +44,7 @@ struct DoubleHeads {
   template <class T>
   struct Saved {
     typename LanguageModelHead<C, Tied>::template Saved<T> language;
-    int* positions;                                  // (B) row of hidden that each choice reads
+    int* positions;                                  // (B) row of hidden that scores each choice
     Rows<T> pooled, d_pooled;                        // (B,C)
     Rows<compute_t<T>> scores, mc_logits, d_scores;  // (B,1), before and after summary_activation
   };
@@ -67,10 +68,10 @@ struct DoubleHeads {
 
   struct Labels {
     LanguageModelLabels language;       ///< labels null: no language loss
-    int choices = 1;                    ///< rows of the batch a question
-    const int* mc_token_ids = nullptr;  ///< (B) position that cls_index reads; null: the last
-    const int* mc_labels = nullptr;     ///< (B / choices) right choice; null: no choice loss
-    std::int64_t mc_valid = -1;         ///< questions of the whole global batch that count; negative: those of this one
+    int choices = 1;                    ///< choices of each question
+    const int* mc_token_ids = nullptr;  ///< (B) position scored with summary_type cls_index; null: the last
+    const int* mc_labels = nullptr;     ///< (B/choices) index of the right choice; null: no choice loss
+    std::int64_t mc_valid = -1;         ///< valid questions in the global batch; negative: count them in this batch
   };
 
   /// (N,C) -> (N,V) next-token logits.
@@ -80,7 +81,8 @@ struct DoubleHeads {
     language.predict(b, out, hidden, p.language, wte);
   }
 
-  /// Sum of the language loss and the loss over the choices. mc_logits are in saved.mc_logits.
+  /// Sum of the language loss and the loss over the choices. With dhidden (BT,C), also its gradient and those of the
+  /// weights. Leaves the choice logits in s.mc_logits.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>& wte,
@@ -95,7 +97,7 @@ struct DoubleHeads {
     return total + choice_loss(b, hidden, dhidden, p, g, s, labels, pass);
   }
 
-  /// The loss over the choices alone; with dhidden, its gradients are added.
+  /// Loss over the choices only. With dhidden (BT,C), adds its gradient to it.
   template <class B, class T, class E, class G>
   loss_of<B, T> choice_loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                             const Saved<T>& s, const Labels& labels, const Pass<real_t<T>>& pass) const {

@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// Where an answer starts and ends.
+/// Extractive question answering: logits (B,T) of the first and of the last token of the answer.
 template <int C, Toggle = Toggle::dynamic>
 struct QuestionAnsweringHead {
   static constexpr const char* architecture = "ModernGPT2ForQuestionAnswering";
@@ -47,12 +47,13 @@ struct QuestionAnsweringHead {
   constexpr HeadSize size(int batch, int time) const { return {.rows = batch * time, .scores = 2}; }
 
   struct Labels {
-    const int* start_positions = nullptr;  ///< (B); null: logits only. Negative counts as 0, >= T is ignored.
+    const int* start_positions = nullptr;  ///< (B); null: logits only. Negative: clamped to 0; >= T: ignored
     const int* end_positions = nullptr;    ///< (B)
-    std::int64_t valid = -1;  ///< starts, and as many ends, of the whole global batch; negative: those of this one
+    std::int64_t valid = -1;  ///< valid start labels in the global batch, and as many end labels; negative: count here
   };
 
-  /// Mean of the losses of start and end. Logits are in saved.start and saved.end.
+  /// Mean of the cross-entropies of start and end. With dhidden (BT,C), also its gradient and those of the weights.
+  /// Leaves the logits in s.start and s.end.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
@@ -75,12 +76,12 @@ struct QuestionAnsweringHead {
   constexpr Linear<C, 2> projection() const { return {n_embd, 2, true}; }
 
  private:
-  /// (B,T) as (BT,1)
+  /// View of (B,T) as (BT,1).
   template <class T>
   static Rows<T> column(Rows<T> x) {
     return {x.data, x.count * x.width, 1};
   }
-  /// labels (B) of the host; positions: where they go, as the loss takes them.
+  /// Half of the loss, from scores (B,T) and labels (B) in host memory; `positions` (B) receives the clamped labels.
   template <class B, class T>
   static loss_of<B, T> half_loss(B& b, Rows<T> gradient, Rows<T> scores, const int* labels, int* positions,
                                  std::int64_t valid, real_t<T> loss_scale) {

@@ -11,7 +11,8 @@
 
 namespace moderngpt2 {
 
-/// Scores of the whole sequence, read at its last position that is not padding.
+/// Sequence classification or regression: logits (B,num_labels) from the hidden state of the last token that is not
+/// padding.
 template <int C, Toggle = Toggle::dynamic>
 struct SequenceClassificationHead {
   static constexpr const char* architecture = "ModernGPT2ForSequenceClassification";
@@ -34,7 +35,7 @@ struct SequenceClassificationHead {
 
   template <class T>
   struct Saved {
-    int* positions;                       // (B) row of hidden that is read
+    int* positions;                       // (B) row of hidden of the last token
     Rows<T> pooled, d_pooled;             // (B,C)
     Rows<compute_t<T>> logits, d_logits;  // (B,num_labels)
   };
@@ -49,15 +50,17 @@ struct SequenceClassificationHead {
 
   constexpr HeadSize size(int batch, int /*time*/) const { return {.rows = batch, .scores = num_labels}; }
 
-  /// Integer classes or real values; both null: logits only.
+  /// Labels: integer classes or real values; both null: logits only.
   template <class R>
   struct LabelsOf {
     const int* classes = nullptr;  ///< (B)
     const R* values = nullptr;     ///< (B,num_labels)
-    std::int64_t valid = -1;       ///< classes, or values, of the whole global batch; negative: those of this one
+    std::int64_t valid = -1;  ///< valid classes, or values, in the global batch; negative: count them in this batch
   };
   using Labels = LabelsOf<float>;
 
+  /// Mean loss of the problem type. With dhidden (BT,C), also its gradient and those of the weights. Leaves the logits
+  /// in s.logits.
   template <class B, class T, class E, class G, class L>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,
@@ -73,7 +76,7 @@ struct SequenceClassificationHead {
 
     const ProblemType problem = resolve(labels.classes != nullptr);
     if ((problem == ProblemType::single_label) != (labels.classes != nullptr))
-      throw Error("labels: a {} problem takes {} labels",
+      throw Error("labels: a {} problem requires {} labels",
                   problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
                   problem == ProblemType::single_label ? "integer" : "real");
     const std::int64_t counted = problem == ProblemType::single_label
@@ -98,7 +101,8 @@ struct SequenceClassificationHead {
 
   constexpr Linear<C, dynamic> score() const { return {n_embd, num_labels}; }
 
-  /// One label is regression; integer labels choose one class, real ones any number of them.
+  /// Problem type of a batch: problem_type of the config, else regression for num_labels 1, single-label for integer
+  /// and multi-label for real labels (as in Transformers).
   constexpr ProblemType resolve(bool integers) const {
     if (problem_type != ProblemType::automatic) return problem_type;
     if (num_labels == 1) return ProblemType::regression;
@@ -109,7 +113,7 @@ struct SequenceClassificationHead {
   template <class R>
   int last_position(const int* ids, const Pass<R>& pass) const {
     if (!pad_token_id) {
-      if (pass.batch > 1) throw Error("config: pad_token_id is null: a batch of several sequences needs one");
+      if (pass.batch > 1) throw Error("config: pad_token_id is null, but a batch of several sequences requires it");
       return pass.time - 1;
     }
     for (int t = pass.time - 1; t > 0; --t)

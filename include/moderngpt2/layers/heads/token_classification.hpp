@@ -10,7 +10,7 @@
 
 namespace moderngpt2 {
 
-/// A class for every token.
+/// Token classification: logits (BT,num_labels).
 template <int C, Toggle = Toggle::dynamic>
 struct TokenClassificationHead {
   static constexpr const char* architecture = "ModernGPT2ForTokenClassification";
@@ -47,9 +47,11 @@ struct TokenClassificationHead {
 
   struct Labels {
     const int* labels = nullptr;  ///< (B,T); null: logits only
-    std::int64_t valid = -1;      ///< labels of the whole global batch that count; negative: those of this one
+    std::int64_t valid = -1;      ///< valid labels in the global batch; negative: count them in this batch
   };
 
+  /// Mean cross-entropy. With dhidden (BT,C), also its gradient and those of the weights. Leaves the logits in
+  /// s.logits.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,

@@ -30,7 +30,7 @@ void reduce_in_rank_order(const std::vector<Collective>& ranks, std::int64_t beg
   }
 }
 
-/// Does one collective on the buffers of all ranks.
+/// Performs one collective on the buffers of all ranks.
 class HubWork {
  public:
   static void run(const std::vector<Collective>& ranks) {
@@ -53,8 +53,9 @@ class HubWork {
     }
   }
 
-  /// What is not given, or is undefined afterwards, is made useless, so that nobody counts on it.
-  static void spoil(const Collective& c, int rank, int size) {
+  /// Overwrites the parts of a buffer that are not input, or undefined as output, with NaN bytes, so that tests detect
+  /// a read of them.
+  static void poison(const Collective& c, int rank, int size) {
     if (c.count == 0) return;
     if (c.kind == CollectiveKind::broadcast && c.root != rank) std::memset(c.data, 0xff, std::size_t(c.bytes()));
     if (c.kind != CollectiveKind::all_gather && c.kind != CollectiveKind::reduce_scatter) return;
@@ -75,7 +76,7 @@ class HubWork {
       const std::int64_t begin = std::int64_t(r) * count;
       reduce_in_rank_order(ranks, begin, begin + count, first.op, reinterpret_cast<E*>(ranks[r].data) + begin);
     }
-    for (std::size_t r = 0; r < ranks.size(); ++r) spoil(ranks[r], int(r), int(ranks.size()));
+    for (std::size_t r = 0; r < ranks.size(); ++r) poison(ranks[r], int(r), int(ranks.size()));
   }
 
   static void copy(const std::vector<Collective>& ranks, std::size_t from, std::int64_t offset, std::int64_t bytes) {
@@ -84,10 +85,10 @@ class HubWork {
   }
 };
 
-/// A collective that some ranks have joined.
-struct Gathering {
+/// Collective that some ranks have joined.
+struct PendingCollective {
   enum class State { open, ready, working, done };
-  std::int64_t number = -1;  ///< position in the order of all; -1: free
+  std::int64_t number = -1;  ///< index in the order of collectives; -1: free
   State state = State::open;
   std::vector<Collective> ranks;
   std::vector<char> joined;
@@ -98,21 +99,21 @@ struct Gathering {
 
 namespace moderngpt2::distributed {
 
-/// Where ranks that are threads of one process meet. Outlives their communicators. The work of a collective is done by
-/// the first rank that waits for it or tests it after all have joined, as late as can be: a missing wait() is a wrong
-/// result, and a data race for ThreadSanitizer.
+/// Shared state of ranks that are threads of one process; must outlive their communicators. A collective is performed
+/// by the first rank that waits for it or polls it after all have joined, and not earlier, so that a missing wait()
+/// gives a wrong result and a data race that ThreadSanitizer reports.
 class ThreadHub {
  public:
   explicit ThreadHub(int size) : size_(size), joined_(std::size_t(size), 0) {
-    if (size < 1) throw Error("a job of {} ranks", size);
+    if (size < 1) throw Error("number of ranks is {}, it must be positive", size);
   }
   ThreadHub(const ThreadHub&) = delete;
   ThreadHub& operator=(const ThreadHub&) = delete;
 
   int size() const { return size_; }
 
-  /// Ends the job for all ranks: each throws from what it waits for, or from its next collective. The first reason
-  /// counts.
+  /// Ends the job for all ranks: each throws JobEnded from its pending or next collective. Only the first reason is
+  /// kept.
   void fail(const std::string& reason, int status) {
     const std::lock_guard lock(mutex_);
     fail_locked(reason, status);
@@ -120,7 +121,7 @@ class ThreadHub {
 
  private:
   friend class ThreadCommunicator;
-  using State = detail::Gathering::State;
+  using State = detail::PendingCollective::State;
 
   void fail_locked(const std::string& reason, int status) {
     if (!failure_.empty()) return;
@@ -132,13 +133,13 @@ class ThreadHub {
     if (!failure_.empty()) throw JobEnded(fmt::format("rank {}: {}", rank, failure_), status_);
   }
 
-  detail::Gathering& gathering(std::int64_t number) {
-    detail::Gathering* free = nullptr;
-    for (detail::Gathering& g : gatherings_) {
+  detail::PendingCollective& pending(std::int64_t number) {
+    detail::PendingCollective* free = nullptr;
+    for (detail::PendingCollective& g : pending_) {
       if (g.number == number) return g;
       if (g.number < 0) free = &g;
     }
-    if (!free) free = &gatherings_.emplace_back();
+    if (!free) free = &pending_.emplace_back();
     free->number = number;
     free->state = State::open;
     free->ranks.resize(std::size_t(size_));
@@ -147,12 +148,12 @@ class ThreadHub {
     return *free;
   }
 
-  /// Rank `rank` joins its next collective; returns the number of that.
+  /// Adds a rank to its next collective. Returns the number of that collective. Fails the job if the arguments differ.
   std::int64_t join(int rank, const Collective& c) {
     const std::lock_guard lock(mutex_);
     check(rank);
     const std::int64_t number = joined_[std::size_t(rank)]++;
-    detail::Gathering& g = gathering(number);
+    detail::PendingCollective& g = pending(number);
     for (int r = 0; r < size_; ++r)
       if (g.joined[std::size_t(r)] && differs(g.ranks[std::size_t(r)], c)) {
         fail_locked(fmt::format("collective {} is {} ({} elements) on rank {} but {} ({} elements) on rank {}", number,
@@ -175,9 +176,10 @@ class ThreadHub {
            a.op != b.op || a.root != b.root || std::strcmp(a.what, b.what) != 0;
   }
 
-  /// Whether it is done, after doing it where that is due; `lock` holds mutex_. Once true the rank has taken it.
+  /// Whether a collective is done; performs it if all ranks have joined and none performs it yet. `lock` holds mutex_.
+  /// Call no more once it has returned true.
   bool advance(std::int64_t number, int rank, std::unique_lock<std::mutex>& lock) {
-    detail::Gathering& g = find(number);
+    detail::PendingCollective& g = find(number);
     if (g.state == State::open || g.state == State::ready) check(rank);
     if (g.state == State::ready) {
       g.state = State::working;
@@ -192,14 +194,14 @@ class ThreadHub {
     return true;
   }
 
-  detail::Gathering& find(std::int64_t number) {
-    return *std::find_if(gatherings_.begin(), gatherings_.end(), [=](const auto& g) { return g.number == number; });
+  detail::PendingCollective& find(std::int64_t number) {
+    return *std::find_if(pending_.begin(), pending_.end(), [=](const auto& g) { return g.number == number; });
   }
 
-  /// "rank 1 has not called it (5 calls before)": who is missing in collective `number`.
-  std::string missing(std::int64_t number) {
+  /// Text such as "rank 1 has not called it (5 calls before)" on the ranks that have not joined collective `number`.
+  std::string absent_ranks(std::int64_t number) {
     std::string text;
-    const detail::Gathering& g = find(number);
+    const detail::PendingCollective& g = find(number);
     for (int r = 0; r < size_; ++r)
       if (!g.joined[std::size_t(r)])
         text += fmt::format("{}rank {} has not called it ({} calls before)", text.empty() ? "" : ", ", r,
@@ -210,8 +212,8 @@ class ThreadHub {
   int size_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::int64_t> joined_;          ///< collectives of each rank so far
-  std::deque<detail::Gathering> gatherings_;  ///< references stay good as it grows
+  std::vector<std::int64_t> joined_;               ///< by rank: collectives joined so far
+  std::deque<detail::PendingCollective> pending_;  ///< a deque: references stay valid as it grows
   std::string failure_;
   int status_ = 1;
 };

@@ -14,24 +14,24 @@
 #include <vector>
 
 #include "moderngpt2/distributed/communicator.hpp"
-#include "moderngpt2/distributed/thread_hub.hpp"
+#include "moderngpt2/testing/thread_hub.hpp"
 
 namespace moderngpt2::distributed {
 
-/// What befalls ranks that are threads, for tests. Both are asked by each rank before its collective `number`, from 0
-/// on, which `c` tells of.
+/// Delays and failures of ranks that are threads, for tests. Each rank calls both functions before its collective `c`,
+/// the `number`-th from 0 on.
 struct ThreadPlan {
-  /// Seconds by which it comes late; infinity: it stalls until the job ends.
+  /// Delay in seconds; infinity: the rank stalls until the job ends.
   std::function<double(int rank, std::int64_t number, const Collective& c)> delay{};
-  /// True: the rank throws an Error there.
+  /// Whether the rank throws an Error.
   std::function<bool(int rank, std::int64_t number, const Collective& c)> fails{};
 };
 
-/// One rank of several that are threads of this process. Sums go by the order of ranks, so that they repeat bit for
-/// bit. What has failed is thrown as JobEnded on every rank.
+/// Rank that is a thread of this process. Sums are taken in the order of ranks, so that they are deterministic. A
+/// failure of one rank is thrown as JobEnded on all.
 class ThreadCommunicator final : public CommunicatorBase {
  public:
-  /// `plan` lives as long as the communicator.
+  /// `plan` must outlive the communicator.
   ThreadCommunicator(ThreadHub& hub, int rank, double timeout_seconds = 1800, const ThreadPlan* plan = nullptr)
       : CommunicatorBase(rank, hub.size(), timeout_seconds), hub_(hub), plan_(plan) {}
 
@@ -45,7 +45,7 @@ class ThreadCommunicator final : public CommunicatorBase {
     const std::int64_t number = calls_++;
     if (plan_) follow_plan(slot, number);
     const Collective& c = collective(slot);
-    if (c.kind != CollectiveKind::reduce_scatter) detail::HubWork::spoil(c, rank(), size());
+    if (c.kind != CollectiveKind::reduce_scatter) detail::HubWork::poison(c, rank(), size());
     numbers_.resize(std::max(numbers_.size(), std::size_t(slot) + 1));
     numbers_[std::size_t(slot)] = hub_.join(rank(), c);
   }
@@ -70,9 +70,9 @@ class ThreadCommunicator final : public CommunicatorBase {
 
   [[noreturn]] void give_up(int slot) override {
     std::unique_lock lock(hub_.mutex_);
-    hub_.fail_locked(timeout_message(slot, hub_.missing(numbers_[std::size_t(slot)])) + "; the job ends", 1);
+    hub_.fail_locked(timeout_message(slot, hub_.absent_ranks(numbers_[std::size_t(slot)])) + "; the job ends", 1);
     hub_.check(rank());
-    std::terminate();  // check() threw
+    std::terminate();  // unreachable: check() throws
   }
 
   void follow_plan(int slot, std::int64_t number) {
@@ -90,7 +90,7 @@ class ThreadCommunicator final : public CommunicatorBase {
   ThreadHub& hub_;
   const ThreadPlan* plan_;
   std::int64_t calls_ = 0;
-  std::vector<std::int64_t> numbers_;  ///< of the collective in each slot
+  std::vector<std::int64_t> numbers_;  ///< by slot: number of its collective
 };
 
 static_assert(Communicator<ThreadCommunicator>);
@@ -100,8 +100,8 @@ struct ThreadRanksOptions {
   ThreadPlan plan{};
 };
 
-/// Runs f(communicator) on `size` threads, and returns what each rank threw, "" where nothing. A rank that throws ends
-/// the job for all, as a process that dies.
+/// Runs f(communicator) on `size` threads. Returns the message of the exception that each rank threw, "" for none. A
+/// rank that throws ends the job for all, like a process that dies.
 template <class F>
 std::vector<std::string> run_thread_ranks(int size, const ThreadRanksOptions& options, F&& f) {
   ThreadHub hub(size);

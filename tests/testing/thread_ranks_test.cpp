@@ -11,8 +11,8 @@
 
 #include "distributed/collective_checks.hpp"
 #include "moderngpt2/core/dtype.hpp"
-#include "moderngpt2/distributed/single.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;
@@ -48,7 +48,7 @@ TEST_CASE("thread ranks: every collective at 1 to 4 ranks, with uneven delays") 
   }
 }
 
-TEST_CASE("thread ranks: sums repeat bit for bit, whoever comes last") {
+TEST_CASE("thread ranks: sums are the same bits in any order of arrival") {
   std::vector<float> first;
   for (int late : {0, 1, 2}) {
     ThreadRanksOptions options;
@@ -65,8 +65,8 @@ TEST_CASE("thread ranks: sums repeat bit for bit, whoever comes last") {
   }
 }
 
-TEST_CASE("thread ranks: what is not given is lost before the wait") {
-  std::barrier both_looked(2);  // whoever waits first does the work of both
+TEST_CASE("thread ranks: parts of a buffer that are not input are overwritten before the wait") {
+  std::barrier both_looked(2);  // the first to wait performs the collective for both
   check_clean(run_thread_ranks(2, {}, [&](ThreadCommunicator& ranks) {
     std::vector<float> x = {1, 2};
     Request request = ranks.all_gather(x.data(), 1, "x");
@@ -77,7 +77,7 @@ TEST_CASE("thread ranks: what is not given is lost before the wait") {
   }));
 }
 
-TEST_CASE("thread ranks: the watchdog names the rank that stalls, the collective and the step on all ranks") {
+TEST_CASE("thread ranks: a timeout names the rank that stalls, the collective and the step on all ranks") {
   ThreadRanksOptions options;
   options.timeout_seconds = 0.2;
   options.plan.delay = [](int rank, std::int64_t number, const Collective&) {
@@ -120,7 +120,7 @@ TEST_CASE("thread ranks: abort on one rank ends all, also those in a collective"
   CHECK(thrown[2] == "rank 2: rank 0 ends the job: the disk is full");
 }
 
-TEST_CASE("thread ranks: different collectives are told apart") {
+TEST_CASE("thread ranks: different collectives on two ranks are an error") {
   const auto thrown = run_thread_ranks(2, {}, [](ThreadCommunicator& ranks) {
     float x[4] = {};
     ranks.all_reduce(x, 3 + ranks.rank(), ReduceOp::sum, "norm").wait();
