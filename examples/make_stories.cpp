@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "make_stories/story_files.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/testing/story_files.hpp"
 
 namespace {
 

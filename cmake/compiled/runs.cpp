@@ -12,7 +12,6 @@
 #include "moderngpt2/data/row_reader.hpp"
 #include "moderngpt2/data/shard_writer.hpp"
 #include "moderngpt2/data/source.hpp"
-#include "moderngpt2/data/streamed_datasets.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/data/tasks/token_offsets.hpp"
 #include "moderngpt2/data/text_files.hpp"

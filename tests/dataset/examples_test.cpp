@@ -114,9 +114,9 @@ TEST_CASE("texts and pairs of texts: columns, cuts") {
   named.read(R"({"a": "1", "b": "2", "y": "n"})");
   CHECK(named.text(0) == "2\n1");
   Sequences unknown;
-  CHECK_ERROR(unknown.read(R"({"words": "1", "label": 1})"), "rows.jsonl:1", "the columns are", "--text_column");
+  CHECK_ERROR(unknown.read(R"({"words": "1", "label": 1})"), "rows.jsonl:1", "the columns are", "text_column");
   Sequences unlabelled;
-  CHECK_ERROR(unlabelled.read(R"({"text": "1", "y": 1})"), "no label", "--label_column");
+  CHECK_ERROR(unlabelled.read(R"({"text": "1", "y": 1})"), "no label", "label_column");
   CHECK_ERROR(unlabelled.read(R"({"text": 1, "label": 1})"), "rows.jsonl:1", "must be a string");
   CHECK_ERROR(unlabelled.read("[\n{}]"), "JSON lines");
   CHECK_ERROR(unlabelled.read("\n"), "no row");
@@ -175,7 +175,7 @@ TEST_CASE("long texts of questions come in windows that overlap") {
   refused(R"({"text": ["l"], "answer_start": [99]})", "99");
   refused(R"({"text": ["l"], "answer_start": []})", "one length");
   refused("3", "object");
-  refused("[]", "--doc_stride", 8);
+  refused("[]", "doc_stride", 8);
 }
 
 TEST_CASE("choices in the formats that data sets have them") {

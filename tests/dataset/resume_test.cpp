@@ -141,7 +141,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "what there is to resume is said") {
 
   options.output_path = folder / "stopped";
   run_until(200);
-  CHECK(notes.back().find("finished shards are kept: --resume goes on after them") != std::string::npos);
+  CHECK(notes.back().find("finished shards are kept: resume goes on after them") != std::string::npos);
   CHECK(std::filesystem::exists(folder / "stopped/.unfinished/state.json"));
   CHECK_FALSE(std::filesystem::exists(folder / "stopped/metadata.yaml"));
   run();
@@ -153,10 +153,10 @@ TEST_CASE_FIXTURE(ResumeFixture, "another run than the unfinished one is refused
   run_until(200);
   const PretokenizeOptions before = options;
   options.block_size = 32;
-  CHECK(error().find("cannot resume the unfinished run there: --block_size was 16 and is now 32") != std::string::npos);
+  CHECK(error().find("cannot resume the unfinished run there: block_size was 16 and is now 32") != std::string::npos);
   options = before;
   options.source.max_documents = 10;
-  CHECK(error().find("--max_input_lines_total was 0 and is now 10") != std::string::npos);
+  CHECK(error().find("max_input_lines_total was 0 and is now 10") != std::string::npos);
   options = before;
   options.source.inputs = {(folder / "t-en.jsonl").string(), (folder / "t-ja.jsonl").string()};
   CHECK(error().find("the input " + (folder / "t-ko.jsonl").string() + " is not there") != std::string::npos);

@@ -61,13 +61,15 @@ int status_of(const std::string& name, Body&& body) {
 
 }  // namespace detail
 
-/// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 done, 1 Error,
-/// 2 UsageError, 141 when the reader of the output is gone. Each program's main() calls it. SIGPIPE is ignored, so that
-/// a closed pipe cannot end a run in the middle of a save. cpu_check.hpp checks the processor before main().
+/// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 success, 1 Error,
+/// 2 UsageError, 141 broken pipe on standard output. Each program's main() calls it. Messages name settings as flags
+/// (setting_prefix). SIGPIPE is ignored, so that a closed pipe cannot end a run while it saves a checkpoint.
+/// cpu_check.hpp checks the processor before main().
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   const std::string name = detail::program_name(argc, argv);
   detail::occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
+  setting_prefix = "--";
   const int status = detail::status_of(name, [&] { return program(argc, argv); });
   if (status != 0) return status;  // what is wrong has been said; exit() writes out the rest
   return detail::status_of(name, [] {

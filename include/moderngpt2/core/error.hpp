@@ -2,13 +2,35 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <fmt/core.h>
 
 namespace moderngpt2 {
 
-/// Bad input or a failing machine: one line that says what is wrong, where, and what to do. Programs print it on
-/// standard error and exit with status 1.
+/// Prefix of the names of settings in messages. Empty by default: messages name fields, such as zero_stage. run_main()
+/// sets it to "--" before it starts a program, whose messages then name flags. Not synchronized: set it before threads
+/// start.
+inline std::string_view setting_prefix;
+
+/// Name of a setting, as an argument of a message: Error("{} must be positive", Setting{"block_size"}).
+struct Setting {
+  std::string_view name;
+};
+
+}  // namespace moderngpt2
+
+template <>
+struct fmt::formatter<moderngpt2::Setting> : fmt::formatter<std::string_view> {
+  auto format(moderngpt2::Setting setting, fmt::format_context& context) const {
+    return fmt::format_to(context.out(), "{}{}", moderngpt2::setting_prefix, setting.name);
+  }
+};
+
+namespace moderngpt2 {
+
+/// Invalid input or a failing machine. The message is one line: `WHERE: what is wrong (value, expected). What to do.`
+/// Programs print it on standard error and exit with status 1.
 class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
@@ -20,7 +42,7 @@ class Error : public std::runtime_error {
       : std::runtime_error(fmt::vformat(format, fmt::make_format_args(first, rest...))) {}
 };
 
-/// A command line that cannot be run as typed. Programs exit with status 2.
+/// Settings that cannot be used together or have an invalid value. Programs exit with status 2.
 class UsageError : public Error {
  public:
   using Error::Error;

@@ -200,7 +200,8 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
     return metadata;
   } catch (...) {
     if (staging_.is_kept())
-      note(fmt::format("{} finished shards are kept: --resume goes on after them", state_.shard_bytes.size()));
+      note(fmt::format("{} finished shards are kept: {} goes on after them", state_.shard_bytes.size(),
+                       Setting{"resume"}));
     throw;
   }
 }
@@ -210,8 +211,8 @@ MODERNGPT2_FUNCTION void PretokenizeRun::take_state() {
   const PretokenizeState found = read_state(staging_.state_file());
   const std::string differs = difference(found.fingerprint, state_.fingerprint);
   if (!differs.empty())
-    throw Error("{}: cannot resume the unfinished run there: {} (without --resume it is cleared away)", output(),
-                differs);
+    throw Error("{}: cannot resume the unfinished run there: {} (without {} it is discarded)", output(), differs,
+                Setting{"resume"});
   state_ = found;
 }
 
@@ -278,8 +279,8 @@ MODERNGPT2_FUNCTION void PretokenizeRun::pack() {
   pipeline_.run(passed, take, tell);
   shards.finish();
   if (shards.blocks() == 0)
-    throw Error("the text gives {} tokens, too few for one block of {}: give more text or a smaller --block_size",
-                progress.tokens, options_.block_size);
+    throw Error("the text has {} tokens, too few for one block of {}. Add text or reduce {}", progress.tokens,
+                options_.block_size, Setting{"block_size"});
   state_.packed = true;
   save(shards, 0);
 }

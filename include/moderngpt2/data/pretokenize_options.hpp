@@ -41,13 +41,13 @@ inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer
   made.settings = {
       {"the tokenizer's fingerprint", tokenizer.fingerprint_text()},
       {"the tokenizer's eos id", fmt::format("{}", *tokenizer.eos_id())},
-      {"--text_column", source.text_column},
-      {"--txt_document", documents[static_cast<int>(source.text_document)]},
-      {"--max_input_lines_total", fmt::format("{}", source.max_documents)},
-      {"--block_size", fmt::format("{}", options.block_size)},
-      {"--max_samples_per_shard", fmt::format("{}", options.max_samples_per_shard)},
-      {"--eval_fraction", fmt::format("{}", options.eval_fraction)},
-      {"--split_special_tokens", fmt::format("{}", options.split_special_tokens)},
+      {"text_column", source.text_column},
+      {"txt_document", documents[static_cast<int>(source.text_document)]},
+      {"max_input_lines_total", fmt::format("{}", source.max_documents)},
+      {"block_size", fmt::format("{}", options.block_size)},
+      {"max_samples_per_shard", fmt::format("{}", options.max_samples_per_shard)},
+      {"eval_fraction", fmt::format("{}", options.eval_fraction)},
+      {"split_special_tokens", fmt::format("{}", options.split_special_tokens)},
       {"the longest document", fmt::format("{} bytes", source.max_document_bytes)},
   };
   for (const TextFile& file : files)

@@ -87,12 +87,13 @@ inline const Json* first_column(const Json& fields, const std::vector<std::strin
   return nullptr;
 }
 
-/// The same; throws an Error that tells the row, what is missing and what is there.
+/// Returns the first of `names` that is a column of the row. Throws Error without one: it names the row, the missing
+/// column, the columns of the row and, if not empty, the setting that chooses the column.
 inline const Json& require_column(const DataRow& row, const std::vector<std::string>& names, std::string_view what,
-                                  std::string_view flag) {
+                                  std::string_view setting) {
   if (const Json* found = first_column(row.fields, names)) return *found;
   throw Error("{}: no {} (looked for {}); the columns are {}{}", row.place.text(), what, fmt::join(names, ", "),
-              column_names(row.fields), flag.empty() ? "" : fmt::format(": name it with {}", flag));
+              column_names(row.fields), setting.empty() ? "" : fmt::format(". Name it with {}", Setting{setting}));
 }
 
 /// A field as text. Throws an Error that tells the row.

@@ -88,7 +88,7 @@ class ChoiceExamples {
   static std::vector<std::string> stem_columns(const DataRow& row, const ExampleOptions& options) {
     if (!options.text_column.empty()) {
       const std::vector<std::string> given = split_names(options.text_column);
-      for (const std::string& name : given) (void)require_column(row, {name}, "text", "--text_column");
+      for (const std::string& name : given) (void)require_column(row, {name}, "text", "text_column");
       return given;
     }
     std::vector<std::string> found;
@@ -101,8 +101,9 @@ class ChoiceExamples {
           break;
         }
     if (found.empty())
-      throw Error("{}: no question (looked for {}, {}); the columns are {}: name it with --text_column",
-                  row.place.text(), fmt::join(groups[0], ", "), fmt::join(groups[1], ", "), column_names(row.fields));
+      throw Error("{}: no question (looked for {}, {}); the columns are {}. Name one with {}", row.place.text(),
+                  fmt::join(groups[0], ", "), fmt::join(groups[1], ", "), column_names(row.fields),
+                  Setting{"text_column"});
     return found;
   }
 
@@ -110,7 +111,7 @@ class ChoiceExamples {
   static int read_answer(const DataRow& row, const ExampleOptions& options, int count,
                          const std::vector<std::string>& names) {
     const std::vector<std::string> columns = column_or(options.label_column, {"label", "answer", "answerKey"});
-    const Json& value = require_column(row, columns, "answer", "--label_column");
+    const Json& value = require_column(row, columns, "answer", "label_column");
     std::int64_t answer = -1;
     if (value.is_number_integer()) answer = json_as<std::int64_t>(value, "the answer", row.place.text());
     if (value.is_string()) {

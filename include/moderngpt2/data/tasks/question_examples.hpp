@@ -47,11 +47,11 @@ class QuestionExamples {
   /// not stand at its answer_start.
   void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
     const auto text = [&](const char* column, const std::string& given) {
-      return text_of(require_column(row, column_or(given, {column}), column, "--text_column"), column, row.place);
+      return text_of(require_column(row, column_or(given, {column}), column, "text_column"), column, row.place);
     };
     const std::vector<std::string> given = split_names(options.text_column);
     if (!given.empty() && given.size() != 2)
-      throw UsageError("--text_column: question answering needs two columns, as question,context");
+      throw UsageError("{}: question answering needs two columns, such as question,context", Setting{"text_column"});
     std::string asked = text("question", given.empty() ? "" : given[0]);
     asked.erase(0, asked.find_first_not_of(" \t\r\n"));
     asked += '\n';
@@ -78,7 +78,7 @@ class QuestionExamples {
   std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) const {
     const std::string where = row.place.text();
     const Json& answers =
-        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "--label_column");
+        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "label_column");
     std::vector<std::int64_t> starts;
     const auto add = [&](const Json& text, const Json& start) {
       question.answers.push_back(json_as<std::string>(text, "answers.text", where));
@@ -119,9 +119,9 @@ class QuestionExamples {
     const int room = encoder.block_size() - int(head.size() + suffix.size());
     if (room < 1 || (count > room && room <= doc_stride))
       throw Error(
-          "{}: the question has {} tokens, which leaves {} of --block_size {} for the text: more than "
-          "--doc_stride {} are needed",
-          row.place.text(), head.size(), std::max(room, 0), encoder.block_size(), doc_stride);
+          "{}: the question has {} tokens, which leaves {} of {} {} for the context: more than {} {} are needed",
+          row.place.text(), head.size(), std::max(room, 0), Setting{"block_size"}, encoder.block_size(),
+          Setting{"doc_stride"}, doc_stride);
     int first = 0, last = -1;  // tokens of the answer
     if (answer_end > answer_begin) {
       while (first + 1 < count && offsets[std::size_t(first) + 1] <= answer_begin) ++first;

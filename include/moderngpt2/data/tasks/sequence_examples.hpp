@@ -34,7 +34,7 @@ class SequenceExamples {
     if (text_columns_.empty()) text_columns_ = find_text_columns(row, options);
     std::array<std::string, 2> texts;
     for (std::size_t i = 0; i < text_columns_.size(); ++i)
-      texts[i] = text_of(require_column(row, {text_columns_[i]}, "text", "--text_column"), text_columns_[i], row.place);
+      texts[i] = text_of(require_column(row, {text_columns_[i]}, "text", "text_column"), text_columns_[i], row.place);
     // A line feed tells where the second begins: tokenizers of language models set no separator.
     if (text_columns_.size() == 2) texts[0] += '\n';
     rows.add(encoder.encode(texts[0], text_columns_.size() == 2 ? &texts[1] : nullptr));
@@ -93,7 +93,8 @@ class SequenceExamples {
 
   static std::vector<std::string> find_text_columns(const DataRow& row, const ExampleOptions& options) {
     std::vector<std::string> given = split_names(options.text_column);
-    if (given.size() > 2) throw UsageError("--text_column: {} names more than two columns", options.text_column);
+    if (given.size() > 2)
+      throw UsageError("{}: {} names more than two columns", Setting{"text_column"}, options.text_column);
     if (!given.empty()) return given;
     using Pair = std::array<const char*, 2>;
     for (const auto& [a, b] : {Pair{"sentence1", "sentence2"}, Pair{"premise", "hypothesis"},
@@ -102,13 +103,13 @@ class SequenceExamples {
       if (row.fields.contains(a) && row.fields.contains(b)) return {a, b};
     for (const char* name : {"text", "sentence", "content", "review", "question"})
       if (row.fields.contains(name)) return {name};
-    throw Error("{}: no column of text that is known; the columns are {}: name it with --text_column, two with a comma",
-                row.place.text(), column_names(row.fields));
+    throw Error("{}: no text column found among the columns {}. Name one, or two separated by a comma, with {}",
+                row.place.text(), column_names(row.fields), Setting{"text_column"});
   }
 
   void add_label(const DataRow& row, const RowReader& reader, LabelSet& labels, const ExampleOptions& options) {
     const std::vector<std::string> names = column_or(options.label_column, {"label", "labels"});
-    const Json& label = require_column(row, names, "label", "--label_column");
+    const Json& label = require_column(row, names, "label", "label_column");
     const std::string& column = row.fields.contains(names[0]) ? names[0] : names.back();
     if (kind_ == Kind::none) {
       first_ = row.place;

@@ -32,8 +32,8 @@ class TokenExamples {
            const ExampleOptions& options) {
     const std::vector<std::string> label_names = column_or(options.label_column, {"ner_tags", "tags", "labels"});
     const Json& words =
-        require_column(row, column_or(options.text_column, {"tokens", "words"}), "list of words", "--text_column");
-    const Json& tags = require_column(row, label_names, "labels of the words", "--label_column");
+        require_column(row, column_or(options.text_column, {"tokens", "words"}), "list of words", "text_column");
+    const Json& tags = require_column(row, label_names, "labels of the words", "label_column");
     if (!words.is_array() || !tags.is_array() || words.size() != tags.size())
       throw Error("{}: {} words and {} labels: two lists of one length are needed", row.place.text(),
                   words.is_array() ? words.size() : 0, tags.is_array() ? tags.size() : 0);

@@ -11,7 +11,7 @@
 
 #include <doctest/doctest.h>
 
-#include "moderngpt2/testing/dialogue_files.hpp"
+#include "make_dialogues/dialogue_files.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;

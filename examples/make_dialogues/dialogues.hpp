@@ -14,12 +14,12 @@
 
 #include <fmt/format.h>
 
+#include "make_dialogues/dialogue_words.hpp"
+#include "make_dialogues/dialogues_english.hpp"
+#include "make_dialogues/dialogues_japanese.hpp"
+#include "make_stories/stories.hpp"
+#include "make_stories/story_template.hpp"
 #include "moderngpt2/core/random.hpp"
-#include "moderngpt2/testing/dialogue_words.hpp"
-#include "moderngpt2/testing/dialogues_english.hpp"
-#include "moderngpt2/testing/dialogues_japanese.hpp"
-#include "moderngpt2/testing/stories.hpp"
-#include "moderngpt2/testing/story_template.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 
 namespace moderngpt2 {

@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include "moderngpt2/testing/stories.hpp"
+#include "make_stories/stories.hpp"
 
 namespace {
 

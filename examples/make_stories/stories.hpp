@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-#include "moderngpt2/testing/stories_english.hpp"
-#include "moderngpt2/testing/stories_japanese.hpp"
-#include "moderngpt2/testing/story_template.hpp"
+#include "make_stories/stories_english.hpp"
+#include "make_stories/stories_japanese.hpp"
+#include "make_stories/story_template.hpp"
 
 namespace moderngpt2 {
 

@@ -11,10 +11,10 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include "make_stories/stories.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
-#include "moderngpt2/testing/stories.hpp"
 
 namespace moderngpt2 {
 

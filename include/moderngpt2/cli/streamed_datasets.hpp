@@ -40,7 +40,7 @@ std::string streaming_is_missing(const TextFlags& flags, const std::string& want
 
 }  // namespace moderngpt2
 
-#ifndef MODERNGPT2_DECLARE_RUNS
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
 
 namespace moderngpt2 {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "make_dialogues/dialogues.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
-#include "moderngpt2/testing/dialogues.hpp"
 
 namespace moderngpt2 {
 
