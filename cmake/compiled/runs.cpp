@@ -13,7 +13,7 @@
 #include "moderngpt2/data/shard_writer.hpp"
 #include "moderngpt2/data/source.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
-#include "moderngpt2/data/tasks/token_offsets.hpp"
+#include "moderngpt2/data/tasks/question_examples.hpp"
 #include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/run/accelerate_config.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"

@@ -37,7 +37,7 @@ SEEN_BY_KERNELS = re.compile(CUDA + r"((kernels|simt)/|(device\.cuh|(runtime|lau
 # Command-line flags belong to programs: elsewhere, messages name settings by Setting{"zero_stage"} (core/error.hpp).
 # MAY_NAME_FLAGS lists the folders of programs, FLAGS_TO_DO those that still have messages with flags.
 MAY_NAME_FLAGS = {"run", "cli", "testing"}
-FLAGS_TO_DO = set()
+FLAGS_TO_DO = {"backend", "model", "distributed", "training"}
 FOREIGN_FLAGS = {"--mem", "--mpi"}  # srun's
 STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_]*")

@@ -8,11 +8,10 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/byte_reader.hpp"
-#include "moderngpt2/data/gzip_reader.hpp"
+#include "moderngpt2/data/compressed_readers.hpp"
 #include "moderngpt2/data/json_field.hpp"
 #include "moderngpt2/data/line_reader.hpp"
 #include "moderngpt2/data/text_files.hpp"
-#include "moderngpt2/data/zstd_reader.hpp"
 
 namespace moderngpt2 {
 

@@ -12,14 +12,46 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate.hpp"
-#include "moderngpt2/tokenizer/border_filter.hpp"
 #include "moderngpt2/tokenizer/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/character_ids.hpp"
-#include "moderngpt2/tokenizer/id_writer.hpp"
 #include "moderngpt2/tokenizer/segment_cache.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2::detail {
+
+/// Appends ids to a vector through a small array: a segment gives one to three, for which a vector's own test and
+/// bookkeeping cost more than the ids. The caller ends with `flush`.
+class IdWriter {
+ public:
+  explicit IdWriter(std::vector<int>& ids) : ids_(ids) {}
+
+  void add(int id) {
+    if (used_ == buffer_.size()) flush();
+    buffer_[used_++] = id;
+  }
+
+  /// The first `count` of N ids.
+  template <std::size_t N>
+  void add(const int (&ids)[N], std::size_t count) {
+    if (used_ + N > buffer_.size()) flush();
+    for (std::size_t i = 0; i < N; ++i) buffer_[used_ + i] = ids[i];
+    used_ += count;
+  }
+
+  void add(std::span<const int> ids) {
+    for (const int id : ids) add(id);
+  }
+
+  void flush() {
+    ids_.insert(ids_.end(), buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
+    used_ = 0;
+  }
+
+ private:
+  std::vector<int>& ids_;
+  std::size_t used_ = 0;
+  std::array<int, 1024> buffer_;
+};
 
 struct BpeOptions {
   int unk_id = -1;                           // -1: unknown characters are dropped
