@@ -19,7 +19,13 @@ from pathlib import Path
 # Files without faults, by the beginning of their path. A new folder belongs here.
 CLEAN = (
     "include/moderngpt2/core/",
+    "include/moderngpt2/io/",
+    "include/moderngpt2/tokenizer/",
+    "include/moderngpt2/data/",
+    "include/moderngpt2/cli/",
 )
+
+NOT_YET = re.compile(r"^include/moderngpt2/cli/(option|\w+_flags)")  # exceptions to CLEAN
 
 FOLDERS = ("include", "examples", "benchmarks", "tests", "cmake", "docs")
 SUFFIXES = (".hpp", ".cpp", ".cuh", ".cu", ".py", ".cmake", ".in", ".sh", ".md", "CMakeLists.txt")
@@ -46,7 +52,7 @@ PHRASES = {
     r"(is|are) there\b(?! (an?|any|no|one|enough)\b)": "available, present, resident, complete",
     r"those (that )?there are\b": "the available ...",
     r"as many as there are\b": "all",
-    r"there (is|are)(?=\s*([.,;:)\"|]|$))": "available, present",
+    r"there (is|are)(?=\s*([.,;)\"|]|$))": "available, present",
 }
 # The lookbehind keeps questions ("how many are there").
 PHRASE = re.compile(r"(?<!many )\b(?:" + "|".join(PHRASES) + ")", re.IGNORECASE)
@@ -121,7 +127,7 @@ def main(root, clean=CLEAN):
             continue
         checked += 1
         found = list(faults_of(path, name))
-        if name.startswith(clean):
+        if name.startswith(clean) and not NOT_YET.match(name):
             faults += len(found)
             for number, text in found:
                 print(f"{name}:{number}: {text}")

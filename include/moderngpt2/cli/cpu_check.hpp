@@ -8,7 +8,7 @@
 
 namespace moderngpt2::detail {
 
-// Checks one instruction set: `name` is for __builtin_cpu_supports(), `spoken` for the message.
+// Checks for an instruction set: `name` for __builtin_cpu_supports(), `spoken` for the message.
 #define MODERNGPT2_NEEDS(name, spoken) \
   if (!missing && !__builtin_cpu_supports(name)) missing = spoken;
 

@@ -26,7 +26,7 @@
 
 namespace moderngpt2 {
 
-/// What a program runs on, as lines of text: processor, threads, memory, system, host, compiler, version.
+/// Describes the machine in lines of text: processor, threads, memory, system, host, compiler, version.
 inline std::string machine_text() {
   std::string processor = "unknown";
   std::ifstream cpuinfo("/proc/cpuinfo");
@@ -53,7 +53,7 @@ inline std::string machine_text() {
 
 namespace detail {
 
-/// The objects of a file with one a line; damaged lines are left out. No file: none.
+/// Reads a file with one JSON object per line; skips damaged lines. Empty if the file does not exist.
 inline std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   std::vector<Json> lines;
   if (!std::filesystem::exists(path)) return lines;
@@ -68,7 +68,7 @@ inline std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   return lines;
 }
 
-/// Text between tags: markup escaped, line feeds kept.
+/// Escapes text for HTML; line feeds are kept.
 inline std::string html_text(std::string_view text) {
   std::string out;
   for (const char c : text) out += c == '\n' ? std::string("\n") : xml_text({&c, 1});
@@ -77,14 +77,14 @@ inline std::string html_text(std::string_view text) {
 
 }  // namespace detail
 
-/// A page about a run in OUTPUT_DIR/report.html: one file that needs nothing else to be shown. It holds the curves of
-/// metrics.jsonl, what samples.jsonl says, the settings, the model, the machine and the command line.
+/// HTML report of a run, OUTPUT_DIR/report.html: one self-contained file with the curves of metrics.jsonl, the samples
+/// of samples.jsonl, the settings, the model, the machine and the command line.
 class TrainingReport {
  public:
   TrainingReport(RunDescription run, std::string command_line)
       : run_(std::move(run)), command_line_(std::move(command_line)) {}
 
-  /// Writes the page, whole or not at all. Throws an Error where it cannot be written.
+  /// Writes the page atomically. Throws Error if it cannot be written.
   void write() const { write_file(run_.output_dir / "report.html", html()); }
 
   std::string html() const {
@@ -152,7 +152,7 @@ class TrainingReport {
     return curve_svg(curve, words);
   }
 
-  /// The latest samples first; of a long run the latest hundred, and the first ten.
+  /// Samples, latest first. A long run shows the latest hundred and the first ten.
   std::string samples() const {
     const std::vector<Json> all = detail::read_json_lines(run_.output_dir / "samples.jsonl");
     constexpr std::size_t latest = 100, first = 10;

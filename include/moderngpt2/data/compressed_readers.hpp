@@ -13,7 +13,7 @@
 
 namespace moderngpt2 {
 
-/// A Zstandard file (RFC 8878), of one frame or of several; unpacked piece by piece.
+/// Zstandard file (RFC 8878) with one or several frames. Decompressed incrementally.
 class ZstdReader final : public ByteReader {
  public:
   explicit ZstdReader(const std::filesystem::path& path)
@@ -26,7 +26,7 @@ class ZstdReader final : public ByteReader {
     while (output.pos == 0) {
       if (input_.pos == input_.size) {
         input_ = {buffer_.data(), file_.read(buffer_.data(), buffer_.size()), 0};
-        // What the decoder still holds of a frame's last block comes out without more input.
+        // The decoder may still have output of a frame's last block.
         if (input_.size == 0 && !pending_) break;
       }
       const std::size_t status = ZSTD_decompressStream(stream_.get(), &output, &input_);
@@ -52,8 +52,8 @@ class ZstdReader final : public ByteReader {
   bool pending_ = false;
 };
 
-/// A gzip file (RFC 1952), of one member or of several one after another; unpacked piece by piece, so that memory does
-/// not grow with what it unpacks to.
+/// Gzip file (RFC 1952) with one or several members. Decompressed incrementally: memory does not depend on the
+/// decompressed size.
 class GzipReader final : public ByteReader {
  public:
   explicit GzipReader(const std::filesystem::path& path) : file_(path), input_(1 << 16) {
@@ -99,7 +99,7 @@ class GzipReader final : public ByteReader {
     return stream_.avail_in > 0;
   }
 
-  // Tape and block tools fill a file's end with zero bytes; gzip itself accepts those.
+  // Tape and block tools pad files with zero bytes, which gzip accepts.
   bool skip_padding() {
     const uInt before = stream_.avail_in;
     while (stream_.avail_in > 0 && *stream_.next_in == 0) {

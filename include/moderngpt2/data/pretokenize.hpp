@@ -29,12 +29,12 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Puts the last blocks of the staged shards into shards for evaluation, and the shard that they begin in, without
-/// them, beside it; what stays is byte for byte what would have been written without them. The staged shards are left
-/// as they are, so that a run that is killed here can do it again.
+/// Moves the last blocks of the staged shards into validation shards, and writes the shard in which they begin, without
+/// them, beside it. The result has the bytes that training shards without these blocks would have. Staged shards do not
+/// change, so that an interrupted run can repeat this step.
 void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options, DatasetMetadata& metadata);
 
-/// One run of pretokenize(), from the start or from the state that another one left.
+/// One run of pretokenize(), from the beginning or from the state of an earlier run.
 class PretokenizeRun {
  public:
   using Report = std::function<void(const PretokenizeProgress&)>;
@@ -51,15 +51,15 @@ class PretokenizeRun {
 
   void take_state();
 
-  // A whole data set is there: the one that was asked for, as far as its metadata tells.
+  // Metadata of a complete data set in the output, which must match the options.
   DatasetMetadata existing() const;
 
-  // Clears away all but the finished shards.
+  // Removes all files except finished shards.
   void prepare();
 
   void pack();
 
-  // What state_ counts is in the shards, but for what BlockPacker holds; called where it holds nothing, or at the end.
+  // Saves the state: all that state_ counts is in finished shards, except the tokens in BlockPacker's partial block.
   void save(const ShardWriter& shards, std::size_t tokens_of_next);
 
   const Tokenizer& tokenizer_;
@@ -72,16 +72,16 @@ class PretokenizeRun {
 
 }  // namespace detail
 
-/// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder,
-/// which holds all of them when this returns and none when it throws; what is finished stays in a hidden folder there
-/// for a run with `resume`. The bytes depend on the text, the tokenizer and the options, never on the number of threads
-/// or on interruptions. `report`, where given, is called after each document and now and then, and may throw to stop.
-/// Throws Error where the output holds a data set already, an input cannot be read, the tokenizer has no eos, the text
-/// is too short for a block, or the unfinished run to resume was another one.
+/// Reads text, encodes it, packs it into blocks and writes shards with metadata.yaml to an output folder. The output is
+/// complete on return and has no shards after an exception; finished shards stay in a hidden folder there for a run
+/// with `resume`. The bytes depend on text, tokenizer and options only, not on threads or interruptions. `report`, if
+/// set, is called after each document and periodically, and may throw to stop. Throws Error if the output contains a
+/// data set, an input cannot be read, the tokenizer has no eos, the text is too short for one block, or the run to
+/// resume had other inputs or settings.
 DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
                             const std::function<void(const PretokenizeProgress&)>& report = {});
 
-/// A table of what was packed of each language, for people.
+/// Formats a table of the packed documents, tokens and bytes of each language.
 std::string summary(const DatasetMetadata& metadata);
 
 }  // namespace moderngpt2
@@ -181,7 +181,7 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
     if (staging_.is_publishing()) return staging_.finish_publication();
     if (staging_.is_complete()) {
       DatasetMetadata metadata = existing();
-      staging_.release();  // what a run left that was killed when all was done
+      staging_.release();  // left by a run that was killed after the last step
       return metadata;
     }
     prepare();
@@ -207,7 +207,7 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
 }
 
 MODERNGPT2_FUNCTION void PretokenizeRun::take_state() {
-  staging_.keep();  // also where this run may not go on: another may
+  staging_.keep();  // another run may resume it, even if this one cannot
   const PretokenizeState found = read_state(staging_.state_file());
   const std::string differs = difference(found.fingerprint, state_.fingerprint);
   if (!differs.empty())

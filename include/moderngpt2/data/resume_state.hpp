@@ -14,27 +14,27 @@
 
 namespace moderngpt2 {
 
-/// What decides every byte of a data set: an unfinished run goes on only where all of it is the same.
+/// Settings and inputs that determine every byte of a data set. A run can only be resumed if all of them are equal.
 struct PretokenizeFingerprint {
   std::vector<std::pair<std::string, std::string>> settings;  // name and value
   std::vector<std::pair<std::string, std::int64_t>> inputs;   // path and bytes, in the order of reading
 };
 
-/// Where an unfinished run stands: after its last finished shard.
+/// State of an unfinished run after its last finished shard.
 struct PretokenizeState {
   PretokenizeFingerprint fingerprint;
-  std::vector<std::int64_t> shard_bytes;  // of each finished shard's file
-  std::int64_t blocks = 0;                // in these shards
-  std::int64_t documents = 0;             // given by the source and wholly in these shards
-  std::int64_t tokens_of_next = 0;        // of the document after those that are in these shards too
-  bool packed = false;                    // all text is in the shards
-  std::vector<LanguageCounts> languages;  // of these documents
+  std::vector<std::int64_t> shard_bytes;  // size of each finished shard's file
+  std::int64_t blocks = 0;                // blocks in finished shards
+  std::int64_t documents = 0;             // documents that are completely in finished shards
+  std::int64_t tokens_of_next = 0;        // tokens of the next document that are in finished shards
+  bool packed = false;                    // whether all text is in finished shards
+  std::vector<LanguageCounts> languages;  // counts of these documents
 };
 
-/// Writes the state, all of it or nothing.
+/// Writes the state atomically.
 void write_state(const std::filesystem::path& path, const PretokenizeState& state);
 
-/// Reads a state. Throws Error naming file and field where it is none.
+/// Reads a state. Throws Error that names file and field if it is invalid.
 PretokenizeState read_state(const std::filesystem::path& path);
 
 /// Description of the first difference of settings or inputs between an unfinished run and this one; "" if equal.

@@ -19,22 +19,22 @@
 
 namespace moderngpt2::detail {
 
-/// What a tokenizer.json says, checked: ids run from 0 without holes, and each name that is used exists.
+/// Content of a valid tokenizer.json: ids are contiguous from 0, and all referenced tokens exist.
 struct TokenizerFile {
-  std::vector<std::string> tokens;  // by id, added tokens included
+  std::vector<std::string> tokens;  // by id, including added tokens
   std::unordered_map<std::string, int> ids;
-  int model_size = 0;  // ids below this one are the model's
+  int model_size = 0;  // number of ids of the model; higher ids are added tokens
   bool unigram = false;
   std::vector<double> scores;    // unigram
   std::vector<BpeMerge> merges;  // BPE, by rank
-  BpeOptions options;            // both: unk and bytes
+  BpeOptions options;            // unk and byte fallback apply to unigram too
   std::vector<AddedToken> added_tokens;
-  bool replaces_spaces = false;     // the normalizer turns " " into the space mark
-  std::vector<int> prefix, suffix;  // what the post-processor sets around a single text
+  bool replaces_spaces = false;     // the normalizer replaces " " by the space mark
+  std::vector<int> prefix, suffix;  // ids that the post-processor adds to a single text
 };
 
-/// Reads the kind of tokenizer.json that SentencePiece models become; anything else is an Error that names the file
-/// and the component, since ignoring a component would give other ids than Hugging Face `tokenizers` does.
+/// Reader of tokenizer.json files of the form that SentencePiece models are converted to. Throws Error that names file
+/// and component for anything else: ignoring a component would give ids that differ from Hugging Face `tokenizers`.
 class TokenizerFileReader : TokenizerJson {
  public:
   explicit TokenizerFileReader(std::string where) : TokenizerJson(std::move(where)) {}
@@ -197,7 +197,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::find_bytes() {
 
 MODERNGPT2_FUNCTION void TokenizerFileReader::read_added_tokens(const Json& list) {
   if (!list.is_array()) fail("added_tokens must be a list, found {}", json_excerpt(list));
-  std::unordered_map<int, std::string> beyond;  // the model's vocabulary
+  std::unordered_map<int, std::string> beyond;  // by id, for ids beyond the model's vocabulary
   std::unordered_set<int> seen_ids;
   std::unordered_set<std::string> seen_contents;
   for (const Json& entry : list) {

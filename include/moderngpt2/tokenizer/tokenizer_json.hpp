@@ -38,7 +38,7 @@ class TokenizerJson {
 
   const std::string& text(const Json& value, std::string_view component) const;
 
-  /// One step, or a Sequence of them.
+  /// Steps of a component: itself, or the items of a Sequence.
   std::vector<const Json*> steps(const Json& component, std::string_view name, std::string_view list) const;
 
   bool is_replace(const Json& step, std::string_view from, std::string_view to, std::string_view name) const;

@@ -19,33 +19,32 @@
 
 namespace moderngpt2 {
 
-/// Where in `text`, in bytes, each of its tokens begins, and at the end where the last one ends. Nothing where the
-/// tokens do not spell the text, as with an unknown token.
+/// Byte offset of each token in `text`, then the end of the last one. Returns nullopt if the tokens do not spell the
+/// text, for example with an unknown token.
 std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
                                               std::string_view text);
 
-/// The byte at which the `count`-th character (code point) of a text begins; its size for one past the end, nothing for
-/// more.
+/// Byte offset of the `count`-th character (code point) of a text; its size for the end, nullopt beyond it.
 std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count);
 
-/// A question about a text, with the answers that are right; none: the text does not say.
+/// Question about a context, with its correct answers; none if the context has no answer.
 struct Question {
   std::string id{}, context{};
   std::vector<std::string> answers{};
-  std::vector<int> offsets{};  ///< bytes at which the tokens of the context begin, and the end
+  std::vector<int> offsets{};  ///< byte offset of each token of the context, then the end
 };
 
-/// One window of a question's text: its row of ids is the question, a line feed, and tokens of the text.
+/// Window of a context. Its row of ids is the question, a line feed, and tokens of the context.
 struct QuestionWindow {
   std::int64_t question = 0;
-  int context_begin = 0;   ///< place in the row of the first token of the text
-  int context_end = 0;     ///< and of that after the last
-  int first_token = 0;     ///< which token of the text that is
-  int start = 0, end = 0;  ///< first and last token of the answer, places in the row; 0: not in this window
+  int context_begin = 0;   ///< index in the row of the first token of the context
+  int context_end = 0;     ///< index after the last token of the context
+  int first_token = 0;     ///< index in the context of the window's first token
+  int start = 0, end = 0;  ///< indices in the row of the answer's first and last token; 0: not in this window
 };
 
-/// Questions in the format of SQuAD (Rajpurkar et al. 2016), each as one window or several that overlap: no text is
-/// lost. A window without the whole answer is labelled with its first token.
+/// Questions in SQuAD's format (Rajpurkar et al. 2016), each split into one or more overlapping windows that cover its
+/// context. A window without the whole answer has the first token as label.
 class QuestionExamples {
  public:
   RaggedRows rows;
@@ -55,8 +54,8 @@ class QuestionExamples {
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const { return end - begin; }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, and where an answer does
-  /// not stand at its answer_start.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column, or an answer that is not at its
+  /// answer_start.
   void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
     const auto text = [&](const char* column, const std::string& given) {
       return text_of(require_column(row, column_or(given, {column}), column, "text_column"), column, row.place);
@@ -86,7 +85,7 @@ class QuestionExamples {
   }
 
  private:
-  /// The bytes of the first answer, [begin, end); an empty range where there is none.
+  /// Byte range [begin, end) of the first answer; empty without an answer.
   std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) const {
     const std::string where = row.place.text();
     const Json& answers =

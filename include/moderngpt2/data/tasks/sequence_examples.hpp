@@ -14,43 +14,43 @@
 
 namespace moderngpt2 {
 
-/// Texts, or pairs of texts, and what each is labelled with: a class, some classes, or numbers.
+/// Texts or pairs of texts with labels: a class, several classes, or numbers.
 class SequenceExamples {
  public:
   RaggedRows rows;
-  std::vector<int> classes;   ///< of each text, where a text has one class
-  std::vector<float> values;  ///< (texts, values_each) else: numbers, or 1 for the classes it has and 0 for the others
+  std::vector<int> classes;  ///< class of each text, if texts have one class
+  std::vector<float>
+      values;  ///< (texts, values_each) otherwise: numbers, or 1 for each class of the text and 0 for others
   int values_each = 0;
-  std::vector<std::string> names;  ///< of the classes, or of the numbers
+  std::vector<std::string> names;  ///< names of the classes or numbers
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const {
     return (end - begin) * (values_each > 0 ? values_each : 1);
   }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column.
   void add(const DataRow& row, const RowReader& reader, TextEncoder& encoder, LabelSet& labels,
            const ExampleOptions& options) {
     if (text_columns_.empty()) text_columns_ = find_text_columns(row, options);
     std::array<std::string, 2> texts;
     for (std::size_t i = 0; i < text_columns_.size(); ++i)
       texts[i] = text_of(require_column(row, {text_columns_[i]}, "text", "text_column"), text_columns_[i], row.place);
-    // A line feed tells where the second begins: tokenizers of language models set no separator.
+    // A line feed separates the texts: tokenizers of language models have no separator token.
     if (text_columns_.size() == 2) texts[0] += '\n';
     rows.add(encoder.encode(texts[0], text_columns_.size() == 2 ? &texts[1] : nullptr));
     add_label(row, reader, labels, options);
   }
 
-  /// What the labels say of the problem, where neither flag nor checkpoint do.
+  /// Problem type according to the labels, if neither settings nor checkpoint have one.
   ProblemType problem() const {
     if (kind_ == Kind::number) return ProblemType::regression;
     return kind_ == Kind::classes || kind_ == Kind::numbers ? ProblemType::multi_label : ProblemType::single_label;
   }
-  /// Outputs that lists of numbers ask for, 1 for single numbers, 0 where labels are classes.
+  /// Number of outputs: length of the labels' lists, 1 for single numbers, 0 for classes.
   int width() const { return kind_ == Kind::number ? 1 : kind_ == Kind::numbers ? width_ : 0; }
 
-  /// To be called with the finished labels: makes `classes` or `values` of what the rows said. Throws an Error where
-  /// the problem takes no such labels.
+  /// Fills `classes` or `values` after all rows. Throws Error if the labels do not fit the problem type.
   void finish(ProblemType type, int num_labels, const LabelSet& labels) {
     names = labels.names();
     const auto refuse = [&](const char* found) {
@@ -128,7 +128,7 @@ class SequenceExamples {
       if (kind == Kind::numbers && int(label.size()) != width_)
         throw Error("{}: {} has {} numbers, in rows before {}", row.place.text(), column, label.size(), width_);
     } else {
-      // 3 among 3.5 and 4.25 is a number, and so are those before the first that has a fraction.
+      // 3 among 3.5 and 4.25 is a number, including those before the first number with a fraction.
       if (kind_ == Kind::number && label.is_number()) kind = Kind::number;
       if (kind == Kind::number && kind_ == Kind::one_class && !has_names_) kind_ = Kind::number;
       add_one(label, kind == Kind::number, column, labels, row.place);
@@ -149,7 +149,7 @@ class SequenceExamples {
   Kind kind_ = Kind::none;
   bool has_names_ = false;
   int width_ = 0;
-  std::vector<double> found_;  // labels as they stand in the rows, all rows end to end
+  std::vector<double> found_;  // labels of all rows, concatenated
   std::vector<std::int64_t> starts_{0};
   RowPlace first_;
 };

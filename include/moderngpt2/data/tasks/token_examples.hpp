@@ -12,11 +12,11 @@
 
 namespace moderngpt2 {
 
-/// Texts cut into words, each with a class. The first token of a word has its label, the others are ignored.
+/// Texts split into words, with a class for each word. The first token of a word has its label, others are ignored.
 class TokenExamples {
  public:
   RaggedRows rows, labels;
-  std::vector<std::string> names;  ///< of the classes
+  std::vector<std::string> names;  ///< class names
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const {
@@ -26,8 +26,8 @@ class TokenExamples {
     return count;
   }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, and where there are not as
-  /// many labels as words.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column, or different numbers of labels and
+  /// words.
   void add(const DataRow& row, const RowReader& reader, TextEncoder& encoder, LabelSet& set,
            const ExampleOptions& options) {
     const std::vector<std::string> label_names = column_or(options.label_column, {"ner_tags", "tags", "labels"});
@@ -63,7 +63,7 @@ class TokenExamples {
     rows.add(ids_), labels.add(labels_);
   }
 
-  /// To be called with the finished labels.
+  /// Converts labels to class ids after all rows.
   void finish(const LabelSet& set) {
     names = set.names();
     for (int& label : labels.values())
