@@ -139,18 +139,18 @@ TEST_CASE("whole turns are forgotten from the front, the system prompt never") {
   ChatHistory history(HeaderFormat(tokenizer), "S");
   const auto text_of = [&](const ChatHistory::Prompt& prompt) { return tokenizer.decode(prompt.ids, true); };
   for (const char* turn : {"1", "2", "3"}) {
-    CHECK(history.ask(turn, 1000).forgotten == 0);
+    CHECK(history.ask(turn, 1000).dropped_turns == 0);
     history.answer(tokenizer.encode(std::string("a") + turn));
   }
   const ChatHistory::Prompt all = history.ask("4", 1000);
   CHECK(text_of(all) ==
         "system\n\nSuser\n\n1assistant\n\na1user\n\n2assistant\n\na2user\n\n3assistant\n\na3user\n\n4assistant\n\n");
-  CHECK(history.ask("4", all.ids.size()).forgotten == 0);
+  CHECK(history.ask("4", all.ids.size()).dropped_turns == 0);
   const ChatHistory::Prompt less = history.ask("4", all.ids.size() - 1);
-  CHECK(less.forgotten == 1);
+  CHECK(less.dropped_turns == 1);
   CHECK(text_of(less) == "system\n\nSuser\n\n2assistant\n\na2user\n\n3assistant\n\na3user\n\n4assistant\n\n");
   const ChatHistory::Prompt least = history.ask("4", 1);
-  CHECK(least.forgotten == 3);
+  CHECK(least.dropped_turns == 3);
   CHECK(text_of(least) == "system\n\nSuser\n\n4assistant\n\n");
   CHECK(history.ask("4", 1000).ids == all.ids);  // nothing is forgotten for a message without answer
   history.ask("4", all.ids.size() - 1);

@@ -58,14 +58,14 @@ class Chat {
       if (*line == "quit" || *line == "exit") return;
       if (line->find_first_not_of(" \t") == line->npos) continue;
       answer(*line);
-      if (interrupted() == SIGINT) forget_interrupt();
+      if (interrupted() == SIGINT) reset_interrupt();
     }
     if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
   }
 
   /// Writes the answer to one message; nullopt if the message is too long.
   std::optional<GenerationResult> answer(const std::string& message) {
-    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, most_prompt_tokens())
+    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, max_prompt_tokens())
                                                 : ChatHistory::Prompt{tokenizer_.encode_prompt(message), 0};
     const int room = settings_.window - int(prompt.ids.size());
     if (room < 1) {
@@ -73,9 +73,10 @@ class Chat {
                                  prompt.ids.size(), settings_.window));
       return std::nullopt;
     }
-    if (prompt.forgotten > 0)
-      terminal_.note(fmt::format("the chat no longer fits {} tokens: its first {} forgotten", settings_.window,
-                                 prompt.forgotten == 1 ? "turn is" : fmt::format("{} turns are", prompt.forgotten)));
+    if (prompt.dropped_turns > 0)
+      terminal_.note(
+          fmt::format("the chat no longer fits {} tokens: its first {} forgotten", settings_.window,
+                      prompt.dropped_turns == 1 ? "turn is" : fmt::format("{} turns are", prompt.dropped_turns)));
     GenerationOptions options = settings_.options;
     options.max_new_tokens = std::min(options.max_new_tokens, room);
     StreamDecoder decoder(tokenizer_);
@@ -93,7 +94,7 @@ class Chat {
 
  private:
   /// Maximum prompt length: at least half of the window is left for a long answer.
-  std::size_t most_prompt_tokens() const {
+  std::size_t max_prompt_tokens() const {
     const int answer = std::clamp(settings_.options.max_new_tokens, 1, std::max(settings_.window / 2, 1));
     return std::size_t(settings_.window - answer);
   }

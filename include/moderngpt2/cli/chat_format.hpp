@@ -80,8 +80,8 @@ class ChatHistory {
   }
 
   struct Prompt {
-    std::vector<int> ids;   ///< the chat up to the beginning of the answer
-    std::size_t forgotten;  ///< number of turns (message and answer) dropped to make it fit
+    std::vector<int> ids;       ///< the chat up to the beginning of the answer
+    std::size_t dropped_turns;  ///< number of turns (message and answer) dropped to make it fit
   };
 
   /// Returns the prompt for a new message. If it exceeds `most_tokens`, whole turns are dropped from the beginning; the
@@ -92,10 +92,10 @@ class ChatHistory {
     format_.append_question(question_, "assistant");
     std::size_t length = start_.size() + question_.size();
     for (const std::vector<int>& turn : turns_) length += turn.size();
-    forgotten_ = 0;
-    while (length > most_tokens && forgotten_ < turns_.size()) length -= turns_[forgotten_++].size();
-    Prompt prompt{start_, forgotten_};
-    for (std::size_t i = forgotten_; i < turns_.size(); ++i)
+    dropped_turns_ = 0;
+    while (length > most_tokens && dropped_turns_ < turns_.size()) length -= turns_[dropped_turns_++].size();
+    Prompt prompt{start_, dropped_turns_};
+    for (std::size_t i = dropped_turns_; i < turns_.size(); ++i)
       prompt.ids.insert(prompt.ids.end(), turns_[i].begin(), turns_[i].end());
     prompt.ids.insert(prompt.ids.end(), question_.begin(), question_.end());
     return prompt;
@@ -103,8 +103,8 @@ class ChatHistory {
 
   /// Stores the answer to the last message. Without this call, the chat does not include the message.
   void answer(std::span<const int> tokens) {
-    turns_.erase(turns_.begin(), turns_.begin() + std::ptrdiff_t(forgotten_));
-    forgotten_ = 0;
+    turns_.erase(turns_.begin(), turns_.begin() + std::ptrdiff_t(dropped_turns_));
+    dropped_turns_ = 0;
     std::vector<int>& turn = turns_.emplace_back(std::move(question_));
     turn.insert(turn.end(), tokens.begin(), tokens.end());
     turn.push_back(format_.end_of_turn());
@@ -116,8 +116,8 @@ class ChatHistory {
   HeaderFormat format_;
   std::vector<int> start_;  // begin of text and system prompt
   std::vector<std::vector<int>> turns_;
-  std::vector<int> question_;  // last message
-  std::size_t forgotten_ = 0;  // number of first turns that did not fit with it
+  std::vector<int> question_;      // last message
+  std::size_t dropped_turns_ = 0;  // number of first turns that did not fit with it
 };
 
 }  // namespace moderngpt2

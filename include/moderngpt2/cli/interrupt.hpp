@@ -39,6 +39,6 @@ inline void catch_interrupts(const char* notice = nullptr) {
 inline int interrupted() { return detail::interrupt_signal.load(); }
 
 /// Resets interrupted(), so that the next signal counts as the first.
-inline void forget_interrupt() { detail::interrupt_signal.store(0); }
+inline void reset_interrupt() { detail::interrupt_signal.store(0); }
 
 }  // namespace moderngpt2

@@ -34,7 +34,7 @@ void occupy_standard_descriptors();
 /// Runs `body` and converts exceptions to one line on standard error and an exit status.
 template <class Body>
 int status_of(const std::string& name, Body&& body) {
-  const auto complain = [&name](const std::string& message) {
+  const auto print_error = [&name](const std::string& message) {
     std::fflush(stdout);
     std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message.c_str());
   };
@@ -44,17 +44,17 @@ int status_of(const std::string& name, Body&& body) {
     std::fputs(request.text.c_str(), stdout);
     return request.status;
   } catch (const UsageError& error) {
-    complain(error.what());
+    print_error(error.what());
     std::fprintf(stderr, "Try '%s --help'.\n", name.c_str());
     return 2;
   } catch (const std::bad_alloc&) {
-    complain("out of memory: the machine has less than this run needs (a smaller batch, block or model needs less)");
+    print_error("out of memory: the machine has less than this run needs (a smaller batch, block or model needs less)");
   } catch (const std::filesystem::filesystem_error& error) {
-    complain(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
+    print_error(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
   } catch (const std::exception& error) {
-    complain(error.what());
+    print_error(error.what());
   } catch (...) {
-    complain("stopped by an exception of an unknown type");
+    print_error("stopped by an exception of an unknown type");
   }
   return 1;
 }

@@ -83,7 +83,7 @@ class OrderedPipeline {
       ended_ = last;
       work_there_.notify_one();
       if (last) work_there_.notify_all();
-      result_there_.notify_one();
+      result_ready_.notify_one();
       if (last) return;
     }
   }
@@ -104,7 +104,7 @@ class OrderedPipeline {
       slot->in.reset();
       lock.lock();
       slot->done = true;
-      result_there_.notify_one();
+      result_ready_.notify_one();
     }
   }
 
@@ -113,7 +113,7 @@ class OrderedPipeline {
     constexpr std::chrono::milliseconds poll_interval{100};
     std::unique_lock lock(mutex_);
     const auto ready = [&] { return order_.empty() ? ended_ : order_.front()->done; };
-    while (!result_there_.wait_for(lock, poll_interval, ready)) {
+    while (!result_ready_.wait_for(lock, poll_interval, ready)) {
       lock.unlock();
       idle();
       lock.lock();
@@ -125,7 +125,7 @@ class OrderedPipeline {
   }
 
   std::mutex mutex_;
-  std::condition_variable room_, work_there_, result_there_;
+  std::condition_variable room_, work_there_, result_ready_;
   std::deque<std::shared_ptr<Slot>> order_, work_;
   std::size_t limit_ = 0, in_flight_ = 0;
   bool ended_ = false, stopped_ = false;

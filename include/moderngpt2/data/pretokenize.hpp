@@ -49,13 +49,13 @@ class PretokenizeRun {
   }
   std::string output() const { return options_.output_path.string(); }
 
-  void take_state();
+  void load_state();
 
   // Metadata of a complete data set in the output, which must match the options.
-  DatasetMetadata existing() const;
+  DatasetMetadata existing_dataset() const;
 
   // Removes all files except finished shards.
-  void prepare();
+  void remove_unfinished();
 
   void pack();
 
@@ -177,14 +177,14 @@ MODERNGPT2_FUNCTION PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, c
 
 MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
   if (options_.resume) {
-    if (std::filesystem::exists(staging_.state_file())) take_state();
+    if (std::filesystem::exists(staging_.state_file())) load_state();
     if (staging_.is_publishing()) return staging_.finish_publication();
     if (staging_.is_complete()) {
-      DatasetMetadata metadata = existing();
-      staging_.release();  // left by a run that was killed after the last step
+      DatasetMetadata metadata = existing_dataset();
+      staging_.discard_at_end();  // left by a run that was killed after the last step
       return metadata;
     }
-    prepare();
+    remove_unfinished();
   }
   try {
     if (!state_.packed) pack();
@@ -206,7 +206,7 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
   }
 }
 
-MODERNGPT2_FUNCTION void PretokenizeRun::take_state() {
+MODERNGPT2_FUNCTION void PretokenizeRun::load_state() {
   staging_.keep();  // another run may resume it, even if this one cannot
   const PretokenizeState found = read_state(staging_.state_file());
   const std::string differs = difference(found.fingerprint, state_.fingerprint);
@@ -216,7 +216,7 @@ MODERNGPT2_FUNCTION void PretokenizeRun::take_state() {
   state_ = found;
 }
 
-MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::existing() const {
+MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::existing_dataset() const {
   DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
   if (metadata.block_size != options_.block_size)
     throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
@@ -227,7 +227,7 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::existing() const {
   return metadata;
 }
 
-MODERNGPT2_FUNCTION void PretokenizeRun::prepare() {
+MODERNGPT2_FUNCTION void PretokenizeRun::remove_unfinished() {
   std::set<std::string> names{"state.json"};
   for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) {
     const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
@@ -236,7 +236,7 @@ MODERNGPT2_FUNCTION void PretokenizeRun::prepare() {
       throw Error("{}: is missing or was changed: the run cannot be resumed; remove {} to start anew", shard.string(),
                   staging_.folder().string());
   }
-  staging_.keep_only(names);
+  staging_.remove_except(names);
   staging_.expect_no_dataset();
   if (state_.shard_bytes.empty())
     note(fmt::format("{}: nothing to resume, starting from the start", output()));

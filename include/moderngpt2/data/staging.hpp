@@ -31,7 +31,7 @@ class DatasetStaging {
     lock_ = lock_folder(folder_);
     if (!lock_) throw Error("{}: another process writes a data set here", output_.string());
     owner_ = true;
-    if (start == Start::fresh) begin();
+    if (start == Start::fresh) start_fresh();
   }
   ~DatasetStaging() { end(); }
   DatasetStaging(const DatasetStaging&) = delete;
@@ -57,14 +57,14 @@ class DatasetStaging {
   }
 
   /// Discards all files for a fresh start.
-  void begin() {
-    take_back();
-    keep_only({});
+  void start_fresh() {
+    undo_publication();
+    remove_except({});
     expect_no_dataset();
   }
 
   /// Removes all files in the folder except those with these names.
-  void keep_only(const std::set<std::string>& names) {
+  void remove_except(const std::set<std::string>& names) {
     for (const std::filesystem::path& path : folder_entries(folder_))
       if (!names.contains(path.filename().string())) std::filesystem::remove_all(path);
     std::filesystem::create_directory(eval_folder());
@@ -73,7 +73,7 @@ class DatasetStaging {
   /// Keeps the folder if the run fails, so that it can be resumed.
   void keep() { keep_ = true; }
   /// Discards the folder at the end of the run.
-  void release() { keep_ = false; }
+  void discard_at_end() { keep_ = false; }
   bool is_kept() const { return keep_; }
 
   /// Moves the shards that `metadata` names, then metadata.yaml, into the output folder.
@@ -116,8 +116,8 @@ class DatasetStaging {
         if (detail::shard_number(name) >= 0) f(name);
   }
 
-  // Removes shards that an interrupted publish() has moved; its list is in this folder.
-  void take_back() const {
+  // Moves the shards that an interrupted publish() has moved back into this folder, which has their list.
+  void undo_publication() const {
     if (!is_publishing()) return;
     for_each_file(read_metadata(folder_ / "metadata.yaml"), [&](const std::string& name) {
       const bool cut = std::filesystem::exists(folder_ / name);
@@ -130,7 +130,7 @@ class DatasetStaging {
     if (!owner_) return;
     owner_ = false;
     try {
-      if (!published_) take_back();
+      if (!published_) undo_publication();
     } catch (const std::exception&) {
       return;  // the next run tries again
     }

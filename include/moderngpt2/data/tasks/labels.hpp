@@ -34,7 +34,7 @@ class LabelSet {
       throw Error("{}: {} must be the id or the name of a class, found {}", place.text(), column,
                   detail::json_excerpt(label));
     const std::int64_t id = label.is_boolean() ? label.get<bool>() : json_as<std::int64_t>(label, column, place.text());
-    const std::int64_t limit = fixed_ ? std::int64_t(names_.size()) : most_classes;
+    const std::int64_t limit = fixed_ ? std::int64_t(names_.size()) : max_classes;
     if (id < 0 || id >= limit)
       throw Error("{}: {} is {}, {}", place.text(), column, id,
                   fixed_   ? fmt::format("the checkpoint's labels are 0 to {}", limit - 1)
@@ -76,7 +76,7 @@ class LabelSet {
   const std::vector<std::string>& names() const { return names_; }
 
  private:
-  static constexpr std::int64_t most_classes = 100'000;
+  static constexpr std::int64_t max_classes = 100'000;
 
   int add_name(const std::string& name, std::string_view column, const RowPlace& place) {
     if (fixed_) {
