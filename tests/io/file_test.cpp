@@ -134,9 +134,9 @@ TEST_CASE("the current folder can be synced under its empty name") {
 }
 
 TEST_CASE("a line that is still being written is none") {
-  CHECK(whole_lines("").empty());
-  CHECK(whole_lines("cut").empty());
-  CHECK(whole_lines("one\n\ntwo\ncut") == std::vector<std::string_view>{"one", "", "two"});
+  CHECK(complete_lines("").empty());
+  CHECK(complete_lines("cut").empty());
+  CHECK(complete_lines("one\n\ntwo\ncut") == std::vector<std::string_view>{"one", "", "two"});
 }
 
 TEST_CASE("names that a killed process leaves are told from others") {

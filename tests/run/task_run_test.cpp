@@ -93,7 +93,7 @@ struct TaskFixture {
   std::vector<Json> metrics() const {
     std::vector<Json> lines;
     const std::string file = read_file(out() / "metrics.jsonl");
-    for (const std::string_view line : whole_lines(file)) lines.push_back(parse_json(line, "metrics"));
+    for (const std::string_view line : complete_lines(file)) lines.push_back(parse_json(line, "metrics"));
     return lines;
   }
   fs::path out() const { return request.training.settings.output_dir; }
@@ -135,7 +135,7 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
   CHECK(test::contains(f.said.back(), fmt::format("accuracy {:.6g}", accuracy)));
   int lines = 0, right = 0;
   const std::string predictions = read_file(*f.request.predictions_file);
-  for (const std::string_view line : whole_lines(predictions)) {
+  for (const std::string_view line : complete_lines(predictions)) {
     const Json json = parse_json(line, "predictions");
     ++lines, right += json.at("prediction") == json.at("label");
     CHECK(std::abs(json.at("scores")[0].get<double>() + json.at("scores")[1].get<double>() - 1) < 1e-6);

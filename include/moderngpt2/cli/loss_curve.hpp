@@ -48,7 +48,7 @@ inline LossCurve read_loss_curve(const std::filesystem::path& path) {
   const std::string text = read_file(path);
   LossCurve curve;
   std::size_t number = 0;
-  for (const std::string_view line : whole_lines(text)) {
+  for (const std::string_view line : complete_lines(text)) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const std::string where = fmt::format("{}, line {}", path.string(), number);

@@ -58,7 +58,7 @@ inline std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   std::vector<Json> lines;
   if (!std::filesystem::exists(path)) return lines;
   const std::string text = read_file(path);
-  for (const std::string_view line : whole_lines(text)) {
+  for (const std::string_view line : complete_lines(text)) {
     try {
       Json json = parse_json(line, path.string());
       if (json.is_object()) lines.push_back(std::move(json));

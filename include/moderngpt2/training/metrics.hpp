@@ -33,7 +33,7 @@ class MetricsFile {
     std::size_t lines = 0;
     if (std::filesystem::exists(path)) {
       const std::string text = read_file(path);
-      for (const std::string_view line : whole_lines(text))
+      for (const std::string_view line : complete_lines(text))
         if (step_of(line) <= step) kept.append(line) += '\n', ++lines;
     }
     if (lines >= history.size()) return kept;

@@ -159,7 +159,7 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
     std::vector<Json> lines;
     if (training.eval_only) return lines;
     const std::string file = read_file(output / "metrics.jsonl");
-    for (const std::string_view line : whole_lines(file)) lines.push_back(parse_json(line, "metrics"));
+    for (const std::string_view line : complete_lines(file)) lines.push_back(parse_json(line, "metrics"));
     return lines;
   };
   const auto want = run(folder / "cpu", {}), got = run(folder / "gpu", 0);
