@@ -22,7 +22,7 @@ struct PartialUse {
 };
 
 /// Allocation granularity of GPU memory that is mapped to addresses, in bytes.
-inline constexpr std::size_t usual_chunk = std::size_t(2) << 20;
+inline constexpr std::size_t gpu_chunk_bytes = std::size_t(2) << 20;
 
 /// Mapping from a buffer's chunks to pieces of physical memory; each piece is one chunk.
 struct ChunkMap {

@@ -105,7 +105,7 @@ struct MappedBytes {
 };
 template <class Layers>
 MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
-                         std::size_t gradient_bytes, std::size_t chunk = usual_chunk) {
+                         std::size_t gradient_bytes, std::size_t chunk = gpu_chunk_bytes) {
   MappedBytes bytes;
   if (s.world_size == 1 || s.zero_stage < 2) return bytes;
   const distributed::Layout layout = planned_layout(layers, s);

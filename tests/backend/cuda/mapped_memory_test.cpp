@@ -19,7 +19,7 @@ constexpr std::int64_t page_floats = page / sizeof(float);
 /// Pages as the chunks of the simulated GPU, as long as it lives.
 struct SmallChunks {
   SmallChunks() { simt::device().virtual_memory.granularity = page; }
-  ~SmallChunks() { simt::device().virtual_memory.granularity = usual_chunk; }
+  ~SmallChunks() { simt::device().virtual_memory.granularity = gpu_chunk_bytes; }
 };
 
 __global__ void write_page(float* page_begin, float value) { page_begin[threadIdx.x] = value; }

@@ -35,7 +35,7 @@ std::vector<std::size_t> taken(const Config& config, const TrainingSettings& s, 
   thrown = test::run_gpu_ranks(
       s.world_size, 0,
       [&](distributed::CommunicatorBase& host, distributed::CommunicatorBase& gpus, cuda::Backend& backend) {
-        simt::device().virtual_memory.granularity = usual_chunk;
+        simt::device().virtual_memory.granularity = gpu_chunk_bytes;
         const std::size_t before = simt::device().used();
         GpuOfRanks model(config, std::move(backend), distributed::buffer_granule(s.world_size), pages_of(s));
         {
@@ -114,8 +114,8 @@ TEST_CASE("the plan of a GPU: less in each ZeRO stage, its passes in whole chunk
   const Decoder<any_shape, GpuOfRanks::Head> layers(c);
   const detail::MappedBytes mapped = detail::mapped_bytes(layers, s, sizeof(float), sizeof(float));
   const std::uint64_t whole = std::uint64_t(layers.count().matrices) * sizeof(float);
-  CHECK(mapped.weights % usual_chunk == 0);
-  CHECK(mapped.gradients % usual_chunk == 0);
+  CHECK(mapped.weights % gpu_chunk_bytes == 0);
+  CHECK(mapped.gradients % gpu_chunk_bytes == 0);
   CHECK(mapped.weights < whole * 4 / 5);
   CHECK(mapped.gradients < whole * 3 / 4);
   // An evaluation has weights only, and no more of them than training.
