@@ -15,7 +15,7 @@ TEST_CASE("neighbours that are in use at once share no memory, what is kept shar
       use.parts.push_back({12 + 25 * i, 12 + 25 * (i + 1)});
       if (i % 3 == 0) use.kept.push_back({12 + 25 * i, 12 + 25 * i + 5});
     }
-    const ChunkMap map = share_memory(use, 262, 10);
+    const ChunkMap map = assign_pieces(use, 262, 10);
     REQUIRE(map.piece.size() == 27);
     std::vector<std::vector<std::size_t>> chunks_of(map.pieces);
     for (std::size_t c = 0; c < map.piece.size(); ++c) {
@@ -44,8 +44,8 @@ TEST_CASE("neighbours that are in use at once share no memory, what is kept shar
 }
 
 TEST_CASE("a buffer that is kept as a whole has its memory to itself; bytes of nobody are refused") {
-  const ChunkMap map = share_memory({.kept = {{0, 35}}, .parts = {}, .together = 3}, 35, 10);
+  const ChunkMap map = assign_pieces({.kept = {{0, 35}}, .parts = {}, .together = 3}, 35, 10);
   CHECK(map.piece == std::vector<std::size_t>{0, 1, 2, 3});
   CHECK(map.pieces == 4);
-  CHECK_THROWS_AS(share_memory({.kept = {{0, 5}}, .parts = {}, .together = 3}, 35, 10), Error);
+  CHECK_THROWS_AS(assign_pieces({.kept = {{0, 5}}, .parts = {}, .together = 3}, 35, 10), Error);
 }

@@ -32,7 +32,7 @@ struct ChunkMap {
 
 /// Assigns physical memory to the chunks of a partially used buffer. Chunks with kept bytes receive pieces of their
 /// own. The others share a ring of pieces, as long as the longest run of parts that are in use at the same time.
-inline ChunkMap share_memory(const PartialUse& use, std::size_t bytes, std::size_t chunk) {
+inline ChunkMap assign_pieces(const PartialUse& use, std::size_t bytes, std::size_t chunk) {
   ChunkMap map;
   map.piece.resize((bytes + chunk - 1) / chunk);
   std::vector<bool> is_kept(map.piece.size());

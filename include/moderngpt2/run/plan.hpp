@@ -111,7 +111,7 @@ MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::s
   const distributed::Layout layout = planned_layout(layers, s);
   const auto mapped = [&](const PartialUse& use, std::size_t element_bytes) {
     const std::size_t size = std::size_t(layout.matrices().back().end) * element_bytes;
-    return std::uint64_t(share_memory(use, size, chunk).pieces * chunk);
+    return std::uint64_t(assign_pieces(use, size, chunk).pieces * chunk);
   };
   bytes.gradients = mapped(distributed::use_of_gradients(layout, gradient_bytes), gradient_bytes);
   for (int rank = 0; rank < s.world_size && s.shards_weights(); ++rank)

@@ -58,7 +58,7 @@ class MappedMemory {
 
   /// Gives all addresses memory, not initialised. Once only.
   void map(const PartialUse& use) {
-    const ChunkMap chunks = share_memory(use, bytes_, chunk_);
+    const ChunkMap chunks = assign_pieces(use, bytes_, chunk_);
     const Driver& driver = Driver::get();
     const CUmemAllocationProp kind = kind_of_memory();
     pieces_.reserve(chunks.pieces);
