@@ -27,7 +27,7 @@ TEST_CASE("files or a data set to stream") {
   CHECK_THROWS_WITH_AS(names_files(flags), doctest::Contains("--c4_langs chooses what to stream"), UsageError);
   flags.inputs.clear();
   CHECK_FALSE(names_files(flags));
-  CHECK(streaming_is_missing(flags) == "--input is needed: streaming c4 (en, ja) from the Hub is not there yet");
+  CHECK(streaming_error(flags) == "--input is needed: streaming c4 (en, ja) from the Hub is not there yet");
   flags.languages = {"en", "xx"};
   CHECK_THROWS_WITH_AS(names_files(flags), doctest::Contains("no data set for the language 'xx'"), UsageError);
 }

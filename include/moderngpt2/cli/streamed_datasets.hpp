@@ -35,7 +35,7 @@ bool names_files(const TextFlags& flags);
 
 /// Error message for a command line with a streamed data set, which is not supported yet. `wanted`: the flags that name
 /// files instead.
-std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted = "--input");
+std::string streaming_error(const TextFlags& flags, const std::string& wanted = "--input");
 
 }  // namespace moderngpt2
 
@@ -77,7 +77,7 @@ MODERNGPT2_FUNCTION bool names_files(const TextFlags& flags) {
   return false;
 }
 
-MODERNGPT2_FUNCTION std::string streaming_is_missing(const TextFlags& flags, const std::string& wanted) {
+MODERNGPT2_FUNCTION std::string streaming_error(const TextFlags& flags, const std::string& wanted) {
   return fmt::format("{} is needed: streaming {} ({}) from the Hub is not there yet", wanted, flags.dataset,
                      fmt::join(flags.languages, ", "));
 }

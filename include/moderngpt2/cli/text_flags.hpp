@@ -54,7 +54,7 @@ class TextOptions {
     return names_files(streamed_);
   }
   /// What to say where it names none; `wanted`: the flags that would.
-  std::string missing(const std::string& wanted = "--input") const { return streaming_is_missing(streamed_, wanted); }
+  std::string missing(const std::string& wanted = "--input") const { return streaming_error(streamed_, wanted); }
 
   /// The answer of a dry run: what would be read, and `rest`, what would be done with it.
   int dry_run(const std::string& rest) {
