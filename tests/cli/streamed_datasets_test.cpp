@@ -23,7 +23,7 @@ TEST_CASE("where each language lies") {
 TEST_CASE("files or a data set to stream") {
   TextFlags flags{{"a.txt"}, "c4", {"en", "ja"}, {}};
   CHECK(names_files(flags));
-  flags.streaming_as_typed = {"c4_langs"};
+  flags.typed_streaming_flags = {"c4_langs"};
   CHECK_THROWS_WITH_AS(names_files(flags), doctest::Contains("--c4_langs chooses what to stream"), UsageError);
   flags.inputs.clear();
   CHECK_FALSE(names_files(flags));

@@ -24,10 +24,10 @@ StreamedDataset streamed_dataset(std::string_view dataset, std::string_view lang
 
 /// Flags that choose a program's text: files, or a data set on the Hub.
 struct TextFlags {
-  std::vector<std::string> inputs;              // --input
-  std::string dataset;                          // --dataset
-  std::vector<std::string> languages;           // --c4_langs or --langs
-  std::vector<std::string> streaming_as_typed;  // flags among the last two that were typed
+  std::vector<std::string> inputs;                 // --input
+  std::string dataset;                             // --dataset
+  std::vector<std::string> languages;              // --c4_langs or --langs
+  std::vector<std::string> typed_streaming_flags;  // flags among the last two that were typed
 };
 
 /// Whether the flags name files. Throws UsageError if they also name a data set to stream, or an unsupported language.
@@ -69,9 +69,9 @@ MODERNGPT2_FUNCTION StreamedDataset streamed_dataset(std::string_view dataset, s
 }
 
 MODERNGPT2_FUNCTION bool names_files(const TextFlags& flags) {
-  if (!flags.inputs.empty() && !flags.streaming_as_typed.empty())
+  if (!flags.inputs.empty() && !flags.typed_streaming_flags.empty())
     throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
-                     flags.streaming_as_typed.front());
+                     flags.typed_streaming_flags.front());
   if (!flags.inputs.empty()) return true;
   for (const std::string& language : flags.languages) streamed_dataset(flags.dataset, language);
   return false;

@@ -47,9 +47,9 @@ class TextOptions {
   }
   /// Whether the parsed command line names files. Throws UsageError where it contradicts itself.
   bool named() {
-    streamed_.streaming_as_typed.clear();
+    streamed_.typed_streaming_flags.clear();
     for (const char* flag : {"dataset", languages_})
-      if (options_.typed(flag)) streamed_.streaming_as_typed.push_back(flag);
+      if (options_.typed(flag)) streamed_.typed_streaming_flags.push_back(flag);
     streamed_.inputs = source_.inputs;
     return names_files(streamed_);
   }
