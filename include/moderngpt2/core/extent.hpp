@@ -26,6 +26,6 @@ struct Extent<dynamic> {
 };
 
 /// Product of two sizes; dynamic if either is.
-constexpr int times(int a, int b) { return a == dynamic || b == dynamic ? dynamic : a * b; }
+constexpr int extent_product(int a, int b) { return a == dynamic || b == dynamic ? dynamic : a * b; }
 
 }  // namespace moderngpt2
