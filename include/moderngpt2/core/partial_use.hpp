@@ -16,9 +16,9 @@ struct PartialUse {
 
     bool operator==(const Range&) const = default;
   };
-  std::vector<Range> kept;   ///< ranges that keep their content; may overlap parts
-  std::vector<Range> parts;  ///< ranges that are resident one after another, ascending
-  std::size_t together = 0;  ///< maximum number of consecutive parts in use at the same time
+  std::vector<Range> kept;         ///< ranges that keep their content; may overlap parts
+  std::vector<Range> parts;        ///< ranges that are resident one after another, ascending
+  std::size_t resident_parts = 0;  ///< maximum number of consecutive parts in use at the same time
 };
 
 /// Allocation granularity of GPU memory that is mapped to addresses, in bytes.
@@ -42,7 +42,7 @@ inline ChunkMap assign_pieces(const PartialUse& use, std::size_t bytes, std::siz
   for (std::size_t c = 0; c < map.piece.size(); ++c) before[c + 1] = before[c] + (is_kept[c] ? 0 : 1);
   std::size_t ring = 0;
   for (std::size_t i = 0; i < use.parts.size(); ++i) {
-    const PartialUse::Range& last = use.parts[std::min(i + use.together, use.parts.size()) - 1];
+    const PartialUse::Range& last = use.parts[std::min(i + use.resident_parts, use.parts.size()) - 1];
     ring = std::max(ring, before[(last.end + chunk - 1) / chunk] - before[use.parts[i].begin / chunk]);
   }
   for (std::size_t c = 0; c < map.piece.size(); ++c)

@@ -16,7 +16,7 @@ inline PartialUse::Range byte_range(std::int64_t begin, std::int64_t end, std::s
 /// the others the bucket that a backward pass fills, the one before, in which the first elements of its first unit lie,
 /// and two after it that are being summed.
 inline PartialUse use_of_gradients(const Layout& layout, std::size_t element_bytes) {
-  PartialUse use{.kept = {}, .parts = {}, .together = 4};
+  PartialUse use{.kept = {}, .parts = {}, .resident_parts = 4};
   for (const Bucket& b : layout.matrices())
     (b.unit == 0 ? use.kept : use.parts).push_back(byte_range(b.begin, b.end, element_bytes));
   return use;
@@ -26,7 +26,7 @@ inline PartialUse use_of_gradients(const Layout& layout, std::size_t element_byt
 /// others those of a unit and the next one, each in its own bucket and the one before. Since a gathering waits for the
 /// kernels before it, its bucket may have the memory of the one that the last unit left.
 inline PartialUse use_of_weights(const Layout& layout, int rank, std::size_t element_bytes) {
-  PartialUse use{.kept = {}, .parts = {}, .together = 3};
+  PartialUse use{.kept = {}, .parts = {}, .resident_parts = 3};
   for (const Bucket& b : layout.matrices()) {
     const std::int64_t slice = layout.slice(b), own = b.begin + rank * slice;
     if (b.unit == 0) {
