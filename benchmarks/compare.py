@@ -1,8 +1,8 @@
 """Our training step and generation beside PyTorch, transformers and llama.cpp, in one run on one machine: for each row
-all programs are started, warmed up, and then asked in turns for one piece of work, so that whatever else the machine does
-meets each of them. Where they do not fit into memory together, each is started, warmed up and timed alone, in turns too.
+all programs are started and warmed up, and then do one piece of work each alternately, so that other load on the machine
+affects all of them. If they do not fit into memory together, each is started, warmed up and timed alone, alternately.
 
-Rows are kept in OUTPUT/all.json by what they measure, so that a table can be made in several short runs. Called by
+OUTPUT/all.json keeps the rows by the measured case, so that a table can be made in several short runs. Called by
 compare.sh."""
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import report
 from contenders import Missing, cases
 
-# What a peer takes at most, in parts of our plan: a guess that decides whether they are held in memory together.
+# Maximum memory of a peer relative to our plan: an estimate that decides whether all are held in memory together.
 PEER_GIB = {"step": 1.9, "prefill": 2.2, "decode": 2.2}
 
 
@@ -73,7 +73,7 @@ def together(everyone, options, row):
         row[name] = {"seconds": seconds[name], "peak_gib": worker.peak_gib}
 
 
-def by_turns(everyone, options, row):
+def alternately(everyone, options, row):
     """One alive at a time, twice around: ten seconds of work each, or one piece."""
     for _ in range(2):
         for name, start in everyone.items():
@@ -103,8 +103,8 @@ def measure(case, options):
     if needed > 0.9 * available_gib():
         everyone = {}
     fits = needed * (1 + PEER_GIB[case.part] * (len(everyone) - 1)) < 0.85 * available_gib()
-    row["held"] = "together" if fits else "in turns"
-    (together if fits else by_turns)(everyone, options, row["results"])
+    row["held"] = "together" if fits else "alternately"
+    (together if fits else alternately)(everyone, options, row["results"])
     return row
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Ours beside PyTorch, transformers and llama.cpp, in one run: tokens/s, share of the measured peak, peak memory. Builds
-# our side; the others must be there. PYTHON=/path/to/python names a Python that has torch (and, where they are wanted,
-# transformers, numpy, gguf); --llama_bench FILE a llama-bench built for this machine. Other arguments go to compare.py:
+# Compares ours with PyTorch, transformers and llama.cpp in one run: tokens/s, share of the measured peak, peak memory.
+# Builds our side; the others must be installed. PYTHON=/path/to/python names a Python with torch (and optionally
+# transformers, numpy, gguf); --llama_bench FILE names a llama-bench built for this machine. Other arguments go to
+# compare.py:
 #
 #   benchmarks/compare.sh --quick                       a first look, some minutes
 #   benchmarks/compare.sh --page docs/performance.md    everything, and the page's tables and picture written anew

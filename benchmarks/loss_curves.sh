@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains `tiny` (4 layers, n_embd 256) for 500 steps of 8 x 256 tokens of real text in fp32 and in bf16, from the same
-# weights on the same batches, and says how far the losses are apart: the means of the last 50 steps, and those on text
-# that was held out, must agree within 1%. Exits with 1 where they do not. Writes a picture of both.
+# Trains `tiny` (4 layers, n_embd 256) for 500 steps of 8 x 256 tokens of real text in fp32 and in bf16, from equal
+# weights on equal batches, and compares the losses: the means of the last 50 steps and the validation losses must agree
+# within 1%. Exits with status 1 if they do not. Writes an SVG with both curves.
 #
 #   benchmarks/loss_curves.sh [--bin DIR] [--output_dir DIR] [--threads N] TEXT_FILE...
 set -euo pipefail

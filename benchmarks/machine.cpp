@@ -1,6 +1,6 @@
-/// What this machine can do at most, measured: multiply-adds in registers, in fp32 and in bf16, and reading memory,
-/// with all threads. Where a unit outside of the vector registers multiplies bf16 (AMX), its peak is that of the best
-/// large product of the library; without instructions for bf16 it is fp32's.
+/// Measures the peak of this machine with all threads: multiply-adds in registers, in fp32 and in bf16, and memory
+/// bandwidth. If a unit outside of the vector registers multiplies bf16 (AMX), its peak is that of the library's best
+/// large product; without bf16 instructions it equals fp32's.
 
 #include <algorithm>
 #include <cstdio>
@@ -90,7 +90,7 @@ __attribute__((target("avx512f,avx512bf16"))) float multiply_bf16(std::int64_t n
 }
 #endif
 
-/// Of the library's product of 2048 x 2048 by 2048 x 4096 in bf16.
+/// FLOP/s of the library's product of 2048 x 2048 by 2048 x 4096 in bf16.
 double product_flops_per_second(int threads) {
   constexpr std::int64_t m = 2048, n = 4096, k = 2048;
   cpu::Backend backend(threads);

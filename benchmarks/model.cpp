@@ -101,7 +101,7 @@ void time_decode(const Work& work, M& model) {
   });
 }
 
-/// As JSON: memory, floating-point operations of a token, bytes of the weights that a token multiplies.
+/// Prints as JSON: memory, floating-point operations per token, bytes of the weights that a token multiplies.
 template <class M>
 void say_plan(const Work& work, const Config& c) {
   const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt needs the logits of its last token only

@@ -53,7 +53,7 @@ struct Data {
 
 struct Operation {
   std::string name;
-  double flops, bytes;  ///< of one call
+  double flops, bytes;  ///< per call
   std::function<void(Data&)> run;
 };
 

@@ -15,7 +15,7 @@
 // name, those of matrix products by their widths too.
 namespace moderngpt2::traced {
 
-/// What the calls of one operation took in all.
+/// Totals of the calls of one operation.
 struct Total {
   std::int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
@@ -62,7 +62,7 @@ template <class... Arguments>
 double traffic(const Arguments&... arguments) {
   return (bytes_of(arguments) + ... + 0.0);
 }
-/// Of a look-up: the activations, and as many rows of the table.
+/// Traffic of an embedding lookup: the activations, and as many rows of the table.
 template <class T, class... Rest>
 double lookup_traffic(const Rows<T>& x, const Rest&...) {
   return 2 * bytes_of(x);
@@ -71,7 +71,7 @@ template <class G, class T, class... Rest>
 double lookup_traffic(const Matrix<G>&, const int*, const Rows<T>& dx, const Rest&...) {
   return bytes_of(dx) + double(dx.count) * dx.width * sizeof(G);
 }
-// Of the passes over flat memory: a pointer says nothing of how much.
+// Traffic of passes over flat memory, whose pointers have no size.
 template <class T>
 double flat_traffic(const T*, std::int64_t n) {
   return double(n) * sizeof(T);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Weak scaling from one process to two on two cores: each process is pinned to a core of its own, with one thread and the
-# same batch. `tiny` (4 layers, n_embd 256) in fp32, ZeRO stage 1, in turns; says tokens a second as medians over the
-# steps of all rounds, and how much of twice the speed two processes have.
+# Measures weak scaling from one process to two on two cores: each process is pinned to one core, with one thread and
+# the same batch per process. `tiny` (4 layers, n_embd 256) in fp32, ZeRO stage 1, in alternating rounds. Prints
+# tokens/s as medians over the steps of all rounds, and the scaling efficiency.
 #
 #   benchmarks/weak_scaling.sh [--bin DIR] [--rounds N] [--steps N] [--batch N] [--block_size N]
 set -euo pipefail
@@ -48,7 +48,7 @@ cat >config.json <<JSON
 {"model_type": "moderngpt2", "vocab_size": 1000, "n_embd": 256, "n_layer": 4, "n_head": 4, "n_positions": $block_size}
 JSON
 export OMP_NUM_THREADS=1
-# Which of a machine's processes this one is, as Open MPI, MPICH and Slurm say it.
+# Local rank of a process according to Open MPI, MPICH or Slurm.
 # shellcheck disable=SC2016
 pinned='exec taskset -c "${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-${SLURM_LOCALID:-0}}}" "$@"'
 

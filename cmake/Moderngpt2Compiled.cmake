@@ -1,11 +1,10 @@
-# moderngpt2::compiled: what each source file of a program would otherwise compile for itself, the CPU operations and all
-# functions that are not templates (core/separate.hpp), as a static library. It is compiled in the project that links it,
-# with that project's flags.
+# moderngpt2::compiled: a static library of the CPU operations and all non-template functions (core/separate.hpp), which
+# each source file would otherwise compile. It is compiled in the project that links it, with that project's flags.
 
 include_guard(GLOBAL)
 set(moderngpt2_compiled_folder ${CMAKE_CURRENT_LIST_DIR}/compiled)
 
-# Adds the target, which needs the components data and cli.
+# Adds the target. Requires the components data and cli.
 function(moderngpt2_add_compiled)
   set(sources command_line cpu_bf16 cpu_fp32 files runs)
   list(TRANSFORM sources REPLACE "(.+)" "${moderngpt2_compiled_folder}/\\1.cpp")

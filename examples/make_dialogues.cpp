@@ -1,5 +1,5 @@
 // Writes dialogues to train a chat on: short ones in simple English and Japanese, whose answers follow from the
-// question and from what was said before.
+// question and from earlier turns.
 
 #include <cstdint>
 #include <cstdio>

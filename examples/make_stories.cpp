@@ -1,4 +1,4 @@
-// Writes training text of the project's own: short stories in simple English and Japanese, in files like those of C4.
+// Writes synthetic training text: short stories in simple English and Japanese, in files like those of C4.
 
 #include <cstdint>
 #include <cstdio>

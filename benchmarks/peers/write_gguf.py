@@ -62,7 +62,7 @@ class Random:
         yield "transformer.ln_f.weight", np.zeros(width, np.float32)
 
     @staticmethod
-    @functools.cache  # the same in each layer: nobody reads what comes out
+    @functools.cache  # equal tensors in all layers: results are not used
     def matrix(shape):
         return np.random.default_rng(1).standard_normal(shape, np.float32) * np.float32(0.02)
 
@@ -131,7 +131,7 @@ def write_config(writer, c):
     if factor != 1:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(factor)
-    # Its query scale is head_dim^-0.5: any other is folded into the projection.
+    # llama.cpp's query scale is head_dim^-0.5: any other is folded into the projection.
     return (c.get("query_pre_attn_scalar") or head_dim**-0.5) * head_dim**0.5
 
 

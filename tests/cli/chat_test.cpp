@@ -26,7 +26,7 @@ namespace {
 using ChatModel = CausalLM<any_shape>;
 using Ids = std::vector<int>;
 
-/// Ids 0 to 4 special, then 256 bytes and the space.
+/// Tokenizer with special tokens 0 to 4, then 256 bytes and the space.
 Tokenizer chat_tokenizer(bool with_headers = true) {
   Json json = test::empty_tokenizer_json();
   Json& vocabulary = json["model"]["vocab"];
@@ -57,7 +57,7 @@ ChatModel chat_model(int n_positions = 200) {
   return model;
 }
 
-/// A chat whose lines, text and notes are kept.
+/// Chat that records lines, text and notes.
 struct Recorded {
   ChatModel model;
   std::vector<std::string> lines, notes;
@@ -219,7 +219,7 @@ TEST_CASE("an interrupt ends an answer and keeps the chat; one at the prompt end
   CHECK(interrupted() == 0);
   CHECK(r.next == 2);
   CHECK(std::count(r.text.begin(), r.text.end(), '\n') >= 2);
-  CHECK(pieces > 10);  // the second answer went on to its end
+  CHECK(pieces > 10);  // the second answer was completed
 
   Recorded at_prompt(ChatFormat::header, 5, {});
   detail::interrupt_signal = SIGINT;

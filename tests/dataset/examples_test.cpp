@@ -18,7 +18,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// Rows of a JSONL file as examples.
+/// Converts the rows of a JSONL file to examples.
 template <class Store>
 struct Reading {
   test::TemporaryFolder temporary;
@@ -45,7 +45,7 @@ struct Reading {
 
 using Sequences = Reading<SequenceExamples>;
 
-/// What finish() makes of the labels of some texts.
+/// Result of finish() for the labels of some texts.
 std::pair<std::vector<int>, std::vector<float>> labels_of(const std::vector<std::string>& labels,
                                                           std::optional<ProblemType> type = {}) {
   Sequences r;
@@ -96,7 +96,7 @@ TEST_CASE("texts and pairs of texts: columns, cuts") {
   CHECK(one.text(0) == "abcde");
   CHECK(one.cut == 1);
   CHECK(std::vector<int>(one.store.rows[1].begin(), one.store.rows[1].end()) == std::vector<int>{2});
-  // What transformers' tokenizer(first + "\n", second, truncation=True, max_length=7) leaves.
+  // Expected: transformers' tokenizer(first + "\n", second, truncation=True, max_length=7).
   Sequences two;
   two.options.block_size = 7;
   two.read(R"({"premise": "abcdefgh", "hypothesis": "xy", "label": 0}

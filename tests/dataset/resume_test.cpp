@@ -21,7 +21,7 @@ namespace {
 
 struct ResumeFixture : PretokenizeFixture {
   std::vector<std::string> notes;
-  std::vector<std::string> expected;  // the files of a run never interrupted
+  std::vector<std::string> expected;  // files of an uninterrupted run
 
   ResumeFixture() {
     options.max_samples_per_shard = 20;
@@ -39,7 +39,7 @@ struct ResumeFixture : PretokenizeFixture {
     options.resume = true;
   }
 
-  /// Runs until `documents` are done, and stops as Ctrl-C does.
+  /// Runs until `documents` are done, then stops like Ctrl-C.
   void run_until(std::int64_t documents) {
     const auto stop = [&](const PretokenizeProgress& now) {
       if (now.documents >= documents) throw Error("stopped");
@@ -94,7 +94,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "a run killed ten times at random moments gives
     if (WIFSIGNALED(status))
       ++kills;
     else
-      std::filesystem::remove_all(folder / "out");  // it was done: from the start
+      std::filesystem::remove_all(folder / "out");  // the run was complete: starts from the beginning
   }
   run();
   CHECK(contents(folder / "out") == expected);

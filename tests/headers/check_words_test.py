@@ -24,7 +24,7 @@ LONG = "x" * 121
 CASES = [("include/m/a.hpp", f"/// {text}\nint a;") for text in OPENINGS + PHRASES]
 CASES += [("include/m/a.hpp", f"int a;  ///< {text[0].lower()}{text[1:]}") for text in OPENINGS]
 CASES += [("include/m/a.hpp", f"  // {text}\n  int a;") for text in OPENINGS]
-CASES += [("include/m/a.hpp", f"  f();  // {text}") for text in PHRASES]
+CASES += [("include/m/a.hpp", f"  f();  // {text}") for text in PHRASES + OPENINGS if not text.startswith("As ")]
 CASES += [("include/m/a.hpp", f'throw Error("{text}");') for text in PHRASES]
 CASES += [("include/m/a.hpp", "/// Weights that are\n/// there already.\nint a;"), ("include/m/a.hpp", LONG)]
 CASES += [("cmake/a.cmake", f"# {text}\nset(a 1)") for text in OPENINGS + PHRASES]
@@ -33,7 +33,7 @@ CASES += [("docs/a.md", text) for text in PHRASES]
 CASES += [("docs/tools/a.md", f"| `--a INT` | `1` | {text[0].lower()}{text[1:]} |") for text in OPENINGS]
 SOUND = [("include/m/a.hpp", f"/// {text}\nint a;  ///< {text}\nf(\"{text}\");  // {text}") for text in PLAIN]
 SOUND += [("docs/a.md", "It reads a file."), ("docs/a.md", LONG), ("include/m/a.hpp", f"// https://{LONG}"),
-          ("tests/data/a.md", PHRASES[0]), ("include/m/a.hpp", "// Sums rows.\n\n// Adds\n// its argument.\nint a;"),
+          ("tests/data/a.md", PHRASES[0]), ("include/m/a.hpp", "int a;  // as in GPT-2"), ("include/m/a.hpp", "// Sums rows.\n\n// Adds\n// its argument.\nint a;"),
           ("tests/a.sh", "#!/bin/sh\necho \"${a#it}\"")]
 
 

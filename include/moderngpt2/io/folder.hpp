@@ -18,7 +18,7 @@ namespace moderngpt2 {
 /// Creates a folder and its missing parents, and syncs them. Throws Error if that fails.
 inline void make_folder(const std::filesystem::path& folder) {
   if (folder.empty()) throw Error("the name of a folder to write is empty");
-  std::vector<std::filesystem::path> parents;  // of the new folders
+  std::vector<std::filesystem::path> parents;  // parents of the new folders
   std::error_code error;
   for (std::filesystem::path path = folder; !path.empty() && !std::filesystem::exists(path, error);) {
     const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
