@@ -194,7 +194,7 @@ TEST_CASE_FIXTURE(RowsFixture, "examples of Parquet are those of the same JSON l
   }
 }
 
-TEST_CASE_FIXTURE(RowsFixture, "names of classes that the library datasets wrote") {
+TEST_CASE_FIXTURE(RowsFixture, "class names that the library datasets wrote") {
   const std::string names = R"({"names": ["O", "B-X"], "_type": "ClassLabel"})";
   for (const std::string& feature :
        {names, "[" + names + "]", R"({"feature": )" + names + R"(, "_type": "Sequence"})"}) {

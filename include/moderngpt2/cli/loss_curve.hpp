@@ -57,7 +57,7 @@ inline LossCurve read_loss_curve(const std::filesystem::path& path) {
     detail::add_loss(curve.evaluation, object, "eval_loss", where);
   }
   if (curve.training.empty() && curve.evaluation.empty())
-    throw Error("{}: no line has a \"loss\" or an \"eval_loss\": is it the metrics.jsonl of a training run?",
+    throw Error("{}: no line has \"loss\" or \"eval_loss\". Expected the metrics.jsonl of a training run",
                 path.string());
   return curve;
 }

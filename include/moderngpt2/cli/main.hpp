@@ -48,7 +48,7 @@ int status_of(const std::string& name, Body&& body) {
     std::fprintf(stderr, "Try '%s --help'.\n", name.c_str());
     return 2;
   } catch (const std::bad_alloc&) {
-    print_error("out of memory: the machine has less than this run needs (a smaller batch, block or model needs less)");
+    print_error("out of memory. Use a smaller batch, block or model, or a machine with more memory");
   } catch (const std::filesystem::filesystem_error& error) {
     print_error(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
   } catch (const std::exception& error) {

@@ -18,7 +18,7 @@ class ZstdReader final : public ByteReader {
  public:
   explicit ZstdReader(const std::filesystem::path& path)
       : file_(path), stream_(ZSTD_createDStream(), &ZSTD_freeDStream), buffer_(ZSTD_DStreamInSize()) {
-    if (!stream_) throw Error("{}: zstd does not start", path.string());
+    if (!stream_) throw Error("{}: cannot initialize zstd", path.string());
   }
 
   std::size_t read(char* out, std::size_t size) override {
@@ -57,7 +57,7 @@ class ZstdReader final : public ByteReader {
 class GzipReader final : public ByteReader {
  public:
   explicit GzipReader(const std::filesystem::path& path) : file_(path), input_(1 << 16) {
-    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw Error("{}: zlib does not start", path.string());
+    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw Error("{}: cannot initialize zlib", path.string());
   }
   ~GzipReader() override { inflateEnd(&stream_); }
   GzipReader(const GzipReader&) = delete;

@@ -196,7 +196,7 @@ MODERNGPT2_FUNCTION ShardSet::ShardSet(const std::vector<std::filesystem::path>&
     if (reader->rows() > 0) {
       if (options_.block_size == 0) options_.block_size = reader->block_size();
       if (reader->block_size() != options_.block_size)
-        throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
+        throw Error("{}: its blocks have {} ids, expected {}", path.string(), reader->block_size(),
                     options_.block_size);
     }
     starts_.push_back(starts_.back() + rows);

@@ -141,7 +141,7 @@ class ParquetReader {
           break;
       }
     }
-    throw Error("{}: a column is of type {}, which is not read", path_.string(), values.type()->ToString());
+    throw Error("{}: a column has the unsupported type {}", path_.string(), values.type()->ToString());
   }
 
   std::filesystem::path path_;
@@ -207,12 +207,12 @@ MODERNGPT2_FUNCTION BlockGroup ParquetReader::read(int group, std::int64_t vocab
     if (with_mask) append(*table, "attention_mask", out.first_row, out.mask);
   });
   if (out.ids.size() != static_cast<std::size_t>(out.rows * block_size_))
-    throw Error("{}: row group {} does not hold the rows that the footer tells of", path_.string(), group);
+    throw Error("{}: row group {} does not have the number of rows in the footer", path_.string(), group);
   out.mask.resize(out.ids.size(), 1);
   const std::int64_t limit = vocab_size > 0 ? vocab_size : std::int64_t{1} << 31;
   for (std::size_t i = 0; i < out.ids.size(); ++i) {
     if (out.ids[i] >= 0 && out.ids[i] < limit) continue;
-    throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was the data made with another tokenizer?)",
+    throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was it made with another tokenizer?)",
                 path_.string(), out.first_row + static_cast<std::int64_t>(i) / block_size_, out.ids[i], limit);
   }
   return out;

@@ -74,7 +74,7 @@ void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_p
     DataRow row{Json::object(), {std::make_shared<const std::string>(file.path.string()), 0}};
     for (; reader->next(row.fields, row.place.line); ++rows) f(row, *reader);
   }
-  if (rows == 0) throw Error("{}: holds no row", fmt::format("{}", fmt::join(inputs, ", ")));
+  if (rows == 0) throw Error("{}: contains no row", fmt::format("{}", fmt::join(inputs, ", ")));
 }
 
 /// Names of the fields of a row, for messages.
@@ -129,7 +129,7 @@ MODERNGPT2_FUNCTION bool JsonRowReader::next(Json& fields, std::int64_t& line) {
   const std::string where = fmt::format("{}:{}", path_, line);
   if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
   if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
-    throw Error("{}: a JSON list, where an object a line is needed: write it as JSON lines", where);
+    throw Error("{}: a JSON list, expected one object per line. Write it as JSON lines", where);
   fields = parse_json(text, where);
   if (!fields.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(fields));
   return true;

@@ -132,7 +132,7 @@ MODERNGPT2_FUNCTION bool DocumentSource::next_of(Group& group, Document& out) {
         skip(reading.document, reading.reason);
         break;
       case Reading::Kind::empty_file:
-        warn(fmt::format("{}: holds no text", reading.document.file));
+        warn(fmt::format("{}: contains no text", reading.document.file));
     }
   }
   return false;

@@ -29,7 +29,7 @@ class DatasetStaging {
     make_folder(output_);
     make_folder(folder_);
     lock_ = lock_folder(folder_);
-    if (!lock_) throw Error("{}: another process writes a data set here", output_.string());
+    if (!lock_) throw Error("{}: another process is writing a data set here", output_.string());
     owner_ = true;
     if (start == Start::fresh) start_fresh();
   }
@@ -106,7 +106,7 @@ class DatasetStaging {
   static void move(const std::filesystem::path& from, const std::filesystem::path& to) {
     std::error_code error;
     std::filesystem::rename(from, to, error);
-    if (error) throw Error("{}: cannot be moved to {}: {}", from.string(), to.string(), error.message());
+    if (error) throw Error("cannot move {} to {}: {}", from.string(), to.string(), error.message());
   }
 
   template <class F>

@@ -165,7 +165,7 @@ MODERNGPT2_FUNCTION std::vector<TextFile> find_text_files(const std::vector<std:
       files.push_back({path, format, language_of(path), error ? 0 : static_cast<std::int64_t>(bytes)});
     }
   }
-  if (files.empty()) throw Error("no input file is given");
+  if (files.empty()) throw Error("no input file given");
   return files;
 }
 

@@ -130,7 +130,7 @@ MODERNGPT2_FUNCTION CheckpointTensors::CheckpointTensors(const std::filesystem::
   } else {
     for (const fs::path& entry : folder_entries(path_))
       if (detail::is_pickle(entry)) throw Error("{}: {}", entry.string(), detail::pickle_hint);
-    throw Error("{} has neither model.safetensors nor model.safetensors.index.json", path_.string());
+    throw Error("{}: neither model.safetensors nor model.safetensors.index.json found", path_.string());
   }
 }
 
@@ -161,7 +161,7 @@ MODERNGPT2_FUNCTION void CheckpointTensors::open_shards(const std::filesystem::p
   const Json json = read_json_file(index);
   const Json* weight_map = find_field(json, "weight_map", where);
   if (!weight_map || !weight_map->is_object() || weight_map->empty())
-    throw Error("{}: weight_map must be an object that gives each tensor its file", where);
+    throw Error("{}: weight_map must be an object that maps tensors to files", where);
   std::vector<std::string> names;
   std::unordered_map<std::string, int> shards;
   for (const auto& [tensor, shard] : weight_map->items()) {

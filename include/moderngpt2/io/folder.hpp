@@ -17,7 +17,7 @@ namespace moderngpt2 {
 
 /// Creates a folder and its missing parents, and syncs them. Throws Error if that fails.
 inline void make_folder(const std::filesystem::path& folder) {
-  if (folder.empty()) throw Error("the name of a folder to write is empty");
+  if (folder.empty()) throw Error("the path of a folder to write is empty");
   std::vector<std::filesystem::path> parents;  // parents of the new folders
   std::error_code error;
   for (std::filesystem::path path = folder; !path.empty() && !std::filesystem::exists(path, error);) {
@@ -34,7 +34,7 @@ inline void make_folder(const std::filesystem::path& folder) {
 
 /// Throws Error if a folder cannot be created or written to. Leaves no files behind.
 inline void require_writable(const std::filesystem::path& folder) {
-  if (folder.empty()) throw Error("the name of a folder to write is empty");
+  if (folder.empty()) throw Error("the path of a folder to write is empty");
   std::filesystem::path there = std::filesystem::absolute(folder);
   std::error_code error;
   for (; there.has_relative_path(); there = there.parent_path()) {

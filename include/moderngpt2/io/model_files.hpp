@@ -30,15 +30,15 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
                                  const std::vector<std::string>& names, const Config& config) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     const TensorInfo* info = file.find(names[i]);
-    if (!info) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), names[i]);
+    if (!info) throw Error("{}: tensor {}, which the config requires, is missing", file.path().string(), names[i]);
     if (info->shape != table[i].shape)
-      throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), names[i],
+      throw Error("{}: tensor {} has the shape {}, the config requires {}", file.path_of(*info).string(), names[i],
                   shape_text(info->shape), shape_text(table[i].shape));
   }
   const std::unordered_set<std::string_view> wanted(names.begin(), names.end());
   for (const TensorInfo& info : file.tensors())
     if (!wanted.contains(info.name) && !is_tied_copy(info.name, config))
-      throw Error("{}: tensor {} has no place in a model of this config", file.path_of(info).string(),
+      throw Error("{}: tensor {} does not belong to a model with this config", file.path_of(info).string(),
                   excerpt(info.name));
 }
 

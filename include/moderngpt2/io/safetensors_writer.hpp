@@ -169,7 +169,7 @@ MODERNGPT2_FUNCTION std::string header_text(std::span<const TensorSource* const>
   }
   text.append((8 - text.size() % 8) % 8, ' ');
   if (text.size() > max_safetensors_header)
-    throw Error("cannot write {}: its header would have {} bytes, readers take {}", where, text.size(),
+    throw Error("cannot write {}: its header has {} bytes, the maximum is {}", where, text.size(),
                 max_safetensors_header);
   std::string length(8, '\0');
   for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
@@ -249,7 +249,8 @@ MODERNGPT2_FUNCTION std::vector<FileRecord> write_sharded(const std::filesystem:
                                                           const SafetensorsMetadata& metadata) {
   detail::require_distinct_names(tensors);
   const auto shards = detail::plan_shards(tensors, max_shard_bytes);
-  if (shards.size() > 900) throw Error("{}: {} shards are too many, allow larger ones", folder.string(), shards.size());
+  if (shards.size() > 900)
+    throw Error("{}: {} shards, the maximum is 900. Increase max_shard_bytes", folder.string(), shards.size());
   const std::string index_name = "model.safetensors.index.json";
   std::vector<FileRecord> written;
   std::vector<std::unique_ptr<AtomicFile>> files;

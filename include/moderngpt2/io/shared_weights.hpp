@@ -33,10 +33,11 @@ struct SharedWeights {
 inline const TensorInfo* find_shared(const CheckpointTensors& file, const ConfigFile& config, const ParameterInfo& p) {
   const TensorInfo* info = file.find(name_in_file(p, config));
   const bool required = p.name.starts_with("transformer.");
-  if (!info && required) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), p.name);
+  if (!info && required)
+    throw Error("{}: tensor {}, which the config requires, is missing", file.path().string(), p.name);
   if (!info || info->shape == p.shape) return info;
   if (required)
-    throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), p.name,
+    throw Error("{}: tensor {} has the shape {}, the config requires {}", file.path_of(*info).string(), p.name,
                 shape_text(info->shape), shape_text(p.shape));
   return nullptr;
 }

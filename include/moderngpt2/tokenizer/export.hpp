@@ -184,7 +184,8 @@ MODERNGPT2_FUNCTION Json replace_json(std::string_view from, std::string_view to
 MODERNGPT2_FUNCTION void check_exportable(const SentencePieceModel& model, const std::string& where) {
   using Algorithm = SentencePieceModel::Algorithm;
   if (model.algorithm != Algorithm::bpe && model.algorithm != Algorithm::unigram)
-    throw Error("{}: a model of words or characters; only bpe and unigram models become a tokenizer.json", where);
+    throw Error("{}: a word or character model; only bpe and unigram models can be converted to a tokenizer.json",
+                where);
   if (!find_piece(model, SentencePieceModel::Type::unknown, model.unk_piece))
     throw Error("{}: the unknown piece {} is not in the vocabulary", where, excerpt(model.unk_piece, 40));
   std::unordered_map<std::string_view, std::size_t> ids;

@@ -193,7 +193,7 @@ MODERNGPT2_FUNCTION std::string Tokenizer::decode(std::span<const int> ids, bool
 }
 
 MODERNGPT2_FUNCTION const std::string& Tokenizer::token(int id) const {
-  if (!has(id)) throw Error("tokenizer: there is no id {}, the vocabulary has {} tokens", id, vocab_size());
+  if (!has(id)) throw Error("tokenizer: id {} is out of range, the vocabulary has {} tokens", id, vocab_size());
   return state_->file.tokens[static_cast<std::size_t>(id)];
 }
 

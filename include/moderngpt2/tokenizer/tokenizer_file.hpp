@@ -273,14 +273,14 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_post_processor(const Json* pr
       for (const auto& [unused, id] : field(entry, "ids", name).items()) {
         const int value = json_as<int>(id, "an id of the post_processor", where_);
         if (value < 0 || static_cast<std::size_t>(value) >= file_.tokens.size())
-          fail("{} sets the id {}, which no token has", name, value);
+          fail("{} has the id {}, which no token has", name, value);
         (after_text ? file_.suffix : file_.prefix).push_back(value);
       }
     } else {
-      fail("{}: single holds {}, a SpecialToken or one Sequence is needed", name, json_excerpt(item));
+      fail("{}: single contains {}, expected SpecialTokens and one Sequence", name, json_excerpt(item));
     }
   }
-  if (!after_text) fail("{}: single leaves the text out", name);
+  if (!after_text) fail("{}: single does not contain the text", name);
 }
 
 }  // namespace moderngpt2::detail

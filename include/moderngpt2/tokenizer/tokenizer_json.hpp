@@ -57,7 +57,7 @@ MODERNGPT2_FUNCTION void TokenizerJson::expect_keys(const Json& object, std::str
   if (!object.is_object()) fail("{} must be a JSON object, found {}", component, json_excerpt(object));
   for (const auto& [key, value] : object.items())
     if (std::find(keys.begin(), keys.end(), key) == keys.end())
-      fail("{} has the field {}, which this program does not know", component, excerpt(key));
+      fail("{} has the unknown field {}", component, excerpt(key));
 }
 
 MODERNGPT2_FUNCTION const Json& TokenizerJson::field(const Json& object, std::string_view key,

@@ -148,7 +148,7 @@ inline std::vector<std::string> further_special_tokens(const TokenizerTraining& 
         token.find_first_of(std::string_view(" \t\r\n\0", 5)) != token.npos || token.find(space_mark) != token.npos)
       throw Error("special_tokens: {} is empty, has white space in it or is not UTF-8", excerpt(token, 40));
     if (token.size() == 6 && token.starts_with("<0x") && token[5] == '>')
-      throw Error("special_tokens: {} has the form that is kept for bytes", token);
+      throw Error("special_tokens: {} has the form reserved for bytes", token);
     if (std::find(further.begin(), further.end(), token) == further.end()) further.push_back(token);
   }
   return further;
@@ -233,7 +233,7 @@ inline std::string train_sentencepiece(const TokenizerTraining& training, const 
   if (!further.empty()) settings["control_symbols"] = detail::quoted_list(further);
   detail::TrainingSentences sentences(read, training, further);
   sentences.rethrow();
-  if (sentences.done()) throw Error("there is no text to train the tokenizer on");
+  if (sentences.done()) throw Error("no text to train the tokenizer on");
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   sentences.rethrow();

@@ -84,7 +84,7 @@ class TextEncoder {
   TextEncoder(Tokenizer tokenizer, int block_size) : tokenizer_(std::move(tokenizer)), block_size_(block_size) {
     const int added = int(tokenizer_.prefix_ids().size() + tokenizer_.suffix_ids().size());
     if (block_size_ <= added)
-      throw Error("a block size of {} tokens leaves no room beside those that the tokenizer adds", block_size_);
+      throw Error("a block size of {} tokens leaves no room besides the tokens that the tokenizer adds", block_size_);
   }
 
   const Tokenizer& tokenizer() const { return tokenizer_; }

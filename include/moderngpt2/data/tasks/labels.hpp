@@ -23,7 +23,7 @@ class LabelSet {
   /// Classes of a checkpoint. Throws Error for a repeated name.
   explicit LabelSet(std::vector<std::string> names) : names_(std::move(names)), fixed_(true) {
     for (std::size_t i = 0; i < names_.size(); ++i)
-      if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} stands twice", excerpt(names_[i]));
+      if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} occurs twice", excerpt(names_[i]));
   }
 
   /// Adds a label, the id or name of a class. Returns a handle for id_of(). Throws Error that names the row if it is
@@ -49,7 +49,7 @@ class LabelSet {
   void set_class_names(const std::vector<std::string>& names, const RowPlace& place) {
     if (names.empty() || fixed_) return;
     if (!class_names_.empty() && class_names_ != names)
-      throw Error("{}: its names of classes are not those of the files before", place.text());
+      throw Error("{}: its class names differ from those of earlier files", place.text());
     class_names_ = names;
   }
 
@@ -90,7 +90,7 @@ class LabelSet {
 
   void note_kind(bool name, std::string_view column, const RowPlace& place) {
     if (any_ && name != has_names_)
-      throw Error("{}: {} is {}, in rows before {}", place.text(), column, name ? "a name" : "a number",
+      throw Error("{}: {} is {}, in earlier rows {}", place.text(), column, name ? "a name" : "a number",
                   name ? "numbers" : "names");
     any_ = true, has_names_ = name;
   }

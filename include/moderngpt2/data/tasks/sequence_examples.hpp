@@ -54,7 +54,7 @@ class SequenceExamples {
   void finish(ProblemType type, int num_labels, const LabelSet& labels) {
     names = labels.names();
     const auto refuse = [&](const char* found) {
-      throw Error("{}: labels are {}, which a {} problem does not take", first_.text(), found, name_of(type));
+      throw Error("{}: labels are {}, which do not fit the problem type {}", first_.text(), found, name_of(type));
     };
     if (type == ProblemType::single_label) {
       if (kind_ != Kind::one_class) refuse(kind_ == Kind::classes ? "lists" : "numbers with a fraction");
@@ -72,7 +72,7 @@ class SequenceExamples {
     for (std::size_t row = 0; row + 1 < starts_.size(); ++row) {
       const std::size_t begin = std::size_t(starts_[row]), end = std::size_t(starts_[row + 1]);
       if (dense && end - begin != std::size_t(num_labels))
-        throw Error("{}: {} labels a text, the model has {} outputs", first_.text(), end - begin, num_labels);
+        throw Error("{}: {} labels per text, but the model has {} outputs", first_.text(), end - begin, num_labels);
       for (std::size_t i = begin; i < end; ++i) {
         if (dense)
           values.push_back(float(found_[i]));
@@ -126,7 +126,7 @@ class SequenceExamples {
       for (const Json& one : label) add_one(one, kind == Kind::numbers, column, labels, row.place);
       if (kind == Kind::numbers && width_ == 0) width_ = int(label.size());
       if (kind == Kind::numbers && int(label.size()) != width_)
-        throw Error("{}: {} has {} numbers, in rows before {}", row.place.text(), column, label.size(), width_);
+        throw Error("{}: {} has {} numbers, in earlier rows {}", row.place.text(), column, label.size(), width_);
     } else {
       // 3 among 3.5 and 4.25 is a number, including those before the first number with a fraction.
       if (kind_ == Kind::number && label.is_number()) kind = Kind::number;
@@ -134,7 +134,7 @@ class SequenceExamples {
       add_one(label, kind == Kind::number, column, labels, row.place);
     }
     if (kind_ != Kind::none && kind != kind_)
-      throw Error("{}: {} is {}, which is of another type than in rows before", row.place.text(), column,
+      throw Error("{}: {} is {}, of another type than in earlier rows", row.place.text(), column,
                   detail::json_excerpt(label));
     kind_ = kind;
     starts_.push_back(std::int64_t(found_.size()));

@@ -35,7 +35,7 @@ class TokenExamples {
         require_column(row, column_or(options.text_column, {"tokens", "words"}), "list of words", "text_column");
     const Json& tags = require_column(row, label_names, "labels of the words", "label_column");
     if (!words.is_array() || !tags.is_array() || words.size() != tags.size())
-      throw Error("{}: {} words and {} labels: two lists of one length are needed", row.place.text(),
+      throw Error("{}: {} words and {} labels, expected two lists of equal length", row.place.text(),
                   words.is_array() ? words.size() : 0, tags.is_array() ? tags.size() : 0);
     std::string column = label_names[0];
     for (const std::string& name : label_names)
