@@ -7,7 +7,7 @@
 #include "moderngpt2/layers/attention.hpp"
 #include "moderngpt2/layers/gated_mlp.hpp"
 #include "moderngpt2/layers/rotary.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 #include "sizes.hpp"
 
 namespace {

@@ -1,4 +1,4 @@
-# moderngpt2::compiled: a static library of the CPU operations and all non-template functions (core/separate.hpp), which
+# moderngpt2::compiled: a static library of the CPU operations and all non-template functions (core/separate_compilation.hpp), which
 # each source file would otherwise compile. It is compiled in the project that links it, with that project's flags.
 
 include_guard(GLOBAL)
@@ -10,6 +10,6 @@ function(moderngpt2_add_compiled)
   list(TRANSFORM sources REPLACE "(.+)" "${moderngpt2_compiled_folder}/\\1.cpp")
   add_library(moderngpt2_compiled STATIC EXCLUDE_FROM_ALL ${sources})
   target_link_libraries(moderngpt2_compiled PUBLIC moderngpt2::data moderngpt2::cli)
-  target_compile_definitions(moderngpt2_compiled PUBLIC MODERNGPT2_SEPARATE)
+  target_compile_definitions(moderngpt2_compiled PUBLIC MODERNGPT2_SEPARATE_COMPILATION)
   add_library(moderngpt2::compiled ALIAS moderngpt2_compiled)
 endfunction()

@@ -42,10 +42,11 @@ int program(int argc, char** argv) {
   const PrecisionName precision = precision_of(options, flags.precision);
   const std::optional<int> gpu = gpu_number(flags.device);
   if (gpu) generate_program::require_gpu(flags);
-  if (!gpu && needs_gpu(precision)) throw no_such_precision(precision);
+  if (!gpu && needs_gpu(precision)) throw unsupported_precision(precision);
   if (!gpu && precision == PrecisionName::bf16 && !cpu::has_bf16_products())
     generate_program::note(cpu::slow_bf16_note);
-  const std::string missing = missing_threads(options.typed("threads") ? std::optional(flags.threads) : std::nullopt);
+  const std::string missing =
+      thread_shortage_message(options.typed("threads") ? std::optional(flags.threads) : std::nullopt);
   if (!gpu && !missing.empty()) generate_program::note(missing);
 
   const ConfigFile config = read_config(flags.model_path);

@@ -21,8 +21,8 @@
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_progress.hpp"
 #include "moderngpt2/cli/training_text.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/run.hpp"
 #include "train/gpu.hpp"
@@ -167,10 +167,10 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   TrainingProgress progress(shell_command(argc, argv));
   TrainingHooks hooks = progress.hooks();
   request.ranks = processes.connect(launcher.collective_timeout());  // before anything that can fail on one alone
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   std::unique_ptr<TraceFile> trace;
   return status_on_ranks(ranks, hooks, [&] {
-    all_or_none(ranks, "reading the flags", [&] {
+    run_or_fail_together(ranks, "reading the flags", [&] {
       request.gpu = gpu_number(device);
       if (request.gpu) train_program::require_gpu(device, s.cudnn_attention);
       if (!request.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
@@ -178,7 +178,7 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
       if (is_first) {
         for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
         const std::string missing =
-            missing_threads(options.typed("threads") ? std::optional(request.threads) : std::nullopt);
+            thread_shortage_message(options.typed("threads") ? std::optional(request.threads) : std::nullopt);
         if (!request.gpu && !missing.empty()) std::printf("note: %s\n", missing.c_str());
       }
       launcher.set_world_size(s, processes, request.dry_run);

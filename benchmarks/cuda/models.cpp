@@ -19,7 +19,7 @@
 #include "measure.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
-#include "moderngpt2/distributed/single.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/zero_optimizer.hpp"
@@ -78,7 +78,7 @@ double step_seconds(const Config& c, int batch, int time, const Ways& ways) {
   give_weights(model);
   auto memory = model.workspace(batch, time, Mode::train);
   reserve<Model::T>(model.backend(), c, model.layers().pass_size(batch, time));
-  distributed::CommunicatorBase& alone = distributed::ranks_or_alone(nullptr);
+  distributed::CommunicatorBase& alone = distributed::ranks_or_single(nullptr);
   ZeroOptimizer<Model> optimizer(model, {}, alone, alone);
   cuda::StepGraph graph;
   const std::vector<int> ids = some_ids(c, batch * time);

@@ -13,7 +13,7 @@
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 #ifdef MODERNGPT2_CASES_ON_CUDA
 #include "backend/cuda/device_tensors.hpp"
 #endif

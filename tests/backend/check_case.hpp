@@ -10,7 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "backend/cases.hpp"
-#include "moderngpt2/testing/comparison.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 namespace moderngpt2::test {
 

@@ -5,8 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "moderngpt2/backend/cpu/product.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 #ifdef _OPENMP
 #include "support/openmp_settings.hpp"

@@ -4,11 +4,11 @@
 
 #include "distributed/with_variable.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/distributed/guard.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/collective.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/roll_call.hpp"
-#include "moderngpt2/distributed/single.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;

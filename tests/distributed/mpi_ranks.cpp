@@ -17,7 +17,7 @@
 #include "distributed/collective_checks.hpp"
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/distributed/guard.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/mpi.hpp"
 
 namespace {

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 namespace moderngpt2::distributed {
 

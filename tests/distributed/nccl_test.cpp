@@ -10,7 +10,7 @@
 #include "distributed/nccl_stand_in.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/nccl_communicator.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;

@@ -10,8 +10,8 @@
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/parameter_exchange.hpp"
-#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;

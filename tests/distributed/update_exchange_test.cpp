@@ -11,10 +11,10 @@
 
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
-#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/distributed/update_exchange.hpp"
 #include "moderngpt2/model/parameters.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "support/comes_true.hpp"
 
 using namespace moderngpt2;

@@ -6,7 +6,7 @@
 
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/dispatch.hpp"
-#include "moderngpt2/testing/comparison.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 #include "tiny_model.hpp"
 
 using namespace moderngpt2;

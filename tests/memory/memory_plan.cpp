@@ -9,9 +9,9 @@
 
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/data/blocks.hpp"
-#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/run/plan.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
 #include "moderngpt2/training/trainer.hpp"

@@ -7,8 +7,7 @@
 
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 namespace moderngpt2::test {
 

@@ -8,8 +8,8 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
-#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/run/run.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "run/run_fixture.hpp"
 #include "training/tiny_run.hpp"
 

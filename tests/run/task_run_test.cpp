@@ -11,8 +11,8 @@
 
 #include "io/expect_error.hpp"
 #include "moderngpt2/core/random.hpp"
-#include "moderngpt2/distributed/thread.hpp"
 #include "moderngpt2/run/task_run.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "moderngpt2/training/tasks/sequence_classification.hpp"
 #include "support/letter_tokenizer.hpp"
 #include "support/temporary_folder.hpp"

@@ -13,7 +13,7 @@
 
 #include <doctest/doctest.h>
 
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "training/tiny_run.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 #include "moderngpt2/training/tasks/multiple_choice.hpp"
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "moderngpt2/training/tasks/token_classification.hpp"

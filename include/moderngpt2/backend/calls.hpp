@@ -46,13 +46,13 @@ struct AttentionCall {
       if (!masked(b, key)) return false;
     return true;
   }
-  constexpr bool in_even_share(int b, int t, int key) const {
+  constexpr bool in_uniform_fallback(int b, int t, int key) const {
     const bool by_position = key >= begin(b, t) && key <= past + t;
     return by_position == masked(b, key);
   }
-  constexpr int even_share(int b, int t) const {
+  constexpr int uniform_fallback_keys(int b, int t) const {
     int n = 0;
-    for (int key = 0; key < keys(); ++key) n += in_even_share(b, t, key);
+    for (int key = 0; key < keys(); ++key) n += in_uniform_fallback(b, t, key);
     return n;
   }
 };

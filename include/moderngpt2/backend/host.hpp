@@ -22,10 +22,10 @@
 //   upload_into(b, to, n, write)         write(array of n on the host); it is copied to `to` before what is queued next
 //   download(b, to, from, n)             waits, then to (host) = from
 //   store(b, to, from, n)                to = from (host), and waits
-//   placed(b, buffer)                    a FlatBuffer of the host, in the backend's memory
-//   lay_out(b, buffer, use)              memory for that use, all zeros, to a FlatBuffer made as Pages::as_used
-//   forget(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
-//   zero_and_forget(b, data, n)          the same, and they are 0 when the part is used again
+//   move_to_backend(b, buffer)                    a FlatBuffer of the host, in the backend's memory
+//   commit_memory(b, buffer, use)              memory for that use, all zeros, to a FlatBuffer made as Pages::as_used
+//   discard(b, data, n)                   elements of a part of such a buffer, not kept, are of no use any more
+//   zero_and_discard(b, data, n)          the same, and they are 0 when the part is used again
 //   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x
 //   activation(b, y, x, a)               y (N,C) = a(x), of scores
@@ -100,21 +100,21 @@ void store(B&, E* to, const E* from, std::int64_t n) {
 }
 
 template <OnHost B, class E>
-FlatBuffer<E> placed(B&, FlatBuffer<E> buffer) {
+FlatBuffer<E> move_to_backend(B&, FlatBuffer<E> buffer) {
   return buffer;
 }
 
 template <OnHost B, class E>
-void lay_out(B&, FlatBuffer<E>&, const PartialUse&) {}
+void commit_memory(B&, FlatBuffer<E>&, const PartialUse&) {}
 
 template <OnHost B, class E>
-void zero_and_forget(B&, E* data, std::int64_t n) {
+void zero_and_discard(B&, E* data, std::int64_t n) {
   zero_and_release(reinterpret_cast<std::byte*>(data), std::size_t(n) * sizeof(E));
 }
 
 template <OnHost B, class E>
-void forget(B& b, E* data, std::int64_t n) {
-  zero_and_forget(b, data, n);
+void discard(B& b, E* data, std::int64_t n) {
+  zero_and_discard(b, data, n);
 }
 
 template <OnHost B, class E>

@@ -18,7 +18,7 @@ struct StepShape {
 
 /// Runs the work of a step as it comes. A backend whose work is launched piece by piece may have a StepGraph, with the
 /// same function, by which a step is launched at once.
-struct StepAsItComes {
+struct EagerStep {
   template <class B, class F>
   void run(B&, const StepShape&, F&& queue) {
     queue();
@@ -31,7 +31,7 @@ using NamedStepGraph = typename B::StepGraph;
 }  // namespace detail
 
 template <class B>
-using step_graph_of = typename detail::NamedOr<StepAsItComes, detail::NamedStepGraph, B>::type;
+using step_graph_of = typename detail::NamedOr<EagerStep, detail::NamedStepGraph, B>::type;
 
 /// Whether a backend has one.
 template <class B>

@@ -15,7 +15,7 @@
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -84,7 +84,7 @@ inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void flush_standard_output() {
+MODERNGPT2_INLINE void flush_standard_output() {
   errno = 0;
   const bool stream_failed = !std::cout.flush();
   const bool file_failed = std::fflush(stdout) != 0 || std::ferror(stdout);
@@ -97,12 +97,12 @@ MODERNGPT2_FUNCTION void flush_standard_output() {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string program_name(int argc, char** argv) {
+MODERNGPT2_INLINE std::string program_name(int argc, char** argv) {
   const std::string path = argc > 0 && argv[0] ? argv[0] : "moderngpt2";
   return path.substr(path.rfind('/') + 1);
 }
 
-MODERNGPT2_FUNCTION void occupy_standard_descriptors() {
+MODERNGPT2_INLINE void occupy_standard_descriptors() {
   for (int fd = 0; fd <= 2; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
 }

@@ -9,7 +9,7 @@
 
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/version.hpp"
 
 namespace moderngpt2 {
@@ -35,7 +35,7 @@ std::string option_man(const OptionTable& table);
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string roff(std::string_view text) {
+MODERNGPT2_INLINE std::string roff(std::string_view text) {
   std::string out;
   bool line_begins = true;
   for (const char c : text) {
@@ -51,13 +51,13 @@ MODERNGPT2_FUNCTION std::string roff(std::string_view text) {
   return out;
 }
 
-MODERNGPT2_FUNCTION std::string roff_usage(std::string_view usage) {
+MODERNGPT2_INLINE std::string roff_usage(std::string_view usage) {
   const std::size_t space = usage.find(' ');
   const std::string flag = fmt::format("\\fB{}\\fR", roff(usage.substr(0, space)));
   return space == usage.npos ? flag : fmt::format("{} \\fI{}\\fR", flag, roff(usage.substr(space + 1)));
 }
 
-MODERNGPT2_FUNCTION std::string upper(std::string text) {
+MODERNGPT2_INLINE std::string upper(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::toupper(c); });
   return text;
 }
@@ -66,7 +66,7 @@ MODERNGPT2_FUNCTION std::string upper(std::string text) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string option_man(const OptionTable& table) {
+MODERNGPT2_INLINE std::string option_man(const OptionTable& table) {
   using detail::roff;
   std::string text =
       fmt::format(".TH {} 1 \"\" \"ModernGPT2 {}\" \"User Commands\"\n", detail::upper(table.program), version);

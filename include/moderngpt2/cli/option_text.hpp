@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/option_table.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -63,12 +63,12 @@ std::string option_markdown(const OptionTable& table);
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string markdown_cell(std::string text) {
+MODERNGPT2_INLINE std::string markdown_cell(std::string text) {
   for (std::size_t i = 0; (i = text.find('|', i)) != text.npos; i += 2) text.insert(i, "\\");
   return text;
 }
 
-MODERNGPT2_FUNCTION std::string markdown_prose(const std::string& text) {
+MODERNGPT2_INLINE std::string markdown_prose(const std::string& text) {
   std::string out;
   bool code = false;
   for (const char c : text) {
@@ -87,14 +87,14 @@ MODERNGPT2_FUNCTION std::string markdown_prose(const std::string& text) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string option_remarks(const Option& option) {
+MODERNGPT2_INLINE std::string option_remarks(const Option& option) {
   std::string text;
   for (const std::string& other : option.aliases()) text += fmt::format(" (also --{})", other);
   if (option.is_required()) return text + " (required)";
   return option.default_text().empty() ? text : text + fmt::format(" (default: {})", option.default_text());
 }
 
-MODERNGPT2_FUNCTION std::string option_help(const OptionTable& table) {
+MODERNGPT2_INLINE std::string option_help(const OptionTable& table) {
   std::string text = fmt::format("{}\n\nUsage: {}\n", table.description, table.usage());
   detail::TwoColumns columns(text);
   table.for_each_row(
@@ -105,7 +105,7 @@ MODERNGPT2_FUNCTION std::string option_help(const OptionTable& table) {
   return text;
 }
 
-MODERNGPT2_FUNCTION std::string option_markdown(const OptionTable& table) {
+MODERNGPT2_INLINE std::string option_markdown(const OptionTable& table) {
   using detail::markdown_cell;
   std::string text =
       fmt::format("# {}\n\n{}\n\n    {}\n", table.program, detail::markdown_prose(table.description), table.usage());

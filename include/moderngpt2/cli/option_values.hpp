@@ -15,7 +15,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 /// How the words of a command line become values, and values become the defaults that --help shows.
 namespace moderngpt2::detail {
@@ -109,7 +109,7 @@ std::string option_metavar() {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION bool parse_switch(const std::string& flag, std::string_view text) {
+MODERNGPT2_INLINE bool parse_switch(const std::string& flag, std::string_view text) {
   for (const std::string_view word : {"true", "True", "1", "yes", "on"})
     if (text == word) return true;
   for (const std::string_view word : {"false", "False", "0", "no", "off"})

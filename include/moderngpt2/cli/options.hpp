@@ -15,7 +15,7 @@
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/version.hpp"
 
 #ifndef MODERNGPT2_DECLARE_COMMAND_LINE
@@ -182,7 +182,7 @@ class Options {
 namespace moderngpt2 {
 
 /// Throws the ExitRequest of a flag that asks about the program instead of running it.
-MODERNGPT2_FUNCTION void Options::answer_questions(const std::vector<std::string>& arguments) const {
+MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>& arguments) const {
   const std::string completion = "--completion";
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
@@ -199,7 +199,7 @@ MODERNGPT2_FUNCTION void Options::answer_questions(const std::vector<std::string
 
 /// The arguments so written that CLI11 reads them in one way only: its own rules would take the next flag for a missing
 /// value, and the next word for an empty one.
-MODERNGPT2_FUNCTION std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
+MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
   const auto flag_of = [](const std::string& word) {
     return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
   };
@@ -245,7 +245,7 @@ MODERNGPT2_FUNCTION std::vector<std::string> Options::unambiguous(const std::vec
   return words;
 }
 
-MODERNGPT2_FUNCTION void Options::parse(const std::vector<std::string>& arguments) {
+MODERNGPT2_INLINE void Options::parse(const std::vector<std::string>& arguments) {
   answer_questions(arguments);
   for (Option& option : table_.rows) option.typed_ = false;
   notes_.clear();
@@ -280,7 +280,7 @@ MODERNGPT2_FUNCTION void Options::parse(const std::vector<std::string>& argument
     if (option.is_required() && !option.typed()) throw UsageError("--{} is required", option.name());
 }
 
-MODERNGPT2_FUNCTION void Options::refuse(const std::string& argument) const {
+MODERNGPT2_INLINE void Options::refuse(const std::string& argument) const {
   if (!argument.starts_with("-")) throw UsageError("unexpected argument '{}'", argument);
   const std::string typed = argument.substr(0, argument.find('='));
   const std::string nearest = detail::nearest_name(

@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/clock.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -128,7 +128,7 @@ class Progress {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string with_separators(std::int64_t number) {
+MODERNGPT2_INLINE std::string with_separators(std::int64_t number) {
   std::string text = fmt::format("{}", number);
   const std::ptrdiff_t stop = number < 0 ? 1 : 0;
   for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > stop; i -= 3)
@@ -136,7 +136,7 @@ MODERNGPT2_FUNCTION std::string with_separators(std::int64_t number) {
   return text;
 }
 
-MODERNGPT2_FUNCTION std::string short_count(double count) {
+MODERNGPT2_INLINE std::string short_count(double count) {
   const double size = std::abs(count);
   if (size < 1e3) return fmt::format("{:.{}f}", count, size < 10 && size != std::floor(size) ? 1 : 0);
   if (size < 1e6) return fmt::format("{:.3g}k", std::min(count / 1e3, 999.0));
@@ -145,13 +145,13 @@ MODERNGPT2_FUNCTION std::string short_count(double count) {
   return fmt::format("{:.3g}T", count / 1e12);
 }
 
-MODERNGPT2_FUNCTION std::string clock_text(double seconds) {
+MODERNGPT2_INLINE std::string clock_text(double seconds) {
   const std::int64_t s = static_cast<std::int64_t>(std::max(0.0, seconds));
   if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
-MODERNGPT2_FUNCTION int terminal_columns(std::FILE* file) {
+MODERNGPT2_INLINE int terminal_columns(std::FILE* file) {
   winsize size{};
   const int fd = ::fileno(file);
   return fd >= 0 && ::ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;

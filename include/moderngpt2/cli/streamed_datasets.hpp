@@ -9,7 +9,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -43,7 +43,7 @@ std::string streaming_error(const TextFlags& flags, const std::string& wanted = 
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
+MODERNGPT2_INLINE StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language) {
   struct Entry {
     std::string_view language, subset;
   };
@@ -68,7 +68,7 @@ MODERNGPT2_FUNCTION StreamedDataset streamed_dataset(std::string_view dataset, s
   return {is_c4 ? "allenai/c4" : "HuggingFaceFW/fineweb-2", std::string(found->subset)};
 }
 
-MODERNGPT2_FUNCTION bool names_files(const TextFlags& flags) {
+MODERNGPT2_INLINE bool names_files(const TextFlags& flags) {
   if (!flags.inputs.empty() && !flags.typed_streaming_flags.empty())
     throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
                      flags.typed_streaming_flags.front());
@@ -77,7 +77,7 @@ MODERNGPT2_FUNCTION bool names_files(const TextFlags& flags) {
   return false;
 }
 
-MODERNGPT2_FUNCTION std::string streaming_error(const TextFlags& flags, const std::string& wanted) {
+MODERNGPT2_INLINE std::string streaming_error(const TextFlags& flags, const std::string& wanted) {
   return fmt::format("{} is needed: streaming {} ({}) from the Hub is not there yet", wanted, flags.dataset,
                      fmt::join(flags.languages, ", "));
 }

@@ -11,7 +11,7 @@ namespace moderngpt2 {
 
 /// Message if OpenMP gives fewer threads than requested, with the reason; empty otherwise. std::nullopt requests
 /// OpenMP's default count.
-inline std::string missing_threads([[maybe_unused]] std::optional<int> requested) {
+inline std::string thread_shortage_message([[maybe_unused]] std::optional<int> requested) {
 #ifdef _OPENMP
   const int wanted = requested.value_or(omp_get_max_threads()), limit = omp_get_thread_limit();
   const int got = ThreadScope(wanted).threads();

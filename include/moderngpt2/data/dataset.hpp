@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/parquet_reader.hpp"
@@ -141,7 +141,7 @@ struct DatasetSplits : TrainAndEval {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::int64_t shard_number(const std::filesystem::path& path) {
+MODERNGPT2_INLINE std::int64_t shard_number(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
   if (!name.starts_with("shard_") || !name.ends_with(".parquet")) return -1;
   const std::string digits = name.substr(6, name.size() - 6 - 8);
@@ -158,7 +158,7 @@ MODERNGPT2_FUNCTION std::int64_t shard_number(const std::filesystem::path& path)
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder) {
   std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
   for (const std::filesystem::path& path : folder_entries(folder)) {
     const std::int64_t number = detail::shard_number(path);
@@ -174,7 +174,7 @@ MODERNGPT2_FUNCTION std::vector<std::filesystem::path> find_shards(const std::fi
   return files;
 }
 
-MODERNGPT2_FUNCTION std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   for (const std::filesystem::path& path : folder_entries(folder))
     if (path.extension() == ".parquet") files.push_back(path);
@@ -186,8 +186,8 @@ MODERNGPT2_FUNCTION std::vector<std::filesystem::path> find_parquet_files(const 
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION ShardSet::ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each,
-                                       const DatasetOptions& options)
+MODERNGPT2_INLINE ShardSet::ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each,
+                                     const DatasetOptions& options)
     : options_(options) {
   starts_.push_back(0);
   for (const std::filesystem::path& path : files) {
@@ -204,7 +204,7 @@ MODERNGPT2_FUNCTION ShardSet::ShardSet(const std::vector<std::filesystem::path>&
   }
 }
 
-MODERNGPT2_FUNCTION void ShardSet::get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) {
+MODERNGPT2_INLINE void ShardSet::get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::size_t shard =
       static_cast<std::size_t>(std::upper_bound(starts_.begin(), starts_.end(), index) - starts_.begin()) - 1;
@@ -215,7 +215,7 @@ MODERNGPT2_FUNCTION void ShardSet::get(std::int64_t index, std::span<std::int32_
   if (!mask.empty()) std::copy_n(group->mask.begin() + begin, block_size(), mask.begin());
 }
 
-MODERNGPT2_FUNCTION std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t shard, std::int64_t row) {
+MODERNGPT2_INLINE std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t shard, std::int64_t row) {
   auto found = cache_.upper_bound({shard, row});
   if (found != cache_.begin()) {
     --found;
@@ -241,7 +241,7 @@ MODERNGPT2_FUNCTION std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t
   return group;
 }
 
-MODERNGPT2_FUNCTION ParquetReader& ShardSet::open(std::size_t shard) {
+MODERNGPT2_INLINE ParquetReader& ShardSet::open(std::size_t shard) {
   constexpr std::size_t open_files = 64;
   auto found = std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
   if (found != readers_.end()) {

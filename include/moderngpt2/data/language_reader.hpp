@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/bounded_queue.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/source_options.hpp"
@@ -91,7 +91,7 @@ class ReadAhead final : public ReadingStream {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION bool ReadAhead::next(Reading& out) {
+MODERNGPT2_INLINE bool ReadAhead::next(Reading& out) {
   while (at_ == batch_.readings.size()) {
     if (batch_.error) std::rethrow_exception(batch_.error);
     std::optional<Batch> batch = queue_.pop();
@@ -103,7 +103,7 @@ MODERNGPT2_FUNCTION bool ReadAhead::next(Reading& out) {
   return true;
 }
 
-MODERNGPT2_FUNCTION void ReadAhead::read_all() {
+MODERNGPT2_INLINE void ReadAhead::read_all() {
   bool more = true;
   while (more) {
     Batch batch;
@@ -129,7 +129,7 @@ MODERNGPT2_FUNCTION void ReadAhead::read_all() {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION bool LanguageReader::next(Reading& out) {
+MODERNGPT2_INLINE bool LanguageReader::next(Reading& out) {
   while (reader_ || file_ < files_.size()) {
     const TextFile& file = files_[file_];
     if (!reader_) {
@@ -154,7 +154,7 @@ MODERNGPT2_FUNCTION bool LanguageReader::next(Reading& out) {
   return false;
 }
 
-MODERNGPT2_FUNCTION std::unique_ptr<DocumentReader> LanguageReader::open(const TextFile& file) const {
+MODERNGPT2_INLINE std::unique_ptr<DocumentReader> LanguageReader::open(const TextFile& file) const {
   if (file.format.content != TextFormat::Content::parquet)
     return std::make_unique<LineDocumentReader>(file, options_.text_column, options_.text_document,
                                                 options_.max_document_bytes);

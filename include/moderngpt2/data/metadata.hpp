@@ -9,7 +9,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {
@@ -62,15 +62,15 @@ DatasetMetadata read_metadata(const std::filesystem::path& path);
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::int64_t yaml_count(const YAML::Node& map, const std::string& field,
-                                            const std::filesystem::path& path, std::int64_t fallback) {
+MODERNGPT2_INLINE std::int64_t yaml_count(const YAML::Node& map, const std::string& field,
+                                          const std::filesystem::path& path, std::int64_t fallback) {
   const std::int64_t value = yaml_value<std::int64_t>(map[field], field, path, fallback);
   if (value < 0) throw Error("{}: the field '{}' is negative ({})", path.string(), field, value);
   return value;
 }
 
-MODERNGPT2_FUNCTION std::vector<std::string> yaml_files(const YAML::Node& map, const std::string& field,
-                                                        const std::filesystem::path& path) {
+MODERNGPT2_INLINE std::vector<std::string> yaml_files(const YAML::Node& map, const std::string& field,
+                                                      const std::filesystem::path& path) {
   const YAML::Node node = map[field];
   if (node && node.IsScalar()) return {yaml_value<std::string>(node, field, path, "")};
   return yaml_value<std::vector<std::string>>(node, field, path, {});
@@ -80,7 +80,7 @@ MODERNGPT2_FUNCTION std::vector<std::string> yaml_files(const YAML::Node& map, c
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void write_metadata(const std::filesystem::path& path, const DatasetMetadata& metadata) {
+MODERNGPT2_INLINE void write_metadata(const std::filesystem::path& path, const DatasetMetadata& metadata) {
   YAML::Emitter out;
   out << YAML::BeginMap;
   out << YAML::Key << "train" << YAML::Value << metadata.train_files;
@@ -103,7 +103,7 @@ MODERNGPT2_FUNCTION void write_metadata(const std::filesystem::path& path, const
   write_file(path, std::string(out.c_str()) + "\n");
 }
 
-MODERNGPT2_FUNCTION DatasetMetadata read_metadata(const std::filesystem::path& path) {
+MODERNGPT2_INLINE DatasetMetadata read_metadata(const std::filesystem::path& path) {
   const std::string text = read_file(path, std::uint64_t{1} << 26);
   YAML::Node root;
   try {

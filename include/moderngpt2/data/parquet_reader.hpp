@@ -17,7 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 
 namespace moderngpt2 {
@@ -176,7 +176,7 @@ class ParquetReader {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ParquetReader::ParquetReader(std::filesystem::path path) : path_(std::move(path)) {
+MODERNGPT2_INLINE ParquetReader::ParquetReader(std::filesystem::path path) : path_(std::move(path)) {
   if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
   detail::guard_arrow(path_, "read", [&](const auto& check) {
     auto file = arrow::io::ReadableFile::Open(path_.string());
@@ -193,7 +193,7 @@ MODERNGPT2_FUNCTION ParquetReader::ParquetReader(std::filesystem::path path) : p
   });
 }
 
-MODERNGPT2_FUNCTION BlockGroup ParquetReader::read(int group, std::int64_t vocab_size) {
+MODERNGPT2_INLINE BlockGroup ParquetReader::read(int group, std::int64_t vocab_size) {
   BlockGroup out;
   out.first_row = group_starts_[static_cast<std::size_t>(group)];
   out.rows = group_starts_[static_cast<std::size_t>(group) + 1] - out.first_row;
@@ -218,12 +218,12 @@ MODERNGPT2_FUNCTION BlockGroup ParquetReader::read(int group, std::int64_t vocab
   return out;
 }
 
-MODERNGPT2_FUNCTION bool ParquetReader::is_list(const arrow::DataType& type) {
+MODERNGPT2_INLINE bool ParquetReader::is_list(const arrow::DataType& type) {
   return type.id() == arrow::Type::LIST || type.id() == arrow::Type::LARGE_LIST ||
          type.id() == arrow::Type::FIXED_SIZE_LIST;
 }
 
-MODERNGPT2_FUNCTION void ParquetReader::check_types(const arrow::Schema& schema) {
+MODERNGPT2_INLINE void ParquetReader::check_types(const arrow::Schema& schema) {
   const auto field = [&](const char* name) { return schema.GetFieldByName(name); };
   const std::shared_ptr<arrow::Field> ids = field("input_ids");
   if (!ids) throw Error("{}: no column 'input_ids'; its columns are: {}", path_.string(), names(schema));
@@ -238,13 +238,13 @@ MODERNGPT2_FUNCTION void ParquetReader::check_types(const arrow::Schema& schema)
                 mask->type()->ToString());
 }
 
-MODERNGPT2_FUNCTION std::string ParquetReader::names(const arrow::Schema& schema) {
+MODERNGPT2_INLINE std::string ParquetReader::names(const arrow::Schema& schema) {
   std::string list;
   for (const std::string& name : schema.field_names()) list += (list.empty() ? "" : ", ") + name;
   return list.empty() ? "none" : list;
 }
 
-MODERNGPT2_FUNCTION void ParquetReader::find_columns() {
+MODERNGPT2_INLINE void ParquetReader::find_columns() {
   const std::shared_ptr<parquet::FileMetaData> metadata = reader_->parquet_reader()->metadata();
   for (int i = 0; i < metadata->num_columns(); ++i) {
     const std::string root = metadata->schema()->Column(i)->path()->ToDotVector()[0];
@@ -268,7 +268,7 @@ MODERNGPT2_FUNCTION void ParquetReader::find_columns() {
   }
 }
 
-MODERNGPT2_FUNCTION bool ParquetReader::all_ones(int group) const {
+MODERNGPT2_INLINE bool ParquetReader::all_ones(int group) const {
   const auto metadata = reader_->parquet_reader()->metadata()->RowGroup(group);
   const std::shared_ptr<parquet::Statistics> statistics = metadata->ColumnChunk(mask_column_)->statistics();
   if (!statistics || !statistics->HasMinMax() || statistics->physical_type() != parquet::Type::INT32) return false;

@@ -16,7 +16,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 
@@ -128,7 +128,7 @@ inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ParquetRowReader::ParquetRowReader(const TextFile& file) : path_(file.path) {
+MODERNGPT2_INLINE ParquetRowReader::ParquetRowReader(const TextFile& file) : path_(file.path) {
   if (!std::filesystem::is_regular_file(path_)) throw Error("{}: no such file", path_.string());
   detail::guard_arrow(path_, "read", [&](const auto& check) {
     auto opened = arrow::io::ReadableFile::Open(path_.string());
@@ -140,7 +140,7 @@ MODERNGPT2_FUNCTION ParquetRowReader::ParquetRowReader(const TextFile& file) : p
   });
 }
 
-MODERNGPT2_FUNCTION bool ParquetRowReader::next(Json& fields, std::int64_t& line) {
+MODERNGPT2_INLINE bool ParquetRowReader::next(Json& fields, std::int64_t& line) {
   while (!table_ || row_ == table_->num_rows())
     if (!next_group()) return false;
   fields = Json::object();
@@ -152,7 +152,7 @@ MODERNGPT2_FUNCTION bool ParquetRowReader::next(Json& fields, std::int64_t& line
   return true;
 }
 
-MODERNGPT2_FUNCTION std::vector<std::string> ParquetRowReader::class_names(const std::string& column) const {
+MODERNGPT2_INLINE std::vector<std::string> ParquetRowReader::class_names(const std::string& column) const {
   const auto metadata = schema_->metadata();
   const int at = metadata ? metadata->FindKey("huggingface") : -1;
   if (at < 0) return {};
@@ -172,7 +172,7 @@ MODERNGPT2_FUNCTION std::vector<std::string> ParquetRowReader::class_names(const
   return names;
 }
 
-MODERNGPT2_FUNCTION bool ParquetRowReader::next_group() {
+MODERNGPT2_INLINE bool ParquetRowReader::next_group() {
   if (group_ == reader_->num_row_groups()) return false;
   detail::guard_arrow(path_, "read", [&](const auto& check) {
     auto read = reader_->ReadRowGroup(group_++);

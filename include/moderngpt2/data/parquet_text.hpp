@@ -17,7 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
@@ -82,8 +82,7 @@ inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file,
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ParquetDocumentReader::ParquetDocumentReader(TextFile file, std::string column,
-                                                                 std::size_t max_bytes)
+MODERNGPT2_INLINE ParquetDocumentReader::ParquetDocumentReader(TextFile file, std::string column, std::size_t max_bytes)
     : file_(std::move(file)), column_name_(std::move(column)), max_bytes_(max_bytes) {
   if (!std::filesystem::is_regular_file(file_.path)) throw Error("{}: no such file", file_.path.string());
   detail::guard_arrow(file_.path, "read", [&](const auto& check) {
@@ -97,7 +96,7 @@ MODERNGPT2_FUNCTION ParquetDocumentReader::ParquetDocumentReader(TextFile file, 
   });
 }
 
-MODERNGPT2_FUNCTION ParquetDocumentReader::Result ParquetDocumentReader::next(Document& out, std::string&) {
+MODERNGPT2_INLINE ParquetDocumentReader::Result ParquetDocumentReader::next(Document& out, std::string&) {
   out.file = file_.path.string();
   while (rest_.empty())
     if (!next_text()) return Result::end;
@@ -109,12 +108,12 @@ MODERNGPT2_FUNCTION ParquetDocumentReader::Result ParquetDocumentReader::next(Do
   return Result::document;
 }
 
-MODERNGPT2_FUNCTION std::int64_t ParquetDocumentReader::position() const {
+MODERNGPT2_INLINE std::int64_t ParquetDocumentReader::position() const {
   const auto rows = static_cast<double>(std::max<std::int64_t>(1, reader_->metadata()->num_rows()));
   return static_cast<std::int64_t>(static_cast<double>(file_.bytes) * std::min(1.0, static_cast<double>(row_) / rows));
 }
 
-MODERNGPT2_FUNCTION void ParquetDocumentReader::find_column() {
+MODERNGPT2_INLINE void ParquetDocumentReader::find_column() {
   const parquet::SchemaDescriptor& schema = *reader_->metadata()->schema();
   const parquet::schema::GroupNode& root = *schema.group_node();
   std::string names;
@@ -137,7 +136,7 @@ MODERNGPT2_FUNCTION void ParquetDocumentReader::find_column() {
   max_definition_ = column.max_definition_level();
 }
 
-MODERNGPT2_FUNCTION bool ParquetDocumentReader::next_text() {
+MODERNGPT2_INLINE bool ParquetDocumentReader::next_text() {
   bool more = true;
   if (level_ == levels_) detail::guard_arrow(file_.path, "read", [&](const auto&) { more = read_batch(); });
   if (!more) return false;
@@ -149,7 +148,7 @@ MODERNGPT2_FUNCTION bool ParquetDocumentReader::next_text() {
   return true;
 }
 
-MODERNGPT2_FUNCTION bool ParquetDocumentReader::read_batch() {
+MODERNGPT2_INLINE bool ParquetDocumentReader::read_batch() {
   while (true) {
     if (values_reader_ && values_reader_->HasNext()) {
       std::int64_t values = 0;

@@ -17,7 +17,7 @@
 #endif
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/io/file.hpp"
 
@@ -122,7 +122,7 @@ class ParquetWriter {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ParquetWriter::ParquetWriter(std::filesystem::path path, int block_size)
+MODERNGPT2_INLINE ParquetWriter::ParquetWriter(std::filesystem::path path, int block_size)
     : path_(std::move(path)),
       block_size_(block_size),
       stream_(std::make_shared<detail::AtomicOutputStream>(path_)),
@@ -147,7 +147,7 @@ MODERNGPT2_FUNCTION ParquetWriter::ParquetWriter(std::filesystem::path path, int
   });
 }
 
-MODERNGPT2_FUNCTION void ParquetWriter::add(std::span<const std::int32_t> block) {
+MODERNGPT2_INLINE void ParquetWriter::add(std::span<const std::int32_t> block) {
   if (block.size() != static_cast<std::size_t>(block_size_))
     throw Error("{}: the block has {} ids, expected {}", path_.string(), block.size(), block_size_);
   detail::guard_arrow(path_, "write", [&](const auto& check) {
@@ -160,7 +160,7 @@ MODERNGPT2_FUNCTION void ParquetWriter::add(std::span<const std::int32_t> block)
   ++rows_;
 }
 
-MODERNGPT2_FUNCTION void ParquetWriter::finish() {
+MODERNGPT2_INLINE void ParquetWriter::finish() {
   detail::guard_arrow(path_, "write", [&](const auto& check) {
     flush(check);
     check(writer_->Close());

@@ -14,7 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/encoding_pipeline.hpp"
 #include "moderngpt2/data/metadata.hpp"
@@ -90,8 +90,8 @@ std::string summary(const DatasetMetadata& metadata);
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options,
-                                          DatasetMetadata& metadata) {
+MODERNGPT2_INLINE void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options,
+                                        DatasetMetadata& metadata) {
   const std::int64_t blocks = metadata.train_blocks;
   if (options.eval_fraction <= 0 || blocks < 2) return;
   const double wanted = std::round(options.eval_fraction * static_cast<double>(blocks));
@@ -131,8 +131,8 @@ MODERNGPT2_FUNCTION void split_evaluation(const DatasetStaging& staging, const P
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
-                                                const std::function<void(const PretokenizeProgress&)>& report) {
+MODERNGPT2_INLINE DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
+                                              const std::function<void(const PretokenizeProgress&)>& report) {
   if (!tokenizer.eos_id())
     throw Error(
         "the tokenizer has no eos token, which must end each document: set \"eos_token\" "
@@ -140,7 +140,7 @@ MODERNGPT2_FUNCTION DatasetMetadata pretokenize(const Tokenizer& tokenizer, cons
   return detail::PretokenizeRun(tokenizer, options, report).run();
 }
 
-MODERNGPT2_FUNCTION std::string summary(const DatasetMetadata& metadata) {
+MODERNGPT2_INLINE std::string summary(const DatasetMetadata& metadata) {
   std::string text =
       fmt::format("{:<10} {:>12} {:>15} {:>16} {:>12}\n", "language", "documents", "tokens", "bytes", "bytes/token");
   LanguageCounts total{"total", 0, 0, 0};
@@ -164,8 +164,8 @@ MODERNGPT2_FUNCTION std::string summary(const DatasetMetadata& metadata) {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, const PretokenizeOptions& options,
-                                                   const Report& report)
+MODERNGPT2_INLINE PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, const PretokenizeOptions& options,
+                                                 const Report& report)
     : tokenizer_(tokenizer),
       options_(options),
       report_(report),
@@ -175,7 +175,7 @@ MODERNGPT2_FUNCTION PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, c
   for (const std::string& language : pipeline_.languages()) state_.languages.push_back({language, 0, 0, 0});
 }
 
-MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
+MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
   if (options_.resume) {
     if (std::filesystem::exists(staging_.state_file())) load_state();
     if (staging_.is_publishing()) return staging_.finish_publication();
@@ -206,7 +206,7 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::run() {
   }
 }
 
-MODERNGPT2_FUNCTION void PretokenizeRun::load_state() {
+MODERNGPT2_INLINE void PretokenizeRun::load_state() {
   staging_.keep();  // another run may resume it, even if this one cannot
   const PretokenizeState found = read_state(staging_.state_file());
   const std::string differs = difference(found.fingerprint, state_.fingerprint);
@@ -216,7 +216,7 @@ MODERNGPT2_FUNCTION void PretokenizeRun::load_state() {
   state_ = found;
 }
 
-MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::existing_dataset() const {
+MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::existing_dataset() const {
   DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
   if (metadata.block_size != options_.block_size)
     throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
@@ -227,7 +227,7 @@ MODERNGPT2_FUNCTION DatasetMetadata PretokenizeRun::existing_dataset() const {
   return metadata;
 }
 
-MODERNGPT2_FUNCTION void PretokenizeRun::remove_unfinished() {
+MODERNGPT2_INLINE void PretokenizeRun::remove_unfinished() {
   std::set<std::string> names{"state.json"};
   for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) {
     const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
@@ -245,7 +245,7 @@ MODERNGPT2_FUNCTION void PretokenizeRun::remove_unfinished() {
                      state_.documents));
 }
 
-MODERNGPT2_FUNCTION void PretokenizeRun::pack() {
+MODERNGPT2_INLINE void PretokenizeRun::pack() {
   ShardWriter shards(staging_.folder(), options_.block_size, options_.max_samples_per_shard, state_.shard_bytes.size());
   PretokenizeProgress progress;
   progress.total_bytes = pipeline_.source().total_bytes();
@@ -285,7 +285,7 @@ MODERNGPT2_FUNCTION void PretokenizeRun::pack() {
   save(shards, 0);
 }
 
-MODERNGPT2_FUNCTION void PretokenizeRun::save(const ShardWriter& shards, std::size_t tokens_of_next) {
+MODERNGPT2_INLINE void PretokenizeRun::save(const ShardWriter& shards, std::size_t tokens_of_next) {
   for (std::size_t i = state_.shard_bytes.size(); i < shards.names().size(); ++i)
     state_.shard_bytes.push_back(
         static_cast<std::int64_t>(std::filesystem::file_size(staging_.folder() / shards.names()[i])));

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/io/json.hpp"
 
@@ -46,7 +46,7 @@ std::string difference(const PretokenizeFingerprint& before, const PretokenizeFi
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void write_state(const std::filesystem::path& path, const PretokenizeState& state) {
+MODERNGPT2_INLINE void write_state(const std::filesystem::path& path, const PretokenizeState& state) {
   Json json = {{"settings", Json::object()}, {"inputs", Json::array()},      {"shard_bytes", state.shard_bytes},
                {"blocks", state.blocks},     {"documents", state.documents}, {"tokens_of_next", state.tokens_of_next},
                {"packed", state.packed},     {"languages", Json::array()}};
@@ -61,7 +61,7 @@ MODERNGPT2_FUNCTION void write_state(const std::filesystem::path& path, const Pr
   write_json_file(path, json);
 }
 
-MODERNGPT2_FUNCTION PretokenizeState read_state(const std::filesystem::path& path) {
+MODERNGPT2_INLINE PretokenizeState read_state(const std::filesystem::path& path) {
   const Json json = read_json_file(path);
   const std::string where = path.string();
   const auto list = [&](const char* field) -> const Json& {
@@ -94,7 +94,7 @@ MODERNGPT2_FUNCTION PretokenizeState read_state(const std::filesystem::path& pat
   return state;
 }
 
-MODERNGPT2_FUNCTION std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
+MODERNGPT2_INLINE std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
   for (const auto& [name, value] : now.settings) {
     std::string other = "nothing";
     for (const auto& [other_name, text] : before.settings)

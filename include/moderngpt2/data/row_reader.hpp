@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
 #include "moderngpt2/data/text_files.hpp"
@@ -105,13 +105,13 @@ std::string text_of(const Json& value, std::string_view column, const RowPlace& 
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string column_names(const Json& fields) {
+MODERNGPT2_INLINE std::string column_names(const Json& fields) {
   std::string names;
   for (const auto& [name, value] : fields.items()) names += (names.empty() ? "" : ", ") + excerpt(name, 40);
   return names.empty() ? "none" : names;
 }
 
-MODERNGPT2_FUNCTION std::string text_of(const Json& value, std::string_view column, const RowPlace& place) {
+MODERNGPT2_INLINE std::string text_of(const Json& value, std::string_view column, const RowPlace& place) {
   if (value.is_string()) return value.get<std::string>();
   throw Error("{}: {} must be a string, found {}", place.text(), column, detail::json_excerpt(value));
 }
@@ -120,7 +120,7 @@ MODERNGPT2_FUNCTION std::string text_of(const Json& value, std::string_view colu
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION bool JsonRowReader::next(Json& fields, std::int64_t& line) {
+MODERNGPT2_INLINE bool JsonRowReader::next(Json& fields, std::int64_t& line) {
   std::string_view text;
   do {
     if (!lines_.next(text)) return false;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/parquet_writer.hpp"
 
 namespace moderngpt2 {
@@ -53,15 +53,15 @@ class ShardWriter {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ShardWriter::ShardWriter(std::filesystem::path folder, int block_size,
-                                             std::int64_t max_rows_per_shard, std::size_t finished_shards)
+MODERNGPT2_INLINE ShardWriter::ShardWriter(std::filesystem::path folder, int block_size,
+                                           std::int64_t max_rows_per_shard, std::size_t finished_shards)
     : folder_(std::move(folder)), block_size_(block_size), max_rows_(max_rows_per_shard) {
   if (max_rows_ < 1) throw Error("shards of {} blocks: the size must be at least 1", max_rows_);
   while (names_.size() < finished_shards) names_.push_back(shard_name(names_.size()));
   blocks_ = max_rows_ * static_cast<std::int64_t>(finished_shards);
 }
 
-MODERNGPT2_FUNCTION bool ShardWriter::add(std::span<const std::int32_t> block) {
+MODERNGPT2_INLINE bool ShardWriter::add(std::span<const std::int32_t> block) {
   if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
   writer_->add(block);
   ++blocks_;
@@ -70,7 +70,7 @@ MODERNGPT2_FUNCTION bool ShardWriter::add(std::span<const std::int32_t> block) {
   return true;
 }
 
-MODERNGPT2_FUNCTION void ShardWriter::close() {
+MODERNGPT2_INLINE void ShardWriter::close() {
   writer_->finish();
   writer_.reset();
   names_.push_back(shard_name(names_.size()));

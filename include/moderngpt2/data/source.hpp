@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/language_reader.hpp"
 #include "moderngpt2/data/source_options.hpp"
@@ -73,7 +73,7 @@ class DocumentSource {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION DocumentSource::DocumentSource(SourceOptions options) : options_(std::move(options)) {
+MODERNGPT2_INLINE DocumentSource::DocumentSource(SourceOptions options) : options_(std::move(options)) {
   std::vector<std::vector<TextFile>> files;  // files of each language
   for (TextFile& file : find_text_files(options_.inputs)) {
     files_.push_back(file);
@@ -94,7 +94,7 @@ MODERNGPT2_FUNCTION DocumentSource::DocumentSource(SourceOptions options) : opti
   }
 }
 
-MODERNGPT2_FUNCTION bool DocumentSource::next(Document& out) {
+MODERNGPT2_INLINE bool DocumentSource::next(Document& out) {
   if (options_.max_documents > 0 && documents_ >= options_.max_documents) return finish();
   for (std::size_t tried = 0; tried < groups_.size(); ++tried) {
     Group& group = groups_[turn_];
@@ -107,19 +107,19 @@ MODERNGPT2_FUNCTION bool DocumentSource::next(Document& out) {
   return finish();
 }
 
-MODERNGPT2_FUNCTION std::vector<std::string> DocumentSource::languages() const {
+MODERNGPT2_INLINE std::vector<std::string> DocumentSource::languages() const {
   std::vector<std::string> names;
   for (const Group& group : groups_) names.push_back(group.language);
   return names;
 }
 
-MODERNGPT2_FUNCTION std::int64_t DocumentSource::bytes_read() const {
+MODERNGPT2_INLINE std::int64_t DocumentSource::bytes_read() const {
   std::int64_t bytes = 0;
   for (const Group& group : groups_) bytes += group.bytes_read;
   return bytes;
 }
 
-MODERNGPT2_FUNCTION bool DocumentSource::next_of(Group& group, Document& out) {
+MODERNGPT2_INLINE bool DocumentSource::next_of(Group& group, Document& out) {
   Reading reading;
   while (group.readings->next(reading)) {
     group.bytes_read = reading.bytes_read;
@@ -138,7 +138,7 @@ MODERNGPT2_FUNCTION bool DocumentSource::next_of(Group& group, Document& out) {
   return false;
 }
 
-MODERNGPT2_FUNCTION void DocumentSource::skip(const Document& where, const std::string& reason) {
+MODERNGPT2_INLINE void DocumentSource::skip(const Document& where, const std::string& reason) {
   if (options_.strict) throw Error("{}:{}: {}", where.file, where.line, reason);
   ++skipped_;
   if (skipped_ <= shown_warnings) warn(fmt::format("{}:{}: skipped: {}", where.file, where.line, reason));
@@ -146,7 +146,7 @@ MODERNGPT2_FUNCTION void DocumentSource::skip(const Document& where, const std::
   if (documents_ == 0 && skipped_ == 1) first_reason_ = fmt::format("{}:{}: {}", where.file, where.line, reason);
 }
 
-MODERNGPT2_FUNCTION bool DocumentSource::finish() {
+MODERNGPT2_INLINE bool DocumentSource::finish() {
   if (documents_ == 0 && skipped_ > 0) throw Error("no line gives a document; the first one is {}", first_reason_);
   if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines gave no document and were skipped", skipped_));
   finished_ = true;

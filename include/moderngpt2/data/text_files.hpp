@@ -15,7 +15,7 @@
 #include <glob.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
@@ -64,7 +64,7 @@ std::string files_text(const std::vector<TextFile>& files);
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION TextFormat text_format(const std::filesystem::path& path) {
+MODERNGPT2_INLINE TextFormat text_format(const std::filesystem::path& path) {
   TextFormat format;
   std::string name = path.filename().string();
   if (name.ends_with(".gz"))
@@ -80,7 +80,7 @@ MODERNGPT2_FUNCTION TextFormat text_format(const std::filesystem::path& path) {
   return format;
 }
 
-MODERNGPT2_FUNCTION std::string language_of(const std::filesystem::path& path) {
+MODERNGPT2_INLINE std::string language_of(const std::filesystem::path& path) {
   constexpr std::array<std::string_view, 31> languages{"ar", "cn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr",
                                                        "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "no", "pl", "pt",
                                                        "ro", "ru", "sv", "th", "tr", "tw", "uk", "vi", "zh"};
@@ -101,7 +101,7 @@ MODERNGPT2_FUNCTION std::string language_of(const std::filesystem::path& path) {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
+MODERNGPT2_INLINE std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
   std::vector<std::filesystem::path> paths;
   glob_t found{};
   if (glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found) == 0)
@@ -110,7 +110,7 @@ MODERNGPT2_FUNCTION std::vector<std::filesystem::path> glob_files(const std::str
   return paths;
 }
 
-MODERNGPT2_FUNCTION void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths) {
+MODERNGPT2_INLINE void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths) {
   std::error_code error;
   std::filesystem::recursive_directory_iterator entry(folder, error), end;
   if (error) throw Error("{}: cannot list the folder: {}", folder.string(), error.message());
@@ -131,7 +131,7 @@ MODERNGPT2_FUNCTION void add_folder(const std::filesystem::path& folder, std::ve
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs) {
+MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs) {
   std::vector<TextFile> files;
   std::set<std::filesystem::path> seen;
   for (const std::string& input : inputs) {
@@ -169,7 +169,7 @@ MODERNGPT2_FUNCTION std::vector<TextFile> find_text_files(const std::vector<std:
   return files;
 }
 
-MODERNGPT2_FUNCTION std::string files_text(const std::vector<TextFile>& files) {
+MODERNGPT2_INLINE std::string files_text(const std::vector<TextFile>& files) {
   std::int64_t bytes = 0;
   std::set<std::string> languages;
   for (const TextFile& file : files) {

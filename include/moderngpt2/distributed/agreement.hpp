@@ -20,22 +20,22 @@ namespace moderngpt2::distributed {
 /// Thrown by all ranks together, so that none waits for another: what went wrong on at least one of them.
 class CommonFailure : public Error {
  public:
-  CommonFailure(const std::string& message, bool is_told_here, int exit_status = 1)
-      : Error(message), tells(is_told_here), status(exit_status) {}
+  CommonFailure(const std::string& message, bool reported_here, int exit_status = 1)
+      : Error(message), tells(reported_here), status(exit_status) {}
 
   bool tells;  ///< true on one rank: the others need not say it again
   int status;  ///< of the program, where `tells`
 };
 
 /// The largest of the ranks' numbers.
-inline std::int64_t agree_on_largest(CommunicatorBase& ranks, std::int64_t number, const char* what) {
+inline std::int64_t max_over_ranks(CommunicatorBase& ranks, std::int64_t number, const char* what) {
   if (ranks.size() > 1) ranks.all_reduce(&number, 1, ReduceOp::max, what).wait();
   return number;
 }
 
 /// The sums over the ranks of the 64-bit integers that a struct is made of.
 template <class Struct>
-Struct sum_of_integers(CommunicatorBase& ranks, Struct own, const char* what) {
+Struct sum_over_ranks(CommunicatorBase& ranks, Struct own, const char* what) {
   static_assert(std::is_trivially_copyable_v<Struct> && sizeof(Struct) % sizeof(std::int64_t) == 0);
   if (ranks.size() == 1) return own;
   std::int64_t numbers[sizeof(Struct) / sizeof(std::int64_t)];
@@ -48,7 +48,7 @@ Struct sum_of_integers(CommunicatorBase& ranks, Struct own, const char* what) {
 /// Runs f() on every rank, in which no collective may be left out by one that fails. Where it throws on any, all throw
 /// a CommonFailure; with one rank, what f threw.
 template <class F>
-void all_or_none(CommunicatorBase& ranks, const char* what, F&& f) {
+void run_or_fail_together(CommunicatorBase& ranks, const char* what, F&& f) {
   if (ranks.size() == 1) return f();
   int status = 0;
   std::string message;
@@ -63,7 +63,7 @@ void all_or_none(CommunicatorBase& ranks, const char* what, F&& f) {
   } catch (...) {
     status = 1, message = "an exception of an unknown type";
   }
-  const std::int64_t worst = agree_on_largest(ranks, status ? ranks.size() - ranks.rank() : 0, what);
+  const std::int64_t worst = max_over_ranks(ranks, status ? ranks.size() - ranks.rank() : 0, what);
   if (worst == 0) return;
   const std::int64_t teller = ranks.size() - worst;
   if (teller == ranks.rank()) throw CommonFailure(message, true, status);
@@ -77,7 +77,7 @@ void all_or_none(CommunicatorBase& ranks, const char* what, F&& f) {
 }
 
 /// A text of rank 0, on all.
-inline std::string text_of_first(CommunicatorBase& ranks, std::string text, const char* what) {
+inline std::string broadcast_text(CommunicatorBase& ranks, std::string text, const char* what) {
   if (ranks.size() == 1) return text;
   std::int64_t size = ranks.rank() == 0 ? std::int64_t(text.size()) : 0;
   ranks.broadcast(&size, 1, 0, what).wait();

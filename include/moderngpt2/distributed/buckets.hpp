@@ -11,7 +11,7 @@
 namespace moderngpt2::distributed {
 
 /// Elements that a bucket holds about: 25 MB of fp32 gradients.
-inline constexpr std::int64_t usual_bucket_elements = 25'000'000 / 4;
+inline constexpr std::int64_t default_bucket_elements = 25'000'000 / 4;
 
 /// Slices of buckets are multiples of this many elements, so that they are aligned whatever the element type.
 inline constexpr std::int64_t slice_alignment = 128;
@@ -67,7 +67,7 @@ class Layout {
   /// `unit_begins`: where in the matrices each block begins in which a bucket may begin, by its unit (0: the embedding,
   /// 1 + k: half block k, last: the head), ascending. Both sizes are multiples of buffer_granule(ranks).
   Layout(std::span<const std::pair<int, std::int64_t>> unit_begins, std::int64_t matrices, std::int64_t vectors,
-         int ranks, std::int64_t bucket_elements = usual_bucket_elements)
+         int ranks, std::int64_t bucket_elements = default_bucket_elements)
       : vectors_{0, vectors, 0}, ranks_(ranks) {
     const std::int64_t granule = buffer_granule(ranks);
     std::int64_t full = 0;  // where the bucket that is being filled ends at the latest

@@ -17,7 +17,7 @@ class DeviceRanks<cuda::Backend> {
   /// All ranks at once. Throws an Error on all where one cannot.
   DeviceRanks(cuda::Backend& backend, CommunicatorBase& ranks) {
     if (ranks.size() == 1) return;
-    all_or_none(ranks, "loading NCCL", [&] { nccl_.emplace(); });
+    run_or_fail_together(ranks, "loading NCCL", [&] { nccl_.emplace(); });
     communicator_.emplace(*nccl_, place_of(ranks), shared_nccl_id(*nccl_, ranks), backend.stream().get(),
                           ranks.timeout_seconds());
   }

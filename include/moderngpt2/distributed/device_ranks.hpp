@@ -18,7 +18,7 @@ class DeviceRanks {
 
 /// Those of `ranks` and `device_ranks` that reach the memory of a backend B. Throws an Error where neither does.
 template <class B>
-CommunicatorBase& ranks_of_memory(CommunicatorBase& ranks, CommunicatorBase* device_ranks) {
+CommunicatorBase& ranks_for_memory_of(CommunicatorBase& ranks, CommunicatorBase* device_ranks) {
   if (OnHost<B> || ranks.size() == 1) return ranks;
   if (!device_ranks)
     throw Error(

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/host.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/model/parameters.hpp"
@@ -36,8 +35,8 @@ class GradientExchange {
         stage_(ranks.size() > 1 ? stage : 0),
         full_(std::move(gradients)) {
     if (packs()) {
-      lay_out(backend_, full_.matrices, use_of_gradients(layout_, sizeof(typename E::MatrixType)));
-      zero_and_forget(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
+      commit_memory(backend_, full_.matrices, gradient_memory_use(layout_, sizeof(typename E::MatrixType)));
+      zero_and_discard(backend_, full_.matrices.data(), full_.matrices.size());  // not to be in memory all at once
       const Shard own = shard();
       own_ = Gradients(element_count(own.matrices), element_count(own.vectors));
       matrix_pieces_ = own.matrices, vector_pieces_ = own.vectors;
@@ -71,7 +70,7 @@ class GradientExchange {
     reduces_ = ranks_.size() > 1 && (is_last || packs());
     next_ = finished_ = layout_.matrices().size();
   }
-  /// To be told each unit whose gradients are there (see NobodyWaits).
+  /// To be told each unit whose gradients are there (see NoGradientHook).
   void ready(int unit) {
     if (!reduces_) return;
     for (std::size_t i = next_; i < finished_; ++i) (void)under_way_[i].done();  // gives the library time to go on
@@ -106,7 +105,7 @@ class GradientExchange {
   template <class T>
   void take(T* full, const Bucket& bucket, const Piece& piece, T* own) {
     add_to(backend_, own + piece.at, static_cast<const T*>(full + piece.offset), piece.length);
-    zero_and_forget(backend_, full + bucket.begin, bucket.end - bucket.begin);
+    zero_and_discard(backend_, full + bucket.begin, bucket.end - bucket.begin);
   }
 
   CommunicatorBase& ranks_;

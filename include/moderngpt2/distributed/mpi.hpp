@@ -27,9 +27,9 @@
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/collective.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/launch.hpp"
-#include "moderngpt2/distributed/roll_call.hpp"
 
 // Any MPI library of version 3 or later. This header alone sees it.
 namespace moderngpt2::distributed {

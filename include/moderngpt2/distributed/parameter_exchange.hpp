@@ -12,7 +12,6 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
@@ -40,7 +39,7 @@ class ParameterExchange final : public WeightSource {
         matrices_(matrices.data()),
         is_here_(layout_.matrices().size(), true),
         under_way_(layout_.matrices().size()) {
-    lay_out(backend_, matrices, use_of_weights(layout_, ranks_.rank(), sizeof(T)));
+    commit_memory(backend_, matrices, weight_memory_use(layout_, ranks_.rank(), sizeof(T)));
     for (std::size_t i = 0; i < is_here_.size(); ++i) names_.push_back(fmt::format("all-gather of bucket {}", i));
     bring(nothing, nothing);
   }
@@ -101,8 +100,8 @@ class ParameterExchange final : public WeightSource {
     is_here_[i] = false;
     const Bucket& bucket = layout_.matrices()[i];
     const std::int64_t own = bucket.begin + ranks_.rank() * layout_.slice(bucket), end = own + layout_.slice(bucket);
-    forget(backend_, matrices_ + bucket.begin, own - bucket.begin);
-    forget(backend_, matrices_ + end, bucket.end - end);
+    discard(backend_, matrices_ + bucket.begin, own - bucket.begin);
+    discard(backend_, matrices_ + end, bucket.end - end);
   }
 
   CommunicatorBase &ranks_, &device_ranks_;

@@ -22,7 +22,7 @@ class SingleCommunicator final : public CommunicatorBase {
 static_assert(Communicator<SingleCommunicator>);
 
 /// These ranks, or where there are none the calling thread as the only one.
-inline CommunicatorBase& ranks_or_alone(CommunicatorBase* ranks) {
+inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
   static thread_local SingleCommunicator alone;
   return ranks ? *ranks : alone;
 }

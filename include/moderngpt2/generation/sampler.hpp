@@ -7,7 +7,7 @@
 
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/random.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/generation/text_rules.hpp"
@@ -73,7 +73,7 @@ class Sampler {
   std::vector<int> order_;
 };
 
-#ifdef MODERNGPT2_SEPARATE
+#ifdef MODERNGPT2_SEPARATE_COMPILATION
 extern template class Sampler<float>;
 #endif
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -113,7 +113,7 @@ class CheckpointTensors {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION CheckpointTensors::CheckpointTensors(const std::filesystem::path& file_or_folder)
+MODERNGPT2_INLINE CheckpointTensors::CheckpointTensors(const std::filesystem::path& file_or_folder)
     : path_(file_or_folder) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -134,17 +134,17 @@ MODERNGPT2_FUNCTION CheckpointTensors::CheckpointTensors(const std::filesystem::
   }
 }
 
-MODERNGPT2_FUNCTION const TensorInfo* CheckpointTensors::find(std::string_view name) const {
+MODERNGPT2_INLINE const TensorInfo* CheckpointTensors::find(std::string_view name) const {
   const auto found = index_.find(std::string(name));
   return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
-MODERNGPT2_FUNCTION const TensorInfo& CheckpointTensors::at(std::string_view name) const {
+MODERNGPT2_INLINE const TensorInfo& CheckpointTensors::at(std::string_view name) const {
   if (const TensorInfo* info = find(name)) return *info;
   throw Error("{}: no tensor {}", path_.string(), excerpt(name));
 }
 
-MODERNGPT2_FUNCTION void CheckpointTensors::add(const std::filesystem::path& path) {
+MODERNGPT2_INLINE void CheckpointTensors::add(const std::filesystem::path& path) {
   files_.emplace_back(path);
   for (TensorInfo info : files_.back().tensors()) {
     info.shard = static_cast<int>(files_.size()) - 1;
@@ -156,7 +156,7 @@ MODERNGPT2_FUNCTION void CheckpointTensors::add(const std::filesystem::path& pat
   }
 }
 
-MODERNGPT2_FUNCTION void CheckpointTensors::open_shards(const std::filesystem::path& index) {
+MODERNGPT2_INLINE void CheckpointTensors::open_shards(const std::filesystem::path& index) {
   const std::string where = index.string();
   const Json json = read_json_file(index);
   const Json* weight_map = find_field(json, "weight_map", where);

@@ -10,7 +10,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2::detail {
@@ -102,7 +102,7 @@ class ConfigFields {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::pair<const Json*, std::string_view> ConfigFields::find_aliased(std::string_view name) const {
+MODERNGPT2_INLINE std::pair<const Json*, std::string_view> ConfigFields::find_aliased(std::string_view name) const {
   std::pair<const Json*, std::string_view> result{find(name), name};
   for (const auto& [alias, canonical] : config_aliases) {
     if (canonical != name) continue;
@@ -116,19 +116,19 @@ MODERNGPT2_FUNCTION std::pair<const Json*, std::string_view> ConfigFields::find_
   return result;
 }
 
-MODERNGPT2_FUNCTION int ConfigFields::size(std::string_view name, int otherwise) const {
+MODERNGPT2_INLINE int ConfigFields::size(std::string_view name, int otherwise) const {
   const auto [value, spelling] = find_aliased(name);
   return value ? size_value(*value, spelling) : otherwise;
 }
 
-MODERNGPT2_FUNCTION std::optional<int> ConfigFields::optional_size(std::string_view name) const {
+MODERNGPT2_INLINE std::optional<int> ConfigFields::optional_size(std::string_view name) const {
   const auto [value, spelling] = find_aliased(name);
   if (!value || value->is_null()) return std::nullopt;
   return size_value(*value, spelling);
 }
 
-MODERNGPT2_FUNCTION std::vector<int> ConfigFields::token_ids(std::string_view name, std::vector<int> otherwise,
-                                                             bool list_allowed) const {
+MODERNGPT2_INLINE std::vector<int> ConfigFields::token_ids(std::string_view name, std::vector<int> otherwise,
+                                                           bool list_allowed) const {
   const Json* value = find(name);
   if (!value) return otherwise;
   if (value->is_null()) return {};
@@ -142,18 +142,18 @@ MODERNGPT2_FUNCTION std::vector<int> ConfigFields::token_ids(std::string_view na
   return ids;
 }
 
-MODERNGPT2_FUNCTION Activation ConfigFields::activation() const {
+MODERNGPT2_INLINE Activation ConfigFields::activation() const {
   const auto [value, spelling] = find_aliased("activation_function");
   return value ? activation_value(*value, spelling) : Activation::gelu_tanh;
 }
 
-MODERNGPT2_FUNCTION std::optional<Activation> ConfigFields::optional_activation(std::string_view name) const {
+MODERNGPT2_INLINE std::optional<Activation> ConfigFields::optional_activation(std::string_view name) const {
   const Json* value = find(name);
   if (!value || value->is_null()) return std::nullopt;
   return activation_value(*value, name);
 }
 
-MODERNGPT2_FUNCTION double ConfigFields::rope_scaling_factor() const {
+MODERNGPT2_INLINE double ConfigFields::rope_scaling_factor() const {
   std::optional<double> factor;
   std::string_view source;
   auto agree = [&](std::string_view name, double value) {
@@ -167,7 +167,7 @@ MODERNGPT2_FUNCTION double ConfigFields::rope_scaling_factor() const {
   return factor.value_or(1.0);
 }
 
-MODERNGPT2_FUNCTION double ConfigFields::rope_theta() const {
+MODERNGPT2_INLINE double ConfigFields::rope_theta() const {
   const Json* parameters = find("rope_parameters");
   if (!parameters || !parameters->is_object() || !parameters->contains("rope_theta"))
     return number("rope_theta", 10000.0);
@@ -177,7 +177,7 @@ MODERNGPT2_FUNCTION double ConfigFields::rope_theta() const {
   return theta;
 }
 
-MODERNGPT2_FUNCTION int ConfigFields::num_labels(int otherwise) const {
+MODERNGPT2_INLINE int ConfigFields::num_labels(int otherwise) const {
   std::optional<int> count = optional_size("num_labels");
   std::string_view source = "num_labels";
   for (std::string_view name : {std::string_view("id2label"), std::string_view("label2id")}) {
@@ -193,26 +193,26 @@ MODERNGPT2_FUNCTION int ConfigFields::num_labels(int otherwise) const {
   return count.value_or(otherwise);
 }
 
-MODERNGPT2_FUNCTION int ConfigFields::size_value(const Json& value, std::string_view name) const {
+MODERNGPT2_INLINE int ConfigFields::size_value(const Json& value, std::string_view name) const {
   const auto n = json_as<std::int64_t>(value, name, where_);
   if (n < 1 || n > max_config_size)
     throw Error("{}: {} is {}, it must be from 1 to {}", where_, name, n, max_config_size);
   return static_cast<int>(n);
 }
 
-MODERNGPT2_FUNCTION Activation ConfigFields::activation_value(const Json& value, std::string_view name) const {
+MODERNGPT2_INLINE Activation ConfigFields::activation_value(const Json& value, std::string_view name) const {
   const auto text = json_as<std::string>(value, name, where_);
   if (const auto activation = activation_from_name(text)) return *activation;
   throw Error("{}: {} {} is unknown", where_, name, excerpt(text));
 }
 
-MODERNGPT2_FUNCTION bool ConfigFields::same(std::string_view name, const Json& a, const Json& b) const {
+MODERNGPT2_INLINE bool ConfigFields::same(std::string_view name, const Json& a, const Json& b) const {
   if (name == "activation_function" && a.is_string() && b.is_string())
     return activation_value(a, name) == activation_value(b, name);
   return a == b;
 }
 
-MODERNGPT2_FUNCTION double ConfigFields::scaling_value(const Json& scaling, std::string_view name) const {
+MODERNGPT2_INLINE double ConfigFields::scaling_value(const Json& scaling, std::string_view name) const {
   const std::string here = where_ + ": " + std::string(name);
   const auto kind = get_optional_field<std::string>(scaling, "rope_type", here);
   const auto old_kind = get_optional_field<std::string>(scaling, "type", here);

@@ -10,7 +10,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/gemma2.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -83,7 +83,7 @@ FileRecord write_config(const std::filesystem::path& path, const ConfigFile& fil
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string read_architecture(const ConfigFields& fields, const std::string& where) {
+MODERNGPT2_INLINE std::string read_architecture(const ConfigFields& fields, const std::string& where) {
   const Json* names = fields.find("architectures");
   if (!names || names->is_null()) return std::string(architectures[0]);
   if (!names->is_array() || names->empty())
@@ -94,7 +94,7 @@ MODERNGPT2_FUNCTION std::string read_architecture(const ConfigFields& fields, co
   throw Error("{}: architecture {} is unknown; a language model is {}", where, excerpt(name), architectures[0]);
 }
 
-MODERNGPT2_FUNCTION void read_sizes(const ConfigFields& fields, const std::string& where, Config& c) {
+MODERNGPT2_INLINE void read_sizes(const ConfigFields& fields, const std::string& where, Config& c) {
   c.vocab_size = fields.size("vocab_size", c.vocab_size);
   c.n_positions = fields.size("n_positions", c.n_positions);
   c.n_embd = fields.size("n_embd", c.n_embd);
@@ -109,7 +109,7 @@ MODERNGPT2_FUNCTION void read_sizes(const ConfigFields& fields, const std::strin
   c.head_dim = head_dim.value_or(c.n_embd / c.n_head);
 }
 
-MODERNGPT2_FUNCTION std::optional<int> first(const std::vector<int>& ids) {
+MODERNGPT2_INLINE std::optional<int> first(const std::vector<int>& ids) {
   return ids.empty() ? std::nullopt : std::optional(ids.front());
 }
 
@@ -117,7 +117,7 @@ MODERNGPT2_FUNCTION std::optional<int> first(const std::vector<int>& ids) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ConfigFile parse_config(const Json& json, const std::string& where) {
+MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& where) {
   ConfigFile file;
   file.model_type = get_field<std::string>(json, "model_type", where);
   if (file.model_type == "gemma2")
@@ -168,14 +168,14 @@ MODERNGPT2_FUNCTION ConfigFile parse_config(const Json& json, const std::string&
   return file;
 }
 
-MODERNGPT2_FUNCTION ConfigFile read_config(const std::filesystem::path& file_or_folder) {
+MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_folder) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;
   return parse_config(read_json_file(path), path.string());
 }
 
-MODERNGPT2_FUNCTION Json config_to_json(const ConfigFile& file) {
+MODERNGPT2_INLINE Json config_to_json(const ConfigFile& file) {
   const Config& c = file.config;
   Json out = Json::object();
   out["architectures"] = {file.architecture};
@@ -240,7 +240,7 @@ MODERNGPT2_FUNCTION Json config_to_json(const ConfigFile& file) {
   return out;
 }
 
-MODERNGPT2_FUNCTION FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file) {
+MODERNGPT2_INLINE FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file) {
   return write_json_file(path, config_to_json(file));
 }
 

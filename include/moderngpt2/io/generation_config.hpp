@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/config_file.hpp"
@@ -74,8 +74,8 @@ FileRecord write_generation_config(const std::filesystem::path& path, const Gene
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low,
-                                                        double high, bool low_included, const std::string& where) {
+MODERNGPT2_INLINE std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low,
+                                                      double high, bool low_included, const std::string& where) {
   const std::optional<double> value = fields.optional_number(name);
   if (value && !(low_included ? *value >= low && *value <= high : *value > low && *value <= high))
     throw Error("{}: {} is {}, it must be {} {} and at most {}", where, name, *value,
@@ -83,14 +83,13 @@ MODERNGPT2_FUNCTION std::optional<double> ranged_number(const ConfigFields& fiel
   return value;
 }
 
-MODERNGPT2_FUNCTION std::optional<int> optional_count(const Json& json, std::string_view name,
-                                                      const std::string& where) {
+MODERNGPT2_INLINE std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where) {
   const auto value = get_optional_field<int>(json, name, where);
   if (value && *value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, *value);
   return value;
 }
 
-MODERNGPT2_FUNCTION std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
+MODERNGPT2_INLINE std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
   const Json* value = find_field(json, "early_stopping", where);
   if (!value || value->is_null()) return std::nullopt;
   if (value->is_boolean()) return value->get<bool>() ? EarlyStopping::at_once : EarlyStopping::heuristic;
@@ -102,7 +101,7 @@ MODERNGPT2_FUNCTION std::optional<EarlyStopping> optional_early_stopping(const J
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION GenerationConfigFile parse_generation_config(const Json& json, const std::string& where) {
+MODERNGPT2_INLINE GenerationConfigFile parse_generation_config(const Json& json, const std::string& where) {
   const detail::ConfigFields fields(json, where);
   GenerationConfigFile g;
   g.json = json;
@@ -128,14 +127,14 @@ MODERNGPT2_FUNCTION GenerationConfigFile parse_generation_config(const Json& jso
   return g;
 }
 
-MODERNGPT2_FUNCTION GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder) {
+MODERNGPT2_INLINE GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "generation_config.json" : file_or_folder;
   return parse_generation_config(read_json_file(path), path.string());
 }
 
-MODERNGPT2_FUNCTION GenerationConfigFile generation_config_from(const ConfigFile& file) {
+MODERNGPT2_INLINE GenerationConfigFile generation_config_from(const ConfigFile& file) {
   GenerationConfigFile g;
   g.from_model_config = true;
   g.bos_token_id = file.config.bos_token_id;
@@ -148,7 +147,7 @@ MODERNGPT2_FUNCTION GenerationConfigFile generation_config_from(const ConfigFile
   return g;
 }
 
-MODERNGPT2_FUNCTION Json generation_config_to_json(const GenerationConfigFile& g) {
+MODERNGPT2_INLINE Json generation_config_to_json(const GenerationConfigFile& g) {
   Json out = g.json;
   auto set = [&](const char* name, const auto& value) {
     if (value)
@@ -188,8 +187,7 @@ MODERNGPT2_FUNCTION Json generation_config_to_json(const GenerationConfigFile& g
   return out;
 }
 
-MODERNGPT2_FUNCTION FileRecord write_generation_config(const std::filesystem::path& path,
-                                                       const GenerationConfigFile& g) {
+MODERNGPT2_INLINE FileRecord write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g) {
   return write_json_file(path, generation_config_to_json(g));
 }
 

@@ -19,10 +19,10 @@
 #include <nlohmann/json.hpp>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 
-#if defined(MODERNGPT2_SEPARATE) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
+#if defined(MODERNGPT2_SEPARATE_COMPILATION) && NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11
 // nlohmann's operator""_json would instantiate this parser in every source file. cmake/compiled/files.cpp defines it.
 extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, const char*, parser_callback_t, bool,
                                                                   bool);
@@ -264,8 +264,8 @@ class JsonBuilder {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION void throw_json_error(std::string_view text, const char* at, const std::string& where,
-                                          std::string_view what) {
+MODERNGPT2_INLINE void throw_json_error(std::string_view text, const char* at, const std::string& where,
+                                        std::string_view what) {
   const auto offset = std::min<std::size_t>(text.size(), static_cast<std::size_t>(at - text.data()));
   const std::string_view before = text.substr(0, offset);
   const auto lines = std::count(before.begin(), before.end(), '\n');
@@ -277,7 +277,7 @@ MODERNGPT2_FUNCTION void throw_json_error(std::string_view text, const char* at,
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION Json parse_json(std::string_view text, const std::string& where) {
+MODERNGPT2_INLINE Json parse_json(std::string_view text, const std::string& where) {
   if (text.starts_with("\xef\xbb\xbf"))
     throw Error("{}: line 1, column 1: a byte-order mark, save the file as UTF-8 without one", where);
   if (text.find_first_not_of(" \t\r\n") == text.npos)
@@ -290,11 +290,11 @@ MODERNGPT2_FUNCTION Json parse_json(std::string_view text, const std::string& wh
   return std::move(builder.result());
 }
 
-MODERNGPT2_FUNCTION Json read_json_file(const std::filesystem::path& path, std::size_t limit) {
+MODERNGPT2_INLINE Json read_json_file(const std::filesystem::path& path, std::size_t limit) {
   return parse_json(read_file(path, limit), path.string());
 }
 
-MODERNGPT2_FUNCTION std::string json_text(const Json& value, const std::string& where) {
+MODERNGPT2_INLINE std::string json_text(const Json& value, const std::string& where) {
   try {
     return value.dump(2) + "\n";
   } catch (const nlohmann::json::exception&) {
@@ -302,7 +302,7 @@ MODERNGPT2_FUNCTION std::string json_text(const Json& value, const std::string& 
   }
 }
 
-MODERNGPT2_FUNCTION FileRecord write_json_file(const std::filesystem::path& path, const Json& value) {
+MODERNGPT2_INLINE FileRecord write_json_file(const std::filesystem::path& path, const Json& value) {
   return write_file(path, json_text(value, path.string()));
 }
 
@@ -310,7 +310,7 @@ MODERNGPT2_FUNCTION FileRecord write_json_file(const std::filesystem::path& path
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string json_excerpt(const Json& value) {
+MODERNGPT2_INLINE std::string json_excerpt(const Json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "a list";
   if (value.is_string()) return excerpt(value.get_ref<const std::string&>(), 40);

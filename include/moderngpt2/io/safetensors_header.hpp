@@ -14,7 +14,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 
@@ -73,7 +73,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t 
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string shape_text(const std::vector<std::int64_t>& shape) {
+MODERNGPT2_INLINE std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string out = "[";
   for (std::int64_t n : shape) out += (out.size() > 1 ? ", " : "") + std::to_string(n);
   return out + "]";
@@ -83,7 +83,7 @@ MODERNGPT2_FUNCTION std::string shape_text(const std::vector<std::int64_t>& shap
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<std::int64_t>& shape) {
+MODERNGPT2_INLINE std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<std::int64_t>& shape) {
   std::uint64_t bits = static_cast<std::uint64_t>(dtype_bits(dtype));
   // A zero anywhere makes the tensor empty, however large the other dimensions are.
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
@@ -93,7 +93,7 @@ MODERNGPT2_FUNCTION std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const
   return bits / 8;
 }
 
-MODERNGPT2_FUNCTION TensorInfo read_tensor_info(const std::string& name, const Json& entry, const std::string& where) {
+MODERNGPT2_INLINE TensorInfo read_tensor_info(const std::string& name, const Json& entry, const std::string& where) {
   const std::string here = where + ": tensor " + excerpt(name);
   TensorInfo info;
   info.name = name;
@@ -127,8 +127,8 @@ MODERNGPT2_FUNCTION TensorInfo read_tensor_info(const std::string& name, const J
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
-                                                               const std::string& where) {
+MODERNGPT2_INLINE SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
+                                                             const std::string& where) {
   const Json json = parse_json(text, where);
   if (!json.is_object()) throw Error("{}: the header is not a JSON object", where);
   SafetensorsHeader header;

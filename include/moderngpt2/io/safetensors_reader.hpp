@@ -20,7 +20,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
 
@@ -173,7 +173,7 @@ class SafetensorsFile {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)) {
+MODERNGPT2_INLINE SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)) {
   const std::string where = file_.path().string();
   if (file_.size() < 8)
     throw Error("{} has {} bytes, a safetensors file begins with 8 of header length", where, file_.size());
@@ -192,18 +192,18 @@ MODERNGPT2_FUNCTION SafetensorsFile::SafetensorsFile(std::filesystem::path path)
   for (std::size_t i = 0; i < header_.tensors.size(); ++i) index_.emplace(header_.tensors[i].name, i);
 }
 
-MODERNGPT2_FUNCTION const TensorInfo* SafetensorsFile::find(std::string_view name) const {
+MODERNGPT2_INLINE const TensorInfo* SafetensorsFile::find(std::string_view name) const {
   const auto found = index_.find(std::string(name));
   return found == index_.end() ? nullptr : &header_.tensors[found->second];
 }
 
-MODERNGPT2_FUNCTION const TensorInfo& SafetensorsFile::at(std::string_view name) const {
+MODERNGPT2_INLINE const TensorInfo& SafetensorsFile::at(std::string_view name) const {
   if (const TensorInfo* info = find(name)) return *info;
   throw Error("{}: no tensor {}", path().string(), excerpt(name));
 }
 
-MODERNGPT2_FUNCTION void SafetensorsFile::read(const TensorInfo& info, std::span<std::byte> out,
-                                               std::uint64_t offset) const {
+MODERNGPT2_INLINE void SafetensorsFile::read(const TensorInfo& info, std::span<std::byte> out,
+                                             std::uint64_t offset) const {
   if (offset > info.bytes() || out.size() > info.bytes() - offset)
     throw Error("{}: tensor {} has {} bytes, {} were asked for at {}", path().string(), excerpt(info.name),
                 info.bytes(), out.size(), offset);

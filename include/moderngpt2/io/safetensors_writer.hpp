@@ -18,7 +18,7 @@
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -127,7 +127,7 @@ std::vector<FileRecord> write_sharded(const std::filesystem::path& folder, std::
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors) {
+MODERNGPT2_INLINE std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors) {
   std::vector<const TensorSource*> order(tensors.begin(), tensors.end());
   std::stable_sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
     return dtype_bits(a->dtype) > dtype_bits(b->dtype);
@@ -135,20 +135,20 @@ MODERNGPT2_FUNCTION std::vector<const TensorSource*> file_order(std::span<const 
   return order;
 }
 
-MODERNGPT2_FUNCTION std::uint64_t source_bytes(const TensorSource& tensor) {
+MODERNGPT2_INLINE std::uint64_t source_bytes(const TensorSource& tensor) {
   const auto bytes = tensor_bytes(tensor.dtype, tensor.shape);
   if (!bytes) throw Error("tensor {} of shape {} has no possible size", tensor.name, shape_text(tensor.shape));
   return *bytes;
 }
 
-MODERNGPT2_FUNCTION void require_distinct_names(std::span<const TensorSource> tensors) {
+MODERNGPT2_INLINE void require_distinct_names(std::span<const TensorSource> tensors) {
   std::unordered_set<std::string_view> names{safetensors_metadata_key};
   for (const TensorSource& tensor : tensors)
     if (!names.insert(tensor.name).second) throw Error("cannot write two tensors named {}", excerpt(tensor.name));
 }
 
-MODERNGPT2_FUNCTION std::string header_text(std::span<const TensorSource* const> order,
-                                            const SafetensorsMetadata& metadata, const std::string& where) {
+MODERNGPT2_INLINE std::string header_text(std::span<const TensorSource* const> order,
+                                          const SafetensorsMetadata& metadata, const std::string& where) {
   Json::object_t header;  // push_back on the underlying vector: names are distinct
   if (!metadata.empty()) header.emplace_back(std::string(safetensors_metadata_key), Json(metadata));
   std::uint64_t offset = 0;
@@ -176,8 +176,8 @@ MODERNGPT2_FUNCTION std::string header_text(std::span<const TensorSource* const>
   return length + text;
 }
 
-MODERNGPT2_FUNCTION void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors,
-                                       const SafetensorsMetadata& metadata) {
+MODERNGPT2_INLINE void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors,
+                                     const SafetensorsMetadata& metadata) {
   const std::vector<const TensorSource*> order = file_order(tensors);
   const std::string header = header_text(order, metadata, file.path().string());
   file.write(header);
@@ -194,8 +194,8 @@ MODERNGPT2_FUNCTION void write_tensors(AtomicFile& file, std::span<const TensorS
   file.finish();
 }
 
-MODERNGPT2_FUNCTION std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors,
-                                                                              std::uint64_t limit) {
+MODERNGPT2_INLINE std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors,
+                                                                            std::uint64_t limit) {
   std::vector<std::vector<const TensorSource*>> shards(1);
   std::uint64_t filled = 0;
   for (const TensorSource& tensor : tensors) {
@@ -210,15 +210,15 @@ MODERNGPT2_FUNCTION std::vector<std::vector<const TensorSource*>> plan_shards(st
   return shards;
 }
 
-MODERNGPT2_FUNCTION bool is_shard_name(std::string_view name) {
+MODERNGPT2_INLINE bool is_shard_name(std::string_view name) {
   constexpr std::string_view pattern = "model-#####-of-#####.safetensors";
   return name.size() == pattern.size() && std::equal(name.begin(), name.end(), pattern.begin(), [](char c, char p) {
            return p == '#' ? c >= '0' && c <= '9' : c == p;
          });
 }
 
-MODERNGPT2_FUNCTION void remove_stale_shards(const std::filesystem::path& folder,
-                                             const std::unordered_set<std::string>& keep) {
+MODERNGPT2_INLINE void remove_stale_shards(const std::filesystem::path& folder,
+                                           const std::unordered_set<std::string>& keep) {
   std::error_code ignored;
   for (const std::filesystem::path& path : folder_entries(folder)) {
     const std::string name = path.filename().string();
@@ -231,9 +231,8 @@ MODERNGPT2_FUNCTION void remove_stale_shards(const std::filesystem::path& folder
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION FileRecord write_safetensors(const std::filesystem::path& path,
-                                                 std::span<const TensorSource> tensors,
-                                                 const SafetensorsMetadata& metadata) {
+MODERNGPT2_INLINE FileRecord write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
+                                               const SafetensorsMetadata& metadata) {
   detail::require_distinct_names(tensors);
   std::vector<const TensorSource*> all;
   for (const TensorSource& tensor : tensors) all.push_back(&tensor);
@@ -243,10 +242,10 @@ MODERNGPT2_FUNCTION FileRecord write_safetensors(const std::filesystem::path& pa
   return file.record();
 }
 
-MODERNGPT2_FUNCTION std::vector<FileRecord> write_sharded(const std::filesystem::path& folder,
-                                                          std::span<const TensorSource> tensors,
-                                                          std::uint64_t max_shard_bytes,
-                                                          const SafetensorsMetadata& metadata) {
+MODERNGPT2_INLINE std::vector<FileRecord> write_sharded(const std::filesystem::path& folder,
+                                                        std::span<const TensorSource> tensors,
+                                                        std::uint64_t max_shard_bytes,
+                                                        const SafetensorsMetadata& metadata) {
   detail::require_distinct_names(tensors);
   const auto shards = detail::plan_shards(tensors, max_shard_bytes);
   if (shards.size() > 900)

@@ -34,8 +34,8 @@ class RotaryPositions {
   /// The same where the backend reads them.
   template <class B>
   RotaryPositions(B& backend, RotaryPositions<R> here)
-      : cosine_(placed(backend, std::move(here.cosine_))),
-        sine_(placed(backend, std::move(here.sine_))),
+      : cosine_(move_to_backend(backend, std::move(here.cosine_))),
+        sine_(move_to_backend(backend, std::move(here.sine_))),
         half_(here.half_),
         positions_(here.positions_) {}
 

@@ -21,7 +21,7 @@ constexpr bool matches(const Config& c) {
 }
 
 /// The error about a precision that no model here computes in.
-inline UsageError no_such_precision(PrecisionName name) {
+inline UsageError unsupported_precision(PrecisionName name) {
   return UsageError("--precision {} needs --device cuda: on the CPU use --precision {}", precision_name(name),
                     precision_name(cpu_precision(name)));
 }

@@ -151,7 +151,7 @@ class Model {
   }
 
   /// Loss of a batch; its gradients are added to `gradients`, and `on_ready` is told when which are.
-  template <class Labels = typename Head::Labels, class OnReady = NobodyWaits>
+  template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
   Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
                           OnReady&& on_ready = {}) {
     if (work.mode() == Mode::infer) throw Error("internal: a workspace for inference holds no gradients");
@@ -180,11 +180,11 @@ class Model {
 
   /// Takes part in a pass of other processes that have the weights together with this one, by loss() or
   /// loss_and_gradients(), with nothing to compute in it.
-  void sit_out_loss() {
+  void participate_without_batch() {
     if (source_) sit_out_forward(WeightSource::nothing), source_->rest();
   }
   template <class OnReady>
-  void sit_out_loss_and_gradients(OnReady&& on_ready) {
+  void participate_without_batch(OnReady&& on_ready) {
     if (!source_) return;
     sit_out_forward(head_unit() - 1);
     for (int unit = head_unit(); unit > 0; --unit) {

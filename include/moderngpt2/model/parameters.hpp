@@ -89,7 +89,7 @@ struct ParameterPlaces {
 /// Told about each unit of a model once a backward pass has added all gradients of its matrices: the head (1 +
 /// half blocks) first, then half block k as 1 + k from the last to the first. Those of the embedding (0) and of all
 /// norms and biases are there when the pass returns.
-struct NobodyWaits {
+struct NoGradientHook {
   void operator()(int) const {}
 };
 

@@ -3,7 +3,7 @@
 namespace moderngpt2 {
 
 /// Brings a model's weights before a pass uses them, where they are not there all the time. Units are numbered as for
-/// NobodyWaits; the head is given with the embedding where it computes with that.
+/// NoGradientHook; the head is given with the embedding where it computes with that.
 class WeightSource {
  public:
   static constexpr int nothing = -1;

@@ -16,7 +16,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/run/deepspeed_settings.hpp"
 
@@ -79,7 +79,7 @@ LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string declined_accelerate_field(const std::string& key) {
+MODERNGPT2_INLINE std::string declined_accelerate_field(const std::string& key) {
   std::vector<std::string> known{"mixed_precision", "num_processes"};
   for (const auto& [name, instead] : declined_accelerate_fields) {
     if (name == key) return fmt::format("{} ({})", key, instead);
@@ -94,7 +94,7 @@ MODERNGPT2_FUNCTION std::string declined_accelerate_field(const std::string& key
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
+MODERNGPT2_INLINE AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
   YAML::Node root;
   try {
     root = YAML::Load(text);
@@ -142,13 +142,13 @@ MODERNGPT2_FUNCTION AccelerateConfig parse_accelerate_config(const std::string& 
   return out;
 }
 
-MODERNGPT2_FUNCTION AccelerateConfig read_accelerate_config(const std::filesystem::path& path) {
+MODERNGPT2_INLINE AccelerateConfig read_accelerate_config(const std::filesystem::path& path) {
   return parse_accelerate_config(read_file(path, std::uint64_t{1} << 20), path.string());
 }
 
-MODERNGPT2_FUNCTION LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks,
-                                                           const TypedFlags& flags,
-                                                           const std::optional<std::string>& wish) {
+MODERNGPT2_INLINE LauncherEffect apply_accelerate_config(const AccelerateConfig& config, int ranks,
+                                                         const TypedFlags& flags,
+                                                         const std::optional<std::string>& wish) {
   LauncherEffect effect{config.precision, {}};
   const auto other = flags.precision ? flags.precision : wish;
   if (effect.precision == "fp32" && other) effect.precision = other;  // "no" is what a new file says

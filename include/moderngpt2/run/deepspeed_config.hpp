@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/run/deepspeed_section.hpp"
@@ -71,12 +71,12 @@ DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path);
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string lower_case(std::string text) {
+MODERNGPT2_INLINE std::string lower_case(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
 }
 
-MODERNGPT2_FUNCTION void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
+MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
   DeepSpeedSection section(json, "optimizer.", out.where);
   const auto type = section.get<std::string>("type");
   if (!type) throw Error("{}: optimizer.type is missing", out.where);
@@ -111,7 +111,7 @@ MODERNGPT2_FUNCTION void read_deepspeed_optimizer(const Json& json, DeepSpeedCon
   values.name_unknown(out.ignored);
 }
 
-MODERNGPT2_FUNCTION void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
+MODERNGPT2_INLINE void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out) {
   DeepSpeedSection section(json, "scheduler.", out.where);
   const auto type = section.get<std::string>("type");
   if (!type) throw Error("{}: scheduler.type is missing", out.where);
@@ -143,7 +143,7 @@ MODERNGPT2_FUNCTION void read_deepspeed_scheduler(const Json& json, DeepSpeedCon
   (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // a warmup_type that is not known
 }
 
-MODERNGPT2_FUNCTION void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
+MODERNGPT2_INLINE void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
@@ -169,7 +169,7 @@ MODERNGPT2_FUNCTION void read_deepspeed_precision(DeepSpeedSection& root, DeepSp
   if (out.fp16 == true && out.bf16 == true) throw Error("{}: fp16 and bf16 are both enabled: choose one", out.where);
 }
 
-MODERNGPT2_FUNCTION void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
+MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out) {
   if (json.is_boolean()) {
     out.zero.stage = json.get<bool>() ? 1 : 0;
     return;
@@ -225,7 +225,7 @@ MODERNGPT2_FUNCTION void read_deepspeed_zero(const Json& json, DeepSpeedConfig& 
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where) {
+MODERNGPT2_INLINE DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where) {
   DeepSpeedConfig out;
   out.where = where;
   detail::DeepSpeedSection root(json, "", out.where);
@@ -276,7 +276,7 @@ MODERNGPT2_FUNCTION DeepSpeedConfig parse_deepspeed_config(const Json& json, con
   return out;
 }
 
-MODERNGPT2_FUNCTION DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path) {
+MODERNGPT2_INLINE DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path) {
   return parse_deepspeed_config(read_commented_json_file(path), path.string());
 }
 

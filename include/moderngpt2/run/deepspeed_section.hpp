@@ -12,7 +12,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2::detail {
@@ -71,40 +71,40 @@ class DeepSpeedSection {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION DeepSpeedSection::DeepSpeedSection(const Json& json, std::string name, const std::string& where)
+MODERNGPT2_INLINE DeepSpeedSection::DeepSpeedSection(const Json& json, std::string name, const std::string& where)
     : json_(json), name_(std::move(name)), where_(where) {
   if (!json.is_object())
     throw Error("{}: {} must be an object, found {}", where,
                 name_.empty() ? "the file" : name_.substr(0, name_.size() - 1), json_excerpt(json));
 }
 
-MODERNGPT2_FUNCTION const Json* DeepSpeedSection::find(const char* key) {
+MODERNGPT2_INLINE const Json* DeepSpeedSection::find(const char* key) {
   known_.push_back(key);
   const Json* value = find_field(json_, key, where_);
   return value && !value->is_null() ? value : nullptr;
 }
 
-MODERNGPT2_FUNCTION std::optional<std::int64_t> DeepSpeedSection::positive(const char* key) {
+MODERNGPT2_INLINE std::optional<std::int64_t> DeepSpeedSection::positive(const char* key) {
   const auto value = get<std::int64_t>(key);
   if (value && *value < 1) throw Error("{}: {}{} is {}, it must be positive", where_, name_, key, *value);
   return value;
 }
 
-MODERNGPT2_FUNCTION std::optional<double> DeepSpeedSection::not_negative(const char* key) {
+MODERNGPT2_INLINE std::optional<double> DeepSpeedSection::not_negative(const char* key) {
   const auto value = get<double>(key);
   if (value && *value < 0) throw Error("{}: {}{} is {}, it must not be negative", where_, name_, key, *value);
   return value;
 }
 
-MODERNGPT2_FUNCTION void DeepSpeedSection::decline(std::initializer_list<const char*> keys, const std::string& instead,
-                                                   std::vector<std::string>& ignored) {
+MODERNGPT2_INLINE void DeepSpeedSection::decline(std::initializer_list<const char*> keys, const std::string& instead,
+                                                 std::vector<std::string>& ignored) {
   for (const char* key : keys) {
     const Json* value = find(key);
     if (value && asks(*value)) ignored.push_back(name_ + key + (instead.empty() ? "" : " (" + instead + ")"));
   }
 }
 
-MODERNGPT2_FUNCTION void DeepSpeedSection::name_unknown(std::vector<std::string>& ignored) const {
+MODERNGPT2_INLINE void DeepSpeedSection::name_unknown(std::vector<std::string>& ignored) const {
   for (const auto& [key, value] : json_.items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
     const std::string nearest = nearest_name(key, known_);
@@ -112,7 +112,7 @@ MODERNGPT2_FUNCTION void DeepSpeedSection::name_unknown(std::vector<std::string>
   }
 }
 
-MODERNGPT2_FUNCTION bool DeepSpeedSection::asks(const Json& value) {
+MODERNGPT2_INLINE bool DeepSpeedSection::asks(const Json& value) {
   if (value.is_null() || value == false || value == "auto" || value == "none") return false;
   if (value.is_number()) return value.get<double>() != 0;
   if (!value.is_object()) return true;

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
 #include "moderngpt2/training/settings.hpp"
 
@@ -93,12 +93,12 @@ LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, 
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string number_or_n(const std::optional<std::int64_t>& number) {
+MODERNGPT2_INLINE std::string number_or_n(const std::optional<std::int64_t>& number) {
   return number ? fmt::format("{}", *number) : "n";
 }
 
-MODERNGPT2_FUNCTION void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
-                                   const TypedFlags& flags, SettingsFromFile& from) {
+MODERNGPT2_INLINE void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, const TypedFlags& flags,
+                                 SettingsFromFile& from) {
   std::optional<std::int64_t> micro = config.train_micro_batch_size_per_gpu,
                               accumulation = config.gradient_accumulation_steps;
   const char *micro_flag = "per_device_train_batch_size", *accumulation_flag = "gradient_accumulation_steps";
@@ -122,7 +122,7 @@ MODERNGPT2_FUNCTION void set_batch(const DeepSpeedConfig& config, int ranks, Tra
   from.set("gradient_accumulation_steps", accumulation, s.gradient_accumulation_steps, accumulation_flag);
 }
 
-MODERNGPT2_FUNCTION void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from) {
+MODERNGPT2_INLINE void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from) {
   if (config.scheduler.empty()) return;
   from.exclude("scheduler", "lr_scheduler_kwargs");
   from.set("scheduler.type", std::optional(config.scheduler), s.lr_scheduler_type, "lr_scheduler_type");
@@ -141,8 +141,8 @@ MODERNGPT2_FUNCTION void set_schedule(const DeepSpeedConfig& config, TrainingSet
   s.lr_scheduler_kwargs = kwargs.empty() ? "" : kwargs.dump();
 }
 
-MODERNGPT2_FUNCTION void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
-                                  SettingsFromFile& from) {
+MODERNGPT2_INLINE void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
+                                SettingsFromFile& from) {
   const DeepSpeedConfig::Zero& zero = config.zero;
   if (ranks == 1) {
     if (zero.stage > 0)
@@ -157,8 +157,8 @@ MODERNGPT2_FUNCTION void set_zero(const DeepSpeedConfig& config, int ranks, Trai
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
-                                                                detail::SettingsFromFile& from) {
+MODERNGPT2_INLINE std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
+                                                              detail::SettingsFromFile& from) {
   std::optional<std::string> wish;
   for (const auto& [name, enabled] : {std::pair("fp16", config.fp16), std::pair("bf16", config.bf16)}) {
     if (enabled == true) wish = name;
@@ -169,8 +169,8 @@ MODERNGPT2_FUNCTION std::optional<std::string> wished_precision(const DeepSpeedC
   return wish;
 }
 
-MODERNGPT2_FUNCTION LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
-                                                          const TypedFlags& flags) {
+MODERNGPT2_INLINE LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
+                                                        const TypedFlags& flags) {
   LauncherEffect effect;
   detail::SettingsFromFile from(config.where, flags);
   detail::set_batch(config, ranks, s, flags, from);
@@ -200,7 +200,7 @@ MODERNGPT2_FUNCTION LauncherEffect apply_deepspeed_config(const DeepSpeedConfig&
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string SettingsFromFile::finish() const {
+MODERNGPT2_INLINE std::string SettingsFromFile::finish() const {
   if (!contradictions_.empty())
     throw UsageError(
         "{} and the command line contradict each other: {}: leave one of the two out (\"auto\" in the file)", where_,

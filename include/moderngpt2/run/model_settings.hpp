@@ -11,7 +11,7 @@
 
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
@@ -87,7 +87,7 @@ void require_same_model(const Config& checkpoint, const Config& wanted, const st
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
+MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
   if (source.config) {
@@ -128,7 +128,7 @@ MODERNGPT2_FUNCTION ConfigFile resolve_config(const ModelSource& source, const T
   return file;
 }
 
-MODERNGPT2_FUNCTION void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
+MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
   auto same = [&](const char* field, const auto& a, const auto& b) {
     if (a != b)
       throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where, field,

@@ -15,8 +15,7 @@
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/partial_use.hpp"
-#include "moderngpt2/core/separate.hpp"
-#include "moderngpt2/distributed/bucket_use.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
 #include "moderngpt2/layers/rotary.hpp"
@@ -113,10 +112,10 @@ MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::s
     const std::size_t size = std::size_t(layout.matrices().back().end) * element_bytes;
     return std::uint64_t(assign_pieces(use, size, chunk).pieces * chunk);
   };
-  bytes.gradients = mapped(distributed::use_of_gradients(layout, gradient_bytes), gradient_bytes);
+  bytes.gradients = mapped(distributed::gradient_memory_use(layout, gradient_bytes), gradient_bytes);
   for (int rank = 0; rank < s.world_size && s.shards_weights(); ++rank)
     bytes.weights =
-        std::max(bytes.weights, mapped(distributed::use_of_weights(layout, rank, weight_bytes), weight_bytes));
+        std::max(bytes.weights, mapped(distributed::weight_memory_use(layout, rank, weight_bytes), weight_bytes));
   return bytes;
 }
 
@@ -252,28 +251,28 @@ std::string plan_text(const MemoryPlan& plan);
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
+MODERNGPT2_INLINE void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
   constexpr std::uint64_t mib = 1 << 20;
   plan.lines.push_back({"program and libraries", resident + (ranks > 1 ? 22 : 36) * mib});
   if (world_size > 1) plan.lines.push_back({"MPI", (ranks > 1 ? 6 : 14) * mib});
 }
 
-MODERNGPT2_FUNCTION std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
-                                            std::int64_t existing) {
+MODERNGPT2_INLINE std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
+                                          std::int64_t existing) {
   const std::int64_t saves = std::max<std::int64_t>(steps, 0) / s.save_steps + 1;
   const std::int64_t most = std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1);
   const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
   return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }
 
-MODERNGPT2_FUNCTION std::string byte_text(std::uint64_t bytes) {
+MODERNGPT2_INLINE std::string byte_text(std::uint64_t bytes) {
   const double n = double(bytes);
   if (n >= 1 << 30) return fmt::format("{:.2f} GiB", n / (1 << 30));
   if (n >= 1 << 20) return fmt::format("{:.1f} MiB", n / (1 << 20));
   return fmt::format("{:.1f} KiB", n / (1 << 10));
 }
 
-MODERNGPT2_FUNCTION std::string plan_text(const MemoryPlan& plan) {
+MODERNGPT2_INLINE std::string plan_text(const MemoryPlan& plan) {
   std::string text = "memory\n";
   for (const auto& [what, bytes] : plan.lines) text += fmt::format("  {:<30} {:>12}\n", what, byte_text(bytes));
   text += fmt::format("  {:<30} {:>12}\n", "total", byte_text(plan.total()));

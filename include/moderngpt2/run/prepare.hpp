@@ -13,7 +13,7 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/generation_config.hpp"
@@ -108,13 +108,13 @@ PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hoo
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION bool has_tokenizer(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE bool has_tokenizer(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / "tokenizer.json");
 }
 
-MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request,
-                                                                        const PreparedRun& run,
-                                                                        const TrainingHooks& hooks) {
+MODERNGPT2_INLINE std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request,
+                                                                      const PreparedRun& run,
+                                                                      const TrainingHooks& hooks) {
   std::optional<std::filesystem::path> checkpoint;
   if (run.checkpoint) checkpoint = run.checkpoint->folder;
   PackedText text(*run.tokenizer, *request.text, run.block_size, request.settings.output_dir, checkpoint);
@@ -123,15 +123,15 @@ MODERNGPT2_FUNCTION std::optional<std::filesystem::path> blocks_of_text(const Tr
   return std::nullopt;
 }
 
-MODERNGPT2_FUNCTION std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
-                                                                          const std::optional<Checkpoint>& checkpoint) {
+MODERNGPT2_INLINE std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
+                                                                        const std::optional<Checkpoint>& checkpoint) {
   if (request.tokenizer_path) return request.tokenizer_path;
   if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
   if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
   return std::nullopt;
 }
 
-MODERNGPT2_FUNCTION GenerationConfigFile
+MODERNGPT2_INLINE GenerationConfigFile
 generation_config_of(const TrainingRequest& request, const PreparedRun& run,
                      const std::optional<std::filesystem::path>& tokenizer_path) {
   GenerationConfigFile made = generation_config_from(run.companions.config);
@@ -162,7 +162,7 @@ generation_config_of(const TrainingRequest& request, const PreparedRun& run,
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
+MODERNGPT2_INLINE PreparedRun prepare_run(const TrainingRequest& request, const TrainingHooks& hooks) {
   const auto& say = hooks.say;
   PreparedRun run;
   run.checkpoint = detail::find_resumed(request, say);

@@ -13,7 +13,6 @@
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
-#include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/training/state.hpp"
@@ -36,12 +35,12 @@ int status_on_ranks(distributed::CommunicatorBase& ranks, const TrainingHooks& h
     try {
       return f();
     } catch (const distributed::CommonFailure& failure) {
-      if (failure.tells) {
+      if (failure.is_reported_here) {
         status = failure.status;
         if (hooks.complain) hooks.complain(failure.what());
       }
     }
-    return int(agree_on_largest(ranks, status, "the end"));
+    return int(max_over_ranks(ranks, status, "the end"));
   });
 }
 
@@ -117,19 +116,19 @@ auto prepare_on_ranks(const TrainingRequest& request, distributed::CommunicatorB
   std::int64_t signal = 0;
   const double timeout = ranks.timeout_seconds();
   if (request.text) ranks.set_timeout(1e9);  // packing takes as long as it takes
-  all_or_none(ranks, "preparing the run", [&] {
+  run_or_fail_together(ranks, "preparing the run", [&] {
     try {
       if (is_first) run = prepare(request);
     } catch (const PackingStopped& stopped) {
       signal = stopped.signal;
     }
   });
-  signal = agree_on_largest(ranks, signal, "preparing the run");
+  signal = max_over_ranks(ranks, signal, "preparing the run");
   if (signal) throw PackingStopped{int(signal)};
   ranks.set_timeout(timeout);
   const std::string checkpoint =
-      text_of_first(ranks, run.checkpoint ? run.checkpoint->folder.string() : "", "the checkpoint's name");
-  all_or_none(ranks, "preparing the run", [&] {
+      broadcast_text(ranks, run.checkpoint ? run.checkpoint->folder.string() : "", "the checkpoint's name");
+  run_or_fail_together(ranks, "preparing the run", [&] {
     if (is_first) return;
     TrainingRequest own = request;
     own.resume_from_checkpoint.reset();

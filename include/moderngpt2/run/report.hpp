@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/run/tensorboard.hpp"
@@ -70,7 +70,7 @@ class TensorBoardReport {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string report_name(const ReportSettings& settings, const std::string& size) {
+MODERNGPT2_INLINE std::string report_name(const ReportSettings& settings, const std::string& size) {
   const std::string name = settings.run_name.empty() ? fmt::format("{}-{}", settings.project, size) : settings.run_name;
   if (name.find('/') != name.npos || name == "." || name == ".." || name.size() > 200)
     throw UsageError("--wandb_run_name: {} is no name for the folder of the run's log", excerpt(name));
@@ -81,7 +81,7 @@ MODERNGPT2_FUNCTION std::string report_name(const ReportSettings& settings, cons
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string shell_word(const std::string& word) {
+MODERNGPT2_INLINE std::string shell_word(const std::string& word) {
   constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
   if (!word.empty() && word.find_first_not_of(plain) == word.npos) return word;
   std::string quoted = "'";
@@ -93,7 +93,7 @@ MODERNGPT2_FUNCTION std::string shell_word(const std::string& word) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string shell_command(int argc, const char* const* argv) {
+MODERNGPT2_INLINE std::string shell_command(int argc, const char* const* argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) line += (i > 0 ? " " : "") + detail::shell_word(argv[i]);
   return line;
@@ -103,17 +103,16 @@ MODERNGPT2_FUNCTION std::string shell_command(int argc, const char* const* argv)
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION TensorBoardReport::TensorBoardReport(const ReportSettings& settings,
-                                                         const std::filesystem::path& output_dir,
-                                                         const std::string& name, std::int64_t step,
-                                                         std::function<void(const std::string&)> say)
+MODERNGPT2_INLINE TensorBoardReport::TensorBoardReport(const ReportSettings& settings,
+                                                       const std::filesystem::path& output_dir, const std::string& name,
+                                                       std::int64_t step, std::function<void(const std::string&)> say)
     : settings_(settings), name_(name), folder_(output_dir / "runs" / name), say_(std::move(say)) {
   log_.emplace(folder_, step);
   say_(fmt::format("TensorBoard: tensorboard --logdir {}", detail::shell_word((output_dir / "runs").string())));
   finish();
 }
 
-MODERNGPT2_FUNCTION void TensorBoardReport::add(const Json& line) {
+MODERNGPT2_INLINE void TensorBoardReport::add(const Json& line) {
   if (!log_) return;
   try {
     log_->add(get_field<std::int64_t>(line, "step", "metrics"), tensorboard_scalars(line));
@@ -123,12 +122,12 @@ MODERNGPT2_FUNCTION void TensorBoardReport::add(const Json& line) {
   }
 }
 
-MODERNGPT2_FUNCTION void TensorBoardReport::finish() const {
+MODERNGPT2_INLINE void TensorBoardReport::finish() const {
   if (settings_.to != ReportTo::wandb && settings_.to != ReportTo::all) return;
   say_("wandb: send the log with: " + sync_command());
 }
 
-MODERNGPT2_FUNCTION std::string TensorBoardReport::sync_command() const {
+MODERNGPT2_INLINE std::string TensorBoardReport::sync_command() const {
   using detail::shell_word;
   std::string command = "wandb sync --sync-tensorboard --project " + shell_word(settings_.project);
   if (!settings_.entity.empty()) command += " --entity " + shell_word(settings_.entity);

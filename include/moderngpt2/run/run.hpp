@@ -119,15 +119,15 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
                   distributed::CommunicatorBase* device_ranks) {
   using Batch = typename Task::Batch;
   const auto& data = run.data->eval;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   std::optional<ShardedWeights<M>> sharded;
-  all_or_none(ranks, "reading the weights", [&] {
+  run_or_fail_together(ranks, "reading the weights", [&] {
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
     const CheckpointTensors tensors(folder);
     const ConfigFile config = read_config(folder);
     if (!request.settings.shards_weights()) return load_weights(model, tensors, config);
     const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
-    sharded.emplace(model, ranks, distributed::ranks_of_memory<typename M::Backend>(ranks, device_ranks), layout);
+    sharded.emplace(model, ranks, distributed::ranks_for_memory_of<typename M::Backend>(ranks, device_ranks), layout);
     load_shard(model, layout.shard(ranks.rank()), tensors, config);
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
@@ -143,9 +143,9 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
         return !hooks.stop || hooks.stop() == 0;
       },
       &ranks);
-  if (!result) return 128 + int(agree_on_largest(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
+  if (!result) return 128 + int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
-  all_or_none(ranks, "writing the predictions", [&] {
+  run_or_fail_together(ranks, "writing the predictions", [&] {
     if (ranks.rank() == 0) write_predictions(request, run, scores);
   });
   return 0;
@@ -166,7 +166,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
                 const MemoryPlan& plan, const std::string& run_name, distributed::CommunicatorBase* device_ranks) {
   const TrainingSettings& s = request.settings;
   const std::int64_t step = first_step(run);
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   const bool is_first = ranks.rank() == 0;
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
@@ -184,14 +184,14 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
         if (hooks.on_samples) hooks.on_samples(at);
       };
   std::optional<Trainer<M, Task>> made;
-  all_or_none(ranks, "reading the weights", [&] {
+  run_or_fail_together(ranks, "reading the weights", [&] {
     Trainer<M, Task>& trainer = made.emplace(model, *run.data, run.companions, s, with, &ranks, device_ranks);
     if (run.checkpoint)
       trainer.resume(*run.checkpoint);
     else
       start_weights(trainer, request, run, hooks);
   });
-  all_or_none(ranks, "opening the logs", [&] {
+  run_or_fail_together(ranks, "opening the logs", [&] {
     if (has_board) board.emplace(request.report, s.output_dir, run_name, step, hooks.say);
     if constexpr (std::is_same_v<Task, LanguageModelling>)
       if (has_samples)
@@ -213,7 +213,7 @@ int train_model(const Run& run, const TrainingRequest& request, M& model, const 
     trainer.set_matmul_rate(rate * ranks.size());
   }
   const int signal = trainer.run();
-  const std::int64_t peak = agree_on_largest(ranks, std::int64_t(peak_resident_bytes()), "memory");
+  const std::int64_t peak = max_over_ranks(ranks, std::int64_t(peak_resident_bytes()), "memory");
   if (peak > 0)
     hooks.say(fmt::format("memory: {} planned, {} in RAM at most{}", byte_text(plan.total()),
                           byte_text(std::uint64_t(peak)), ranks.size() > 1 ? ", of all processes" : ""));
@@ -227,7 +227,7 @@ template <class M, class Task = LanguageModelling, class Run = PreparedRun>
 int run_model(const TrainingRequest& request, const Run& run, const TrainingHooks& hooks) {
   const Config& config = run.companions.config.config;
   const TrainingSettings& s = request.settings;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   hooks.say(settings_text<Task>(request, run, M::parameter_count(config), M::Backend::name));
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
@@ -235,7 +235,7 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
   MemoryPlan plan;
   std::int64_t to_do = 0;
   std::string run_name;
-  all_or_none(ranks, "planning the run", [&] {
+  run_or_fail_together(ranks, "planning the run", [&] {
     plan = request.eval_only
                ? plan_evaluation<M>(config, s, run.block_size, request.threads, eval_blocks, sequences)
                : plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
@@ -261,7 +261,7 @@ int run_model(const TrainingRequest& request, const Run& run, const TrainingHook
   }
   std::optional<OutputFolder> output;
   std::optional<M> made;
-  all_or_none(ranks, "making the model", [&] {
+  run_or_fail_together(ranks, "making the model", [&] {
     if (!request.eval_only && ranks.rank() == 0) {
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
       output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
@@ -290,7 +290,7 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   const PrecisionName name = request.precision;
   if (request.gpu) return;
   if (needs_gpu(name)) {
-    if (!request.dry_run) throw no_such_precision(name);
+    if (!request.dry_run) throw unsupported_precision(name);
     say(fmt::format("note: {} needs --device cuda; this is the plan of {} on the CPU", precision_name(name),
                     precision_name(cpu_precision(name))));
   } else if (name == PrecisionName::bf16 && !cpu::has_bf16_products()) {
@@ -335,12 +335,12 @@ inline int run_prepared(const TrainingRequest& request, const PreparedRun& run, 
 /// in all processes; and 1 or 2 where several of them failed and one said why, through `hooks.complain`. `hooks.say`
 /// must be given, and `run_on_gpu` where the request names a GPU.
 inline int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks, RunOnGpu run_on_gpu = nullptr) {
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(request.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
     try {
-      all_or_none(ranks, "checking the request",
-                  [&] { detail::check_request(request, run_on_gpu != nullptr, hooks.say); });
+      run_or_fail_together(ranks, "checking the request",
+                           [&] { detail::check_request(request, run_on_gpu != nullptr, hooks.say); });
       const PreparedRun run =
           prepare_on_ranks(request, ranks, [&](const TrainingRequest& own) { return prepare_run(own, hooks); });
       return detail::run_prepared(request, run, hooks, ranks, run_on_gpu);

@@ -236,10 +236,10 @@ void write_predictions(const TrainingRequest&, const TaskRun<Task>& run, const t
 template <class Task>
 int run_task(const TaskRequest& request, const TrainingHooks& all_hooks, RunTaskOnGpu<Task> run_on_gpu = nullptr) {
   const TrainingRequest& training = request.training;
-  distributed::CommunicatorBase& ranks = distributed::ranks_or_alone(training.ranks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(training.ranks);
   const TrainingHooks hooks = hooks_of_rank(all_hooks, ranks);
   return status_on_ranks(ranks, all_hooks, [&] {
-    all_or_none(ranks, "checking the request", [&] {
+    run_or_fail_together(ranks, "checking the request", [&] {
       detail::check_request(training, run_on_gpu != nullptr, hooks.say);
       if (request.predictions_file && !training.eval_only)
         throw UsageError("--predictions_file: predictions are written with --eval_only");

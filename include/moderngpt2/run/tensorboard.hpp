@@ -17,7 +17,7 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -129,7 +129,7 @@ class TensorBoardLog {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::string tf_record(std::string_view data) {
+MODERNGPT2_INLINE std::string tf_record(std::string_view data) {
   const std::string length = little_endian(std::uint64_t{data.size()});
   return length + little_endian(masked_crc32c(length)) + std::string(data) + little_endian(masked_crc32c(data));
 }
@@ -138,7 +138,7 @@ MODERNGPT2_FUNCTION std::string tf_record(std::string_view data) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION Scalars tensorboard_scalars(const Json& line) {
+MODERNGPT2_INLINE Scalars tensorboard_scalars(const Json& line) {
   Scalars scalars;
   for (const auto& [key, value] : line.items()) {
     if (!value.is_number() || key == "step") continue;
@@ -152,7 +152,7 @@ MODERNGPT2_FUNCTION Scalars tensorboard_scalars(const Json& line) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION TensorBoardLog::TensorBoardLog(const std::filesystem::path& folder, std::int64_t step) {
+MODERNGPT2_INLINE TensorBoardLog::TensorBoardLog(const std::filesystem::path& folder, std::int64_t step) {
   make_folder(folder);
   file_.emplace(folder / file_name(folder), AppendFile::Start::new_file);
   constexpr unsigned file_version = 3, session_log = 7, status = 1, start = 1;
@@ -161,7 +161,7 @@ MODERNGPT2_FUNCTION TensorBoardLog::TensorBoardLog(const std::filesystem::path& 
       event().integer(event_step, step + 1).text(session_log, detail::ProtoMessage().integer(status, start).bytes()));
 }
 
-MODERNGPT2_FUNCTION void TensorBoardLog::add(std::int64_t step, const Scalars& scalars) {
+MODERNGPT2_INLINE void TensorBoardLog::add(std::int64_t step, const Scalars& scalars) {
   constexpr unsigned summary = 5, summary_value = 1, tag = 1, simple_value = 2;
   detail::ProtoMessage values;
   for (const auto& [name, value] : scalars)
@@ -170,7 +170,7 @@ MODERNGPT2_FUNCTION void TensorBoardLog::add(std::int64_t step, const Scalars& s
   append(event().integer(event_step, step).text(summary, values.bytes()));
 }
 
-MODERNGPT2_FUNCTION std::string TensorBoardLog::file_name(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE std::string TensorBoardLog::file_name(const std::filesystem::path& folder) {
   constexpr std::string_view prefix = "events.out.tfevents.";
   auto second = static_cast<std::int64_t>(now());
   for (const std::filesystem::path& path : folder_entries(folder)) {

@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
 #include "moderngpt2/data/resume_state.hpp"
@@ -86,9 +86,9 @@ class PackedText {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION PackedText::PackedText(const Tokenizer& tokenizer, const TextData& text, int block_size,
-                                           const std::filesystem::path& output_dir,
-                                           const std::optional<std::filesystem::path>& checkpoint)
+MODERNGPT2_INLINE PackedText::PackedText(const Tokenizer& tokenizer, const TextData& text, int block_size,
+                                         const std::filesystem::path& output_dir,
+                                         const std::optional<std::filesystem::path>& checkpoint)
     : tokenizer_(tokenizer), output_dir_(output_dir), resumed_(checkpoint.has_value()) {
   if (!tokenizer.eos_id())
     throw Error(
@@ -111,12 +111,12 @@ MODERNGPT2_FUNCTION PackedText::PackedText(const Tokenizer& tokenizer, const Tex
   files_ = find_text_files(options_.source.inputs);
 }
 
-MODERNGPT2_FUNCTION bool PackedText::is_there() {
+MODERNGPT2_INLINE bool PackedText::is_there() {
   identify();
   return differs_.empty() && std::filesystem::exists(metadata_file());
 }
 
-MODERNGPT2_FUNCTION std::filesystem::path PackedText::pack(int threads, const TrainingHooks& hooks) {
+MODERNGPT2_INLINE std::filesystem::path PackedText::pack(int threads, const TrainingHooks& hooks) {
   if (is_there()) {
     hooks.say("text: packed already: " + description());
     return metadata_file();
@@ -138,7 +138,7 @@ MODERNGPT2_FUNCTION std::filesystem::path PackedText::pack(int threads, const Tr
   return metadata_file();
 }
 
-MODERNGPT2_FUNCTION void PackedText::identify() {
+MODERNGPT2_INLINE void PackedText::identify() {
   std::optional<PretokenizeState> before;
   if (std::filesystem::exists(record_file())) before = read_state(record_file());
   record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_);
@@ -156,20 +156,20 @@ MODERNGPT2_FUNCTION void PackedText::identify() {
   refuse_other_text();
 }
 
-MODERNGPT2_FUNCTION void PackedText::refuse_other_text() const {
+MODERNGPT2_INLINE void PackedText::refuse_other_text() const {
   if (differs_.empty()) return;
   if (resumed_ || !find_checkpoints(output_dir_, [](const std::string&) {}).empty())
     throw Error("{}: the run there was on other text: {}: give the same text and flags, or another --output_dir",
                 folder().string(), differs_);
 }
 
-MODERNGPT2_FUNCTION std::string PackedText::setting(const PretokenizeState& state, const std::string& wanted) {
+MODERNGPT2_INLINE std::string PackedText::setting(const PretokenizeState& state, const std::string& wanted) {
   for (const auto& [key, value] : state.fingerprint.settings)
     if (key == wanted) return value;
   return "";
 }
 
-MODERNGPT2_FUNCTION std::string PackedText::time_of(const std::filesystem::path& path) {
+MODERNGPT2_INLINE std::string PackedText::time_of(const std::filesystem::path& path) {
   std::error_code error;
   const auto time = std::filesystem::last_write_time(path, error);
   return error ? "unknown" : fmt::format("{}", time.time_since_epoch().count());

@@ -17,8 +17,7 @@
 #include "moderngpt2/layers/pass.hpp"
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/parameters.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 namespace moderngpt2 {
 
@@ -57,7 +56,7 @@ struct LayerRun {
 struct CallLayer {
   template <class B, class Layer, class T, class P>
   void operator()(B& b, const Layer& layer, const LayerRun<T, P>& run) const {
-    if constexpr (requires(Arena& a) { layer.template saved<T>(a, 1, 1); }) {
+    if constexpr (requires(Arena & a) { layer.template saved<T>(a, 1, 1); }) {
       Arena arena;
       layer.template saved<T>(arena, run.pass.batch, run.pass.time);
       layer.template scratch<T>(arena, run.pass.batch, run.pass.time);

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/unicode_classes.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
@@ -83,31 +83,31 @@ class AddedTokenMatcher {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION void AddedTokenMatcher::add(const AddedToken& token, std::string_view pattern) {
+MODERNGPT2_INLINE void AddedTokenMatcher::add(const AddedToken& token, std::string_view pattern) {
   trie_.insert(pattern, static_cast<int>(tokens_.size()));
   tokens_.push_back(token);
 }
 
-MODERNGPT2_FUNCTION char32_t AddedTokenMatcher::character_before(std::string_view text, std::size_t end,
-                                                                 std::size_t& begin) {
+MODERNGPT2_INLINE char32_t AddedTokenMatcher::character_before(std::string_view text, std::size_t end,
+                                                               std::size_t& begin) {
   begin = end - 1;
   while (is_utf8_continuation(text[begin])) --begin;
   return utf8_decode(text, begin, end - begin);
 }
 
-MODERNGPT2_FUNCTION bool AddedTokenMatcher::touches_word(std::string_view text, std::size_t begin, std::size_t end) {
+MODERNGPT2_INLINE bool AddedTokenMatcher::touches_word(std::string_view text, std::size_t begin, std::size_t end) {
   std::size_t ignored;
   if (begin > 0 && is_word_character(character_before(text, begin, ignored))) return true;
   return end < text.size() && is_word_character(utf8_decode(text, end, utf8_length(text[end])));
 }
 
-MODERNGPT2_FUNCTION std::size_t AddedTokenMatcher::begin_of_space_before(std::string_view text, std::size_t end) {
+MODERNGPT2_INLINE std::size_t AddedTokenMatcher::begin_of_space_before(std::string_view text, std::size_t end) {
   std::size_t begin = end;
   while (end > 0 && is_white_space(character_before(text, end, begin))) end = begin;
   return end;
 }
 
-MODERNGPT2_FUNCTION std::size_t AddedTokenMatcher::end_of_space_after(std::string_view text, std::size_t at) {
+MODERNGPT2_INLINE std::size_t AddedTokenMatcher::end_of_space_after(std::string_view text, std::size_t at) {
   while (at < text.size()) {
     const std::size_t length = utf8_length(text[at]);
     if (!is_white_space(utf8_decode(text, at, length))) break;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/character_ids.hpp"
 #include "moderngpt2/tokenizer/segment_cache.hpp"
@@ -193,8 +193,8 @@ class BpeModel {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION BpeModel::BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges,
-                                       const BpeOptions& options)
+MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges,
+                                     const BpeOptions& options)
     : characters_(tokens), merges_(merges, first_characters(tokens)), borders_(merges.size()), options_(options) {
   if (options.marks_spaces) characters_.set(U' ', characters_[U'\u2581']);
   std::vector<bool> is_fallback(tokens.size(), false);
@@ -216,7 +216,7 @@ MODERNGPT2_FUNCTION BpeModel::BpeModel(std::span<const std::string> tokens, std:
     is_letter_[c] = characters_[c] >= 0;
 }
 
-MODERNGPT2_FUNCTION void BpeModel::encode(std::string_view text, std::vector<int>& ids) const {
+MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>& ids) const {
   if (text.empty()) return;
   SegmentCache& cache = SegmentCache::of_this_thread();
   IdWriter out(ids);
@@ -253,31 +253,31 @@ MODERNGPT2_FUNCTION void BpeModel::encode(std::string_view text, std::vector<int
   out.flush();
 }
 
-MODERNGPT2_FUNCTION std::uint32_t BpeModel::next_number() {
+MODERNGPT2_INLINE std::uint32_t BpeModel::next_number() {
   static std::atomic<std::uint32_t> number{0};
   return number < SegmentCache::most_models ? ++number : SegmentCache::most_models;
 }
 
-MODERNGPT2_FUNCTION char32_t BpeModel::last_character(std::string_view token) {
+MODERNGPT2_INLINE char32_t BpeModel::last_character(std::string_view token) {
   std::size_t at = token.size();
   while (at > 0 && is_utf8_continuation(token[--at])) {
   }
   return token.empty() ? 0 : utf8_decode(token, at, token.size() - at);
 }
 
-MODERNGPT2_FUNCTION std::vector<int> BpeModel::first_characters(std::span<const std::string> tokens) const {
+MODERNGPT2_INLINE std::vector<int> BpeModel::first_characters(std::span<const std::string> tokens) const {
   std::vector<int> ids;
   for (const std::string& token : tokens) ids.push_back(characters_[first_character(token)]);
   return ids;
 }
 
-MODERNGPT2_FUNCTION bool BpeModel::is_cut(int left, int right) const {
+MODERNGPT2_INLINE bool BpeModel::is_cut(int left, int right) const {
   if (left < 0 || right < 0) return fallback_stands_alone_;
   return !borders_.may_contain(left, right);
 }
 
-MODERNGPT2_FUNCTION void BpeModel::add_segment(std::string_view text, std::size_t size, SegmentCache& cache,
-                                               IdWriter& out) const {
+MODERNGPT2_INLINE void BpeModel::add_segment(std::string_view text, std::size_t size, SegmentCache& cache,
+                                             IdWriter& out) const {
   if (size > SegmentCache::longest_segment || number_ >= SegmentCache::most_models)
     return add_merged(text.substr(0, size), [&](int id) { out.add(id); });
   const SegmentCache::Key key(text, size);
@@ -292,7 +292,7 @@ MODERNGPT2_FUNCTION void BpeModel::add_segment(std::string_view text, std::size_
   out.add(place.ids(), place.count());
 }
 
-MODERNGPT2_FUNCTION std::size_t BpeModel::bytes_of(std::string_view text, std::size_t characters) {
+MODERNGPT2_INLINE std::size_t BpeModel::bytes_of(std::string_view text, std::size_t characters) {
   std::size_t bytes = 0;
   for (; characters > 0; --characters) bytes += utf8_length(text[bytes]);
   return bytes;

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
 /// The text of a chat: after one `<|begin_of_text|>`, for each message
@@ -29,7 +29,7 @@ bool has_chat_template(const std::filesystem::path& folder);
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::string chat_jinja_template() {
+MODERNGPT2_INLINE std::string chat_jinja_template() {
   const auto quoted = [](const std::string& text) { return "'" + text + "'"; };
   const std::string open = quoted(chat_start_token) + " + ",
                     close = " + " + quoted(std::string(chat_end_token) + "\\n\\n");
@@ -38,7 +38,7 @@ MODERNGPT2_FUNCTION std::string chat_jinja_template() {
          open + quoted("assistant") + close + " }}{% endif %}";
 }
 
-MODERNGPT2_FUNCTION bool has_chat_template(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE bool has_chat_template(const std::filesystem::path& folder) {
   if (std::filesystem::exists(folder / "chat_template.jinja")) return true;
   const std::filesystem::path path = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(path)) return false;

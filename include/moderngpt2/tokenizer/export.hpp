@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -84,7 +84,7 @@ void write_tokenizer_files(const std::filesystem::path& folder, std::string_view
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION Json bpe_merges(const SentencePieceModel& model) {
+MODERNGPT2_INLINE Json bpe_merges(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   std::unordered_map<std::string_view, bool> normal;
   for (const auto& piece : model.pieces)
@@ -100,20 +100,20 @@ MODERNGPT2_FUNCTION Json bpe_merges(const SentencePieceModel& model) {
   return merges;
 }
 
-MODERNGPT2_FUNCTION std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type,
-                                                  const std::string& text) {
+MODERNGPT2_INLINE std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type,
+                                                const std::string& text) {
   for (std::size_t id = 0; id < model.pieces.size(); ++id)
     if (model.pieces[id].type == type && model.pieces[id].text == text) return static_cast<int>(id);
   return std::nullopt;
 }
 
-MODERNGPT2_FUNCTION bool has_chat_pieces(const SentencePieceModel& model) {
+MODERNGPT2_INLINE bool has_chat_pieces(const SentencePieceModel& model) {
   return std::all_of(std::begin(chat_header_tokens), std::end(chat_header_tokens), [&](const char* token) {
     return find_piece(model, SentencePieceModel::Type::control, token).has_value();
   });
 }
 
-MODERNGPT2_FUNCTION Json bpe_model_json(const SentencePieceModel& model) {
+MODERNGPT2_INLINE Json bpe_model_json(const SentencePieceModel& model) {
   Json vocabulary = Json::object();
   auto& entries = vocabulary.get_ref<Json::object_t&>();
   int id = 0;
@@ -133,7 +133,7 @@ MODERNGPT2_FUNCTION Json bpe_model_json(const SentencePieceModel& model) {
   return json;
 }
 
-MODERNGPT2_FUNCTION Json unigram_model_json(const SentencePieceModel& model) {
+MODERNGPT2_INLINE Json unigram_model_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   const auto is_text = [](Type type) { return type == Type::normal || type == Type::user_defined; };
   double lowest = -1;
@@ -156,7 +156,7 @@ MODERNGPT2_FUNCTION Json unigram_model_json(const SentencePieceModel& model) {
   return json;
 }
 
-MODERNGPT2_FUNCTION Json added_tokens_json(const SentencePieceModel& model) {
+MODERNGPT2_INLINE Json added_tokens_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   Json list = Json::array();
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
@@ -173,7 +173,7 @@ MODERNGPT2_FUNCTION Json added_tokens_json(const SentencePieceModel& model) {
   return list;
 }
 
-MODERNGPT2_FUNCTION Json replace_json(std::string_view from, std::string_view to) {
+MODERNGPT2_INLINE Json replace_json(std::string_view from, std::string_view to) {
   Json json;
   json["type"] = "Replace";
   json["pattern"]["String"] = from;
@@ -181,7 +181,7 @@ MODERNGPT2_FUNCTION Json replace_json(std::string_view from, std::string_view to
   return json;
 }
 
-MODERNGPT2_FUNCTION void check_exportable(const SentencePieceModel& model, const std::string& where) {
+MODERNGPT2_INLINE void check_exportable(const SentencePieceModel& model, const std::string& where) {
   using Algorithm = SentencePieceModel::Algorithm;
   if (model.algorithm != Algorithm::bpe && model.algorithm != Algorithm::unigram)
     throw Error("{}: a word or character model; only bpe and unigram models can be converted to a tokenizer.json",
@@ -198,7 +198,7 @@ MODERNGPT2_FUNCTION void check_exportable(const SentencePieceModel& model, const
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model) {
+MODERNGPT2_INLINE std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model) {
   std::vector<std::string> list;
   if (model.has_character_map) list.push_back(fmt::format("the normalization {} is left out", model.normalization));
   if (model.add_dummy_prefix) list.push_back("no space is set before the text (add_dummy_prefix)");
@@ -219,7 +219,7 @@ MODERNGPT2_FUNCTION std::vector<std::string> sentencepiece_differences(const Sen
   return list;
 }
 
-MODERNGPT2_FUNCTION Json tokenizer_json(const SentencePieceModel& model, const std::string& where) {
+MODERNGPT2_INLINE Json tokenizer_json(const SentencePieceModel& model, const std::string& where) {
   detail::check_exportable(model, where);
   Json json;
   json["version"] = "1.0";
@@ -239,7 +239,7 @@ MODERNGPT2_FUNCTION Json tokenizer_json(const SentencePieceModel& model, const s
   return json;
 }
 
-MODERNGPT2_FUNCTION Json special_tokens_json(const SentencePieceModel& model) {
+MODERNGPT2_INLINE Json special_tokens_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   Json json = Json::object();
   const auto role = [&](const char* name, Type type, const std::string& piece) {
@@ -258,7 +258,7 @@ MODERNGPT2_FUNCTION Json special_tokens_json(const SentencePieceModel& model) {
   return json;
 }
 
-MODERNGPT2_FUNCTION Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length) {
+MODERNGPT2_INLINE Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length) {
   Json json = special_tokens_json(model);
   json["tokenizer_class"] = "PreTrainedTokenizerFast";
   json["clean_up_tokenization_spaces"] = false;
@@ -268,8 +268,8 @@ MODERNGPT2_FUNCTION Json tokenizer_config_json(const SentencePieceModel& model, 
   return json;
 }
 
-MODERNGPT2_FUNCTION void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes,
-                                               const std::string& where, std::int64_t model_max_length) {
+MODERNGPT2_INLINE void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes,
+                                             const std::string& where, std::int64_t model_max_length) {
   const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
   const Json json = tokenizer_json(model, where);
   make_folder(folder);

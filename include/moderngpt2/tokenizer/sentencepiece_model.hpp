@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -142,7 +142,7 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path);
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION SentencePieceModel::Piece read_piece(ProtobufReader reader) {
+MODERNGPT2_INLINE SentencePieceModel::Piece read_piece(ProtobufReader reader) {
   SentencePieceModel::Piece piece;
   while (reader.next()) {
     if (reader.field() == 1) piece.text = reader.string();
@@ -157,7 +157,7 @@ MODERNGPT2_FUNCTION SentencePieceModel::Piece read_piece(ProtobufReader reader) 
   return piece;
 }
 
-MODERNGPT2_FUNCTION void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) {
+MODERNGPT2_INLINE void read_trainer_spec(ProtobufReader reader, SentencePieceModel& model) {
   while (reader.next()) {
     switch (reader.field()) {
       case 3:
@@ -188,7 +188,7 @@ MODERNGPT2_FUNCTION void read_trainer_spec(ProtobufReader reader, SentencePieceM
   }
 }
 
-MODERNGPT2_FUNCTION void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model) {
+MODERNGPT2_INLINE void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model) {
   while (reader.next()) {
     switch (reader.field()) {
       case 1:
@@ -216,7 +216,7 @@ MODERNGPT2_FUNCTION void read_normalizer_spec(ProtobufReader reader, SentencePie
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where) {
+MODERNGPT2_INLINE SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where) {
   SentencePieceModel model;
   detail::ProtobufReader reader(bytes, where);
   while (reader.next()) {
@@ -228,7 +228,7 @@ MODERNGPT2_FUNCTION SentencePieceModel parse_sentencepiece_model(std::string_vie
   return model;
 }
 
-MODERNGPT2_FUNCTION SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
+MODERNGPT2_INLINE SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path) {
   return parse_sentencepiece_model(read_file(path), path.string());
 }
 

@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"
@@ -119,7 +119,7 @@ class Tokenizer {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
+MODERNGPT2_INLINE Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
   const bool is_folder = std::filesystem::is_directory(folder_or_file);
   const std::filesystem::path file = is_folder ? folder_or_file / "tokenizer.json" : folder_or_file;
   Tokenizer tokenizer = parse(read_file(file, largest_file), file.string());
@@ -136,19 +136,19 @@ MODERNGPT2_FUNCTION Tokenizer Tokenizer::load(const std::filesystem::path& folde
   return tokenizer;
 }
 
-MODERNGPT2_FUNCTION Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
+MODERNGPT2_INLINE Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
   return Tokenizer(std::make_shared<State>(detail::TokenizerFileReader(where).read(parse_json(json, where)),
                                            XXH3_64bits(json.data(), json.size())));
 }
 
-MODERNGPT2_FUNCTION std::vector<int> Tokenizer::encode(std::string_view text, bool split_special_tokens) const {
+MODERNGPT2_INLINE std::vector<int> Tokenizer::encode(std::string_view text, bool split_special_tokens) const {
   std::vector<int> ids;
   encode(text, ids, split_special_tokens);
   return ids;
 }
 
-MODERNGPT2_FUNCTION void Tokenizer::encode(std::string_view text, std::vector<int>& ids,
-                                           bool split_special_tokens) const {
+MODERNGPT2_INLINE void Tokenizer::encode(std::string_view text, std::vector<int>& ids,
+                                         bool split_special_tokens) const {
   std::string repaired;
   if (valid_utf8_prefix(text) != text.size()) {
     repaired = replace_invalid_utf8(text);
@@ -170,13 +170,13 @@ MODERNGPT2_FUNCTION void Tokenizer::encode(std::string_view text, std::vector<in
   }
 }
 
-MODERNGPT2_FUNCTION std::vector<int> Tokenizer::encode_prompt(std::string_view text) const {
+MODERNGPT2_INLINE std::vector<int> Tokenizer::encode_prompt(std::string_view text) const {
   std::vector<int> ids = prefix_ids();
   encode(text, ids);
   return ids;
 }
 
-MODERNGPT2_FUNCTION std::string Tokenizer::decode(std::span<const int> ids, bool skip_special_tokens) const {
+MODERNGPT2_INLINE std::string Tokenizer::decode(std::span<const int> ids, bool skip_special_tokens) const {
   std::string text, bytes;
   for (const int id : ids) {
     if (!has(id) || (skip_special_tokens && is_special(id))) continue;
@@ -192,22 +192,22 @@ MODERNGPT2_FUNCTION std::string Tokenizer::decode(std::span<const int> ids, bool
   return text;
 }
 
-MODERNGPT2_FUNCTION const std::string& Tokenizer::token(int id) const {
+MODERNGPT2_INLINE const std::string& Tokenizer::token(int id) const {
   if (!has(id)) throw Error("tokenizer: id {} is out of range, the vocabulary has {} tokens", id, vocab_size());
   return state_->file.tokens[static_cast<std::size_t>(id)];
 }
 
-MODERNGPT2_FUNCTION std::optional<int> Tokenizer::id(std::string_view token) const {
+MODERNGPT2_INLINE std::optional<int> Tokenizer::id(std::string_view token) const {
   const auto found = state_->file.ids.find(std::string(token));
   return found == state_->file.ids.end() ? std::nullopt : std::optional<int>(found->second);
 }
 
-MODERNGPT2_FUNCTION void Tokenizer::encode_model(std::string_view text, std::vector<int>& ids) const {
+MODERNGPT2_INLINE void Tokenizer::encode_model(std::string_view text, std::vector<int>& ids) const {
   if (state_->bpe) return state_->bpe->encode(text, ids);
   state_->unigram->encode(text, ids);
 }
 
-MODERNGPT2_FUNCTION std::string_view Tokenizer::mark_spaces(std::string_view text, std::string& storage) {
+MODERNGPT2_INLINE std::string_view Tokenizer::mark_spaces(std::string_view text, std::string& storage) {
   storage.clear();
   storage.reserve(text.size() + text.size() / 2);
   while (true) {
@@ -219,8 +219,8 @@ MODERNGPT2_FUNCTION std::string_view Tokenizer::mark_spaces(std::string_view tex
   }
 }
 
-MODERNGPT2_FUNCTION void Tokenizer::read_role(const Json& json, const char* role, const std::string& where,
-                                              const State& state, std::optional<int>& id) {
+MODERNGPT2_INLINE void Tokenizer::read_role(const Json& json, const char* role, const std::string& where,
+                                            const State& state, std::optional<int>& id) {
   const Json* value = find_field(json, role, where);
   if (value && value->is_object()) value = find_field(*value, "content", where);
   if (!value || value->is_null()) return;
@@ -231,7 +231,7 @@ MODERNGPT2_FUNCTION void Tokenizer::read_role(const Json& json, const char* role
   id = found->second;
 }
 
-MODERNGPT2_FUNCTION Tokenizer::State::State(detail::TokenizerFile read, std::uint64_t hash)
+MODERNGPT2_INLINE Tokenizer::State::State(detail::TokenizerFile read, std::uint64_t hash)
     : file(std::move(read)), fingerprint(hash) {
   if (file.options.unk_id >= 0) unk_id = file.options.unk_id;
   special.resize(file.tokens.size());

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/bpe.hpp"
@@ -73,7 +73,7 @@ class TokenizerFileReader : TokenizerJson {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION TokenizerFile TokenizerFileReader::read(const Json& json) {
+MODERNGPT2_INLINE TokenizerFile TokenizerFileReader::read(const Json& json) {
   expect_keys(json, "the file",
               {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
                "decoder", "model"});
@@ -89,19 +89,19 @@ MODERNGPT2_FUNCTION TokenizerFile TokenizerFileReader::read(const Json& json) {
   return std::move(file_);
 }
 
-MODERNGPT2_FUNCTION int TokenizerFileReader::id_of(const std::string& token, std::string_view component) const {
+MODERNGPT2_INLINE int TokenizerFileReader::id_of(const std::string& token, std::string_view component) const {
   const auto found = file_.ids.find(token);
   if (found == file_.ids.end()) fail("{}: the token {} is not in the vocabulary", component, excerpt(token, 40));
   return found->second;
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_model(const Json& model) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_model(const Json& model) {
   if (has_type(model, "BPE")) return read_bpe(model);
   if (has_type(model, "Unigram")) return read_unigram(model);
   fail("the model is {}: only \"BPE\" and \"Unigram\" are supported", describe(model));
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_bpe(const Json& model) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_bpe(const Json& model) {
   expect_keys(model, "the model",
               {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
                "byte_fallback", "ignore_merges", "vocab", "merges"});
@@ -119,7 +119,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_bpe(const Json& model) {
   read_merges(field(model, "merges", "the model"));
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_vocabulary(const Json& vocabulary) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_vocabulary(const Json& vocabulary) {
   if (!vocabulary.is_object()) fail("the model's vocab must be an object, found {}", json_excerpt(vocabulary));
   const auto size = vocabulary.size();
   std::vector<bool> taken(size, false);
@@ -142,7 +142,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_vocabulary(const Json& vocabu
   file_.model_size = static_cast<int>(size);
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_merges(const Json& merges) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_merges(const Json& merges) {
   if (!merges.is_array()) fail("the model's merges must be a list, found {}", json_excerpt(merges));
   file_.merges.reserve(merges.size());
   for (const Json& merge : merges) {
@@ -165,7 +165,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_merges(const Json& merges) {
   }
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_unigram(const Json& model) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_unigram(const Json& model) {
   expect_keys(model, "the model", {"type", "unk_id", "vocab", "byte_fallback"});
   file_.unigram = true;
   const Json& vocabulary = field(model, "vocab", "the model");
@@ -188,14 +188,14 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_unigram(const Json& model) {
   if (get_optional_field<bool>(model, "byte_fallback", where_).value_or(false)) find_bytes();
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::find_bytes() {
+MODERNGPT2_INLINE void TokenizerFileReader::find_bytes() {
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const auto found = file_.ids.find(fmt::format("<0x{:02X}>", byte));
     if (found != file_.ids.end()) file_.options.byte_ids[byte] = found->second;
   }
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_added_tokens(const Json& list) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_added_tokens(const Json& list) {
   if (!list.is_array()) fail("added_tokens must be a list, found {}", json_excerpt(list));
   std::unordered_map<int, std::string> beyond;  // by id, for ids beyond the model's vocabulary
   std::unordered_set<int> seen_ids;
@@ -233,7 +233,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_added_tokens(const Json& list
   }
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_normalizer(const Json* normalizer) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_normalizer(const Json* normalizer) {
   if (!normalizer || normalizer->is_null()) return;
   for (const Json* step : steps(*normalizer, "the normalizer", "normalizers")) {
     if (!is_replace(*step, " ", space_mark, "the normalizer"))
@@ -242,7 +242,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_normalizer(const Json* normal
   }
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_decoder(const Json* decoder) const {
+MODERNGPT2_INLINE void TokenizerFileReader::read_decoder(const Json* decoder) const {
   const auto refuse = [&](const Json& found) {
     fail("the decoder is {}: only the Sequence of Replace (\"{}\" by \" \"), ByteFallback and Fuse is supported",
          describe(found), space_mark);
@@ -255,7 +255,7 @@ MODERNGPT2_FUNCTION void TokenizerFileReader::read_decoder(const Json* decoder) 
   if (!has_type(*list[2], "Fuse")) refuse(*list[2]);
 }
 
-MODERNGPT2_FUNCTION void TokenizerFileReader::read_post_processor(const Json* processor) {
+MODERNGPT2_INLINE void TokenizerFileReader::read_post_processor(const Json* processor) {
   if (!processor || processor->is_null()) return;
   if (!has_type(*processor, "TemplateProcessing"))
     fail("the post_processor is {}: only null and TemplateProcessing are supported", describe(*processor));

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -52,8 +52,8 @@ class UnigramModel {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION UnigramModel::UnigramModel(const std::vector<std::pair<std::string, double>>& vocabulary,
-                                               int unk_id, const std::array<int, 256>& byte_ids)
+MODERNGPT2_INLINE UnigramModel::UnigramModel(const std::vector<std::pair<std::string, double>>& vocabulary, int unk_id,
+                                             const std::array<int, 256>& byte_ids)
     : unk_id_(unk_id), byte_ids_(byte_ids) {
   double lowest = std::numeric_limits<double>::infinity();
   for (const auto& [token, score] : vocabulary) {
@@ -66,7 +66,7 @@ MODERNGPT2_FUNCTION UnigramModel::UnigramModel(const std::vector<std::pair<std::
   unk_score_ = lowest - unk_penalty;
 }
 
-MODERNGPT2_FUNCTION void UnigramModel::encode(std::string_view text, std::vector<int>& ids) const {
+MODERNGPT2_INLINE void UnigramModel::encode(std::string_view text, std::vector<int>& ids) const {
   const std::vector<Node> best = viterbi(text);
   std::vector<std::pair<std::size_t, std::size_t>> pieces;  // begin, end; last piece first
   bool run_of_unk = false;
@@ -83,7 +83,7 @@ MODERNGPT2_FUNCTION void UnigramModel::encode(std::string_view text, std::vector
     append(text.substr(piece->first, piece->second - piece->first), ids);
 }
 
-MODERNGPT2_FUNCTION std::vector<UnigramModel::Node> UnigramModel::viterbi(std::string_view text) const {
+MODERNGPT2_INLINE std::vector<UnigramModel::Node> UnigramModel::viterbi(std::string_view text) const {
   std::vector<Node> best(text.size() + 1);
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t character = utf8_length(text[at]);
@@ -104,7 +104,7 @@ MODERNGPT2_FUNCTION std::vector<UnigramModel::Node> UnigramModel::viterbi(std::s
   return best;
 }
 
-MODERNGPT2_FUNCTION void UnigramModel::append(std::string_view piece, std::vector<int>& ids) const {
+MODERNGPT2_INLINE void UnigramModel::append(std::string_view piece, std::vector<int>& ids) const {
   const auto found = ids_.find(std::string(piece));
   if (found != ids_.end()) {
     ids.push_back(found->second);

@@ -58,11 +58,11 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
   const std::int64_t own = ranks ? ranks->rank() : 0, size = ranks ? ranks->size() : 1;
   bool gave_up = false;
   for (std::int64_t round = 0; round < data.size(); round += batch_size * size) {
-    if (model.is_sharded() && ranks) gave_up = agree_on_largest(*ranks, gave_up, "signals to stop") > 0;
+    if (model.is_sharded() && ranks) gave_up = max_over_ranks(*ranks, gave_up, "signals to stop") > 0;
     if (gave_up) break;
     const std::int64_t first = round + own * batch_size;
     if (first >= data.size()) {
-      model.sit_out_loss();
+      model.participate_without_batch();
       break;
     }
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);

@@ -15,7 +15,7 @@
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/memory.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/training/hooks.hpp"
 
@@ -83,21 +83,21 @@ class Meter {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::uint64_t resident_bytes() {
+MODERNGPT2_INLINE std::uint64_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
   std::uint64_t pages = 0, resident = 0;
   if (!(file >> pages >> resident)) return 0;
   return resident * std::uint64_t(std::max(::sysconf(_SC_PAGESIZE), 1L));
 }
 
-MODERNGPT2_FUNCTION std::uint64_t peak_resident_bytes() {
+MODERNGPT2_INLINE std::uint64_t peak_resident_bytes() {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("VmHWM:")) return std::strtoull(line.c_str() + 6, nullptr, 10) << 10;
   return 0;
 }
 
-MODERNGPT2_FUNCTION void add_speed(Json& line, const RunSpeed& speed) {
+MODERNGPT2_INLINE void add_speed(Json& line, const RunSpeed& speed) {
   line["tokens_per_second"] = std::round(speed.tokens_per_second * 10) / 10;
   if (speed.matmul_utilization > 0) line["matmul_utilization"] = std::round(speed.matmul_utilization * 1e4) / 1e4;
   line["data_wait"] = std::round(speed.data_wait * 1e4) / 1e4;
@@ -105,7 +105,7 @@ MODERNGPT2_FUNCTION void add_speed(Json& line, const RunSpeed& speed) {
   line["seconds_left"] = std::round(speed.seconds_left);
 }
 
-MODERNGPT2_FUNCTION std::string speed_text(const RunSpeed& speed, std::string_view separator) {
+MODERNGPT2_INLINE std::string speed_text(const RunSpeed& speed, std::string_view separator) {
   std::vector<std::string> parts;
   if (speed.matmul_utilization > 0)
     parts.push_back(fmt::format("{:.0f}% of matmul speed", 100 * speed.matmul_utilization));
@@ -119,12 +119,12 @@ MODERNGPT2_FUNCTION std::string speed_text(const RunSpeed& speed, std::string_vi
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void Meter::add(double seconds, double data_seconds, std::int64_t tokens) {
+MODERNGPT2_INLINE void Meter::add(double seconds, double data_seconds, std::int64_t tokens) {
   seconds_ += seconds, data_seconds_ += data_seconds, tokens_ += double(tokens);
   run_seconds_ += seconds, ++run_steps_;
 }
 
-MODERNGPT2_FUNCTION RunSpeed Meter::speed(std::int64_t steps_left) const {
+MODERNGPT2_INLINE RunSpeed Meter::speed(std::int64_t steps_left) const {
   RunSpeed speed;
   speed.tokens_per_second = seconds_ > 0 ? tokens_ / seconds_ : 0;
   speed.data_wait = seconds_ > 0 ? data_seconds_ / seconds_ : 0;

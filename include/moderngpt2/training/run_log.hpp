@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -59,7 +59,7 @@ class RunLog {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void RunLog::open(const std::filesystem::path& output_dir, bool is_resumed) {
+MODERNGPT2_INLINE void RunLog::open(const std::filesystem::path& output_dir, bool is_resumed) {
   const std::filesystem::path path = output_dir / "metrics.jsonl";
   if (is_resumed)
     metrics_.emplace(path, state_.step, state_.log_history);
@@ -67,7 +67,7 @@ MODERNGPT2_FUNCTION void RunLog::open(const std::filesystem::path& output_dir, b
     metrics_.emplace(path);
 }
 
-MODERNGPT2_FUNCTION void RunLog::add(const StepReport& report) {
+MODERNGPT2_INLINE void RunLog::add(const StepReport& report) {
   const double loss = state_.logged_loss_sum / double(state_.logged_steps);
   const RunSpeed& speed = report.speed;
   Json line = Json::object();
@@ -89,7 +89,7 @@ MODERNGPT2_FUNCTION void RunLog::add(const StepReport& report) {
   state_.logged_loss_sum = 0, state_.logged_steps = 0;
 }
 
-MODERNGPT2_FUNCTION void RunLog::add_skipped(const StepReport& report, double loss_scale) const {
+MODERNGPT2_INLINE void RunLog::add_skipped(const StepReport& report, double loss_scale) const {
   if (report.overflows)
     say("step {}: gradients times the loss scale {} are too large for fp16: the step is skipped, the scale is {} now",
         report.step, report.loss_scale, loss_scale);
@@ -99,7 +99,7 @@ MODERNGPT2_FUNCTION void RunLog::add_skipped(const StepReport& report, double lo
     say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
 }
 
-MODERNGPT2_FUNCTION void RunLog::add(const Evaluation& evaluation) {
+MODERNGPT2_INLINE void RunLog::add(const Evaluation& evaluation) {
   Json line = Json::object();
   line["step"] = state_.step;
   line["epoch"] = state_.epoch();
@@ -109,13 +109,13 @@ MODERNGPT2_FUNCTION void RunLog::add(const Evaluation& evaluation) {
   say("step {}  evaluation {}", state_.step, evaluation.text());
 }
 
-MODERNGPT2_FUNCTION bool RunLog::is_evaluated() const {
+MODERNGPT2_INLINE bool RunLog::is_evaluated() const {
   if (state_.log_history.empty()) return false;
   const Json& last = state_.log_history.back();
   return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
 }
 
-MODERNGPT2_FUNCTION void RunLog::write(Json line) {
+MODERNGPT2_INLINE void RunLog::write(Json line) {
   if (metrics_) metrics_->add(line);
   if (hooks_.on_log) hooks_.on_log(line);
   state_.log_history.push_back(std::move(line));

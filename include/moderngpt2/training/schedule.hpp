@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/deepspeed_schedule.hpp"
 
@@ -71,9 +71,9 @@ class LearningRateSchedule {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION LearningRateSchedule::LearningRateSchedule(const std::string& name, const Json& kwargs,
-                                                               double base_rate, std::int64_t warmup_steps,
-                                                               std::int64_t total_steps)
+MODERNGPT2_INLINE LearningRateSchedule::LearningRateSchedule(const std::string& name, const Json& kwargs,
+                                                             double base_rate, std::int64_t warmup_steps,
+                                                             std::int64_t total_steps)
     : base_(base_rate), warmup_(static_cast<double>(warmup_steps)), total_(static_cast<double>(total_steps)) {
   if (DeepSpeedSchedule::has(name)) {
     deepspeed_.emplace(name, kwargs, base_rate, warmup_steps, total_steps);
@@ -86,7 +86,7 @@ MODERNGPT2_FUNCTION LearningRateSchedule::LearningRateSchedule(const std::string
   read(kwargs);
 }
 
-MODERNGPT2_FUNCTION void LearningRateSchedule::read(const Json& kwargs) {
+MODERNGPT2_INLINE void LearningRateSchedule::read(const Json& kwargs) {
   const std::string where = "lr_scheduler_kwargs";
   if (!kwargs.is_object()) throw Error("{}: an object is needed, such as {{\"num_cycles\": 2}}", where);
   std::string known;
@@ -130,7 +130,7 @@ MODERNGPT2_FUNCTION void LearningRateSchedule::read(const Json& kwargs) {
       throw Error("{}: {} has no argument {}{}{}", where, name_, excerpt(key), known.empty() ? "" : ", it has ", known);
 }
 
-MODERNGPT2_FUNCTION double LearningRateSchedule::factor(double step) const {
+MODERNGPT2_INLINE double LearningRateSchedule::factor(double step) const {
   if (name_ == "constant") return 1;
   if (name_ == "warmup_stable_decay") return stable_factor(step);
   if (step < warmup_) return step / std::max(1.0, warmup_);
@@ -148,7 +148,7 @@ MODERNGPT2_FUNCTION double LearningRateSchedule::factor(double step) const {
   return std::max(0.0, above_least(half_cosine(cycles_ * 2 * progress)));
 }
 
-MODERNGPT2_FUNCTION double LearningRateSchedule::stable_factor(double step) const {
+MODERNGPT2_INLINE double LearningRateSchedule::stable_factor(double step) const {
   if (step < warmup_) {
     const double progress = step / std::max(1.0, warmup_);
     return std::max(0.0, above_least(warmup_type_ == "linear"   ? progress

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
@@ -24,9 +24,9 @@ struct TrainingSettings {
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
-  int world_size = 1;                                                 ///< processes, each with batches of its own
-  int zero_stage = 1;                                                 ///< of ZeRO, 0 to 3, where there are several
-  std::int64_t bucket_elements = distributed::usual_bucket_elements;  ///< of what they exchange at once, about
+  int world_size = 1;                                                   ///< processes, each with batches of its own
+  int zero_stage = 1;                                                   ///< of ZeRO, 0 to 3, where there are several
+  std::int64_t bucket_elements = distributed::default_bucket_elements;  ///< of what they exchange at once, about
   std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
@@ -96,8 +96,8 @@ LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
-                                                  DataPosition at) {
+MODERNGPT2_INLINE std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
+                                                DataPosition at) {
   const std::int64_t rest = blocks - at.samples;
   if (samples <= rest) return steps_per_epoch(std::max<std::int64_t>(samples, 0), global_batch);
   samples -= rest;
@@ -105,8 +105,8 @@ MODERNGPT2_FUNCTION std::int64_t steps_of_samples(std::int64_t samples, std::int
          steps_per_epoch(samples % blocks, global_batch);
 }
 
-MODERNGPT2_FUNCTION std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step,
-                                           DataPosition at) {
+MODERNGPT2_INLINE std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step,
+                                         DataPosition at) {
   if (s.max_steps > 0) return s.max_steps;
   if (s.total_train_samples > 0) {
     const double planned = std::ceil(s.num_train_epochs * double(s.total_train_samples) * (1 - 1e-12));
@@ -120,11 +120,11 @@ MODERNGPT2_FUNCTION std::int64_t last_step(const TrainingSettings& s, std::int64
   return step + std::max<std::int64_t>(planned - done, 0);
 }
 
-MODERNGPT2_FUNCTION std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
+MODERNGPT2_INLINE std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
   return s.warmup_steps.value_or(warmup_steps_of_ratio(s.warmup_ratio, total_steps));
 }
 
-MODERNGPT2_FUNCTION LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
+MODERNGPT2_INLINE LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {
   const Json kwargs =
       s.lr_scheduler_kwargs.empty() ? Json::object() : parse_json(s.lr_scheduler_kwargs, "lr_scheduler_kwargs");
   return {s.lr_scheduler_type, kwargs, s.learning_rate, warmup_steps(s, total_steps), total_steps};

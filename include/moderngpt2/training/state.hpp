@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
@@ -56,7 +56,7 @@ TrainerState parse_trainer_state(const Json& json, const std::string& where);
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION Json to_json(const TrainerState& state, const TrainingSettings& settings) {
+MODERNGPT2_INLINE Json to_json(const TrainerState& state, const TrainingSettings& settings) {
   Json out = state.json;
   for (const char* absent : {"best_global_step", "best_metric", "best_model_checkpoint"})
     if (!out.contains(absent)) out[absent] = nullptr;
@@ -100,7 +100,7 @@ MODERNGPT2_FUNCTION Json to_json(const TrainerState& state, const TrainingSettin
   return out;
 }
 
-MODERNGPT2_FUNCTION TrainerState parse_trainer_state(const Json& json, const std::string& where) {
+MODERNGPT2_INLINE TrainerState parse_trainer_state(const Json& json, const std::string& where) {
   auto count = [&](const Json& object, const char* key) {
     const auto n = get_field<std::int64_t>(object, key, where);
     if (n < 0) throw Error("{}: {} is {}, it must not be negative", where, key, n);

@@ -19,8 +19,8 @@
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/device_ranks.hpp"
-#include "moderngpt2/distributed/single.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/training/batch_loader.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
@@ -61,8 +61,9 @@ class Trainer {
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
-        ranks_(distributed::ranks_or_alone(ranks)),
-        optimizer_(model, settings_, ranks_, distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
+        ranks_(distributed::ranks_or_single(ranks)),
+        optimizer_(model, settings_, ranks_,
+                   distributed::ranks_for_memory_of<typename M::Backend>(ranks_, device_ranks)),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
@@ -141,7 +142,7 @@ class Trainer {
       return 0;
     }
     const LearningRateSchedule schedule = make_schedule(settings_, last);
-    all_or_none(ranks_, "metrics.jsonl", [&] {
+    run_or_fail_together(ranks_, "metrics.jsonl", [&] {
       if (is_first()) log_.open(settings_.output_dir, resumed_);
     });
     if (ranks_.size() > 1) check_replicas("all must start from the same files");
@@ -218,7 +219,7 @@ class Trainer {
   /// The signal that ends the run: what any rank was sent, once all agreed.
   int stopped() const { return ranks_.size() == 1 ? asked_to_stop() : stop_; }
   void agree_to_stop() {
-    if (ranks_.size() > 1) stop_ = int(agree_on_largest(ranks_, asked_to_stop(), "signals to stop"));
+    if (ranks_.size() > 1) stop_ = int(max_over_ranks(ranks_, asked_to_stop(), "signals to stop"));
   }
 
   /// Of the batch of a step, on all ranks.
@@ -276,7 +277,7 @@ class Trainer {
                                                  optimizer_.gradients(), pass, on_ready));
         span("forward and backward", pass_begin);
       } else {
-        model_.sit_out_loss_and_gradients(on_ready);
+        model_.participate_without_batch(on_ready);
       }
       optimizer_.end_pass();
     }
@@ -309,7 +310,7 @@ class Trainer {
   }
 
   StepCounts count(const Batch& batch) {
-    return sum_of_integers(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
+    return sum_over_ranks(ranks_, StepCounts{batch.divisors(), batch.valid(), batch.tokens()}, "labels");
   }
 
   void advance(StepReport& report, const BatchPlace& batch) {
@@ -359,7 +360,7 @@ class Trainer {
   void save() {
     wait_for_updates();
     // A state from which nothing can be trained must not stand as the newest checkpoint.
-    if (agree_on_largest(ranks_, !optimizer_.has_finite_weights(), "whether the weights are finite") > 0)
+    if (max_over_ranks(ranks_, !optimizer_.has_finite_weights(), "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
                                   "are as they were",
                                   state_.step));

@@ -56,7 +56,7 @@ class ZeroOptimizer {
   void begin_pass(bool is_last) { exchange_.begin_pass(is_last); }
   /// What the pass adds to.
   typename M::Gradients& gradients() { return exchange_.gradients(); }
-  /// To be told each unit whose gradients are there (see NobodyWaits).
+  /// To be told each unit whose gradients are there (see NoGradientHook).
   void ready(int unit) { exchange_.ready(unit); }
   void add(const typename M::Loss& loss) { sums_.add(model_.backend(), loss); }
   /// Also for a rank that had nothing to compute in the pass.

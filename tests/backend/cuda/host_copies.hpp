@@ -28,8 +28,8 @@ void edit_on_host(B& backend, ParameterBuffers<E, Memory>& buffers, F&& f) {
   } else {
     ParameterBuffers<E> here = on_host(backend, buffers);
     f(here);
-    buffers.matrices = placed(backend, std::move(here.matrices));
-    buffers.vectors = placed(backend, std::move(here.vectors));
+    buffers.matrices = move_to_backend(backend, std::move(here.matrices));
+    buffers.vectors = move_to_backend(backend, std::move(here.vectors));
   }
 }
 

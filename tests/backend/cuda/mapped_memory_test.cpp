@@ -49,7 +49,7 @@ TEST_CASE("a buffer with memory for a part: parts that are not in use at once sh
     FlatBuffer<float, DeviceBuffer> buffer(7 * page_floats, Pages::as_used);
     CHECK(buffer.size() == 7 * page_floats);
     CHECK(simt::device().used() == of_backend);
-    lay_out(b, buffer, six_parts());
+    commit_memory(b, buffer, six_parts());
     CHECK(simt::device().used() == of_backend + 3 * page);
     CHECK(buffer.memory().memory_bytes() == 3 * page);
     for (int i = 0; i < 7; ++i) CHECK(first_of_page(b, buffer, i) == 0);
@@ -64,10 +64,10 @@ TEST_CASE("a buffer with memory for a part: parts that are not in use at once sh
       if (i > 2) CHECK(first_of_page(b, buffer, i - 2) == float(i));  // its memory is another's by now
     }
     CHECK(first_of_page(b, buffer, 0) == 100);
-    zero_and_forget(b, buffer.data() + 6 * page_floats, page_floats);
+    zero_and_discard(b, buffer.data() + 6 * page_floats, page_floats);
     CHECK(first_of_page(b, buffer, 6) == 0);
     CHECK(first_of_page(b, buffer, 5) == 5);
-    lay_out(b, buffer, six_parts());  // has its memory already, and what is in it
+    commit_memory(b, buffer, six_parts());  // has its memory already, and what is in it
     CHECK(first_of_page(b, buffer, 0) == 100);
     FlatBuffer<float, DeviceBuffer> moved(std::move(buffer));
     CHECK(first_of_page(b, moved, 5) == 5);
@@ -80,7 +80,7 @@ TEST_CASE("a buffer with all its memory stays as it is when it is to be used in 
   FlatBuffer<float, DeviceBuffer> buffer(7 * page_floats, Pages::at_once);
   CHECK(buffer.memory().memory_bytes() == 7 * page);
   const float* const data = buffer.data();
-  lay_out(b, buffer, six_parts());
+  commit_memory(b, buffer, six_parts());
   CHECK(buffer.data() == data);
   CHECK(buffer.memory().memory_bytes() == 7 * page);
 }
@@ -98,10 +98,10 @@ TEST_CASE("memory for a part: a GPU that cannot, one that is full, and sizes tha
   FlatBuffer<float, DeviceBuffer> buffer(7 * page_floats - 100, Pages::as_used);
   const std::size_t limit = simt::device().memory_bytes, used = simt::device().used();
   simt::device().memory_bytes = used + 2 * page;
-  CHECK_THROWS_WITH_AS(lay_out(b, buffer, six_parts()), doctest::Contains("use a smaller batch"), Error);
+  CHECK_THROWS_WITH_AS(commit_memory(b, buffer, six_parts()), doctest::Contains("use a smaller batch"), Error);
   simt::device().memory_bytes = limit;
   FlatBuffer<float, DeviceBuffer> again(7 * page_floats - 100, Pages::as_used);
-  lay_out(b, again, six_parts());
+  commit_memory(b, again, six_parts());
   CHECK(first_of_page(b, again, 6) == 0);
 }
 

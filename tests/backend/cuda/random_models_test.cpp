@@ -13,8 +13,7 @@
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/testing/comparison.hpp"
-#include "moderngpt2/testing/gradient_check.hpp"
+#include "moderngpt2/testing/numeric_checks.hpp"
 
 using namespace moderngpt2;
 

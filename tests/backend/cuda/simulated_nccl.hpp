@@ -10,7 +10,7 @@
 
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/distributed/nccl_communicator.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 namespace moderngpt2::test {
 

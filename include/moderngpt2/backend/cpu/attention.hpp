@@ -98,7 +98,7 @@ void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k
       float* row = acc + i * D;
       const bool evenly = row_top[i] == -std::numeric_limits<float>::infinity();
       if (evenly)
-        for_even_shares(call, seq, h, t, [&](int u, float share, float factor) {
+        for_uniform_fallback(call, seq, h, t, [&](int u, float share, float factor) {
           const T* value = v.row(seq * call.key_rows + u) + g;
           for (int d = 0; d < D; ++d) row[d] += share * factor * value[d];
         });

@@ -31,11 +31,11 @@ namespace detail {
 /// Gradients through query t of head h, which sees only padding, added to those of the tiles; `dq` is that of the
 /// query.
 template <class T>
-void backward_even_shares(float* dq, Rows<T> dk, Rows<T> dv, Rows<const T> d_o, Rows<const T> q, Rows<const T> k,
-                          Rows<const T> v, const AttentionCall& call, int seq, int h, int t, float mean) {
+void backward_uniform_fallback(float* dq, Rows<T> dk, Rows<T> dv, Rows<const T> d_o, Rows<const T> q, Rows<const T> k,
+                               Rows<const T> v, const AttentionCall& call, int seq, int h, int t, float mean) {
   const int D = call.head_dim, row = seq * call.time + t, g = h / call.group() * D;
   const T *query = q.row(row) + h * D, *d_out = d_o.row(row) + h * D;
-  for_even_shares(call, seq, h, t, [&](int u, float share, float factor) {
+  for_uniform_fallback(call, seq, h, t, [&](int u, float share, float factor) {
     const int key_row = seq * call.key_rows + u;
     const T* key = k.row(key_row) + g;
     T *to_key = dk.row(key_row) + g, *to_value = dv.row(key_row) + g;
@@ -147,7 +147,8 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
     for (int j = 0; j < group; ++j)
       for (int t = 0, h = kv * group + j; t < time; ++t)
         if (lse[(std::int64_t(seq) * call.n_head + h) * time + t] == only_padding)
-          backward_even_shares<T>(dq_sum.row(t) + j * D, dk, dv, d_o, q, k, v, call, seq, h, t, mean[j * time + t]);
+          backward_uniform_fallback<T>(dq_sum.row(t) + j * D, dk, dv, d_o, q, k, v, call, seq, h, t,
+                                       mean[j * time + t]);
     if constexpr (!std::is_same_v<T, float>)
       for (int t = 0; t < time; ++t) convert(dq_rows.row(t), dq_sum.row(t), group * D);
   });

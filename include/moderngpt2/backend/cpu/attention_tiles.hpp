@@ -49,15 +49,15 @@ inline int first_visible_key(const AttentionCall& call, int b, int t0, int rows)
 }
 
 /// Marks, in place of a log-sum-exp, a query all of whose keys are padding: exp(s - infinity) is 0 in the tiles, and
-/// its even shares (AttentionCall::in_even_share) are added apart.
+/// its even shares (AttentionCall::in_uniform_fallback) are added apart.
 inline constexpr float only_padding = std::numeric_limits<float>::infinity();
 
 /// Calls f(key, probability, dropout factor) for every key of a query that sees only padding.
 template <class F>
-void for_even_shares(const AttentionCall& call, int b, int h, int t, F&& f) {
-  const float share = 1.0f / float(call.even_share(b, t));
+void for_uniform_fallback(const AttentionCall& call, int b, int h, int t, F&& f) {
+  const float share = 1.0f / float(call.uniform_fallback_keys(b, t));
   for (int u = 0; u < call.keys(); ++u) {
-    if (!call.in_even_share(b, t, u)) continue;
+    if (!call.in_uniform_fallback(b, t, u)) continue;
     float factor = 1;
     if (call.dropout.active())
       dropout_factors(call.dropout, b, std::uint32_t(h), std::uint32_t(call.past + t), u, 1, &factor);

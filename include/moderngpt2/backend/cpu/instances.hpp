@@ -17,11 +17,12 @@
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/rotary.hpp"
 #include "moderngpt2/backend/cpu/rows.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Explicit instantiations of the CPU operations, for programs of several source files (core/separate.hpp). With
-// MODERNGPT2_SEPARATE, this header only declares them, and one source file of the program defines those for float with
+// Explicit instantiations of the CPU operations, for programs of several source files (core/separate_compilation.hpp).
+// With MODERNGPT2_SEPARATE_COMPILATION, this header only declares them, and one source file of the program defines
+// those for float with
 //
 //     namespace moderngpt2::cpu { MODERNGPT2_CPU_OPERATIONS(template, float) }
 //
@@ -67,7 +68,7 @@
   DECLARE void cast<T, float>(Backend&, T*, const float*, std::int64_t);                                               \
   DECLARE double sum_of_squares<T>(Backend&, const T*, std::int64_t);
 
-#ifdef MODERNGPT2_SEPARATE
+#ifdef MODERNGPT2_SEPARATE_COMPILATION
 namespace moderngpt2::cpu {
 MODERNGPT2_CPU_OPERATIONS(extern template, float)
 MODERNGPT2_CPU_OPERATIONS(extern template, bf16)

@@ -11,7 +11,7 @@
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cpu {
@@ -156,8 +156,8 @@ double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hi
 
 namespace moderngpt2::cpu {
 
-MODERNGPT2_FUNCTION double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
-                                         float scale) {
+MODERNGPT2_INLINE double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
+                                       float scale) {
   float* losses = b.scratch<float>(logits.count);
   return detail::sum_row_losses(b, losses, logits.count, [&](int r) {
     return detail::cross_entropy_row(dlogits.data ? dlogits.row(r) : nullptr, logits.row(r), logits.width, labels[r], 0,
@@ -165,8 +165,8 @@ MODERNGPT2_FUNCTION double cross_entropy(Backend& b, Rows<float> dlogits, Rows<c
   });
 }
 
-MODERNGPT2_FUNCTION double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits,
-                                              const float* targets, float scale) {
+MODERNGPT2_INLINE double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits,
+                                            const float* targets, float scale) {
   double loss = 0;
   for (int r = 0; r < logits.count; ++r)
     for (int i = 0; i < logits.width; ++i) {
@@ -177,8 +177,8 @@ MODERNGPT2_FUNCTION double mean_squared_error(Backend&, Rows<float> dlogits, Row
   return loss;
 }
 
-MODERNGPT2_FUNCTION double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits,
-                                                const float* targets, float scale) {
+MODERNGPT2_INLINE double binary_cross_entropy(Backend&, Rows<float> dlogits, Rows<const float> logits,
+                                              const float* targets, float scale) {
   double loss = 0;
   for (int r = 0; r < logits.count; ++r)
     for (int i = 0; i < logits.width; ++i) {

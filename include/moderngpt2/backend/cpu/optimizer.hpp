@@ -6,7 +6,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2::cpu {
 
@@ -46,8 +46,8 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
 
 namespace moderngpt2::cpu {
 
-MODERNGPT2_FUNCTION void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient,
-                               std::int64_t n, const AdamWStep& s, bf16* rounded) {
+MODERNGPT2_INLINE void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient,
+                             std::int64_t n, const AdamWStep& s, bf16* rounded) {
   const double correction1 = 1 - std::pow(s.beta1, double(s.step)), correction2 = 1 - std::pow(s.beta2, double(s.step));
   const float scale = float(s.gradient_scale), beta1 = float(s.beta1), beta2 = float(s.beta2);
   const float rest1 = float(1 - s.beta1), rest2 = float(1 - s.beta2), epsilon = float(s.epsilon);

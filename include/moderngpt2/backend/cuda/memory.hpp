@@ -50,7 +50,7 @@ class DeviceBuffer {
   explicit DeviceBuffer(std::size_t bytes) : memory_(round_up(bytes, alignment)) {
     if (bytes > 0) clear(memory_.data(), memory_.size());
   }
-  /// As Pages::as_used it has addresses but no memory, until lay_out().
+  /// As Pages::as_used it has addresses but no memory, until commit_memory().
   DeviceBuffer(std::size_t bytes, Pages pages) {
     if (pages == Pages::at_once || bytes == 0)
       *this = DeviceBuffer(bytes);
@@ -64,7 +64,7 @@ class DeviceBuffer {
   std::size_t memory_bytes() const { return mapped_.size() > 0 ? mapped_.memory_bytes() : memory_.size(); }
 
   /// Memory enough for that use; one that has all its memory keeps it.
-  void lay_out(const PartialUse& use) {
+  void commit_memory(const PartialUse& use) {
     if (mapped_.size() == 0 || mapped_.has_memory()) return;
     mapped_.map(use);
     clear(mapped_.data(), mapped_.size());

@@ -37,22 +37,22 @@ void store(const Backend& b, E* to, const E* from, std::int64_t n) {
 }
 
 template <class E>
-void lay_out(const Backend& b, FlatBuffer<E, DeviceBuffer>& buffer, const PartialUse& use) {
+void commit_memory(const Backend& b, FlatBuffer<E, DeviceBuffer>& buffer, const PartialUse& use) {
   b.synchronize();
-  buffer.memory().lay_out(use);
+  buffer.memory().commit_memory(use);
 }
 
 /// The memory is that of other parts already.
 template <class E>
-void forget(const Backend&, E*, std::int64_t) {}
+void discard(const Backend&, E*, std::int64_t) {}
 
 template <class E>
-void zero_and_forget(const Backend& b, E* data, std::int64_t n) {
+void zero_and_discard(const Backend& b, E* data, std::int64_t n) {
   fill_bytes(b.stream(), data, 0, std::size_t(n) * sizeof(E));
 }
 
 template <class E>
-FlatBuffer<E, DeviceBuffer> placed(const Backend& b, FlatBuffer<E> buffer) {
+FlatBuffer<E, DeviceBuffer> move_to_backend(const Backend& b, FlatBuffer<E> buffer) {
   FlatBuffer<E, DeviceBuffer> there(buffer.size());
   store(b, there.data(), static_cast<const E*>(buffer.data()), buffer.size());
   return there;

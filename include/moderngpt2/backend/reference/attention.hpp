@@ -44,8 +44,9 @@ struct AttentionRow {
       if (!call.masked(b, u) && !(real_part(s) <= largest)) largest = real_part(s);
     }
     if (evenly) {
-      const R share = R(1) / R(call.even_share(b, t));
-      for (int u = begin; u < end; ++u) probability[std::size_t(u)] = T(call.in_even_share(b, t, u) ? share : R(0));
+      const R share = R(1) / R(call.uniform_fallback_keys(b, t));
+      for (int u = begin; u < end; ++u)
+        probability[std::size_t(u)] = T(call.in_uniform_fallback(b, t, u) ? share : R(0));
     } else {
       T sum = T(0);
       for (int u = begin; u < end; ++u)

@@ -11,7 +11,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/row_reader.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
@@ -135,7 +135,7 @@ std::vector<std::string> column_or(const std::string& given, std::vector<std::st
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::vector<std::string> split_names(const std::string& names) {
+MODERNGPT2_INLINE std::vector<std::string> split_names(const std::string& names) {
   std::vector<std::string> parts;
   for (std::size_t begin = 0; begin <= names.size();) {
     const std::size_t comma = std::min(names.find(',', begin), names.size());
@@ -145,7 +145,7 @@ MODERNGPT2_FUNCTION std::vector<std::string> split_names(const std::string& name
   return parts;
 }
 
-MODERNGPT2_FUNCTION std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual) {
+MODERNGPT2_INLINE std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual) {
   if (given.empty()) return usual;
   return {given};
 }

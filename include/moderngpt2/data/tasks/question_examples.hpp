@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/data/tasks/labels.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
@@ -160,8 +160,8 @@ class QuestionExamples {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
-                                                                  std::string_view text) {
+MODERNGPT2_INLINE std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
+                                                                std::string_view text) {
   std::vector<int> offsets{0};
   std::size_t at = 0;
   for (const int id : ids) {
@@ -186,7 +186,7 @@ MODERNGPT2_FUNCTION std::optional<std::vector<int>> token_offsets(const Tokenize
   return offsets;
 }
 
-MODERNGPT2_FUNCTION std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count) {
+MODERNGPT2_INLINE std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count) {
   std::size_t at = 0;
   for (; count > 0 && at < text.size(); --count) {
     ++at;

@@ -35,7 +35,7 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   const bool is_first = ranks.rank() == 0;
   std::vector<FileRecord> files;
   if (!model.is_sharded() && (!M::rounds_weights || optimizer.is_whole(model))) {
-    all_or_none(ranks, "the model's files", [&] {
+    run_or_fail_together(ranks, "the model's files", [&] {
       if (is_first) files = save_model(folder, model, optimizer.full_weights(model), companions);
     });
     return files;
@@ -51,7 +51,7 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
                          }});
     else
       sources.push_back(tensor_source_of(model.backend(), p.name, p.shape, model.weights().vectors.data() + p.offset));
-  all_or_none(ranks, "the model's files", [&] {
+  run_or_fail_together(ranks, "the model's files", [&] {
     try {
       if (is_first) files = save_model(folder, sources, torch_dtype_name<Master>(), companions);
     } catch (...) {
@@ -74,13 +74,13 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   const bool is_first = ranks.rank() == 0;
   const std::filesystem::path target = checkpoint_path(output_dir, state.step);
   std::optional<AtomicFolder> folder;
-  all_or_none(ranks, "the checkpoint's folder", [&] {
+  run_or_fail_together(ranks, "the checkpoint's folder", [&] {
     if (is_first) folder.emplace(target);
   });
   const std::filesystem::path path = detail::hidden_path(target);
   std::vector<FileRecord> files = save_trained_model(path, model, optimizer, companions, ranks);
   const std::vector<FileRecord> moments = save_moments(path, model, optimizer, ranks);
-  all_or_none(ranks, "publishing the checkpoint", [&] {
+  run_or_fail_together(ranks, "publishing the checkpoint", [&] {
     if (!is_first) return;
     if (moments.size() == 1) files.push_back(moments[0]);
     state.updates = optimizer.updates;

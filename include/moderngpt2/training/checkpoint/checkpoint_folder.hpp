@@ -21,7 +21,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -145,7 +145,7 @@ class OutputFolder {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::int64_t checkpoint_number(const std::string& name) {
+MODERNGPT2_INLINE std::int64_t checkpoint_number(const std::string& name) {
   constexpr std::string_view prefix = "checkpoint-";
   if (!name.starts_with(prefix)) return -1;
   std::int64_t number = -1;
@@ -154,11 +154,11 @@ MODERNGPT2_FUNCTION std::int64_t checkpoint_number(const std::string& name) {
   return result.ec == std::errc() && result.ptr == end ? number : -1;
 }
 
-MODERNGPT2_FUNCTION bool is_checkpoint_leftover(const std::string& name) {
+MODERNGPT2_INLINE bool is_checkpoint_leftover(const std::string& name) {
   return name.starts_with(".checkpoint-") && name.ends_with(".tmp");
 }
 
-MODERNGPT2_FUNCTION std::string hash_file(const InputFile& file) {
+MODERNGPT2_INLINE std::string hash_file(const InputFile& file) {
   FileHash hash;
   std::vector<std::byte> chunk(std::size_t{1} << 20);
   for (std::uint64_t at = 0; at < file.size();) {
@@ -174,11 +174,11 @@ MODERNGPT2_FUNCTION std::string hash_file(const InputFile& file) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step) {
+MODERNGPT2_INLINE std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step) {
   return output_dir / fmt::format("checkpoint-{}", step);
 }
 
-MODERNGPT2_FUNCTION Checkpoint open_checkpoint(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE Checkpoint open_checkpoint(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "trainer_state.json";
   std::error_code error;
   if (!std::filesystem::exists(file, error))
@@ -196,7 +196,7 @@ MODERNGPT2_FUNCTION Checkpoint open_checkpoint(const std::filesystem::path& fold
   return checkpoint;
 }
 
-MODERNGPT2_FUNCTION void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
+MODERNGPT2_INLINE void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
   for (const FileRecord& record : files)
     if (detail::hash_file(InputFile(folder / record.name)) != record.xxh3)
       throw Error("{} is damaged: its bytes are not those that were written", (folder / record.name).string());
@@ -206,13 +206,13 @@ MODERNGPT2_FUNCTION void verify_files(const std::filesystem::path& folder, std::
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION void delete_folder(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE void delete_folder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::remove_all(folder, error);
   if (error) std::filesystem::remove_all(folder, error);
 }
 
-MODERNGPT2_FUNCTION std::filesystem::path hidden_path(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE std::filesystem::path hidden_path(const std::filesystem::path& folder) {
   return folder.parent_path() / fmt::format(".{}.tmp", folder.filename().string());
 }
 
@@ -220,8 +220,8 @@ MODERNGPT2_FUNCTION std::filesystem::path hidden_path(const std::filesystem::pat
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION void rotate_checkpoints(const std::filesystem::path& output_dir, int limit,
-                                            const std::filesystem::path& keep) {
+MODERNGPT2_INLINE void rotate_checkpoints(const std::filesystem::path& output_dir, int limit,
+                                          const std::filesystem::path& keep) {
   for (const std::filesystem::path& path : folder_entries(output_dir))
     if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
   int kept = 1;
@@ -239,7 +239,7 @@ MODERNGPT2_FUNCTION void rotate_checkpoints(const std::filesystem::path& output_
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION AtomicFolder::AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
+MODERNGPT2_INLINE AtomicFolder::AtomicFolder(std::filesystem::path target) : target_(std::move(target)) {
   temporary_ = detail::hidden_path(target_);
   std::error_code error;
   std::filesystem::remove_all(temporary_, error);
@@ -247,7 +247,7 @@ MODERNGPT2_FUNCTION AtomicFolder::AtomicFolder(std::filesystem::path target) : t
   if (error) throw Error("cannot make the folder {}: {}", temporary_.string(), error.message());
 }
 
-MODERNGPT2_FUNCTION void AtomicFolder::commit() {
+MODERNGPT2_INLINE void AtomicFolder::commit() {
   sync_folder(temporary_);
   if (std::filesystem::exists(std::filesystem::symlink_status(target_)))
     replace();
@@ -258,7 +258,7 @@ MODERNGPT2_FUNCTION void AtomicFolder::commit() {
   temporary_.clear();
 }
 
-MODERNGPT2_FUNCTION void AtomicFolder::replace() {
+MODERNGPT2_INLINE void AtomicFolder::replace() {
 #ifdef RENAME_EXCHANGE
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) return;
   if (errno != EINVAL && errno != ENOSYS) throw Error("cannot publish {}: {}", target_.string(), std::strerror(errno));
@@ -267,7 +267,7 @@ MODERNGPT2_FUNCTION void AtomicFolder::replace() {
   rename(temporary_, target_);
 }
 
-MODERNGPT2_FUNCTION void AtomicFolder::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
+MODERNGPT2_INLINE void AtomicFolder::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw Error("cannot publish {}: {}", to.string(), std::strerror(errno));
 }
 
@@ -275,7 +275,7 @@ MODERNGPT2_FUNCTION void AtomicFolder::rename(const std::filesystem::path& from,
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION OutputFolder::OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
+MODERNGPT2_INLINE OutputFolder::OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
   make_folder(folder);
   lock_ = lock_folder(folder);
   if (!lock_) throw Error("{} is in use by another run: choose another --output_dir", folder.string());

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/separate.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/generation_config.hpp"
@@ -90,9 +90,9 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M&
 
 namespace moderngpt2 {
 
-MODERNGPT2_FUNCTION std::vector<FileRecord> save_model(const std::filesystem::path& folder,
-                                                       std::span<const TensorSource> weights, const char* dtype,
-                                                       const ModelCompanions& companions) {
+MODERNGPT2_INLINE std::vector<FileRecord> save_model(const std::filesystem::path& folder,
+                                                     std::span<const TensorSource> weights, const char* dtype,
+                                                     const ModelCompanions& companions) {
   std::vector<FileRecord> files = write_sharded(folder, weights);
   Json config = config_to_json(companions.config);
   config.erase("dtype");  // what newer writers call it

@@ -160,7 +160,7 @@ std::vector<FileRecord> save_moments(const std::filesystem::path& folder, const 
   std::vector<FileRecord> files;
   const int rank = ranks.rank(), size = ranks.size();
   if (optimizer.is_whole(model)) {
-    all_or_none(ranks, "the moments' file", [&] {
+    run_or_fail_together(ranks, "the moments' file", [&] {
       if (rank != 0) return;
       std::vector<TensorSource> moments =
           tensor_sources(model.backend(), ParameterPlaces(optimizer.first), model.parameters(), "exp_avg.");
@@ -172,7 +172,7 @@ std::vector<FileRecord> save_moments(const std::filesystem::path& folder, const 
     return files;
   }
   std::vector<detail::RecordOfRank> records(std::size_t(size), detail::RecordOfRank{});
-  all_or_none(ranks, "the moments' files", [&] {
+  run_or_fail_together(ranks, "the moments' files", [&] {
     const FileRecord own = write_safetensors(folder / optimizer_file_of_rank(rank, size),
                                              detail::moment_sources_of_shard(model, optimizer));
     verify_files(folder, std::span(&own, 1));

@@ -47,11 +47,11 @@ MODERNGPT2_DEVICE bool sees_only_padding(const AttentionCall& call, int b, int t
   return true;
 }
 
-/// AttentionCall::even_share by a warp, inverted.
-MODERNGPT2_DEVICE float even_share(const AttentionCall& call, int b, int t) {
+/// AttentionCall::uniform_fallback_keys by a warp, inverted.
+MODERNGPT2_DEVICE float uniform_share(const AttentionCall& call, int b, int t) {
   int n = 0;
   for (int u = 0; u < call.keys(); u += 32)
-    n += __popc(__ballot_sync(full_mask, u + lane() < call.keys() && call.in_even_share(b, t, u + lane())));
+    n += __popc(__ballot_sync(full_mask, u + lane() < call.keys() && call.in_uniform_fallback(b, t, u + lane())));
   return 1.0f / float(n);
 }
 
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const At
   if (at.t >= call.time) return;
   const bool even = sees_only_padding(call, at.b, at.t);
   if (a.queries == Queries::only_padding && !even) return;
-  const float share = even ? even_share(call, at.b, at.t) : 0.0f;
+  const float share = even ? uniform_share(call, at.b, at.t) : 0.0f;
   const int column = at.h / call.group() * D, key_row = at.b * call.key_rows;
   float *query = memory.first[warp], *p = memory.p[warp];
   copy_row(query, a.in.q.row(at.b * call.time + at.t) + at.h * D, D);
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(32 * row_warps) attention_rows_kernel(const At
     const int u = u0 + lane();
     float e = 0;
     if (even) {
-      e = u < end && call.in_even_share(at.b, at.t, u) ? share : 0.0f;
+      e = u < end && call.in_uniform_fallback(at.b, at.t, u) ? share : 0.0f;
     } else {
       float s = -INFINITY;
       if (u < end && !call.masked(at.b, u)) {
@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(32 * row_warps, 1)
   if (!a.share) return;
   for (int t = first; t < first + each && t < a.call.time; ++t) {
     const QueryRow row(a.call, rows.head, t);
-    const float share = a.lse[row.number] == INFINITY ? even_share(a.call, row.b, t) : 0.0f;
+    const float share = a.lse[row.number] == INFINITY ? uniform_share(a.call, row.b, t) : 0.0f;
     if (lane() == 0) a.share[row.number] = share;
   }
 }
@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(32 * row_warps, 4) attention_rows_dq_kernel(co
   for (int u0 = begin; u0 < end; u0 += 32) {
     const int u = u0 + lane();
     ScoreGradient g;
-    if (u < end && (even ? call.in_even_share(at.b, at.t, u) : !call.masked(at.b, u))) {
+    if (u < end && (even ? call.in_uniform_fallback(at.b, at.t, u) : !call.masked(at.b, u))) {
       const float factor = !a.in.dropout.active() ? 1.0f : drop.keeps(u) ? drop.kept : 0.0f;
       g = ScoreGradient(dot_row(query, a.in.k.row(key_row + u) + column, D),
                         dot_row(d_out, a.in.v.row(key_row + u) + column, D), factor, lse, share, mean, a.in.softcap);
@@ -251,7 +251,7 @@ __global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(c
       ScoreGradient g;
       if (t < call.time) {
         const float lse = a.lse[place];
-        const bool seen = lse == INFINITY ? call.in_even_share(b, t, u)
+        const bool seen = lse == INFINITY ? call.in_uniform_fallback(b, t, u)
                                           : !add && u <= call.past + t && u >= call.begin(b, t) && !call.masked(b, u);
         if (seen) {
           float factor = 1;

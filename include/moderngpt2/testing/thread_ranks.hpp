@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "moderngpt2/distributed/communicator.hpp"
-#include "moderngpt2/distributed/thread_hub.hpp"
+#include "moderngpt2/testing/thread_hub.hpp"
 
 namespace moderngpt2::distributed {
 

@@ -1,9 +1,9 @@
 #pragma once
 
 // Separate compilation of functions that are not templates. By default they are inline. A program of several source
-// files may define MODERNGPT2_SEPARATE for all of them: headers then only declare these functions and the explicit
-// instantiations of backend/cpu/instances.hpp. One source file for each part below defines the part's macro before its
-// first #include, and includes the part's headers. One more source file for each element type (float, bf16)
+// files may define MODERNGPT2_SEPARATE_COMPILATION for all of them: headers then only declare these functions and the
+// explicit instantiations of backend/cpu/instances.hpp. One source file for each part below defines the part's macro
+// before its first #include, and includes the part's headers. One more source file for each element type (float, bf16)
 // instantiates the CPU operations; the one for float also instantiates Sampler<float>.
 //
 //   MODERNGPT2_DEFINE_FILES         backend/, io/, tokenizer/
@@ -12,7 +12,7 @@
 //
 // The CMake target moderngpt2::compiled has these source files (cmake/compiled/) and defines the macro.
 
-#ifdef MODERNGPT2_SEPARATE
+#ifdef MODERNGPT2_SEPARATE_COMPILATION
 #ifndef MODERNGPT2_DEFINE_FILES
 #define MODERNGPT2_DECLARE_FILES
 #endif
@@ -24,9 +24,9 @@
 #endif
 #endif
 
-/// Specifier of functions that can be compiled separately: `inline`, or nothing with MODERNGPT2_SEPARATE.
-#ifdef MODERNGPT2_SEPARATE
-#define MODERNGPT2_FUNCTION
+/// Specifier of functions that can be compiled separately: `inline`, or nothing with MODERNGPT2_SEPARATE_COMPILATION.
+#ifdef MODERNGPT2_SEPARATE_COMPILATION
+#define MODERNGPT2_INLINE
 #else
-#define MODERNGPT2_FUNCTION inline
+#define MODERNGPT2_INLINE inline
 #endif

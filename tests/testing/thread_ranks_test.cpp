@@ -11,8 +11,8 @@
 
 #include "distributed/collective_checks.hpp"
 #include "moderngpt2/core/dtype.hpp"
-#include "moderngpt2/distributed/single.hpp"
-#include "moderngpt2/distributed/thread.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/testing/thread_ranks.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::distributed;
