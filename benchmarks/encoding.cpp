@@ -23,9 +23,9 @@
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
 
+#include "make_stories/stories.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
-#include "moderngpt2/testing/stories.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/train.hpp"

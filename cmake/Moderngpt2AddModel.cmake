@@ -1,7 +1,7 @@
 # moderngpt2_add_model(NAME CONFIG config.json)
 #
-# Reads a Hugging Face config.json (model_type moderngpt2 or gemma2) and makes the INTERFACE target NAME. Who links it
-# can write
+# Reads a Hugging Face config.json (model_type moderngpt2 or gemma2) and creates the INTERFACE target NAME. A target
+# that links it can include the generated header:
 #
 #   #include "moderngpt2/models/NAME.hpp"
 #   using Model = moderngpt2::CausalLM<moderngpt2::models::NAME, ...>;
@@ -10,7 +10,7 @@
 
 include_guard(GLOBAL)
 
-# The value of `field` under whichever of its names the file uses; `default` where it is absent or null.
+# Sets the value of `field` under any of its names; `default` if it is absent or null.
 function(_moderngpt2_read_field result default)
   set(value)
   set(value_name)
@@ -68,8 +68,8 @@ function(moderngpt2_add_model model)
     message(FATAL_ERROR "${where}: a JSON object is expected")
   endif()
 
-  # A moderngpt2 file may leave fields out. Gemma 2's own defaults are those of one particular size, so such a file
-  # must say what it means.
+  # A moderngpt2 file may omit fields. Gemma 2's own defaults are those of one model size, so a gemma2 file must contain
+  # them.
   set(expected_type STRING)
   _moderngpt2_read_field(model_type moderngpt2 model_type)
   set(expected_type NUMBER)

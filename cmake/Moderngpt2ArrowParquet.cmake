@@ -1,10 +1,10 @@
 # Finds the C++ libraries of Apache Arrow and Parquet: first as installed packages, then inside an unpacked pyarrow
-# wheel (which holds headers and libraries, but no CMake files and no unversioned library names).
+# wheel, which has headers and libraries but no CMake files and no unversioned library names.
 
 include_guard(GLOBAL)
 
-# Makes moderngpt2::arrow_parquet from the libraries in `folder`, if they are there. Then MODERNGPT2_ARROW_LIBRARIES
-# and MODERNGPT2_ARROW_LICENSES list what installed programs must carry.
+# Creates moderngpt2::arrow_parquet from the libraries in `folder`, if they exist. MODERNGPT2_ARROW_LIBRARIES and
+# MODERNGPT2_ARROW_LICENSES then list the files to install with programs.
 macro(moderngpt2_import_pyarrow folder)
   file(GLOB moderngpt2_arrow_library "${folder}/pyarrow/libarrow.so.[0-9]*")
   file(GLOB moderngpt2_parquet_library "${folder}/pyarrow/libparquet.so.[0-9]*")
@@ -26,7 +26,7 @@ macro(moderngpt2_import_pyarrow folder)
   endif()
 endmacro()
 
-# Sets moderngpt2_parquet_works, and moderngpt2_parquet_works_reason where something is found that does not work.
+# Sets moderngpt2_parquet_works, and moderngpt2_parquet_works_reason if the installation found does not work.
 macro(moderngpt2_find_arrow_parquet)
   set(MODERNGPT2_PYARROW_VERSION 26.0.1)  # cmake/install_dependencies.sh names the same one
   set(moderngpt2_pyarrow_reason)

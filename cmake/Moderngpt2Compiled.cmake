@@ -5,7 +5,7 @@
 include_guard(GLOBAL)
 set(moderngpt2_compiled_folder ${CMAKE_CURRENT_LIST_DIR}/compiled)
 
-# Adds the target, which needs the components data and cli.
+# Adds the target. Requires the components data and cli.
 function(moderngpt2_add_compiled)
   set(sources command_line cpu_bf16 cpu_fp32 files runs)
   list(TRANSFORM sources REPLACE "(.+)" "${moderngpt2_compiled_folder}/\\1.cpp")

@@ -1,10 +1,11 @@
-# moderngpt2::cuda: the kernels of backend/cuda/kernels, compiled by nvcc in the project that links them, one unit an
-# operation, and what launchers need (CUDA's host headers and runtime, cuBLASLt). Nothing here enables CMake's CUDA language.
+# moderngpt2::cuda: the kernels of backend/cuda/kernels, compiled by nvcc in the project that links them, one unit per
+# operation, and the launchers' dependencies (CUDA's host headers and runtime, cuBLASLt). CMake's CUDA language is not
+# enabled.
 #
-#   MODERNGPT2_CUDA_ARCHITECTURES   such as "90" or "80;86"; those of them that the toolkit knows are built, and PTX of the
+#   MODERNGPT2_CUDA_ARCHITECTURES   such as "90" or "80;86": code for all that the toolkit supports, and PTX of the
 #                                   newest, which drivers compile for later GPUs. Default: 80 86 89 90 100 120
 #                                   (docs/decisions/010-architectures.md)
-#   MODERNGPT2_CUDNN                ON: attention by cuDNN, too, for programs that ask for it
+#   MODERNGPT2_CUDNN                ON: also cuDNN's attention, for programs that request it
 
 set(moderngpt2_cuda_cmake_folder ${CMAKE_CURRENT_LIST_DIR})
 set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90 100 120 CACHE STRING "GPU architectures that moderngpt2::cuda is for")
@@ -12,7 +13,7 @@ set(MODERNGPT2_CUDA_ARCHITECTURES 80 86 89 90 100 120 CACHE STRING "GPU architec
 set(MODERNGPT2_CUDNN OFF CACHE BOOL "moderngpt2::cuda has cuDNN's attention beside its own")
 set(moderngpt2_cudnn_frontend_version 1.32.0)  # install_dependencies.sh has the same one
 
-# moderngpt2::cudnn, or what lacks for it in moderngpt2_cudnn_missing.
+# Finds moderngpt2::cudnn, or sets moderngpt2_cudnn_missing to the missing dependency.
 macro(moderngpt2_find_cudnn)
   set(moderngpt2_cudnn_missing)
   moderngpt2_cache_folder(moderngpt2_cache)
@@ -38,7 +39,8 @@ macro(moderngpt2_find_cudnn)
   string(JOIN "" moderngpt2_cudnn_missing ${moderngpt2_cudnn_missing})
 endmacro()
 
-# Sets moderngpt2_cuda_missing to what lacks, or to nothing, and moderngpt2_cuda_reason to a sentence on an incomplete toolkit.
+# Sets moderngpt2_cuda_missing to missing dependencies, or to "", and moderngpt2_cuda_reason to a sentence on an
+# incomplete toolkit.
 macro(moderngpt2_find_cuda)
   set(moderngpt2_cuda_missing)
   set(moderngpt2_cuda_reason)
@@ -58,12 +60,13 @@ macro(moderngpt2_find_cuda)
   endif()
 endmacro()
 
-# -gencode flags of the architectures that this nvcc knows, in `result`; those it does not know in `unknown`.
+# Sets `result` to the -gencode flags of architectures that this nvcc supports, and `unknown` to the other
+# architectures.
 function(moderngpt2_cuda_gencode result unknown)
   execute_process(COMMAND ${CUDAToolkit_NVCC_EXECUTABLE} --list-gpu-code OUTPUT_VARIABLE known RESULT_VARIABLE status)
   set(flags)
   set(left_out)
-  set(newest 0)  # of those without a letter: PTX of 90a is for nothing but 9.0
+  set(newest 0)  # newest without a letter: PTX of 90a runs on 9.0 only
   foreach(architecture IN LISTS MODERNGPT2_CUDA_ARCHITECTURES)
     string(REGEX MATCH "^[0-9]+" number "${architecture}")
     if(number AND status EQUAL 0 AND known MATCHES "sm_${number}[^0-9]")
@@ -82,7 +85,7 @@ function(moderngpt2_cuda_gencode result unknown)
   set(${unknown} ${left_out} PARENT_SCOPE)
 endfunction()
 
-# The library, of the headers in `include_folder`. Warnings are errors with WERROR.
+# Creates the library from the headers in `include_folder`. WERROR makes warnings errors.
 function(moderngpt2_add_cuda include_folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "WERROR" "" "")
   moderngpt2_cuda_gencode(gencode unknown)
@@ -94,7 +97,7 @@ function(moderngpt2_add_cuda include_folder)
     message(FATAL_ERROR "moderngpt2: MODERNGPT2_CUDA_ARCHITECTURES names nothing that CUDA ${CUDAToolkit_VERSION} knows: "
       "set it to a list such as 80;90")
   endif()
-  # nvcc's front end cannot check fmt's format strings; 554 is of a conversion that a view does not need.
+  # nvcc's front end cannot check fmt's format strings. Warning 554 is about a conversion that views do not need.
   set(flags -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554
     -Xcompiler -fPIC ${gencode})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -154,7 +157,7 @@ function(moderngpt2_add_cuda include_folder)
     endif()
   endif()
 
-  # NCCL's header is enough: the library is loaded by programs of several processes.
+  # NCCL's header is sufficient: programs with several processes load the library at run time.
   find_path(MODERNGPT2_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
   mark_as_advanced(MODERNGPT2_NCCL_INCLUDE_DIR)
   set(MODERNGPT2_HAVE_NCCL OFF PARENT_SCOPE)

@@ -1,11 +1,11 @@
-# Finds the packages behind each component. The build of this project and the installed package both read this file,
-# so that they cannot disagree. Each macro leaves the names of what it did not find in moderngpt2_missing.
+# Finds the packages of each component. The build of this project and the installed package both read this file, so that
+# they agree. Each macro sets moderngpt2_missing to the names of packages that it did not find.
 
 include_guard(GLOBAL)
 include(CheckCXXSourceCompiles)
 include(${CMAKE_CURRENT_LIST_DIR}/Moderngpt2ArrowParquet.cmake)
 
-# Sets the option `name` to AUTO, ON or OFF, whichever of CMake's words for them it holds.
+# Normalizes the option `name` to AUTO, ON or OFF.
 macro(moderngpt2_read_option name)
   string(TOUPPER "${${name}}" moderngpt2_value)
   if(moderngpt2_value MATCHES "^(AUTO)?$")
@@ -33,7 +33,7 @@ function(moderngpt2_cache_folder result)
   set(${result} "${folder}/moderngpt2" PARENT_SCOPE)
 endfunction()
 
-# An imported target for a library that brings no CMake files of its own.
+# Imported target for a library without CMake files.
 function(moderngpt2_import target header library)
   if(TARGET ${target})
     return()
@@ -54,10 +54,10 @@ function(moderngpt2_import target header library)
   endif()
 endfunction()
 
-# Sets `result` to whether a program with the source `lines` compiles and links with `target`, and RESULT_reason to a
-# sentence if the target exists and such a program does not link. A package that is found may still not work: built for
-# another processor, headers without a library, partly removed. Success is cached for these files with their sizes and
-# times; failure is not cached, so that a repaired package is noticed.
+# Sets `result` to whether a program with the source `lines` compiles and links with `target`, and RESULT_reason to an
+# explanation if the target exists and such a program does not link. A package that is found may still not work: built
+# for another processor, headers without a library, partly removed. Success is cached for these files with their sizes
+# and times; failure is not cached, so that a repaired package is noticed.
 function(moderngpt2_links target lines result)
   set(${result} FALSE PARENT_SCOPE)
   set(${result}_reason "" PARENT_SCOPE)
@@ -109,7 +109,8 @@ function(moderngpt2_links target lines result)
 ${CMAKE_BINARY_DIR}/CMakeFiles" PARENT_SCOPE)
 endfunction()
 
-# Adds `package` to moderngpt2_missing without `target`, or where a program of the given lines does not link with it.
+# Adds `package` to moderngpt2_missing if `target` does not exist or a program with the given lines does not link with
+# it.
 macro(moderngpt2_require target package)
   if(NOT TARGET ${target})
     list(APPEND moderngpt2_missing ${package})
@@ -140,8 +141,8 @@ macro(moderngpt2_find_core)
     int main() { return XXH_versionNumber() == 0; }")
 endmacro()
 
-# Not by oneDNN's own CMake files: Debian's end the configuration of a machine that has no OpenCL headers, which
-# matrix products on the CPU do not need.
+# Does not use oneDNN's own CMake files: Debian's fail on machines without OpenCL headers, which matrix products on the
+# CPU do not need.
 macro(moderngpt2_find_onednn)
   moderngpt2_import(moderngpt2::onednn dnnl.h dnnl)
   moderngpt2_links(moderngpt2::onednn "
@@ -153,7 +154,7 @@ macro(moderngpt2_find_data)
   set(moderngpt2_missing)
   find_package(ZLIB QUIET)
   find_package(yaml-cpp QUIET)
-  if(TARGET yaml-cpp AND NOT TARGET yaml-cpp::yaml-cpp)  # its name before 0.8
+  if(TARGET yaml-cpp AND NOT TARGET yaml-cpp::yaml-cpp)  # name before yaml-cpp 0.8
     add_library(yaml-cpp::yaml-cpp INTERFACE IMPORTED GLOBAL)
     set_target_properties(yaml-cpp::yaml-cpp PROPERTIES INTERFACE_LINK_LIBRARIES yaml-cpp)
   endif()
@@ -177,8 +178,8 @@ macro(moderngpt2_find_tokenizer_training)
   moderngpt2_require(moderngpt2::sentencepiece_train sentencepiece_train)
 endmacro()
 
-# FindMPI ends the configuration with an error if the compiler wrapper names a folder of headers that does not exist. Sets
-# `result` to a sentence on such a folder, or to "". Cached results of FindMPI for an MPI that was removed are deleted.
+# FindMPI fails with an error if the compiler wrapper names a header folder that does not exist. Sets `result` to an
+# explanation in that case, else to "". Deletes cached results of FindMPI for a removed MPI.
 function(moderngpt2_mpi_gone result)
   get_cmake_property(variables CACHE_VARIABLES)
   list(FILTER variables INCLUDE REGEX "^MPI_(CXX_.*|.*_LIBRARY)$")
@@ -217,8 +218,8 @@ function(moderngpt2_mpi_gone result)
   endif()
 endfunction()
 
-# Finds the C interface of any MPI library; it is called from C++. FindMPI of CMake 3.25 creates the target MPI::MPI_CXX
-# even if it finds no MPI, so the existence of the target proves nothing.
+# Finds the C interface of any MPI library, which is called from C++. FindMPI of CMake 3.25 creates the target
+# MPI::MPI_CXX even without an MPI, so checking the target is not sufficient.
 macro(moderngpt2_find_mpi)
   set(moderngpt2_missing)
   set(MPI_CXX_SKIP_MPICXX TRUE)

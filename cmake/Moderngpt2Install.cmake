@@ -1,5 +1,5 @@
-# cmake --install: headers and CMake files (component development), programs with the shared libraries that no system
-# package provides (component programs).
+# cmake --install: headers and CMake files (component development), programs with the shared libraries that are not in
+# system packages (component programs).
 
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_DATAROOTDIR}/cmake/moderngpt2)  # independent of the processor

@@ -1,4 +1,4 @@
-# The targets: moderngpt2::moderngpt2 and the components that only some users need.
+# Targets: moderngpt2::moderngpt2 and its optional components.
 
 set(moderngpt2_hint "run cmake/install_dependencies.sh, or install it by hand")
 if(CMAKE_CROSSCOMPILING)
@@ -41,7 +41,7 @@ function(moderngpt2_report_option name option works reason cost hint)
   endif()
 endfunction()
 
-# moderngpt2::NAME, linking the given targets. Exported, so downstream sees the same names.
+# Creates moderngpt2::NAME, linking the given targets. Exported under the same name.
 function(moderngpt2_add_component name)
   if(name STREQUAL "moderngpt2")
     set(target moderngpt2)
@@ -75,7 +75,7 @@ if(NOT MODERNGPT2_ONEDNN STREQUAL "OFF")
   moderngpt2_find_onednn()
   if(moderngpt2_onednn_works)
     set(MODERNGPT2_HAVE_ONEDNN ON)
-    # Only in this build: an installed moderngpt2Config.cmake looks for oneDNN again.
+    # For this build only: an installed moderngpt2Config.cmake finds oneDNN itself.
     target_link_libraries(moderngpt2 INTERFACE $<BUILD_INTERFACE:moderngpt2::onednn>)
     target_compile_definitions(moderngpt2 INTERFACE $<BUILD_INTERFACE:MODERNGPT2_HAVE_ONEDNN=1>)
     get_target_property(folder moderngpt2::onednn INTERFACE_INCLUDE_DIRECTORIES)
@@ -94,8 +94,8 @@ endif()
 moderngpt2_report_option(oneDNN ONEDNN ${MODERNGPT2_HAVE_ONEDNN} "${moderngpt2_onednn_works_reason}"
   "Matrix products use Eigen: slower, and without the processor's bf16 instructions" "${moderngpt2_hint}")
 
-# A component is available if its packages are. For each: the packages' targets, their names in the table, and what is
-# left out without them.
+# A component is available if its packages are. For each component: targets of the packages, their names in the table,
+# and a description of the features that need it.
 set(moderngpt2_packages_data ZLIB::ZLIB moderngpt2::zstd yaml-cpp::yaml-cpp)
 set(moderngpt2_packages_tokenizer_training moderngpt2::sentencepiece_train moderngpt2::sentencepiece)
 set(moderngpt2_packages_cli CLI11::CLI11)
@@ -138,7 +138,7 @@ if(TARGET moderngpt2_data AND TARGET moderngpt2_cli)
   moderngpt2_add_compiled()
 endif()
 
-# Not in moderngpt2_everything: only programs of several processes are to load an MPI library.
+# Not in moderngpt2_everything: only programs with several processes should load an MPI library.
 set(MODERNGPT2_HAVE_MPI OFF)
 if(NOT MODERNGPT2_MPI STREQUAL "OFF")
   moderngpt2_find_mpi()
@@ -152,7 +152,7 @@ moderngpt2_report_option(MPI MPI ${MODERNGPT2_HAVE_MPI} "${moderngpt2_mpi_works_
   "train runs as one process"
   "install an MPI library (Debian: libopenmpi-dev, openmpi-bin), or load the cluster's MPI module")
 
-# Compiled here or, once installed, in the project that asks for the component cuda.
+# Compiled here or, if installed, in the project that requests the component cuda.
 set(MODERNGPT2_HAVE_CUDA OFF)
 set(MODERNGPT2_HAVE_NCCL OFF)
 if(NOT MODERNGPT2_CUDA STREQUAL "OFF")

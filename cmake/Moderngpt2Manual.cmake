@@ -1,10 +1,10 @@
-# Manual pages and shell completions, which the programs write themselves right after they are built.
+# Manual pages and shell completions, written by the programs after they are built.
 
 include_guard(GLOBAL)
 set(moderngpt2_write_manual ${CMAKE_CURRENT_LIST_DIR}/write_manual.cmake)
 
-# Installs the manual page and the completions of the program `name`, made from `source`, if it needs the component cli.
-# None come with a program that this machine cannot run.
+# Installs the manual page and the completions of the program `name`, built from `source`, if it needs the component
+# cli. Skipped for programs that cannot run on this machine.
 function(moderngpt2_install_manual name source)
   moderngpt2_needs_of(${source} needs)
   if(NOT cli IN_LIST needs OR (CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR))

@@ -1,4 +1,4 @@
-# Flags of this project's own programs, tests and benchmarks. Nothing here reaches a project that uses the library.
+# Flags of this project's own programs, tests and benchmarks. Not applied to projects that use the library.
 
 include(CheckCXXCompilerFlag)
 if(MODERNGPT2_ARCH)
@@ -20,8 +20,8 @@ if(MODERNGPT2_SANITIZE)
   endif()
 endif()
 
-# Objects made with -march=native differ from machine to machine, so a shared ccache is divided by processor. Paths below
-# the project count relative to it: another clone finds what this one compiled.
+# Objects made with -march=native differ between machines, so a shared ccache has a namespace per processor. Paths are
+# relative to the project: another clone shares the cache.
 find_program(MODERNGPT2_CCACHE ccache)
 mark_as_advanced(MODERNGPT2_CCACHE)
 if(MODERNGPT2_CCACHE)
@@ -39,7 +39,7 @@ if(MODERNGPT2_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHE
     CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${MODERNGPT2_CCACHE})
 endif()
 
-# Everything there is, for programs that link whatever their headers call (unused libraries are dropped at the link).
+# All available components, for programs that link whatever their headers call. The linker drops unused libraries.
 set(moderngpt2_everything moderngpt2)
 foreach(component data tokenizer_training cli)
   if(TARGET moderngpt2_${component})
@@ -65,7 +65,7 @@ function(moderngpt2_needs_of file result)
   set(${result} ${needs} PARENT_SCOPE)
 endfunction()
 
-# Removes from the list `list_name` the files that need a component which this build lacks, with a line for each.
+# Removes from the list `list_name` the files that need a component missing in this build, and reports each.
 function(moderngpt2_keep_buildable list_name)
   set(kept)
   foreach(file IN LISTS ${list_name})
@@ -88,8 +88,8 @@ function(moderngpt2_keep_buildable list_name)
   set(${list_name} ${kept} PARENT_SCOPE)
 endfunction()
 
-# -fno-math-errno lets loops over exp, log and sqrt become vector code; -ffast-math is out, since NaN must stay visible.
-# g++ 12 warns of overlapping memory in its own std::string::insert (GCC bug 105651): -Wrestrict says nothing there.
+# -fno-math-errno allows vectorizing loops over exp, log and sqrt. -ffast-math is not used, because NaN must stay
+# visible. g++ 12 has false positives of -Wrestrict in its own std::string::insert (GCC bug 105651).
 function(moderngpt2_own_flags target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -fno-math-errno
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>

@@ -52,8 +52,8 @@ foreach(library IN LISTS MODERNGPT2_ARROW_LIBRARIES)
 endforeach()
 list(REMOVE_DUPLICATES arrow_folders)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${arrow_folders})
-# The package depends on what the core needs, recommends oneDNN, which is used if found, and suggests what only some
-# components need.
+# The package depends on the core's requirements, recommends oneDNN, which is used if found, and suggests packages that
+# only some components need.
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmoderngpt2-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)

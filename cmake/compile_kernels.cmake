@@ -1,4 +1,4 @@
-# Compiles one unit of kernels and reports what each kernel takes.
+# Compiles one unit of kernels and reports the resources of each kernel.
 #
 #   cmake -DNVCC= -DSOURCE= -DOBJECT= -DREPORT= -DSPILLS= "-DFLAGS=a;b" -P compile_kernels.cmake
 #

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what ModernGPT2 needs on Debian 12 or Ubuntu 24.04, as root or through sudo. Quick when all is there.
+# Installs the dependencies of ModernGPT2 on Debian 12 or Ubuntu 24.04, as root or with sudo. Fast if they are
+# installed.
 #
 #   cmake/install_dependencies.sh [--tests | --all-tests] [--wheel-folder DIR]
 #
@@ -14,7 +15,8 @@ set -euo pipefail
 pyarrow_version=26.0.1 # cmake/Moderngpt2ArrowParquet.cmake names the same one
 pyarrow_sha256_x86_64=39cb0f2418282c24bea6ceda77b03e5a8f0a5766b63a8bf194d4e2a2c423548c
 
-# Of an early CUDA 12: what compiles with these calls nothing later. tests/backend/cuda/CMakeLists.txt names the folder.
+# Headers of an early CUDA 12, to check that no later function is called. tests/backend/cuda/CMakeLists.txt names the
+# folder.
 cuda12_folder=cuda-12.1-headers
 cuda12_wheels=(
   nvidia-cuda-runtime-cu12==12.1.105 6e258468ddf5796e25f1dc591a31029fa317d97a0a94ed93468fc86301d61e40
@@ -24,7 +26,7 @@ cuda12_wheels=(
   nvidia-cuda-cccl-cu12==12.9.27 37869e17ce2e1ecec6eddf1927cca0f8c34e64fd848d40453df559091e2d7117
 )
 
-# Headers only, the same for every processor and Python. cmake/Moderngpt2Cuda.cmake names the same version.
+# Headers only, equal for all processors and Python versions. cmake/Moderngpt2Cuda.cmake names the same version.
 cudnn_frontend_version=1.32.0
 cudnn_frontend_sha256=c6006556017a4d1c914c52a556c71b1267f2d6a0500f742e7b4edef539878df0
 
@@ -107,7 +109,7 @@ install_packages() {
     fail "apt-get install failed"
 }
 
-# A python3 that has pip: the first on the path, or the system's own when that one lacks it.
+# Finds a python3 with pip: the first on the path, else the system's.
 find_pip() {
   local python
   for python in python3 /usr/bin/python3; do
@@ -119,7 +121,7 @@ find_pip() {
   return 1
 }
 
-# unpack WHEEL FOLDER START...: the files of a wheel whose names begin so, and its licences.
+# unpack WHEEL FOLDER START...: unpacks the files of a wheel whose names begin with START, and its licences.
 unpack() {
   python3 - "$@" <<'PYTHON'
 import re, sys, zipfile
@@ -130,7 +132,7 @@ with zipfile.ZipFile(wheel) as archive:
 PYTHON
 }
 
-# fetch FOLDER NAME==VERSION SHA256 PIP_FLAG...: sets wheel to the one that pip downloads; no checksum: any.
+# fetch FOLDER NAME==VERSION SHA256 PIP_FLAG...: downloads with pip and sets `wheel`. An empty checksum accepts any.
 fetch() {
   local folder=$1 what=$2 sum=$3
   python=$(find_pip) || {
@@ -145,7 +147,7 @@ fetch() {
   fi
 }
 
-# A folder beside another, to be moved there once it is complete.
+# Temporary folder beside the target, moved there once it is complete.
 make_scratch() {
   mkdir -p "$(dirname "$1")" || fail "cannot make the folder of $1: set XDG_CACHE_HOME to a writable folder"
   scratch=$(mktemp -d "$1.XXXXXX") || fail "cannot write beside $1: set XDG_CACHE_HOME to a writable folder"
@@ -159,7 +161,7 @@ finish_scratch() {
   rm -rf "$scratch"
 }
 
-# Only the C++ half of the wheel: headers, two shared libraries.
+# Only the C++ part of the wheel: headers and two shared libraries.
 install_pyarrow() {
   local folder=$1 machine sum=
   compgen -G "$folder/pyarrow/libparquet.so.*" >/dev/null && compgen -G "$folder/pyarrow/libarrow.so.*" >/dev/null &&
@@ -168,16 +170,15 @@ install_pyarrow() {
   [ "$machine" = x86_64 ] && sum=$pyarrow_sha256_x86_64
   make_scratch "$folder"
   say "unpacking pyarrow $pyarrow_version into $folder"
-  # The same wheel whatever this machine's Python is: the C++ libraries inside do not depend on it.
+  # Wheel for a fixed Python version: the C++ libraries inside do not depend on the machine's Python.
   fetch "$scratch" "pyarrow==$pyarrow_version" "$sum" --implementation cp --python-version 3.11 --abi cp311 \
     --platform "manylinux_2_28_$machine"
   unpack "$wheel" "$scratch/unpacked" pyarrow/include/ 'pyarrow/libarrow[.]so[.]' 'pyarrow/libparquet[.]so[.]'
   finish_scratch "$folder"
 }
 
-# Headers of the CUDA 12.1 runtime, cuBLAS and NCCL, and the headers that those of the runtime include: crt/ from the
-# wheel of nvcc, and nv/target from the wheel of CCCL 12.9, since no wheel of 12.1 has it. They are the same for every
-# processor.
+# Headers of the CUDA 12.1 runtime, cuBLAS and NCCL, and headers that they include: crt/ from the wheel of nvcc, and
+# nv/target from the wheel of CCCL 12.9, because no wheel of 12.1 contains it. Equal for all processors.
 install_cuda12_headers() {
   local folder=$1 i
   [ -e "$folder/nvidia/cuda_cccl/include/nv/target" ] && return 0
@@ -204,7 +205,7 @@ install_cudnn_frontend() {
 }
 
 owner=${SUDO_USER:-}
-# Under sudo the cache is still that of the user who will build.
+# With sudo, the cache is the one of the user who will build.
 home=${HOME:-}
 if [ -n "$owner" ] || [ -z "$home" ]; then
   home=$(getent passwd "${owner:-$(id -u)}" | cut -d: -f6)
@@ -218,7 +219,7 @@ install_packages "${packages[@]}"
 install_pyarrow "$wheel_folder"
 folders=("$wheel_folder")
 if [ -n "$all_tests" ]; then
-  # One check needs them, and only that one is left out where they cannot be had.
+  # Only one check needs these headers; it is skipped if they cannot be downloaded.
   if (install_cuda12_headers "$cache/$cuda12_folder"); then
     folders+=("$cache/$cuda12_folder")
   else
@@ -236,4 +237,4 @@ if [ -n "$owner" ] && [ "$(id -u)" = 0 ]; then
     chown "$owner:" "$(dirname "$folder")"
   done
 fi
-say "all is there (pyarrow in $wheel_folder)"
+say "everything is installed (pyarrow in $wheel_folder)"

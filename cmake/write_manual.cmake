@@ -1,7 +1,7 @@
 # cmake -D program=FILE -D emulator=COMMAND -D folder=FOLDER -P write_manual.cmake
 #
-# Runs a program for its manual page and its completions. One that cannot run here (built for another processor) gets
-# none, and that is no error.
+# Runs a program to write its manual page and its completions. Skipped without an error for programs that cannot run on
+# this machine (built for another processor).
 
 cmake_path(GET program FILENAME name)
 file(MAKE_DIRECTORY ${folder})

@@ -1,4 +1,4 @@
-/// Makes Hugging Face's tokenizer files from a SentencePiece model, and says where its ids will differ.
+/// Converts a SentencePiece model to Hugging Face's tokenizer files and reports settings for which its ids differ.
 
 #include <cstdio>
 #include <filesystem>

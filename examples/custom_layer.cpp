@@ -1,5 +1,5 @@
-/// A layer of your own and its gradient check: y = down(relu(up(x))^2), an MLP without a gate (So et al. 2021). It
-/// works on any backend, since it calls the library's operations, and on any scalar, since its own loop does.
+/// A custom layer and its gradient check: y = down(relu(up(x))^2), an MLP without a gate (So et al. 2021). Works on any
+/// backend, because it calls the library's operations, and on any scalar type, because its own loop does.
 
 #include <cstdio>
 
@@ -13,7 +13,7 @@ struct SquaredReluMlp {
   [[no_unique_address]] Extent<C> n_embd;
   [[no_unique_address]] Extent<F> n_inner;
 
-  // 1. Parameters: named once. Counting, placing, saving and initialising follow from `describe`.
+  // 1. Parameters: named once. `describe` serves counting, binding, saving and initialization.
   template <class E>
   struct Params {
     typename Linear<C, F>::template Params<E> up_proj;
@@ -27,7 +27,7 @@ struct SquaredReluMlp {
   constexpr Linear<C, F> up_proj() const { return {n_embd, n_inner, true}; }
   constexpr Linear<F, C> down_proj() const { return {n_inner, n_embd, false, Init::scaled_normal}; }
 
-  // 2. Memory: what lives from forward to backward, and what the backward pass needs only for itself.
+  // 2. Memory: activations saved from forward to backward, and scratch of the backward pass.
   template <class T>
   struct Saved {
     Rows<T> up, h;  // (BT,F) before and after the activation
@@ -57,7 +57,7 @@ struct SquaredReluMlp {
     down_proj().forward(b, y, Rows<const T>(s.h), p.down_proj);
   }
 
-  // 4. Backward: dx from dy; gradients of the weights are added to g.
+  // 4. Backward: dx from dy; weight gradients are accumulated into g.
   template <class B, class T, class E, class G>
   void backward(B& b, Rows<T> dx, Rows<const T> dy, Rows<const T> x, const Params<E>& p, const Params<G>& g,
                 const Saved<T>& s, const Scratch<T>& scratch, const Pass<real_t<T>>&, int /*layer*/) const {
@@ -70,7 +70,8 @@ struct SquaredReluMlp {
 
 int main() {
   const SquaredReluMlp<12, 20> layer{12, 20};
-  // Central differences and the complex step in double on the reference backend; fp32 on the CPU against that.
+  // Compares gradients with central differences and the complex step, in double on the reference backend, then fp32 on
+  // the CPU with these.
   const LayerReport report = test_layer(layer, {.in = 12, .out = 12});
   std::printf("SquaredReluMlp<12, 20>: %s\n", report.text().c_str());
   return report.good() ? 0 : 1;

@@ -1,5 +1,5 @@
 /// Runs golden cases (folders with config.json, model.safetensors, case.json, expected.safetensors) and compares the
-/// results with what they expect.
+/// results with the expected tensors.
 
 #include <array>
 #include <filesystem>
@@ -17,7 +17,7 @@
 
 using namespace moderngpt2;
 
-// Compiled beside this file: golden_check/bf16.cpp.
+// Defined in golden_check/bf16.cpp.
 extern template golden::Results golden::run<any_shape, cpu::Backend, Bf16>(const golden::Case&, cpu::Backend);
 
 namespace {
@@ -25,7 +25,7 @@ namespace {
 enum class BackendName { cpu, reference, cuda, simulated };
 enum class ShapeKind { fixed, dynamic };
 
-/// Shapes of the project's own cases, compiled in for --shape static.
+/// Shapes of this project's cases, compiled in for --shape static.
 constexpr ModelShape case_shape(int layers, int embd, int heads, int kv, int dim, int inner,
                                 Activation activation = Activation::gelu_tanh, Toggle bias = Toggle::off,
                                 Toggle tied = Toggle::on) {
@@ -63,7 +63,7 @@ golden::Results run(const golden::Case& c, ShapeKind kind, auto make_backend, st
   return golden::run<any_shape, Backend, Precision>(c, make_backend());
 }
 
-/// Runs a case with whoever the flags name; `shape_used` says of what kind the model was.
+/// Runs a case with the backend, precision and shape of the flags. Sets `shape_used` to the kind of shape.
 golden::Results run(const golden::Case& c, BackendName backend, PrecisionName precision, ShapeKind shape, int threads,
                     std::string& shape_used) {
   if (backend == BackendName::cuda || backend == BackendName::simulated) {

@@ -1,5 +1,5 @@
 // Writes dialogues to train a chat on: short ones in simple English and Japanese, whose answers follow from the
-// question and from what was said before.
+// question and from earlier turns.
 
 #include <cstdint>
 #include <cstdio>
@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "make_dialogues/dialogue_files.hpp"
+#include "make_stories/story_files.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/testing/dialogue_files.hpp"
-#include "moderngpt2/testing/story_files.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-// Writes training text of the project's own: short stories in simple English and Japanese, in files like those of C4.
+// Writes synthetic training text: short stories in simple English and Japanese, in files like those of C4.
 
 #include <cstdint>
 #include <cstdio>
@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "make_stories/story_files.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
-#include "moderngpt2/testing/story_files.hpp"
 
 namespace {
 

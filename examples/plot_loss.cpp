@@ -1,4 +1,4 @@
-// Draws the losses of a training run: a chart in the terminal, and an SVG file.
+// Plots the losses of a training run: a chart in the terminal and an SVG file.
 
 #include <cstdio>
 #include <string>

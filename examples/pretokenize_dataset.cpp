@@ -1,4 +1,4 @@
-/// Turns text into shards of token ids, ready for training: reads the command line and calls pretokenize().
+/// Converts text to shards of token ids for training: parses the command line and calls pretokenize().
 
 #include <algorithm>
 #include <cstdio>

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 or Ubuntu 24.04 to a small language model that tells stories. See --help.
+# Trains a small language model that tells stories on a fresh Debian 12 or Ubuntu 24.04. See --help.
 set -euo pipefail
 
 usage() {
@@ -105,7 +105,7 @@ mkdir -p "$output_dir/log" || fail "cannot make the folder $output_dir"
 output_dir=$(cd "$output_dir" && pwd)
 export OMP_NUM_THREADS=$threads
 
-# ---- telling what happens
+# ---- messages
 
 steps=8
 step_number=0
@@ -118,7 +118,7 @@ step() {
 clock() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
 trap 'complain "stopped at step $step_number, \"$title\": what went wrong stands above"' ERR
 
-# Runs a command that has much to say: into a file, of which only the end is shown, and only where it fails.
+# Runs a command and writes its output to a file. Prints the end of the file if the command fails.
 quietly() {
   local log=$output_dir/log/$1.txt
   shift
@@ -128,7 +128,7 @@ quietly() {
   return 1
 }
 
-# ---- the work
+# ---- steps
 
 step "Installing what is needed"
 if [ "$install" = yes ]; then

@@ -1,4 +1,4 @@
-/// The library in one page: defines a shape, trains a model on the bytes of a text file, and lets it continue a prompt.
+/// Library example in one page: defines a shape, trains a model on the bytes of a text file, and continues a prompt.
 
 #include <cstdio>
 #include <filesystem>
@@ -33,7 +33,7 @@ constexpr Config make_config() {
   Config c;
   c.n_layer = shape.n_layer, c.n_embd = shape.n_embd, c.n_head = shape.n_head, c.n_kv_head = shape.n_kv_head;
   c.head_dim = shape.head_dim, c.n_inner = shape.n_inner, c.activation = shape.activation;
-  c.vocab_size = 256;  // a token is a byte
+  c.vocab_size = 256;  // byte-level tokens
   c.n_positions = 256;
   c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = 0;
   return c;

@@ -1,4 +1,4 @@
-/// Trains a tokenizer on text: reads the command line, trains by SentencePiece and writes Hugging Face's files.
+/// Trains a tokenizer on text: parses the command line, trains with SentencePiece and writes Hugging Face's files.
 
 #include <cstdio>
 #include <filesystem>

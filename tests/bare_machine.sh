@@ -36,7 +36,7 @@ mirror or a keyring is missing (a line on standard error names it).
 TEXT
 }
 
-# The README's command line that starts with $1, without its comment.
+# Prints the README's command line that starts with $1, without its comment.
 readme_command() {
   awk '/^```/ { code = $0 == "```sh"; next } code' "$bare_checkout/README.md" |
     sed -n "s|^\\($1[^#]*\\).*|\\1|p" | sed 's/ *$//' | head -n 1

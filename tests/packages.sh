@@ -144,7 +144,7 @@ test_headers() {
     -DCMAKE_PREFIX_PATH="$(compgen -G "$bare_root/opt/*" | sed "s|^$bare_root||")"
 }
 
-# only_match PATTERN: prints the name of the one file in $packages_folder that matches.
+# only_match PATTERN: prints the name of the only file in $packages_folder that matches.
 only_match() {
   local matches
   mapfile -t matches < <(cd "$packages_folder" && compgen -G "$1")

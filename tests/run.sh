@@ -125,7 +125,7 @@ kernels_by_nvcc() {
 if [ "$size" = area ]; then
   case $area in
     core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | run | cli | \
-      testing)
+      examples)
       targets=("test_$area")
       tests="^$area\$"
       ;;
@@ -138,7 +138,7 @@ if [ "$size" = area ]; then
       case $area in
         programs) tests='^(programs|original_commands|jobs|pretrain|ranks|openmp.*|golden_.*|custom_layer|train_on_text)$' ;;
         docs) tests='^(readme.*|tool_pages|tutorial|completion)$' ;;
-        headers) tests='^(two_units|needs|each_file_alone)$' ;;
+        headers) tests='^(two_units|needs|words.*|each_file_alone)$' ;;
         consumers) tests='^(consumer_.*|add_model|installed_programs)$' ;;
         memory) tests='^memory_plan' ;;
         *) tests="^$area" ;;

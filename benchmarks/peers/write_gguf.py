@@ -62,7 +62,7 @@ class Random:
         yield "transformer.ln_f.weight", np.zeros(width, np.float32)
 
     @staticmethod
-    @functools.cache  # the same in each layer: nobody reads what comes out
+    @functools.cache  # equal tensors in all layers: results are not used
     def matrix(shape):
         return np.random.default_rng(1).standard_normal(shape, np.float32) * np.float32(0.02)
 

@@ -7,3 +7,4 @@
 #include "moderngpt2/cli/option_values.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/progress.hpp"
+#include "moderngpt2/cli/streamed_datasets.hpp"

@@ -16,6 +16,7 @@
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/tokenizer_file.hpp"
+#include "moderngpt2/tokenizer/tokenizer_json.hpp"
 #include "moderngpt2/tokenizer/unigram.hpp"
 
 #if NLOHMANN_JSON_VERSION_MAJOR == 3 && NLOHMANN_JSON_VERSION_MINOR <= 11

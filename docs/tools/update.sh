@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes this folder's pages from the programs' own tables of flags; with --check, only says which pages differ.
+# Writes this folder's pages from the programs' tables of flags. With --check, only lists the pages that differ.
 #
 #   docs/tools/update.sh FOLDER_OF_PROGRAMS [--check]
 set -euo pipefail

@@ -1,4 +1,4 @@
-// The part of `golden_check` that computes in bf16: a file of its own, so that builds are parallel.
+// bf16 part of `golden_check`, a separate file for parallel builds.
 
 #include "moderngpt2/testing/golden.hpp"
 

@@ -2,7 +2,8 @@
 # One RTX A6000 (48 GB), without a scheduler: bash examples/jobs/a6000.sh
 #
 # Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
-# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
+# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
+# docs/training_examples.md
 set -eo pipefail
 
 read -r -a train <<<"${TRAIN:-build/bin/train}"

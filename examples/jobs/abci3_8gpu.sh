@@ -6,7 +6,8 @@
 #PBS -l walltime=24:00:00
 #
 # Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
-# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
+# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
+# docs/training_examples.md
 set -eo pipefail
 
 if [ -n "$PBS_JOBID" ]; then # within a job
@@ -19,7 +20,7 @@ read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
 if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
 
-export LD_LIBRARY_PATH=$LD_LIBRARY_PATH # of the modules, for all nodes
+export LD_LIBRARY_PATH=$LD_LIBRARY_PATH # libraries of the modules, for all nodes
 nodes=1
 launch=(mpirun -npernode 8 -x LD_LIBRARY_PATH)
 if [ -r "$PBS_NODEFILE" ]; then # names a node once or more

@@ -5,7 +5,8 @@
 #$ -l h_rt=24:00:00
 #
 # Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
-# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE shows the plan on any machine. Variables: docs/training_examples.md.
+# DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
+# docs/training_examples.md
 set -eo pipefail
 
 if [ -n "$JOB_ID" ]; then # within a job

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What the configuration says of dependencies that are broken, removed and repaired, and of options with wrong values.
+# Checks the configuration's messages for broken, removed and repaired dependencies, and for options with invalid
+# values.
 #
 #   detection.sh FOLDER_FOR_BUILDS
 set -euo pipefail

@@ -26,7 +26,7 @@ namespace {
 using ChatModel = CausalLM<any_shape>;
 using Ids = std::vector<int>;
 
-/// Ids 0 to 4 special, then 256 bytes and the space.
+/// Tokenizer with special tokens 0 to 4, then 256 bytes and the space.
 Tokenizer chat_tokenizer(bool with_headers = true) {
   Json json = test::empty_tokenizer_json();
   Json& vocabulary = json["model"]["vocab"];
@@ -57,7 +57,7 @@ ChatModel chat_model(int n_positions = 200) {
   return model;
 }
 
-/// A chat whose lines, text and notes are kept.
+/// Chat that records lines, text and notes.
 struct Recorded {
   ChatModel model;
   std::vector<std::string> lines, notes;
@@ -139,18 +139,18 @@ TEST_CASE("whole turns are forgotten from the front, the system prompt never") {
   ChatHistory history(HeaderFormat(tokenizer), "S");
   const auto text_of = [&](const ChatHistory::Prompt& prompt) { return tokenizer.decode(prompt.ids, true); };
   for (const char* turn : {"1", "2", "3"}) {
-    CHECK(history.ask(turn, 1000).forgotten == 0);
+    CHECK(history.ask(turn, 1000).dropped_turns == 0);
     history.answer(tokenizer.encode(std::string("a") + turn));
   }
   const ChatHistory::Prompt all = history.ask("4", 1000);
   CHECK(text_of(all) ==
         "system\n\nSuser\n\n1assistant\n\na1user\n\n2assistant\n\na2user\n\n3assistant\n\na3user\n\n4assistant\n\n");
-  CHECK(history.ask("4", all.ids.size()).forgotten == 0);
+  CHECK(history.ask("4", all.ids.size()).dropped_turns == 0);
   const ChatHistory::Prompt less = history.ask("4", all.ids.size() - 1);
-  CHECK(less.forgotten == 1);
+  CHECK(less.dropped_turns == 1);
   CHECK(text_of(less) == "system\n\nSuser\n\n2assistant\n\na2user\n\n3assistant\n\na3user\n\n4assistant\n\n");
   const ChatHistory::Prompt least = history.ask("4", 1);
-  CHECK(least.forgotten == 3);
+  CHECK(least.dropped_turns == 3);
   CHECK(text_of(least) == "system\n\nSuser\n\n4assistant\n\n");
   CHECK(history.ask("4", 1000).ids == all.ids);  // nothing is forgotten for a message without answer
   history.ask("4", all.ids.size() - 1);
@@ -219,7 +219,7 @@ TEST_CASE("an interrupt ends an answer and keeps the chat; one at the prompt end
   CHECK(interrupted() == 0);
   CHECK(r.next == 2);
   CHECK(std::count(r.text.begin(), r.text.end(), '\n') >= 2);
-  CHECK(pieces > 10);  // the second answer went on to its end
+  CHECK(pieces > 10);  // the second answer was completed
 
   Recorded at_prompt(ChatFormat::header, 5, {});
   detail::interrupt_signal = SIGINT;

@@ -10,7 +10,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// The flags after a command line and a generation_config.json.
+/// Parses a command line and a generation_config.json into flags.
 GenerateFlags settle(std::vector<std::string> words, const std::string& stored = "{}") {
   GenerateFlags flags;
   Options options("generate", "Continues a text.");

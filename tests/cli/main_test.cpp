@@ -69,6 +69,8 @@ TEST_CASE("what a program throws becomes one line and a status") {
   const Outcome usage = run([](int, char**) -> int { throw UsageError("no option --x"); });
   CHECK(usage.status == 2);
   CHECK(usage.errors == "tool: error: no option --x\nTry 'tool --help'.\n");
+  const Outcome setting = run([](int, char**) -> int { throw Error("{} is too small", Setting{"block_size"}); });
+  CHECK(setting.errors == "tool: error: --block_size is too small\n");
   const Outcome memory = run([](int, char**) -> int { throw std::bad_alloc(); });
   CHECK(memory.status == 1);
   CHECK(memory.errors.starts_with("tool: error: out of memory"));

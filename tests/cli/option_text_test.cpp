@@ -11,7 +11,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// A table with everything that a text format could take for its own.
+/// Table with all characters that are special in a text format.
 OptionTable odd_table() {
   OptionTable table;
   table.program = "tool";

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A program that must not compile, and whose error must say why.
+# Checks that a program does not compile and that the error explains the reason.
 #
 #   check.sh COMPILER FLAGS_FILE FILE.cpp
 #
-# The file's first line is "// error: REGEX" (extended). Without -DCONTROL it must fail with output that matches;
-# with it, it must compile, which shows that nothing but the planted fault is wrong with it.
+# The first line of the file is "// error: REGEX" (extended). Without -DCONTROL, compilation must fail with output that
+# matches. With -DCONTROL it must succeed, which shows that the planted fault is the only one.
 set -uo pipefail
 
 compiler=$1

@@ -23,7 +23,7 @@ said=$("$(find "$scratch/build" -name consumer -type f)")
 echo "$said"
 [ "$said" = "a model of 3 layers" ]
 
-# What suits this project's own programs is not forced on others.
+# Flags of this project's own programs must not reach its consumers.
 if grep -nE -e '-march|-Werror|-ffast-math|-fno-math-errno' "$scratch/build/compile_commands.json"; then
   echo "$way: a flag of this project's own programs reaches its consumer"
   exit 1

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installed programs start, and bring the shared libraries that no system package provides, manuals and completions.
+# Checks that installed programs start, and include manuals, completions and the shared libraries not in system
+# packages.
 #
 #   check_installed_programs.sh BUILD_FOLDER
 set -euo pipefail

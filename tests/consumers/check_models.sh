@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# moderngpt2_add_model: what it makes of good files, and the message for each bad one.
+# Checks moderngpt2_add_model: the shapes of valid files, and the message for each invalid one.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,7 +14,7 @@ END
 failures=0
 cases=0
 
-# run NAME JSON: configures with that file, and leaves what CMake said, folded to one line, in $said.
+# run NAME JSON: configures with that file. $said is the output of CMake, folded to one line.
 run() {
   cases=$((cases + 1))
   printf '%s' "$2" >"$scratch/config.json"

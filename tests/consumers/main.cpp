@@ -1,4 +1,4 @@
-// What a project that uses the library looks like: it prints the shape that CMake read from config.json.
+// Example of a project that uses the library: prints the shape that CMake read from config.json.
 #include <cstdio>
 
 #include "moderngpt2/models/tiny.hpp"

@@ -13,7 +13,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// The short float nearest to x by search over all of them: an oracle for the rounding.
+/// Rounds x to the nearest short float by exhaustive search.
 template <class Short>
 std::uint16_t nearest(float x) {
   std::uint16_t best = 0;
@@ -21,7 +21,7 @@ std::uint16_t nearest(float x) {
   const std::uint16_t infinity = std::is_same_v<Short, bf16> ? 0x7f80 : 0x7c00;
   for (std::uint32_t bits = 0; bits <= infinity; ++bits) {
     double value = float(Short::from_bits(static_cast<std::uint16_t>(bits)));
-    // Where the next step of the grid would be, for values that round to infinity.
+    // Next value of the grid, for values that round to infinity.
     if (bits == infinity) value = 2.0 * float(Short::from_bits(infinity - 1)) - float(Short::from_bits(infinity - 2));
     const double distance = std::abs(value - std::abs(double(x)));
     if (distance > best_distance || (distance == best_distance && bits % 2 != 0)) continue;

@@ -15,9 +15,9 @@ TEST_CASE("Extent is a constant or a number") {
   static_assert(Extent<7>(7) == 7);
   static_assert(Extent<dynamic>(9) == 9);
   static_assert(std::is_empty_v<Extent<7>>);
-  static_assert(times(3, 4) == 12);
-  static_assert(times(dynamic, 4) == dynamic);
-  static_assert(times(4, dynamic) == dynamic);
+  static_assert(extent_product(3, 4) == 12);
+  static_assert(extent_product(dynamic, 4) == dynamic);
+  static_assert(extent_product(4, dynamic) == dynamic);
   int given = 8;
   CHECK_THROWS_WITH_AS(Extent<7>{given}, "a layer built for the size 7 was given 8", Error);
 }

@@ -97,7 +97,7 @@ bool gets_its_team(const ThreadScope& scope, int asked) {
 }  // namespace
 
 TEST_CASE("ThreadScope sets the team that OpenMP gives") {
-  const int many = omp_get_num_procs() + 1;  // more than a dynamic team has
+  const int many = omp_get_num_procs() + 1;  // more threads than a dynamic team has
   test::with_small_teams([&](const std::string& where) {
     const int before = omp_get_max_threads(), dynamic = omp_get_dynamic();
     bool right = available_threads() <= omp_get_thread_limit();

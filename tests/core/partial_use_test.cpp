@@ -8,9 +8,9 @@
 using namespace moderngpt2;
 
 TEST_CASE("neighbours that are in use at once share no memory, what is kept shares none with anybody") {
-  // Ten parts of 25 bytes in chunks of 10, of which every third begins with 5 bytes that are kept.
-  for (const std::size_t together : {1, 2, 3, 4, 20}) {
-    PartialUse use{.kept = {{0, 12}}, .parts = {}, .together = together};
+  // Ten parts of 25 bytes in chunks of 10. Every third part begins with 5 kept bytes.
+  for (const std::size_t resident_parts : {1, 2, 3, 4, 20}) {
+    PartialUse use{.kept = {{0, 12}}, .parts = {}, .resident_parts = together};
     for (std::size_t i = 0; i < 10; ++i) {
       use.parts.push_back({12 + 25 * i, 12 + 25 * (i + 1)});
       if (i % 3 == 0) use.kept.push_back({12 + 25 * i, 12 + 25 * i + 5});
@@ -44,8 +44,8 @@ TEST_CASE("neighbours that are in use at once share no memory, what is kept shar
 }
 
 TEST_CASE("a buffer that is kept as a whole has its memory to itself; bytes of nobody are refused") {
-  const ChunkMap map = assign_pieces({.kept = {{0, 35}}, .parts = {}, .together = 3}, 35, 10);
+  const ChunkMap map = assign_pieces({.kept = {{0, 35}}, .parts = {}, .resident_parts = 3}, 35, 10);
   CHECK(map.piece == std::vector<std::size_t>{0, 1, 2, 3});
   CHECK(map.pieces == 4);
-  CHECK_THROWS_AS(assign_pieces({.kept = {{0, 5}}, .parts = {}, .together = 3}, 35, 10), Error);
+  CHECK_THROWS_AS(assign_pieces({.kept = {{0, 5}}, .parts = {}, .resident_parts = 3}, 35, 10), Error);
 }

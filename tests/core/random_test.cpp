@@ -49,7 +49,7 @@ TEST_CASE("Philox4x32-10 gives the known answers of Random123") {
 }
 
 TEST_CASE("mix64 is SplitMix64") {
-  // The first outputs of SplitMix64 from seed 0: its state steps by the golden ratio, which mix64 adds itself.
+  // First outputs of SplitMix64 from seed 0. Its state is incremented by the golden ratio, which mix64 adds itself.
   CHECK(mix64(0) == 0xe220a8397b1dcdaf);
   CHECK(mix64(0x9E3779B97F4A7C15) == 0x6e789e6aa1b965f4);
 }

@@ -18,7 +18,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// Rows of a JSONL file as examples.
+/// Converts the rows of a JSONL file to examples.
 template <class Store>
 struct Reading {
   test::TemporaryFolder temporary;
@@ -45,7 +45,7 @@ struct Reading {
 
 using Sequences = Reading<SequenceExamples>;
 
-/// What finish() makes of the labels of some texts.
+/// Result of finish() for the labels of some texts.
 std::pair<std::vector<int>, std::vector<float>> labels_of(const std::vector<std::string>& labels,
                                                           std::optional<ProblemType> type = {}) {
   Sequences r;
@@ -96,7 +96,7 @@ TEST_CASE("texts and pairs of texts: columns, cuts") {
   CHECK(one.text(0) == "abcde");
   CHECK(one.cut == 1);
   CHECK(std::vector<int>(one.store.rows[1].begin(), one.store.rows[1].end()) == std::vector<int>{2});
-  // What transformers' tokenizer(first + "\n", second, truncation=True, max_length=7) leaves.
+  // Expected: transformers' tokenizer(first + "\n", second, truncation=True, max_length=7).
   Sequences two;
   two.options.block_size = 7;
   two.read(R"({"premise": "abcdefgh", "hypothesis": "xy", "label": 0}
@@ -114,9 +114,9 @@ TEST_CASE("texts and pairs of texts: columns, cuts") {
   named.read(R"({"a": "1", "b": "2", "y": "n"})");
   CHECK(named.text(0) == "2\n1");
   Sequences unknown;
-  CHECK_ERROR(unknown.read(R"({"words": "1", "label": 1})"), "rows.jsonl:1", "the columns are", "--text_column");
+  CHECK_ERROR(unknown.read(R"({"words": "1", "label": 1})"), "rows.jsonl:1", "the columns are", "text_column");
   Sequences unlabelled;
-  CHECK_ERROR(unlabelled.read(R"({"text": "1", "y": 1})"), "no label", "--label_column");
+  CHECK_ERROR(unlabelled.read(R"({"text": "1", "y": 1})"), "no label", "label_column");
   CHECK_ERROR(unlabelled.read(R"({"text": 1, "label": 1})"), "rows.jsonl:1", "must be a string");
   CHECK_ERROR(unlabelled.read("[\n{}]"), "JSON lines");
   CHECK_ERROR(unlabelled.read("\n"), "no row");
@@ -175,7 +175,7 @@ TEST_CASE("long texts of questions come in windows that overlap") {
   refused(R"({"text": ["l"], "answer_start": [99]})", "99");
   refused(R"({"text": ["l"], "answer_start": []})", "one length");
   refused("3", "object");
-  refused("[]", "--doc_stride", 8);
+  refused("[]", "doc_stride", 8);
 }
 
 TEST_CASE("choices in the formats that data sets have them") {

@@ -13,7 +13,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// What the general parser makes of a line: the text, or what is wrong with it.
+/// Result of the general parser for a line: the text, or the error.
 std::string by_parser(std::string_view line, std::string& out) {
   detail::JsonFieldHandler handler("text", out);
   nlohmann::json::sax_parse(line.begin(), line.end(), &handler);
@@ -23,7 +23,7 @@ std::string by_parser(std::string_view line, std::string& out) {
 
 bool by_scanner(std::string_view line, std::string& out) { return detail::JsonFieldScanner(line, "text", out).scan(); }
 
-/// The scanner takes no line that the parser refuses, and finds the same text.
+/// Checks that the scanner accepts no line that the parser refuses, and finds the same text.
 bool agree(std::string_view line) {
   std::string parsed, scanned;
   const std::string problem = by_parser(line, parsed);

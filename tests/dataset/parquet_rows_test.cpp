@@ -37,7 +37,7 @@ std::shared_ptr<arrow::Array> ints(const std::vector<std::int64_t>& values) {
   return array<arrow::Int64Builder>(values);
 }
 
-/// A list column whose row i has the values from offsets[i] to offsets[i + 1].
+/// List column whose row i has the values from offsets[i] to offsets[i + 1].
 template <class List = arrow::ListArray, class Offset = std::int32_t>
 std::shared_ptr<arrow::Array> lists(const std::vector<Offset>& offsets, const std::shared_ptr<arrow::Array>& values) {
   using OffsetBuilder = typename arrow::CTypeTraits<Offset>::BuilderType;
@@ -53,7 +53,7 @@ struct RowsFixture {
   TemporaryFolder folder;
   std::string path = (folder / "rows.parquet").string();
 
-  /// `features`: what the library `datasets` writes beside the schema.
+  /// `features`: metadata that the library `datasets` writes with the schema.
   void write(const std::vector<Column>& columns, std::int64_t rows_per_group = 2, const std::string& features = "") {
     arrow::FieldVector fields;
     arrow::ArrayVector arrays;
@@ -73,7 +73,7 @@ struct RowsFixture {
     REQUIRE(file->Close().ok());
   }
 
-  /// The rows, a JSON object each.
+  /// Rows as JSON objects.
   Strings read(const std::string& from = "") {
     Strings rows;
     std::int64_t number = 0;
@@ -85,7 +85,7 @@ struct RowsFixture {
     return rows;
   }
 
-  /// Examples made of a file's rows; `finish` is given the store and its labels.
+  /// Examples of a file's rows. `finish` receives the store and its labels.
   template <class Store, class Finish>
   Store examples(const std::string& file, Finish&& finish) {
     write_letter_tokenizer(folder / "tokenizer");
@@ -139,7 +139,7 @@ TEST_CASE_FIXTURE(RowsFixture, "rows of Parquet are the objects that JSON lines 
                          .ValueOrDie();
   write({{"text", with_null_at(2, strings({"one", "\xe6\x97\xa5", "x"}))},
          {"long", array<arrow::LargeStringBuilder>(Strings{"a", "", "c"})},
-         {"kind", kinds},  // what pandas calls a category
+         {"kind", kinds},  // a pandas category
          {"list", with_null_at(1, lists<>({0, 2, 2, 3}, ints({7, 8, 9})))},
          {"large", lists<arrow::LargeListArray, std::int64_t>({0, 1, 1, 2}, strings({"p", "q"}))},
          {"pair", arrow::FixedSizeListArray::FromArrays(ints({1, 2, 3, 4, 5, 6}), 2).ValueOrDie()},
@@ -194,7 +194,7 @@ TEST_CASE_FIXTURE(RowsFixture, "examples of Parquet are those of the same JSON l
   }
 }
 
-TEST_CASE_FIXTURE(RowsFixture, "names of classes that the library datasets wrote") {
+TEST_CASE_FIXTURE(RowsFixture, "class names that the library datasets wrote") {
   const std::string names = R"({"names": ["O", "B-X"], "_type": "ClassLabel"})";
   for (const std::string& feature :
        {names, "[" + names + "]", R"({"feature": )" + names + R"(, "_type": "Sequence"})"}) {
@@ -204,7 +204,7 @@ TEST_CASE_FIXTURE(RowsFixture, "names of classes that the library datasets wrote
     const auto made =
         examples<TokenExamples>(path, [](TokenExamples& store, const LabelSet& set) { store.finish(set); });
     CHECK(made.names == Strings{"O", "B-X"});
-    CHECK(content(made.labels)[0] == std::vector<int>{1, 0, ignored_label});  // of a, a space, b
+    CHECK(content(made.labels)[0] == std::vector<int>{1, 0, ignored_label});  // labels of a, a space, b
   }
   write({{"text", strings({"a"})}, {"label", ints({1})}}, 2, R"({"label": {"dtype": "int64", "_type": "Value"}})");
   const auto made = examples<SequenceExamples>(

@@ -50,7 +50,7 @@ void write_table(const Path& path, const std::vector<std::pair<std::string, std:
   REQUIRE(file->Close().ok());
 }
 
-/// A list column of the given kind with these rows.
+/// List column of the given type with these rows.
 template <class ListBuilder, class ValueBuilder, class... Size>
 std::shared_ptr<arrow::Array> lists(const std::vector<std::vector<std::int64_t>>& rows, Size... size) {
   auto values = std::make_shared<ValueBuilder>();
@@ -197,7 +197,7 @@ TEST_CASE("bad shards are refused by name and row") {
   write_bytes(shard, scribbled);
   CHECK(error(folder.path()).starts_with("shard_0.parquet: "));
 
-  for (const std::size_t place : {whole.size() / 4, whole.size() / 2}) {  // in a page: its checksum tells
+  for (const std::size_t place : {whole.size() / 4, whole.size() / 2}) {  // in a page: detected by its checksum
     std::string flipped = whole;
     flipped[place] = static_cast<char>(flipped[place] ^ 1);
     write_bytes(shard, flipped);
@@ -220,7 +220,7 @@ TEST_CASE("bad shards are refused by name and row") {
   DatasetOptions small_vocabulary;
   small_vocabulary.vocab_size = 8;
   write_table(shard, {{"input_ids", int_lists(four_rows)}});
-  CHECK(error(folder.path(), small_vocabulary).find("row 3") == std::string::npos);  // it is held out
+  CHECK(error(folder.path(), small_vocabulary).find("row 3") == std::string::npos);  // row 3 is in the validation set
   write_table(shard, {{"input_ids", int_lists({{1, 2}, {3, 4}, {5, 6}, {7, 8}, {1, 1}})}});
   CHECK(error(folder.path(), small_vocabulary)
             .starts_with("shard_0.parquet: row 3: token id 8 is outside the vocabulary of 8"));

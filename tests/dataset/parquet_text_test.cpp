@@ -143,7 +143,7 @@ TEST_CASE_FIXTURE(Fixture, "columns that hold no text, and files that are no Par
   CHECK(error("short.parquet").starts_with("short.parquet: cannot read as Parquet"));
   write_bytes(folder / "empty.parquet", "");
   CHECK(error("empty.parquet").starts_with("empty.parquet: cannot read as Parquet"));
-  std::string length = good;  // of the footer, which is then longer than the file
+  std::string length = good;  // length of the footer, greater than the file
   length[length.size() - 5] = 0x7f;
   write_bytes(folder / "length.parquet", length);
   CHECK(error("length.parquet").starts_with("length.parquet: cannot read as Parquet"));
@@ -152,7 +152,7 @@ TEST_CASE_FIXTURE(Fixture, "columns that hold no text, and files that are no Par
     flipped[at] = static_cast<char>(flipped[at] ^ 0x10);
     write_bytes(folder / "flipped.parquet", flipped);
     CAPTURE(at);
-    CHECK(error("flipped.parquet") != "");  // an error or, in the column beside, nothing: never a crash
+    CHECK(error("flipped.parquet") != "");  // an error, or none in another column, but never a crash
   }
   options.open_parquet = nullptr;
   CHECK(error("good.parquet") == "good.parquet: this program reads no Parquet");

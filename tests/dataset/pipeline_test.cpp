@@ -18,7 +18,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// Squares 0 to `count` - 1, some of them slowly; throws where told.
+/// Squares 0 to `count` - 1, some of them slowly. Throws at the given items.
 struct Squares {
   int count = 3000;
   int fail_produce = -1, fail_transform = -1, fail_consume = -1;

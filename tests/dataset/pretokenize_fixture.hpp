@@ -14,7 +14,7 @@
 
 namespace moderngpt2::test {
 
-/// Characters a to z, the space mark and two merges; eos is id 2.
+/// Tokenizer with characters a to z, the space mark and two merges; eos is id 2.
 inline std::string tokenizer_json() {
   std::string vocabulary = R"("<pad>": 0, "<unk>": 1, "<|endoftext|>": 2)";
   int id = 3;
@@ -33,7 +33,7 @@ inline std::string tokenizer_json() {
          vocabulary + R"(}, "merges": [["a", "b"], ["ab", "c"]]}})";
 }
 
-/// Text of two languages and a tokenizer in a folder.
+/// Folder with text of two languages and a tokenizer.
 struct PretokenizeFixture {
   TemporaryFolder folder;
   PretokenizeOptions options;
@@ -66,7 +66,7 @@ struct PretokenizeFixture {
     return ids;
   }
 
-  /// The bytes of each file of a folder and those in it, with their names.
+  /// Content of each file in a folder and its subfolders, by name.
   std::vector<std::string> contents(const std::filesystem::path& path) const {
     std::vector<std::string> files;
     for (const std::string& name : listing(path))

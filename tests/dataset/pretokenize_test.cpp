@@ -77,7 +77,7 @@ TEST_CASE_FIXTURE(PretokenizeFixture, "a folder never holds two runs, or half of
   CHECK_THROWS_WITH_AS(pretokenize(tokenizer(), options, stop), "stopped", Error);
   CHECK(listing(folder / "stopped").empty());
 
-  // One that is killed leaves a hidden folder, which the next run clears away.
+  // A killed run leaves a hidden folder, which the next run discards.
   const pid_t child = fork();
   if (child == 0) {
     pretokenize(tokenizer(), options, [](const PretokenizeProgress& now) {
@@ -162,7 +162,7 @@ TEST_CASE_FIXTURE(PretokenizeFixture, "a full disk leaves nothing behind") {
   const pid_t child = fork();
   if (child == 0) {
     signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{1000, 1000};  // of a file's bytes: EFBIG comes as ENOSPC would
+    const rlimit limit{1000, 1000};  // limit on a file's size: EFBIG stands for ENOSPC
     setrlimit(RLIMIT_FSIZE, &limit);
     try {
       run();

@@ -21,7 +21,7 @@ namespace {
 
 struct ResumeFixture : PretokenizeFixture {
   std::vector<std::string> notes;
-  std::vector<std::string> expected;  // the files of a run never interrupted
+  std::vector<std::string> expected;  // files of an uninterrupted run
 
   ResumeFixture() {
     options.max_samples_per_shard = 20;
@@ -39,7 +39,7 @@ struct ResumeFixture : PretokenizeFixture {
     options.resume = true;
   }
 
-  /// Runs until `documents` are done, and stops as Ctrl-C does.
+  /// Runs until `documents` are done, then stops like Ctrl-C.
   void run_until(std::int64_t documents) {
     const auto stop = [&](const PretokenizeProgress& now) {
       if (now.documents >= documents) throw Error("stopped");
@@ -94,7 +94,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "a run killed ten times at random moments gives
     if (WIFSIGNALED(status))
       ++kills;
     else
-      std::filesystem::remove_all(folder / "out");  // it was done: from the start
+      std::filesystem::remove_all(folder / "out");  // the run was complete: starts from the beginning
   }
   run();
   CHECK(contents(folder / "out") == expected);
@@ -141,7 +141,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "what there is to resume is said") {
 
   options.output_path = folder / "stopped";
   run_until(200);
-  CHECK(notes.back().find("finished shards are kept: --resume goes on after them") != std::string::npos);
+  CHECK(notes.back().find("finished shards are kept: resume goes on after them") != std::string::npos);
   CHECK(std::filesystem::exists(folder / "stopped/.unfinished/state.json"));
   CHECK_FALSE(std::filesystem::exists(folder / "stopped/metadata.yaml"));
   run();
@@ -153,10 +153,10 @@ TEST_CASE_FIXTURE(ResumeFixture, "another run than the unfinished one is refused
   run_until(200);
   const PretokenizeOptions before = options;
   options.block_size = 32;
-  CHECK(error().find("cannot resume the unfinished run there: --block_size was 16 and is now 32") != std::string::npos);
+  CHECK(error().find("cannot resume the unfinished run there: block_size was 16 and is now 32") != std::string::npos);
   options = before;
   options.source.max_documents = 10;
-  CHECK(error().find("--max_input_lines_total was 0 and is now 10") != std::string::npos);
+  CHECK(error().find("max_input_lines_total was 0 and is now 10") != std::string::npos);
   options = before;
   options.source.inputs = {(folder / "t-en.jsonl").string(), (folder / "t-ja.jsonl").string()};
   CHECK(error().find("the input " + (folder / "t-ko.jsonl").string() + " is not there") != std::string::npos);

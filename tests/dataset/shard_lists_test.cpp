@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A shard of blocks of two ids, all of them `id`.
+/// Shard of blocks of two ids, all equal to `id`.
 void write_blocks(const fs::path& path, int rows, std::int32_t id) {
   fs::create_directories(path.parent_path());
   ParquetWriter writer(path, 2);
@@ -31,7 +31,7 @@ std::int32_t id_at(const BlockDataset& data, std::int64_t index) {
   return ids[0];
 }
 
-/// The working directory for as long as this lives.
+/// Changes the working directory for the lifetime of the object.
 struct WorkingDirectory {
   fs::path before = fs::current_path();
   explicit WorkingDirectory(const fs::path& path) { fs::current_path(path); }
@@ -50,10 +50,10 @@ TEST_CASE("lists of shards: beside the YAML, then in the working directory") {
   write_bytes(file, "train: [data/a.parquet, data/b.parquet]\neval: [held.parquet, data/a.parquet]\n");
   const WorkingDirectory there(folder / "work");
   const DatasetSplits splits = DatasetSplits::open(file);
-  CHECK(splits.train.size() == 3 + 5);  // the second one beside the YAML
+  CHECK(splits.train.size() == 3 + 5);  // the second file is beside the YAML file
   CHECK(id_at(splits.train, 2) == 1);
   CHECK(id_at(splits.train, 3) == 3);
-  CHECK(splits.eval.size() == 10000 + 3);  // at most 10000 of each, as no eval_size is given
+  CHECK(splits.eval.size() == 10000 + 3);  // at most 10000 of each file without eval_size
   CHECK(id_at(splits.eval, 9999) == 4);
   CHECK(id_at(splits.eval, 10000) == 1);
 
@@ -83,5 +83,5 @@ TEST_CASE("a folder whose files have other names is read in their order") {
   write_blocks(folder / "train-00000-of-00002.parquet", 1, 7);
   CHECK(id_at(DatasetSplits::open(folder.path()).train, 0) == 7);
   write_blocks(folder / "shard_3.parquet", 1, 9);
-  CHECK(DatasetSplits::open(folder.path()).train.size() == 1);  // the rest is not of this data set
+  CHECK(DatasetSplits::open(folder.path()).train.size() == 1);  // other files do not belong to this data set
 }

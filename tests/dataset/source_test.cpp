@@ -28,7 +28,7 @@ struct SourceFixture {
     write_bytes(folder / name, bytes);
   }
 
-  /// The texts of all documents of `inputs` (names in the folder).
+  /// Texts of all documents of `inputs` (names in the folder).
   std::vector<std::string> read(const std::vector<std::string>& inputs) {
     options.inputs.clear();
     for (const std::string& input : inputs) options.inputs.push_back((folder / input).string());
@@ -37,7 +37,7 @@ struct SourceFixture {
     const std::size_t seen = warnings.size();
     for (Document document; source.next(document);) texts.push_back(document.text);
     CHECK(source.bytes_read() <= source.total_bytes());
-    if (options.read_ahead_bytes == 0) {  // again by threads: the same documents and warnings
+    if (options.read_ahead_bytes == 0) {  // with threads: equal documents and warnings
       const std::vector<std::string> before = std::exchange(warnings, {});
       options.read_ahead_bytes = 1000;
       CHECK(read(inputs) == texts);

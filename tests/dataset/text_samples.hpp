@@ -19,7 +19,7 @@ inline std::string read_bytes(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// `text` as one gzip member.
+/// Compresses `text` to one gzip member.
 inline std::string gzip(std::string_view text) {
   z_stream stream{};
   deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
@@ -34,7 +34,7 @@ inline std::string gzip(std::string_view text) {
   return out;
 }
 
-/// `text` as one Zstandard frame.
+/// Compresses `text` to one Zstandard frame.
 inline std::string zstd(std::string_view text) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
   out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));

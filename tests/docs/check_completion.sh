@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the programs say for manuals and shells: examples have flags that exist, bash is asked for completions as by a user's Tab, the scripts of zsh and
-# fish and the manual pages are read by their own programs where these are there.
+# Checks manuals and completions: examples use existing flags, bash completes as after a user's Tab, and zsh, fish and
+# man read their files if they are installed.
 #
 #   check_completion.sh FOLDER_OF_PROGRAMS
 set -euo pipefail
@@ -40,7 +40,7 @@ grep -q "not one of bash, zsh, fish" "$scratch/error" || fail "tcsh: $(cat "$scr
 
 compopt() { :; } # bash has it only while it completes
 
-# Sets COMPREPLY as bash would, given the words of a command line, the last being the one to complete.
+# Sets COMPREPLY like bash for the words of a command line; the last word is completed.
 complete_words() {
   COMP_WORDS=("$@")
   COMP_CWORD=$(($# - 1))

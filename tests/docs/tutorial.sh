@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the commands of docs/tutorial.md as they stand there, but with less text, fewer steps and a smaller model.
+# Runs the commands of docs/tutorial.md, with less text, fewer steps and a smaller model.
 #
 #   tutorial.sh FOLDER_OF_PROGRAMS
 set -euo pipefail
@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-# The sh blocks but for the first, which builds the programs.
+# All sh blocks except the first, which builds the programs.
 awk '/^```sh$/ { inside = 1; block++; next } /^```$/ { inside = 0 } inside && block > 1' "$page" >commands.sh
 smaller=(
   "--documents 12000/--documents 300" "--documents 6000/--documents 300" "--vocab_size 2000/--vocab_size 1000"

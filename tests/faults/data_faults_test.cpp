@@ -1,5 +1,5 @@
-/// `pretokenize_dataset` and `train_tokenizer` with every call on a file going wrong in turn; and how much of a data
-/// set is read.
+/// Runs `pretokenize_dataset` and `train_tokenizer` while each call on a file fails; checks how much of a data set is
+/// read.
 
 #include <algorithm>
 #include <cerrno>
@@ -18,7 +18,7 @@ using namespace moderngpt2::test;
 
 namespace {
 
-/// Text, a tokenizer and what a run that is not disturbed makes of both.
+/// Text, a tokenizer, and the files of an undisturbed run.
 struct DataFixture {
   TemporaryFolder temporary;
   fs::path text = temporary / "work/text", out = temporary / "work/out", log = temporary / "log",
@@ -74,7 +74,7 @@ const DataFixture& fixture() {
   return made;
 }
 
-/// The files under a folder, hidden ones left out, and what is in them.
+/// Content of the files under a folder, except hidden ones.
 std::map<std::string, std::string> files_of(const fs::path& folder) {
   std::map<std::string, std::string> files;
   if (!fs::exists(folder)) return files;
@@ -94,7 +94,8 @@ void sweep_pretokenize(const Kind& kind) {
       "pretokenize_dataset", kind, f.disturbed(f.pretokenize(f.out)), [&] { fs::remove_all(f.out); },
       [&](const Ended& ended, const Hit&) {
         check_end(kind, ended, f.temporary / "work");
-        // A whole data set or none, but for one whose publication was interrupted: it has no metadata.yaml yet.
+        // The output is a complete data set or empty, except after an interrupted publication: it then has no
+        // metadata.yaml.
         for (const auto& file : files_of(f.out)) CHECK_MESSAGE(whole.at(file.first) == file.second, file.first);
         if (fs::exists(f.out / "metadata.yaml")) CHECK(files_of(f.out) == whole);
         if (ended.status != 0) {

@@ -1,6 +1,6 @@
-/// A library for LD_PRELOAD that makes one call of a program go wrong: the C library's calls on files under a folder,
-/// or large requests for memory, are counted, and the k-th fails, is done in part, changes a bit, or is the last thing
-/// the process does. Environment variables say what:
+/// Library for LD_PRELOAD that makes one call of a program fail. It counts the C library's calls on files under a
+/// folder, or large memory requests. The k-th call fails, transfers a part, changes a bit, or is the last one of the
+/// process. Environment variables:
 ///
 ///   FAULT_FOLDER  absolute path: only calls on files in it count
 ///   FAULT_CALLS   names of the calls that count, with commas around each: ,write,fsync, (nothing: all)
@@ -278,7 +278,7 @@ void* mmap64(void* at, size_t size, int protection, int flags, int fd, off64_t o
   return (flags & MAP_ANONYMOUS) && refused(size) ? MAP_FAILED : real_call(at, size, protection, flags, fd, offset);
 }
 
-// The C library's own names, since dlsym() itself asks for memory.
+// Names of the C library's internal functions, because dlsym() requests memory.
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);
 void* __libc_realloc(void*, size_t);

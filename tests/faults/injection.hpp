@@ -25,7 +25,7 @@
 
 #include <dlfcn.h>
 
-/// What goes wrong, and when: see inject.cpp.
+/// Fault to inject, and when: see inject.cpp.
 namespace faults {
 
 inline const char* text_of(const char* name) {
@@ -43,14 +43,14 @@ struct Settings {
 };
 
 inline std::atomic<long> calls{0}, bytes_read{0};
-inline thread_local bool inside = false;  // what this library does itself does not count
+inline thread_local bool inside = false;  // calls of this library do not count
 
 struct Inside {
   bool before = std::exchange(inside, true);
   ~Inside() { inside = before; }
 };
 
-/// Never destroyed: calls come before and after everything else.
+/// Never destroyed, because calls come before and after all other code.
 inline const Settings& settings() {
   static const Settings* const s = [] {
     const Inside guard;
@@ -59,7 +59,7 @@ inline const Settings& settings() {
   return *s;
 }
 
-/// To the log, past all that is replaced here.
+/// Writes to the log without the replaced functions.
 inline void log_line(const char* format, ...) {
   if (settings().log.empty()) return;
   char line[4500];
@@ -73,11 +73,11 @@ inline void log_line(const char* format, ...) {
   syscall(SYS_close, fd);
 }
 
-/// What a loss of power would take: the data of files that were not synced, names in folders that were not synced.
+/// State that a loss of power would destroy: unsynced file data, and names in unsynced folders.
 struct Unsynced {
   std::mutex mutex;
-  std::map<int, std::string> open;              // descriptors of files in the folder
-  std::map<std::string, std::uint64_t> synced;  // bytes that are safe, of files with more than these
+  std::map<int, std::string> open;              // paths by descriptors of files in the folder
+  std::map<std::string, std::uint64_t> synced;  // synced bytes of files that are longer
   std::set<std::string> names;                  // new names whose folder was not synced
 
   static std::string parent(const std::string& path) { return path.substr(0, path.rfind('/')); }
@@ -119,7 +119,7 @@ inline Unsynced& unsynced() {
   for (;;) pause();
 }
 
-/// The absolute path of a call that is to be watched, else nothing.
+/// Absolute path of a call to be counted, else "".
 inline std::string watched(int folder_fd, const char* path) {
   const std::string_view folder = settings().folder;
   if (inside || folder.empty() || !path) return {};
@@ -160,7 +160,7 @@ inline void written(const std::string& path) {
 
 enum class Fault { none, error, shorten, flip, torn };
 
-/// Counts a call and says what is to go wrong with it.
+/// Counts a call and returns its fault.
 inline Fault count(const char* name, const std::string& path) {
   const Settings& s = settings();
   if (path.empty() || inside || s.allocation > 0) return Fault::none;
@@ -183,7 +183,7 @@ inline Fault count(const char* name, const std::string& path) {
   return Fault::error;
 }
 
-/// Whether a call without data is to fail: what only makes sense with data ends the process, or does nothing.
+/// Whether a call without data fails. Faults that only apply to data end the process, or do nothing.
 inline bool fails(const char* name, const std::string& path) {
   const Fault fault = count(name, path);
   if (fault == Fault::torn) die();
@@ -196,7 +196,7 @@ Function* real(Function*, const char* name) {
 }
 #define REAL(name) static const auto real_call = real(&name, #name)
 
-/// A transfer of `size` bytes, for which `call` is given a buffer and a size. `in`: a read.
+/// Transfer of `size` bytes by `call`, which receives a buffer and a size. `in`: a read.
 template <class Call>
 ssize_t transfer(const char* name, int fd, void* data, std::size_t size, bool in, Call&& call) {
   const std::string path = watched(fd);
@@ -268,7 +268,7 @@ inline mode_t mode_of(int flags, va_list arguments) {
   return (flags & (O_CREAT | O_TMPFILE)) ? static_cast<mode_t>(va_arg(arguments, int)) : 0;
 }
 
-/// Whether a request for so much memory is to be refused.
+/// Whether a memory request of this size is refused.
 inline bool refused(std::size_t bytes) {
   if (inside) return false;
   const Inside guard;

@@ -1,4 +1,4 @@
-/// A model of some megabytes: memory that is refused, memory that a resumed run takes, data that it reads.
+/// Memory of training with a model of some megabytes: refused requests, and memory and reads of a resumed run.
 
 #include <algorithm>
 #include <filesystem>
@@ -16,7 +16,7 @@ using namespace moderngpt2::test;
 
 namespace {
 
-/// A model of 11 MB of weights and 33 MB of checkpoint, on blocks of 64 tokens in several shards.
+/// Fixture: a model with 11 MB of weights and 33 MB of checkpoint, on blocks of 64 tokens in several shards.
 struct LargerFixture {
   TemporaryFolder temporary;
   fs::path out = temporary / "out", blocks = temporary / "blocks", log = temporary / "log", said = temporary / "said";
@@ -68,10 +68,10 @@ const LargerFixture& fixture() {
 TEST_CASE("a resumed run takes no more memory than a fresh one, and reads its data at once") {
   const LargerFixture& f = fixture();
   fs::remove_all(f.out);
-  // What the pool of Arrow and malloc's arenas of threads keep differs by 2 MiB from run to run.
-  const Environment counted{{"ARROW_DEFAULT_MEMORY_POOL", "system"}, {"MALLOC_ARENA_MAX", "1"},
-                            {"LD_PRELOAD", preloaded()},       {"FAULT_FOLDER", f.blocks.string()},
-                            {"FAULT_CALLS", ",read,pread,"},         {"FAULT_LOG", f.log.string()}};
+  // Memory kept by Arrow's pool and malloc's arenas of threads varies by 2 MiB between runs.
+  const Environment counted{
+      {"ARROW_DEFAULT_MEMORY_POOL", "system"}, {"MALLOC_ARENA_MAX", "1"},       {"LD_PRELOAD", preloaded()},
+      {"FAULT_FOLDER", f.blocks.string()},     {"FAULT_CALLS", ",read,pread,"}, {"FAULT_LOG", f.log.string()}};
   const auto measured = [&](const std::vector<std::string>& command) {
     fs::remove(f.log);
     const Ended ended = f.made(command, counted);

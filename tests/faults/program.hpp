@@ -24,17 +24,17 @@ inline std::string content(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// How a process ended, and what it said.
+/// Exit status and output of a process.
 struct Ended {
   int status = 0;  ///< exit status, or minus the signal
   std::string out, err;
-  long peak_kib = 0;  ///< of its memory in RAM
+  long peak_kib = 0;  ///< maximum resident memory in KiB
 };
 
 using Environment = std::map<std::string, std::string>;
 
-/// Starts a program of FOLDER_OF_PROGRAMS; what it says goes to `said`.out and `said`.err. `before` is called in the
-/// new process.
+/// Starts a program of FOLDER_OF_PROGRAMS. Its output goes to `said`.out and `said`.err. `before` is called in the new
+/// process.
 template <class Before>
 pid_t start(const std::vector<std::string>& command, const Environment& environment, const fs::path& said,
             Before&& before) {
@@ -69,7 +69,7 @@ inline Ended wait_for(pid_t child, const fs::path& said) {
           content(said.string() + ".err"), usage.ru_maxrss};
 }
 
-/// Runs a program to its end.
+/// Runs a program and waits for its end.
 template <class Before>
 Ended run(const std::vector<std::string>& command, const Environment& environment, const fs::path& said,
           Before&& before) {

@@ -1,4 +1,4 @@
-/// Outputs that cannot be written to, standard output among them.
+/// Outputs that cannot be written, including standard output.
 
 #include <cstdlib>
 #include <fcntl.h>
@@ -17,7 +17,7 @@ using namespace moderngpt2::test;
 
 namespace {
 
-/// The command ends with status 1 and one line that holds `part`.
+/// Checks that the command ends with status 1 and one line that contains `part`.
 void check_refused(const TrainingFixture& f, const std::vector<std::string>& command, const std::string& part) {
   const Ended ended = run(command, {}, f.said);
   CAPTURE(command[0]);
@@ -57,7 +57,7 @@ TEST_CASE("what cannot be written to") {
   check_refused(f, f.command(f.temporary / "dangling"), "dangling");
   CHECK(content(f.temporary / "file") == "x");
 
-  // A folder behind a link, and one with a name of several languages.
+  // A folder behind a link, and one whose name matches several languages.
   fs::create_directory(f.temporary / "real");
   fs::create_directory_symlink(f.temporary / "real", f.temporary / "link");
   CHECK(run(f.command(f.temporary / "link"), {}, f.said).status == 0);

@@ -18,8 +18,8 @@
 
 namespace moderngpt2::test {
 
-/// Path of inject.cpp's library for LD_PRELOAD, which splits at spaces and colons: a link in a temporary folder, since the
-/// build folder's path may have them.
+/// Path of inject.cpp's library for LD_PRELOAD, which splits at spaces and colons: a link in a temporary folder, since
+/// the path of the build folder may contain them.
 inline const std::string& preloaded() {
   static const TemporaryFolder folder;
   static const std::string path = [] {
@@ -30,7 +30,7 @@ inline const std::string& preloaded() {
   return path;
 }
 
-/// A way in which calls go wrong: FAULT_MODE, FAULT_ERRNO and FAULT_CALLS of inject.cpp.
+/// Kind of fault: FAULT_MODE, FAULT_ERRNO and FAULT_CALLS of inject.cpp.
 struct Kind {
   std::string name, mode;
   int error = 0;
@@ -49,10 +49,10 @@ inline const Kind killed_in_write{"torn", "torn", 0, ",write,pwrite,"};
 inline const Kind power_lost{"power", "power"};
 inline const Kind bit_flipped{"flip", "flip", 0, ",write,"};
 
-/// What the injection's log says.
+/// Content of the injection's log.
 struct Hit {
-  std::string call;  ///< that was hit: "k name path"; empty: there were fewer
-  long calls = 0;    ///< in all; 0: the process was killed
+  std::string call;  ///< faulty call: "k name path"; empty: there were fewer
+  long calls = 0;    ///< number of calls; 0: the process was killed
   long bytes_read = 0;
 
   explicit Hit(const fs::path& log) {
@@ -68,26 +68,26 @@ struct Hit {
   }
 };
 
-/// A command whose calls are to go wrong.
+/// Command whose calls are to fail.
 struct Disturbed {
   std::vector<std::string> command;
   fs::path folder;     ///< calls on what lies in it count
   fs::path log, said;  ///< where the injection and the program write
   Environment more{};  ///< further variables
 
-  /// Hits the call `at`; 0: none.
+  /// Injects a fault into call `at`; 0: none.
   Ended run(const Kind& kind, long at) const {
     fs::remove(log);
     Environment environment{{"LD_PRELOAD", preloaded()}, {"FAULT_FOLDER", folder.string()},
-                            {"FAULT_MODE", kind.mode},         {"FAULT_ERRNO", std::to_string(kind.error)},
-                            {"FAULT_CALLS", kind.calls},       {"FAULT_AT", std::to_string(at)},
-                            {"FAULT_LOG", log.string()},       {"FAULT_CLOCK", "50"}};
+                            {"FAULT_MODE", kind.mode},   {"FAULT_ERRNO", std::to_string(kind.error)},
+                            {"FAULT_CALLS", kind.calls}, {"FAULT_AT", std::to_string(at)},
+                            {"FAULT_LOG", log.string()}, {"FAULT_CLOCK", "50"}};
     environment.insert(more.begin(), more.end());
     return test::run(command, environment, said);
   }
 };
 
-/// The lines that tell of an error.
+/// Error lines of the output.
 inline std::vector<std::string> error_lines(const std::string& err) {
   std::vector<std::string> lines;
   for (std::size_t begin = 0; begin < err.size();) {
@@ -99,7 +99,7 @@ inline std::vector<std::string> error_lines(const std::string& err) {
   return lines;
 }
 
-/// The status, and an error in one line that names a file of `folder`.
+/// Checks the status, and that one error line names a file of `folder`.
 inline void check_end(const Kind& kind, const Ended& ended, const fs::path& folder) {
   if (kind.is_deadly()) {
     CHECK(ended.status == -SIGKILL);
@@ -113,8 +113,8 @@ inline void check_end(const Kind& kind, const Ended& ended, const fs::path& fold
   }
 }
 
-/// Runs a command again and again, each time with another call going wrong; `prepare` comes before each, `check` is
-/// given how it ended and what was hit. About a dozen calls are tried; with MODERNGPT2_FAULTS=all every one, with
+/// Runs a command repeatedly, with a fault in another call each time. `prepare` runs before each; `check` receives its
+/// end and the call. About a dozen calls are tried; with MODERNGPT2_FAULTS=all every call, with
 /// MODERNGPT2_FAULTS=600-640 those.
 template <class Prepare, class Check>
 void sweep(const std::string& what, const Kind& kind, const Disturbed& disturbed, Prepare&& prepare, Check&& check) {

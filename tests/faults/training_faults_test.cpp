@@ -1,4 +1,4 @@
-/// `train` with every call on a file going wrong in turn, and killed at every one of them.
+/// Runs `train` while each call on a file fails, and kills it at each of them.
 
 #include <algorithm>
 #include <cerrno>
@@ -30,7 +30,7 @@ void check_disturbed(const Kind& kind, const Ended& ended) {
   const TrainingFixture& f = fixture();
   check_end(kind, ended, f.temporary / "work");
   if (!kind.is_deadly()) CHECK_FALSE(has_hidden(f.out));
-  // Whatever is there is whole, and what was said to be saved is there, or a later one.
+  // All existing files are complete, and the checkpoint reported as saved exists, or a later one.
   if (fs::exists(f.out))
     for (const std::string& name : TrainingFixture::names(f.out))
       if (name.starts_with("checkpoint-")) f.check_checkpoint(f.out / name, f.all / name);
@@ -39,8 +39,8 @@ void check_disturbed(const Kind& kind, const Ended& ended) {
   };
   if (said("4")) CHECK(fs::exists(f.out / "checkpoint-4"));
   if (said("2")) CHECK((fs::exists(f.out / "checkpoint-2") || fs::exists(f.out / "checkpoint-4")));
-  // An old checkpoint that could not be read was not deleted, and a report that could not be written ended nothing: the
-  // next run sees to both.
+  // An old checkpoint that could not be read is not deleted, and a report that could not be written does not end the
+  // run: the next run handles both.
   const bool old_one_stays = fs::exists(f.out / "checkpoint-2") && fs::exists(f.out / "checkpoint-4");
   const bool no_report = ended.out.find("warning: no report: ") != ended.out.npos;
   if (ended.status != 0 || old_one_stays || no_report) {

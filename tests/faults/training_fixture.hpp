@@ -17,7 +17,7 @@
 
 namespace moderngpt2::test {
 
-/// A log of training without what depends on the clock and the machine.
+/// Log of training without values that depend on the clock and the machine.
 inline nlohmann::json timeless(nlohmann::json line) {
   for (const char* field : {"tokens_per_second", "matmul_utilization", "data_wait", "resident_bytes", "seconds_left"})
     line.erase(field);
@@ -38,13 +38,13 @@ inline nlohmann::json timeless_state(const fs::path& path) {
   return state;
 }
 
-/// Text, a tokenizer, blocks of 16 tokens and a tiny model, as the programs make them; and a run of four steps with two
-/// saves, of which the second deletes the first.
+/// Fixture: text, a tokenizer, blocks of 16 tokens and a tiny model, made by the programs, and a run of four steps with
+/// two saves, of which the second deletes the first.
 struct TrainingFixture {
   TemporaryFolder temporary;
   fs::path out = temporary / "work/out", log = temporary / "log", said = temporary / "said";
-  fs::path whole = temporary / "whole";  ///< what a run that is not disturbed leaves
-  fs::path all = temporary / "all";      ///< the same with both checkpoints
+  fs::path whole = temporary / "whole";  ///< output of an undisturbed run
+  fs::path all = temporary / "all";      ///< output of an undisturbed run that keeps both checkpoints
 
   TrainingFixture() {
     const auto made = [&](const std::vector<std::string>& command) {
@@ -105,14 +105,14 @@ struct TrainingFixture {
   }
   std::vector<std::string> resume() const { return command(out, {"--resume_from_checkpoint", "latest"}); }
 
-  /// The files of a folder of a model; a checkpoint has more of them.
+  /// Files of a model folder; a checkpoint has more.
   static std::set<std::string> names(const fs::path& folder) {
     std::set<std::string> found;
     for (const auto& entry : fs::directory_iterator(folder)) found.insert(entry.path().filename().string());
     return found;
   }
 
-  /// Every file of a checkpoint of `out` is that of the run that was not disturbed.
+  /// Checks that every file of a checkpoint of `out` equals that of the undisturbed run.
   void check_checkpoint(const fs::path& found, const fs::path& expected) const {
     CHECK(names(found) == names(expected));
     for (const std::string& name : names(expected)) {
@@ -123,7 +123,7 @@ struct TrainingFixture {
     }
   }
 
-  /// `out` is as a run that was not disturbed leaves it.
+  /// Checks that `out` equals the output of an undisturbed run.
   void check_finished() const {
     for (const std::string& name : names(whole)) CHECK_MESSAGE(fs::exists(out / name), name, " is missing");
     for (const std::string& name : names(out)) CHECK_MESSAGE(fs::exists(whole / name), name, " is left over");

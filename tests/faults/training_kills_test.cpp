@@ -1,4 +1,4 @@
-/// A run of `train` that is killed at random, again and again.
+/// Kills a run of `train` at random times, repeatedly.
 
 #include <algorithm>
 #include <chrono>
@@ -17,7 +17,7 @@
 
 using namespace moderngpt2::test;
 
-// MODERNGPT2_KILLS says how often.
+// MODERNGPT2_KILLS is the number of kills.
 TEST_CASE("a run killed again and again ends bit-equal to one never interrupted") {
   const TrainingFixture f;
   const char* const wanted = std::getenv("MODERNGPT2_KILLS");
@@ -39,7 +39,7 @@ TEST_CASE("a run killed again and again ends bit-equal to one never interrupted"
         if (name.starts_with("checkpoint-")) newest = std::max<std::int64_t>(newest, std::atol(name.c_str() + 11));
     return newest;
   };
-  double span = 0.3;  // seconds that a process may live; grows while that is too little to get on
+  double span = 0.3;  // lifetime of a process in seconds; grows while it makes no progress
   int kills = 0, runs = 0;
   std::int64_t last = 0;
   while (kills < most) {

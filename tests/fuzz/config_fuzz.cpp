@@ -1,4 +1,4 @@
-// A config.json or generation_config.json that is accepted must be written and read again to the same.
+// An accepted config.json or generation_config.json must be equal after writing and reading.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -13,7 +13,7 @@ namespace {
 
 using namespace moderngpt2;
 
-/// Parses, and gives nothing for an Error, which must be one line.
+/// Parses. Returns nullopt for an Error, which must be one line.
 template <class Parse>
 auto accepted(Parse parse) -> std::optional<decltype(parse())> {
   try {

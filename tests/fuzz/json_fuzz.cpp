@@ -1,4 +1,4 @@
-// Whatever parses is written and parsed again to the same value; whatever does not is an Error of one line.
+// Accepted text must be equal after writing and parsing. Other text must give an Error of one line.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

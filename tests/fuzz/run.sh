@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds each fuzz target with clang-16 and runs it: run.sh [SECONDS]. Needs clang-16 and libclang-rt-16-dev. Inputs that
-# fail are left in the current folder.
+# Builds each fuzz target with clang-16 and runs it: run.sh [SECONDS]. Needs clang-16 and libclang-rt-16-dev. Inputs
+# that fail are written to the current folder.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=${1:-60}
@@ -16,7 +16,7 @@ for source in "$here"/*_fuzz.cpp; do
   number=0
   for seed in "$here"/../data/golden/*/*.json; do cp "$seed" "$work/seeds/$((number += 1))"; done
   for file in "$here"/../data/golden/*/model.safetensors; do
-    # The beginning of the header: what it lacks, mutations find.
+    # Seed: the beginning of a header. Mutations find the rest.
     head -c 4000 "$file" | tail -c +9 > "$work/seeds/$((number += 1))"
   done
   printf '{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"y":{"dtype":"U8","shape":[],"data_offsets":[8,9]}}\x09\x00' \

@@ -1,5 +1,5 @@
-// The input is a safetensors header, with its last two bytes as the length of the data. Tensors that are accepted must
-// lie inside the data and cover it.
+// The input is a safetensors header; its last two bytes are the length of the data. Accepted tensors must lie inside
+// the data and cover it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// Two translation units that include every header must link: whatever a header defines is inline or a template.
+// Two translation units that include every header must link: header definitions are inline or templates.
 #include "all_headers.hpp"
 
 int answer_of_the_other_unit();

@@ -13,10 +13,8 @@ from pathlib import Path
 ORDER = ["core", "config", "backend", "layers", "model", "generation", "io", "tokenizer", "data", "distributed",
          "training", "run", "cli", "testing"]
 
-# The umbrella leaves out what is slow to compile or needs more than the basic packages; what stands in fwd.hpp are
-# names of the earliest folders only, so that anybody may include it.
+# The umbrella excludes headers that are slow to compile or need more than the basic packages.
 UMBRELLA = "moderngpt2/moderngpt2.hpp"
-FORWARD = "moderngpt2/fwd.hpp"
 NOT_UNDER_UMBRELLA = re.compile(r"(CLI|arrow|parquet)/|sentencepiece_trainer\.h|mpi\.h|nccl\.h|moderngpt2/cli/")
 
 # Third-party headers that one file alone may see.
@@ -36,6 +34,14 @@ CUDA = "moderngpt2/backend/cuda/"
 KERNELS = CUDA + "kernels/"
 SEEN_BY_KERNELS = re.compile(CUDA + r"((kernels|simt)/|(device\.cuh|(runtime|launch)\.hpp)$)")
 
+# Command-line flags belong to programs: elsewhere, messages name settings by Setting{"zero_stage"} (core/error.hpp).
+# MAY_NAME_FLAGS lists the folders of programs, FLAGS_TO_DO those that still have messages with flags.
+MAY_NAME_FLAGS = {"run", "cli", "testing"}
+FLAGS_TO_DO = {"backend", "model", "distributed", "training"}
+FOREIGN_FLAGS = {"--mem", "--mpi"}  # srun's
+STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_]*")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 PROJECT = "moderngpt2/"
 
@@ -49,8 +55,6 @@ def folder_of(name):
 def rank(name):
     if name == UMBRELLA:
         return len(ORDER)
-    if name == FORWARD:
-        return ORDER.index("config")
     folder = folder_of(name)
     return ORDER.index(folder) if folder in ORDER else None
 
@@ -60,6 +64,14 @@ def includes_of(path):
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if match := INCLUDE.match(line):
             yield number, match[1] == '"', match[2]
+
+
+def flags_of(text):
+    """(line number, flag) of each command-line flag in a string literal."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if "--" in line and not line.lstrip().startswith("//"):
+            for literal in STRING.findall(line):
+                yield from ((number, flag) for flag in FLAG.findall(literal) if flag not in FOREIGN_FLAGS)
 
 
 def check_header(include_folder, name, faults):
@@ -72,6 +84,9 @@ def check_header(include_folder, name, faults):
         faults.append(f"{name}: no #pragma once")
     if "#pragma omp" in text and name != "moderngpt2/core/parallel.hpp":
         faults.append(f"{name}: OpenMP pragmas belong in moderngpt2/core/parallel.hpp alone")
+    if folder_of(name) not in MAY_NAME_FLAGS | FLAGS_TO_DO:
+        for number, flag in flags_of(text):
+            faults.append(f"{name}:{number}: {flag} in a message, use Setting{{\"{flag[2:]}\"}} (core/error.hpp)")
     for number, quoted, other in includes_of(path):
         where = f"{name}:{number}: {other}"
         if quoted != other.startswith(PROJECT):

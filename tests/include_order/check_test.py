@@ -25,6 +25,9 @@ CASES = [
                             "backend/cuda/loss.hpp": ""}),
     ("keep the order", {"backend/cuda/kernels/a.cuh": '#include "moderngpt2/backend/cuda/runtime.hpp"',
                         "backend/cuda/runtime.hpp": ""}),
+    ("io/a.hpp:2: --block_size in a message", {"io/a.hpp": 'throw Error("reduce --block_size");'}),
+    ("keep the order", {"io/a.hpp": '// --block_size\nint i = n--; f("a -- b", "srun --mpi=pmix");',
+                        "cli/a.hpp": 'f("--block_size");'}),
     ("keep the order", {"io/b.hpp": '#include "moderngpt2/core/a.hpp"', "core/a.hpp": "#include <string>"}),
 ]
 

@@ -31,7 +31,7 @@ std::set<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// An index that puts tensor "a" into the shard of that name.
+/// Writes an index that maps tensor "a" to the given shard.
 void write_index(const fs::path& folder, const std::string& shard) {
   Json index = Json::object();
   index["weight_map"]["a"] = shard;

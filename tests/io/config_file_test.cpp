@@ -17,7 +17,7 @@ namespace {
 
 const fs::path golden_cases = fs::path(MODERNGPT2_TEST_DATA) / "golden";
 
-/// Parses the fields given, beside the model type.
+/// Parses the given fields and the model type.
 ConfigFile parse(const std::string& fields) {
   const std::string comma = fields.empty() ? "" : ",";
   return parse_config(parse_json(R"({"model_type":"moderngpt2")" + comma + fields + "}", "c.json"), "c.json");

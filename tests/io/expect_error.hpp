@@ -9,7 +9,7 @@
 
 namespace moderngpt2::test {
 
-/// The message of the Error that `f` throws; checks that it is one line. Empty, and a failed check, without an Error.
+/// Message of the Error that `f` throws, after checking that it is one line. Without an Error, "" and a failed check.
 template <class F>
 std::string error_of(F f) {
   try {
@@ -28,7 +28,7 @@ inline bool contains(const std::string& text, const std::string& part) { return 
 
 }  // namespace moderngpt2::test
 
-/// Checks that an expression throws an Error of one line that holds each of the given parts.
+/// Checks that an expression throws an Error of one line that contains the given parts.
 #define CHECK_ERROR(expression, ...)                                                          \
   do {                                                                                        \
     const std::string message_ = moderngpt2::test::error_of([&] { (void)(expression); });     \

@@ -27,7 +27,7 @@ int entries(const fs::path& folder) {
   return n;
 }
 
-/// Lets files of this process grow to `bytes` at most, until the end of the scope: a full disk without a disk.
+/// Limits the size of files of this process to `bytes` for the scope, like a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
@@ -139,7 +139,7 @@ TEST_CASE("a line that is still being written is none") {
   CHECK(complete_lines("one\n\ntwo\ncut") == std::vector<std::string_view>{"one", "", "two"});
 }
 
-TEST_CASE("names that a killed process leaves are told from others") {
+TEST_CASE("temporary names of a killed process are recognized") {
   for (const char* name : {".a.1-0.tmp", ".model.safetensors.31415-12.tmp"})
     CHECK_MESSAGE(is_atomic_leftover(name), name);
   for (const char* name : {"a.1-0.tmp", ".a.1-0", ".a.tmp", ".a.1.tmp", ".a.-0.tmp", ".1-0.tmp", ".tmp", ".a.1-x.tmp"})

@@ -22,7 +22,7 @@ namespace {
 
 const fs::path golden = fs::path(MODERNGPT2_TEST_DATA) / "golden";
 
-/// A file of the given header and `data_bytes` bytes 0, 1, 2, ...
+/// Writes a file with the given header and `data_bytes` bytes 0, 1, 2, ...
 fs::path write_raw(const fs::path& path, const std::string& header, std::size_t data_bytes) {
   std::string text(8, '\0');
   const std::uint64_t length = header.size();
@@ -33,7 +33,7 @@ fs::path write_raw(const fs::path& path, const std::string& header, std::size_t 
   return path;
 }
 
-/// One tensor "x" as header text.
+/// Header text with one tensor "x".
 std::string one(const std::string& dtype, const std::string& shape, const std::string& offsets) {
   return R"({"x":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
 }

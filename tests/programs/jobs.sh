@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The job scripts of examples/jobs: shellcheck finds nothing in them, their command lines plan what the page says, here and
-# as jobs of several machines, and those for GPUs wait for one.
+# Checks the job scripts of examples/jobs: shellcheck finds no faults, dry runs print the documented plan, on one
+# machine and as jobs of several, and scripts for GPUs require one.
 #
 #   jobs.sh FOLDER_OF_PROGRAMS FOLDER_OF_JOBS [MPIEXEC]     without MPIEXEC, or where it is not Open MPI's,
 #                                                       those that call mpirun plan nothing
@@ -24,7 +24,7 @@ else
   echo "no shellcheck here: scripts are only run"
 fi
 
-# What the scripts name by default, small but real: the largest batch is 64 blocks.
+# Small but valid versions of the scripts' default inputs. The largest batch is 64 blocks.
 "$bin/make_stories" --output_path ../text --documents 300 >/dev/null
 "$bin/train_tokenizer" --input ../text --output_path my_tokenizer --vocab_size 600 --character_coverage 0.99 \
   --num_threads 1 >../log.txt 2>&1 || fail "$(tail -n 3 ../log.txt)"
@@ -32,15 +32,15 @@ fi
   --block_size 1024 --num_proc 1 >../log.txt 2>&1 || fail "$(tail -n 3 ../log.txt)"
 find . | sort >../before.txt
 
-# No scheduler, whatever machine this test is run on.
+# No scheduler, regardless of the machine that runs this test.
 unset JOB_ID PE_HOSTFILE T4TMPDIR PBS_JOBID PBS_NODEFILE PBS_LOCALDIR PBS_O_WORKDIR TOKENIZER DATA OUTPUT
 ln -s "$bin" "$work/bin" # the scripts split TRAIN at spaces, so its path must have none
 export TRAIN=$work/bin/train DRY_RUN=1
-# The scripts speak to Open MPI, which both clusters have.
+# The scripts use Open MPI, which both clusters have.
 if [ -n "$mpiexec" ] && ! "$mpiexec" --version | grep -q -e 'Open MPI' -e OpenRTE; then mpiexec=; fi
 [ -z "$mpiexec" ] || PATH=$(dirname "$mpiexec"):$PATH
 
-# plans SCRIPT BATCH: a dry run that succeeds, says the batch and the job's other numbers, and writes nothing.
+# plans SCRIPT BATCH: a dry run that succeeds, prints the batch and the job's other numbers, and writes no files.
 seen=0
 plans() {
   local script=$jobs/$1.sh
@@ -64,7 +64,7 @@ plans cpu "8 x 4 accumulated = 32"
 plans cpu_mpi "8 x 2 accumulated x 2 processes = 32"
 [ "$seen" = "$(find "$jobs" -name '*.sh' | wc -l)" ] || fail "a script of $jobs is not tested"
 
-# As they stand, those for GPUs ask for one; a train that has none says so.
+# Without a dry run, scripts for GPUs require one; a train without CUDA prints an error.
 for script in tsubame4_1gpu abci3_1gpu a6000; do
   if bash "$jobs/$script.sh" >../out.txt 2>&1; then
     grep -q 'run: bf16 on cuda' ../out.txt || fail "$script would run on something else: $(cat ../out.txt)"
@@ -73,7 +73,8 @@ for script in tsubame4_1gpu abci3_1gpu a6000; do
   fi
 done
 
-# How mpirun is called in a job of several machines: by a stand-in that shows its words and the list of hosts.
+# Checks the calls of mpirun in a job of several machines with a replacement that prints its arguments and the host
+# list.
 cat >../stubs/mpirun <<'STUB'
 #!/usr/bin/env bash
 echo "mpirun $*"

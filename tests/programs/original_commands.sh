@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# The command lines of the Python original (its README, its training examples, the flags of its four programs), with the
-# program's name changed and the launcher's own words left out. Each must be understood, say what it would do, and write
-# nothing.
+# Checks the command lines of the Python original (its README, its training examples, the flags of its four programs),
+# with renamed programs and without the launcher's words. Each must be accepted, print its plan, and write no files.
 #
 #   original_commands.sh FOLDER_OF_PROGRAMS FOLDER_OF_EXAMPLES
 set -euo pipefail
@@ -17,7 +16,7 @@ fail() {
   exit 1
 }
 
-# What the commands name, small but real.
+# Small but valid versions of the commands' inputs.
 "$bin/make_stories" --output_path ../text --documents 300 >/dev/null
 "$bin/train_tokenizer" --input_file ../text --output_path my_tokenizer --vocab_size 600 --character_coverage 0.99 \
   --num_threads 1 >../log.txt 2>&1 || fail "$(tail -n 3 ../log.txt)"
@@ -29,7 +28,7 @@ cp "$examples/ds_config_zero1.json" "$examples/accelerate_config.yaml" .
 printf 'train: [my_pretokenized_data/shard_00000.parquet]\n' >metadata.yaml
 find . | sort >../before.txt
 
-# understood WORD... -- PROGRAM ARGUMENT...: a dry run that succeeds, says each WORD and writes nothing.
+# understood WORD... -- PROGRAM ARGUMENT...: a dry run that succeeds, prints each WORD and writes no files.
 understood() {
   local words=()
   while [ "$1" != -- ]; do
@@ -153,13 +152,13 @@ understood "note: --torch_compile" "note: --dataloader_pin_memory" "tf32 needs -
 understood "ZeRO stage 1" -- train --bf16 --tokenizer_path my_tokenizer --accelerate_config accelerate_config.yaml \
   --deepspeed ds_config_zero1.json
 
-# example.py talks to a model.
+# example.py is a chat with a model.
 "$bin/train" --tokenizer_path my_tokenizer --input ../text --n_layer 1 --n_embd 32 --n_head 2 --max_steps 1 \
   --block_size 64 --output_dir ../model >../log.txt 2>&1 || fail "$(tail -n 3 ../log.txt)"
 printf 'Once\nquit\n' | "$bin/generate" --model_path ../model --device cpu --interactive --max_new_tokens 3 \
   >../chat.txt 2>&1 || fail "$(tail -n 3 ../chat.txt)"
 
-# ---- what is refused
+# ---- refused command lines
 
 # refused STATUS WORD PROGRAM ARGUMENT...
 refused() {

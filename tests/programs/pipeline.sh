@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From text to a model that writes, with the programs as a user calls them: small, but all the way. What they write must
-# be whole, a converted tokenizer the same as the trained one, and a resumed run the same as one never interrupted.
+# Runs the programs from text to a model that generates, like a user, on small inputs. Written files must be complete, a
+# converted tokenizer equal to the trained one, and a resumed run equal to an uninterrupted one.
 #
 #   pipeline.sh FOLDER_OF_PROGRAMS
 set -euo pipefail
@@ -68,7 +68,7 @@ for model in whole bf16; do
   [ -s bf16.txt ] || fail "generate --bf16 wrote nothing: $(cat err.txt)"
 done
 
-# The other heads, from the language model: each task's rows, its scores, its predictions.
+# Other heads, starting from the language model: rows, scores and predictions of each task.
 rows() { for i in $(seq 40); do printf "$1\n" "$((i % 2))"; done >"$2.jsonl"; }
 rows '{"text": "story", "label": %s}' sequence-classification
 rows '{"tokens": ["a", "b%s"], "ner_tags": ["O", "B-X"]}' token-classification
@@ -92,7 +92,7 @@ done
 "$bin/plot_loss" --metrics_file whole/metrics.jsonl --output_path loss.svg >/dev/null
 grep -q "</svg>" loss.svg || fail "plot_loss wrote no picture"
 
-# Mistakes: the status, one line that names the matter, and nothing written.
+# Wrong usage: exit status, one line that names the cause, and no files written.
 mistake() {
   local status=$1 word=$2 got=0
   shift 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `train` as 1, 2, 3 and 4 processes of MPI: the same losses, the same bits between repeats, checkpoints of any number of
-# processes for any other, one voice, and endings that all agree on.
+# Checks `train` with 1, 2, 3 and 4 MPI processes: equal losses, bit-identical repeats, checkpoints that any number of
+# processes can resume, messages printed once, and endings on which all ranks agree.
 #
 #   ranks.sh FOLDER_OF_PROGRAMS MPIEXEC
 set -euo pipefail
@@ -26,7 +26,7 @@ cat >config.json <<'JSON'
  "head_dim": 8, "intermediate_size": 64, "n_positions": 256, "resid_pdrop": 0.1}
 JSON
 
-# train PROCESSES FLAGS...: 12 sequences a step, whatever the number of processes.
+# train PROCESSES FLAGS...: 12 sequences per step for any number of processes.
 train() {
   local processes=$1
   shift
@@ -36,7 +36,7 @@ train() {
     --pre_tokenized_dataset_path blocks --max_steps "${steps:-50}" --save_steps "${save:-25}" --logging_steps 1 \
     --eval_steps 25 --per_device_train_batch_size "${batch:-1}" \
     --gradient_accumulation_steps "${accumulated:-$((12 / processes))}" --lr_scheduler_type constant_with_warmup \
-    --warmup_steps 2 --learning_rate 1e-3 --threads 1 --collective_timeout "${patience:-60}" "$@" >train.log 2>&1
+    --warmup_steps 2 --learning_rate 1e-3 --threads 1 --collective_timeout "${timeout_s:-60}" "$@" >train.log 2>&1
 }
 losses() { # OUTPUT: step and loss of each line that has one, with every digit
   sed -n 's/.*"\(eval_\)\?loss":\([^,}]*\).*/\1 \2/p' "$1/metrics.jsonl"
@@ -60,7 +60,7 @@ done
 train 2 --output_dir again --trace trace.json --check_replicas_steps 10
 same 2-1/model.safetensors again/model.safetensors
 close 2-1 again
-# Communication beside computation: sums begin in a pass, and new weights arrive in the next one.
+# Overlap of communication and computation: reductions begin during a pass, and new weights arrive in the next one.
 for rank in 0 1; do
   python3 - "trace-rank-$rank.json" <<'PYTHON' || fail "the trace of rank $rank"
 import json, sys
@@ -75,7 +75,7 @@ sys.exit(not (begun >= len(sums) / 2 > 0 and ended >= len(gathers) / 2 > 0))
 PYTHON
 done
 
-# Another task: windows of questions are padded, and scored, as one process does.
+# Another task: windows of questions are padded and scored like in one process.
 for i in $(seq 60); do
   printf '{"id": "%s", "question": "what does %s eat?", "context": "%s eats %s and sleeps. %s", ' "$i" "$i" "$i" \
     "apples number $i" "$(printf 'word %.0s' $(seq $((i % 7))))"
@@ -94,7 +94,7 @@ scores() { sed -n 's/.*\("eval_exact_match":[^,}]*\).*\("eval_f1":[^,}]*\).*/\1 
 [ "$(scores questions-1 | wc -l)" = 3 ] || fail "three evaluations belong in questions-1/metrics.jsonl"
 [ "$(scores questions-1)" = "$(scores questions-2)" ] || fail "scores: $(scores questions-1) and $(scores questions-2)"
 
-# The memory of a process is what the plan says, within 5%: weights, gradients and moments of 14 million parameters.
+# The memory of a process is within 5% of the plan: weights, gradients and moments of 14 million parameters.
 cat >large.json <<'JSON'
 {"model_type": "moderngpt2", "vocab_size": 600, "n_embd": 384, "n_layer": 6, "n_head": 6, "n_positions": 64}
 JSON
@@ -106,7 +106,7 @@ for run in "1 0" "2 1" "2 2"; do
   mib | awk '{d = $2 / $1 - 1; exit !(d < 0.05 && d > -0.05)}' || fail "memory of $run: $(mib)"
 done
 
-# From 3 processes to 1, 2 and 3, of another stage where there are 2.
+# From 3 processes to 1, 2 and 3; with 2 processes, another ZeRO stage.
 for processes in 1 2 3; do
   mkdir "resumed-$processes"
   cp -r 3-1/checkpoint-25 "resumed-$processes/"
@@ -117,7 +117,7 @@ for processes in 1 2 3; do
 done
 same 3-1/model.safetensors resumed-3/model.safetensors
 
-# Sharded weights, from one process; sampled and evaluated.
+# Sharded weights, resumed from one process, with sampling and evaluation.
 mkdir resumed-sharded
 cp -r one/checkpoint-25 resumed-sharded/
 train 2 --zero_stage 3 --output_dir resumed-sharded --resume_from_checkpoint latest --sample_prompts "Once upon a time" ||
@@ -127,13 +127,13 @@ close one resumed-sharded
 train 2 --zero_stage 3 --eval_only --model_path one || fail "evaluated by 2 with stage 3: $(tail -n 3 train.log)"
 grep -q '^evaluation loss' train.log || fail "no evaluation was said: $(cat train.log)"
 
-# What is wrong is said once, and all end.
+# Errors are printed once, and all ranks end.
 ! train 2 --output_dir wrong --no_such_flag || fail "a wrong flag was taken"
 [ "$(grep -c 'error: there is no option --no_such_flag' train.log)" = 1 ] || fail "said: $(cat train.log)"
 ! train 2 --output_dir wrong --resume_from_checkpoint nowhere || fail "a wrong checkpoint was taken"
 [ "$(grep -c 'error: nowhere: no complete checkpoint' train.log)" = 1 ] || fail "said: $(cat train.log)"
 
-# SIGTERM to one process: all save the same step.
+# SIGTERM to one process: all ranks save the same step.
 steps=100000 train 2 --output_dir stopped &
 job=$!
 until [ -s stopped/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
@@ -142,8 +142,8 @@ kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
 step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
 [ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
 
-# SIGSTOP of one process: the others wait as long as they were told, name it and end all.
-steps=100000 patience=2 train 3 --output_dir hung &
+# SIGSTOP of one process: the others wait for --collective_timeout, name it and end the job.
+steps=100000 timeout_s=2 train 3 --output_dir hung &
 job=$!
 until [ -s hung/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
 stopped=$(pgrep -f "$bin/train .*--output_dir hung" | tail -n 1)
@@ -151,13 +151,13 @@ kill -STOP "$stopped"
 began=$SECONDS
 ! wait $job || fail "a run that hung ends with status 0"
 [ $((SECONDS - began)) -le 10 ] || fail "it took $((SECONDS - began)) s to end"
-# One of the others may be a collective further. Once continued, to be killed, the stopped one may say a line too.
+# One of the others may be one collective ahead. When continued to be killed, the stopped process may print a line too.
 late='in step [0-9]* has not finished within 2 s: .*rank [0-2] does not answer (it is stopped, or busy with something else)'
 [ "$(grep -c "^rank [0-2]: .* $late" train.log)" -ge 2 ] || fail "said: $(tail -n 20 train.log)"
 for _ in $(seq 50); do ! kill -0 "$stopped" 2>/dev/null || sleep 0.1; done
 ! kill -0 "$stopped" 2>/dev/null || fail "the stopped process is still there"
 
-# SIGKILL of one process: the job ends, and its resumption is the run that was never killed.
+# SIGKILL of one process: the job ends, and the resumed run equals an uninterrupted one.
 steps=100000 save=5 train 2 --output_dir killed &
 job=$!
 until [ -d killed/checkpoint-10 ] || ! kill -0 $job 2>/dev/null; do sleep 0.05; done

@@ -11,8 +11,8 @@
 
 namespace moderngpt2::test {
 
-/// Writes a tokenizer whose tokens are single characters: <pad> 0, <unk> 1, <eos> 2, the bytes, a space mark, and the
-/// letters, digits and some signs. Without `pad`, it has no pad token.
+/// Writes a tokenizer with single-character tokens: <pad> 0, <unk> 1, <eos> 2, bytes, a space mark, letters, digits and
+/// some signs. Without `pad`, it has no pad token.
 inline void write_letter_tokenizer(const std::filesystem::path& folder, bool pad = true) {
   std::filesystem::create_directories(folder);
   Json json = empty_tokenizer_json();

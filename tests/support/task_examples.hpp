@@ -11,7 +11,7 @@
 
 namespace moderngpt2::test {
 
-/// The examples of some rows, of which a token is a letter.
+/// Examples of some rows, with one token per letter.
 template <class Store>
 ExampleRange<Store> examples(const std::string& lines) {
   TemporaryFolder temporary;

@@ -7,7 +7,7 @@
 
 namespace moderngpt2::test {
 
-/// A fresh empty folder that is removed with everything in it when the test ends.
+/// New empty folder, removed with its content at the end of the test.
 class TemporaryFolder {
  public:
   TemporaryFolder() {

@@ -6,7 +6,7 @@
 
 namespace moderngpt2::test {
 
-/// A BPE tokenizer.json, in the form that train_tokenizer writes, without a token.
+/// BPE tokenizer.json without tokens, in the form that train_tokenizer writes.
 inline Json empty_tokenizer_json() {
   return parse_json(R"({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
     "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
@@ -19,7 +19,7 @@ inline Json empty_tokenizer_json() {
                     "tokenizer");
 }
 
-/// An entry of added_tokens: a special token.
+/// Entry of added_tokens for a special token.
 inline Json special_token(int id, const std::string& content) {
   return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", true}};

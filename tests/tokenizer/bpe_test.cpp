@@ -16,7 +16,7 @@
 
 using namespace moderngpt2;
 
-// The encoder against one that does what the definition says, character by character and merge by merge.
+// Compares the encoder with a naive one that follows the definition, character by character and merge by merge.
 namespace {
 
 struct Model {
@@ -50,7 +50,7 @@ std::vector<std::string> characters(std::string_view text) {
 
 std::vector<int> reference_symbols(const Model& model, std::string_view text) {
   std::vector<int> symbols;
-  int unknown = 0;  // that wait for a known character
+  int unknown = 0;  // unknown characters that wait for a known one
   const auto write_unknown = [&] {
     if (model.options.fuse_unk) unknown = std::min(unknown, 1);
     for (; unknown > 0; --unknown) symbols.push_back(model.options.unk_id);
@@ -66,7 +66,7 @@ std::vector<int> reference_symbols(const Model& model, std::string_view text) {
     } else if (std::count(bytes.begin(), bytes.end(), -1) == 0) {
       symbols.insert(symbols.end(), bytes.begin(), bytes.end());
     } else if (model.options.unk_id >= 0) {
-      // `tokenizers` writes the unk that waits as soon as the next one comes, even if bytes stood between
+      // `tokenizers` writes a waiting unk before the next one, even after bytes
       if (unknown > 0 && !model.options.fuse_unk) write_unknown();
       ++unknown;
     }
@@ -126,7 +126,7 @@ Model random_model(Dice& dice) {
   std::vector<int> operands;
   const std::size_t known = 1 + dice.below(letters.size());
   for (std::size_t i = 0; i < known; ++i) operands.push_back(model.add(dice.pick(letters)));
-  if (dice.one_in(3))  // merges of what stands for unknown characters
+  if (dice.one_in(3))  // merges of fallback tokens
     for (const char* token : {"<unk>", "<0xE8>", "<0xAA>", "<0x9E>", "<0x3F>", "<0x00>"})
       if (const auto found = model.ids.find(token); found != model.ids.end()) operands.push_back(found->second);
   const std::size_t count = dice.below(40);
@@ -162,7 +162,7 @@ std::string random_text(Dice& dice, const Model& model) {
 }
 
 std::vector<int> encode(const detail::BpeModel& model, std::string_view text) {
-  const std::vector<char> exact(text.begin(), text.end());  // so that a sanitizer sees a byte read behind the text
+  const std::vector<char> exact(text.begin(), text.end());  // so that a sanitizer detects reads beyond the text
   std::vector<int> ids;
   model.encode(std::string_view(exact.data(), exact.size()), ids);
   return ids;
@@ -181,7 +181,7 @@ TEST_CASE("random small models encode as the definition says") {
       CAPTURE(text);
       const std::vector<int> expected = reference(model, text);
       REQUIRE(encode(fast, text) == expected);
-      REQUIRE(encode(fast, text) == expected);  // now from the cache
+      REQUIRE(encode(fast, text) == expected);  // this time from the cache
     }
   }
 }
@@ -212,7 +212,7 @@ TEST_CASE("a stretch without a cut is the same in windows as in one piece") {
 }
 
 TEST_CASE("a merge that waits for the end of the text is found, however far the end is") {
-  // Pairs are taken from the left, but "ab" first: one b at the end decides over every pair before it.
+  // Pairs merge from the left, but "ab" first: one b at the end affects every pair before it.
   Model model;
   const int a = model.add("a"), b = model.add("b");
   model.add_merge(a, b);

@@ -12,9 +12,9 @@
 
 using namespace moderngpt2;
 
-// The files under tests/data/tokenizer: cases.json holds what Hugging Face `tokenizers` 0.23 made of each text with
-// the tokenizer.json beside it. `bpe` (700 tokens) and `unigram` (460) were trained by train_tokenizer on sentences in
-// English, Japanese, Korean and Chinese made for it; `flags` is `bpe` without byte fallback, with merges that join
+// Files in tests/data/tokenizer: cases.json has the ids of Hugging Face `tokenizers` 0.23 for each text with the
+// tokenizer.json beside it. `bpe` (700 tokens) and `unigram` (460) were trained by train_tokenizer on sentences in
+// English, Japanese, Korean and Chinese written for it. `flags` is `bpe` without byte fallback, with merges that join
 // words over a space, merges in the old notation, and added tokens with every flag.
 namespace {
 
@@ -88,7 +88,7 @@ TEST_CASE("bytes that are not UTF-8 count as U+FFFD") {
 }
 
 TEST_CASE("a word of many megabytes takes its length in time") {
-  const Tokenizer tokenizer = Tokenizer::load(folder / "flags");  // which can be cut nowhere in this text
+  const Tokenizer tokenizer = Tokenizer::load(folder / "flags");  // has no segment border in this text
   std::string word;
   for (int i = 0; i < 400'000; ++i) word += "the ";
   const std::vector<int> ids = tokenizer.encode(word);

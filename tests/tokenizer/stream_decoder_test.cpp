@@ -16,7 +16,7 @@ int byte_id(const Tokenizer& tokenizer, int byte) { return tokenizer.id(fmt::for
 
 }  // namespace
 
-TEST_CASE("a character of bytes comes when its last byte is there") {
+TEST_CASE("a character of bytes comes with its last byte") {
   const Tokenizer tokenizer = load();
   StreamDecoder stream(tokenizer);
   CHECK(stream.put(byte_id(tokenizer, 0xF0)) == "");

@@ -15,7 +15,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// A tokenizer.json of five tokens.
+/// A tokenizer.json with five tokens.
 Json small() {
   Json json = test::empty_tokenizer_json();
   json["added_tokens"].push_back(test::special_token(0, "<unk>"));

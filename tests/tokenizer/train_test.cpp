@@ -96,7 +96,7 @@ TEST_CASE("the exported tokenizer gives SentencePiece's own ids, and its text ba
     REQUIRE(processor.LoadFromSerializedProto(model).ok());
     const Tokenizer tokenizer = tokenizer_of(model);
     std::vector<std::string> texts = samples;
-    if (type == "bpe") {  // unigram: ties, and no character of this token in the text
+    if (type == "bpe") {  // not unigram: ties, and the text has no character of this token
       for (const std::string& text : documents()) texts.push_back(text);
       texts.push_back("<|endoftext|> and <0x41>");
     }
@@ -121,11 +121,11 @@ TEST_CASE("long documents are split and never skipped") {
   for (int i = 0; i < 300; ++i) spaced += "miller baker flour ";
   for (int i = 0; i < 300; ++i) unspaced += "粉屋";
   TokenizerTraining training = settings(292);
-  training.max_sentence_length = 13;  // four Japanese characters and a byte
+  training.max_sentence_length = 13;  // four Japanese characters and one byte
   const Tokenizer tokenizer = tokenizer_of(train_sentencepiece(training, reader({spaced, unspaced})));
   CHECK(tokenizer.id("▁baker"));
   CHECK(tokenizer.id("粉屋"));
-  // U+2585 makes SentencePiece skip a sentence; here only the character goes.
+  // U+2585 makes SentencePiece skip a sentence; here only the character is removed.
   const Tokenizer reserved = tokenizer_of(train_sentencepiece(settings(264), reader({"ab ▅ab▅ab ab ▅"})));
   CHECK(reserved.id("ab").has_value());
 }
@@ -144,7 +144,7 @@ TEST_CASE("special tokens in the text train no pieces") {
     learned = learned || piece.text == "miller";
   }
   CHECK(learned);
-  // Where a text would also be cut for its length, the token is cut out whole.
+  // A token is removed as a whole even where the text would also be split for its length.
   training.max_sentence_length = 10;
   training.vocab_size = 290;
   for (const auto& piece : parse_sentencepiece_model(train_sentencepiece(training, reader(chats)), "m").pieces)
@@ -220,7 +220,7 @@ TEST_CASE("settings and text that cannot be are errors that say what to do") {
                        "disk", std::logic_error);
 }
 
-TEST_CASE("the largest possible vocabulary that the error names can be had") {
+TEST_CASE("the largest possible vocabulary that the error names works") {
   const std::string message = test::error_of([] { train(settings(100000)); });
   const std::string mark = "the largest possible is ";
   const int largest = std::stoi(message.substr(message.find(mark) + mark.size()));

@@ -23,18 +23,18 @@ namespace moderngpt2 {
 struct ChatSettings {
   ChatFormat format = ChatFormat::plain;  ///< not automatic
   std::optional<std::string> system_prompt;
-  GenerationOptions options;  ///< max_new_tokens: of one answer
-  int window = 0;             ///< tokens that the model may see at once: at most n_positions
+  GenerationOptions options;  ///< max_new_tokens is the maximum per answer
+  int window = 0;             ///< context length in tokens, at most n_positions
 };
 
-/// What a chat reads and writes.
+/// Input and output of a chat.
 struct ChatTerminal {
-  std::function<std::optional<std::string>()> read;  ///< the user's next line; nothing at the end
-  std::function<void(const std::string&)> write;     ///< a piece of an answer, at once
-  std::function<void(const std::string&)> note;      ///< a line beside the chat
+  std::function<std::optional<std::string>()> read;  ///< returns the user's next line; nullopt at the end
+  std::function<void(const std::string&)> write;     ///< writes a piece of an answer and flushes
+  std::function<void(const std::string&)> note;      ///< writes a notice, one line
 };
 
-/// A chat with a model. Keys and values stay in the cache from turn to turn, so that an answer costs what is new.
+/// Chat with a model. The KV cache is kept between turns, so that an answer costs only its new tokens.
 template <class M>
 class Chat {
  public:
@@ -51,21 +51,21 @@ class Chat {
     }
   }
 
-  /// Answers lines until `quit`, `exit` or the end of the input. SIGINT while an answer is written ends the answer,
-  /// and the chat where a line is waited for (an ExitRequest); SIGTERM ends the chat.
+  /// Answers lines until `quit`, `exit` or the end of the input. SIGINT ends the current answer, or the chat while it
+  /// waits for a line (ExitRequest). SIGTERM ends the chat.
   void run() {
     while (const std::optional<std::string> line = terminal_.read()) {
       if (*line == "quit" || *line == "exit") return;
       if (line->find_first_not_of(" \t") == line->npos) continue;
       answer(*line);
-      if (interrupted() == SIGINT) forget_interrupt();
+      if (interrupted() == SIGINT) reset_interrupt();
     }
     if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
   }
 
-  /// Writes the answer to one message; nothing where the message is too long.
+  /// Writes the answer to one message; nullopt if the message is too long.
   std::optional<GenerationResult> answer(const std::string& message) {
-    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, most_prompt_tokens())
+    const ChatHistory::Prompt prompt = history_ ? history_->ask(message, max_prompt_tokens())
                                                 : ChatHistory::Prompt{tokenizer_.encode_prompt(message), 0};
     const int room = settings_.window - int(prompt.ids.size());
     if (room < 1) {
@@ -73,9 +73,10 @@ class Chat {
                                  prompt.ids.size(), settings_.window));
       return std::nullopt;
     }
-    if (prompt.forgotten > 0)
-      terminal_.note(fmt::format("the chat no longer fits {} tokens: its first {} forgotten", settings_.window,
-                                 prompt.forgotten == 1 ? "turn is" : fmt::format("{} turns are", prompt.forgotten)));
+    if (prompt.dropped_turns > 0)
+      terminal_.note(
+          fmt::format("the chat no longer fits {} tokens: its first {} forgotten", settings_.window,
+                      prompt.dropped_turns == 1 ? "turn is" : fmt::format("{} turns are", prompt.dropped_turns)));
     GenerationOptions options = settings_.options;
     options.max_new_tokens = std::min(options.max_new_tokens, room);
     StreamDecoder decoder(tokenizer_);
@@ -84,7 +85,7 @@ class Chat {
       return !interrupted();
     });
     terminal_.write(decoder.finish() + "\n");
-    ++settings_.options.sequence;  // another turn, other random numbers
+    ++settings_.options.sequence;  // new random numbers for each turn
     if (history_) history_->answer(result.tokens);
     if (result.stop == StopReason::max_new_tokens && options.max_new_tokens == room)
       terminal_.note(fmt::format("the answer stopped at the most that the model sees, {} tokens", settings_.window));
@@ -92,8 +93,8 @@ class Chat {
   }
 
  private:
-  /// Half of the window at least is left to a long answer.
-  std::size_t most_prompt_tokens() const {
+  /// Maximum prompt length: at least half of the window is left for a long answer.
+  std::size_t max_prompt_tokens() const {
     const int answer = std::clamp(settings_.options.max_new_tokens, 1, std::max(settings_.window / 2, 1));
     return std::size_t(settings_.window - answer);
   }

@@ -15,22 +15,22 @@
 
 namespace moderngpt2 {
 
-/// How the turns of a chat become a text: each line on its own (plain), or messages with headers. Automatic: headers
-/// where the checkpoint has been trained for a chat, which its template tells.
+/// Text format of a chat: plain lines, or messages with headers. Automatic: headers if the checkpoint has a chat
+/// template.
 enum class ChatFormat : unsigned char { automatic, plain, header };
 
-/// Messages in the format of tokenizer/chat_template.hpp, as ids. Their text is ordinary text throughout: a user who
-/// types the name of a special token does not get the token.
+/// Encodes messages in the format of tokenizer/chat_template.hpp. Messages are ordinary text: special tokens that a
+/// user types are not encoded as such.
 class HeaderFormat {
  public:
-  /// The first token that a tokenizer lacks for this format, if any.
+  /// First token of this format that a tokenizer lacks, if any.
   static std::optional<std::string> missing_token(const Tokenizer& tokenizer) {
     for (const char* token : chat_header_tokens)
       if (!tokenizer.id(token)) return token;
     return std::nullopt;
   }
 
-  /// Throws an Error for a tokenizer without the tokens of the format.
+  /// Throws Error for a tokenizer without the tokens of the format.
   explicit HeaderFormat(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {
     if (const auto missing = missing_token(tokenizer_))
       throw Error(
@@ -39,16 +39,16 @@ class HeaderFormat {
           *missing);
   }
 
-  /// What a chat begins with.
+  /// Tokens at the beginning of a chat.
   std::vector<int> begin() const { return {id(chat_begin_token)}; }
-  /// The token that ends a message.
+  /// Token that ends a message.
   int end_of_turn() const { return id(chat_eot_token); }
 
   void append_message(std::vector<int>& ids, std::string_view role, std::string_view text) const {
     append_header(ids, role, text);
     ids.push_back(end_of_turn());
   }
-  /// The beginning of a message that the model is to write.
+  /// Appends the header of a message for the model to complete.
   void append_question(std::vector<int>& ids, std::string_view role) const { append_header(ids, role, ""); }
 
  private:
@@ -64,15 +64,14 @@ class HeaderFormat {
   Tokenizer tokenizer_;
 };
 
-/// Which of the two formats a checkpoint's chat has.
+/// Resolves ChatFormat::automatic for a checkpoint.
 inline ChatFormat resolve_chat_format(ChatFormat asked, const std::filesystem::path& folder,
                                       const Tokenizer& tokenizer) {
   if (asked != ChatFormat::automatic) return asked;
   return has_chat_template(folder) && !HeaderFormat::missing_token(tokenizer) ? ChatFormat::header : ChatFormat::plain;
 }
 
-/// What was said in a chat with headers, as ids: the answers as the model gave them, so that a cache of the text so far
-/// stays of use.
+/// Ids of a chat with headers. Answers keep the ids that the model generated, so that the KV cache stays valid.
 class ChatHistory {
  public:
   ChatHistory(HeaderFormat format, const std::optional<std::string>& system_prompt)
@@ -81,31 +80,31 @@ class ChatHistory {
   }
 
   struct Prompt {
-    std::vector<int> ids;   ///< the whole chat, up to where the answer begins
-    std::size_t forgotten;  ///< turns, each a message and its answer, that were dropped to make it fit
+    std::vector<int> ids;       ///< the chat up to the beginning of the answer
+    std::size_t dropped_turns;  ///< number of turns (message and answer) dropped to make it fit
   };
 
-  /// The prompt for a new message. Where it has more than `most_tokens`, whole turns are forgotten from the first on;
-  /// the system prompt stays. The new message alone may still be longer.
+  /// Returns the prompt for a new message. If it exceeds `most_tokens`, whole turns are dropped from the beginning; the
+  /// system prompt stays. The new message alone may still be longer.
   Prompt ask(std::string_view message, std::size_t most_tokens) {
     question_.clear();
     format_.append_message(question_, "user", message);
     format_.append_question(question_, "assistant");
     std::size_t length = start_.size() + question_.size();
     for (const std::vector<int>& turn : turns_) length += turn.size();
-    forgotten_ = 0;
-    while (length > most_tokens && forgotten_ < turns_.size()) length -= turns_[forgotten_++].size();
-    Prompt prompt{start_, forgotten_};
-    for (std::size_t i = forgotten_; i < turns_.size(); ++i)
+    dropped_turns_ = 0;
+    while (length > most_tokens && dropped_turns_ < turns_.size()) length -= turns_[dropped_turns_++].size();
+    Prompt prompt{start_, dropped_turns_};
+    for (std::size_t i = dropped_turns_; i < turns_.size(); ++i)
       prompt.ids.insert(prompt.ids.end(), turns_[i].begin(), turns_[i].end());
     prompt.ids.insert(prompt.ids.end(), question_.begin(), question_.end());
     return prompt;
   }
 
-  /// Notes the answer to the last message that was asked; without it, the chat stays as it was before the message.
+  /// Stores the answer to the last message. Without this call, the chat does not include the message.
   void answer(std::span<const int> tokens) {
-    turns_.erase(turns_.begin(), turns_.begin() + std::ptrdiff_t(forgotten_));
-    forgotten_ = 0;
+    turns_.erase(turns_.begin(), turns_.begin() + std::ptrdiff_t(dropped_turns_));
+    dropped_turns_ = 0;
     std::vector<int>& turn = turns_.emplace_back(std::move(question_));
     turn.insert(turn.end(), tokens.begin(), tokens.end());
     turn.push_back(format_.end_of_turn());
@@ -117,8 +116,8 @@ class ChatHistory {
   HeaderFormat format_;
   std::vector<int> start_;  // begin of text and system prompt
   std::vector<std::vector<int>> turns_;
-  std::vector<int> question_;  // the last message asked
-  std::size_t forgotten_ = 0;  // first turns that did not fit beside it
+  std::vector<int> question_;      // last message
+  std::size_t dropped_turns_ = 0;  // number of first turns that did not fit with it
 };
 
 }  // namespace moderngpt2

@@ -23,8 +23,8 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Calls token(index, id) and done(index, result) for `num_return_sequences` completions of each prompt, which have
-/// neighbouring indices; beams come all at once, without tokens. Throws ExitRequest where a signal asks for it.
+/// Generates `num_return_sequences` completions of each prompt, with consecutive indices. Calls token(index, id) for
+/// each token, except in beam search, and done(index, result). Throws ExitRequest after a signal.
 template <class M, class Token, class Done>
 void complete_all(M& model, const std::vector<std::vector<int>>& prompts, const GenerateFlags& flags, Token&& token,
                   Done&& done) {
@@ -59,19 +59,19 @@ void complete_all(M& model, const std::vector<std::vector<int>>& prompts, const 
     auto results = beam_search(model, request.prompt, request.options, flags.num_return_sequences,
                                [](int) { return !interrupted(); });
     if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
-    results.resize(each);  // a tiny vocabulary has fewer texts than asked for
+    results.resize(each);  // a tiny vocabulary may have fewer completions
     for (std::size_t i = 0; i < each; ++i) done(first + i, results[i]);
   }
 }
 
 }  // namespace detail
 
-/// What came of one prompt.
+/// Completions of one prompt, with statistics.
 struct Completions {
   std::vector<GenerationResult> results;
-  double seconds = 0;  ///< from the prompt to the last token
+  double seconds = 0;  ///< from the start of the prompt to the last token
 
-  /// A line for people.
+  /// Formats lengths and speed, in tokens/s.
   std::string speed() const {
     std::size_t tokens = 0;
     for (const GenerationResult& result : results) tokens += result.tokens.size();
@@ -81,13 +81,13 @@ struct Completions {
                        results.size() == 1 ? "completion" : "completions", tokens,
                        decode > 0 ? double(tokens) / decode : 0.0);
   }
-  /// Whether any is as long as the model can see.
+  /// Whether a completion reached the model's maximum context length.
   bool reached_n_positions() const {
     return std::ranges::any_of(results, [](const auto& r) { return r.stop == StopReason::n_positions; });
   }
 };
 
-/// Writes the completions of one prompt, with a line of dashes between; sampled and greedy ones as they come.
+/// Writes the completions of one prompt, separated by a line of dashes. Greedy and sampled ones are streamed.
 template <class M>
 Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::vector<int>& prompt,
                                const GenerateFlags& flags, const std::function<void(const std::string&)>& write) {
@@ -107,8 +107,7 @@ Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::
   return completions;
 }
 
-/// Writes a line of JSON for each completion of each prompt, in the order of the prompts, each as soon as those before
-/// it are there.
+/// Writes a line of JSON for each completion, in the order of the prompts, as early as that order allows.
 template <class M>
 void write_completions(M& model, const Tokenizer& tokenizer, const std::vector<std::string>& prompts,
                        const std::vector<std::vector<int>>& ids, const GenerateFlags& flags,
@@ -119,7 +118,7 @@ void write_completions(M& model, const Tokenizer& tokenizer, const std::vector<s
   detail::complete_all(
       model, ids, flags, [](std::size_t, int) {},
       [&](std::size_t index, const GenerationResult& result) {
-        if (interrupted()) return;  // what it has is cut short
+        if (interrupted()) return;  // the completion is incomplete
         lines[index] = completion_line(prompts[index / each], tokenizer.decode(result.tokens, true));
         for (; next < lines.size() && !lines[next].empty(); lines[next++].clear()) write(lines[next]);
       });

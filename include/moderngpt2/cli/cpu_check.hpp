@@ -8,9 +8,9 @@
 
 namespace moderngpt2::detail {
 
-// Checks one instruction set: `name` is for __builtin_cpu_supports(), `spoken` for the message.
-#define MODERNGPT2_NEEDS(name, spoken) \
-  if (!missing && !__builtin_cpu_supports(name)) missing = spoken;
+// Checks for an instruction set: `name` for __builtin_cpu_supports(), `label` for the message.
+#define MODERNGPT2_NEEDS(name, label) \
+  if (!missing && !__builtin_cpu_supports(name)) missing = label;
 
 /// Ends the program with one line on standard error and exit status 1 if the processor lacks instructions that it was
 /// compiled for. Runs before all other initializers of the program and is compiled for any x86-64 processor: main() and

@@ -14,14 +14,14 @@
 
 namespace moderngpt2 {
 
-/// Lines of a file descriptor, as standard input, whose wait a signal ends: the streams of the library would go on
-/// waiting.
+/// Reads lines from a file descriptor, such as standard input. A signal ends the wait, which standard streams would
+/// continue.
 class InputLines {
  public:
   explicit InputLines(int descriptor) : descriptor_(descriptor) {}
 
-  /// The next line without its end (a line feed, or carriage return and line feed); nothing at the end of the input, or
-  /// once a signal has asked the program to stop.
+  /// Returns the next line without its end (LF or CRLF), or nullopt at the end of the input or after a signal that
+  /// stops the program (interrupted()).
   std::optional<std::string> next() {
     while (true) {
       if (interrupted()) return std::nullopt;
@@ -30,7 +30,7 @@ class InputLines {
         if (text_.empty()) return std::nullopt;
         return take(text_.size(), text_.size());
       }
-      // The signal may have gone to another thread, which does not wake this one: so it looks ten times a second.
+      // The signal may have been delivered to another thread, which does not wake this one: poll ten times per second.
       pollfd wait{descriptor_, POLLIN, 0};
       if (::poll(&wait, 1, 100) > 0) read();
     }

@@ -23,8 +23,8 @@ extern "C" inline void moderngpt2_on_interrupt(int signal) {
 
 }  // namespace detail
 
-/// From here on the first SIGINT or SIGTERM only sets interrupted(), and a second ends the process at once (status 128
-/// plus the signal's number: 130 or 143). `notice`, which must live on, is written to standard error at the first one.
+/// Installs handlers for SIGINT and SIGTERM. The first signal sets interrupted() and writes `notice`, which must
+/// outlive the program, to standard error; the second ends the process (status 128 + signal number: 130 or 143).
 inline void catch_interrupts(const char* notice = nullptr) {
   detail::interrupt_notice.store(notice);
   struct sigaction action {};
@@ -35,10 +35,10 @@ inline void catch_interrupts(const char* notice = nullptr) {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-/// The signal that asked the program to stop, or 0.
+/// Signal that requested a stop, or 0.
 inline int interrupted() { return detail::interrupt_signal.load(); }
 
-/// Takes note of the signal that interrupted() told, so that the next one counts anew.
-inline void forget_interrupt() { detail::interrupt_signal.store(0); }
+/// Resets interrupted(), so that the next signal counts as the first.
+inline void reset_interrupt() { detail::interrupt_signal.store(0); }
 
 }  // namespace moderngpt2

@@ -23,14 +23,14 @@ struct LossPoint {
   double loss = 0;  // nats per token
 };
 
-/// The losses of a run by step, in ascending order.
+/// Losses of a run by step, in ascending order.
 struct LossCurve {
   std::vector<LossPoint> training, evaluation;
 };
 
 namespace detail {
 
-/// Appends the loss under `key`, if there is one. A resumed run logs some steps again: the later line counts.
+/// Appends the loss under `key`, if any. A resumed run logs some steps again: the later line counts.
 inline void add_loss(std::vector<LossPoint>& points, const Json& line, std::string_view key, const std::string& where) {
   const std::optional<double> loss = get_optional_field<double>(line, key, where);
   if (!loss || !std::isfinite(*loss)) return;
@@ -41,9 +41,9 @@ inline void add_loss(std::vector<LossPoint>& points, const Json& line, std::stri
 
 }  // namespace detail
 
-/// Reads a metrics.jsonl as `train` writes it: an object a line, with "step" and "loss" or "eval_loss"; other fields
-/// are of no interest here. A last line without its newline is still being written and is left out. Throws Error, with
-/// the line's number, for what is not such a file, and for one without any loss.
+/// Reads the metrics.jsonl that `train` writes: one object per line, with "step" and "loss" or "eval_loss"; other
+/// fields are ignored. A last line without a newline is incomplete and left out. Throws Error that names the line for
+/// other content, and for a file without any loss.
 inline LossCurve read_loss_curve(const std::filesystem::path& path) {
   const std::string text = read_file(path);
   LossCurve curve;
@@ -57,15 +57,15 @@ inline LossCurve read_loss_curve(const std::filesystem::path& path) {
     detail::add_loss(curve.evaluation, object, "eval_loss", where);
   }
   if (curve.training.empty() && curve.evaluation.empty())
-    throw Error("{}: no line has a \"loss\" or an \"eval_loss\": is it the metrics.jsonl of a training run?",
+    throw Error("{}: no line has \"loss\" or \"eval_loss\". Expected the metrics.jsonl of a training run",
                 path.string());
   return curve;
 }
 
 namespace detail {
 
-/// The mean of each point's neighbourhood: 1/40 of the curve to each side, less near the steep start, which so keeps
-/// its shape. The last point is the mean of the last 1/40.
+/// Moving average over 1/40 of the curve to each side, less near the steep beginning to keep its shape. The last point
+/// is the mean of the last 1/40.
 inline std::vector<LossPoint> smoothed(const std::vector<LossPoint>& points) {
   std::vector<double> sums(points.size() + 1, 0.0);
   for (std::size_t i = 0; i < points.size(); ++i) sums[i + 1] = sums[i] + points[i].loss;
@@ -78,7 +78,7 @@ inline std::vector<LossPoint> smoothed(const std::vector<LossPoint>& points) {
   return out;
 }
 
-/// At most `most` points, each the mean of as many in a row.
+/// Reduces points to at most `most`, each the mean of consecutive points.
 inline std::vector<LossPoint> thinned(const std::vector<LossPoint>& points, std::size_t most) {
   const std::size_t group = (points.size() + most - 1) / most;
   if (group <= 1) return points;
@@ -92,7 +92,7 @@ inline std::vector<LossPoint> thinned(const std::vector<LossPoint>& points, std:
   return out;
 }
 
-/// An axis with round ticks: 1, 2 or 5 times a power of ten apart.
+/// Axis with round ticks: multiples of 1, 2 or 5 times a power of ten.
 struct Axis {
   double low = 0, high = 1, tick = 1;
 
@@ -107,7 +107,7 @@ struct Axis {
     high = whole ? most : std::ceil(most / tick - 1e-9) * tick;
   }
 
-  /// Where a value lies, 0 at the low end and 1 at the high one.
+  /// Position of a value: 0 at the low end, 1 at the high end.
   double place(double value) const { return (value - low) / (high - low); }
 
   std::vector<double> ticks() const {
@@ -116,7 +116,7 @@ struct Axis {
     return out;
   }
 
-  /// As many decimals as the ticks need; thousands of steps as "12k".
+  /// Tick label with the necessary decimals; thousands of steps as "12k".
   std::string label(double value) const {
     if (tick >= 1000 && std::fmod(tick, 1000) < 0.5) return value < 0.5 ? "0" : fmt::format("{:.0f}k", value / 1000);
     const int decimals = static_cast<int>(std::max(0.0, std::ceil(-std::log10(tick) - 1e-9)));

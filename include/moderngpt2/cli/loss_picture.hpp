@@ -30,7 +30,7 @@ inline std::string xml_text(std::string_view text) {
   return out;
 }
 
-/// "after 900 steps: training loss 1.52, evaluation loss 1.61"
+/// Summary such as "after 900 steps: training loss 1.52, evaluation loss 1.61".
 inline std::string loss_summary(const LossCurve& curve, const std::vector<LossPoint>& smooth) {
   std::string text;
   double last = 0;
@@ -45,7 +45,7 @@ inline std::string loss_summary(const LossCurve& curve, const std::vector<LossPo
   return fmt::format("after {:.0f} step{}: {}", last, last == 1 ? "" : "s", text);
 }
 
-/// A picture of 2 x 4 dots a character (Unicode braille, U+2800 on).
+/// Canvas of 2 x 4 dots per character (Unicode braille, from U+2800).
 class BrailleCanvas {
  public:
   BrailleCanvas(int columns, int rows)
@@ -64,7 +64,7 @@ class BrailleCanvas {
       dot(x0 + static_cast<int>(std::lround(static_cast<double>(x1 - x0) * i / count)),
           y0 + static_cast<int>(std::lround(static_cast<double>(y1 - y0) * i / count)));
   }
-  /// Puts an "o" over the character that holds this dot.
+  /// Draws an "o" over the character that contains this dot.
   void mark(int x, int y) {
     if (x >= 0 && y >= 0 && x < width() && y < height()) cell(x / 2, y / 4) = marked;
   }
@@ -93,13 +93,13 @@ class BrailleCanvas {
 
 }  // namespace detail
 
-/// What stands on a chart beside the numbers.
+/// Texts of a chart.
 struct ChartText {
   std::string title, summary, y_axis;
-  bool smooth = true;  ///< also draws the training curve's smoothed course
+  bool smooth = true;  ///< also draw the smoothed training curve
 };
 
-/// A curve over training steps as one self-contained SVG: training values (a light line, and their smoothed course),
+/// Draws values over training steps as a self-contained SVG: training values (light line and smoothed line) and
 /// evaluation values (dots).
 inline std::string curve_svg(const LossCurve& curve, const ChartText& words) {
   constexpr double width = 880, height = 440, left = 74, right = 850, top = 84, bottom = 382;
@@ -161,15 +161,15 @@ inline std::string curve_svg(const LossCurve& curve, const ChartText& words) {
   return svg + "</svg>\n";
 }
 
-/// The losses of a run as one self-contained SVG.
+/// Draws the losses of a run as a self-contained SVG.
 inline std::string loss_svg(const LossCurve& curve, std::string_view title = "Loss by training step") {
   return curve_svg(curve, {.title = std::string(title),
                            .summary = detail::loss_summary(curve, detail::smoothed(curve.training)),
                            .y_axis = "nats per token"});
 }
 
-/// The curve as plain text for a terminal, `columns` x `rows` characters with its axes: the smoothed training loss in
-/// braille dots, evaluation losses as "o". Throws Error for a size below 30 x 6.
+/// Draws the losses as plain text for a terminal, `columns` x `rows` characters including axes: smoothed training loss
+/// in braille dots, evaluation losses as "o". Throws Error for a size below 30 x 6.
 inline std::string loss_chart(const LossCurve& curve, int columns = 70, int rows = 16) {
   constexpr int margin = 8, feet = 4;
   if (columns < 30 || rows < 6) throw Error("a chart needs at least 30 x 6 characters, not {} x {}", columns, rows);

@@ -19,22 +19,22 @@
 
 namespace moderngpt2 {
 
-/// Writes out what standard output still holds. Throws Error where it cannot be written (a full disk), and ExitRequest
-/// (status 141, as if by SIGPIPE) where its reader is gone.
+/// Flushes standard output. Throws Error if it cannot be written (a full disk), and ExitRequest (status 141, like
+/// SIGPIPE) for a broken pipe.
 void flush_standard_output();
 
 namespace detail {
 
 std::string program_name(int argc, char** argv);
 
-/// Where a standard descriptor was closed by the caller, the next file to be opened would take its place, and be given
-/// what is said. Its place is taken here instead, by one that cannot be used.
+/// Opens /dev/null in place of closed standard descriptors. Otherwise the next opened file would take such a descriptor
+/// and receive the program's messages.
 void occupy_standard_descriptors();
 
-/// Runs `body` and turns what it throws into one line on standard error and an exit status.
+/// Runs `body` and converts exceptions to one line on standard error and an exit status.
 template <class Body>
 int status_of(const std::string& name, Body&& body) {
-  const auto complain = [&name](const std::string& message) {
+  const auto print_error = [&name](const std::string& message) {
     std::fflush(stdout);
     std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message.c_str());
   };
@@ -44,17 +44,17 @@ int status_of(const std::string& name, Body&& body) {
     std::fputs(request.text.c_str(), stdout);
     return request.status;
   } catch (const UsageError& error) {
-    complain(error.what());
+    print_error(error.what());
     std::fprintf(stderr, "Try '%s --help'.\n", name.c_str());
     return 2;
   } catch (const std::bad_alloc&) {
-    complain("out of memory: the machine has less than this run needs (a smaller batch, block or model needs less)");
+    print_error("out of memory. Use a smaller batch, block or model, or a machine with more memory");
   } catch (const std::filesystem::filesystem_error& error) {
-    complain(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
+    print_error(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
   } catch (const std::exception& error) {
-    complain(error.what());
+    print_error(error.what());
   } catch (...) {
-    complain("stopped by an exception of an unknown type");
+    print_error("stopped by an exception of an unknown type");
   }
   return 1;
 }
@@ -71,7 +71,7 @@ inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)
   std::signal(SIGPIPE, SIG_IGN);
   setting_prefix = "--";
   const int status = detail::status_of(name, [&] { return program(argc, argv); });
-  if (status != 0) return status;  // what is wrong has been said; exit() writes out the rest
+  if (status != 0) return status;  // the error is printed; exit() flushes the rest
   return detail::status_of(name, [] {
     flush_standard_output();
     return 0;

@@ -7,7 +7,7 @@
 
 namespace moderngpt2 {
 
-/// Processes that mpirun or srun started.
+/// Processes started by mpirun or srun.
 class MpiProcesses final : public Processes {
  public:
   MpiProcesses() {

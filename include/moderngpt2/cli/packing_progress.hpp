@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// The progress line of text that is encoded and packed. Its rates are of this run, not of one that it resumes.
+/// Progress line of encoding and packing. Rates exclude the part before a run was resumed.
 class PackingProgress {
  public:
   void update(const PretokenizeProgress& now) {
@@ -28,10 +28,10 @@ class PackingProgress {
     if (first_) line_.finish(megabytes(last_.text_bytes), details());
   }
 
-  /// Clears the line for another one.
+  /// Clears the line so that a message can be printed.
   void clear() { line_.clear(); }
 
-  /// What was done and how fast, for people; empty where nothing was.
+  /// Summary of work and speed; empty without work.
   std::string summary() const {
     if (!first_) return "";
     return fmt::format("{:.1f} seconds, {:.1f} MB/s\n", line_.seconds(),

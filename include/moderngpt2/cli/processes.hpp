@@ -12,8 +12,8 @@
 
 namespace moderngpt2 {
 
-/// The processes that do a program's work together, this one among them: known before its command line is read, and
-/// connected by what stands there.
+/// Processes of a program, including this one. Known before the command line is parsed; its settings determine the
+/// connection.
 class Processes {
  public:
   Processes() = default;
@@ -23,26 +23,26 @@ class Processes {
 
   virtual int rank() const { return 0; }
   virtual int size() const { return 1; }
-  /// The communicator of all, whose watchdog is so patient; null where there is one process.
+  /// Connects all processes with a collective timeout. Returns their communicator, or nullptr for a single process.
   virtual distributed::CommunicatorBase* connect(double /*timeout_seconds*/) { return nullptr; }
   virtual bool is_connected() const { return false; }
 };
 
 using ProgramOfProcesses = int (*)(int argc, char** argv, Processes& processes);
 
-/// Threads of a process unless a flag says how many: those that OpenMP would start, shared with the others of its
-/// machine where the environment leaves that open.
+/// Default number of threads of a process: OpenMP's default, divided by the processes of the machine unless the
+/// environment sets it.
 inline int threads_of_process(int local_size, int local_processors) {
   const int available = available_threads();
   if (std::getenv("OMP_NUM_THREADS")) return available;
   return std::clamp(local_processors / std::max(local_size, 1), 1, available);
 }
 
-/// The status of a program of several processes, of which rank 0 says what is wrong with the command line.
+/// Exit status of a program with several processes. Only rank 0 prints errors of the command line.
 inline int status_of_program(int argc, char** argv, Processes& processes, ProgramOfProcesses program) {
   if (processes.rank() == 0)
     return detail::status_of(detail::program_name(argc, argv), [&] { return program(argc, argv, processes); });
-  const auto status = [&](int number, const std::exception& error) {  // all have the same command line
+  const auto status = [&](int number, const std::exception& error) {  // all ranks have the same command line
     if (processes.is_connected()) std::fprintf(stderr, "rank %d: error: %s\n", processes.rank(), error.what());
     return number;
   };

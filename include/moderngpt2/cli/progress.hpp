@@ -18,28 +18,28 @@
 
 namespace moderngpt2 {
 
-/// 1234567 as "1,234,567".
+/// Formats 1234567 as "1,234,567".
 std::string with_separators(std::int64_t number);
 
-/// A count with a short unit: 950, "12.3k", "4.56M", "7.89G".
+/// Formats a count with a short unit: 950, "12.3k", "4.56M", "7.89G".
 std::string short_count(double count);
 
-/// Seconds as "0:07", "12:30" or "3:05:10".
+/// Formats seconds as "0:07", "12:30" or "3:05:10".
 std::string clock_text(double seconds);
 
-/// Columns of the terminal that a file is; 0 where nobody knows.
+/// Number of columns of a terminal; 0 if unknown.
 int terminal_columns(std::FILE* file);
 
-/// How a run gets on: one line, drawn again and again on a terminal and cut to its width, or a plain line now and then
-/// in a log. Call update() as often as one likes; it costs a look at the clock.
+/// Progress display: a line redrawn on a terminal and truncated to its width, or a plain line from time to time in a
+/// log. update() is cheap: it reads the clock.
 class Progress {
  public:
-  /// `total` of `unit`s are to be done; 0 where nobody knows.
+  /// `total` is the number of `unit`s to be done; 0 if unknown.
   Progress(std::string label, std::string unit, double total, std::FILE* out = stderr)
       : Progress(std::move(label), std::move(unit), total, out, ::isatty(::fileno(out)) == 1, &seconds_now,
                  &terminal_columns) {}
 
-  /// As above, with the choice of form, the clock (seconds) and the width given, for tests.
+  /// Constructor for tests: form, clock (seconds) and width are arguments.
   Progress(
       std::string label, std::string unit, double total, std::FILE* out, bool terminal, std::function<double()> clock,
       std::function<int(std::FILE*)> columns = [](std::FILE*) { return 0; })
@@ -57,25 +57,24 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
-  /// So much was done before the start, and does not count for the rate.
+  /// Sets the work done before the start, which does not count for the rate.
   void start_from(double done) { done_before_ = done; }
 
-  /// Whether the next update() will show a line: callers need not compose `extra` otherwise.
+  /// Whether the next update() will show a line. Otherwise callers can skip composing `extra`.
   bool due() const { return clock_() - shown_ >= (terminal_ ? redraw_seconds : log_seconds); }
 
-  /// `done` units are done so far; `extra` stands at the line's end, and `first`, what must not be cut, at its
-  /// beginning.
+  /// Shows `done` units as completed. `extra` is at the end of the line; `first`, at its beginning, is never truncated.
   void update(double done, std::string_view extra = {}, std::string_view first = {}) {
     if (due()) show(done, extra, first, false);
   }
 
-  /// Shows the last line, whatever the time, and ends it.
+  /// Shows the final line immediately and ends it.
   void finish(double done, std::string_view extra = {}) {
     show(done, extra, {}, true);
     drawn_ = false;
   }
 
-  /// Takes the line off the terminal, for a message to be written in its place.
+  /// Erases the line from the terminal, for a message in its place.
   void clear() {
     if (terminal_ && drawn_) std::fputs("\r\x1b[K", out_);
     if (terminal_) std::fflush(out_);
@@ -104,7 +103,7 @@ class Progress {
     line += fmt::format(", {} {}/s, {}", short_count(rate), unit_, clock_text(elapsed));
     if (total_ > 0 && rate > 0 && !last) line += fmt::format(", {} left", clock_text((total_ - done) / rate));
     if (!extra.empty()) line += fmt::format(", {}", extra);
-    // A line that wraps cannot be drawn over.
+    // A wrapped line cannot be redrawn.
     if (const int columns = terminal_ && !last ? columns_(out_) : 0; columns > 1)
       line.resize(std::min(line.size(), std::size_t(columns - 1)));
     std::fprintf(out_, "%s%s%s", terminal_ ? "\r" : "", line.c_str(), terminal_ ? "\x1b[K" : "\n");

@@ -15,8 +15,8 @@
 
 namespace moderngpt2 {
 
-/// The prompts of a .txt file, one a line, or of a .jsonl file, each the field "prompt" of a line's object. Blank lines
-/// are passed over. Throws an Error that names file and line.
+/// Reads prompts: from a .txt file one per line, from a .jsonl file the field "prompt" of each line's object. Skips
+/// blank lines. Throws Error that names file and line.
 inline std::vector<std::string> read_prompts(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (extension != ".txt" && extension != ".jsonl")
@@ -38,7 +38,7 @@ inline std::vector<std::string> read_prompts(const std::filesystem::path& path) 
   return prompts;
 }
 
-/// A completion as a line of JSON, its line feed included. Bytes that are not UTF-8 become U+FFFD.
+/// Formats a completion as a line of JSON with a line feed. Invalid UTF-8 becomes U+FFFD.
 inline std::string completion_line(const std::string& prompt, const std::string& completion) {
   const Json line{{"prompt", prompt}, {"completion", completion}};
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

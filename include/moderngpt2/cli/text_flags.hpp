@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/streamed_datasets.hpp"
 #include "moderngpt2/data/source_options.hpp"
-#include "moderngpt2/data/streamed_datasets.hpp"
 #include "moderngpt2/data/text_files.hpp"
 
 namespace moderngpt2 {

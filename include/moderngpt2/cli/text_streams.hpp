@@ -11,8 +11,8 @@
 
 namespace moderngpt2 {
 
-/// Shows texts that grow side by side one after the other: the first that has not ended is written as it comes, in
-/// whole characters, the others are kept back. Each ends with a line feed, and a line of dashes stands between two.
+/// Displays several texts that are generated concurrently, one after another: the first unfinished text is streamed in
+/// whole characters, the others are buffered. Each text ends with a line feed; a line of dashes separates two.
 class TextStreams {
  public:
   TextStreams(const Tokenizer& tokenizer, std::size_t count, std::function<void(const std::string&)> write)
@@ -40,7 +40,7 @@ class TextStreams {
   }
 
   std::vector<StreamDecoder> decoders_;
-  std::vector<std::string> held_;  // what was not written yet
+  std::vector<std::string> held_;  // text not written yet
   std::vector<char> ended_;
   std::size_t current_ = 0;
   std::function<void(const std::string&)> write_;

@@ -12,13 +12,13 @@
 
 namespace moderngpt2 {
 
-/// What a process did and when, in Chrome's trace format (chrome://tracing, Perfetto): one row for computation, one for
-/// communication. The times of processes of one machine have one origin.
+/// Timeline of a process in Chrome's trace format (chrome://tracing, Perfetto): one row for computation, one for
+/// communication. Processes on one machine share the time origin.
 class TraceFile {
  public:
   enum class Row { computation, communication };
 
-  /// `path` gets the number of the rank before its extension where there are several: trace-rank-1.json.
+  /// With several ranks, `path` gets the rank's number before its extension: trace-rank-1.json.
   TraceFile(std::filesystem::path path, int rank, int ranks)
       : rank_(rank), file_((write_file(name(path, rank, ranks), "["), name(path, rank, ranks))) {
     add(Json{{"name", "process_name"}, {"ph", "M"}, {"pid", rank}, {"args", {{"name", fmt::format("rank {}", rank)}}}});
@@ -28,13 +28,13 @@ class TraceFile {
   ~TraceFile() {
     try {
       file_.add("\n]\n");
-    } catch (const Error&) {  // the format does without
+    } catch (const Error&) {  // the closing bracket is optional
     }
   }
   TraceFile(const TraceFile&) = delete;
   TraceFile& operator=(const TraceFile&) = delete;
 
-  /// Seconds of seconds_now().
+  /// Adds an event; `begin` and `end` are values of seconds_now().
   void add(Row row, const char* what, double begin, double end, std::int64_t bytes = 0) {
     Json event{{"name", what},    {"ph", "X"},         {"pid", rank_},
                {"tid", int(row)}, {"ts", begin * 1e6}, {"dur", (end - begin) * 1e6}};
@@ -52,7 +52,7 @@ class TraceFile {
     try {
       file_.add((is_empty_ ? "\n" : ",\n") + event.dump());
       is_empty_ = false;
-    } catch (const Error& error) {  // no run ends for its trace
+    } catch (const Error& error) {  // a failed trace does not end the run
       is_broken_ = true;
       std::fprintf(stderr, "warning: rank %d: the trace ends here: %s\n", rank_, error.what());
     }

@@ -19,14 +19,14 @@
 
 namespace moderngpt2 {
 
-/// Shows a training run: lines on standard output, a progress line on standard error, report.html at each checkpoint.
-/// SIGINT and SIGTERM stop it.
+/// Displays a training run: lines on standard output, a progress line on standard error, report.html at each
+/// checkpoint. SIGINT and SIGTERM stop the run.
 class TrainingProgress {
  public:
-  /// `command_line` stands in the report.
+  /// `command_line` is shown in the report.
   explicit TrainingProgress(std::string command_line = "") : command_line_(std::move(command_line)) {}
 
-  /// To be given to a run; refers to this object.
+  /// Callbacks for a run. They refer to this object.
   TrainingHooks hooks() {
     return {.say = [this](const std::string& line) { say(line); },
             .complain = [this](const std::string& line) { complain(line); },
@@ -60,7 +60,7 @@ class TrainingProgress {
   void step(const StepReport& report) {
     evaluation_.reset();
     if (!steps_) {
-      // Times count from the first step on, which a resumed run has behind it.
+      // Times count from the first step of this process.
       tokens_ = 0;
       steps_.emplace("train", "tokens", double(report.last_step - report.step) * double(report.tokens));
       return;
@@ -88,7 +88,7 @@ class TrainingProgress {
     if (done == blocks) evaluation_.reset();
   }
 
-  /// The checkpoint is safe by now: a page that cannot be written ends no run.
+  /// The checkpoint is already saved: a report that cannot be written does not end the run.
   void write_report() {
     if (!report_) return;
     try {

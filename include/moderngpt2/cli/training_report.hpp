@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/utsname.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -14,17 +17,43 @@
 
 #include "moderngpt2/cli/loss_curve.hpp"
 #include "moderngpt2/cli/loss_picture.hpp"
-#include "moderngpt2/cli/machine.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/core/version.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/hooks.hpp"
 
 namespace moderngpt2 {
 
+/// Describes the machine in lines of text: processor, threads, memory, system, host, compiler, version.
+inline std::string machine_text() {
+  std::string processor = "unknown";
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (!line.starts_with("model name")) continue;
+    const std::size_t colon = line.find(": ");
+    if (colon != line.npos) processor = line.substr(colon + 2);
+    break;
+  }
+  const double memory = double(::sysconf(_SC_PHYS_PAGES)) * double(::sysconf(_SC_PAGESIZE));
+  std::string text = fmt::format("processor: {}, {} threads\n", processor, available_threads());
+  text += fmt::format("memory: {:.1f} GiB\n", memory / (1 << 30));
+  utsname system{};
+  if (::uname(&system) == 0)
+    text +=
+        fmt::format("system: {} {} {}\nhost: {}\n", system.sysname, system.release, system.machine, system.nodename);
+#ifdef __clang__
+  text += fmt::format("compiler: clang {}\n", __clang_version__);
+#else
+  text += fmt::format("compiler: g++ {}\n", __VERSION__);
+#endif
+  return text + fmt::format("ModernGPT2: {}\n", version);
+}
+
 namespace detail {
 
-/// The objects of a file with one a line; damaged lines are left out. No file: none.
+/// Reads a file with one JSON object per line; skips damaged lines. Empty if the file does not exist.
 inline std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   std::vector<Json> lines;
   if (!std::filesystem::exists(path)) return lines;
@@ -39,7 +68,7 @@ inline std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   return lines;
 }
 
-/// Text between tags: markup escaped, line feeds kept.
+/// Escapes text for HTML; line feeds are kept.
 inline std::string html_text(std::string_view text) {
   std::string out;
   for (const char c : text) out += c == '\n' ? std::string("\n") : xml_text({&c, 1});
@@ -48,14 +77,14 @@ inline std::string html_text(std::string_view text) {
 
 }  // namespace detail
 
-/// A page about a run in OUTPUT_DIR/report.html: one file that needs nothing else to be shown. It holds the curves of
-/// metrics.jsonl, what samples.jsonl says, the settings, the model, the machine and the command line.
+/// HTML report of a run, OUTPUT_DIR/report.html: one self-contained file with the curves of metrics.jsonl, the samples
+/// of samples.jsonl, the settings, the model, the machine and the command line.
 class TrainingReport {
  public:
   TrainingReport(RunDescription run, std::string command_line)
       : run_(std::move(run)), command_line_(std::move(command_line)) {}
 
-  /// Writes the page, whole or not at all. Throws an Error where it cannot be written.
+  /// Writes the page atomically. Throws Error if it cannot be written.
   void write() const { write_file(run_.output_dir / "report.html", html()); }
 
   std::string html() const {
@@ -123,7 +152,7 @@ class TrainingReport {
     return curve_svg(curve, words);
   }
 
-  /// The latest samples first; of a long run the latest hundred, and the first ten.
+  /// Samples, latest first. A long run shows the latest hundred and the first ten.
   std::string samples() const {
     const std::vector<Json> all = detail::read_json_lines(run_.output_dir / "samples.jsonl");
     constexpr std::size_t latest = 100, first = 10;

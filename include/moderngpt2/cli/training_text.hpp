@@ -10,7 +10,7 @@
 
 namespace moderngpt2 {
 
-/// The flags of text to train on.
+/// Flags of text to train on.
 class TrainingText {
  public:
   explicit TrainingText(Options& options) : options_(options) {
@@ -25,11 +25,11 @@ class TrainingText {
   TrainingText(const TrainingText&) = delete;
   TrainingText& operator=(const TrainingText&) = delete;
 
-  /// The files, as the parsed command line names them.
+  /// Files of the parsed command line.
   const SourceOptions& source() const { return data_.source; }
 
-  /// What the parsed command line names; nothing where other flags name blocks, or in a dry run without any data.
-  /// Throws UsageError for both and for neither.
+  /// Text of the parsed command line; nullopt if other flags name blocks, or in a dry run without data. Throws
+  /// UsageError for both and for neither.
   std::optional<TextData> chosen(bool has_blocks, bool dry_run) {
     for (const char* flag : {"input", "text_column", "txt_document", "max_input_lines_total", "strict", "dataset",
                              "c4_langs", "split_special_tokens", "eval_fraction"})

@@ -4,7 +4,7 @@
 
 namespace moderngpt2 {
 
-/// Seconds of a clock that never goes back, for differences.
+/// Seconds of a monotonic clock with an arbitrary origin: only differences are meaningful.
 inline double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }

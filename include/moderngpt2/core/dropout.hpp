@@ -7,17 +7,17 @@
 
 namespace moderngpt2 {
 
-/// One dropout site at one step: rate, key, and which global sequence the first row of the batch is. A mask element
-/// is a pure function of (key, sequence, head, position, channel or key position).
+/// Parameters of one dropout site at one step: rate, key, and the global index of the first sequence of the batch. A
+/// mask element is a pure function of (key, sequence, head, position, channel or key position).
 struct Dropout {
   double rate = 0;
   std::uint64_t key = 0;
   std::int64_t first_sequence = 0;
 
   constexpr bool active() const { return rate > 0; }
-  /// Factor of a kept element.
+  /// Factor of a kept element: 1 / (1 - rate).
   constexpr double scale() const { return 1 / (1 - rate); }
-  /// An element is dropped when its random word is below this: rate * 2^32.
+  /// Threshold of the 32-bit random word, rate * 2^32: an element is dropped when its word is below it.
   std::uint32_t threshold() const { return std::uint32_t(std::ldexp(rate, 32)); }
 };
 

@@ -7,8 +7,8 @@
 
 namespace moderngpt2 {
 
-/// Element types of tensors in memory and in safetensors files. The f4, f6 and f8 types, c64 and the like are known
-/// so that files holding them can be listed; nothing computes in them.
+/// Element types of tensors in memory and in safetensors files. Types such as f4, f6, f8 and c64 exist so that files
+/// with them can be listed; no operation computes in them.
 enum class Dtype : unsigned char {
   boolean,
   f4,
@@ -69,28 +69,28 @@ inline constexpr DtypeEntry dtype_table[] = {
 
 }  // namespace detail
 
-/// The name that safetensors headers use, such as "BF16".
+/// Name in safetensors headers, such as "BF16".
 constexpr std::string_view dtype_name(Dtype dtype) { return detail::dtype_table[static_cast<int>(dtype)].name; }
 
 /// Bits of one element.
 constexpr int dtype_bits(Dtype dtype) { return detail::dtype_table[static_cast<int>(dtype)].bits; }
 
-/// Bytes of one element; 0 for the types of less than a byte.
+/// Bytes of one element; 0 for types of less than a byte.
 constexpr int dtype_size(Dtype dtype) { return dtype_bits(dtype) / 8; }
 
-/// The type of a safetensors name; nothing for an unknown name.
+/// Type with a given name in safetensors headers; nullopt for an unknown name.
 constexpr std::optional<Dtype> dtype_from_name(std::string_view name) {
   for (const detail::DtypeEntry& entry : detail::dtype_table)
     if (entry.name == name) return entry.dtype;
   return std::nullopt;
 }
 
-/// The upper half of an IEEE single: 8 exponent bits, 7 of mantissa. Storage only; arithmetic goes through float.
+/// bfloat16, the upper half of an IEEE single: 8 exponent bits, 7 mantissa bits. Storage only; arithmetic uses float.
 struct bf16 {
   std::uint16_t bits = 0;
 
   bf16() = default;
-  /// Rounds to nearest, ties to even. A NaN stays a NaN.
+  /// Rounds to nearest, ties to even. NaN stays NaN.
   explicit constexpr bf16(float value) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(value);
     const bool nan = (u & 0x7fffffffu) > 0x7f800000u;
@@ -106,12 +106,12 @@ struct bf16 {
   }
 };
 
-/// IEEE half precision: 5 exponent bits, 10 of mantissa. Storage only; arithmetic goes through float.
+/// IEEE half precision: 5 exponent bits, 10 mantissa bits. Storage only; arithmetic uses float.
 struct f16 {
   std::uint16_t bits = 0;
 
   f16() = default;
-  /// Rounds to nearest, ties to even; beyond 65504 (and its rounding) to infinity. A NaN stays a NaN.
+  /// Rounds to nearest, ties to even. Values that round beyond 65504 become infinity. NaN stays NaN.
   explicit constexpr f16(float value) {
     const std::uint32_t u = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t sign = (u >> 16) & 0x8000u;
@@ -151,7 +151,7 @@ struct f16 {
 
 static_assert(sizeof(bf16) == 2 && sizeof(f16) == 2);
 
-/// The Dtype of a C++ element type.
+/// Dtype of a C++ element type; nullopt for other types.
 template <class T>
 inline constexpr std::optional<Dtype> dtype_of = std::nullopt;
 template <>

@@ -6,10 +6,10 @@
 
 namespace moderngpt2 {
 
-/// Marks a size that is known at run time only, as std::dynamic_extent and Eigen::Dynamic do.
+/// Value of a size that is known at run time only, like std::dynamic_extent and Eigen::Dynamic.
 inline constexpr int dynamic = -1;
 
-/// A size that is part of the type, or a run-time value when N is `dynamic`. Converts to int either way.
+/// A size that is a compile-time constant N, or a run-time value if N is `dynamic`. Converts to int.
 template <int N>
 struct Extent {
   constexpr Extent(int n) {
@@ -25,7 +25,7 @@ struct Extent<dynamic> {
   constexpr operator int() const { return n; }
 };
 
-/// Product of two sizes either of which may be dynamic.
-constexpr int times(int a, int b) { return a == dynamic || b == dynamic ? dynamic : a * b; }
+/// Product of two sizes; dynamic if either is.
+constexpr int extent_product(int a, int b) { return a == dynamic || b == dynamic ? dynamic : a * b; }
 
 }  // namespace moderngpt2

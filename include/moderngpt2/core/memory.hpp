@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// Every tensor starts at a multiple of this many bytes: a cache line, and the widest vector register.
+/// Alignment of every tensor in bytes: one cache line, the width of the widest vector register.
 inline constexpr std::size_t alignment = 64;
 
 template <std::integral N>
@@ -26,17 +26,17 @@ constexpr N round_up(N n, std::type_identity_t<N> multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/// Blocks of at least this many bytes start at a multiple of it and ask for huge pages: reading weights and moments
-/// from memory is faster by a tenth when the processor looks up fewer pages.
+/// Minimum size and alignment, in bytes, of blocks that request huge pages. Fewer TLB misses make reading weights and
+/// moments from memory about 10% faster.
 inline constexpr std::size_t huge_page = std::size_t(2) << 20;
 
-/// When a block gets its memory: all at once, or where it is used. Of the host's, each page when it is first written
-/// to; a GPU's has addresses only until it is told how it is used (core/partial_use.hpp).
+/// When a block receives physical memory. at_once: on allocation. as_used: on the host, when a page is first written;
+/// on a GPU, when its use is declared (core/partial_use.hpp).
 enum class Pages { at_once, as_used };
 
 inline void zero_and_release(std::byte* data, std::size_t bytes);
 
-/// Owns one zero-filled, aligned block. Refused memory is an Error that states the size.
+/// Owns one zero-filled block, aligned to `alignment` bytes. Throws Error with the size if the allocation fails.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
@@ -47,7 +47,7 @@ class AlignedBuffer {
       throw Error("cannot allocate {:.2f} GiB: use a smaller model, batch or block, or more memory",
                   double(bytes) / (1 << 30));
 #ifdef MADV_HUGEPAGE
-    if (size_ >= huge_page)  // refused: the pages are as ever
+    if (size_ >= huge_page)  // on failure, pages keep their default size
       ::madvise(data_, size_, pages == Pages::at_once ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 #endif
     if (pages == Pages::at_once)
@@ -74,14 +74,13 @@ class AlignedBuffer {
   std::size_t size_ = 0;
 };
 
-/// Sets bytes of an AlignedBuffer to zero, and gives its whole pages back to the system until they are written to
-/// again.
+/// Sets bytes of an AlignedBuffer to zero and returns whole pages to the system. Writing to a page allocates it again.
 inline void zero_and_release(std::byte* data, std::size_t bytes) {
 #ifdef __linux__
   static const std::size_t page = std::size_t(::sysconf(_SC_PAGESIZE));
   const std::size_t before = (page - reinterpret_cast<std::uintptr_t>(data) % page) % page;
   const std::size_t whole = bytes > before ? (bytes - before) / page * page : 0;
-  // Anonymous pages read as zero afterwards; where they are locked, that is refused.
+  // Anonymous pages read as zero after MADV_DONTNEED. The call fails for locked pages.
   if (whole > 0 && ::madvise(data + before, whole, MADV_DONTNEED) == 0) {
     std::memset(data, 0, before);
     std::memset(data + before + whole, 0, bytes - before - whole);
@@ -91,7 +90,7 @@ inline void zero_and_release(std::byte* data, std::size_t bytes) {
   std::memset(data, 0, bytes);
 }
 
-/// A flat array of trivial elements in an AlignedBuffer, or in another kind of memory that the host cannot read.
+/// Array of trivial elements in an AlignedBuffer, or in a `Memory` that the host cannot read (a GPU's).
 template <class T, class Memory = AlignedBuffer>
 class FlatBuffer {
  public:
@@ -113,9 +112,8 @@ class FlatBuffer {
   std::int64_t count_ = 0;
 };
 
-/// Hands out aligned pieces of one block in order; without a block it only counts. The same walk over a model's
-/// tensors therefore plans its memory and binds its views. `mark` and `rewind` let lifetimes that do not overlap
-/// share bytes.
+/// Bump allocator over one block; without a block it only counts bytes. One function can therefore plan the memory of a
+/// model and bind its views. `mark` and `rewind` let tensors with disjoint lifetimes share bytes.
 class Arena {
  public:
   constexpr Arena() = default;
@@ -129,12 +127,12 @@ class Arena {
     peak_ = std::max(peak_, used_);
     if (!base_) return nullptr;
     if (used_ > size_)
-      throw Error("a pass needs more than the {} bytes of activations that its workspace was made for", size_);
+      throw Error("a pass needs more than the {} bytes of activations of its workspace. Reduce batch or length", size_);
     return reinterpret_cast<T*>(base_ + at);
   }
   constexpr std::size_t mark() const { return used_; }
   constexpr void rewind(std::size_t mark) { used_ = mark; }
-  /// Most bytes ever in use at once.
+  /// Maximum number of bytes in use so far.
   constexpr std::size_t peak() const { return peak_; }
 
  private:

@@ -9,7 +9,8 @@
 
 namespace moderngpt2::detail {
 
-/// The number of insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+/// Damerau-Levenshtein distance (optimal string alignment): insertions, deletions, replacements and swaps of
+/// neighbours.
 inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before(b.size() + 1), previous(b.size() + 1), current(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) previous[j] = j;
@@ -26,7 +27,7 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-/// The one of `names` that `typed` most likely meant; empty where none is near.
+/// Returns the most similar of `names` to `typed`, or "" if none is close. Dashes match underscores.
 inline std::string nearest_name(const std::string& typed, const std::vector<std::string>& names) {
   std::string plain = typed;
   std::replace(plain.begin(), plain.end(), '-', '_');
@@ -34,7 +35,7 @@ inline std::string nearest_name(const std::string& typed, const std::vector<std:
   std::size_t smallest = std::max<std::size_t>(2, plain.size() / 3) + 1;
   for (const std::string& name : names) {
     std::size_t distance = edit_distance(plain, name);
-    // A part of a long name is a likelier slip than its distance says: "epochs" for "num_train_epochs".
+    // A part of a long name is a more likely typo than its distance suggests: "epochs" for "num_train_epochs".
     const bool part = plain.size() >= 3 && name.find(plain) != std::string::npos;
     if (part) distance = std::min<std::size_t>(distance, 2);
     if (distance < smallest) {

@@ -13,7 +13,7 @@ struct Destroyer {
   }
 };
 
-/// Owns what a C library made: Handle is the pointer that it gives, Destroy its function that ends it.
+/// unique_ptr for a C library's object: Handle is its pointer type, Destroy the function that frees it.
 template <class Handle, auto Destroy>
 using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroyer<Destroy>>;
 

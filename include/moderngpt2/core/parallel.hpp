@@ -81,7 +81,7 @@ class ThreadScope {
 
 namespace detail {
 
-/// Keeps the first exception of a parallel region: none may leave it.
+/// Keeps the first exception of a parallel region, because exceptions must not leave a region.
 class ExceptionKeeper {
  public:
   template <class F>
@@ -103,8 +103,8 @@ class ExceptionKeeper {
 
 }  // namespace detail
 
-/// Calls f(task, thread) for every task in [0, n). Tasks are handed out one by one, so that uneven work is shared
-/// evenly: results must not depend on which thread does which task.
+/// Calls f(task, thread) for every task in [0, n). Threads take one task at a time, which balances uneven work. Results
+/// must not depend on which thread runs which task.
 template <class F>
 void parallel_tasks(int threads, std::int64_t n, F&& f) {
 #ifdef _OPENMP
@@ -124,10 +124,10 @@ void parallel_tasks(int threads, std::int64_t n, F&& f) {
 #endif
 }
 
-/// Calls f(begin, end) on contiguous parts of [0, n), one part a thread, parts of at least `grain` elements. Only for
-/// work whose result does not depend on where the range is cut. Ranges of 64 elements or more are cut at multiples of 64:
-/// a compiler may contract products and sums in the last, partial vector of a loop differently than in whole ones, so that
-/// such a vector must hold the same elements for any number of threads.
+/// Calls f(begin, end) on contiguous parts of [0, n), at most one per thread, of at least `grain` elements. The result
+/// must not depend on the cut points. If grain >= 64, cut points are multiples of 64: a compiler may contract
+/// multiply-adds differently in the last, partial vector of a loop, so that vector must contain the same elements for
+/// any number of threads.
 template <class F>
 void parallel_ranges(int threads, std::int64_t n, std::int64_t grain, F&& f) {
   const std::int64_t parts = std::clamp<std::int64_t>(n / std::max<std::int64_t>(grain, 1), 1, threads);

@@ -7,9 +7,9 @@
 
 namespace moderngpt2 {
 
-/// Philox4x32-10, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011):
-/// four random words that are a pure function of counter and key. Nothing is drawn in order, so results do not depend
-/// on threads, ranks or micro-batches.
+/// Philox4x32-10, a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): four
+/// random words that are a pure function of counter and key. There is no sequence state, so results do not depend on
+/// threads, ranks or micro-batches.
 struct Philox {
   static constexpr std::uint32_t multiplier0 = 0xD2511F53, multiplier1 = 0xCD9E8D57;
   static constexpr std::uint32_t weyl0 = 0x9E3779B9, weyl1 = 0xBB67AE85;
@@ -26,7 +26,7 @@ struct Philox {
   }
 };
 
-/// Finalizer of SplitMix64: a bijection of 64 bits without visible structure.
+/// Finalizer of SplitMix64 (Steele et al. 2014): a bijection of 64-bit words.
 constexpr std::uint64_t mix64(std::uint64_t x) {
   x += 0x9E3779B97F4A7C15;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
@@ -34,7 +34,7 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-/// What a random number is for; part of every key, so that two uses never share numbers.
+/// Purpose of a random number. Part of every key, so that different purposes never share numbers.
 enum class RandomUse : std::uint32_t {
   init,
   embedding_dropout,
@@ -44,12 +44,12 @@ enum class RandomUse : std::uint32_t {
   sampling
 };
 
-/// The key of all numbers of one use at (step, layer).
+/// Key of all random numbers with one purpose at (step, layer).
 constexpr std::uint64_t random_key(std::uint64_t seed, RandomUse use, std::uint64_t step = 0, std::uint64_t layer = 0) {
   return mix64(mix64(mix64(mix64(seed) ^ std::uint64_t(use)) ^ step) ^ layer);
 }
 
-/// A double in [0, 1) from two words, 53 bits.
+/// Double in [0, 1) with 53 random bits, from two words.
 constexpr double uniform_from(std::uint32_t high, std::uint32_t low) {
   return double((std::uint64_t(high) << 32 | low) >> 11) * 0x1p-53;
 }

@@ -6,8 +6,8 @@
 
 namespace moderngpt2 {
 
-/// The real type behind a scalar: itself, or R for std::complex<R> (the complex-step gradient check runs the whole
-/// model on complex numbers, with sizes, rates and factors still real).
+/// Real type of a scalar: R for std::complex<R>, float for bf16 and f16, else T. The complex-step gradient check runs
+/// models on complex numbers, with real sizes, rates and factors.
 template <class T>
 struct RealOf {
   using type = T;
@@ -27,8 +27,8 @@ struct RealOf<f16> {
 template <class T>
 using real_t = typename RealOf<T>::type;
 
-/// The type in which an operation on elements of type T computes, and in which what must not be rounded is stored
-/// (sums, gains, logits, gradients of weights): float for the short types, else T itself.
+/// Type in which operations on elements of type T compute and in which sums, gains, logits and weight gradients are
+/// stored: float for bf16 and f16, else T.
 template <class T>
 struct ComputeOf {
   using type = T;
@@ -53,7 +53,7 @@ constexpr R real_part(std::complex<R> x) {
   return x.real();
 }
 
-/// The type in which losses are summed: double for float, T itself where T is already wide or complex.
+/// Type in which losses are summed: double for float and shorter types, else T.
 template <class T>
 struct SumOf {
   using type = T;

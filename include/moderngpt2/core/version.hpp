@@ -4,7 +4,7 @@
 
 namespace moderngpt2 {
 
-/// The version of the library and of its programs.
+/// Version of the library and its programs.
 inline constexpr std::string_view version = "0.1.0";
 
 }  // namespace moderngpt2

@@ -5,8 +5,8 @@
 
 namespace moderngpt2 {
 
-// One legend for the shapes in comments: B batch, T time, C n_embd, H query heads, K key/value heads, D head_dim,
-// F n_inner, V vocabulary. (BT,C) is a matrix of B*T rows, row-major.
+// Shapes in comments: B batch, T time, C n_embd, H query heads, K key/value heads, D head_dim, F n_inner, V vocabulary.
+// (BT,C) is a row-major matrix of B*T rows.
 
 /// A parameter with one dimension. Null until bound.
 template <class T>
@@ -15,11 +15,7 @@ struct Vector {
   int size = 0;
 
   constexpr explicit operator bool() const { return data != nullptr; }
-  constexpr operator Vector<const T>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, size};
-  }
+  constexpr operator Vector<const T>() const requires(!std::is_const_v<T>) { return {data, size}; }
 };
 
 /// A parameter with two dimensions, (rows, cols), contiguous.
@@ -30,11 +26,7 @@ struct Matrix {
   int cols = 0;
 
   constexpr std::int64_t size() const { return std::int64_t(rows) * cols; }
-  constexpr operator Matrix<const T>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, rows, cols};
-  }
+  constexpr operator Matrix<const T>() const requires(!std::is_const_v<T>) { return {data, rows, cols}; }
 };
 
 /// Activations: `count` rows of `width` elements, `stride` elements apart (so that q, k and v can share one buffer).
@@ -57,14 +49,10 @@ struct Rows {
   constexpr bool contiguous() const { return stride == width; }
   /// Elements of a contiguous view.
   constexpr std::int64_t size() const { return std::int64_t(count) * width; }
-  constexpr operator Rows<const T>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, count, width, stride};
-  }
+  constexpr operator Rows<const T>() const requires(!std::is_const_v<T>) { return {data, count, width, stride}; }
 };
 
-/// Inputs of an operation: T is deduced from its output, so that a mutable view converts.
+/// Input types of operations: T is deduced from the output, so that a mutable view converts.
 template <class T>
 using ConstVector = std::type_identity_t<Vector<const T>>;
 template <class T>

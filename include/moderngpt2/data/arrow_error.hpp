@@ -16,7 +16,7 @@ namespace moderngpt2::detail {
 
 #ifndef MODERNGPT2_HAVE_PARQUET
 
-/// Throws Error: a build without Arrow's Parquet library can neither read nor write the Parquet file `path`.
+/// Throws Error for a build without Arrow's Parquet library, which cannot read or write the Parquet file `path`.
 [[noreturn]] inline void refuse_parquet(const std::filesystem::path& path) {
   throw Error(
       "{}: this program was built without Parquet and cannot read or write this file. Run "
@@ -26,8 +26,8 @@ namespace moderngpt2::detail {
 
 #else
 
-/// Runs `body` on a Parquet file, and turns Arrow's failures, of either kind, into an Error of one line. `body` gets a
-/// function that throws where a status is not OK.
+/// Runs `body` on a Parquet file and converts Arrow's exceptions and statuses to a one-line Error. `body` receives a
+/// function that throws for a status that is not OK.
 template <class Body>
 void guard_arrow(const std::filesystem::path& path, std::string_view action, Body&& body) {
   const auto fail = [&](const std::string& why) {

@@ -11,22 +11,22 @@
 
 namespace moderngpt2 {
 
-/// Where blocks come from: shards (data/dataset.hpp), memory, or a source of your own. Safe to use from several
-/// threads.
+/// Random access to blocks of token ids: shards (data/dataset.hpp), memory, or a class of your own. Must be
+/// thread-safe.
 class BlockSource {
  public:
   virtual ~BlockSource() = default;
   virtual std::int64_t size() const = 0;
   virtual int block_size() const = 0;
-  /// Copies block `index`, which is in range, into `ids`, and its attention mask into `mask` unless that is empty.
+  /// Copies block `index` (in range) into `ids`, and its attention mask into `mask` unless that is empty.
   virtual void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) = 0;
 };
 
-/// Tokens in memory, cut into blocks; a last partial block is left out.
+/// Tokens in memory, split into blocks. The last partial block is left out.
 class MemoryBlocks final : public BlockSource {
  public:
   MemoryBlocks(std::vector<std::int32_t> tokens, int block_size) : tokens_(std::move(tokens)), block_size_(block_size) {
-    if (block_size < 1) throw Error("a block of {} tokens was asked for", block_size);
+    if (block_size < 1) throw Error("block size {}: it must be at least 1", block_size);
   }
   std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()) / block_size_; }
   int block_size() const override { return block_size_; }
@@ -40,7 +40,7 @@ class MemoryBlocks final : public BlockSource {
   int block_size_;
 };
 
-/// Blocks of token ids, all of one length, read by index in any order. A copy shares the source.
+/// Range of blocks of a source, read by index in any order. All blocks have the same length. Copies share the source.
 class BlockDataset {
  public:
   BlockDataset() = default;
@@ -51,13 +51,13 @@ class BlockDataset {
   std::int64_t size() const { return end_ - begin_; }
   int block_size() const { return source_ ? source_->block_size() : 0; }
 
-  /// Copies block `index` into `ids`, and its attention mask into `mask` (which may be empty): block_size() each.
-  /// Throws Error naming the shard and row where an id is outside the vocabulary. Several threads may call it at once.
+  /// Copies block `index` into `ids`, and its attention mask into `mask` unless that is empty: block_size() elements
+  /// each. Throws Error that names shard and row for an id outside the vocabulary. Thread-safe.
   void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask = {}) const {
-    if (index < 0 || index >= size()) throw Error("block {} of a data set of {} was asked for", index, size());
+    if (index < 0 || index >= size()) throw Error("block {} is out of range, the data set has {}", index, size());
     const std::size_t length = static_cast<std::size_t>(block_size());
     if (ids.size() != length || (!mask.empty() && mask.size() != length))
-      throw Error("a buffer for {} ids was given where a block has {}", ids.size(), length);
+      throw Error("the buffer has room for {} ids, a block has {}", ids.size(), length);
     source_->get(begin_ + index, ids, mask);
   }
 
@@ -66,12 +66,12 @@ class BlockDataset {
   std::int64_t begin_ = 0, end_ = 0;
 };
 
-/// What to train on, and what is kept from training to measure the loss on.
+/// Training set and validation set.
 struct TrainAndEval {
   BlockDataset train, eval;
 };
 
-/// The last blocks of a source held out: 5%, at most `max_eval_blocks`, and at least one when there are two.
+/// Splits the last blocks off as validation set: 5%, at most `max_eval_blocks`, at least one of two or more blocks.
 inline TrainAndEval hold_out(const std::shared_ptr<BlockSource>& source, std::int64_t max_eval_blocks) {
   const std::int64_t size = source->size();
   std::int64_t held_out = std::min(max_eval_blocks, size / 20);

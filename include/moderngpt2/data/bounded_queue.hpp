@@ -9,14 +9,14 @@
 
 namespace moderngpt2 {
 
-/// A queue between threads whose items together cost no more than a limit (bytes, mostly); an item that alone costs
-/// more goes in when the queue is empty.
+/// Queue between threads with a limit on the total cost of its items, usually bytes. An item above the limit is
+/// accepted when the queue is empty.
 template <class T>
 class BoundedQueue {
  public:
   explicit BoundedQueue(std::size_t limit) : limit_(limit) {}
 
-  /// Waits for room and puts `item` at the end; false, and the item is lost, once the queue is closed.
+  /// Waits for room and appends `item`. Returns false and discards the item once the queue is closed.
   bool push(T item, std::size_t cost) {
     std::unique_lock lock(mutex_);
     room_.wait(lock, [&] { return closed_ || items_.empty() || cost_ + cost <= limit_; });
@@ -27,14 +27,14 @@ class BoundedQueue {
     return true;
   }
 
-  /// Says that no item comes after those in the queue.
+  /// Marks the end of the items.
   void finish() {
     const std::lock_guard lock(mutex_);
     finished_ = true;
     filled_.notify_all();
   }
 
-  /// Waits for the first item and takes it; nothing once the queue is finished and empty, or closed.
+  /// Waits for the first item and removes it. Returns nullopt once the queue is closed, or finished and empty.
   std::optional<T> pop() {
     std::unique_lock lock(mutex_);
     filled_.wait(lock, [&] { return closed_ || finished_ || !items_.empty(); });
@@ -46,7 +46,7 @@ class BoundedQueue {
     return item;
   }
 
-  /// Drops what is in the queue and wakes all who wait: for a taker that wants no more.
+  /// Discards all items and wakes all waiting threads. Called by a consumer that needs no more items.
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;

@@ -14,17 +14,17 @@
 
 namespace moderngpt2 {
 
-/// A stream of the bytes of one file, unpacked where the file is compressed.
+/// Stream of a file's bytes after decompression.
 class ByteReader {
  public:
   virtual ~ByteReader() = default;
-  /// Fills at most `size` bytes; 0 means the end. Throws Error naming the file and the offset.
+  /// Reads up to `size` bytes. Returns 0 at the end. Throws Error that names file and offset.
   virtual std::size_t read(char* out, std::size_t size) = 0;
-  /// How many bytes of the file itself have been read, for progress.
+  /// Number of bytes read from the file before decompression, for progress.
   virtual std::int64_t position() const = 0;
 };
 
-/// A file as it lies on disk.
+/// Uncompressed file.
 class FileReader final : public ByteReader {
  public:
   explicit FileReader(std::filesystem::path path) : path_(std::move(path)) {

@@ -23,18 +23,18 @@
 
 namespace moderngpt2 {
 
-/// How a pre-tokenized data set is opened.
+/// Options for opening a pre-tokenized data set.
 struct DatasetOptions {
-  int block_size = 0;                   // what the shards must have; 0 takes what they have
-  std::int64_t vocab_size = 0;          // ids must be below; 0 takes what metadata.yaml says, if it does
-  std::int64_t max_eval_blocks = 1000;  // to hold out of training where there is no evaluation set
+  int block_size = 0;                   // expected block size of the shards; 0: any
+  std::int64_t vocab_size = 0;          // ids must be below; 0: value of metadata.yaml, if any
+  std::int64_t max_eval_blocks = 1000;  // maximum size of a validation set split off the training set
   std::size_t cache_bytes = std::size_t{1} << 30;
 };
 
 namespace detail {
 
-/// The shards of a data set as one sequence of blocks. Decoded row groups are kept, the latest used ones, up to a
-/// number of bytes; open files likewise. Safe to use from several threads.
+/// Shards of a data set as one sequence of blocks. Caches the most recently used decoded row groups, up to a number of
+/// bytes, and open files. Thread-safe.
 class ShardSet final : public BlockSource {
  public:
   ShardSet(const std::vector<std::filesystem::path>& files, std::int64_t max_rows_each, const DatasetOptions& options);
@@ -57,7 +57,7 @@ class ShardSet final : public BlockSource {
 
   DatasetOptions options_;
   std::vector<std::filesystem::path> paths_;
-  std::vector<std::int64_t> starts_;  // of each shard's first block, and the number of blocks
+  std::vector<std::int64_t> starts_;  // index of each shard's first block, then the number of blocks
   std::mutex mutex_;
   std::list<Entry> recent_;
   std::map<Key, std::list<Entry>::iterator> cache_;
@@ -65,26 +65,26 @@ class ShardSet final : public BlockSource {
   std::list<std::pair<std::size_t, std::unique_ptr<ParquetReader>>> readers_;
 };
 
-/// The number in "shard_12.parquet", or -1 for another name.
+/// Number in a name such as "shard_12.parquet", or -1 for other names.
 std::int64_t shard_number(const std::filesystem::path& path);
 
 }  // namespace detail
 
-/// The files shard_N.parquet of a folder in the order of their numbers; none where there is no such folder. Throws
-/// Error where two have the same number, and where the folder cannot be read.
+/// Files shard_N.parquet of a folder, ordered by number; empty if the folder does not exist. Throws Error for equal
+/// numbers or a folder that cannot be read.
 std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder);
 
-/// The .parquet files of a folder in the order of their names, as other programs name them.
+/// Files *.parquet of a folder, ordered by name, for data sets of other programs.
 std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder);
 
-/// A pre-tokenized data set.
+/// Pre-tokenized data set: training set, validation set and metadata.
 struct DatasetSplits : TrainAndEval {
-  DatasetMetadata metadata;  // empty but for the file lists where the folder has no metadata.yaml
+  DatasetMetadata metadata;  // without a metadata.yaml, only the file lists are set
 
-  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet, and metadata.yaml if there; without such names
-  /// all its .parquet files) or a metadata file. Where there is no evaluation set, the last blocks are held out: 5%, at
-  /// most max_eval_blocks, and at least one when there are two. Throws Error where a file is missing or is no shard of
-  /// such blocks.
+  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet and an optional metadata.yaml; without such names
+  /// all its .parquet files) or a metadata file. Without a validation set, the last blocks are split off: 5%, at most
+  /// max_eval_blocks, at least one of two or more blocks. Throws Error for a missing file or a file that is not a shard
+  /// of such blocks.
   static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
     DatasetSplits splits;
     std::vector<std::filesystem::path> train_files, eval_files;
@@ -94,7 +94,7 @@ struct DatasetSplits : TrainAndEval {
       train_files = find_shards(path);
       if (train_files.empty()) train_files = find_parquet_files(path);
       if (train_files.empty())
-        throw Error("{}: holds no shard_*.parquet; pretokenize_dataset makes them", path.string());
+        throw Error("{}: no shard_*.parquet found. Create them with pretokenize_dataset", path.string());
       eval_files = find_shards(path / "eval");
     } else {
       splits.metadata = read_metadata(path);
@@ -196,7 +196,7 @@ MODERNGPT2_INLINE ShardSet::ShardSet(const std::vector<std::filesystem::path>& f
     if (reader->rows() > 0) {
       if (options_.block_size == 0) options_.block_size = reader->block_size();
       if (reader->block_size() != options_.block_size)
-        throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
+        throw Error("{}: its blocks have {} ids, expected {}", path.string(), reader->block_size(),
                     options_.block_size);
     }
     starts_.push_back(starts_.back() + rows);

@@ -8,15 +8,14 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/byte_reader.hpp"
-#include "moderngpt2/data/gzip_reader.hpp"
+#include "moderngpt2/data/compressed_readers.hpp"
 #include "moderngpt2/data/json_field.hpp"
 #include "moderngpt2/data/line_reader.hpp"
 #include "moderngpt2/data/text_files.hpp"
-#include "moderngpt2/data/zstd_reader.hpp"
 
 namespace moderngpt2 {
 
-/// One document of the training text, and where it was found (line, or row of a Parquet file, from 1).
+/// Document of the training text and its position (line, or row of a Parquet file, from 1).
 struct Document {
   std::string text;
   std::string language;
@@ -24,10 +23,10 @@ struct Document {
   std::int64_t line = 0;
 };
 
-/// What ends a document of a .txt file: each line, a blank line, or the file's end.
+/// End of a document in .txt files: each line, a blank line, or the end of the file.
 enum class TextDocument { line, paragraph, file };
 
-/// A stream of the file's bytes, unpacked as its name says.
+/// Opens a file, decompressed according to its name.
 inline std::unique_ptr<ByteReader> open_bytes(const TextFile& file) {
   switch (file.format.packing) {
     case TextFormat::Packing::gzip:
@@ -40,20 +39,20 @@ inline std::unique_ptr<ByteReader> open_bytes(const TextFile& file) {
   return std::make_unique<FileReader>(file.path);
 }
 
-/// The documents of one file.
+/// Reader of a file's documents.
 class DocumentReader {
  public:
   enum class Result { document, skipped, end };
 
   virtual ~DocumentReader() = default;
-  /// The next document; or `skipped` for a line that gives none, and why in `reason`. A text longer than the limit
-  /// comes as several documents. Sets all fields but the language. Throws Error where the file cannot be read.
+  /// Reads the next document, or returns `skipped` with a `reason` for a line without one. Text longer than the limit
+  /// is returned as several documents. Sets all fields except the language. Throws Error if the file cannot be read.
   virtual Result next(Document& out, std::string& reason) = 0;
-  /// How many bytes of the file have been read, for progress.
+  /// Number of bytes read from the file, for progress.
   virtual std::int64_t position() const = 0;
 };
 
-/// The documents of a file of lines: JSON or plain text.
+/// Documents of a text file: JSON lines or plain text.
 class LineDocumentReader final : public DocumentReader {
  public:
   LineDocumentReader(TextFile file, std::string text_column, TextDocument text_document, std::size_t max_bytes)
@@ -79,7 +78,7 @@ class LineDocumentReader final : public DocumentReader {
     while (has_line_ || lines_.next(line_)) {
       has_line_ = false;
       const bool blank = is_blank(line_) && !lines_.is_piece();
-      if (!any && blank) continue;  // before the first line of a document
+      if (!any && blank) continue;  // blank lines before a document
       if (!any) out.line = lines_.number();
       if (blank && text_document_ == TextDocument::paragraph) return Result::document;
       if (any && out.text.size() + 1 + line_.size() > max_bytes_) {
@@ -116,7 +115,7 @@ class LineDocumentReader final : public DocumentReader {
   std::size_t max_bytes_;
   LineReader lines_;
   std::string_view line_;
-  bool has_line_ = false, joined_ = false;  // line_ waits for the next document; it goes on in the next piece
+  bool has_line_ = false, joined_ = false;  // line_ belongs to the next document; line_ continues in the next piece
 };
 
 }  // namespace moderngpt2

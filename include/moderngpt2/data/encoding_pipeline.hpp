@@ -18,12 +18,12 @@
 
 namespace moderngpt2::detail {
 
-/// The ids of whole documents: what the tokenizer sets around a text, and eos unless it ends so already.
+/// Encoder of whole documents: the tokenizer's prefix and suffix, and eos unless the ids already end with it.
 struct DocumentEncoder {
   const Tokenizer& tokenizer;
   bool split_special_tokens;
 
-  /// Appends the ids of `text`: none for one of white space only.
+  /// Appends the ids of `text`; none for text that is only white space.
   void operator()(std::string_view text, std::vector<std::int32_t>& ids) const {
     if (moderngpt2::is_white_space(text)) return;
     const std::size_t before = ids.size();
@@ -34,17 +34,17 @@ struct DocumentEncoder {
   }
 };
 
-/// A document that has been encoded.
+/// Encoded document.
 struct EncodedDocument {
-  std::size_t language;  // its place in DocumentSource::languages()
+  std::size_t language;  // index in DocumentSource::languages()
   std::int64_t bytes;
-  std::span<const std::int32_t> ids;  // empty for a text of white space
+  std::span<const std::int32_t> ids;  // empty for text that is only white space
 };
 
-/// Encodes the documents of a source by several threads, and gives them in the source's order.
+/// Encodes the documents of a source on several threads and returns them in the source's order.
 class EncodingPipeline {
  public:
-  /// Takes the source's options for its threads and warnings, which come from the thread that calls run().
+  /// Uses the source's options for reading. Warnings are issued on the thread that calls run().
   EncodingPipeline(SourceOptions options, DocumentEncoder encoder, int threads)
       : encoder_(encoder),
         threads_(std::max(1, threads)),
@@ -57,17 +57,17 @@ class EncodingPipeline {
 
   const DocumentSource& source() const { return source_; }  // not while run() runs
   const std::vector<std::string>& languages() const { return languages_; }
-  /// Bytes of the files that the documents given so far took.
+  /// Number of input bytes that the documents returned so far took.
   std::int64_t bytes_read() const { return bytes_read_; }
 
-  /// Passes over the first `first` documents without encoding them, then calls `take` for each; `idle` now and then
-  /// while it waits. Either may throw to stop.
+  /// Skips the first `first` documents without encoding them, then calls `take` for each document, and `idle`
+  /// periodically while waiting. Both may throw to stop.
   void run(std::int64_t first, const std::function<void(const EncodedDocument&)>& take,
            const std::function<void()>& idle) {
     OrderedPipeline<Batch, Encoded> pipeline;
     to_pass_ = first;
     pipeline.produce = [this] { return next_batch(); };
-    // A huge text goes alone: what it takes to encode it is many times its size.
+    // A huge text is encoded alone, because encoding takes many times its size in memory.
     pipeline.cost = [this](const Batch& batch) { return batch.bytes > huge_bytes ? limit() : batch.bytes; };
     pipeline.transform = [this](Batch&& batch) { return encode(std::move(batch)); };
     pipeline.consume = [&](Encoded&& encoded) {
@@ -113,7 +113,7 @@ class EncodingPipeline {
   }
   std::size_t limit() const { return std::max(4 * huge_bytes, batch_bytes * 3 * static_cast<std::size_t>(threads_)); }
 
-  // On the thread of the source.
+  // Runs on the source's thread.
   std::optional<Batch> next_batch() {
     Batch batch;
     bool more = true;
@@ -133,7 +133,7 @@ class EncodingPipeline {
     return batch;
   }
 
-  // On any thread.
+  // Runs on any thread.
   Encoded encode(Batch batch) const {
     Encoded encoded;
     encoded.warnings = std::move(batch.warnings);
@@ -152,7 +152,7 @@ class EncodingPipeline {
   DocumentEncoder encoder_;
   int threads_;
   std::function<void(const std::string&)> warn_;
-  std::vector<std::string> warnings_;  // of the source since the last batch
+  std::vector<std::string> warnings_;  // warnings of the source since the last batch
   DocumentSource source_;
   std::vector<std::string> languages_;
   std::int64_t to_pass_ = 0, bytes_read_ = 0;

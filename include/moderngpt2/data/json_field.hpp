@@ -14,7 +14,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Picks one string out of a JSON object while it is parsed; what else is in the object is checked and passed over.
+/// SAX handler that extracts one string from a JSON object. Validates the rest of the object.
 class JsonFieldHandler {
  public:
   JsonFieldHandler(std::string_view field, std::string& out) : field_(field), out_(out) {}
@@ -68,8 +68,8 @@ class JsonFieldHandler {
 
 }  // namespace detail
 
-/// Puts the string in `field` of the JSON object `line` into `out`, and returns what is wrong with the line: nothing,
-/// mostly. Not done by simdjson: Arrow's libparquet exports another version of it under the same names.
+/// Extracts the string under `field` from the JSON object `line` into `out`. Returns an error description, empty on
+/// success. Does not use simdjson, because Arrow's libparquet exports another version of it under equal names.
 inline std::string read_json_field(std::string_view line, std::string_view field, std::string& out) {
   if (detail::JsonFieldScanner(line, field, out).scan()) return "";
   out.clear();

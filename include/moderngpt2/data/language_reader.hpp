@@ -20,24 +20,24 @@
 
 namespace moderngpt2 {
 
-/// What comes next in the files of one language: a document; or where (file and line) and why there is none.
+/// Result of reading the files of one language: a document, or position and reason of a skipped line.
 struct Reading {
   enum class Kind { document, skipped, empty_file };
   Kind kind = Kind::document;
   Document document;
   std::string reason;
-  std::int64_t bytes_read = 0;  // of the language's files, as they lie on disk
+  std::int64_t bytes_read = 0;  // compressed bytes of the language's files
 };
 
-/// A stream of readings.
+/// Stream of readings.
 class ReadingStream {
  public:
   virtual ~ReadingStream() = default;
-  /// The next reading; false at the end. Throws Error where a file cannot be read.
+  /// Reads the next item. Returns false at the end. Throws Error if a file cannot be read.
   virtual bool next(Reading& out) = 0;
 };
 
-/// Reads the files of one language one after another.
+/// Reads the files of one language in order.
 class LanguageReader final : public ReadingStream {
  public:
   LanguageReader(std::vector<TextFile> files, const SourceOptions& options)
@@ -53,13 +53,13 @@ class LanguageReader final : public ReadingStream {
   std::size_t file_ = 0;
   std::unique_ptr<DocumentReader> reader_;
   std::int64_t finished_bytes_ = 0;
-  bool any_ = false;  // whether the open file has given a document or skipped a line
+  bool any_ = false;  // whether the open file has produced a reading
 };
 
-/// The same readings, made ahead by a thread of its own; what it throws comes out where it stands among them.
+/// Reads ahead on a thread of its own. Exceptions are rethrown at their position in the stream.
 class ReadAhead final : public ReadingStream {
  public:
-  /// Text of about `limit` bytes may wait.
+  /// `limit` is the approximate maximum of text in the queue, in bytes.
   ReadAhead(std::unique_ptr<ReadingStream> stream, std::size_t limit)
       : stream_(std::move(stream)),
         batch_bytes_(std::min(limit / 4, std::size_t{1} << 18)),
@@ -72,7 +72,7 @@ class ReadAhead final : public ReadingStream {
  private:
   struct Batch {
     std::vector<Reading> readings;
-    std::exception_ptr error;  // after the readings
+    std::exception_ptr error;  // thrown after the readings
   };
 
   void read_all();
@@ -82,7 +82,7 @@ class ReadAhead final : public ReadingStream {
   BoundedQueue<Batch> queue_;
   Batch batch_;
   std::size_t at_ = 0;
-  std::jthread thread_;  // last: it ends before what it uses
+  std::jthread thread_;  // last member: joined before the members it uses are destroyed
 };
 
 }  // namespace moderngpt2

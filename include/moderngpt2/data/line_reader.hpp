@@ -15,7 +15,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Bytes at the end of `text` that begin a character of UTF-8 and do not end it: 0 to 3.
+/// Number of bytes (0 to 3) of an incomplete UTF-8 character at the end of `text`.
 inline std::size_t unfinished_character(std::string_view text) {
   for (std::size_t tail = 1; tail <= std::min<std::size_t>(3, text.size()); ++tail) {
     const auto byte = static_cast<unsigned char>(text[text.size() - tail]);
@@ -27,8 +27,8 @@ inline std::size_t unfinished_character(std::string_view text) {
 
 }  // namespace detail
 
-/// The lines of a stream, without their ends (LF or CRLF) and without a byte-order mark. A line longer than the limit
-/// comes in pieces of at most that length, cut between characters, so memory stays bounded.
+/// Reads the lines of a stream, without line ends (LF or CRLF) and without a byte-order mark. A line longer than the
+/// limit is returned in pieces of at most that length, split between characters, which bounds memory.
 class LineReader {
  public:
   LineReader(std::unique_ptr<ByteReader> bytes, std::size_t limit)
@@ -36,7 +36,7 @@ class LineReader {
     chunk_.resize(std::min<std::size_t>(limit_, 1 << 18));
   }
 
-  /// The next line or piece of one, valid until the next call; false at the end.
+  /// Reads the next line or piece, valid until the next call. Returns false at the end.
   bool next(std::string_view& line) {
     if (complete_) ++number_;
     if (buffer_.capacity() > large_buffer) buffer_ = {};
@@ -59,7 +59,7 @@ class LineReader {
       const std::size_t length =
           found ? static_cast<std::size_t>(static_cast<const char*>(found) - first) : end_ - begin_;
       const std::size_t taken = std::min(length, limit_ - buffer_.size());
-      if (buffer_.empty() && found && taken == length) {  // the usual line: no copy
+      if (buffer_.empty() && found && taken == length) {  // common case: no copy
         begin_ += length + 1;
         complete_ = true;
         return finish(line, {first, length});
@@ -80,16 +80,16 @@ class LineReader {
     }
   }
 
-  /// The line's number, from 1.
+  /// Number of the line, from 1.
   std::int64_t number() const { return number_; }
-  /// Whether the line just given goes on in the next piece, or goes on from the one before.
+  /// Whether the last result is a piece of a longer line.
   bool is_piece() const { return !complete_ || continued_; }
-  /// Whether more of the same line follows.
+  /// Whether the last result continues in the next piece.
   bool unfinished() const { return !complete_; }
   std::int64_t position() const { return bytes_->position(); }
 
  private:
-  static constexpr std::size_t large_buffer = std::size_t{1} << 20;  // given back after use
+  static constexpr std::size_t large_buffer = std::size_t{1} << 20;  // freed after use
 
   bool finish(std::string_view& line, std::string_view text) {
     if (complete_ && text.ends_with('\r')) text.remove_suffix(1);
@@ -101,7 +101,7 @@ class LineReader {
   std::unique_ptr<ByteReader> bytes_;
   std::size_t limit_;
   std::vector<char> chunk_;
-  std::string buffer_, rest_;  // rest_: the first bytes of a character that the last piece had no room for
+  std::string buffer_, rest_;  // rest_: first bytes of a character that did not fit into the last piece
   std::size_t begin_ = 0, end_ = 0;
   std::int64_t number_ = 0;
   bool complete_ = true, continued_ = false;

@@ -14,17 +14,17 @@
 
 namespace moderngpt2 {
 
-/// What was packed of one language: `bytes` of UTF-8 text, `tokens` with each document's eos.
+/// Counts of one language: documents, `tokens` including each document's eos, `bytes` of UTF-8 text.
 struct LanguageCounts {
   std::string language;
   std::int64_t documents = 0, tokens = 0, bytes = 0;
 };
 
-/// metadata.yaml: the shards of a pre-tokenized data set and how they were made. Only the file lists are needed; what
-/// a file does not say is 0 or empty.
+/// Content of metadata.yaml: shards of a pre-tokenized data set and how they were made. Only the file lists are
+/// required; other missing fields are 0 or empty.
 struct DatasetMetadata {
-  std::vector<std::string> train_files, eval_files;  // relative to the YAML file, then to the working directory
-  std::int64_t eval_size = 10000;                    // at most so many rows are taken of each eval file
+  std::vector<std::string> train_files, eval_files;  // relative to the YAML file, else to the working directory
+  std::int64_t eval_size = 10000;                    // maximum number of rows read from each eval file
   int block_size = 0;
   std::int64_t vocab_size = 0, train_blocks = 0, eval_blocks = 0;
   std::string tokenizer_fingerprint;
@@ -50,10 +50,10 @@ std::vector<std::string> yaml_files(const YAML::Node& map, const std::string& fi
 
 }  // namespace detail
 
-/// Writes metadata.yaml, all of it or nothing.
+/// Writes metadata.yaml atomically.
 void write_metadata(const std::filesystem::path& path, const DatasetMetadata& metadata);
 
-/// Reads metadata.yaml; a field that is not known is not looked at. Throws Error naming the file and the field or line.
+/// Reads metadata.yaml; unknown fields are ignored. Throws Error that names the file and the field or line.
 DatasetMetadata read_metadata(const std::filesystem::path& path);
 
 }  // namespace moderngpt2

@@ -7,17 +7,17 @@
 
 namespace moderngpt2 {
 
-/// The order in which an epoch visits `size` items: a random permutation, computed for any index in O(1) time and
-/// memory from (seed, epoch, index) alone, so that a run can go on anywhere, with any number of ranks.
+/// Random order in which an epoch visits `size` items. Any element is computed in O(1) time and memory from (seed,
+/// epoch, index), so that a run can resume anywhere and with any number of ranks.
 ///
-/// A Feistel network of 8 rounds permutes the smallest set of 4^k numbers that holds `size`; numbers past the end are
-/// sent through it again until they fall inside (cycle walking: Black and Rogaway, "Ciphers with Arbitrary Finite
-/// Domains", 2002), which takes fewer than 4 turns on average.
+/// A Feistel network of 8 rounds permutes the smallest set of 4^k numbers that contains [0, size). Results outside the
+/// range are permuted again until they are inside (cycle walking: Black and Rogaway, "Ciphers with Arbitrary Finite
+/// Domains", 2002), which takes fewer than 4 iterations on average.
 class EpochOrder {
  public:
-  /// Throws Error where `size` is negative.
+  /// Throws Error if `size` is negative.
   EpochOrder(std::uint64_t seed, std::int64_t size) : seed_(seed), size_(size) {
-    if (size < 0) throw Error("an order of {} items was asked for", size);
+    if (size < 0) throw Error("an order of {} items: the size must not be negative", size);
     const int bits = size > 1 ? std::bit_width(static_cast<std::uint64_t>(size - 1)) : 1;
     half_bits_ = (bits + 1) / 2;
     mask_ = (std::uint64_t{1} << half_bits_) - 1;
@@ -25,9 +25,9 @@ class EpochOrder {
 
   std::int64_t size() const { return size_; }
 
-  /// The item at place `index` of `epoch`; 0 <= index < size().
+  /// Item at position `index` of `epoch`; 0 <= index < size().
   std::int64_t at(std::int64_t epoch, std::int64_t index) const {
-    if (index < 0 || index >= size_) throw Error("place {} of an order of {} items was asked for", index, size_);
+    if (index < 0 || index >= size_) throw Error("position {} of an order of {} items was asked for", index, size_);
     const std::uint64_t key = mix(seed_ ^ mix(static_cast<std::uint64_t>(epoch) + golden));
     std::uint64_t item = static_cast<std::uint64_t>(index);
     do item = permute(key, item);
@@ -38,7 +38,7 @@ class EpochOrder {
  private:
   static constexpr std::uint64_t golden = 0x9e3779b97f4a7c15;
 
-  // The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+  // Finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
   static std::uint64_t mix(std::uint64_t x) {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
     x = (x ^ (x >> 27)) * 0x94d049bb133111eb;

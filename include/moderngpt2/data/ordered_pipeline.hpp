@@ -15,21 +15,21 @@
 
 namespace moderngpt2 {
 
-/// A map over a stream of items by several threads, whose results come out in the items' order.
+/// Parallel map over a stream of items that preserves their order.
 template <class In, class Out>
 class OrderedPipeline {
  public:
-  std::function<std::optional<In>()> produce;  // called by one thread of its own; nothing: the end
-  std::function<std::size_t(const In&)> cost;  // what an item weighs against the limit
-  std::function<Out(In&&)> transform;          // called by `threads` threads at once
-  std::function<void(Out&&)> consume;          // called by the thread that calls run(), in order
-  std::function<void()> idle = [] {};          // called by it now and then while it waits; may throw to stop
+  std::function<std::optional<In>()> produce;  // called on a dedicated thread; nullopt at the end
+  std::function<std::size_t(const In&)> cost;  // cost of an item, counted against the limit
+  std::function<Out(In&&)> transform;          // called on `threads` threads concurrently
+  std::function<void(Out&&)> consume;          // called on the thread of run(), in order
+  std::function<void()> idle = [] {};          // called there periodically while waiting; may throw to stop
 
-  /// Runs until the stream ends. Items between produce and consume cost `limit` together at most, or are one. What any
-  /// of the functions throws comes out here, when its turn in the order comes, after all threads have ended.
+  /// Runs until the stream ends. Items between produce and consume have a total cost of at most `limit`, or are a
+  /// single item. Exceptions of the functions are rethrown at their item's position, after all threads have ended.
   void run(int threads, std::size_t limit) {
     limit_ = limit;
-    std::vector<std::jthread> workers;  // they end when `stop` has been destroyed
+    std::vector<std::jthread> workers;  // joined after `stop` is destroyed
     const StopAtEnd stop{*this};
     workers.emplace_back([this] { produce_all(); });
     for (int i = 0; i < threads; ++i) workers.emplace_back([this] { transform_all(); });
@@ -83,7 +83,7 @@ class OrderedPipeline {
       ended_ = last;
       work_there_.notify_one();
       if (last) work_there_.notify_all();
-      result_there_.notify_one();
+      result_ready_.notify_one();
       if (last) return;
     }
   }
@@ -104,16 +104,16 @@ class OrderedPipeline {
       slot->in.reset();
       lock.lock();
       slot->done = true;
-      result_there_.notify_one();
+      result_ready_.notify_one();
     }
   }
 
-  // The first of the order when it is done; none at the end.
+  // Waits for the first slot in order to be complete. Returns nullptr at the end.
   std::shared_ptr<Slot> next_result() {
-    constexpr std::chrono::milliseconds patience{100};
+    constexpr std::chrono::milliseconds poll_interval{100};
     std::unique_lock lock(mutex_);
     const auto ready = [&] { return order_.empty() ? ended_ : order_.front()->done; };
-    while (!result_there_.wait_for(lock, patience, ready)) {
+    while (!result_ready_.wait_for(lock, poll_interval, ready)) {
       lock.unlock();
       idle();
       lock.lock();
@@ -125,7 +125,7 @@ class OrderedPipeline {
   }
 
   std::mutex mutex_;
-  std::condition_variable room_, work_there_, result_there_;
+  std::condition_variable room_, work_there_, result_ready_;
   std::deque<std::shared_ptr<Slot>> order_, work_;
   std::size_t limit_ = 0, in_flight_ = 0;
   bool ended_ = false, stopped_ = false;

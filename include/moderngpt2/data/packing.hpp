@@ -13,8 +13,8 @@
 
 namespace moderngpt2 {
 
-/// Whether a text is nothing but white space (ASCII, and Unicode's: U+0085, U+00A0, U+1680, U+2000 to U+200A, U+2028,
-/// U+2029, U+202F, U+205F, U+3000), as Python's str.strip() sees it.
+/// Whether a text is only white space like Python's str.isspace(): ASCII, U+0085, U+00A0, U+1680, U+2000 to U+200A,
+/// U+2028, U+2029, U+202F, U+205F, U+3000. Also true for an empty text.
 inline bool is_white_space(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto byte = [&](std::size_t k) {
@@ -36,18 +36,18 @@ inline bool is_white_space(std::string_view text) {
   return true;
 }
 
-/// Packs documents end to end into blocks. Nothing is dropped but what is left in the last, partial block.
+/// Packs documents end to end into blocks. Only the last, partial block is dropped.
 class BlockPacker {
  public:
   using Emit = std::function<void(std::span<const std::int32_t> block)>;
 
-  /// `emit` takes each full block of `block_size` ids.
+  /// `emit` receives each full block of `block_size` ids.
   BlockPacker(int block_size, Emit emit) : block_size_(block_size), emit_(std::move(emit)) {
-    if (block_size < 1) throw Error("a block of {} tokens was asked for", block_size);
+    if (block_size < 1) throw Error("block size {}: it must be at least 1", block_size);
     block_.reserve(static_cast<std::size_t>(block_size));
   }
 
-  /// Adds the ids of a document, eos included.
+  /// Adds the ids of a document, including eos.
   void add(std::span<const std::int32_t> ids) {
     const auto block_size = static_cast<std::size_t>(block_size_);
     taken_ = 0;
@@ -66,9 +66,9 @@ class BlockPacker {
     }
   }
 
-  /// While `emit` is called: how many ids of the present document are in the blocks so far.
+  /// Number of ids of the current document that are in emitted blocks; valid while `emit` runs.
   std::size_t taken() const { return taken_; }
-  /// The tokens that wait for the next block to fill.
+  /// Number of tokens in the partial block.
   std::int64_t remainder() const { return static_cast<std::int64_t>(block_.size()); }
 
  private:

@@ -22,7 +22,7 @@
 
 namespace moderngpt2 {
 
-/// The rows of one row group, decoded: (rows, block_size) ids and mask.
+/// Decoded row group: ids and mask of shape (rows, block_size).
 struct BlockGroup {
   std::int64_t first_row = 0, rows = 0;
   std::vector<std::int32_t> ids;
@@ -33,23 +33,23 @@ struct BlockGroup {
 
 #ifdef MODERNGPT2_HAVE_PARQUET
 
-/// One Parquet shard of blocks of tokens: `input_ids` is a list, large_list or fixed_size_list of int32 or int64, all
-/// rows of one length; `attention_mask`, if there, a list of integers or booleans. Other columns are not looked at.
+/// Reader of a Parquet shard of token blocks. `input_ids` is a list, large_list or fixed_size_list of int32 or int64,
+/// with rows of equal length. `attention_mask` is optional, a list of integers or booleans. Other columns are ignored.
 class ParquetReader {
  public:
-  /// Opens the file and reads its footer. Throws Error, as all members do, where it is not such a file.
+  /// Opens the file and reads its footer. All members throw Error for a file of another form.
   explicit ParquetReader(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }
   std::int64_t rows() const { return group_starts_.back(); }
-  /// Ids in a row, as the footer tells it; 0 where there is no row.
+  /// Ids per row according to the footer; 0 for a file without rows.
   int block_size() const { return block_size_; }
   int groups() const { return static_cast<int>(group_starts_.size()) - 1; }
-  /// The first row of each group, and at the end the number of rows.
+  /// First row of each group, then the number of rows.
   const std::vector<std::int64_t>& group_starts() const { return group_starts_; }
 
-  /// Decodes a row group. Throws Error naming the row where a row's length is not block_size() or an id is negative or
-  /// not below `vocab_size` (0: not known).
+  /// Decodes a row group. Throws Error that names the row for a length other than block_size() or an id that is
+  /// negative or not below `vocab_size` (0: no limit).
   BlockGroup read(int group, std::int64_t vocab_size);
 
  private:
@@ -59,13 +59,13 @@ class ParquetReader {
 
   static std::string names(const arrow::Schema& schema);
 
-  // Finds the leaf columns to decode, the row groups, and the length of a block from the count of the leaf's values.
+  // Finds the leaf columns to decode, the row groups, and the block size from the number of leaf values.
   void find_columns();
 
-  // Whether the statistics of a group's mask say that all of it is 1, so that it need not be decoded.
+  // Whether the statistics of a group's mask show that all values are 1, so that decoding can be skipped.
   bool all_ones(int group) const;
 
-  // Appends the values of a list column, after checks of the length of each row.
+  // Appends the values of a list column and checks the length of each row.
   template <class T>
   void append(const arrow::Table& table, const std::string& name, std::int64_t row, std::vector<T>& out) {
     const std::shared_ptr<arrow::ChunkedArray> column = table.GetColumnByName(name);
@@ -141,7 +141,7 @@ class ParquetReader {
           break;
       }
     }
-    throw Error("{}: a column is of type {}, which is not read", path_.string(), values.type()->ToString());
+    throw Error("{}: a column has the unsupported type {}", path_.string(), values.type()->ToString());
   }
 
   std::filesystem::path path_;
@@ -153,7 +153,7 @@ class ParquetReader {
 
 #else
 
-/// Stand-in for builds without Parquet: the constructor throws Error.
+/// Replacement in builds without Parquet: the constructor throws Error.
 class ParquetReader {
  public:
   explicit ParquetReader(const std::filesystem::path& path) { detail::refuse_parquet(path); }
@@ -207,12 +207,12 @@ MODERNGPT2_INLINE BlockGroup ParquetReader::read(int group, std::int64_t vocab_s
     if (with_mask) append(*table, "attention_mask", out.first_row, out.mask);
   });
   if (out.ids.size() != static_cast<std::size_t>(out.rows * block_size_))
-    throw Error("{}: row group {} does not hold the rows that the footer tells of", path_.string(), group);
+    throw Error("{}: row group {} does not have the number of rows in the footer", path_.string(), group);
   out.mask.resize(out.ids.size(), 1);
   const std::int64_t limit = vocab_size > 0 ? vocab_size : std::int64_t{1} << 31;
   for (std::size_t i = 0; i < out.ids.size(); ++i) {
     if (out.ids[i] >= 0 && out.ids[i] < limit) continue;
-    throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was the data made with another tokenizer?)",
+    throw Error("{}: row {}: token id {} is outside the vocabulary of {} (was it made with another tokenizer?)",
                 path_.string(), out.first_row + static_cast<std::int64_t>(i) / block_size_, out.ids[i], limit);
   }
   return out;

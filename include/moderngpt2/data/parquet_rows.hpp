@@ -26,8 +26,8 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Element `i` of an Arrow array as JSON: numbers, booleans, text, lists and structs of these, categories as what they
-/// stand for; null where it is null.
+/// Converts element `i` of an Arrow array to JSON: numbers, booleans, text, and lists and structs of these; categories
+/// become their values; null stays null.
 inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::string& where) {
   if (array.IsNull(i)) return nullptr;
   const auto number = [&]<class Array>(const Array& values) -> Json { return values.Value(i); };
@@ -83,21 +83,21 @@ inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::
       return out;
     }
     default:
-      // A column that no task looks at may be of any type.
+      // Other types are allowed in columns that no task reads.
       return Json{{"type", array.type()->ToString()}};
   }
 }
 
 }  // namespace detail
 
-/// The rows of a Parquet file, a row group in memory at a time.
+/// Rows of a Parquet file. One row group is in memory at a time.
 class ParquetRowReader final : public RowReader {
  public:
   explicit ParquetRowReader(const TextFile& file);
 
   bool next(Json& fields, std::int64_t& line) override;
 
-  /// What the library `datasets` writes of ClassLabel features beside the schema.
+  /// Class names from the metadata that the library `datasets` writes for ClassLabel features.
   std::vector<std::string> class_names(const std::string& column) const override;
 
  private:
@@ -113,7 +113,7 @@ class ParquetRowReader final : public RowReader {
 
 #endif
 
-/// Opens a Parquet file for for_each_row(). Throws Error in a build without Parquet.
+/// Opens a Parquet file for for_each_row(). Throws Error in builds without Parquet.
 inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
 #ifdef MODERNGPT2_HAVE_PARQUET
   return std::make_unique<ParquetRowReader>(file);
@@ -162,7 +162,7 @@ MODERNGPT2_INLINE std::vector<std::string> ParquetRowReader::class_names(const s
     if (!feature->is_object() || !feature->contains(key)) return {};
     feature = &(*feature)[key];
   }
-  for (const char* inner : {"feature", "names"}) {  // of a list, what it is a list of
+  for (const char* inner : {"feature", "names"}) {  // the element type of a list
     if (feature->is_array() && feature->size() == 1) feature = &(*feature)[0];
     if (feature->is_object() && feature->contains(inner)) feature = &(*feature)[inner];
   }
@@ -177,7 +177,8 @@ MODERNGPT2_INLINE bool ParquetRowReader::next_group() {
   detail::guard_arrow(path_, "read", [&](const auto& check) {
     auto read = reader_->ReadRowGroup(group_++);
     check(read.status());
-    auto whole = read.ValueUnsafe()->CombineChunks();  // one chunk a column, so that a row has one index in all
+    auto whole =
+        read.ValueUnsafe()->CombineChunks();  // one chunk per column, so that a row has the same index in all columns
     check(whole.status());
     table_ = whole.ValueUnsafe();
     check(table_->ValidateFull());

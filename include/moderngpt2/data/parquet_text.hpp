@@ -27,11 +27,11 @@ namespace moderngpt2 {
 
 #ifdef MODERNGPT2_HAVE_PARQUET
 
-/// The documents in a column of text (string, large_string or binary) of a Parquet file: one for each row that is not
-/// null or empty. Read page by page, so memory does not grow with the file or its row groups.
+/// Documents in a text column (string, large_string or binary) of a Parquet file: one for each row that is not null or
+/// empty. Read page by page, so memory does not grow with the file or its row groups.
 class ParquetDocumentReader final : public DocumentReader {
  public:
-  /// Throws Error, as next() does, where the file is no such one; names the columns there are.
+  /// Throws Error, like next(), for a file without such a column, and lists the columns.
   ParquetDocumentReader(TextFile file, std::string column, std::size_t max_bytes);
 
   Result next(Document& out, std::string&) override;
@@ -43,10 +43,10 @@ class ParquetDocumentReader final : public DocumentReader {
 
   void find_column();
 
-  // Sets rest_ to the next row's text, empty for a null.
+  // Sets rest_ to the next row's text, empty for null.
   bool next_text();
 
-  // The next values of the page at hand; they stay valid until the next call.
+  // Reads the next values of the current page; they are valid until the next call.
   bool read_batch();
 
   TextFile file_;
@@ -59,13 +59,13 @@ class ParquetDocumentReader final : public DocumentReader {
   std::array<std::int16_t, batch_size> definitions_{};
   std::array<parquet::ByteArray, batch_size> values_{};
   std::size_t levels_ = 0, level_ = 0, value_ = 0;
-  std::string_view rest_;  // of the text at hand
+  std::string_view rest_;  // rest of the current text
   std::int64_t row_ = 0;   // from 1
 };
 
 #endif
 
-/// Opens a Parquet file; for SourceOptions::open_parquet. Throws Error in a build without Parquet.
+/// Opens a Parquet file; a value of SourceOptions::open_parquet. Throws Error in builds without Parquet.
 inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file,
                                                          [[maybe_unused]] const std::string& text_column,
                                                          [[maybe_unused]] std::size_t max_document_bytes) {

@@ -27,7 +27,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Arrow's output, ending in a file that appears whole or not at all.
+/// Arrow output stream to an AtomicFile.
 class AtomicOutputStream final : public arrow::io::OutputStream {
  public:
   explicit AtomicOutputStream(const std::filesystem::path& path) : file_(path) {}
@@ -57,24 +57,24 @@ class AtomicOutputStream final : public arrow::io::OutputStream {
 
 #endif
 
-/// Rows per row group, about 32k tokens: small, since a shuffled run decodes a group for each row it reads.
+/// Rows per row group, about 32k tokens: small, because shuffled reading decodes a group for each row.
 inline std::int64_t rows_per_group(int block_size) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / std::max(block_size, 1), 1, 1000);
 }
 
 #ifdef MODERNGPT2_HAVE_PARQUET
 
-/// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, ones), zstd. The
-/// same blocks give the same bytes, for one version of Arrow. The file appears when finish() returns.
+/// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, all 1), zstd.
+/// Deterministic for one version of Arrow. finish() publishes the file.
 class ParquetWriter {
  public:
-  /// Throws Error where the file cannot be written, as all members do.
+  /// All members throw Error if the file cannot be written.
   ParquetWriter(std::filesystem::path path, int block_size);
 
-  /// Adds a row of block_size ids.
+  /// Appends a row of block_size ids.
   void add(std::span<const std::int32_t> block);
 
-  /// Writes what is left and publishes the file.
+  /// Writes the remaining rows and publishes the file.
   void finish();
 
   std::int64_t rows() const { return rows_; }
@@ -104,7 +104,7 @@ class ParquetWriter {
 
 #else
 
-/// Stand-in for builds without Parquet: the constructor throws Error.
+/// Replacement in builds without Parquet: the constructor throws Error.
 class ParquetWriter {
  public:
   ParquetWriter(const std::filesystem::path& path, int) { detail::refuse_parquet(path); }
@@ -134,14 +134,13 @@ MODERNGPT2_INLINE ParquetWriter::ParquetWriter(std::filesystem::path path, int b
   detail::guard_arrow(path_, "write", [&](const auto& check) {
     schema_ = arrow::schema({arrow::field("input_ids", arrow::list(arrow::int32())),
                              arrow::field("attention_mask", arrow::list(arrow::int8()))});
-    // Ids hardly repeat within a page's dictionary: plain values compress better and decode faster.
-    const auto properties =
-        parquet::WriterProperties::Builder()
-            .disable_dictionary()
-            ->compression(parquet::Compression::ZSTD)
-            ->compression_level(1)  // the next two levels save 3% of the size and cost half as much time again
-            ->enable_page_checksum()
-            ->build();
+    // Ids rarely repeat within a page's dictionary: plain values compress better and decode faster.
+    const auto properties = parquet::WriterProperties::Builder()
+                                .disable_dictionary()
+                                ->compression(parquet::Compression::ZSTD)
+                                ->compression_level(1)  // levels 2 and 3 save 3% of the size and take 50% longer
+                                ->enable_page_checksum()
+                                ->build();
     auto opened = parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), stream_, properties);
     check(opened.status());
     writer_ = std::move(opened).ValueUnsafe();
@@ -150,7 +149,7 @@ MODERNGPT2_INLINE ParquetWriter::ParquetWriter(std::filesystem::path path, int b
 
 MODERNGPT2_INLINE void ParquetWriter::add(std::span<const std::int32_t> block) {
   if (block.size() != static_cast<std::size_t>(block_size_))
-    throw Error("{}: a block of {} ids was given where {} make a block", path_.string(), block.size(), block_size_);
+    throw Error("{}: the block has {} ids, expected {}", path_.string(), block.size(), block_size_);
   detail::guard_arrow(path_, "write", [&](const auto& check) {
     check(ids_.Append());
     check(id_values_->AppendValues(block.data(), block_size_));

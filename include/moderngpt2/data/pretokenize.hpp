@@ -29,12 +29,12 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Puts the last blocks of the staged shards into shards for evaluation, and the shard that they begin in, without
-/// them, beside it; what stays is byte for byte what would have been written without them. The staged shards are left
-/// as they are, so that a run that is killed here can do it again.
+/// Moves the last blocks of the staged shards into validation shards, and writes the shard in which they begin, without
+/// them, beside it. The result has the bytes that training shards without these blocks would have. Staged shards do not
+/// change, so that an interrupted run can repeat this step.
 void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options, DatasetMetadata& metadata);
 
-/// One run of pretokenize(), from the start or from the state that another one left.
+/// One run of pretokenize(), from the beginning or from the state of an earlier run.
 class PretokenizeRun {
  public:
   using Report = std::function<void(const PretokenizeProgress&)>;
@@ -49,17 +49,17 @@ class PretokenizeRun {
   }
   std::string output() const { return options_.output_path.string(); }
 
-  void take_state();
+  void load_state();
 
-  // A whole data set is there: the one that was asked for, as far as its metadata tells.
-  DatasetMetadata existing() const;
+  // Metadata of a complete data set in the output, which must match the options.
+  DatasetMetadata existing_dataset() const;
 
-  // Clears away all but the finished shards.
-  void prepare();
+  // Removes all files except finished shards.
+  void remove_unfinished();
 
   void pack();
 
-  // What state_ counts is in the shards, but for what BlockPacker holds; called where it holds nothing, or at the end.
+  // Saves the state: all that state_ counts is in finished shards, except the tokens in BlockPacker's partial block.
   void save(const ShardWriter& shards, std::size_t tokens_of_next);
 
   const Tokenizer& tokenizer_;
@@ -72,16 +72,16 @@ class PretokenizeRun {
 
 }  // namespace detail
 
-/// Reads text, encodes it, packs it into blocks and writes them as shards with metadata.yaml into an output folder,
-/// which holds all of them when this returns and none when it throws; what is finished stays in a hidden folder there
-/// for a run with `resume`. The bytes depend on the text, the tokenizer and the options, never on the number of threads
-/// or on interruptions. `report`, where given, is called after each document and now and then, and may throw to stop.
-/// Throws Error where the output holds a data set already, an input cannot be read, the tokenizer has no eos, the text
-/// is too short for a block, or the unfinished run to resume was another one.
+/// Reads text, encodes it, packs it into blocks and writes shards with metadata.yaml to an output folder. The output is
+/// complete on return and has no shards after an exception; finished shards stay in a hidden folder there for a run
+/// with `resume`. The bytes depend on text, tokenizer and options only, not on threads or interruptions. `report`, if
+/// set, is called after each document and periodically, and may throw to stop. Throws Error if the output contains a
+/// data set, an input cannot be read, the tokenizer has no eos, the text is too short for one block, or the run to
+/// resume had other inputs or settings.
 DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
                             const std::function<void(const PretokenizeProgress&)>& report = {});
 
-/// A table of what was packed of each language, for people.
+/// Formats a table of the packed documents, tokens and bytes of each language.
 std::string summary(const DatasetMetadata& metadata);
 
 }  // namespace moderngpt2
@@ -177,14 +177,14 @@ MODERNGPT2_INLINE PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, con
 
 MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
   if (options_.resume) {
-    if (std::filesystem::exists(staging_.state_file())) take_state();
+    if (std::filesystem::exists(staging_.state_file())) load_state();
     if (staging_.is_publishing()) return staging_.finish_publication();
     if (staging_.is_complete()) {
-      DatasetMetadata metadata = existing();
-      staging_.release();  // what a run left that was killed when all was done
+      DatasetMetadata metadata = existing_dataset();
+      staging_.discard_at_end();  // left by a run that was killed after the last step
       return metadata;
     }
-    prepare();
+    remove_unfinished();
   }
   try {
     if (!state_.packed) pack();
@@ -200,22 +200,23 @@ MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
     return metadata;
   } catch (...) {
     if (staging_.is_kept())
-      note(fmt::format("{} finished shards are kept: --resume goes on after them", state_.shard_bytes.size()));
+      note(fmt::format("{} finished shards are kept: {} goes on after them", state_.shard_bytes.size(),
+                       Setting{"resume"}));
     throw;
   }
 }
 
-MODERNGPT2_INLINE void PretokenizeRun::take_state() {
-  staging_.keep();  // also where this run may not go on: another may
+MODERNGPT2_INLINE void PretokenizeRun::load_state() {
+  staging_.keep();  // another run may resume it, even if this one cannot
   const PretokenizeState found = read_state(staging_.state_file());
   const std::string differs = difference(found.fingerprint, state_.fingerprint);
   if (!differs.empty())
-    throw Error("{}: cannot resume the unfinished run there: {} (without --resume it is cleared away)", output(),
-                differs);
+    throw Error("{}: cannot resume the unfinished run there: {} (without {} it is discarded)", output(), differs,
+                Setting{"resume"});
   state_ = found;
 }
 
-MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::existing() const {
+MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::existing_dataset() const {
   DatasetMetadata metadata = read_metadata(options_.output_path / "metadata.yaml");
   if (metadata.block_size != options_.block_size)
     throw Error("{}: holds a data set with blocks of {} tokens, not {}: name another folder", output(),
@@ -226,7 +227,7 @@ MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::existing() const {
   return metadata;
 }
 
-MODERNGPT2_INLINE void PretokenizeRun::prepare() {
+MODERNGPT2_INLINE void PretokenizeRun::remove_unfinished() {
   std::set<std::string> names{"state.json"};
   for (std::size_t i = 0; i < state_.shard_bytes.size(); ++i) {
     const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
@@ -235,7 +236,7 @@ MODERNGPT2_INLINE void PretokenizeRun::prepare() {
       throw Error("{}: is missing or was changed: the run cannot be resumed; remove {} to start anew", shard.string(),
                   staging_.folder().string());
   }
-  staging_.keep_only(names);
+  staging_.remove_except(names);
   staging_.expect_no_dataset();
   if (state_.shard_bytes.empty())
     note(fmt::format("{}: nothing to resume, starting from the start", output()));
@@ -278,8 +279,8 @@ MODERNGPT2_INLINE void PretokenizeRun::pack() {
   pipeline_.run(passed, take, tell);
   shards.finish();
   if (shards.blocks() == 0)
-    throw Error("the text gives {} tokens, too few for one block of {}: give more text or a smaller --block_size",
-                progress.tokens, options_.block_size);
+    throw Error("the text has {} tokens, too few for one block of {}. Add text or reduce {}", progress.tokens,
+                options_.block_size, Setting{"block_size"});
   state_.packed = true;
   save(shards, 0);
 }

@@ -14,27 +14,27 @@
 
 namespace moderngpt2 {
 
-/// What decides every byte of a data set: an unfinished run goes on only where all of it is the same.
+/// Settings and inputs that determine every byte of a data set. A run can only be resumed if all of them are equal.
 struct PretokenizeFingerprint {
-  std::vector<std::pair<std::string, std::string>> settings;  // flag and value
+  std::vector<std::pair<std::string, std::string>> settings;  // name and value
   std::vector<std::pair<std::string, std::int64_t>> inputs;   // path and bytes, in the order of reading
 };
 
-/// Where an unfinished run stands: after its last finished shard.
+/// State of an unfinished run after its last finished shard.
 struct PretokenizeState {
   PretokenizeFingerprint fingerprint;
-  std::vector<std::int64_t> shard_bytes;  // of each finished shard's file
-  std::int64_t blocks = 0;                // in these shards
-  std::int64_t documents = 0;             // given by the source and wholly in these shards
-  std::int64_t tokens_of_next = 0;        // of the document after those that are in these shards too
-  bool packed = false;                    // all text is in the shards
-  std::vector<LanguageCounts> languages;  // of these documents
+  std::vector<std::int64_t> shard_bytes;  // size of each finished shard's file
+  std::int64_t blocks = 0;                // blocks in finished shards
+  std::int64_t documents = 0;             // documents that are completely in finished shards
+  std::int64_t tokens_of_next = 0;        // tokens of the next document that are in finished shards
+  bool packed = false;                    // whether all text is in finished shards
+  std::vector<LanguageCounts> languages;  // counts of these documents
 };
 
-/// Writes the state, all of it or nothing.
+/// Writes the state atomically.
 void write_state(const std::filesystem::path& path, const PretokenizeState& state);
 
-/// Reads a state. Throws Error naming file and field where it is none.
+/// Reads a state. Throws Error that names file and field if it is invalid.
 PretokenizeState read_state(const std::filesystem::path& path);
 
 /// Description of the first difference of settings or inputs between an unfinished run and this one; "" if equal.
@@ -50,7 +50,7 @@ MODERNGPT2_INLINE void write_state(const std::filesystem::path& path, const Pret
   Json json = {{"settings", Json::object()}, {"inputs", Json::array()},      {"shard_bytes", state.shard_bytes},
                {"blocks", state.blocks},     {"documents", state.documents}, {"tokens_of_next", state.tokens_of_next},
                {"packed", state.packed},     {"languages", Json::array()}};
-  for (const auto& [flag, value] : state.fingerprint.settings) json["settings"][flag] = value;
+  for (const auto& [name, value] : state.fingerprint.settings) json["settings"][name] = value;
   for (const auto& [file, bytes] : state.fingerprint.inputs)
     json["inputs"].push_back({{"path", file}, {"bytes", bytes}});
   for (const LanguageCounts& counts : state.languages)
@@ -77,8 +77,9 @@ MODERNGPT2_INLINE PretokenizeState read_state(const std::filesystem::path& path)
   PretokenizeState state;
   const Json* settings = find_field(json, "settings", where);
   if (!settings || !settings->is_object()) throw Error("{}: the field 'settings' is not an object", where);
-  for (const auto& [flag, value] : settings->items())
-    state.fingerprint.settings.emplace_back(flag, json_as<std::string>(value, flag, where));
+  for (const auto& [name, value] : settings->items())  // earlier versions wrote flags, with their dashes
+    state.fingerprint.settings.emplace_back(name.substr(std::min(name.find_first_not_of('-'), name.size())),
+                                            json_as<std::string>(value, name, where));
   for (const Json& file : list("inputs"))
     state.fingerprint.inputs.emplace_back(get_field<std::string>(file, "path", where), count(file, "bytes"));
   for (const Json& bytes : list("shard_bytes"))
@@ -94,11 +95,13 @@ MODERNGPT2_INLINE PretokenizeState read_state(const std::filesystem::path& path)
 }
 
 MODERNGPT2_INLINE std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
-  for (const auto& [flag, value] : now.settings) {
+  for (const auto& [name, value] : now.settings) {
     std::string other = "nothing";
-    for (const auto& [name, text] : before.settings)
-      if (name == flag) other = text;
-    if (other != value) return fmt::format("{} was {} and is now {}", flag, other, value);
+    for (const auto& [other_name, text] : before.settings)
+      if (other_name == name) other = text;
+    if (other == value) continue;
+    const bool is_setting = name.find(' ') == name.npos;  // not "the longest document"
+    return fmt::format("{} was {} and is now {}", is_setting ? fmt::format("{}", Setting{name}) : name, other, value);
   }
   for (std::size_t i = 0; i < std::max(before.inputs.size(), now.inputs.size()); ++i) {
     if (i >= before.inputs.size()) return fmt::format("the input {} is new", now.inputs[i].first);

@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// Where a row of a data set was found: line of a file, or row of a Parquet file, from 1.
+/// Position of a row: line of a file, or row of a Parquet file, from 1.
 struct RowPlace {
   std::shared_ptr<const std::string> file;
   std::int64_t line = 0;
@@ -26,23 +26,23 @@ struct RowPlace {
   std::string text() const { return file ? fmt::format("{}:{}", *file, line) : "row"; }
 };
 
-/// A row of a data set: an object of named fields.
+/// Row of a data set: an object with named fields.
 struct DataRow {
   Json fields;
   RowPlace place;
 };
 
-/// The rows of one file.
+/// Reader of a file's rows.
 class RowReader {
  public:
   virtual ~RowReader() = default;
-  /// The next row's fields and its number; false at the end. Throws Error naming file and row.
+  /// Reads the next row's fields and its number. Returns false at the end. Throws Error that names file and row.
   virtual bool next(Json& fields, std::int64_t& line) = 0;
-  /// Names of classes by their ids, where the file says what the integers of a column (or of its lists) stand for.
+  /// Class names by id, if the file names the integers of a column (or of its lists).
   virtual std::vector<std::string> class_names(const std::string& /*column*/) const { return {}; }
 };
 
-/// The rows of a file with a JSON object a line, which may be packed.
+/// Rows of a file of JSON lines, which may be compressed.
 class JsonRowReader final : public RowReader {
  public:
   explicit JsonRowReader(const TextFile& file) : path_(file.path.string()), lines_(open_bytes(file), max_line_bytes) {}
@@ -55,11 +55,11 @@ class JsonRowReader final : public RowReader {
   LineReader lines_;
 };
 
-/// Opens a Parquet file of rows: open_parquet_rows (parquet_rows.hpp) in programs that link Arrow.
+/// Function that opens a Parquet file of rows: open_parquet_rows (parquet_rows.hpp) in programs that link Arrow.
 using OpenParquetRows = std::unique_ptr<RowReader> (*)(const TextFile& file);
 
 /// Calls f(DataRow&, const RowReader&) for each row of the files, globs and folders `inputs`, in order. Throws Error
-/// where an input matches nothing or no kind of file that has rows, and where there is no row at all.
+/// for an input that matches no file or a file without rows, and if there are no rows at all.
 template <class F>
 void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_parquet, F&& f) {
   std::int64_t rows = 0;
@@ -74,28 +74,29 @@ void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_p
     DataRow row{Json::object(), {std::make_shared<const std::string>(file.path.string()), 0}};
     for (; reader->next(row.fields, row.place.line); ++rows) f(row, *reader);
   }
-  if (rows == 0) throw Error("{}: holds no row", fmt::format("{}", fmt::join(inputs, ", ")));
+  if (rows == 0) throw Error("{}: contains no row", fmt::format("{}", fmt::join(inputs, ", ")));
 }
 
 /// Names of the fields of a row, for messages.
 std::string column_names(const Json& fields);
 
-/// The field of a row that is first in a list of names; null where there is none of them.
+/// Returns the first of `names` that is a field of the row, or nullptr.
 inline const Json* first_column(const Json& fields, const std::vector<std::string>& names) {
   for (const std::string& name : names)
     if (const auto found = fields.find(name); found != fields.end()) return &*found;
   return nullptr;
 }
 
-/// The same; throws an Error that tells the row, what is missing and what is there.
+/// Returns the first of `names` that is a column of the row. Throws Error without one: it names the row, the missing
+/// column, the columns of the row and, if not empty, the setting that chooses the column.
 inline const Json& require_column(const DataRow& row, const std::vector<std::string>& names, std::string_view what,
-                                  std::string_view flag) {
+                                  std::string_view setting) {
   if (const Json* found = first_column(row.fields, names)) return *found;
   throw Error("{}: no {} (looked for {}); the columns are {}{}", row.place.text(), what, fmt::join(names, ", "),
-              column_names(row.fields), flag.empty() ? "" : fmt::format(": name it with {}", flag));
+              column_names(row.fields), setting.empty() ? "" : fmt::format(". Name it with {}", Setting{setting}));
 }
 
-/// A field as text. Throws an Error that tells the row.
+/// Returns a field as text. Throws Error that names the row.
 std::string text_of(const Json& value, std::string_view column, const RowPlace& place);
 
 }  // namespace moderngpt2
@@ -128,7 +129,7 @@ MODERNGPT2_INLINE bool JsonRowReader::next(Json& fields, std::int64_t& line) {
   const std::string where = fmt::format("{}:{}", path_, line);
   if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
   if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
-    throw Error("{}: a JSON list, where an object a line is needed: write it as JSON lines", where);
+    throw Error("{}: a JSON list, expected one object per line. Write it as JSON lines", where);
   fields = parse_json(text, where);
   if (!fields.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(fields));
   return true;

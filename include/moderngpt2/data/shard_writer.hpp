@@ -14,18 +14,18 @@
 
 namespace moderngpt2 {
 
-/// The name of a shard: shard_00000.parquet, shard_00001.parquet, ...
+/// File name of a shard: shard_00000.parquet, shard_00001.parquet, ...
 inline std::string shard_name(std::size_t number) { return fmt::format("shard_{:05}.parquet", number); }
 
-/// Writes blocks to as many shards of a folder as they take.
+/// Writes blocks to consecutive shards in a folder.
 class ShardWriter {
  public:
-  /// The folder holds `finished_shards` full ones already.
+  /// `finished_shards` shards exist already.
   ShardWriter(std::filesystem::path folder, int block_size, std::int64_t max_rows_per_shard,
               std::size_t finished_shards = 0);
 
-  /// Adds a block; true where it was the last one of its shard, whose file is then there. Throws Error where the disk
-  /// is full or not writable.
+  /// Adds a block. Returns true if it completes a shard, whose file is then published. Throws Error if the disk is full
+  /// or not writable.
   bool add(std::span<const std::int32_t> block);
 
   /// Closes the last shard.
@@ -34,7 +34,7 @@ class ShardWriter {
   }
 
   std::int64_t blocks() const { return blocks_; }
-  /// The names of the closed shards, without the folder.
+  /// File names of the closed shards.
   const std::vector<std::string>& names() const { return names_; }
 
  private:
@@ -56,7 +56,7 @@ namespace moderngpt2 {
 MODERNGPT2_INLINE ShardWriter::ShardWriter(std::filesystem::path folder, int block_size,
                                            std::int64_t max_rows_per_shard, std::size_t finished_shards)
     : folder_(std::move(folder)), block_size_(block_size), max_rows_(max_rows_per_shard) {
-  if (max_rows_ < 1) throw Error("shards of {} blocks were asked for", max_rows_);
+  if (max_rows_ < 1) throw Error("shards of {} blocks: the size must be at least 1", max_rows_);
   while (names_.size() < finished_shards) names_.push_back(shard_name(names_.size()));
   blocks_ = max_rows_ * static_cast<std::int64_t>(finished_shards);
 }

@@ -16,26 +16,26 @@
 
 namespace moderngpt2 {
 
-/// The documents of all inputs, in an order that depends on the inputs only: the languages take turns document by
-/// document, until all are exhausted, and each language's files follow one another.
+/// Documents of all inputs, in an order that depends on the inputs only: round-robin over the languages, one document
+/// each, until all are exhausted. The files of a language are read in order.
 class DocumentSource {
  public:
-  /// Throws Error where an input matches no file or one of no known format.
+  /// Throws Error for an input that matches no file or a file of unknown format.
   explicit DocumentSource(SourceOptions options);
 
-  /// The next document; false when there is none left. Throws Error where a file cannot be read to its end, where lines
-  /// were read but none gave a document, and with `strict` at the first line that gives none.
+  /// Reads the next document. Returns false at the end. Throws Error if a file cannot be read, if lines were read but
+  /// none contained a document, and with `strict` at the first line without a document.
   bool next(Document& out);
 
-  /// The files in the order of their reading within a language.
+  /// Files in reading order within each language.
   const std::vector<TextFile>& files() const { return files_; }
-  /// The languages in the order of their turns.
+  /// Languages in round-robin order.
   std::vector<std::string> languages() const;
-  /// Documents given so far.
+  /// Number of documents read so far.
   std::int64_t documents() const { return documents_; }
-  /// Lines that gave no document so far.
+  /// Number of lines without a document so far.
   std::int64_t skipped() const { return skipped_; }
-  /// Bytes read so far, and in all files together, as they lie on disk.
+  /// Compressed bytes read so far, and of all files.
   std::int64_t bytes_read() const;
   std::int64_t total_bytes() const { return total_bytes_; }
 
@@ -74,7 +74,7 @@ class DocumentSource {
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE DocumentSource::DocumentSource(SourceOptions options) : options_(std::move(options)) {
-  std::vector<std::vector<TextFile>> files;  // of each language
+  std::vector<std::vector<TextFile>> files;  // files of each language
   for (TextFile& file : find_text_files(options_.inputs)) {
     files_.push_back(file);
     total_bytes_ += file.bytes;
@@ -132,7 +132,7 @@ MODERNGPT2_INLINE bool DocumentSource::next_of(Group& group, Document& out) {
         skip(reading.document, reading.reason);
         break;
       case Reading::Kind::empty_file:
-        warn(fmt::format("{}: holds no text", reading.document.file));
+        warn(fmt::format("{}: contains no text", reading.document.file));
     }
   }
   return false;

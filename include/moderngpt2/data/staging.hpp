@@ -16,23 +16,22 @@
 
 namespace moderngpt2 {
 
-/// The hidden folder inside an output folder in which a data set is made, so that the output holds all of it or
-/// nothing. What a run that was killed has left there is cleared away by the next one, moved shards included, unless
-/// that one resumes it.
+/// Hidden folder inside the output folder in which a data set is written, so that the output is complete or empty. The
+/// next run discards the files of a killed run, including moved shards, unless it resumes that run.
 class DatasetStaging {
  public:
   enum class Start { fresh, resume };
 
-  /// Makes the folders. Throws Error where the output cannot be written, another process is at work in it, or, in a
-  /// fresh start, it holds a data set already.
+  /// Creates the folders. Throws Error if the output cannot be written, another process uses it, or, on a fresh start,
+  /// it contains a data set.
   explicit DatasetStaging(std::filesystem::path output, Start start = Start::fresh)
       : output_(std::move(output)), folder_(output_ / ".unfinished") {
     make_folder(output_);
     make_folder(folder_);
     lock_ = lock_folder(folder_);
-    if (!lock_) throw Error("{}: another process writes a data set here", output_.string());
+    if (!lock_) throw Error("{}: another process is writing a data set here", output_.string());
     owner_ = true;
-    if (start == Start::fresh) begin();
+    if (start == Start::fresh) start_fresh();
   }
   ~DatasetStaging() { end(); }
   DatasetStaging(const DatasetStaging&) = delete;
@@ -41,55 +40,55 @@ class DatasetStaging {
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path eval_folder() const { return folder_ / "eval"; }
   std::filesystem::path state_file() const { return folder_ / "state.json"; }
-  /// What publish() puts in the place of the last training shard, where it is there.
+  /// Replacement of the last training shard in publish(), if it exists.
   std::filesystem::path cut_shard() const { return folder_ / "cut.parquet"; }
 
   /// Whether a killed run had begun to move its shards.
   bool is_publishing() const {
     return std::filesystem::exists(marker()) && std::filesystem::exists(folder_ / "metadata.yaml");
   }
-  /// Whether the output holds a whole data set.
+  /// Whether the output contains a complete data set.
   bool is_complete() const { return std::filesystem::exists(output_ / "metadata.yaml"); }
-  /// Throws Error where the output holds shards of any data set.
+  /// Throws Error if the output contains shards.
   void expect_no_dataset() {
     if (find_shards(output_).empty() && find_shards(output_ / "eval").empty() && !is_complete()) return;
     end();
     throw Error("{}: holds a data set already: remove it, or name another folder", output_.string());
   }
 
-  /// Clears all away for a fresh start.
-  void begin() {
-    take_back();
-    keep_only({});
+  /// Discards all files for a fresh start.
+  void start_fresh() {
+    undo_publication();
+    remove_except({});
     expect_no_dataset();
   }
 
-  /// Clears away what is in the folder but for the files of these names.
-  void keep_only(const std::set<std::string>& names) {
+  /// Removes all files in the folder except those with these names.
+  void remove_except(const std::set<std::string>& names) {
     for (const std::filesystem::path& path : folder_entries(folder_))
       if (!names.contains(path.filename().string())) std::filesystem::remove_all(path);
     std::filesystem::create_directory(eval_folder());
   }
 
-  /// From here on the folder stays, whatever happens before the end, for a run that resumes this one.
+  /// Keeps the folder if the run fails, so that it can be resumed.
   void keep() { keep_ = true; }
-  /// What is in the folder is of no use any more.
-  void release() { keep_ = false; }
+  /// Discards the folder at the end of the run.
+  void discard_at_end() { keep_ = false; }
   bool is_kept() const { return keep_; }
 
-  /// Moves the shards that `metadata` names, and metadata.yaml after them, into the output folder.
+  /// Moves the shards that `metadata` names, then metadata.yaml, into the output folder.
   void publish(const DatasetMetadata& metadata) {
     write_metadata(folder_ / "metadata.yaml", metadata);
     write_file(marker(), "");
     finish_publication();
   }
 
-  /// Moves what is not moved yet, after publish() was called here or by a run that was killed.
+  /// Moves the remaining files after an interrupted publish(), of this run or a killed one.
   DatasetMetadata finish_publication() {
     const DatasetMetadata metadata = read_metadata(folder_ / "metadata.yaml");
     if (!metadata.eval_files.empty()) std::filesystem::create_directories(output_ / "eval");
     for_each_file(metadata, [&](const std::string& name) {
-      if (std::filesystem::exists(output_ / name)) return;  // by the run that was killed
+      if (std::filesystem::exists(output_ / name)) return;  // moved by the killed run
       const bool cut = name == metadata.train_files.back() && std::filesystem::exists(cut_shard());
       move(cut ? cut_shard() : folder_ / name, output_ / name);
     });
@@ -107,7 +106,7 @@ class DatasetStaging {
   static void move(const std::filesystem::path& from, const std::filesystem::path& to) {
     std::error_code error;
     std::filesystem::rename(from, to, error);
-    if (error) throw Error("{}: cannot be moved to {}: {}", from.string(), to.string(), error.message());
+    if (error) throw Error("cannot move {} to {}: {}", from.string(), to.string(), error.message());
   }
 
   template <class F>
@@ -117,8 +116,8 @@ class DatasetStaging {
         if (detail::shard_number(name) >= 0) f(name);
   }
 
-  // A run that ended between its first move and its last has left its list here: those shards are its own.
-  void take_back() const {
+  // Moves the shards that an interrupted publish() has moved back into this folder, which has their list.
+  void undo_publication() const {
     if (!is_publishing()) return;
     for_each_file(read_metadata(folder_ / "metadata.yaml"), [&](const std::string& name) {
       const bool cut = std::filesystem::exists(folder_ / name);
@@ -131,7 +130,7 @@ class DatasetStaging {
     if (!owner_) return;
     owner_ = false;
     try {
-      if (!published_) take_back();
+      if (!published_) undo_publication();
     } catch (const std::exception&) {
       return;  // the next run tries again
     }

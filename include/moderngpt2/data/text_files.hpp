@@ -19,7 +19,7 @@
 
 namespace moderngpt2 {
 
-/// What a text file's name says of its contents.
+/// Format of a text file according to its name.
 struct TextFormat {
   enum class Content { unknown, json_lines, text, parquet };
   enum class Packing { none, gzip, zstd };
@@ -27,7 +27,7 @@ struct TextFormat {
   Packing packing = Packing::none;
 };
 
-/// One file of text and the language its name tells, "text" where it tells none.
+/// Text file and its language according to its name, "text" by default.
 struct TextFile {
   std::filesystem::path path;
   TextFormat format;
@@ -35,10 +35,10 @@ struct TextFile {
   std::int64_t bytes = 0;
 };
 
-/// The format by the name's endings: .json, .jsonl or .txt, then nothing, .gz or .zst; or .parquet.
+/// Format according to the name's suffix: .json, .jsonl or .txt, optionally followed by .gz or .zst; or .parquet.
 TextFormat text_format(const std::filesystem::path& path);
 
-/// The language of a file: a language's two letters in its name after '-' or '_' and before '-', '_' or '.', as in
+/// Language of a file: two letters in its name after '-' or '_' and before '-', '_' or '.', as in
 /// c4-ja.00000-of-01024.json.gz, or the name of its folder, as in en/c4-train.00000-of-01024.json.gz; otherwise "text".
 std::string language_of(const std::filesystem::path& path);
 
@@ -50,12 +50,12 @@ void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem
 
 }  // namespace detail
 
-/// The files that `inputs` (files, globs, folders with all that lies in them) stand for: the inputs in their order, the
-/// files of a glob or folder sorted by name, each file once. Throws Error where an input matches nothing or a file is
-/// of no known format.
+/// Files that `inputs` (files, globs, folders searched recursively) match, without duplicates: in the order of the
+/// inputs, files of a glob or folder sorted by name. Throws Error for an input that matches nothing or a file of
+/// unknown format.
 std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs);
 
-/// "3 files of text, 1.2 MB, of en, ja".
+/// Summary such as "3 files of text, 1.2 MB, of en, ja".
 std::string files_text(const std::vector<TextFile>& files);
 
 }  // namespace moderngpt2
@@ -119,7 +119,7 @@ MODERNGPT2_INLINE void add_folder(const std::filesystem::path& folder, std::vect
       if (entry->is_directory(error)) entry.disable_recursion_pending();
     } else if (text_format(entry->path()).content != TextFormat::Content::unknown) {
       if (entry->is_regular_file(error)) paths.push_back(entry->path());
-      if (error && error != std::errc::no_such_file_or_directory)  // a link that leads nowhere
+      if (error && error != std::errc::no_such_file_or_directory)  // a dangling link
         throw Error("{}: {}", entry->path().string(), error.message());
     }
     entry.increment(error);
@@ -165,7 +165,7 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
       files.push_back({path, format, language_of(path), error ? 0 : static_cast<std::int64_t>(bytes)});
     }
   }
-  if (files.empty()) throw Error("no input file is given");
+  if (files.empty()) throw Error("no input file given");
   return files;
 }
 

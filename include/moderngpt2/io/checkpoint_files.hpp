@@ -22,8 +22,8 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// The path of a shard that an index names. Only a plain name of a file inside the folder is taken. One kind of link
-/// out of it is followed: Hugging Face's cache keeps its files in ../../blobs, beside its folder `snapshots`.
+/// Path of a shard that an index names. Only plain file names inside the folder are accepted. One kind of link is
+/// followed: Hugging Face's cache stores files in ../../blobs, beside its folder `snapshots`.
 inline std::filesystem::path shard_path(const std::filesystem::path& folder, const std::string& name,
                                         const std::string& where) {
   namespace fs = std::filesystem;
@@ -44,7 +44,7 @@ inline std::filesystem::path shard_path(const std::filesystem::path& folder, con
   return path;
 }
 
-/// Files with PyTorch's pickled weights, which could run any code when read.
+/// Whether a file has an extension of pickled PyTorch weights, which can execute code when loaded.
 inline bool is_pickle(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   return extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt";
@@ -56,23 +56,23 @@ inline constexpr std::string_view pickle_hint =
 
 }  // namespace detail
 
-/// The tensors of a checkpoint: one safetensors file, or a folder with model.safetensors or with shards and
-/// model.safetensors.index.json. Reads as SafetensorsFile does, from whichever shard holds the tensor.
+/// Tensors of a checkpoint: one safetensors file, or a folder with model.safetensors or with shards and
+/// model.safetensors.index.json. Same interface as SafetensorsFile.
 class CheckpointTensors {
  public:
   explicit CheckpointTensors(const std::filesystem::path& file_or_folder);
 
-  /// As given: the folder or the file.
+  /// Path that the constructor received: the folder or the file.
   const std::filesystem::path& path() const { return path_; }
   const std::vector<SafetensorsFile>& files() const { return files_; }
-  /// All tensors of all shards; `shard` is the index in `files`.
+  /// Tensors of all shards; `shard` is the index in `files`.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  /// The metadata of the first file.
+  /// Metadata of the first file.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
 
   const TensorInfo* find(std::string_view name) const;
   const TensorInfo& at(std::string_view name) const;
-  /// The file that holds a tensor, for error messages.
+  /// File that contains a tensor, for error messages.
   const std::filesystem::path& path_of(const TensorInfo& info) const { return file(info).path(); }
 
   void read(const TensorInfo& info, std::span<std::byte> out, std::uint64_t offset = 0) const {
@@ -98,7 +98,7 @@ class CheckpointTensors {
 
   void open_shards(const std::filesystem::path& index);
 
-  /// Each open shard takes a file descriptor, of which a process may have 1024.
+  /// Limit on open shards: each takes a file descriptor, and a process usually has 1024.
   static constexpr std::size_t max_shards = 900;
 
   std::filesystem::path path_;
@@ -130,7 +130,7 @@ MODERNGPT2_INLINE CheckpointTensors::CheckpointTensors(const std::filesystem::pa
   } else {
     for (const fs::path& entry : folder_entries(path_))
       if (detail::is_pickle(entry)) throw Error("{}: {}", entry.string(), detail::pickle_hint);
-    throw Error("{} has neither model.safetensors nor model.safetensors.index.json", path_.string());
+    throw Error("{}: neither model.safetensors nor model.safetensors.index.json found", path_.string());
   }
 }
 
@@ -161,7 +161,7 @@ MODERNGPT2_INLINE void CheckpointTensors::open_shards(const std::filesystem::pat
   const Json json = read_json_file(index);
   const Json* weight_map = find_field(json, "weight_map", where);
   if (!weight_map || !weight_map->is_object() || weight_map->empty())
-    throw Error("{}: weight_map must be an object that gives each tensor its file", where);
+    throw Error("{}: weight_map must be an object that maps tensors to files", where);
   std::vector<std::string> names;
   std::unordered_map<std::string, int> shards;
   for (const auto& [tensor, shard] : weight_map->items()) {

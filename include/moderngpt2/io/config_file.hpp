@@ -26,7 +26,7 @@ inline constexpr std::array<std::string_view, 5> architectures{
 struct ConfigFile {
   Config config;
   std::string architecture{architectures[0]};
-  std::string model_type = "moderngpt2";  ///< as read; "gemma2" has its tensors under `gemma2_name`
+  std::string model_type = "moderngpt2";  ///< value in the file; "gemma2" has its tensors under `gemma2_name`
   std::vector<int> eos_token_ids;         ///< all of them; config.eos_token_id is the first
   Json json = Json::object();
 };

@@ -20,7 +20,7 @@
 
 namespace moderngpt2 {
 
-/// Text from a file made fit for an error message: quoted, control bytes escaped, cut after `limit` bytes.
+/// Formats text from a file for an error message: quoted, control bytes escaped, truncated after `limit` bytes.
 inline std::string excerpt(std::string_view text, std::size_t limit = 80) {
   std::string out = "\"";
   std::size_t end = std::min(text.size(), limit);
@@ -38,7 +38,7 @@ inline std::string excerpt(std::string_view text, std::size_t limit = 80) {
 
 namespace detail {
 
-/// Repeats a system call that a signal interrupted.
+/// Repeats a system call while it fails with EINTR.
 template <class Call>
 auto retry_interrupted(Call call) {
   decltype(call()) result;
@@ -59,7 +59,8 @@ class Descriptor {
   ~Descriptor() { close(); }
 
   int get() const { return fd_; }
-  /// Returns 0, or the errno of a close that lost data. Linux frees the descriptor even when interrupted.
+  /// Closes the descriptor. Returns 0, or the errno of a close that lost data. Linux frees the descriptor even if
+  /// interrupted.
   int close() {
     if (fd_ < 0) return 0;
     return ::close(std::exchange(fd_, -1)) != 0 && errno != EINTR ? errno : 0;
@@ -69,10 +70,11 @@ class Descriptor {
   int fd_;
 };
 
-/// Writes all of `data`; returns 0, or the errno of what went wrong.
+/// Writes all of `data`. Returns 0 or an errno.
 inline int write_all(int fd, std::span<const std::byte> data) {
   while (!data.empty()) {
-    const std::size_t wanted = std::min<std::size_t>(data.size(), std::size_t{1} << 30);  // Linux takes less than 2 GiB
+    const std::size_t wanted =
+        std::min<std::size_t>(data.size(), std::size_t{1} << 30);  // Linux transfers less than 2 GiB per call
     const ssize_t put = retry_interrupted([&] { return ::write(fd, data.data(), wanted); });
     if (put < 0) return errno;
     data = data.subspan(static_cast<std::size_t>(put));
@@ -90,11 +92,11 @@ inline std::string_view kind_of_file(mode_t mode) {
 
 }  // namespace detail
 
-/// A regular file, open for reading at any offset, from several threads at once. Read with pread and never mapped,
-/// so that a file cut short while in use is an Error and not a signal.
+/// Regular file for reading at any offset, from several threads at once. Uses pread and not mmap: a file that is
+/// truncated while in use is an Error and not a signal.
 class InputFile {
  public:
-  /// Throws an Error for a file that is missing, unreadable or not a regular file (it never waits on a pipe).
+  /// Throws Error if the file is missing, unreadable or not a regular file. Never blocks on a pipe.
   explicit InputFile(std::filesystem::path path) : path_(std::move(path)) {
     const char* name = path_.c_str();
     fd_ = detail::Descriptor(
@@ -108,14 +110,14 @@ class InputFile {
   }
 
   const std::filesystem::path& path() const { return path_; }
-  /// Bytes, as they were when the file was opened.
+  /// Size in bytes when the file was opened.
   std::uint64_t size() const { return size_; }
 
-  /// Fills `out` from byte `offset` on; throws an Error when the file ends before.
+  /// Fills `out` from byte `offset`. Throws Error if the file ends before that.
   void read(std::uint64_t offset, std::span<std::byte> out) const {
     std::size_t done = 0;
     while (done < out.size()) {
-      // One call transfers less than 2 GiB whatever is asked for.
+      // One call transfers less than 2 GiB.
       const std::size_t wanted = std::min<std::size_t>(out.size() - done, std::size_t{1} << 30);
       const ssize_t got = detail::retry_interrupted(
           [&] { return ::pread(fd_.get(), out.data() + done, wanted, static_cast<off_t>(offset + done)); });
@@ -133,7 +135,7 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-/// The whole of a regular file; throws an Error when it is longer than `limit` bytes.
+/// Returns the content of a regular file. Throws Error if it is longer than `limit` bytes.
 inline std::string read_file(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30) {
   InputFile file(path);
   if (file.size() > limit) throw Error("{} has {} bytes, the limit is {}", path.string(), file.size(), limit);
@@ -142,7 +144,7 @@ inline std::string read_file(const std::filesystem::path& path, std::uint64_t li
   return text;
 }
 
-/// The lines of a text that end with a line feed, without it: what follows the last one is still being written.
+/// Lines of a text that end with a line feed, without it. Text after the last line feed is incomplete and left out.
 inline std::vector<std::string_view> complete_lines(std::string_view text) {
   std::vector<std::string_view> lines;
   for (std::size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
@@ -150,18 +152,18 @@ inline std::vector<std::string_view> complete_lines(std::string_view text) {
   return lines;
 }
 
-/// Makes the names in a folder durable (what a rename before it did survives a power cut).
+/// Syncs a folder, so that renames in it survive a power failure.
 inline void sync_folder(const std::filesystem::path& folder) {
   const std::filesystem::path name = folder.empty() ? "." : folder;
   detail::Descriptor fd(
       detail::retry_interrupted([&] { return ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (fd.get() < 0) throw Error("cannot open the folder {}: {}", name.string(), std::strerror(errno));
-  // File systems that cannot sync a folder answer EINVAL or ENOTSUP; there is nothing more to be had from them.
+  // File systems that cannot sync folders fail with EINVAL or ENOTSUP, which is ignored.
   if (detail::retry_interrupted([&] { return ::fsync(fd.get()); }) != 0 && errno != EINVAL && errno != ENOTSUP)
     throw Error("cannot sync the folder {}: {}", name.string(), std::strerror(errno));
 }
 
-/// A file that grows at its end, line by line. Throws an Error, as add() does, where it cannot be written.
+/// File to which lines are appended. The constructor and add() throw Error if it cannot be written.
 class AppendFile {
  public:
   enum class Start { anywhere, new_file };
@@ -177,7 +179,7 @@ class AppendFile {
     if (const int error = detail::write_all(fd_.get(), std::as_bytes(std::span(text))))
       throw Error("cannot write {}: {}", path_.string(), std::strerror(error));
   }
-  /// Makes durable what was added.
+  /// Syncs the added lines to the disk.
   void sync() {
     if (detail::retry_interrupted([&] { return ::fsync(fd_.get()); }) != 0)
       throw Error("cannot sync {}: {}", path_.string(), std::strerror(errno));
@@ -188,8 +190,8 @@ class AppendFile {
   detail::Descriptor fd_;
 };
 
-/// A file that appears whole or not at all: written beside its target under a hidden temporary name, synced, renamed.
-/// Without `commit` the target stays as it was and the temporary file is removed.
+/// File that appears complete or not at all: written beside its target under a hidden temporary name, synced, then
+/// renamed. Without commit() the target is unchanged and the temporary file is removed.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
@@ -210,10 +212,10 @@ class AtomicFile {
   const std::filesystem::path& path() const { return target_; }
   /// Bytes written so far.
   std::uint64_t size() const { return size_; }
-  /// What was written so far: its hash is that of the bytes that were given, not of what the disk holds.
+  /// Name, size and hash of the bytes passed to write(), independent of what the disk stores.
   FileRecord record() const { return {target_.filename().string(), size_, hash_.text()}; }
 
-  /// Appends; throws an Error when the disk is full.
+  /// Appends data. Throws Error if the disk is full.
   void write(std::span<const std::byte> data) {
     if (const int error = detail::write_all(fd_.get(), data)) fail("write", error);
     hash_.add(data);
@@ -221,14 +223,14 @@ class AtomicFile {
   }
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-  /// Makes what was written durable and closes the temporary file: the last step that a full disk can fail.
+  /// Syncs and closes the temporary file. Later steps need no disk space.
   void finish() {
     if (fd_.get() < 0) return;
     if (detail::retry_interrupted([&] { return ::fsync(fd_.get()); }) != 0) fail("sync", errno);
     if (const int error = fd_.close()) fail("close", error);
   }
 
-  /// Publishes the file. When this throws before the rename, the target is as it was.
+  /// Renames the temporary file to the target. If it throws before the rename, the target is unchanged.
   void commit() {
     finish();
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("publish", errno);
@@ -253,7 +255,7 @@ class AtomicFile {
   FileHash hash_;
 };
 
-/// Whether a file has the name that AtomicFile gives while it writes: what a killed process left.
+/// Whether a file name is that of an AtomicFile's temporary file, which a killed process can leave behind.
 inline bool is_atomic_leftover(std::string_view name) {
   if (!name.starts_with('.') || !name.ends_with(".tmp")) return false;
   name.remove_suffix(4);
@@ -266,7 +268,7 @@ inline bool is_atomic_leftover(std::string_view name) {
   return digits('-') && digits('.') && name.size() > 1;
 }
 
-/// Replaces a file by `text`, all of it or nothing.
+/// Replaces a file by `text` atomically.
 inline FileRecord write_file(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);

@@ -12,14 +12,14 @@
 
 namespace moderngpt2 {
 
-/// A file as it was written.
+/// Name, size and hash of a written file.
 struct FileRecord {
   std::string name;
   std::uint64_t bytes = 0;
   std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
 };
 
-/// XXH3 (64 bits) of bytes that come piece by piece.
+/// Incremental XXH3 (64 bits).
 class FileHash {
  public:
   FileHash() : state_(XXH3_createState()) {
@@ -28,9 +28,9 @@ class FileHash {
   }
 
   void add(std::span<const std::byte> bytes) { XXH3_64bits_update(state_.get(), bytes.data(), bytes.size()); }
-  /// Of all that was added.
+  /// Hash of all bytes added so far.
   std::uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
-  /// The same in hexadecimal.
+  /// Hash in hexadecimal, 16 digits.
   std::string text() const { return fmt::format("{:016x}", value()); }
 
  private:

@@ -15,10 +15,10 @@
 
 namespace moderngpt2 {
 
-/// Makes a folder and those above it that are missing, durably. Throws an Error where that cannot be done.
+/// Creates a folder and its missing parents, and syncs them. Throws Error if that fails.
 inline void make_folder(const std::filesystem::path& folder) {
-  if (folder.empty()) throw Error("the name of a folder to write is empty");
-  std::vector<std::filesystem::path> parents;  // of the new folders
+  if (folder.empty()) throw Error("the path of a folder to write is empty");
+  std::vector<std::filesystem::path> parents;  // parents of the new folders
   std::error_code error;
   for (std::filesystem::path path = folder; !path.empty() && !std::filesystem::exists(path, error);) {
     const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
@@ -29,12 +29,12 @@ inline void make_folder(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder, error);
   if (error) throw Error("cannot make the folder {}: {}", folder.string(), error.message());
   for (const std::filesystem::path& parent : parents)
-    if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);  // it cannot be opened without that right
+    if (::access(parent.c_str(), R_OK) == 0) sync_folder(parent);  // opening it for fsync needs read permission
 }
 
-/// Throws an Error where a folder could not be made, or a file written there. Leaves nothing behind.
+/// Throws Error if a folder cannot be created or written to. Leaves no files behind.
 inline void require_writable(const std::filesystem::path& folder) {
-  if (folder.empty()) throw Error("the name of a folder to write is empty");
+  if (folder.empty()) throw Error("the path of a folder to write is empty");
   std::filesystem::path there = std::filesystem::absolute(folder);
   std::error_code error;
   for (; there.has_relative_path(); there = there.parent_path()) {
@@ -52,8 +52,8 @@ inline void require_writable(const std::filesystem::path& folder) {
   }
 }
 
-/// Opens a folder and locks it for as long as the result lives, against other processes that lock it so; nothing where
-/// another one has it. A file system that knows no locks gives none. Throws an Error where it cannot be opened.
+/// Opens a folder and takes an advisory lock on it for the lifetime of the result. Returns nullopt if another process
+/// holds the lock. On file systems without locks it always succeeds. Throws Error if the folder cannot be opened.
 inline std::optional<detail::Descriptor> lock_folder(const std::filesystem::path& folder) {
   detail::Descriptor fd(
       detail::retry_interrupted([&] { return ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
@@ -63,8 +63,7 @@ inline std::optional<detail::Descriptor> lock_folder(const std::filesystem::path
   return fd;
 }
 
-/// The paths of what is in a folder, in no order; none where there is no such folder. Throws an Error where it cannot
-/// be read.
+/// Paths of the entries of a folder, unordered; empty if the folder does not exist. Throws Error if it cannot be read.
 inline std::vector<std::filesystem::path> folder_entries(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> entries;
   std::error_code error;

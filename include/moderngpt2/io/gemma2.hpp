@@ -11,8 +11,8 @@
 
 namespace moderngpt2 {
 
-/// The name that Gemma 2 gives a tensor of ours, such as "model.layers.0.self_attn.q_proj.weight". Names outside the
-/// transformer (heads) are the same, but for the token classifier, which Gemma 2 calls score.
+/// Gemma 2's name of a tensor of this library, such as "model.layers.0.self_attn.q_proj.weight". Heads have equal
+/// names, except the token classifier, which Gemma 2 names score.
 inline std::string gemma2_name(std::string_view name) {
   constexpr std::string_view block = "transformer.h.";
   if (name == "transformer.wte.weight") return "model.embed_tokens.weight";
@@ -25,8 +25,8 @@ inline std::string gemma2_name(std::string_view name) {
   return out;
 }
 
-/// A gemma2 config.json in our own fields. What the file leaves out takes Gemma 2's defaults, which are not ours.
-/// Throws an Error for what this model does not compute: sliding windows narrower than the context, and the like.
+/// Translates a gemma2 config.json to this library's fields. Missing fields take Gemma 2's defaults, which differ from
+/// ours. Throws Error for features that this model does not compute, such as sliding windows narrower than the context.
 /// Source: configuration_gemma2.py of Transformers.
 inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   const detail::ConfigFields fields(gemma, where);
@@ -39,7 +39,7 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   const int n_positions = fields.size("n_positions", 8192);
   const Json window = field("sliding_window", 4096);
   const Json layer_types = field("layer_types", nullptr);
-  bool sliding = true;  // without layer_types every other layer slides
+  bool sliding = true;  // default without layer_types: every other layer has a sliding window
   if (!layer_types.is_null()) {
     if (!layer_types.is_array() || layer_types.size() != static_cast<std::size_t>(n_layer))
       throw Error("{}: layer_types must list the {} layers", where, n_layer);
@@ -58,9 +58,9 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   if (const Json both = field("use_bidirectional_attention", nullptr); !both.is_null() && both != false)
     throw Error("{}: use_bidirectional_attention is not supported", where);
 
-  // Transformers looks at hidden_activation only; an old hidden_act on its own would be ignored there.
+  // Transformers reads hidden_activation only and ignores hidden_act.
   if (!fields.find("hidden_activation") && fields.find("hidden_act") && fields.activation() != Activation::gelu_tanh)
-    throw Error("{}: hidden_act without hidden_activation means nothing in a gemma2 file, give hidden_activation",
+    throw Error("{}: hidden_act without hidden_activation has no effect in a gemma2 file, use hidden_activation",
                 where);
 
   Json out = gemma;
@@ -97,7 +97,8 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   out["resid_pdrop"] = 0.0;
   out["embd_pdrop"] = 0.0;
 
-  // Gemma 2 scales by query_pre_attn_scalar^-0.5, we by query_pre_attn_scalar; head_dim there is our default.
+  // Gemma 2 multiplies scores by query_pre_attn_scalar^-0.5 and ours by query_pre_attn_scalar; the default is
+  // head_dim^-0.5.
   const double scalar = fields.number("query_pre_attn_scalar", 256.0);
   if (!(scalar > 0)) throw Error("{}: query_pre_attn_scalar is {}, it must be positive", where, scalar);
   const int head_dim = detail::ConfigFields(out, where).size("head_dim", 256);

@@ -16,11 +16,11 @@
 
 namespace moderngpt2 {
 
-/// A generation_config.json: what generation does where nobody says otherwise. A field that the file leaves out, or
-/// gives as null, is nothing here and is not written. The file itself is kept, so that unknown fields survive.
+/// Fields of a generation_config.json: defaults for generation. A field that is missing or null in the file is nullopt
+/// and is not written. `json` keeps the file, so that unknown fields survive a rewrite.
 struct GenerationConfigFile {
   std::optional<int> max_length;      ///< prompt included
-  std::optional<int> max_new_tokens;  ///< outranks max_length
+  std::optional<int> max_new_tokens;  ///< overrides max_length
   std::optional<int> min_new_tokens;
   std::optional<bool> do_sample;
   std::optional<double> temperature;
@@ -34,7 +34,7 @@ struct GenerationConfigFile {
   std::optional<EarlyStopping> early_stopping;  ///< in the file true, false or "never"
   std::optional<int> num_return_sequences;
   std::optional<int> bos_token_id;
-  std::vector<int> eos_token_ids;  ///< any of them ends a text
+  std::vector<int> eos_token_ids;  ///< each of them ends a sequence
   std::optional<int> pad_token_id;
   bool from_model_config = false;  ///< `_from_model_config`: made from config.json, not by hand
   Json json = Json::object();
@@ -42,30 +42,30 @@ struct GenerationConfigFile {
 
 namespace detail {
 
-/// An optional number of a closed or half-open range.
+/// Reads an optional number and checks its range.
 std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low, double high,
                                     bool low_included, const std::string& where);
 
-/// An optional count that may be 0.
+/// Reads an optional integer >= 0.
 std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where);
 
 std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where);
 
 }  // namespace detail
 
-/// Reads the fields of a generation_config.json; an Error names the field.
+/// Parses a generation_config.json. Throws Error that names the field.
 GenerationConfigFile parse_generation_config(const Json& json, const std::string& where);
 
-/// Reads a generation_config.json, or the one in a folder.
+/// Reads a generation_config.json; `file_or_folder` is the file or its folder.
 GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder);
 
 /// Contents of generation_config.json for a new checkpoint: the special token ids of its config.
 GenerationConfigFile generation_config_from(const ConfigFile& file);
 
-/// The generation_config.json to be written.
+/// JSON of a generation_config.json: known fields after unknown ones.
 Json generation_config_to_json(const GenerationConfigFile& g);
 
-/// Writes a generation_config.json, all of it or nothing.
+/// Writes a generation_config.json atomically.
 FileRecord write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g);
 
 }  // namespace moderngpt2

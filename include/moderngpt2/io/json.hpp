@@ -30,14 +30,14 @@ extern template nlohmann::json nlohmann::json::parse<const char*>(const char*, c
 
 namespace moderngpt2 {
 
-/// Objects keep the order of their keys. Lookup by key is linear: iterate over large objects.
+/// JSON value whose objects keep the order of their keys. Lookup by key is linear: iterate over large objects.
 using Json = nlohmann::ordered_json;
 
-/// Nesting beyond this is refused.
+/// Maximum nesting depth.
 inline constexpr int max_json_depth = 100;
-/// A JSON number may have this many characters.
+/// Maximum length of a number in characters.
 inline constexpr std::size_t max_json_number = 1000;
-/// A file may hold this many values: some bytes of text can cost ten times as many of memory.
+/// Maximum number of values in a file. A value can take ten times the memory of its text.
 inline constexpr std::size_t max_json_values = 10'000'000;
 
 namespace detail {
@@ -47,23 +47,23 @@ namespace detail {
 
 }  // namespace detail
 
-/// Parses strict JSON (RFC 8259): besides syntax, an Error for duplicate keys, more than 100 levels or ten million
-/// values, numbers beyond a double, comments, a byte-order mark, bad UTF-8 and trailing text. `where`, usually a file
-/// name, begins each message.
+/// Parses strict JSON (RFC 8259). Throws Error for invalid syntax, duplicate keys, more than 100 levels or ten million
+/// values, numbers beyond a double, comments, a byte-order mark, invalid UTF-8 and trailing text. Messages begin with
+/// `where`, usually a file name.
 Json parse_json(std::string_view text, const std::string& where);
 
 /// Reads a JSON file of at most `limit` bytes.
 Json read_json_file(const std::filesystem::path& path, std::size_t limit = 100'000'000);
 
-/// The text of a JSON file: indented by two spaces, with a final newline.
+/// Serializes JSON with an indentation of two spaces and a final newline.
 std::string json_text(const Json& value, const std::string& where);
 
-/// Replaces a JSON file, all of it or nothing.
+/// Replaces a JSON file atomically.
 FileRecord write_json_file(const std::filesystem::path& path, const Json& value);
 
 namespace detail {
 
-/// A value as an error message shows it: short, on one line.
+/// Short, one-line form of a value for error messages.
 std::string json_excerpt(const Json& value);
 
 template <class T>
@@ -80,8 +80,8 @@ constexpr std::string_view json_type_name() {
 
 }  // namespace detail
 
-/// The value as bool, an integer type, a floating type or std::string, without any conversion that loses something: an
-/// integer must be written as one and fit. `where` and `field` name it in the Error.
+/// Converts a value to bool, an integer type, a floating type or std::string without loss: an integer must be written
+/// as one and be in range. Throws Error that begins with `where` and `field`.
 template <class T>
 T json_as(const Json& value, std::string_view field, const std::string& where) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -106,14 +106,14 @@ T json_as(const Json& value, std::string_view field, const std::string& where) {
   throw Error("{}: {} must be {}, found {}", where, field, detail::json_type_name<T>(), detail::json_excerpt(value));
 }
 
-/// The value under `key`, or a null pointer. Throws an Error when `object` is not one.
+/// Returns the value under `key`, or nullptr. Throws Error if `object` is not an object.
 inline const Json* find_field(const Json& object, std::string_view key, const std::string& where) {
   if (!object.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(object));
   const auto found = object.find(std::string(key));
   return found == object.end() ? nullptr : &*found;
 }
 
-/// A field that must be there.
+/// Returns a required field. Throws Error if it is missing.
 template <class T>
 T get_field(const Json& object, std::string_view key, const std::string& where) {
   const Json* value = find_field(object, key, where);
@@ -121,7 +121,7 @@ T get_field(const Json& object, std::string_view key, const std::string& where) 
   return json_as<T>(*value, key, where);
 }
 
-/// A field that may be absent or null.
+/// Returns an optional field; nullopt if missing or null.
 template <class T>
 std::optional<T> get_optional_field(const Json& object, std::string_view key, const std::string& where) {
   const Json* value = find_field(object, key, where);
@@ -129,7 +129,7 @@ std::optional<T> get_optional_field(const Json& object, std::string_view key, co
   return json_as<T>(*value, key, where);
 }
 
-/// A field with a default for when it is absent; null is an Error.
+/// Returns a field, or `otherwise` if it is missing. Throws Error for null.
 template <class T>
 T get_field_or(const Json& object, std::string_view key, T otherwise, const std::string& where) {
   const Json* value = find_field(object, key, where);
@@ -142,7 +142,7 @@ T get_field_or(const Json& object, std::string_view key, T otherwise, const std:
 
 namespace moderngpt2::detail {
 
-/// Walks over the text for nlohmann's parser and lets the handler see how far it came.
+/// Iterator over the text for nlohmann's parser. Reports its position through `seen`.
 struct JsonCursor {
   using iterator_category = std::forward_iterator_tag;
   using value_type = char;
@@ -166,7 +166,8 @@ struct JsonCursor {
   bool operator==(const JsonCursor& other) const { return at == other.at; }
 };
 
-/// Builds the value, and refuses what nlohmann's own builder lets pass: duplicate keys, deep nesting, long numbers.
+/// SAX handler that builds the value. Refuses input that nlohmann's own handler accepts: duplicate keys, deep nesting,
+/// long numbers.
 class JsonBuilder {
  public:
   JsonBuilder(std::string_view text, const std::string& where) : text_(text), seen_(text.data()), where_(where) {}
@@ -208,7 +209,7 @@ class JsonBuilder {
 
   [[noreturn]] void fail(std::string_view what) const { throw_json_error(text_, seen_, where_, what); }
 
-  /// nlohmann's message without its own numbering, position and copy of the input, which may be of any length.
+  /// nlohmann's message without its number, position and copy of the input, which has no length limit.
   static std::string reason(std::string_view what) {
     if (what.starts_with("[json.exception.out_of_range.406]")) return "a number is too large for a double";
     const std::size_t position = what.find("column ");
@@ -236,7 +237,7 @@ class JsonBuilder {
     }
     Level& level = levels_.back();
     if (auto* array = level.value->get_ptr<Json::array_t*>()) return &array->emplace_back(std::forward<T>(value));
-    // Appending as to a vector: the map's own insertion would compare all the keys again.
+    // push_back on the underlying vector: the map's insertion would compare all keys again.
     auto* object = level.value->get_ptr<Json::object_t*>();
     return &object->emplace_back(std::move(level.key), Json(std::forward<T>(value))).second;
   }
@@ -281,7 +282,7 @@ MODERNGPT2_INLINE Json parse_json(std::string_view text, const std::string& wher
     throw Error("{}: line 1, column 1: a byte-order mark, save the file as UTF-8 without one", where);
   if (text.find_first_not_of(" \t\r\n") == text.npos)
     detail::throw_json_error(text, text.data() + text.size(), where, "empty, where JSON is expected");
-  // nlohmann's lexer takes a zero byte for the end of the text.
+  // nlohmann's lexer treats a zero byte as the end of the text.
   if (const std::size_t zero = text.find('\0'); zero != text.npos)
     detail::throw_json_error(text, text.data() + zero + 1, where, "a zero byte");
   detail::JsonBuilder builder(text, where);

@@ -12,12 +12,12 @@
 
 namespace moderngpt2 {
 
-/// The text with spaces in the place of comments (# and // to the end of the line, /* */) and of the comma after a last
-/// item, so that it is strict JSON where nothing else is amiss, and every error still has its line and column.
+/// Replaces comments (# and // to the end of the line, /* */) and the comma after a last item by spaces. The result is
+/// strict JSON if the text is otherwise valid, and errors keep their line and column.
 inline std::string without_json_comments(std::string_view text) {
   std::string out(text);
-  std::size_t comma = out.npos;  // one behind an item, while only white space and comments follow it
-  char before = '\0';            // the last character that is neither
+  std::size_t comma = out.npos;  // position of a comma after an item, while only white space and comments follow
+  char before = '\0';            // last character outside white space and comments
   const auto blank = [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i)
       if (out[i] != '\n' && out[i] != '\r') out[i] = ' ';
@@ -45,7 +45,7 @@ inline std::string without_json_comments(std::string_view text) {
   return out;
 }
 
-/// Reads a JSON file that people write by hand: comments and a comma after a last item are let pass, nothing else is.
+/// Reads a JSON file that may contain comments and a comma after a last item.
 inline Json read_commented_json_file(const std::filesystem::path& path, std::size_t limit = 100'000'000) {
   return parse_json(without_json_comments(read_file(path, limit)), path.string());
 }

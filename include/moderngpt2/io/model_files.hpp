@@ -22,27 +22,27 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// A stored copy of the embedding under the head's name carries nothing new.
+/// Whether a tensor is a stored copy of the tied embedding under the head's name, which readers ignore.
 inline bool is_tied_copy(std::string_view name, const Config& c) { return c.tied_head && name == "lm_head.weight"; }
 
-/// Throws an Error unless `file` holds exactly the tensors of `table`, in their shapes.
+/// Throws Error unless `file` contains exactly the tensors of `table`, with their shapes.
 inline void require_same_tensors(const CheckpointTensors& file, const std::vector<ParameterInfo>& table,
                                  const std::vector<std::string>& names, const Config& config) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     const TensorInfo* info = file.find(names[i]);
-    if (!info) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), names[i]);
+    if (!info) throw Error("{}: tensor {}, which the config requires, is missing", file.path().string(), names[i]);
     if (info->shape != table[i].shape)
-      throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), names[i],
+      throw Error("{}: tensor {} has the shape {}, the config requires {}", file.path_of(*info).string(), names[i],
                   shape_text(info->shape), shape_text(table[i].shape));
   }
   const std::unordered_set<std::string_view> wanted(names.begin(), names.end());
   for (const TensorInfo& info : file.tensors())
     if (!wanted.contains(info.name) && !is_tied_copy(info.name, config))
-      throw Error("{}: tensor {} has no place in a model of this config", file.path_of(info).string(),
+      throw Error("{}: tensor {} does not belong to a model with this config", file.path_of(info).string(),
                   excerpt(info.name));
 }
 
-/// A parameter's place = a tensor of its size.
+/// Reads a tensor into the elements of one parameter.
 template <class B, class E>
 void read_tensor(B& backend, ParameterPlaces<E> places, const ParameterInfo& p, const CheckpointTensors& file,
                  const TensorInfo& info) {
@@ -54,14 +54,14 @@ void read_tensor(B& backend, ParameterPlaces<E> places, const ParameterInfo& p, 
 
 }  // namespace detail
 
-/// What a parameter is called in files of a config's kind.
+/// Name of a parameter in files with a given config: Gemma 2's names for gemma2, ours otherwise.
 inline std::string name_in_file(const ParameterInfo& p, const ConfigFile& config) {
   return config.model_type == "gemma2" ? gemma2_name(p.name) : p.name;
 }
 
-/// Reads all weights of a model into `places` of a backend. Names and shapes are checked before the first weight is
-/// changed: a missing, an extra or a misshaped tensor is an Error that names it. Gemma 2's names are read where the
-/// config is Gemma 2's. F64, F32, F16 and BF16 tensors are converted to the elements of the places.
+/// Reads all weights of a model into `places` of a backend. Names and shapes are checked before the first weight
+/// changes: a missing, extra or misshaped tensor is an Error that names it. F64, F32, F16 and BF16 tensors are
+/// converted to the places' element type. For a gemma2 config, files have Gemma 2's names.
 template <class B, class E>
 void load_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
                   const CheckpointTensors& file, const ConfigFile& config) {
@@ -72,13 +72,13 @@ void load_weights(B& backend, ParameterPlaces<E> places, const std::vector<Param
     detail::read_tensor(backend, places, table[i], file, file.at(names[i]));
 }
 
-/// The same into the weights that a model computes with.
+/// Reads all weights of a model from a checkpoint.
 template <class M>
 void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
   load_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);
 }
 
-/// A tensor where a backend has it. Both must live until the file is written.
+/// Source of a tensor in a backend's memory. Backend and data must live until the file is written.
 template <class B, class T>
 TensorSource tensor_source_of(const B& backend, std::string name, std::vector<std::int64_t> shape, const T* data) {
   TensorSource source = tensor_source(std::move(name), std::move(shape), data);
@@ -90,8 +90,8 @@ TensorSource tensor_source_of(const B& backend, std::string name, std::vector<st
   return source;
 }
 
-/// Where each tensor of a set of buffers (weights, gradients, moments) is to be read from when it is written to a
-/// file; `prefix` goes before every name. The buffers must live until the file is written.
+/// Sources of all tensors of a set of buffers (weights, gradients or moments); `prefix` precedes every name. The
+/// buffers must live until the file is written.
 template <class B, class E>
 std::vector<TensorSource> tensor_sources(const B& backend, ParameterPlaces<E> places,
                                          const std::vector<ParameterInfo>& table, const std::string& prefix = {}) {
@@ -102,13 +102,13 @@ std::vector<TensorSource> tensor_sources(const B& backend, ParameterPlaces<E> pl
   return sources;
 }
 
-/// Writes model.safetensors, or shards with an index past 5 GB. A tied head is not stored.
+/// Writes model.safetensors, or shards with an index if larger than 5 GB. A tied head is not stored.
 template <class M>
 void save_weights(const std::filesystem::path& folder, const M& model) {
   write_sharded(folder, tensor_sources(model.backend(), ParameterPlaces(model.weights()), model.parameters()));
 }
 
-/// Opens a checkpoint folder: a model of its config with its weights.
+/// Opens a checkpoint folder as a model with its config and weights.
 template <class M>
 M load_model(const std::filesystem::path& folder, typename M::Backend backend = typename M::Backend()) {
   const ConfigFile config = read_config(folder);

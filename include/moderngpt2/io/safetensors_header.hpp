@@ -20,34 +20,35 @@
 
 namespace moderngpt2 {
 
-/// The format: 8 bytes of little-endian header length, the header as JSON, the tensors' bytes.
-/// https://huggingface.co/docs/safetensors
+/// Maximum header size in bytes. A safetensors file is 8 bytes of little-endian header length, the header as JSON, then
+/// the tensors' bytes (https://huggingface.co/docs/safetensors).
 inline constexpr std::uint64_t max_safetensors_header = 100'000'000;
 
-/// The header's entry that holds text about the file and no tensor.
+/// Header entry with text about the file.
 inline constexpr std::string_view safetensors_metadata_key = "__metadata__";
 
-/// One tensor of a file. `begin` and `end` are byte offsets from the end of the header.
+/// Name, type, shape and position of a tensor. `begin` and `end` are byte offsets from the end of the header.
 struct TensorInfo {
   std::string name;
   Dtype dtype = Dtype::f32;
   std::vector<std::int64_t> shape;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
-  int shard = 0;  ///< which file of a sharded checkpoint holds it
+  int shard = 0;  ///< index of the file in a sharded checkpoint
 
   std::uint64_t bytes() const { return end - begin; }
-  /// Number of elements: 1 for a scalar, 0 when a dimension is 0.
+  /// Number of elements: 1 for a scalar, 0 if a dimension is 0.
   std::int64_t count() const {
-    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;  // others may be of any size
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end())
+      return 0;  // checked first: the product of the other dimensions may overflow
     return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
   }
 };
 
-/// A shape for messages, such as "[61, 32]".
+/// Formats a shape for messages, such as "[61, 32]".
 std::string shape_text(const std::vector<std::int64_t>& shape);
 
-/// Everything that stands before the tensors' bytes.
+/// Parsed header of a safetensors file.
 struct SafetensorsHeader {
   std::vector<TensorInfo> tensors;  ///< in the order of their bytes
   std::map<std::string, std::string> metadata;
@@ -55,15 +56,15 @@ struct SafetensorsHeader {
 
 namespace detail {
 
-/// Bytes of a tensor, or nothing when that is no whole number of them or more than 2^63.
+/// Size of a tensor in bytes; nullopt if it is not a whole number or exceeds 2^63.
 std::optional<std::uint64_t> tensor_bytes(Dtype dtype, const std::vector<std::int64_t>& shape);
 
 TensorInfo read_tensor_info(const std::string& name, const Json& entry, const std::string& where);
 
 }  // namespace detail
 
-/// Parses a header (without the length before it) that `data_bytes` bytes of tensors follow. The tensors must cover
-/// these without a hole or an overlap. Anything else is an Error; `where` begins its message.
+/// Parses a header (without the length before it) that precedes `data_bytes` bytes of tensors. Tensors must cover these
+/// bytes without gap or overlap. Throws Error that begins with `where`.
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes, const std::string& where);
 
 }  // namespace moderngpt2

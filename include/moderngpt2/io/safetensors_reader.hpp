@@ -54,8 +54,8 @@ void convert_elements(const std::byte* from, To* to, std::size_t count, const Te
   }
 }
 
-/// Calls f with a value of the C++ type of `dtype` where a value of that type converts to To: floating types to
-/// floating types, integers (and BOOL, as bytes) to integers. Returns false for any other pair.
+/// Calls f with a value of the C++ type of `dtype` if that type converts to To: floating types to floating types,
+/// integers (and BOOL, as bytes) to integers. Returns false for any other pair.
 template <TensorElement To, class F>
 bool with_convertible_type(Dtype dtype, F f) {
   if constexpr (std::integral<To>) {
@@ -98,8 +98,8 @@ bool with_convertible_type(Dtype dtype, F f) {
 
 }  // namespace detail
 
-/// A safetensors file, checked whole when it is opened (all but the tensors' bytes). Reading is const and may happen
-/// on several threads at once. Never mapped: a file cut short later is an Error.
+/// Safetensors file. The constructor checks the header; tensors are read on demand. Reading is thread-safe. The file is
+/// not mapped: one that is truncated later is an Error.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(std::filesystem::path path);
@@ -111,16 +111,17 @@ class SafetensorsFile {
   const std::vector<TensorInfo>& tensors() const { return header_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
-  /// The tensor of that name, or a null pointer.
+  /// Returns the tensor with a name, or nullptr.
   const TensorInfo* find(std::string_view name) const;
-  /// The tensor of that name; throws an Error when there is none.
+  /// Returns the tensor with a name. Throws Error if it does not exist.
   const TensorInfo& at(std::string_view name) const;
 
-  /// Reads stored bytes from `offset` within the tensor on.
+  /// Reads stored bytes, beginning at byte `offset` of the tensor.
   void read(const TensorInfo& info, std::span<std::byte> out, std::uint64_t offset = 0) const;
 
-  /// Reads `count` elements from the `first` on as T, without a second copy of the tensor: F16, BF16, F32 and F64 as
-  /// any of these, integers and BOOL as any integer type that holds their values. Other pairs are an Error.
+  /// Reads `count` elements from index `first` as T, without a second copy of the tensor: F16, BF16, F32 and F64 as any
+  /// floating type, integers and BOOL as any integer type that can represent their values. Throws Error for other
+  /// pairs.
   template <TensorElement T>
   void read_as(const TensorInfo& info, T* out, std::int64_t first, std::int64_t count) const {
     if (first < 0 || count < 0 || first > info.count() || count > info.count() - first)
@@ -150,7 +151,7 @@ class SafetensorsFile {
     read_as(info, out, 0, info.count());
   }
 
-  /// The whole tensor, converted to T.
+  /// Reads a whole tensor, converted to T.
   template <TensorElement T>
   std::vector<T> read_vector(std::string_view name) const {
     const TensorInfo& info = at(name);

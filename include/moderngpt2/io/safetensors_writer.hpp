@@ -26,8 +26,8 @@
 
 namespace moderngpt2 {
 
-/// A tensor to be written. `fill` is called with successive pieces of whole elements: `out` wants the bytes from byte
-/// `offset` of the tensor on. So a tensor that is gathered or converted needs no second copy.
+/// Tensor to be written. `fill(offset, out)` is called with successive ranges of whole elements and writes the tensor's
+/// bytes from `offset` into `out`. Tensors that are gathered or converted therefore need no second copy.
 struct TensorSource {
   std::string name;
   Dtype dtype = Dtype::f32;
@@ -35,7 +35,7 @@ struct TensorSource {
   std::function<void(std::uint64_t offset, std::span<std::byte> out)> fill;
 };
 
-/// A tensor in memory, written as it is. `data` must live until the file is written.
+/// Source of a tensor in memory. `data` must live until the file is written.
 template <class T>
 TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, const T* data) {
   static_assert(dtype_of<T>.has_value(), "an element type of safetensors");
@@ -44,7 +44,7 @@ TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, co
           }};
 }
 
-/// Floating-point values in memory, converted to `dtype` (F32, F64, F16 or BF16) while they are written.
+/// Source of floating-point values in memory that are converted to `dtype` (F32, F64, F16 or BF16) while written.
 template <class T>
 requires std::is_convertible_v<T, float> TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape,
                                                                     const T* data, Dtype dtype) {
@@ -77,7 +77,7 @@ requires std::is_convertible_v<T, float> TensorSource tensor_source(std::string 
 
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
-/// What Hugging Face's tools expect to find in a file of weights.
+/// Metadata that Hugging Face's tools expect in files of weights.
 inline const SafetensorsMetadata& default_safetensors_metadata() {
   static const SafetensorsMetadata metadata{{"format", "pt"}};
   return metadata;
@@ -85,39 +85,38 @@ inline const SafetensorsMetadata& default_safetensors_metadata() {
 
 namespace detail {
 
-/// Order of the bytes in a file: larger elements first, so that each tensor is aligned to its elements; as given
-/// otherwise.
+/// Order of tensors in a file: larger element types first, which aligns each tensor to its elements. Stable otherwise.
 std::vector<const TensorSource*> file_order(std::span<const TensorSource* const> tensors);
 
 std::uint64_t source_bytes(const TensorSource& tensor);
 
 void require_distinct_names(std::span<const TensorSource> tensors);
 
-/// Length, JSON and padding, so that the tensors' bytes begin at a multiple of 8.
+/// Bytes before the tensors: length, JSON and padding to a multiple of 8.
 std::string header_text(std::span<const TensorSource* const> order, const SafetensorsMetadata& metadata,
                         const std::string& where);
 
-/// Writes a file in full, but does not publish it yet.
+/// Writes a file completely without publishing it.
 void write_tensors(AtomicFile& file, std::span<const TensorSource* const> tensors, const SafetensorsMetadata& metadata);
 
-/// Shards as sets of tensors: filled in order up to `limit` bytes, never empty.
+/// Distributes tensors over shards in order, at most `limit` bytes each; a shard has at least one tensor.
 std::vector<std::vector<const TensorSource*>> plan_shards(std::span<const TensorSource> tensors, std::uint64_t limit);
 
-/// True for model-00001-of-00002.safetensors and the like.
+/// Whether a name has the form model-00001-of-00002.safetensors.
 bool is_shard_name(std::string_view name);
 
-/// Removes what an earlier checkpoint in the same folder left and the new one does not use.
+/// Removes files of an earlier checkpoint in the folder, except those named in `keep`.
 void remove_stale_shards(const std::filesystem::path& folder, const std::unordered_set<std::string>& keep);
 
 }  // namespace detail
 
-/// Writes one safetensors file, all of it or nothing, in 1 MiB of memory besides the header.
+/// Writes one safetensors file atomically. Needs 1 MiB of memory besides the header.
 FileRecord write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
                              const SafetensorsMetadata& metadata = default_safetensors_metadata());
 
-/// Writes a checkpoint's tensors into a folder in Hugging Face's layout: model.safetensors, or past `max_shard_bytes`
-/// model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the files written. Nothing
-/// is published before everything is on the disk; then an earlier checkpoint's files in the same folder are removed.
+/// Writes a checkpoint's tensors into a folder in Hugging Face's layout: model.safetensors or, beyond
+/// `max_shard_bytes`, model-00001-of-0000N.safetensors with model.safetensors.index.json. Returns the written files.
+/// Files are published once all are on the disk; then an earlier checkpoint's files in the folder are removed.
 std::vector<FileRecord> write_sharded(const std::filesystem::path& folder, std::span<const TensorSource> tensors,
                                       std::uint64_t max_shard_bytes = 5'000'000'000,
                                       const SafetensorsMetadata& metadata = default_safetensors_metadata());
@@ -150,7 +149,7 @@ MODERNGPT2_INLINE void require_distinct_names(std::span<const TensorSource> tens
 
 MODERNGPT2_INLINE std::string header_text(std::span<const TensorSource* const> order,
                                           const SafetensorsMetadata& metadata, const std::string& where) {
-  Json::object_t header;  // appended to as a vector: the names are known to differ
+  Json::object_t header;  // push_back on the underlying vector: names are distinct
   if (!metadata.empty()) header.emplace_back(std::string(safetensors_metadata_key), Json(metadata));
   std::uint64_t offset = 0;
   for (const TensorSource* tensor : order) {
@@ -170,7 +169,7 @@ MODERNGPT2_INLINE std::string header_text(std::span<const TensorSource* const> o
   }
   text.append((8 - text.size() % 8) % 8, ' ');
   if (text.size() > max_safetensors_header)
-    throw Error("cannot write {}: its header would have {} bytes, readers take {}", where, text.size(),
+    throw Error("cannot write {}: its header has {} bytes, the maximum is {}", where, text.size(),
                 max_safetensors_header);
   std::string length(8, '\0');
   for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>(text.size() >> (8 * i) & 0xff);
@@ -249,7 +248,8 @@ MODERNGPT2_INLINE std::vector<FileRecord> write_sharded(const std::filesystem::p
                                                         const SafetensorsMetadata& metadata) {
   detail::require_distinct_names(tensors);
   const auto shards = detail::plan_shards(tensors, max_shard_bytes);
-  if (shards.size() > 900) throw Error("{}: {} shards are too many, allow larger ones", folder.string(), shards.size());
+  if (shards.size() > 900)
+    throw Error("{}: {} shards, the maximum is 900. Increase max_shard_bytes", folder.string(), shards.size());
   const std::string index_name = "model.safetensors.index.json";
   std::vector<FileRecord> written;
   std::vector<std::unique_ptr<AtomicFile>> files;
@@ -266,7 +266,7 @@ MODERNGPT2_INLINE std::vector<FileRecord> write_sharded(const std::filesystem::p
     }
     written.push_back(files.back()->record());
   }
-  // Old and new shards may share their names: without an index a half-replaced set is not taken for a checkpoint.
+  // Old and new shards may have equal names. Without an index, a partially replaced set does not count as a checkpoint.
   std::error_code absent;
   if (shards.size() > 1) std::filesystem::remove(folder / index_name, absent);
   for (const auto& file : files) file->commit();

@@ -15,10 +15,10 @@
 
 namespace moderngpt2 {
 
-/// Which tensors of a model with another head were taken.
+/// Result of loading a checkpoint into a model with another head.
 struct SharedWeights {
-  std::vector<std::string> fresh;   ///< of the model, not in the file: left as they were
-  std::vector<std::string> unused;  ///< of the file, without a place in the model
+  std::vector<std::string> fresh;   ///< parameters of the model that the file lacks: unchanged
+  std::vector<std::string> unused;  ///< tensors of the file that the model lacks
 
   std::string text() const {
     std::string line = "the transformer's weights are taken";
@@ -28,20 +28,21 @@ struct SharedWeights {
   }
 };
 
-/// The tensor of a checkpoint, of a model with whatever head, that a parameter may be read from; null where there is
-/// none of its name and shape. Throws an Error for one of the transformer, which must be there.
+/// Returns the tensor of a checkpoint with a parameter's name and shape, or nullptr. The checkpoint's model may have
+/// another head. Throws Error if a tensor of the transformer is missing.
 inline const TensorInfo* find_shared(const CheckpointTensors& file, const ConfigFile& config, const ParameterInfo& p) {
   const TensorInfo* info = file.find(name_in_file(p, config));
   const bool required = p.name.starts_with("transformer.");
-  if (!info && required) throw Error("{} lacks the tensor {} that the config asks for", file.path().string(), p.name);
+  if (!info && required)
+    throw Error("{}: tensor {}, which the config requires, is missing", file.path().string(), p.name);
   if (!info || info->shape == p.shape) return info;
   if (required)
-    throw Error("{}: tensor {} has the shape {}, the config asks for {}", file.path_of(*info).string(), p.name,
+    throw Error("{}: tensor {} has the shape {}, the config requires {}", file.path_of(*info).string(), p.name,
                 shape_text(info->shape), shape_text(p.shape));
   return nullptr;
 }
 
-/// What load_shared_weights() takes from a checkpoint. Throws an Error where it would.
+/// Result that load_shared_weights() would return. Throws the same errors.
 inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
                                          const ConfigFile& config) {
   SharedWeights result;
@@ -58,8 +59,8 @@ inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table
   return result;
 }
 
-/// Reads those weights of a checkpoint that a model with another head has too: the whole transformer, which must be
-/// there, and parts of the head that have the same name and shape. Throws an Error before the first weight is changed.
+/// Reads the weights that a checkpoint and a model with another head have in common: the whole transformer, which is
+/// required, and tensors of the head with equal name and shape. Throws Error before the first weight changes.
 template <class B, class E>
 SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
                                   const CheckpointTensors& file, const ConfigFile& config) {
@@ -70,7 +71,7 @@ SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const s
   return result;
 }
 
-/// The same into the weights that a model computes with.
+/// Reads the weights that a checkpoint and a model have in common.
 template <class M>
 SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
   return load_shared_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);

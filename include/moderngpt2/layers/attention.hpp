@@ -43,15 +43,15 @@ struct GroupedQueryAttention {
   constexpr int q_width() const { return n_head * head_dim; }
   constexpr int kv_width() const { return n_kv_head * head_dim; }
   constexpr int qkv_width() const { return q_width() + 2 * kv_width(); }
-  constexpr Linear<C, times(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
-  constexpr Linear<C, times(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
-  constexpr Linear<times(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }
+  constexpr Linear<C, extent_product(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
+  constexpr Linear<C, extent_product(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
+  constexpr Linear<extent_product(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }
 
   template <class E>
   struct Params {
-    typename Linear<C, times(H, D)>::template Params<E> q_proj;
-    typename Linear<C, times(K, D)>::template Params<E> k_proj, v_proj;
-    typename Linear<times(H, D), C>::template Params<E> o_proj;
+    typename Linear<C, extent_product(H, D)>::template Params<E> q_proj;
+    typename Linear<C, extent_product(K, D)>::template Params<E> k_proj, v_proj;
+    typename Linear<extent_product(H, D), C>::template Params<E> o_proj;
 
     auto qkv_weights() const { return std::array{q_proj.weight, k_proj.weight, v_proj.weight}; }
     auto qkv_biases() const { return std::array{q_proj.bias, k_proj.bias, v_proj.bias}; }

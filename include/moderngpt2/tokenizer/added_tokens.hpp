@@ -13,28 +13,28 @@
 
 namespace moderngpt2 {
 
-/// A token that is found in the text before the model sees it. The fields are those of Hugging Face `tokenizers`.
+/// A token that is matched in the text before the model runs. Fields as in Hugging Face `tokenizers`.
 struct AddedToken {
   int id = 0;
   std::string content;
-  bool single_word = false;  // only where no word character touches it
-  bool lstrip = false;       // takes the white space before it along
-  bool rstrip = false;       // and after it
-  bool normalized = false;   // is looked for in the normalized text
-  bool special = false;      // left out of decoded text on request
+  bool single_word = false;  // matches only without adjacent word characters
+  bool lstrip = false;       // includes white space before it
+  bool rstrip = false;       // includes white space after it
+  bool normalized = false;   // matches the normalized text
+  bool special = false;      // left out of decoded text with skip_special_tokens
 };
 
 namespace detail {
 
-/// Cuts a text at its added tokens: at each place the longest, from left to right, none overlapping.
+/// Splits a text at its added tokens: leftmost first, the longest at each position, without overlaps.
 class AddedTokenMatcher {
  public:
-  /// Looks for `pattern`, which is the token's content or its normalized form.
+  /// Adds a token that matches `pattern`: its content or its normalized form.
   void add(const AddedToken& token, std::string_view pattern);
 
   bool empty() const { return tokens_.empty(); }
 
-  /// Calls `on_text(piece)` and `on_token(id)` in the order of the text; with `split_special` a special token is text.
+  /// Calls `on_text(piece)` and `on_token(id)` in text order. With `split_special`, special tokens are text.
   template <class OnText, class OnToken>
   void split(std::string_view text, bool split_special, OnText&& on_text, OnToken&& on_token) const {
     std::size_t done = 0;

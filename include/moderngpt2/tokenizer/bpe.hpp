@@ -12,21 +12,53 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
-#include "moderngpt2/tokenizer/border_filter.hpp"
 #include "moderngpt2/tokenizer/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/character_ids.hpp"
-#include "moderngpt2/tokenizer/id_writer.hpp"
 #include "moderngpt2/tokenizer/segment_cache.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2::detail {
 
+/// Appends ids to a vector through a small buffer, because a segment has only one to three ids and push_back costs more
+/// than the ids themselves. Call flush() at the end.
+class IdWriter {
+ public:
+  explicit IdWriter(std::vector<int>& ids) : ids_(ids) {}
+
+  void add(int id) {
+    if (used_ == buffer_.size()) flush();
+    buffer_[used_++] = id;
+  }
+
+  /// Appends the first `count` of N ids.
+  template <std::size_t N>
+  void add(const int (&ids)[N], std::size_t count) {
+    if (used_ + N > buffer_.size()) flush();
+    for (std::size_t i = 0; i < N; ++i) buffer_[used_ + i] = ids[i];
+    used_ += count;
+  }
+
+  void add(std::span<const int> ids) {
+    for (const int id : ids) add(id);
+  }
+
+  void flush() {
+    ids_.insert(ids_.end(), buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
+    used_ = 0;
+  }
+
+ private:
+  std::vector<int>& ids_;
+  std::size_t used_ = 0;
+  std::array<int, 1024> buffer_;
+};
+
 struct BpeOptions {
-  int unk_id = -1;                           // -1: unknown characters are dropped
-  bool fuse_unk = false;                     // a run of unknown characters gives one unk
-  bool marks_spaces = false;                 // a space in the text counts as a space mark
-  std::array<int, 256> byte_ids = no_ids();  // byte fallback; all -1: none
-  std::size_t window = 4096;                 // characters that are merged together, in a stretch without a cut
+  int unk_id = -1;                           // -1: drop unknown characters
+  bool fuse_unk = false;                     // one unk for each run of unknown characters
+  bool marks_spaces = false;                 // treat spaces in the text as space marks
+  std::array<int, 256> byte_ids = no_ids();  // byte fallback; all -1: disabled
+  std::size_t window = 4096;                 // maximum characters merged at once in a long segment
 
   static std::array<int, 256> no_ids() {
     std::array<int, 256> ids;
@@ -38,27 +70,27 @@ struct BpeOptions {
 /// Byte pair encoding (Sennrich et al. 2016) with the results of Hugging Face `tokenizers`: the merge of the lowest
 /// rank is applied first, leftmost first among equals.
 ///
-/// Text is cut where no merge can reach across, which changes nothing in the result: between two characters of the
-/// vocabulary that no merge has at its inner border, and where characters that are not of the vocabulary begin or end,
-/// if no merge takes the tokens that stand for them. A segment is mostly a word, or a few characters in a language
-/// that writes no spaces.
+/// Text is split into segments at borders that no merge can cross, which does not change the result: between two
+/// characters of the vocabulary that no merge has at its inner border, and at borders of characters outside the
+/// vocabulary, if no merge uses their fallback tokens. A segment is usually a word, or a few characters in languages
+/// without spaces.
 class BpeModel {
  public:
-  /// `tokens[id]` is the text of each id of the model; the result of a merge has the text of both sides.
+  /// `tokens[id]` is the text of each id of the model. A merge's result has the concatenated text of both sides.
   BpeModel(std::span<const std::string> tokens, std::span<const BpeMerge> merges, const BpeOptions& options);
 
-  /// Appends the ids of `text`, which is valid UTF-8.
+  /// Appends the ids of `text`, which must be valid UTF-8.
   void encode(std::string_view text, std::vector<int>& ids) const;
 
  private:
   static constexpr std::size_t last_window = std::size_t{1} << 30;
 
-  /// What merging works on, kept by each thread.
+  /// Buffers for merging, one per thread.
   struct Scratch {
     std::vector<int> symbols;
     std::vector<std::uint64_t> queue;
 
-    void release_much() {  // one huge segment must not hold its memory for ever
+    void release_much() {  // frees the buffers of a huge segment
       constexpr std::size_t kept = std::size_t{1} << 18;
       if (symbols.capacity() > kept) symbols = {};
       if (queue.capacity() > kept) queue = {};
@@ -76,11 +108,12 @@ class BpeModel {
   bool is_letter(char c) const { return is_letter_[static_cast<unsigned char>(c)]; }
   bool is_cut(int left, int right) const;
 
-  /// The segment is the first `size` bytes of `text`.
+  /// Encodes the first `size` bytes of `text`, one segment.
   void add_segment(std::string_view text, std::size_t size, SegmentCache& cache, IdWriter& out) const;
 
-  /// A segment longer than a window is merged window by window: each time as many symbols are taken as the text behind
-  /// them cannot change. If that is less than half of the window (no natural text does so), the window is doubled.
+  /// Merges a segment and calls `add` with its ids. A segment longer than a window is merged window by window; each
+  /// emits the symbols that later text cannot change. If these are less than half of the window (not seen in natural
+  /// text), the window is doubled.
   template <class Add>
   void add_merged(std::string_view segment, Add&& add) const {
     thread_local Scratch scratch;
@@ -96,7 +129,7 @@ class BpeModel {
         return;
       }
       if (symbols.size() > last_window || (!whole && window >= last_window))
-        throw Error("tokenizer: a stretch of {} bytes without a place to cut it; split the document", segment.size());
+        throw Error("tokenizer: a segment of {} bytes is too long to merge. Split the document", segment.size());
       const int following = whole ? -1 : characters_.step(segment, end).id;
       const std::size_t settled = merges_.merge_many(symbols, following, scratch.queue);
       if (!whole && settled < window / 2) {
@@ -110,11 +143,11 @@ class BpeModel {
     scratch.release_much();
   }
 
-  /// Calls `add` with the id of each of the first `most` characters, or the ids that stand for it, and returns how many
-  /// bytes these characters are.
+  /// Calls `add` with the id of each of the first `most` characters, or with its fallback ids, and returns the length
+  /// of these characters in bytes.
   template <class Add>
   std::size_t add_characters(std::string_view text, std::size_t most, Add&& add) const {
-    bool pending_unk = false;  // as in `tokenizers`, written when the next known character comes, after any bytes
+    bool pending_unk = false;  // as in `tokenizers`: written before the next known character, after any byte tokens
     std::size_t at = 0;
     for (std::size_t n = 0; n < most && at < text.size(); ++n) {
       const auto [id, length] = characters_.step(text, at);
@@ -170,7 +203,7 @@ MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::s
   if (options.unk_id >= 0) {
     is_fallback[static_cast<std::size_t>(options.unk_id)] = true;
   } else if (std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) != options.byte_ids.end()) {
-    fallback_stands_alone_ = false;  // a character that is dropped leaves its neighbours side by side
+    fallback_stands_alone_ = false;  // dropping a character makes its neighbours adjacent
   }
   for (const BpeMerge& merge : merges) {
     const auto left = static_cast<std::size_t>(merge.left), right = static_cast<std::size_t>(merge.right);
@@ -199,7 +232,8 @@ MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>&
     int left = first;
     bool one_character = true;
     while (end < text.size()) {
-      if (is_letter(text[end - 1]) && is_letter(text[end])) {  // letters are hardly ever cut: not worth a look
+      if (is_letter(text[end - 1]) &&
+          is_letter(text[end])) {  // a border between letters is rarely a cut: skip the lookup
         while (end < text.size() && is_letter(text[end])) ++end;
         left = characters_[static_cast<unsigned char>(text[end - 1])];
       } else {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -13,17 +14,46 @@
 
 namespace moderngpt2::detail {
 
-/// A rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its place in the list.
+/// Bloom filter with one hash function over the pairs of character ids at the inner borders of merges. About one in
+/// sixteen other pairs is a false positive; there are no false negatives. Small enough for a core's L2 cache.
+class BorderFilter {
+ public:
+  explicit BorderFilter(std::size_t pairs) {
+    const std::size_t bits = std::bit_ceil(std::clamp(16 * pairs, std::size_t{1} << 12, std::size_t{1} << 23));
+    shift_ = 64 - std::countr_zero(bits);
+    words_.resize(bits / 64);
+  }
+
+  void insert(int left, int right) {
+    const std::uint64_t at = bit(left, right);
+    words_[at / 64] |= std::uint64_t{1} << (at % 64);
+  }
+  bool may_contain(int left, int right) const {
+    const std::uint64_t at = bit(left, right);
+    return words_[at / 64] >> (at % 64) & 1;
+  }
+
+ private:
+  std::uint64_t bit(int left, int right) const {
+    const auto l = static_cast<std::uint64_t>(left), r = static_cast<std::uint64_t>(right);
+    return (l * 0x9E3779B97F4A7C15u + r * 0xD6E8FEB86659FD93u) >> shift_;
+  }
+
+  int shift_;
+  std::vector<std::uint64_t> words_;
+};
+
+/// A merge rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its index in the list.
 struct BpeMerge {
   int left, right, result;  // ids
 };
 
-/// Applies merges to symbols: the lowest rank first, leftmost first among equals.
+/// Merge rules as hash tables. Applies merges to symbols: lowest rank first, leftmost first among equals.
 class BpeMerges {
  public:
-  static constexpr std::size_t few = 32;  // symbols that `merge_few` takes at most
+  static constexpr std::size_t few = 32;  // maximum number of symbols for merge_few()
 
-  /// `first_characters[id]` is the id of the first character of each token, or -1.
+  /// `first_characters[id]` is the id of each token's first character, or -1.
   BpeMerges(std::span<const BpeMerge> merges, std::vector<int> first_characters)
       : merges_(merges.size()), crossings_(merges.size()), first_characters_(std::move(first_characters)) {
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
@@ -31,15 +61,15 @@ class BpeMerges {
       merges_.set(pair_key(merge.left, merge.right),
                   std::uint64_t{rank} << 32 | static_cast<std::uint32_t>(merge.result));
     }
-    for (std::size_t rank = merges.size(); rank-- > 0;) {  // the lowest rank is set last and stays
+    for (std::size_t rank = merges.size(); rank-- > 0;) {  // the lowest rank is set last and wins
       const int first = first_characters_[static_cast<std::size_t>(merges[rank].right)];
       if (first >= 0) crossings_.set(pair_key(merges[rank].left, first), static_cast<std::uint32_t>(rank));
     }
   }
 
-  /// Merges at most `few` symbols in place and returns how many are left.
+  /// Merges at most `few` symbols in place. Returns the number of symbols left.
   std::size_t merge_few(std::span<int> symbols) const {
-    std::uint64_t merges[few + 1];  // of each symbol with the next
+    std::uint64_t merges[few + 1];  // merge of each symbol with the next one
     std::size_t n = symbols.size();
     if (n < 2) return n;
     for (std::size_t i = 0; i + 1 < n; ++i) merges[i] = merge_of(symbols[i], symbols[i + 1]);
@@ -63,16 +93,16 @@ class BpeMerges {
     }
   }
 
-  /// Merges any number of symbols (below 2^31) that are characters, in place, and returns how many of them, from the
-  /// left, have become what they are to be whatever follows; the rest is left in disorder. `following` is the character
-  /// that stands behind them, -1 for the end of the text, where all are returned.
+  /// Merges any number of symbols (below 2^31), initially characters, in place. Returns how many of them, from the
+  /// left, are final whatever text follows; the rest is left in an unspecified state. `following` is the next character
+  /// after the symbols, or -1 at the end of the text, where all symbols are final.
   ///
-  /// Each symbol that stands for several characters has its id at the first of them; the second and the last hold
-  /// minus their number, which links the symbols both ways without more memory.
+  /// A symbol of several characters has its id at the position of the first; the positions of the second and the last
+  /// hold minus their number, which links symbols in both directions without more memory.
   ///
-  /// Until the end of the text is there, the symbol before the frontier might be merged with something behind it, at
-  /// `bound` (rank, position) or later. A merge that comes before the bound is the next one near here in the whole text
-  /// too; else the last symbol is given up and the frontier moves before it.
+  /// Before the end of the text, the symbol before the frontier may still merge with later text, at `bound` (rank,
+  /// position) or later. A merge that comes before the bound is therefore also the next local merge in the whole text.
+  /// Otherwise the last symbol is discarded and the frontier moves before it.
   std::size_t merge_many(std::span<int> symbols, int following, std::vector<std::uint64_t>& queue) const {
     std::size_t frontier = symbols.size();
     std::size_t last = frontier - 1;
@@ -127,7 +157,7 @@ class BpeMerges {
     }
   }
 
-  /// The number of characters of the symbol at the beginning of what `merge_many` has left.
+  /// Number of characters of the first symbol in the output of merge_many().
   static std::size_t length_of_first(std::span<const int> symbols) {
     return symbols.size() > 1 && symbols[1] < 0 ? length(symbols[1]) : 1;
   }
@@ -145,12 +175,12 @@ class BpeMerges {
     return merge == none ? none : (merge & ~std::uint64_t{0xFFFFFFFF}) | at;
   }
 
-  /// Rank << 32 | id of the result, or `none`.
+  /// Rank << 32 | id of the merge's result, or `none`.
   std::uint64_t merge_of(int left, int right) const {
     const std::uint64_t* found = merges_.find(pair_key(left, right));
     return found ? *found : none;
   }
-  /// The lowest rank << 32 of the merges of `left` with a token that begins with the character, or `none`.
+  /// Lowest rank << 32 among merges of `left` with a token that begins with `character`, or `none`.
   std::uint64_t crossing(int left, int character) const {
     const std::uint32_t* rank = crossings_.find(pair_key(left, character));
     return rank ? std::uint64_t{*rank} << 32 : none;

@@ -10,7 +10,7 @@
 
 namespace moderngpt2::detail {
 
-/// Strings with an id each, by their bytes: finds all that begin at one place of a text.
+/// Byte trie from strings to ids. Finds all strings that begin at a position of a text.
 class ByteTrie {
  public:
   void insert(std::string_view text, int id) {
@@ -34,14 +34,14 @@ class ByteTrie {
 
   bool empty() const { return ids_.size() == 1; }
 
-  /// The first place from `at` on where a byte stands that some string of the trie begins with, or the text's end.
+  /// First position, from `at`, with a byte that begins a string of the trie; the text's size if none.
   std::size_t next_candidate(std::string_view text, std::size_t at) const {
     if (first_bytes_ == 1) return std::min(text.find(some_first_, at), text.size());
     while (at < text.size() && !is_first(text[at])) ++at;
     return at;
   }
 
-  /// Calls `f(length, id)` for each string of the trie that `text` begins with, the shortest first.
+  /// Calls `f(length, id)` for each string of the trie that is a prefix of `text`, the shortest first.
   template <class F>
   void for_each_prefix(std::string_view text, F&& f) const {
     if (text.empty() || !is_first(text[0])) return;

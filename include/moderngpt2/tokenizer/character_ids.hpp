@@ -11,8 +11,8 @@
 
 namespace moderngpt2::detail {
 
-/// The ids of the tokens that are one character, by the character: a table of pages of 64, the characters that share
-/// all bytes of UTF-8 but the last.
+/// Table from characters to the ids of single-character tokens. Pages have 64 entries: characters that share all bytes
+/// of UTF-8 except the last.
 class CharacterIds {
  public:
   struct Step {
@@ -40,7 +40,7 @@ class CharacterIds {
 
   int operator[](char32_t character) const { return ids_[pages_[character >> 6] + (character & 0x3F)]; }
 
-  /// The character at `text[at]`, in text that is known to be valid.
+  /// Returns id and length of the character at `text[at]`. `text` must be valid UTF-8.
   Step step(std::string_view text, std::size_t at) const {
     const std::size_t length = utf8_length(text[at]);
     return {(*this)[utf8_decode(text, at, length)], length};

@@ -17,10 +17,10 @@ inline constexpr const char* chat_eot_token = "<|eot_id|>";
 inline constexpr const char* chat_header_tokens[] = {chat_begin_token, chat_start_token, chat_end_token,
                                                      chat_eot_token};
 
-/// The same for the `chat_template` of a tokenizer_config.json: Jinja, as Transformers' apply_chat_template runs it.
+/// Jinja template for `chat_template` in tokenizer_config.json, for Transformers' apply_chat_template.
 std::string chat_jinja_template();
 
-/// Whether a folder carries a chat template, in tokenizer_config.json or as chat_template.jinja.
+/// Whether a folder has a chat template, in tokenizer_config.json or as chat_template.jinja.
 bool has_chat_template(const std::filesystem::path& folder);
 
 }  // namespace moderngpt2

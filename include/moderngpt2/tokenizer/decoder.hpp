@@ -8,7 +8,7 @@
 
 namespace moderngpt2::detail {
 
-/// The byte that a token of the form <0xNN> stands for, or -1.
+/// Byte value of a token of the form <0xNN>, or -1.
 inline int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int value = 0;
@@ -20,7 +20,7 @@ inline int byte_of_token(std::string_view token) {
   return value;
 }
 
-/// Appends the token's text: each space mark is a space.
+/// Appends a token's text, with spaces for space marks.
 inline void append_token_text(std::string_view token, std::string& text) {
   while (true) {
     const std::size_t mark = token.find(space_mark);
@@ -31,8 +31,8 @@ inline void append_token_text(std::string_view token, std::string& text) {
   }
 }
 
-/// Appends a run of bytes: its text, or, if any part of it is not UTF-8, one U+FFFD for each byte, as the ByteFallback
-/// decoder of Hugging Face `tokenizers` does.
+/// Appends a run of byte tokens: its text or, if any part is not valid UTF-8, one U+FFFD per byte, like the
+/// ByteFallback decoder of Hugging Face `tokenizers`.
 inline void append_byte_run(std::string_view bytes, std::string& text) {
   if (valid_utf8_prefix(bytes) == bytes.size()) {
     text.append(bytes);

@@ -25,9 +25,10 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Every split of a normal piece into two normal pieces, as pairs of texts: those that SentencePiece may merge (it
-/// looks up the text of the two neighbours together, and never merges control, user-defined or byte pieces). Ordered
-/// by (id of the result, length of the left part), so that a merge's rank follows the piece's rank.
+/// Merges of a SentencePiece BPE model as pairs of texts: every split of a normal piece into two normal pieces. These
+/// are the merges that SentencePiece can make: it looks up the concatenated text of neighbours, and never merges
+/// control, user-defined or byte pieces. Ordered by (id of the result, length of the left part), so that a merge's rank
+/// follows the piece's rank.
 Json bpe_merges(const SentencePieceModel& model);
 
 std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type, const std::string& text);
@@ -36,13 +37,13 @@ bool has_chat_pieces(const SentencePieceModel& model);
 
 Json bpe_model_json(const SentencePieceModel& model);
 
-/// `tokenizers` finds each piece in the text, SentencePiece only those of the text's own kind. So byte, control and
-/// unknown pieces get a score below any that their characters can sum up to, and text like "<0x41>" stays text, unless
-/// one of its characters has no piece.
+/// Unigram model of a tokenizer.json. `tokenizers` matches every piece in the text, SentencePiece only normal and
+/// user-defined ones. Byte, control and unknown pieces therefore get a score below any sum over their characters, so
+/// that text such as "<0x41>" stays text unless one of its characters has no piece.
 Json unigram_model_json(const SentencePieceModel& model);
 
-/// Special: those that stand for no text. A user-defined piece with space marks is looked for after the normalizer,
-/// which makes them.
+/// added_tokens of a tokenizer.json. Special tokens are pieces without text (unknown, control). User-defined pieces
+/// with space marks match the normalized text, because the normalizer makes the space marks.
 Json added_tokens_json(const SentencePieceModel& model);
 
 Json replace_json(std::string_view from, std::string_view to);
@@ -51,29 +52,29 @@ void check_exportable(const SentencePieceModel& model, const std::string& where)
 
 }  // namespace detail
 
-/// The settings of a model by which its tokenizer.json gives other ids than SentencePiece does; empty: the same ids
-/// (unigram: but for ties within rounding).
+/// Settings of a model for which its tokenizer.json gives ids that differ from SentencePiece's; empty if the ids are
+/// equal (unigram: except for ties within rounding).
 std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model);
 
-/// The tokenizer.json of a bpe or unigram model: the model, Replace of " " by the space mark as normalizer, its
-/// reverse, ByteFallback and Fuse as decoder, and the unknown, control and user-defined pieces as added tokens. Throws
-/// Error, naming `where`, for a model that has none.
+/// tokenizer.json of a BPE or unigram model. Normalizer: Replace of " " by the space mark. Decoder: the reverse,
+/// ByteFallback and Fuse. Unknown, control and user-defined pieces become added tokens. Throws Error that begins with
+/// `where` for other model types.
 Json tokenizer_json(const SentencePieceModel& model, const std::string& where);
 
-/// The special_tokens_map.json of a model: the pieces of its roles, and its other control pieces.
+/// special_tokens_map.json of a model: the pieces with roles, and the other control pieces.
 Json special_tokens_json(const SentencePieceModel& model);
 
-/// The tokenizer_config.json of a model. PreTrainedTokenizerFast is named because Transformers would otherwise choose a
-/// class by the model's architecture, which may add tokens of its own. `model_max_length` counts tokens. A model with
-/// the control pieces of a chat gets its template.
+/// tokenizer_config.json of a model. It names PreTrainedTokenizerFast, because Transformers would otherwise choose a
+/// class by the model's architecture, which may add tokens. `model_max_length` is in tokens. A model with the control
+/// pieces of a chat gets its chat template.
 Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_max_length);
 
 /// Value of model_max_length, in tokens, for a tokenizer without a model: no limit.
 inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
 
 /// Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`, which is
-/// made if need be. `model_bytes` is a SentencePiece .model file, which errors call `where`. Each file appears whole,
-/// tokenizer.json last.
+/// created if missing. `model_bytes` is a SentencePiece .model file; errors begin with `where`. Each file is written
+/// atomically, tokenizer.json last.
 void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes, const std::string& where,
                            std::int64_t model_max_length = unlimited_model_length);
 
@@ -116,7 +117,7 @@ MODERNGPT2_INLINE Json bpe_model_json(const SentencePieceModel& model) {
   Json vocabulary = Json::object();
   auto& entries = vocabulary.get_ref<Json::object_t&>();
   int id = 0;
-  // As to a vector: the map's own insertion compares all keys. They are known to differ.
+  // push_back on the underlying vector: keys are distinct, and the map's insertion would compare all of them.
   for (const auto& piece : model.pieces) entries.emplace_back(piece.text, Json(id++));
   Json json;
   json["type"] = "BPE";
@@ -136,7 +137,7 @@ MODERNGPT2_INLINE Json unigram_model_json(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
   const auto is_text = [](Type type) { return type == Type::normal || type == Type::user_defined; };
   double lowest = -1;
-  std::size_t longest = 0;  // bytes, so at least the number of characters
+  std::size_t longest = 0;  // in bytes, an upper bound of the number of characters
   for (const auto& piece : model.pieces) {
     if (is_text(piece.type))
       lowest = std::min(lowest, static_cast<double>(piece.score));
@@ -183,7 +184,8 @@ MODERNGPT2_INLINE Json replace_json(std::string_view from, std::string_view to) 
 MODERNGPT2_INLINE void check_exportable(const SentencePieceModel& model, const std::string& where) {
   using Algorithm = SentencePieceModel::Algorithm;
   if (model.algorithm != Algorithm::bpe && model.algorithm != Algorithm::unigram)
-    throw Error("{}: a model of words or characters; only bpe and unigram models become a tokenizer.json", where);
+    throw Error("{}: a word or character model; only bpe and unigram models can be converted to a tokenizer.json",
+                where);
   if (!find_piece(model, SentencePieceModel::Type::unknown, model.unk_piece))
     throw Error("{}: the unknown piece {} is not in the vocabulary", where, excerpt(model.unk_piece, 40));
   std::unordered_map<std::string_view, std::size_t> ids;

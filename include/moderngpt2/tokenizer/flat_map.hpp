@@ -7,9 +7,9 @@
 
 namespace moderngpt2::detail {
 
-/// A hash map from 64-bit keys to small values in one flat array with linear probing. Encoding does one look-up for
-/// each pair of neighbours, and std::unordered_map's chains cost a cache miss more for each. Keys are never removed;
-/// the key 2^64-1 is reserved.
+/// Hash map from 64-bit keys to small values: one flat array with linear probing. Encoding does one lookup per pair of
+/// adjacent symbols, and std::unordered_map's chains cost an additional cache miss. Keys cannot be removed; the key
+/// 2^64-1 is reserved.
 template <class Value>
 class FlatMap {
  public:
@@ -40,7 +40,7 @@ class FlatMap {
 
   std::size_t position(std::uint64_t key) const {
     const std::size_t mask = slots_.size() - 1;
-    std::uint64_t hash = key * 0x9E3779B97F4A7C15u;  // Fibonacci hashing: the high bits are the mixed ones
+    std::uint64_t hash = key * 0x9E3779B97F4A7C15u;  // Fibonacci hashing uses the high bits
     hash ^= hash >> 32;
     std::size_t at = hash & mask;
     while (slots_[at].key != empty && slots_[at].key != key) at = (at + 1) & mask;

@@ -10,20 +10,20 @@
 
 namespace moderngpt2::detail {
 
-/// The ids of segments (mostly words) that one thread has seen lately, for any number of models. Words repeat so much
-/// that most of them are never merged twice. Each segment has one place, which the next segment that needs it takes
-/// over: so the memory stays as it is (2 MiB), and a look-up reads one cache line.
+/// Per-thread cache of the ids of recent segments (mostly words), for any number of models. Direct-mapped: a segment
+/// has one place, which the next segment with that place overwrites. Memory is constant (2 MiB), and a lookup reads one
+/// cache line.
 class SegmentCache {
  public:
   static constexpr std::size_t longest_segment = 31;  // bytes
   static constexpr std::size_t most_ids = 7;
   static constexpr std::uint32_t most_models = std::uint32_t{1} << 29;
 
-  /// A segment as its place is found and told from others: its bytes, zeros, and its length in the last byte.
+  /// Key of a segment: its bytes, zero padding, and its length in the last byte.
   struct Key {
     std::uint64_t words[4];
 
-    /// Of `size` bytes, at most `longest_segment`, at the beginning of `text`.
+    /// Key of the first `size` bytes of `text`, at most `longest_segment`.
     Key(std::string_view text, std::size_t size) {
       if (text.size() >= sizeof words) {
         static constexpr auto masks = [] {
@@ -55,13 +55,13 @@ class SegmentCache {
 
   class Place {
    public:
-    /// Whether `ids` are those of this segment for this model.
+    /// Whether the place holds this segment's ids for this model.
     bool holds(const Key& key, std::uint32_t model) const {
       return (((key.words[0] ^ words_[0]) | (key.words[1] ^ words_[1]) | (key.words[2] ^ words_[2]) |
                (key.words[3] ^ words_[3])) == 0) &
              (model_and_count_ >> 3 == model);
     }
-    /// False, with nothing done, if there are too many ids.
+    /// Stores ids. Returns false, without changes, if they are too many.
     bool store(const Key& key, std::uint32_t model, std::span<const int> ids) {
       if (ids.size() > most_ids) return false;
       std::memcpy(words_, key.words, sizeof words_);
@@ -74,7 +74,7 @@ class SegmentCache {
 
    private:
     std::uint64_t words_[4] = {};
-    std::uint32_t model_and_count_ = 0;  // no model has the number 0
+    std::uint32_t model_and_count_ = 0;  // model numbers begin at 1
     int ids_[most_ids] = {};
   };
 
@@ -83,7 +83,7 @@ class SegmentCache {
     return cache;
   }
 
-  /// The place of a segment of the model with this number, which is from 1 to most_models - 1.
+  /// Place of a segment for a model number from 1 to most_models - 1.
   Place& operator()(const Key& key, std::uint32_t model) { return places_[key.place(model)].place; }
 
  private:

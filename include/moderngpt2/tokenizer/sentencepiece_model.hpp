@@ -16,8 +16,8 @@
 
 namespace moderngpt2 {
 
-/// What a SentencePiece .model file says, as far as tokenizer.json needs it. Defaults are those of its
-/// sentencepiece_model.proto. (The library's packages ship no header for its protocol buffer.)
+/// Content of a SentencePiece .model file that tokenizer.json needs. Defaults are those of sentencepiece_model.proto.
+/// The library's packages have no header for this protocol buffer.
 struct SentencePieceModel {
   enum class Type { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
   enum class Algorithm { unigram = 1, bpe = 2, word = 3, character = 4 };
@@ -41,13 +41,13 @@ struct SentencePieceModel {
 
 namespace detail {
 
-/// Walks over the fields of one message of the protocol buffers wire format, strictly.
+/// Strict reader of one message in the protocol buffers wire format.
 class ProtobufReader {
  public:
   ProtobufReader(std::string_view message, std::string where, std::size_t offset = 0)
       : message_(message), where_(std::move(where)), offset_(offset) {}
 
-  /// Steps to the next field; false at the end of the message.
+  /// Moves to the next field. Returns false at the end of the message.
   bool next() {
     if (at_ == message_.size()) return false;
     const std::uint64_t key = read_varint();
@@ -115,7 +115,7 @@ class ProtobufReader {
 
   std::string_view message_;
   std::string where_;
-  std::size_t offset_;  // of the message in the file
+  std::size_t offset_;  // offset of the message in the file
   std::size_t at_ = 0;
   std::uint64_t field_ = 0;
   int wire_type_ = 0;
@@ -131,7 +131,7 @@ void read_normalizer_spec(ProtobufReader reader, SentencePieceModel& model);
 
 }  // namespace detail
 
-/// Reads the bytes of a .model file, which errors call `where`.
+/// Parses a .model file. Errors begin with `where`.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where);
 
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& path);

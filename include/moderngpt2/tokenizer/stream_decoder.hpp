@@ -10,15 +10,15 @@
 
 namespace moderngpt2 {
 
-/// Decodes ids one by one, for text that is shown while it is generated: gives whole characters only, each as soon as
-/// its last byte is there. Together the pieces are `Tokenizer::decode` of all ids, except in a run of byte tokens that
-/// turns out not to be UTF-8: the characters that were already given stay, the rest is one U+FFFD for each byte.
+/// Incremental decoder for text that is shown while it is generated. Returns whole characters, each once its last byte
+/// is complete. The concatenated output equals `Tokenizer::decode` of all ids, except for a run of byte tokens that is
+/// not valid UTF-8: characters returned before remain, the rest is one U+FFFD per byte.
 class StreamDecoder {
  public:
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = true)
       : tokenizer_(std::move(tokenizer)), skip_special_tokens_(skip_special_tokens) {}
 
-  /// The text that `id` completes; may be empty.
+  /// Adds an id and returns the text that it completes, possibly empty.
   std::string put(int id) {
     if (id < 0 || id >= tokenizer_.vocab_size() || (skip_special_tokens_ && tokenizer_.is_special(id))) return {};
     if (const int byte = tokenizer_.byte_value(id); byte >= 0) return put_byte(static_cast<char>(byte));
@@ -27,7 +27,7 @@ class StreamDecoder {
     return text;
   }
 
-  /// What was held back, at the end of the ids. The decoder can then be used anew.
+  /// Returns the incomplete rest and resets the decoder.
   std::string finish() {
     std::string text;
     detail::append_byte_run(pending_, text);
@@ -53,8 +53,8 @@ class StreamDecoder {
 
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
-  std::string pending_;  // the bytes of a character that is not complete
-  bool broken_ = false;  // this run of byte tokens is not UTF-8
+  std::string pending_;  // bytes of an incomplete character
+  bool broken_ = false;  // the current run of byte tokens is not UTF-8
 };
 
 }  // namespace moderngpt2

@@ -27,58 +27,58 @@
 
 namespace moderngpt2 {
 
-/// Text to ids and back by a Hugging Face tokenizer.json (the kind that SentencePiece models become), with the ids of
-/// the library `tokenizers`. Immutable: copies share their data, and any number of threads may use one.
+/// Encodes text to ids and decodes ids to text by a Hugging Face tokenizer.json (of the form that SentencePiece models
+/// are converted to), with the ids of the library `tokenizers`. Immutable and thread-safe; copies share their data.
 class Tokenizer {
  public:
-  /// Reads a folder's tokenizer.json, or the given file, and the eos, pad and unk tokens from tokenizer_config.json and
-  /// special_tokens_map.json beside it (the first outranks the second; both may be absent). Throws Error for a file
-  /// that is damaged or of another kind.
+  /// Reads tokenizer.json from a folder or as a file, and the eos, pad and unk tokens from tokenizer_config.json and
+  /// special_tokens_map.json beside it (the first overrides the second; both are optional). Throws Error for damaged or
+  /// unsupported files.
   static Tokenizer load(const std::filesystem::path& folder_or_file);
 
-  /// The tokenizer of the text of a tokenizer.json, which errors call `where`; it has no eos or pad.
+  /// Parses the text of a tokenizer.json. Errors begin with `where`. The result has no eos or pad token.
   static Tokenizer parse(std::string_view json, const std::string& where);
 
-  /// The ids of `text`. Bytes that are not UTF-8 count as U+FFFD, as `replace_invalid_utf8` says. With
-  /// `split_special_tokens`, text that looks like a special token is ordinary text.
+  /// Encodes `text`. Invalid UTF-8 becomes U+FFFD as by replace_invalid_utf8(). With `split_special_tokens`, special
+  /// tokens in the text are encoded as ordinary text.
   std::vector<int> encode(std::string_view text, bool split_special_tokens = false) const;
 
   /// Appends the ids of `text` to `ids`.
   void encode(std::string_view text, std::vector<int>& ids, bool split_special_tokens = false) const;
 
-  /// The ids of a text that a model is to continue: what the file's post-processor sets before a text, then its own.
+  /// Encodes a prompt: the prefix of the file's post-processor, then `text`.
   std::vector<int> encode_prompt(std::string_view text) const;
 
-  /// The text of `ids`. Ids without a token give nothing. A run of byte tokens that is not UTF-8 gives one U+FFFD for
-  /// each byte.
+  /// Decodes ids. Ids without a token are skipped. A run of byte tokens that is not valid UTF-8 becomes one U+FFFD per
+  /// byte.
   std::string decode(std::span<const int> ids, bool skip_special_tokens = false) const;
 
-  /// Highest id + 1, added tokens included.
+  /// Highest id + 1, including added tokens.
   int vocab_size() const { return static_cast<int>(state_->file.tokens.size()); }
 
   std::optional<int> eos_id() const { return state_->eos_id; }
   std::optional<int> pad_id() const { return state_->pad_id; }
-  /// The id that stands for unknown text: of the files beside tokenizer.json, else of the model.
+  /// Unknown token: from the files beside tokenizer.json, else from the model.
   std::optional<int> unk_id() const { return state_->unk_id; }
 
-  /// Whether decoding with `skip_special_tokens` leaves the id out.
+  /// Whether decoding with `skip_special_tokens` skips the id.
   bool is_special(int id) const { return has(id) && state_->special[static_cast<std::size_t>(id)]; }
 
-  /// The token as it stands in the vocabulary (with space marks). Throws Error for an id that has none.
+  /// Token in the form of the vocabulary (with space marks). Throws Error for an id without a token.
   const std::string& token(int id) const;
 
   std::optional<int> id(std::string_view token) const;
 
-  /// What the file's own post-processor sets before and after a single text (mostly nothing); `encode` leaves it out.
+  /// Ids that the file's post-processor adds before and after a single text (usually none). encode() does not add them.
   const std::vector<int>& prefix_ids() const { return state_->file.prefix; }
   const std::vector<int>& suffix_ids() const { return state_->file.suffix; }
 
-  /// The byte that a byte-fallback token stands for, or -1.
+  /// Byte value of a byte-fallback token, or -1.
   int byte_value(int id) const { return has(id) ? state_->byte_values[static_cast<std::size_t>(id)] : -1; }
 
   /// XXH3 (64 bits) of the bytes of tokenizer.json.
   std::uint64_t fingerprint() const { return state_->fingerprint; }
-  /// The same as metadata.yaml has it: 16 hexadecimal digits.
+  /// Fingerprint in metadata.yaml: 16 hexadecimal digits.
   std::string fingerprint_text() const { return fmt::format("{:016x}", fingerprint()); }
 
  private:
@@ -103,10 +103,10 @@ class Tokenizer {
 
   void encode_model(std::string_view text, std::vector<int>& ids) const;
 
-  /// `text` with a space mark for each space, in `storage`.
+  /// Returns `text` with space marks for spaces; the result may refer to `storage`.
   static std::string_view mark_spaces(std::string_view text, std::string& storage);
 
-  /// A role is null, a token, or an object with the token as "content".
+  /// Reads a special token's role: null, a token, or an object with the token as "content".
   static void read_role(const Json& json, const char* role, const std::string& where, const State& state,
                         std::optional<int>& id);
 
@@ -193,7 +193,7 @@ MODERNGPT2_INLINE std::string Tokenizer::decode(std::span<const int> ids, bool s
 }
 
 MODERNGPT2_INLINE const std::string& Tokenizer::token(int id) const {
-  if (!has(id)) throw Error("tokenizer: there is no id {}, the vocabulary has {} tokens", id, vocab_size());
+  if (!has(id)) throw Error("tokenizer: id {} is out of range, the vocabulary has {} tokens", id, vocab_size());
   return state_->file.tokens[static_cast<std::size_t>(id)];
 }
 

@@ -1,10 +1,7 @@
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,50 +14,34 @@
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/bpe.hpp"
+#include "moderngpt2/tokenizer/tokenizer_json.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2::detail {
 
-/// What a tokenizer.json says, checked: ids run from 0 without holes, and each name that is used exists.
+/// Content of a valid tokenizer.json: ids are contiguous from 0, and all referenced tokens exist.
 struct TokenizerFile {
-  std::vector<std::string> tokens;  // by id, added tokens included
+  std::vector<std::string> tokens;  // by id, including added tokens
   std::unordered_map<std::string, int> ids;
-  int model_size = 0;  // ids below this one are the model's
+  int model_size = 0;  // number of ids of the model; higher ids are added tokens
   bool unigram = false;
   std::vector<double> scores;    // unigram
   std::vector<BpeMerge> merges;  // BPE, by rank
-  BpeOptions options;            // both: unk and bytes
+  BpeOptions options;            // unk and byte fallback apply to unigram too
   std::vector<AddedToken> added_tokens;
-  bool replaces_spaces = false;     // the normalizer turns " " into the space mark
-  std::vector<int> prefix, suffix;  // what the post-processor sets around a single text
+  bool replaces_spaces = false;     // the normalizer replaces " " by the space mark
+  std::vector<int> prefix, suffix;  // ids that the post-processor adds to a single text
 };
 
-/// Reads the kind of tokenizer.json that SentencePiece models become; anything else is an Error that names the file
-/// and the component, since ignoring a component would give other ids than Hugging Face `tokenizers` does.
-class TokenizerFileReader {
+/// Reader of tokenizer.json files of the form that SentencePiece models are converted to. Throws Error that names file
+/// and component for anything else: ignoring a component would give ids that differ from Hugging Face `tokenizers`.
+class TokenizerFileReader : TokenizerJson {
  public:
-  explicit TokenizerFileReader(std::string where) : where_(std::move(where)) {}
+  explicit TokenizerFileReader(std::string where) : TokenizerJson(std::move(where)) {}
 
   TokenizerFile read(const Json& json);
 
  private:
-  template <class... Args>
-  [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    throw Error("{}: {}", where_, fmt::format(format, std::forward<Args>(args)...));
-  }
-
-  void expect_keys(const Json& object, std::string_view component, std::initializer_list<std::string_view> keys) const;
-
-  const Json& field(const Json& object, std::string_view key, std::string_view component) const;
-
-  void expect_null(const Json& object, std::string_view key) const;
-
-  static std::string describe(const Json& component);
-
-  static bool has_type(const Json& component, std::string_view type);
-
-  const std::string& text(const Json& value, std::string_view component) const;
-
   int id_of(const std::string& token, std::string_view component) const;
 
   void read_model(const Json& model);
@@ -77,18 +58,12 @@ class TokenizerFileReader {
 
   void read_added_tokens(const Json& list);
 
-  /// One step, or a Sequence of them.
-  std::vector<const Json*> steps(const Json& component, std::string_view name, std::string_view list) const;
-
-  bool is_replace(const Json& step, std::string_view from, std::string_view to, std::string_view name) const;
-
   void read_normalizer(const Json* normalizer);
 
   void read_decoder(const Json* decoder) const;
 
   void read_post_processor(const Json* processor);
 
-  std::string where_;
   TokenizerFile file_;
 };
 
@@ -112,45 +87,6 @@ MODERNGPT2_INLINE TokenizerFile TokenizerFileReader::read(const Json& json) {
   read_decoder(find_field(json, "decoder", where_));
   read_post_processor(find_field(json, "post_processor", where_));
   return std::move(file_);
-}
-
-MODERNGPT2_INLINE void TokenizerFileReader::expect_keys(const Json& object, std::string_view component,
-                                                        std::initializer_list<std::string_view> keys) const {
-  if (!object.is_object()) fail("{} must be a JSON object, found {}", component, json_excerpt(object));
-  for (const auto& [key, value] : object.items())
-    if (std::find(keys.begin(), keys.end(), key) == keys.end())
-      fail("{} has the field {}, which this program does not know", component, excerpt(key));
-}
-
-MODERNGPT2_INLINE const Json& TokenizerFileReader::field(const Json& object, std::string_view key,
-                                                         std::string_view component) const {
-  const Json* value = find_field(object, key, where_);
-  if (!value) fail("{} has no field {}", component, key);
-  return *value;
-}
-
-MODERNGPT2_INLINE void TokenizerFileReader::expect_null(const Json& object, std::string_view key) const {
-  const Json* value = find_field(object, key, where_);
-  if (value && !value->is_null()) fail("{} is {}, which is not supported: only null is", key, describe(*value));
-}
-
-MODERNGPT2_INLINE std::string TokenizerFileReader::describe(const Json& component) {
-  if (component.is_object()) {
-    const auto type = component.find("type");
-    if (type != component.end() && type->is_string()) return excerpt(type->get_ref<const std::string&>(), 40);
-  }
-  return json_excerpt(component);
-}
-
-MODERNGPT2_INLINE bool TokenizerFileReader::has_type(const Json& component, std::string_view type) {
-  if (!component.is_object()) return false;
-  const auto found = component.find("type");
-  return found != component.end() && found->is_string() && found->get_ref<const std::string&>() == type;
-}
-
-MODERNGPT2_INLINE const std::string& TokenizerFileReader::text(const Json& value, std::string_view component) const {
-  if (!value.is_string()) fail("{} must be a string, found {}", component, json_excerpt(value));
-  return value.get_ref<const std::string&>();
 }
 
 MODERNGPT2_INLINE int TokenizerFileReader::id_of(const std::string& token, std::string_view component) const {
@@ -261,7 +197,7 @@ MODERNGPT2_INLINE void TokenizerFileReader::find_bytes() {
 
 MODERNGPT2_INLINE void TokenizerFileReader::read_added_tokens(const Json& list) {
   if (!list.is_array()) fail("added_tokens must be a list, found {}", json_excerpt(list));
-  std::unordered_map<int, std::string> beyond;  // the model's vocabulary
+  std::unordered_map<int, std::string> beyond;  // by id, for ids beyond the model's vocabulary
   std::unordered_set<int> seen_ids;
   std::unordered_set<std::string> seen_contents;
   for (const Json& entry : list) {
@@ -295,26 +231,6 @@ MODERNGPT2_INLINE void TokenizerFileReader::read_added_tokens(const Json& list) 
     file_.tokens.push_back(found->second);
     beyond.erase(found);
   }
-}
-
-MODERNGPT2_INLINE std::vector<const Json*> TokenizerFileReader::steps(const Json& component, std::string_view name,
-                                                                      std::string_view list) const {
-  std::vector<const Json*> result;
-  if (!has_type(component, "Sequence")) return {&component};
-  expect_keys(component, name, {"type", list});
-  const Json& items = field(component, list, name);
-  if (!items.is_array()) fail("{}: {} must be a list", name, list);
-  for (const Json& item : items) result.push_back(&item);
-  return result;
-}
-
-MODERNGPT2_INLINE bool TokenizerFileReader::is_replace(const Json& step, std::string_view from, std::string_view to,
-                                                       std::string_view name) const {
-  if (!has_type(step, "Replace")) return false;
-  expect_keys(step, name, {"type", "pattern", "content"});
-  const Json& pattern = field(step, "pattern", name);
-  const auto found = pattern.is_object() && pattern.size() == 1 ? pattern.find("String") : pattern.end();
-  return found != pattern.end() && text(*found, name) == from && text(field(step, "content", name), name) == to;
 }
 
 MODERNGPT2_INLINE void TokenizerFileReader::read_normalizer(const Json* normalizer) {
@@ -357,14 +273,14 @@ MODERNGPT2_INLINE void TokenizerFileReader::read_post_processor(const Json* proc
       for (const auto& [unused, id] : field(entry, "ids", name).items()) {
         const int value = json_as<int>(id, "an id of the post_processor", where_);
         if (value < 0 || static_cast<std::size_t>(value) >= file_.tokens.size())
-          fail("{} sets the id {}, which no token has", name, value);
+          fail("{} has the id {}, which no token has", name, value);
         (after_text ? file_.suffix : file_.prefix).push_back(value);
       }
     } else {
-      fail("{}: single holds {}, a SpecialToken or one Sequence is needed", name, json_excerpt(item));
+      fail("{}: single contains {}, expected SpecialTokens and one Sequence", name, json_excerpt(item));
     }
   }
-  if (!after_text) fail("{}: single leaves the text out", name);
+  if (!after_text) fail("{}: single does not contain the text", name);
 }
 
 }  // namespace moderngpt2::detail

@@ -20,19 +20,19 @@
 
 namespace moderngpt2 {
 
-/// How a tokenizer is trained.
+/// Settings of a tokenizer's training.
 struct TokenizerTraining {
   int vocab_size = 32000;
-  /// <pad>, <unk> and <|endoftext|> are always there, with the ids 0, 1 and 2; others follow in the order given.
+  /// Special tokens. <pad>, <unk> and <|endoftext|> always exist, with ids 0, 1 and 2; others follow in order.
   std::vector<std::string> special_tokens{"<|endoftext|>", "<unk>", "<pad>"};
   bool chat_tokens = false;            // adds `chat_special_tokens`
-  double character_coverage = 0.9995;  // share of the text's characters that get a piece; the rest become bytes
+  double character_coverage = 0.9995;  // fraction of characters with a piece; others become bytes
   std::string model_type = "bpe";      // or unigram
   int max_sentence_length = 16384;     // bytes; longer documents are split, never skipped
   int num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 128u));
 };
 
-/// Gives the next document; false at the end.
+/// Reads the next document. Returns false at the end.
 using NextDocument = std::function<bool(std::string&)>;
 
 inline const std::vector<std::string>& chat_special_tokens() {
@@ -53,14 +53,13 @@ inline const std::vector<std::string>& chat_special_tokens() {
 
 namespace detail {
 
-/// Feeds documents to SentencePiece as its "sentences": each whole, with its line breaks, so that a line break is a
-/// character of the text like any other and gets a piece (it would be lost, and later fall to bytes, if documents
-/// were fed by lines). Too long ones are cut before a space, which loses nothing since no piece reaches across one, or
-/// else between two characters. SentencePiece skips sentences with U+2585, its own mark for unknown characters, so the
-/// text is cut there and the character itself falls to bytes; so do the tab and the zero character, which it keeps
-/// for itself too. Special tokens in the text are cut out: they have their ids, and no pieces should spell them. Line
-/// breaks after one stand alone: a piece of a header's line breaks and the first sign of an answer would be one that a
-/// model which is asked to go on after the line breaks cannot give.
+/// Passes documents to SentencePiece as its "sentences". Each document is passed whole, so that line breaks are
+/// ordinary characters and get pieces; fed by lines, they would be lost and later fall back to bytes. Documents that
+/// are too long are split before a space, which no piece crosses, or else between two characters. SentencePiece skips
+/// sentences with U+2585, its mark for unknown characters, and reserves tab and zero: the text is split there, and
+/// these characters fall back to bytes. Special tokens are removed, because they have ids and no piece should spell
+/// them. Line breaks after a special token stand alone: a model that continues a prompt after them could not produce a
+/// piece that joins them with the first character of the answer.
 class TrainingSentences : public sentencepiece::SentenceIterator {
  public:
   TrainingSentences(const NextDocument& read, const TokenizerTraining& training, std::vector<std::string> special)
@@ -74,7 +73,7 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   const std::string& value() const override { return sentence_; }
   sentencepiece::util::Status status() const override { return {}; }
 
-  /// Exceptions of the reader are kept, since they must not pass through a library that does not expect them.
+  /// Exceptions of the reader are stored, because they must not pass through the SentencePiece library.
   void Next() override {
     try {
       do {
@@ -138,7 +137,7 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   std::exception_ptr error_;
 };
 
-/// The tokens after the three fixed ones.
+/// Special tokens after the three fixed ones.
 inline std::vector<std::string> further_special_tokens(const TokenizerTraining& training) {
   std::vector<std::string> all = training.special_tokens;
   if (training.chat_tokens) all.insert(all.end(), chat_special_tokens().begin(), chat_special_tokens().end());
@@ -149,7 +148,7 @@ inline std::vector<std::string> further_special_tokens(const TokenizerTraining& 
         token.find_first_of(std::string_view(" \t\r\n\0", 5)) != token.npos || token.find(space_mark) != token.npos)
       throw Error("special_tokens: {} is empty, has white space in it or is not UTF-8", excerpt(token, 40));
     if (token.size() == 6 && token.starts_with("<0x") && token[5] == '>')
-      throw Error("special_tokens: {} has the form that is kept for bytes", token);
+      throw Error("special_tokens: {} has the form reserved for bytes", token);
     if (std::find(further.begin(), further.end(), token) == further.end()) further.push_back(token);
   }
   return further;
@@ -170,7 +169,7 @@ inline void check_training(const TokenizerTraining& training, std::size_t specia
                 training.vocab_size, special_tokens, smallest - 1);
 }
 
-/// A value of one of SentencePiece's comma-separated lists.
+/// Formats values for one of SentencePiece's comma-separated lists.
 inline std::string quoted_list(const std::vector<std::string>& values) {
   std::string list;
   for (const std::string& value : values) {
@@ -181,7 +180,7 @@ inline std::string quoted_list(const std::vector<std::string>& values) {
   return list;
 }
 
-/// SentencePiece's message in terms of our options.
+/// Throws SentencePiece's message in terms of this library's settings.
 [[noreturn]] inline void throw_training_error(const std::string& message, const TokenizerTraining& training) {
   const auto number_after = [&](std::string_view text) {
     std::size_t at = message.find(text);
@@ -204,9 +203,9 @@ inline std::string quoted_list(const std::vector<std::string>& values) {
 
 }  // namespace detail
 
-/// Trains a SentencePiece model on the documents that `read` gives and returns the bytes of its .model file: byte
-/// fallback, identity normalization, no dummy prefix, all white space kept. Throws Error (one line) for settings that
-/// cannot be, for no text, and for a vocabulary that is larger than the text allows.
+/// Trains a SentencePiece model on documents and returns the bytes of its .model file: byte fallback, identity
+/// normalization, no dummy prefix, all white space kept. Throws Error for invalid settings, for empty text, and for a
+/// vocabulary larger than the text allows.
 inline std::string train_sentencepiece(const TokenizerTraining& training, const NextDocument& read) {
   const std::vector<std::string> further = detail::further_special_tokens(training);
   detail::check_training(training, further.size() + 3);
@@ -227,14 +226,14 @@ inline std::string train_sentencepiece(const TokenizerTraining& training, const 
       {"pad_piece", "<pad>"},
       {"unk_piece", "<unk>"},
       {"eos_piece", "<|endoftext|>"},
-      // Its suffix array counts in 32 bits otherwise, and the size of the text is not known beforehand.
+      // By default its suffix array has 32-bit indices, and the size of the text is not known in advance.
       {"train_extremely_large_corpus", training.model_type == "unigram" ? "true" : "false"},
-      {"minloglevel", "3"},  // its progress and its errors: the latter come back as a status
+      {"minloglevel", "3"},  // suppresses progress and errors; errors are returned as a status
   };
   if (!further.empty()) settings["control_symbols"] = detail::quoted_list(further);
   detail::TrainingSentences sentences(read, training, further);
   sentences.rethrow();
-  if (sentences.done()) throw Error("there is no text to train the tokenizer on");
+  if (sentences.done()) throw Error("no text to train the tokenizer on");
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   sentences.rethrow();

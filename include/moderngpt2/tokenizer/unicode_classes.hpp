@@ -9,9 +9,9 @@ struct CharacterRange {
   char32_t first, last;
 };
 
-/// Characters that belong to words: Alphabetic, marks, decimal digits, connector punctuation and join controls, which
-/// is what Unicode's Technical Standard 18 (annex C) calls \w. From the tables of Unicode 16; a character that later
-/// versions add counts as none, which touches only added tokens with the flag single_word.
+/// Word characters: Alphabetic, marks, decimal digits, connector punctuation and join controls, \w of Unicode Technical
+/// Standard 18 (annex C). From the tables of Unicode 16. Characters of later versions are not word characters, which
+/// affects only added tokens with single_word.
 inline constexpr CharacterRange word_characters[] = {
     {0x30, 0x39},       {0x41, 0x5A},       {0x5F, 0x5F},       {0x61, 0x7A},       {0xAA, 0xAA},
     {0xB5, 0xB5},       {0xBA, 0xBA},       {0xC0, 0xD6},       {0xD8, 0xF6},       {0xF8, 0x2C1},

@@ -15,23 +15,23 @@
 
 namespace moderngpt2::detail {
 
-/// The unigram language model (Kudo 2018): the segmentation of the highest sum of scores, by Viterbi search over the
-/// whole text in double precision, with the order of comparisons of Hugging Face `tokenizers`. Where two
-/// segmentations differ by less than rounding, SentencePiece, which adds in single precision, may choose otherwise.
+/// Unigram language model (Kudo 2018): the segmentation with the highest sum of scores, by Viterbi search over the
+/// whole text in double precision, with the order of comparisons of Hugging Face `tokenizers`. SentencePiece adds in
+/// single precision and may choose another segmentation if two differ by less than rounding.
 class UnigramModel {
  public:
-  /// `vocabulary[id]` is the text and score of each id; `byte_ids` all -1 for no byte fallback.
+  /// `vocabulary[id]` is text and score of each id. `byte_ids` are all -1 without byte fallback.
   UnigramModel(const std::vector<std::pair<std::string, double>>& vocabulary, int unk_id,
                const std::array<int, 256>& byte_ids);
 
-  /// Appends the ids of `text`, which is valid UTF-8 after the normalizer.
+  /// Appends the ids of `text`, normalized and valid UTF-8.
   void encode(std::string_view text, std::vector<int>& ids) const;
 
  private:
-  struct Node {  // the best path that ends at a byte of the text
+  struct Node {  // best path to a byte of the text
     double score = 0;
     std::size_t begin = 0;
-    int id = -1;  // -1: none ends here
+    int id = -1;  // -1: no path ends here
   };
 
   std::vector<Node> viterbi(std::string_view text) const;

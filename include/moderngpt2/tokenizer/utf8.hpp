@@ -7,9 +7,9 @@
 
 namespace moderngpt2 {
 
-/// U+2581 in UTF-8, which stands for a space inside SentencePiece's vocabularies.
+/// U+2581 in UTF-8: SentencePiece's mark for a space.
 inline constexpr std::string_view space_mark = "\xE2\x96\x81";
-/// U+FFFD in UTF-8, which stands for bytes that are no text.
+/// U+FFFD in UTF-8: replacement of invalid bytes.
 inline constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
 namespace detail {
@@ -20,14 +20,15 @@ struct Utf8Step {
   bool truncated;      // true: ill-formed only because the text ends here
 };
 
-/// The character, or the maximal subpart of an ill-formed sequence (Unicode 15, section 3.9, table 3-7), that begins
-/// at `text[at]`.
+/// Decodes the character, or the maximal subpart of an ill-formed sequence (Unicode 15, section 3.9, table 3-7), at
+/// `text[at]`.
 inline Utf8Step utf8_step(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned lead = byte(at);
   if (lead < 0x80) return {1, true, false};
   std::size_t length = 0;
-  unsigned low = 0x80, high = 0xBF;  // bounds of the second byte: no overlong forms, surrogates, or past U+10FFFF
+  unsigned low = 0x80,
+           high = 0xBF;  // bounds of the second byte exclude overlong forms, surrogates and values above U+10FFFF
   if (lead >= 0xC2 && lead <= 0xDF) {
     length = 2;
   } else if (lead >= 0xE0 && lead <= 0xEF) {
@@ -51,13 +52,13 @@ inline Utf8Step utf8_step(std::string_view text, std::size_t at) {
   return {length, true, false};
 }
 
-/// Length in bytes of the character whose first byte is `lead`, in text that is known to be valid.
+/// Length in bytes of the character with lead byte `lead`, in valid text.
 inline std::size_t utf8_length(char lead) {
   const auto byte = static_cast<unsigned char>(lead);
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 
-/// The character of `length` bytes that begins at `text[at]`, in text that is known to be valid.
+/// Code point of the character of `length` bytes at `text[at]`, in valid text.
 inline char32_t utf8_decode(std::string_view text, std::size_t at, std::size_t length) {
   const auto byte = [&](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[at + i])); };
   switch (length) {
@@ -74,7 +75,7 @@ inline char32_t utf8_decode(std::string_view text, std::size_t at, std::size_t l
 
 inline bool is_utf8_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
-/// Whether three bytes at `text[at]` are a character whose lead byte allows any continuation (not E0 or ED).
+/// Whether three bytes at `text[at]` are a valid character whose lead byte allows any continuation (not E0 or ED).
 inline bool is_plain_utf8_of_three(std::string_view text, std::size_t at) {
   if (at + 3 > text.size()) return false;
   const auto lead = static_cast<unsigned char>(text[at]);
@@ -84,7 +85,7 @@ inline bool is_plain_utf8_of_three(std::string_view text, std::size_t at) {
 
 }  // namespace detail
 
-/// Number of leading bytes of `text` that are whole, valid characters.
+/// Number of leading bytes of `text` that are complete, valid characters.
 inline std::size_t valid_utf8_prefix(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {
@@ -107,8 +108,8 @@ inline std::size_t valid_utf8_prefix(std::string_view text) {
   return at;
 }
 
-/// `text` with each maximal subpart of an ill-formed sequence replaced by one U+FFFD, which is what Python's
-/// `bytes.decode("utf-8", errors="replace")` and the W3C's decoder give.
+/// Replaces each maximal subpart of an ill-formed sequence by one U+FFFD, like Python's `bytes.decode("utf-8",
+/// errors="replace")` and the W3C's decoder.
 inline std::string replace_invalid_utf8(std::string_view text) {
   std::string result;
   result.reserve(text.size());

@@ -26,7 +26,7 @@ __global__ void write_page(float* page_begin, float value) { page_begin[threadId
 
 /// A page that is kept and six parts of a page each, two of them in use at once.
 PartialUse six_parts() {
-  PartialUse use{.kept = {{0, page}}, .parts = {}, .together = 2};
+  PartialUse use{.kept = {{0, page}}, .parts = {}, .resident_parts = 2};
   for (std::size_t i = 1; i < 7; ++i) use.parts.push_back({i * page, (i + 1) * page});
   return use;
 }

@@ -15,10 +15,11 @@
 
 namespace moderngpt2 {
 
-/// Questions with as many choices each, one of them right. A choice is a row: the question, a space, the choice.
+/// Multiple-choice questions with an equal number of choices, one of them correct. Each choice is a row of ids:
+/// question, space, choice.
 class ChoiceExamples {
  public:
-  /// Labels of some questions that count: of the right choices' next tokens, and of the choices.
+  /// Label counts of some questions: next tokens of the correct choices, and choices.
   struct Divisors {
     std::int64_t language = 0, questions = 0;
 
@@ -40,8 +41,8 @@ class ChoiceExamples {
     return sum;
   }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, where the answer is none
-  /// of the choices, and where there are more or fewer of them than in rows before.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column, an answer that is not a choice, or a
+  /// number of choices that differs from earlier rows.
   void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
     std::string begin, stem;
     std::vector<std::string> endings, names;
@@ -70,7 +71,7 @@ class ChoiceExamples {
   }
 
  private:
-  /// A list of texts, or an object with the lists "text" and "label".
+  /// Reads a list of texts, or an object with the lists "text" and "label".
   static void read_choices(const Json& value, const RowPlace& place, std::vector<std::string>& texts,
                            std::vector<std::string>& names) {
     const Json* list = &value;
@@ -84,11 +85,11 @@ class ChoiceExamples {
     for (const Json& text : *list) texts.push_back(text_of(text, "a choice", place));
   }
 
-  /// What the question is made of: a text to be known and what is asked, or one of them.
+  /// Columns of the question: a context and a question, or one of them.
   static std::vector<std::string> stem_columns(const DataRow& row, const ExampleOptions& options) {
     if (!options.text_column.empty()) {
       const std::vector<std::string> given = split_names(options.text_column);
-      for (const std::string& name : given) (void)require_column(row, {name}, "text", "--text_column");
+      for (const std::string& name : given) (void)require_column(row, {name}, "text", "text_column");
       return given;
     }
     std::vector<std::string> found;
@@ -101,16 +102,18 @@ class ChoiceExamples {
           break;
         }
     if (found.empty())
-      throw Error("{}: no question (looked for {}, {}); the columns are {}: name it with --text_column",
-                  row.place.text(), fmt::join(groups[0], ", "), fmt::join(groups[1], ", "), column_names(row.fields));
+      throw Error("{}: no question (looked for {}, {}); the columns are {}. Name one with {}", row.place.text(),
+                  fmt::join(groups[0], ", "), fmt::join(groups[1], ", "), column_names(row.fields),
+                  Setting{"text_column"});
     return found;
   }
 
-  /// The answer as the place of a choice: a number, the digits of one, the name of a choice, or a letter from A.
+  /// Reads the answer as the index of a choice. It can be a number, its digits, the name of a choice, or a letter from
+  /// A.
   static int read_answer(const DataRow& row, const ExampleOptions& options, int count,
                          const std::vector<std::string>& names) {
     const std::vector<std::string> columns = column_or(options.label_column, {"label", "answer", "answerKey"});
-    const Json& value = require_column(row, columns, "answer", "--label_column");
+    const Json& value = require_column(row, columns, "answer", "label_column");
     std::int64_t answer = -1;
     if (value.is_number_integer()) answer = json_as<std::int64_t>(value, "the answer", row.place.text());
     if (value.is_string()) {

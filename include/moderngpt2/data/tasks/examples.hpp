@@ -17,18 +17,18 @@
 
 namespace moderngpt2 {
 
-/// How the rows of a data set become examples.
+/// Options for converting rows to examples.
 struct ExampleOptions {
-  std::string text_column{};                  ///< empty: the usual names; of a pair of texts both, with a comma
-  std::string label_column{};                 ///< empty: the usual names
-  std::string word_separator = " ";           ///< token classification: what stands between two words
-  int block_size = 1024;                      ///< the most tokens of an example; longer text is cut
-  int doc_stride = 128;                       ///< question answering: tokens that two windows share
-  std::optional<ProblemType> problem_type{};  ///< sequence classification: nothing is, by the labels
+  std::string text_column{};                  ///< empty: common names; two columns separated by a comma for pairs
+  std::string label_column{};                 ///< empty: common names
+  std::string word_separator = " ";           ///< token classification: text between two words
+  int block_size = 1024;                      ///< maximum tokens of an example; longer text is truncated
+  int doc_stride = 128;                       ///< question answering: overlap of two windows in tokens
+  std::optional<ProblemType> problem_type{};  ///< sequence classification; nullopt: derived from the labels
   OpenParquetRows open_parquet = nullptr;
 };
 
-/// Rows of numbers of unequal length, end to end in one array.
+/// Rows of different length in one array.
 class RaggedRows {
  public:
   void add(std::span<const int> row) {
@@ -50,8 +50,8 @@ class RaggedRows {
   int longest_ = 0;
 };
 
-/// Examples [begin, end) of a store: what a run trains on, or what it is judged by. A copy shares the store, which has
-/// `rows` of ids, `sequences()` of them for each example, and `divisors(begin, end)`: how many labels there are.
+/// Range [begin, end) of the examples of a store: a training or validation set. Copies share the store, which has
+/// `rows` of ids, `sequences()` rows per example, and `divisors(begin, end)`, the number of labels.
 template <class Store>
 class ExampleRange {
  public:
@@ -60,11 +60,11 @@ class ExampleRange {
       : store_(std::move(store)), begin_(begin), end_(end) {}
 
   std::int64_t size() const { return end_ - begin_; }
-  /// Tokens of the longest row.
+  /// Length of the longest row in tokens.
   int block_size() const { return store_ ? store_->rows.longest() : 0; }
   int sequences() const { return store_ ? store_->sequences() : 1; }
   const Store& store() const { return *store_; }
-  /// The place of an example in the store.
+  /// Index of an example in the store.
   std::int64_t place(std::int64_t i) const { return begin_ + i; }
   auto divisors() const { return store_->divisors(begin_, end_); }
 
@@ -78,13 +78,13 @@ struct ExampleSplits {
   ExampleRange<Store> train, eval;
 };
 
-/// Texts to ids, with a count of those that were cut.
+/// Encodes texts and counts truncated ones.
 class TextEncoder {
  public:
   TextEncoder(Tokenizer tokenizer, int block_size) : tokenizer_(std::move(tokenizer)), block_size_(block_size) {
     const int added = int(tokenizer_.prefix_ids().size() + tokenizer_.suffix_ids().size());
     if (block_size_ <= added)
-      throw Error("a block size of {} tokens leaves no room beside those that the tokenizer adds", block_size_);
+      throw Error("a block size of {} tokens leaves no room besides the tokens that the tokenizer adds", block_size_);
   }
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
@@ -92,8 +92,8 @@ class TextEncoder {
   std::int64_t cut() const { return cut_; }
   void count_cut() { ++cut_; }
 
-  /// The ids of one text or two, end to end, as Hugging Face's tokenizer(first, second, truncation=True) has them: what
-  /// is too long loses tokens at its end, the longer of two first. Valid until the next call. No text: one eos, or pad.
+  /// Encodes one text or two, concatenated, like Hugging Face's tokenizer(first, second, truncation=True): tokens are
+  /// truncated at the end, from the longer text first. Valid until the next call. Empty text gives one eos or pad.
   std::span<const int> encode(const std::string& first, const std::string* second = nullptr) {
     first_.clear(), second_.clear();
     tokenizer_.encode(first, first_);
@@ -123,10 +123,10 @@ class TextEncoder {
   std::vector<int> first_, second_, ids_;
 };
 
-/// The parts of "a,b".
+/// Splits "a,b" into names.
 std::vector<std::string> split_names(const std::string& names);
 
-/// A column's names: the one that was given, or the usual ones.
+/// Returns the given column name, or the common ones.
 std::vector<std::string> column_or(const std::string& given, std::vector<std::string> usual);
 
 }  // namespace moderngpt2

@@ -16,25 +16,25 @@
 
 namespace moderngpt2 {
 
-/// The classes of a data set: found in its rows, or those of a checkpoint, which hold.
+/// Classes of a data set: collected from its rows, or fixed by a checkpoint.
 class LabelSet {
  public:
   LabelSet() = default;
-  /// The classes of a checkpoint. Throws an Error where a name stands twice.
+  /// Classes of a checkpoint. Throws Error for a repeated name.
   explicit LabelSet(std::vector<std::string> names) : names_(std::move(names)), fixed_(true) {
     for (std::size_t i = 0; i < names_.size(); ++i)
-      if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} stands twice", excerpt(names_[i]));
+      if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} occurs twice", excerpt(names_[i]));
   }
 
-  /// Notes a label, a class's id or name, and gives a number for id_of(). Throws an Error that tells the row where it
-  /// is neither, or where a checkpoint has no such class.
+  /// Adds a label, the id or name of a class. Returns a handle for id_of(). Throws Error that names the row if it is
+  /// neither, or not a class of the checkpoint.
   int add(const Json& label, std::string_view column, const RowPlace& place) {
     if (label.is_string()) return add_name(label.get<std::string>(), column, place);
     if (!label.is_number_integer() && !label.is_boolean())
       throw Error("{}: {} must be the id or the name of a class, found {}", place.text(), column,
                   detail::json_excerpt(label));
     const std::int64_t id = label.is_boolean() ? label.get<bool>() : json_as<std::int64_t>(label, column, place.text());
-    const std::int64_t limit = fixed_ ? std::int64_t(names_.size()) : most_classes;
+    const std::int64_t limit = fixed_ ? std::int64_t(names_.size()) : max_classes;
     if (id < 0 || id >= limit)
       throw Error("{}: {} is {}, {}", place.text(), column, id,
                   fixed_   ? fmt::format("the checkpoint's labels are 0 to {}", limit - 1)
@@ -45,15 +45,15 @@ class LabelSet {
     return int(id);
   }
 
-  /// What the ids of a file stand for, as the file says; files must agree.
+  /// Sets the class names that a file assigns to ids. All files must agree.
   void set_class_names(const std::vector<std::string>& names, const RowPlace& place) {
     if (names.empty() || fixed_) return;
     if (!class_names_.empty() && class_names_ != names)
-      throw Error("{}: its names of classes are not those of the files before", place.text());
+      throw Error("{}: its class names differ from those of earlier files", place.text());
     class_names_ = names;
   }
 
-  /// To be called when all rows are noted: names get ids in the order of their bytes.
+  /// Assigns ids to names, sorted by bytes, after all rows.
   void finish() {
     if (fixed_) return;
     fixed_ = true;
@@ -70,13 +70,13 @@ class LabelSet {
     for (int i = int(names_.size()); i < classes_; ++i) names_.push_back(fmt::format("LABEL_{}", i));
   }
 
-  /// The class of a number that add() gave.
+  /// Class id of a handle from add().
   int id_of(int added) const { return final_.empty() ? added : final_[std::size_t(added)]; }
-  /// Names by class.
+  /// Class names by id.
   const std::vector<std::string>& names() const { return names_; }
 
  private:
-  static constexpr std::int64_t most_classes = 100'000;
+  static constexpr std::int64_t max_classes = 100'000;
 
   int add_name(const std::string& name, std::string_view column, const RowPlace& place) {
     if (fixed_) {
@@ -90,7 +90,7 @@ class LabelSet {
 
   void note_kind(bool name, std::string_view column, const RowPlace& place) {
     if (any_ && name != has_names_)
-      throw Error("{}: {} is {}, in rows before {}", place.text(), column, name ? "a name" : "a number",
+      throw Error("{}: {} is {}, in earlier rows {}", place.text(), column, name ? "a name" : "a number",
                   name ? "numbers" : "names");
     any_ = true, has_names_ = name;
   }
@@ -104,7 +104,7 @@ class LabelSet {
 
   std::vector<std::string> names_, class_names_;
   std::map<std::string, int> ids_;
-  std::vector<int> final_;  // of names, by the order in which they were found
+  std::vector<int> final_;  // ids of names, in order of appearance
   int classes_ = 0;
   bool fixed_ = false, any_ = false, has_names_ = false;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -10,30 +11,40 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/data/tasks/labels.hpp"
-#include "moderngpt2/data/tasks/token_offsets.hpp"
+#include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2 {
 
-/// A question about a text, with the answers that are right; none: the text does not say.
+/// Byte offset of each token in `text`, then the end of the last one. Returns nullopt if the tokens do not spell the
+/// text, for example with an unknown token.
+std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
+                                              std::string_view text);
+
+/// Byte offset of the `count`-th character (code point) of a text; its size for the end, nullopt beyond it.
+std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count);
+
+/// Question about a context, with its correct answers; none if the context has no answer.
 struct Question {
   std::string id{}, context{};
   std::vector<std::string> answers{};
-  std::vector<int> offsets{};  ///< bytes at which the tokens of the context begin, and the end
+  std::vector<int> offsets{};  ///< byte offset of each token of the context, then the end
 };
 
-/// One window of a question's text: its row of ids is the question, a line feed, and tokens of the text.
+/// Window of a context. Its row of ids is the question, a line feed, and tokens of the context.
 struct QuestionWindow {
   std::int64_t question = 0;
-  int context_begin = 0;   ///< place in the row of the first token of the text
-  int context_end = 0;     ///< and of that after the last
-  int first_token = 0;     ///< which token of the text that is
-  int start = 0, end = 0;  ///< first and last token of the answer, places in the row; 0: not in this window
+  int context_begin = 0;   ///< index in the row of the first token of the context
+  int context_end = 0;     ///< index after the last token of the context
+  int first_token = 0;     ///< index in the context of the window's first token
+  int start = 0, end = 0;  ///< indices in the row of the answer's first and last token; 0: not in this window
 };
 
-/// Questions in the format of SQuAD (Rajpurkar et al. 2016), each as one window or several that overlap: no text is
-/// lost. A window without the whole answer is labelled with its first token.
+/// Questions in SQuAD's format (Rajpurkar et al. 2016), each split into one or more overlapping windows that cover its
+/// context. A window without the whole answer has the first token as label.
 class QuestionExamples {
  public:
   RaggedRows rows;
@@ -43,15 +54,15 @@ class QuestionExamples {
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const { return end - begin; }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, and where an answer does
-  /// not stand at its answer_start.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column, or an answer that is not at its
+  /// answer_start.
   void add(const DataRow& row, const RowReader&, TextEncoder& encoder, LabelSet&, const ExampleOptions& options) {
     const auto text = [&](const char* column, const std::string& given) {
-      return text_of(require_column(row, column_or(given, {column}), column, "--text_column"), column, row.place);
+      return text_of(require_column(row, column_or(given, {column}), column, "text_column"), column, row.place);
     };
     const std::vector<std::string> given = split_names(options.text_column);
     if (!given.empty() && given.size() != 2)
-      throw UsageError("--text_column: question answering needs two columns, as question,context");
+      throw UsageError("{}: question answering needs two columns, such as question,context", Setting{"text_column"});
     std::string asked = text("question", given.empty() ? "" : given[0]);
     asked.erase(0, asked.find_first_not_of(" \t\r\n"));
     asked += '\n';
@@ -74,11 +85,11 @@ class QuestionExamples {
   }
 
  private:
-  /// The bytes of the first answer, [begin, end); an empty range where there is none.
+  /// Byte range [begin, end) of the first answer; empty without an answer.
   std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) const {
     const std::string where = row.place.text();
     const Json& answers =
-        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "--label_column");
+        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "label_column");
     std::vector<std::int64_t> starts;
     const auto add = [&](const Json& text, const Json& start) {
       question.answers.push_back(json_as<std::string>(text, "answers.text", where));
@@ -119,9 +130,9 @@ class QuestionExamples {
     const int room = encoder.block_size() - int(head.size() + suffix.size());
     if (room < 1 || (count > room && room <= doc_stride))
       throw Error(
-          "{}: the question has {} tokens, which leaves {} of --block_size {} for the text: more than "
-          "--doc_stride {} are needed",
-          row.place.text(), head.size(), std::max(room, 0), encoder.block_size(), doc_stride);
+          "{}: the question has {} tokens, which leaves {} of {} {} for the context: more than {} {} are needed",
+          row.place.text(), head.size(), std::max(room, 0), Setting{"block_size"}, encoder.block_size(),
+          Setting{"doc_stride"}, doc_stride);
     int first = 0, last = -1;  // tokens of the answer
     if (answer_end > answer_begin) {
       while (first + 1 < count && offsets[std::size_t(first) + 1] <= answer_begin) ++first;
@@ -144,3 +155,47 @@ class QuestionExamples {
 };
 
 }  // namespace moderngpt2
+
+#ifndef MODERNGPT2_DECLARE_RUNS
+
+namespace moderngpt2 {
+
+MODERNGPT2_INLINE std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
+                                                                std::string_view text) {
+  std::vector<int> offsets{0};
+  std::size_t at = 0;
+  for (const int id : ids) {
+    if (const int byte = tokenizer.byte_value(id); byte >= 0) {
+      if (at >= text.size() || static_cast<unsigned char>(text[at]) != byte) return std::nullopt;
+      ++at;
+    } else {
+      std::string_view token = tokenizer.token(id);
+      while (!token.empty()) {
+        const bool mark = token.starts_with(space_mark);
+        if (mark && at < text.size() && text[at] == ' ') {
+          token.remove_prefix(space_mark.size()), ++at;
+          continue;
+        }
+        if (at >= text.size() || text[at] != token[0]) return std::nullopt;
+        token.remove_prefix(1), ++at;
+      }
+    }
+    offsets.push_back(int(at));
+  }
+  if (at != text.size()) return std::nullopt;
+  return offsets;
+}
+
+MODERNGPT2_INLINE std::optional<std::size_t> byte_of_character(std::string_view text, std::size_t count) {
+  std::size_t at = 0;
+  for (; count > 0 && at < text.size(); --count) {
+    ++at;
+    while (at < text.size() && detail::is_utf8_continuation(text[at])) ++at;
+  }
+  if (count > 0) return std::nullopt;
+  return at;
+}
+
+}  // namespace moderngpt2
+
+#endif

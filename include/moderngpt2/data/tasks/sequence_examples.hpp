@@ -14,47 +14,47 @@
 
 namespace moderngpt2 {
 
-/// Texts, or pairs of texts, and what each is labelled with: a class, some classes, or numbers.
+/// Texts or pairs of texts with labels: a class, several classes, or numbers.
 class SequenceExamples {
  public:
   RaggedRows rows;
-  std::vector<int> classes;   ///< of each text, where a text has one class
-  std::vector<float> values;  ///< (texts, values_each) else: numbers, or 1 for the classes it has and 0 for the others
+  std::vector<int> classes;  ///< class of each text, if texts have one class
+  std::vector<float>
+      values;  ///< (texts, values_each) otherwise: numbers, or 1 for each class of the text and 0 for others
   int values_each = 0;
-  std::vector<std::string> names;  ///< of the classes, or of the numbers
+  std::vector<std::string> names;  ///< names of the classes or numbers
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const {
     return (end - begin) * (values_each > 0 ? values_each : 1);
   }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column.
   void add(const DataRow& row, const RowReader& reader, TextEncoder& encoder, LabelSet& labels,
            const ExampleOptions& options) {
     if (text_columns_.empty()) text_columns_ = find_text_columns(row, options);
     std::array<std::string, 2> texts;
     for (std::size_t i = 0; i < text_columns_.size(); ++i)
-      texts[i] = text_of(require_column(row, {text_columns_[i]}, "text", "--text_column"), text_columns_[i], row.place);
-    // A line feed tells where the second begins: tokenizers of language models set no separator.
+      texts[i] = text_of(require_column(row, {text_columns_[i]}, "text", "text_column"), text_columns_[i], row.place);
+    // A line feed separates the texts: tokenizers of language models have no separator token.
     if (text_columns_.size() == 2) texts[0] += '\n';
     rows.add(encoder.encode(texts[0], text_columns_.size() == 2 ? &texts[1] : nullptr));
     add_label(row, reader, labels, options);
   }
 
-  /// What the labels say of the problem, where neither flag nor checkpoint do.
+  /// Problem type according to the labels, if neither settings nor checkpoint have one.
   ProblemType problem() const {
     if (kind_ == Kind::number) return ProblemType::regression;
     return kind_ == Kind::classes || kind_ == Kind::numbers ? ProblemType::multi_label : ProblemType::single_label;
   }
-  /// Outputs that lists of numbers ask for, 1 for single numbers, 0 where labels are classes.
+  /// Number of outputs: length of the labels' lists, 1 for single numbers, 0 for classes.
   int width() const { return kind_ == Kind::number ? 1 : kind_ == Kind::numbers ? width_ : 0; }
 
-  /// To be called with the finished labels: makes `classes` or `values` of what the rows said. Throws an Error where
-  /// the problem takes no such labels.
+  /// Fills `classes` or `values` after all rows. Throws Error if the labels do not fit the problem type.
   void finish(ProblemType type, int num_labels, const LabelSet& labels) {
     names = labels.names();
     const auto refuse = [&](const char* found) {
-      throw Error("{}: labels are {}, which a {} problem does not take", first_.text(), found, name_of(type));
+      throw Error("{}: labels are {}, which do not fit the problem type {}", first_.text(), found, name_of(type));
     };
     if (type == ProblemType::single_label) {
       if (kind_ != Kind::one_class) refuse(kind_ == Kind::classes ? "lists" : "numbers with a fraction");
@@ -72,7 +72,7 @@ class SequenceExamples {
     for (std::size_t row = 0; row + 1 < starts_.size(); ++row) {
       const std::size_t begin = std::size_t(starts_[row]), end = std::size_t(starts_[row + 1]);
       if (dense && end - begin != std::size_t(num_labels))
-        throw Error("{}: {} labels a text, the model has {} outputs", first_.text(), end - begin, num_labels);
+        throw Error("{}: {} labels per text, but the model has {} outputs", first_.text(), end - begin, num_labels);
       for (std::size_t i = begin; i < end; ++i) {
         if (dense)
           values.push_back(float(found_[i]));
@@ -93,7 +93,8 @@ class SequenceExamples {
 
   static std::vector<std::string> find_text_columns(const DataRow& row, const ExampleOptions& options) {
     std::vector<std::string> given = split_names(options.text_column);
-    if (given.size() > 2) throw UsageError("--text_column: {} names more than two columns", options.text_column);
+    if (given.size() > 2)
+      throw UsageError("{}: {} names more than two columns", Setting{"text_column"}, options.text_column);
     if (!given.empty()) return given;
     using Pair = std::array<const char*, 2>;
     for (const auto& [a, b] : {Pair{"sentence1", "sentence2"}, Pair{"premise", "hypothesis"},
@@ -102,13 +103,13 @@ class SequenceExamples {
       if (row.fields.contains(a) && row.fields.contains(b)) return {a, b};
     for (const char* name : {"text", "sentence", "content", "review", "question"})
       if (row.fields.contains(name)) return {name};
-    throw Error("{}: no column of text that is known; the columns are {}: name it with --text_column, two with a comma",
-                row.place.text(), column_names(row.fields));
+    throw Error("{}: no text column found among the columns {}. Name one, or two separated by a comma, with {}",
+                row.place.text(), column_names(row.fields), Setting{"text_column"});
   }
 
   void add_label(const DataRow& row, const RowReader& reader, LabelSet& labels, const ExampleOptions& options) {
     const std::vector<std::string> names = column_or(options.label_column, {"label", "labels"});
-    const Json& label = require_column(row, names, "label", "--label_column");
+    const Json& label = require_column(row, names, "label", "label_column");
     const std::string& column = row.fields.contains(names[0]) ? names[0] : names.back();
     if (kind_ == Kind::none) {
       first_ = row.place;
@@ -125,15 +126,15 @@ class SequenceExamples {
       for (const Json& one : label) add_one(one, kind == Kind::numbers, column, labels, row.place);
       if (kind == Kind::numbers && width_ == 0) width_ = int(label.size());
       if (kind == Kind::numbers && int(label.size()) != width_)
-        throw Error("{}: {} has {} numbers, in rows before {}", row.place.text(), column, label.size(), width_);
+        throw Error("{}: {} has {} numbers, in earlier rows {}", row.place.text(), column, label.size(), width_);
     } else {
-      // 3 among 3.5 and 4.25 is a number, and so are those before the first that has a fraction.
+      // 3 among 3.5 and 4.25 is a number, including those before the first number with a fraction.
       if (kind_ == Kind::number && label.is_number()) kind = Kind::number;
       if (kind == Kind::number && kind_ == Kind::one_class && !has_names_) kind_ = Kind::number;
       add_one(label, kind == Kind::number, column, labels, row.place);
     }
     if (kind_ != Kind::none && kind != kind_)
-      throw Error("{}: {} is {}, which is of another type than in rows before", row.place.text(), column,
+      throw Error("{}: {} is {}, of another type than in earlier rows", row.place.text(), column,
                   detail::json_excerpt(label));
     kind_ = kind;
     starts_.push_back(std::int64_t(found_.size()));
@@ -148,7 +149,7 @@ class SequenceExamples {
   Kind kind_ = Kind::none;
   bool has_names_ = false;
   int width_ = 0;
-  std::vector<double> found_;  // labels as they stand in the rows, all rows end to end
+  std::vector<double> found_;  // labels of all rows, concatenated
   std::vector<std::int64_t> starts_{0};
   RowPlace first_;
 };

@@ -12,11 +12,11 @@
 
 namespace moderngpt2 {
 
-/// Texts cut into words, each with a class. The first token of a word has its label, the others are ignored.
+/// Texts split into words, with a class for each word. The first token of a word has its label, others are ignored.
 class TokenExamples {
  public:
   RaggedRows rows, labels;
-  std::vector<std::string> names;  ///< of the classes
+  std::vector<std::string> names;  ///< class names
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const {
@@ -26,16 +26,16 @@ class TokenExamples {
     return count;
   }
 
-  /// Adds a row. Throws an Error that tells it where a column is missing or of another type, and where there are not as
-  /// many labels as words.
+  /// Adds a row. Throws Error that names the row for a missing or mistyped column, or different numbers of labels and
+  /// words.
   void add(const DataRow& row, const RowReader& reader, TextEncoder& encoder, LabelSet& set,
            const ExampleOptions& options) {
     const std::vector<std::string> label_names = column_or(options.label_column, {"ner_tags", "tags", "labels"});
     const Json& words =
-        require_column(row, column_or(options.text_column, {"tokens", "words"}), "list of words", "--text_column");
-    const Json& tags = require_column(row, label_names, "labels of the words", "--label_column");
+        require_column(row, column_or(options.text_column, {"tokens", "words"}), "list of words", "text_column");
+    const Json& tags = require_column(row, label_names, "labels of the words", "label_column");
     if (!words.is_array() || !tags.is_array() || words.size() != tags.size())
-      throw Error("{}: {} words and {} labels: two lists of one length are needed", row.place.text(),
+      throw Error("{}: {} words and {} labels, expected two lists of equal length", row.place.text(),
                   words.is_array() ? words.size() : 0, tags.is_array() ? tags.size() : 0);
     std::string column = label_names[0];
     for (const std::string& name : label_names)
@@ -63,7 +63,7 @@ class TokenExamples {
     rows.add(ids_), labels.add(labels_);
   }
 
-  /// To be called with the finished labels.
+  /// Converts labels to class ids after all rows.
   void finish(const LabelSet& set) {
     names = set.names();
     for (int& label : labels.values())

@@ -14,19 +14,19 @@
 
 #include <fmt/format.h>
 
+#include "make_dialogues/dialogue_words.hpp"
+#include "make_dialogues/dialogues_english.hpp"
+#include "make_dialogues/dialogues_japanese.hpp"
+#include "make_stories/stories.hpp"
+#include "make_stories/story_template.hpp"
 #include "moderngpt2/core/random.hpp"
-#include "moderngpt2/testing/dialogue_words.hpp"
-#include "moderngpt2/testing/dialogues_english.hpp"
-#include "moderngpt2/testing/dialogues_japanese.hpp"
-#include "moderngpt2/testing/stories.hpp"
-#include "moderngpt2/testing/story_template.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 
 namespace moderngpt2 {
 
-/// A question or remark of a user, and the one right answer.
+/// Question or remark of a user, and its only correct answer.
 struct DialogueTurn {
-  std::string kind;  ///< what it takes to answer: "sum", "ask_name", ...
+  std::string kind;  ///< skill that the answer needs: "sum", "ask_name", ...
   std::string question, answer;
 };
 
@@ -35,8 +35,8 @@ struct Dialogue {
   std::vector<DialogueTurn> turns;
 };
 
-/// Pairs of numbers and of a pet and its name belong either to the dialogues for training or to those held out, so that
-/// the latter ask for what no one has learned by heart: one pair of eight.
+/// Split of number pairs and of (pet, name) pairs into training and held-out dialogues: one pair of eight is held out,
+/// so that held-out questions cannot be answered from memory.
 enum class DialoguePart { training, held_out };
 
 namespace detail {
@@ -73,12 +73,12 @@ class DialogueMaker {
   }
   void set(const std::string& key, int number) { values_[key] = std::to_string(number); }
 
-  /// Whether a pair may be used, whichever comes first.
+  /// Whether a pair may be used, in either order.
   bool allowed(std::uint64_t kind, std::uint64_t a, std::uint64_t b) const {
     const bool held_out = mix64(mix64(mix64(kind) + std::min(a, b)) + std::max(a, b)) % 8 == 0;
     return held_out == (part_ == DialoguePart::held_out);
   }
-  /// Two numbers of which the first is the larger one.
+  /// Two numbers, the larger one first.
   std::pair<int, int> larger_and_smaller(std::uint64_t kind, int most) {
     while (true) {
       const int a = dice_.between(2, most), b = dice_.between(1, a - 1);
@@ -86,7 +86,7 @@ class DialogueMaker {
     }
   }
 
-  /// The user tells something about himself.
+  /// A remark of the user about himself.
   void tell() {
     switch (dice_.below(4)) {
       case 0:
@@ -139,7 +139,7 @@ class DialogueMaker {
     more ? add("more", words_.more) : add("fewer", words_.fewer);
   }
 
-  /// A question about what has been told; now and then about what has not.
+  /// A question about an earlier remark; sometimes about one that was not made.
   void recall() {
     std::vector<std::function<void()>> told, untold;
     const auto ask = [&](bool known, const char* kind, const Template& turn, const char* otherwise,
@@ -171,7 +171,7 @@ class DialogueMaker {
     if (!questions.empty()) dice_.pick(questions)();
   }
 
-  /// A question whose answer does not depend on the dialogue.
+  /// A question that is independent of the dialogue.
   void know() {
     switch (dice_.below(7)) {
       case 0: {
@@ -223,15 +223,15 @@ class DialogueMaker {
   StoryDice& dice_;
   DialoguePart part_;
   Dialogue dialogue_;
-  std::map<std::string, std::string, std::less<>> values_;  // what the placeholders stand for, and what has been told
-  std::optional<int> count_;                                // of the user's things
+  std::map<std::string, std::string, std::less<>> values_;  // values of placeholders, and facts from earlier turns
+  std::optional<int> count_;                                // number of the user's things
 };
 
 }  // namespace detail
 
-/// Dialogue number `index` of a language: a pure function of its arguments, the same on every machine. Three to eight
-/// turns, often after a system line. Answers depend on the question (sums, opposites, capitals) and on earlier turns
-/// (names, favourites, a running count).
+/// Dialogue number `index` of a language: a pure function of its arguments, equal on all machines. It has three to
+/// eight turns, often after a system line. Answers depend on the question (sums, opposites, capitals) and on earlier
+/// turns (names, favourites, a running count).
 inline Dialogue dialogue(StoryLanguage language, std::uint64_t seed, std::uint64_t index, DialoguePart part) {
   constexpr std::uint64_t not_a_story = 16;
   detail::StoryDice dice(
@@ -241,12 +241,12 @@ inline Dialogue dialogue(StoryLanguage language, std::uint64_t seed, std::uint64
   return detail::DialogueMaker(words, dice, part).make();
 }
 
-/// A message of a chat with headers (tokenizer/chat_template.hpp).
+/// Formats a message of a chat with headers (tokenizer/chat_template.hpp).
 inline std::string chat_message(std::string_view role, std::string_view text) {
   return fmt::format("{}{}{}\n\n{}{}", chat_start_token, role, chat_end_token, text, chat_eot_token);
 }
 
-/// A whole dialogue in that format.
+/// Formats a dialogue with headers.
 inline std::string dialogue_text(const Dialogue& dialogue) {
   std::string text = chat_begin_token;
   if (dialogue.system) text += chat_message("system", *dialogue.system);

@@ -13,25 +13,24 @@
 
 namespace moderngpt2 {
 
-/// A data set on the Hub, and the part of it that holds one language.
+/// Data set on the Hugging Face Hub, and its subset for one language.
 struct StreamedDataset {
   std::string repository, subset;
 };
 
-/// Where the text of `language` lies in "c4" or "fineweb2". Throws UsageError for a language without a data set, naming
-/// those there are, and for another data set.
+/// Returns repository and subset of `language` in "c4" or "fineweb2". Throws UsageError for other data sets and for an
+/// unsupported language, with a list of the supported ones.
 StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language);
 
-/// The flags of a program that say which text it reads: files, or a data set on the Hub.
+/// Flags that choose a program's text: files, or a data set on the Hub.
 struct TextFlags {
   std::vector<std::string> inputs;                 // --input
   std::string dataset;                             // --dataset
   std::vector<std::string> languages;              // --c4_langs or --langs
-  std::vector<std::string> typed_streaming_flags;  // those of the last two that stood on the command line
+  std::vector<std::string> typed_streaming_flags;  // flags among the last two that were typed
 };
 
-/// Whether the flags name files. Throws UsageError where they name a data set to stream too, or a language that it has
-/// not.
+/// Whether the flags name files. Throws UsageError if they also name a data set to stream, or an unsupported language.
 bool names_files(const TextFlags& flags);
 
 /// Error message for a command line with a streamed data set, which is not supported yet. `wanted`: the flags that name
@@ -40,7 +39,7 @@ std::string streaming_error(const TextFlags& flags, const std::string& wanted = 
 
 }  // namespace moderngpt2
 
-#ifndef MODERNGPT2_DECLARE_RUNS
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
 
 namespace moderngpt2 {
 
@@ -51,8 +50,7 @@ MODERNGPT2_INLINE StreamedDataset streamed_dataset(std::string_view dataset, std
   static constexpr Entry c4[]{{"en", "en"}, {"ja", "ja"}, {"ko", "ko"}, {"zh", "zh"}};
   static constexpr Entry fineweb2[]{
       {"ja", "jpn_Jpan"}, {"ko", "kor_Hang"}, {"zh", "cmn_Hani"}, {"cn", "cmn_Hani"}, {"tw", "yue_Hani"}};
-  if (dataset != "c4" && dataset != "fineweb2")
-    throw UsageError("there is no data set '{}': c4 and fineweb2 are there", dataset);
+  if (dataset != "c4" && dataset != "fineweb2") throw UsageError("unknown data set '{}': use c4 or fineweb2", dataset);
   if (dataset == "fineweb2" && language == "en") return {"allenai/c4", "en"};
   std::string known = dataset == "c4" ? "" : "en";
   const auto find = [&](const Entry* begin, const Entry* end) {

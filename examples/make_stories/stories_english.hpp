@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "moderngpt2/testing/stories_english_plots.hpp"
-#include "moderngpt2/testing/story_template.hpp"
+#include "make_stories/stories_english_plots.hpp"
+#include "make_stories/story_template.hpp"
 
 namespace moderngpt2::detail::english {
 

@@ -11,7 +11,7 @@
 
 #include <doctest/doctest.h>
 
-#include "moderngpt2/testing/dialogue_files.hpp"
+#include "make_dialogues/dialogue_files.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
@@ -21,7 +21,7 @@ namespace {
 constexpr StoryLanguage both[] = {StoryLanguage::english, StoryLanguage::japanese};
 constexpr DialoguePart parts[] = {DialoguePart::training, DialoguePart::held_out};
 
-/// The numbers in a text, in their order.
+/// Numbers in a text, in order.
 std::vector<int> numbers(const std::string& text) {
   std::vector<int> list;
   const std::regex digits("[0-9]+");
@@ -30,7 +30,7 @@ std::vector<int> numbers(const std::string& text) {
   return list;
 }
 
-/// Sums, differences and comparisons, with the smaller number first.
+/// Recomputes sums, differences and comparisons, with the smaller number first.
 using Pair = std::tuple<std::string, int, int>;
 std::set<Pair> pairs(const Dialogue& dialogue) {
   std::set<Pair> found;
@@ -93,7 +93,7 @@ TEST_CASE("sums, differences, comparisons and counts are right") {
     CHECK_MESSAGE(checked[kind] > 20, std::string(kind));
 }
 
-TEST_CASE("answers repeat what was told before") {
+TEST_CASE("answers repeat earlier facts") {
   for (const StoryLanguage language : both)
     for (std::uint64_t i = 0; i < 1000; ++i) {
       std::string before;

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 #include <zlib.h>
 
-#include "moderngpt2/testing/story_files.hpp"
+#include "make_stories/story_files.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace {

@@ -11,16 +11,16 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include "make_stories/stories.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
-#include "moderngpt2/testing/stories.hpp"
 
 namespace moderngpt2 {
 
 namespace detail {
 
-/// Compresses text into a .gz file; the same text gives the same bytes (no time, no name in the header).
+/// Compresses text into a .gz file. Deterministic: the header has no time and no name.
 class GzipWriter {
  public:
   explicit GzipWriter(AtomicFile& file) : file_(file) {
@@ -55,15 +55,15 @@ class GzipWriter {
 
 }  // namespace detail
 
-/// "en" or "ja"; throws UsageError for another language.
+/// Language of "en" or "ja". Throws UsageError for others.
 inline StoryLanguage story_language(std::string_view code) {
   if (code == "en") return StoryLanguage::english;
   if (code == "ja") return StoryLanguage::japanese;
   throw UsageError("there are stories in en and ja, not in '{}'", code);
 }
 
-/// Writes stories first, first + 1, ... of a language as C4 has its documents: a gzip file with a JSON object a line,
-/// "text", "timestamp" and "url". Gives the bytes of text. Throws Error where the file cannot be written.
+/// Writes stories first, first + 1, ... of a language in C4's format: a gzip file of JSON lines with "text",
+/// "timestamp" and "url". Returns the bytes of text. Throws Error if the file cannot be written.
 inline std::uint64_t write_story_file(const std::filesystem::path& path, StoryLanguage language, std::uint64_t seed,
                                       std::uint64_t first, std::uint64_t documents) {
   const std::string_view code = language == StoryLanguage::english ? "en" : "ja";

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "moderngpt2/data/streamed_datasets.hpp"
+#include "moderngpt2/cli/streamed_datasets.hpp"
 
 using namespace moderngpt2;
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "moderngpt2/testing/dialogue_words.hpp"
+#include "make_dialogues/dialogue_words.hpp"
 
 namespace moderngpt2::detail::japanese_dialogue {
 

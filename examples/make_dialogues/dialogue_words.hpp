@@ -3,20 +3,20 @@
 #include <span>
 #include <string_view>
 
-/// What a language must bring so that dialogues can be made in it. Templates are those of story_template.hpp: a
-/// question has several wordings, [one|other], an answer has one, so that it can be compared.
+/// Words and templates of one language. Templates have the syntax of story_template.hpp. A question has several
+/// wordings, [one|other]; an answer has one, so that it can be compared.
 namespace moderngpt2::detail {
 
 struct DialogueTurnTemplate {
   std::string_view question, answer;
 };
 
-/// Two words that belong together: a country and its capital, a word and its opposite, a thing and its colour.
+/// Pair of related words: country and capital, word and opposite, thing and colour.
 struct WordPair {
   std::string_view first, second;
 };
 
-/// Things that somebody may like best.
+/// Category of favourites.
 struct Favourites {
   std::string_view category;
   std::span<const std::string_view> values;

@@ -6,24 +6,24 @@
 #include <string>
 #include <string_view>
 
-#include "moderngpt2/testing/stories_english.hpp"
-#include "moderngpt2/testing/stories_japanese.hpp"
-#include "moderngpt2/testing/story_template.hpp"
+#include "make_stories/stories_english.hpp"
+#include "make_stories/stories_japanese.hpp"
+#include "make_stories/story_template.hpp"
 
 namespace moderngpt2 {
 
-/// The languages of the project's own training text.
+/// Languages of the generated text.
 enum class StoryLanguage { english, japanese };
 
-/// Story number `index` of a language: a pure function of its arguments, the same on every machine. A story is 30 to
-/// 200 words of simple prose with something to learn from: agreement in number and gender, articles and counters, names
-/// and things that come back at the end, days in their order, and small sums (see check_sums).
+/// Story number `index` of a language: a pure function of its arguments, equal on all machines. A story has 30 to 200
+/// words of simple prose with regularities to learn: agreement in number and gender, articles and counters, names and
+/// things that recur, days in order, and small sums (see check_sums).
 inline std::string story(StoryLanguage language, std::uint64_t seed, std::uint64_t index) {
   detail::StoryDice dice(seed, static_cast<std::uint64_t>(language), index);
   return language == StoryLanguage::english ? detail::english::story(dice) : detail::japanese::story(dice);
 }
 
-/// How many sums a text states, and how many of them are right.
+/// Number of sums in a text, and of correct ones.
 struct SumCheck {
   int sums = 0;
   int right = 0;
@@ -33,7 +33,7 @@ namespace detail {
 
 inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-/// The number that a story has counted so far; a stated answer is judged against it, then taken as it stands.
+/// Tracks the running total of a story. A stated answer is compared with the total and becomes the new total.
 class SumJudge {
  public:
   void start(long value) { total_ = value; }
@@ -58,7 +58,7 @@ class SumJudge {
   SumCheck check_;
 };
 
-/// Judges the number between `before` and `after`, the rest of its English sentence on either side.
+/// Handles the number between `before` and `after`, the two parts of its English sentence.
 inline void judge_english(SumJudge& judge, long value, std::string_view before, std::string_view after) {
   const bool years = after.starts_with(" year");
   if (after.starts_with(" more")) return judge.add(value);
@@ -75,7 +75,7 @@ inline void judge_english(SumJudge& judge, long value, std::string_view before, 
   judge.start(value);
 }
 
-/// The same for a Japanese sentence.
+/// Handles the number between `before` and `after`, the two parts of its Japanese sentence.
 inline void judge_japanese(SumJudge& judge, long value, std::string_view before, std::string_view after) {
   if (before.ends_with("もう") || before.ends_with("足す")) return judge.add(value);
   if (before.ends_with("そのうち") || before.ends_with("引く") || before.ends_with("代金は")) return judge.add(-value);
@@ -92,18 +92,18 @@ inline void judge_japanese(SumJudge& judge, long value, std::string_view before,
 
 }  // namespace detail
 
-/// Counts the sums in a text, and those that are right: what a model has learned shows in right / sums of its own text.
+/// Counts the sums in a text, and the correct ones: correct / sums in a model's text measures what it has learned.
 ///
-/// A running total follows the digits in the order of the text. In English it grows by "4 more", "2 years older" and
-/// "plus 4", shrinks by "3 of them", "cost 3" and "minus 3", is multiplied by "5 apples in each" and divided by "among
-/// 4 friends"; a number after "now", "makes" or "Each ... got", or before "left" or "in all", is an answer and is
-/// judged; any other number starts a new total. In Japanese the same is said by もう, 歳年上, 足す; そのうち, 代金は,
-/// 引く; ずつ; 人で同じ数に分け; and the answers by 全部で, 残りは, 一人分は, 今. An answer with nothing before it is
-/// not counted.
+/// A running total follows the numbers in text order. In English it grows by "4 more", "2 years older" and "plus 4",
+/// shrinks by "3 of them", "cost 3" and "minus 3", is multiplied by "5 apples in each" and divided by "among 4
+/// friends". A number after "now", "makes" or "Each ... got", or before "left" or "in all", is an answer and is
+/// checked. Any other number starts a new total. Japanese equivalents are もう, 歳年上, 足す; そのうち, 代金は, 引く;
+/// ずつ; 人で同じ数に分け; and, for answers, 全部で, 残りは, 一人分は, 今. An answer without a preceding total is not
+/// counted.
 inline SumCheck check_sums(StoryLanguage language, std::string_view text) {
   const bool english = language == StoryLanguage::english;
   const auto is_digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
-  const auto border = [&](std::size_t i) {  // the bytes of a sentence's border at i, or 0
+  const auto border = [&](std::size_t i) {  // length in bytes of a sentence border at i, or 0
     if (text[i] == '\n' || (english && std::string_view(".!?\"").find(text[i]) != std::string_view::npos)) return 1;
     if (english) return 0;
     for (const std::string_view mark : {"。", "！", "？", "「", "」", "、"}) {

@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "moderngpt2/testing/stories_japanese_plots.hpp"
-#include "moderngpt2/testing/story_template.hpp"
+#include "make_stories/stories_japanese_plots.hpp"
+#include "make_stories/story_template.hpp"
 
 namespace moderngpt2::detail::japanese {
 

@@ -5,14 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "make_dialogues/dialogues.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
-#include "moderngpt2/testing/dialogues.hpp"
 
 namespace moderngpt2 {
 
-/// A dialogue as an object: "text", the whole of it with headers; "messages", each with "role" and "content" as
-/// Transformers' chat templates take them; "kinds", what each answer takes.
+/// Converts a dialogue to a JSON object: "text", the dialogue with headers; "messages", each with "role" and "content"
+/// as in Transformers' chat templates; "kinds", the skill that each answer needs.
 inline Json dialogue_json(const Dialogue& dialogue) {
   Json json;
   json["text"] = dialogue_text(dialogue);
@@ -33,8 +33,8 @@ inline Json dialogue_json(const Dialogue& dialogue) {
   return json;
 }
 
-/// Writes dialogues first, first + 1, ... of a language, an object a line. Gives the bytes of text. Throws Error where
-/// the file cannot be written.
+/// Writes dialogues first, first + 1, ... of a language as JSON lines. Returns the bytes of text. Throws Error if the
+/// file cannot be written.
 inline std::uint64_t write_dialogue_file(const std::filesystem::path& path, StoryLanguage language, std::uint64_t seed,
                                          std::uint64_t first, std::uint64_t documents, DialoguePart part) {
   AtomicFile file(path);

@@ -12,15 +12,15 @@
 
 namespace moderngpt2::detail {
 
-/// Random choices of one story: a counter-based stream, a pure function of its three keys on any machine.
+/// Random choices of one story: a counter-based stream, a pure function of its three keys.
 class StoryDice {
  public:
   StoryDice(std::uint64_t seed, std::uint64_t language, std::uint64_t index)
       : state_(mix64(mix64(mix64(seed) + language) + index)) {}
 
-  /// A number in [0, count), for count < 2^32.
+  /// Number in [0, count), for count < 2^32.
   std::size_t below(std::size_t count) { return static_cast<std::size_t>(((mix64(state_++) >> 32) * count) >> 32); }
-  /// A number in [first, last].
+  /// Number in [first, last].
   int between(int first, int last) {
     return first + static_cast<int>(below(static_cast<std::size_t>(last - first + 1)));
   }
@@ -30,7 +30,7 @@ class StoryDice {
   const auto& pick(const List& list) {
     return list[below(std::size(list))];
   }
-  /// One of the list that differs from `taken`.
+  /// Random element that differs from `taken`.
   template <class List, class Item>
   const auto& pick_other(const List& list, const Item& taken) {
     while (true) {
@@ -43,18 +43,18 @@ class StoryDice {
   std::uint64_t state_;
 };
 
-/// What a story's placeholders stand for: words by name ("A.his"), and the numbers of its sums by letter.
+/// Values of a story's placeholders: words by name ("A.his"), numbers of its sums by letter.
 struct StoryScene {
   std::map<std::string, std::string, std::less<>> words;
   std::map<char, int> numbers;
 
-  /// True for "n", "n+m", "n X": a placeholder that begins with a number's letter.
+  /// Whether a placeholder is an expression over numbers: "n", "n+m", "n X".
   bool is_number(std::string_view key) const {
     return !key.empty() && numbers.count(key[0]) > 0 &&
            (key.size() == 1 || std::string_view("+-* ").find(key[1]) != std::string_view::npos);
   }
 
-  /// The value of "n+m-k" or "g*h", from left to right.
+  /// Evaluates "n+m-k" or "g*h" from left to right.
   int evaluate(std::string_view expression) const {
     int value = number(expression, 0);
     for (std::size_t i = 1; i + 1 < expression.size(); i += 2) {
@@ -79,8 +79,8 @@ struct StoryScene {
   }
 };
 
-/// Writes a template out: [one|other|] chooses an alternative (they nest; an empty one leaves the text out), and {key}
-/// becomes lookup(key). Throws Error where a bracket is not closed.
+/// Expands a template: [one|other|] chooses an alternative (nested; an empty one removes the text), {key} becomes
+/// lookup(key). Throws Error for an unclosed bracket.
 template <class Lookup>
 std::string expand(std::string_view text, StoryDice& dice, const Lookup& lookup) {
   std::string out;
