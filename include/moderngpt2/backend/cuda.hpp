@@ -7,6 +7,7 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/classifier.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
+#include "moderngpt2/backend/cuda/elementwise.hpp"
 #include "moderngpt2/backend/cuda/embedding.hpp"
 #include "moderngpt2/backend/cuda/gated_activation.hpp"
 #include "moderngpt2/backend/cuda/heads.hpp"
@@ -19,5 +20,4 @@
 #include "moderngpt2/backend/cuda/sampling.hpp"
 #include "moderngpt2/backend/cuda/scratch.hpp"
 #include "moderngpt2/backend/cuda/step_graph.hpp"
-#include "moderngpt2/backend/cuda/step_sums.hpp"
 #include "moderngpt2/backend/cuda/transfer.hpp"

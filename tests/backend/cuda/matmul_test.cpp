@@ -9,7 +9,7 @@
 
 #include "backend/cases/matmul.hpp"
 #include "backend/cuda/check_cuda_case.hpp"
-#include "moderngpt2/backend/cuda/product_search.hpp"
+#include "moderngpt2/backend/cuda/product_shape.hpp"
 
 using namespace moderngpt2;
 

@@ -8,19 +8,15 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
-#include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
-#include "moderngpt2/backend/cuda/kernels/decode_attention.hpp"
-#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
-#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
-#include "moderngpt2/core/dtype.hpp"
-#include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/attention_rows.cuh"
+#include "moderngpt2/backend/cuda/kernels/attention_rows_backward.cuh"
 #include "moderngpt2/backend/cuda/kernels/decode_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention_backward.cuh"
-#endif
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 

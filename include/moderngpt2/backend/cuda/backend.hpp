@@ -4,12 +4,16 @@
 #include <memory>
 #include <utility>
 
-#include "moderngpt2/backend/cuda/blas.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/inputs.hpp"
 #include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/simt/blas.hpp"
+#else
+#include "moderngpt2/backend/cuda/cublaslt.hpp"
+#endif
 
 namespace moderngpt2::cuda {
 

@@ -6,13 +6,10 @@
 
 #include "moderngpt2/backend/classifier_rows.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/softcap.hpp"
+#include "moderngpt2/backend/cuda/kernels/losses.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/softcap.cuh"
-#endif
 
 namespace moderngpt2::cuda {
 

@@ -4,11 +4,8 @@
 #include <type_traits>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/column_sum.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/column_sum.cuh"
-#endif
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 

@@ -16,7 +16,6 @@
 
 #include "moderngpt2/backend/cuda/check.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
-#include "moderngpt2/backend/cuda/product_search.hpp"
 #include "moderngpt2/backend/cuda/product_shape.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/owner.hpp"

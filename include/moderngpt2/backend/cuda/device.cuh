@@ -6,10 +6,8 @@
 
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/dtype.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/simt/async_copy.hpp"
-#include "moderngpt2/backend/cuda/simt/matrix.hpp"
-#endif
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 // What kernels use beside CUDA's own words: elements and 16-byte packs, shared memory, cp.async, ldmatrix and mma.sync.
 // For the simulator each says the same in C++ and checks what it is given.
@@ -296,3 +294,5 @@ MODERNGPT2_DEVICE float fast_tanh(float x) {
 }
 
 }  // namespace moderngpt2::cuda
+
+#endif  // MODERNGPT2_CUDA_KERNELS

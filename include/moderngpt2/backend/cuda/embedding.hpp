@@ -3,12 +3,9 @@
 #include <type_traits>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/embedding.hpp"
+#include "moderngpt2/backend/cuda/kernels/embedding.cuh"
 #include "moderngpt2/core/dropout.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/embedding.cuh"
-#endif
 
 namespace moderngpt2::cuda {
 

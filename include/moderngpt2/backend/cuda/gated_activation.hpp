@@ -1,12 +1,9 @@
 #pragma once
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/gated_activation.hpp"
+#include "moderngpt2/backend/cuda/kernels/gated_activation.cuh"
 #include "moderngpt2/config/model_shape.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/gated_activation.cuh"
-#endif
 
 namespace moderngpt2::cuda {
 

@@ -1,11 +1,8 @@
 #pragma once
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/heads.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/heads.cuh"
-#endif
+#include "moderngpt2/core/view.hpp"
 
 // backend/host.hpp's operations of the heads.
 namespace moderngpt2::cuda {

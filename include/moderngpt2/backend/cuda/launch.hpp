@@ -29,3 +29,22 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 
 #endif
 
 }  // namespace moderngpt2::cuda
+
+/// At the end of kernels/NAME.cuh, for each entry struct of kernels/NAME.hpp: what nvcc compiles of it. The simulator
+/// needs none of it, it instantiates what is called.
+#ifdef __CUDACC__
+#define MODERNGPT2_CUDA_INSTANTIATE(entry)   \
+  template struct entry<float>;              \
+  template struct entry<::moderngpt2::bf16>; \
+  template struct entry<::moderngpt2::f16>
+/// The same for an entry that has no form for float.
+#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) \
+  template struct entry<::moderngpt2::bf16>;     \
+  template struct entry<::moderngpt2::f16>
+/// And for one of float alone.
+#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) template struct entry<float>
+#else
+#define MODERNGPT2_CUDA_INSTANTIATE(entry) static_assert(true)
+#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) static_assert(true)
+#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) static_assert(true)
+#endif

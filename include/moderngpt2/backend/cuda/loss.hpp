@@ -1,6 +1,6 @@
 #pragma once
 
-#include "moderngpt2/backend/cuda/kernels/optimizer.hpp"
+#include "moderngpt2/backend/cuda/kernels/optimizer.cuh"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/error.hpp"

@@ -3,12 +3,9 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/losses.hpp"
+#include "moderngpt2/backend/cuda/kernels/losses.cuh"
 #include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/losses.cuh"
-#endif
 
 // Labels and targets are in GPU memory. Nothing waits but who makes a number of a Loss.
 namespace moderngpt2::cuda {

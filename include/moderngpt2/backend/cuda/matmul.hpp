@@ -7,7 +7,7 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
-#include "moderngpt2/backend/cuda/optimizer.hpp"
+#include "moderngpt2/backend/cuda/elementwise.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {

@@ -3,11 +3,8 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/norm.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/norm.cuh"
-#endif
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 

@@ -15,9 +15,10 @@
 #ifdef __CUDACC__
 #error "MODERNGPT2_CUDA_SIMULATED is for g++ and clang++: nvcc compiles the kernels themselves"
 #endif
+#include "moderngpt2/backend/cuda/simt/async_copy.hpp"
 #include "moderngpt2/backend/cuda/simt/driver_api.hpp"
-#include "moderngpt2/backend/cuda/simt/graph_api.hpp"
 #include "moderngpt2/backend/cuda/simt/intrinsics.hpp"
+#include "moderngpt2/backend/cuda/simt/matrix.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 #else
 #if !defined(__CUDACC__) && defined(__has_include)
@@ -36,23 +37,4 @@
 /// Whether kernels can be defined here: nvcc and the simulator, not the launchers' compiler.
 #if defined(__CUDACC__) || defined(MODERNGPT2_CUDA_SIMULATED)
 #define MODERNGPT2_CUDA_KERNELS 1
-#endif
-
-/// At the end of kernels/NAME.cuh, for each entry struct of kernels/NAME.hpp: what nvcc compiles of it. The simulator
-/// needs none of it, it instantiates what is called.
-#ifdef __CUDACC__
-#define MODERNGPT2_CUDA_INSTANTIATE(entry)   \
-  template struct entry<float>;              \
-  template struct entry<::moderngpt2::bf16>; \
-  template struct entry<::moderngpt2::f16>
-/// The same for an entry that has no form for float.
-#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) \
-  template struct entry<::moderngpt2::bf16>;     \
-  template struct entry<::moderngpt2::f16>
-/// And for one of float alone.
-#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) template struct entry<float>
-#else
-#define MODERNGPT2_CUDA_INSTANTIATE(entry) static_assert(true)
-#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) static_assert(true)
-#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) static_assert(true)
 #endif

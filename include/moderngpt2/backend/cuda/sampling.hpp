@@ -6,12 +6,9 @@
 #include <span>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/sampling.hpp"
+#include "moderngpt2/backend/cuda/kernels/sampling.cuh"
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/sampling.cuh"
-#endif
 
 namespace moderngpt2::cuda {
 

@@ -10,7 +10,7 @@
 #include "moderngpt2/backend/cuda/classifier.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
-#include "moderngpt2/backend/cuda/kernels/segments.hpp"
+#include "moderngpt2/backend/cuda/kernels/segments.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"

@@ -3,14 +3,35 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/column_sum.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/partial_sums.cuh"
+#include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A block has 32 packs of columns and a group of rows, of which each of its 8 warps has every eighth.
+// Entry of kernels/column_sum.cuh: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
 
+/// Rows are summed in this many fixed groups, then the groups in order: the same bits on any GPU.
+inline int column_parts(int rows) {
+  const int parts = (rows + 63) / 64;
+  return parts < 256 ? parts : 256;
+}
+
+/// sums += sum of the rows of x
+template <class T>
+struct ColumnSum {
+  float* sums;      ///< (C)
+  Rows<const T> x;  ///< (N,C)
+  float* partial;   ///< scratch (column_parts(N), C)
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A block has 32 packs of columns and a group of rows, of which each of its 8 warps has every eighth.
 namespace detail {
 
 template <int N>
@@ -54,5 +75,7 @@ void ColumnSum<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(ColumnSum);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -3,13 +3,30 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/dropout.hpp"
+#include "moderngpt2/core/dropout.hpp"
+
+namespace moderngpt2::cuda {
+
+/// core/dropout.hpp's Dropout as a kernel takes it. Threshold 0 drops nothing.
+struct DropoutSite {
+  std::uint32_t threshold = 0;
+  float kept = 1;  ///< factor of a kept element
+  std::uint64_t key = 0;
+  std::int64_t first_sequence = 0;
+
+  DropoutSite() = default;
+  explicit DropoutSite(const Dropout& d) {
+    if (!d.active()) return;
+    threshold = d.threshold(), kept = float(d.scale()), key = d.key, first_sequence = d.first_sequence;
+  }
+  constexpr bool active() const { return threshold != 0; }
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 // The same mask as core/dropout.hpp's dropout_factors: element i of a row takes word (i / 8) % 4 of Philox block
 // 8 (i / 32) + i % 8. A lane holds N neighbours, which want one word each of N blocks, so lanes make whole blocks and
 // hand each other the words.
-namespace moderngpt2::cuda {
-
 /// The counter and key of one row, but for the block's number.
 struct DropoutRow {
   std::uint64_t key;
@@ -72,5 +89,7 @@ MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
   }
   return bits;
 }
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -2,15 +2,29 @@
 
 #include <cstdint>
 
-#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+
+// Entries of kernels/flash_attention.cuh: plain data, all pointers to GPU memory.
+namespace moderngpt2::cuda {
+
+/// On matrix units, for elements of 16 bits. A query that sees only padding gets 0 and an lse of infinity.
+template <class T>
+struct FlashAttention {
+  AttentionInputs<T> in;
+  Rows<T> o;              ///< (BT,HD)
+  float* lse;             ///< (B,H,T) or null
+  bool in_packs = false;  ///< set by launch
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 // Flash attention (Dao et al. 2022, Dao 2023) on mma.sync: a block has 64 queries of one head, a warp 16 of them, with
 // their probabilities and sums in registers; tiles of keys and values come by cp.async while the tile before is
 // multiplied. D channels, those beyond head_dim are zero.
-namespace moderngpt2::cuda {
-
 namespace detail {
 
 template <class T, int D>
@@ -155,5 +169,7 @@ void FlashAttention<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE_SHORT(FlashAttention);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

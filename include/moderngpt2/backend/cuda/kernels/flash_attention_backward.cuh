@@ -2,14 +2,30 @@
 
 #include <cstdint>
 
-#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 
-// The backward pass of flash attention on mma.sync. Probabilities are computed again from the log-sum-exp, in the pass
-// over keys as transposes, with which those of a warp's 16 keys stay in its registers. docs/math.md derives it.
+// Entries of kernels/flash_attention_backward.cuh: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
 
+/// On matrix units, for elements of 16 bits: a block an own tile of queries for dq, then one an own tile of keys for dk
+/// and dv, so that no two add to the same gradient. Queries that see only padding get and give 0.
+template <class T>
+struct FlashAttentionBackward {
+  AttentionInputs<T> in;
+  Rows<T> dq, dk, dv;
+  Rows<const T> d_o;
+  const float *lse, *mean;  ///< (B,H,T); mean = o . do
+  bool in_packs = false;    ///< set by launch
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// The backward pass of flash attention on mma.sync. Probabilities are computed again from the log-sum-exp, in the pass
+// over keys as transposes, with which those of a warp's 16 keys stay in its registers. docs/math.md derives it.
 namespace detail {
 
 /// From a score q . k and do . v to the probability times its factor (0 or 1 / (1 - rate)), and to the gradient of
@@ -259,5 +275,7 @@ void FlashAttentionBackward<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE_SHORT(FlashAttentionBackward);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -8,6 +8,8 @@
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/core/view.hpp"
 
+#ifdef MODERNGPT2_CUDA_KERNELS
+
 // What the flash attention kernels share: tiles in shared memory, products of a warp's 16 rows with them, masks.
 // A warp holds scores as mma's d: with q = lane / 4 and c = 2 (lane % 4), s[j][e] is of row q + 8 (e / 2) and column
 // 8 j + c + e % 2.
@@ -232,3 +234,5 @@ void choose_head_dim(int head_dim, F&& f) {
 }
 
 }  // namespace moderngpt2::cuda::detail
+
+#endif  // MODERNGPT2_CUDA_KERNELS

@@ -4,13 +4,40 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/activations.cuh"
-#include "moderngpt2/backend/cuda/kernels/gated_activation.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A thread has one pack of 16 bytes of a row: blocks are (row, part of the row).
+// Entries of kernels/gated_activation.cuh: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
 
+/// h = a(gate) * up
+template <class T>
+struct GatedActivation {
+  Rows<T> h;              ///< (N,F)
+  Rows<const T> gate_up;  ///< (N,2F)
+  Activation activation;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// d_gate = dh * up * a'(gate), d_up = dh * a(gate)
+template <class T>
+struct GatedActivationBackward {
+  Rows<T> d_gate_up;      ///< (N,2F); may be gate_up itself
+  Rows<const T> dh;       ///< (N,F)
+  Rows<const T> gate_up;  ///< (N,2F)
+  Activation activation;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A thread has one pack of 16 bytes of a row: blocks are (row, part of the row).
 namespace detail {
 
 template <class T>
@@ -72,5 +99,7 @@ void GatedActivationBackward<T>::launch(cudaStream_t stream) const {
 
 MODERNGPT2_CUDA_INSTANTIATE(GatedActivation);
 MODERNGPT2_CUDA_INSTANTIATE(GatedActivationBackward);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

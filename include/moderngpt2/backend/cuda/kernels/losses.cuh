@@ -5,12 +5,64 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/losses.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
+// Entries of kernels/losses.cuh: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
+
+/// Where the losses of rows, or of groups of elements, go, and their sum.
+struct LossSum {
+  float* parts;   ///< (parts of the operation)
+  double* total;  ///< one number
+  bool add;       ///< to what is there
+};
+
+/// Cross-entropy of rows of logits, c tanh(logit / c) first where softcap c > 0; d = scale * its gradient to the
+/// logits as they came. An ignored label gives loss 0 and gradient 0.
+template <class T>
+struct CrossEntropy {
+  Rows<T> d;  ///< (N,V); null: none. Its rows may begin where those of the logits do
+  Rows<const float> logits;
+  const int* labels;  ///< (N)
+  float softcap, scale;
+  LossSum sum;  ///< parts: (N), the loss of each row
+
+  void launch(cudaStream_t stream) const;
+};
+
+enum class ElementLossKind { squared, binary };
+
+/// (logit - target)^2, or the cross-entropy of sigmoid(logit) with a target in [0, 1]; d = scale * its gradient.
+template <class T>
+struct ElementLoss {
+  static constexpr int block_elements = 4096;
+
+  ElementLossKind kind;
+  Rows<T> d;  ///< (N,V); null: none
+  Rows<const float> logits;
+  const float* targets;  ///< (N,V), contiguous
+  float scale;
+  LossSum sum;  ///< parts: (parts(N * V))
+
+  static int parts(std::int64_t elements) { return int((elements + block_elements - 1) / block_elements); }
+  void launch(cudaStream_t stream) const;
+};
+
+/// x (N,V) = cap tanh(x / cap), in place
+template <class T>
+struct SoftCap {
+  Rows<T> x;
+  float cap;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 namespace detail {
 
@@ -163,6 +215,18 @@ __global__ void __launch_bounds__(256) element_loss_kernel(const ElementLoss<T> 
   if (threadIdx.x == 0) a.sum.parts[blockIdx.x] = sums[0];
 }
 
+template <class T, int N>
+__global__ void __launch_bounds__(256) softcap_kernel(const SoftCap<T> a) {
+  T* const row = a.x.row(int(blockIdx.x));
+  const float inverse = 1.0f / a.cap;
+  for (int column = int(threadIdx.x) * N; column < a.x.width; column += int(blockDim.x) * N) {
+    float x[N];
+    load_floats(x, row + column);
+    for (int i = 0; i < N; ++i) x[i] = a.cap * tanhf(x[i] * inverse);
+    store_floats(row + column, x);
+  }
+}
+
 }  // namespace detail
 
 template <class T>
@@ -188,9 +252,20 @@ void ElementLoss<T>::launch(cudaStream_t stream) const {
   cuda::launch(stream, detail::sum_losses_kernel<256>, 1, 256, 0, sum, blocks);
 }
 
+template <class T>
+void SoftCap<T>::launch(cudaStream_t stream) const {
+  detail::choose_pack<T>(detail::packs(x), [&](auto n) {
+    constexpr int N = decltype(n)::is;
+    cuda::launch(stream, detail::softcap_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
+  });
+}
+
 MODERNGPT2_CUDA_INSTANTIATE(CrossEntropy);
+MODERNGPT2_CUDA_INSTANTIATE(SoftCap);
 #ifdef __CUDACC__
 template struct ElementLoss<float>;  // heads have fp32 logits
 #endif
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

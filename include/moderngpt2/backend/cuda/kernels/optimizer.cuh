@@ -2,57 +2,87 @@
 
 #include <cstdint>
 
+#include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/optimizer.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/dtype.hpp"
 
-// A thread has one pack of neighbours; sums of squares go round after round over the packs.
+// Entries of kernels/optimizer.cuh: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
 
+/// Partial sums of squares of n elements of T: which elements a part has depends on n alone, so that the same n gives
+/// the same bits on any GPU.
+inline constexpr int most_square_parts = 1024, square_threads = 256;
+template <class T>
+int square_parts(std::int64_t n) {
+  constexpr std::int64_t each = std::int64_t(square_threads) * 16 / std::int64_t(sizeof(T));
+  const std::int64_t parts = (n + each - 1) / each;
+  return parts < most_square_parts ? int(parts) : most_square_parts;
+}
+
+/// sum (1) (+)= the sum of x^2
+template <class T>
+struct SumOfSquares {
+  const T* x;
+  std::int64_t n;
+  double* partial;  ///< scratch (square_parts<T>(n))
+  double* sum;
+  bool add;  ///< to what is there
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// to (1) += the sum of the values, each times its factor
+template <class T>
+struct AddLosses {
+  static constexpr int most = 2;
+
+  T* to;
+  int count;
+  const T* values[most];  ///< a number each
+  T factors[most];
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// decision (1) = what follows by the rule from a step's loss (1) and the squares (1) of its gradients
+template <class T>
+struct DecideUpdate {
+  const T *loss, *squares;
+  UpdateRule rule;
+  UpdateDecision* decision;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// One step of AdamW on n weights in fp32: backend/calls.hpp's AdamWStep, worked out.
+struct AdamWFactors {
+  float gradient_scale;
+  float beta1, rest1;  ///< rest: 1 - beta
+  float beta2, rest2;
+  float epsilon;
+  float rate;  ///< learning rate / (1 - beta1^step)
+  float root;  ///< 1 / sqrt(1 - beta2^step)
+  float keep;  ///< 1 - learning rate * weight decay
+};
+
+template <class T>
+struct AdamW {
+  float *weight, *first, *second;  ///< (n)
+  const float* gradient;           ///< (n)
+  T* rounded;                      ///< (n) the new weights in T, or null
+  std::int64_t n;
+  const UpdateDecision* decision;  ///< (1) in place of factors.gradient_scale, or null
+  AdamWFactors factors;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A thread has one pack of neighbours; sums of squares go round after round over the packs.
 namespace detail {
-
-/// First element of this thread's pack of N.
-template <int N>
-MODERNGPT2_DEVICE std::int64_t first_of_pack() {
-  return (std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * N;
-}
-
-template <class T>
-__global__ void __launch_bounds__(256) fill_kernel(const Fill<T> a, bool in_packs) {
-  constexpr int n = pack_size<T>;
-  const std::int64_t at = first_of_pack<n>(), count = a.n - at;
-  if (in_packs && count >= n) {
-    Pack<T, n> pack;
-    for (T& x : pack.at) x = a.value;
-    store_pack(a.x + at, pack);
-  } else {
-    for (int i = 0; i < n; ++i)
-      if (i < count) a.x[at + i] = a.value;
-  }
-}
-
-/// N: of the shorter type.
-template <int N, class To, class From>
-__global__ void __launch_bounds__(256) cast_kernel(To* to, const From* from, std::int64_t n, bool in_packs) {
-  const std::int64_t at = first_of_pack<N>(), count = n - at;
-  if (count <= 0) return;
-  float x[N];
-  load_floats(x, from + at, count, in_packs);
-  store_floats(to + at, x, count, in_packs);
-}
-
-template <class T>
-__global__ void __launch_bounds__(256) add_kernel(const AddTo<T> a, bool in_packs) {
-  constexpr int n = pack_size<T>;
-  const std::int64_t at = first_of_pack<n>(), count = a.n - at;
-  if (count <= 0) return;
-  float x[n], y[n];
-  load_floats(x, a.to + at, count, in_packs);
-  load_floats(y, a.from + at, count, in_packs);
-  for (int i = 0; i < n; ++i) x[i] += y[i];
-  store_floats(a.to + at, x, count, in_packs);
-}
 
 struct SquareMemory {
   double of_warp[square_threads / 32];
@@ -136,42 +166,7 @@ __global__ void __launch_bounds__(256) adamw_kernel(const AdamW<T> a, bool in_pa
   if (a.rounded) store_floats(a.rounded + at, w, count, in_packs);
 }
 
-/// Threads and blocks for n elements in packs of N.
-template <int N>
-struct Grid {
-  unsigned threads, blocks;
-  explicit Grid(std::int64_t n)
-      : threads(unsigned(threads_for((n + N - 1) / N))), blocks(blocks_for((n + N - 1) / N)) {}
-};
-
 }  // namespace detail
-
-template <class T>
-void Fill<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::fill_kernel<T>, grid.blocks, grid.threads, 0, *this, detail::packs(x, 0));
-}
-
-template <class T>
-void CastFromFloat<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::cast_kernel<pack_size<T>, T, float>, grid.blocks, grid.threads, 0, to, from, n,
-               detail::packs(to, 0) && detail::packs(from, 0));
-}
-
-template <class T>
-void CastToFloat<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::cast_kernel<pack_size<T>, float, T>, grid.blocks, grid.threads, 0, to, from, n,
-               detail::packs(to, 0) && detail::packs(from, 0));
-}
-
-template <class T>
-void AddTo<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::add_kernel<T>, grid.blocks, grid.threads, 0, *this,
-               detail::packs(to, 0) && detail::packs(from, 0));
-}
 
 template <class T>
 void SumOfSquares<T>::launch(cudaStream_t stream) const {
@@ -198,15 +193,13 @@ void AdamW<T>::launch(cudaStream_t stream) const {
   cuda::launch(stream, detail::adamw_kernel<T>, grid.blocks, grid.threads, 0, *this, in_packs);
 }
 
-MODERNGPT2_CUDA_INSTANTIATE(Fill);
-MODERNGPT2_CUDA_INSTANTIATE(CastFromFloat);
-MODERNGPT2_CUDA_INSTANTIATE(CastToFloat);
-MODERNGPT2_CUDA_INSTANTIATE_FLOAT(AddTo);
 MODERNGPT2_CUDA_INSTANTIATE(SumOfSquares);
 MODERNGPT2_CUDA_INSTANTIATE(AdamW);
 #ifdef __CUDACC__
 template struct AddLosses<double>;
 template struct DecideUpdate<double>;
 #endif
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -6,6 +6,8 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/core/view.hpp"
 
+#ifdef MODERNGPT2_CUDA_KERNELS
+
 // Elements that move in packs of 16 bytes where their addresses allow it, one by one where not and at the end.
 namespace moderngpt2::cuda::detail {
 
@@ -76,4 +78,20 @@ inline unsigned blocks_for(std::int64_t n) { return unsigned((n + threads_for(n)
 /// Threads of a block, at most 256, that have N elements each of a row of `width`.
 inline unsigned row_threads(int width, int N) { return unsigned(threads_for((width + N - 1) / N)); }
 
+/// First element of this thread's pack of N.
+template <int N>
+MODERNGPT2_DEVICE std::int64_t first_of_pack() {
+  return (std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * N;
+}
+
+/// Threads and blocks for n elements in packs of N.
+template <int N>
+struct Grid {
+  unsigned threads, blocks;
+  explicit Grid(std::int64_t n)
+      : threads(unsigned(threads_for((n + N - 1) / N))), blocks(blocks_for((n + N - 1) / N)) {}
+};
+
 }  // namespace moderngpt2::cuda::detail
+
+#endif  // MODERNGPT2_CUDA_KERNELS

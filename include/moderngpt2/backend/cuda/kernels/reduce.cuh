@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstdint>
+
 #include "moderngpt2/backend/cuda/device.cuh"
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 // Sums and maxima over a warp or a block, the same bits in every lane. Blocks are one-dimensional, of whole warps.
 namespace moderngpt2::cuda {
@@ -33,4 +37,31 @@ MODERNGPT2_DEVICE void block_sum(float (&x)[N], BlockSums<N>& memory) {
   for (int n = 0; n < N; ++n) x[n] = warp_sum(lane < warps ? memory.of_warp[lane][n] : 0.0f);
 }
 
+namespace detail {
+
+struct PartMemory {
+  float sums[8][32];
+};
+
+/// n-th of first, second (C) += sum of partial (parts, count, C) over the parts, n = blockIdx.y.
+template <int count>
+__global__ void __launch_bounds__(256)
+    sum_parts_kernel(float* first, float* second, const float* partial, int parts, int width) {
+  auto& memory = shared<PartMemory>();
+  const int lane = int(threadIdx.x) % 32, group = int(threadIdx.x) / 32, n = int(blockIdx.y);
+  const int column = int(blockIdx.x) * 32 + lane;
+  float sum = 0;
+  if (column < width)
+    for (int part = group; part < parts; part += 8) sum += partial[(std::int64_t(part) * count + n) * width + column];
+  memory.sums[group][lane] = sum;
+  __syncthreads();
+  if (group > 0 || column >= width) return;
+  for (int g = 1; g < 8; ++g) sum += memory.sums[g][lane];
+  (n == 0 ? first : second)[column] += sum;
+}
+
+}  // namespace detail
+
 }  // namespace moderngpt2::cuda
+
+#endif  // MODERNGPT2_CUDA_KERNELS

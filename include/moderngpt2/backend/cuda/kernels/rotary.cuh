@@ -4,13 +4,32 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/rotary.hpp"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
+
+// Entries of kernels/rotary.cuh: plain data, all pointers to GPU memory.
+namespace moderngpt2::cuda {
+
+/// Turns every pair (x[i], x[i + D/2]) of every head by the angle of its row's position past + row % time, in place;
+/// the result is times `scale`.
+template <class T>
+struct Rotary {
+  Rows<T> heads;               ///< (BT,HD)
+  const float *cosine, *sine;  ///< (positions, D/2)
+  int half;                    ///< D/2
+  int time, past;
+  float scale;
+  bool back;  ///< by the negative angle: the backward pass
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 // A thread has one pack of 16 bytes of the lower half of a head and its partner in the upper half: blocks are (row,
 // part of the row).
-namespace moderngpt2::cuda {
-
 namespace detail {
 
 template <class T>
@@ -49,5 +68,7 @@ void Rotary<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(Rotary);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

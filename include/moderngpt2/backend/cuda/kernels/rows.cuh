@@ -2,11 +2,36 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/rows.hpp"
 #include "moderngpt2/backend/cuda/kernels/segments.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
+// Entries of kernels/rows.cuh: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
+
+/// out (n,C) = x[index]
+template <class T>
+struct GatherRows {
+  Rows<T> out;
+  Rows<const T> x;
+  const int* index;  ///< (n)
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// dx[index] += dout (n,C), in the order of its rows, rounded to T once
+template <class T>
+struct ScatterRowsAdd {
+  Rows<T> dx;
+  Rows<const T> dout;
+  SegmentSort sort;  ///< of the index
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 namespace detail {
 
@@ -37,5 +62,7 @@ void ScatterRowsAdd<T>::launch(cudaStream_t stream) const {
 
 MODERNGPT2_CUDA_INSTANTIATE(GatherRows);
 MODERNGPT2_CUDA_INSTANTIATE(ScatterRowsAdd);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda
