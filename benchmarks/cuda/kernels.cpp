@@ -46,7 +46,7 @@ struct Data : Sizes {
   cuda::DeviceArray<float> dw = numbers<float>(b, std::int64_t(2) * F * C), gain = numbers<float>(b, C),
                            d_gain = numbers<float>(b, C), d_gain2 = numbers<float>(b, C),
                            angles = numbers<float>(b, std::int64_t(2) * time * D), lse = numbers<float>(b, n*H);
-  cuda::DeviceArray<double> squares{cuda::most_square_parts + 1};
+  cuda::DeviceArray<double> squares{cuda::max_square_parts + 1};
   cuda::DeviceArray<int> ids{n};
   AttentionCall call{
       .batch = batch, .time = time, .key_rows = time, .n_head = H, .n_kv_head = H, .head_dim = D, .dropout = {}};

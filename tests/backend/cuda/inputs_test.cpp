@@ -76,6 +76,6 @@ TEST_CASE("reserved inputs take what was asked for, passes of that size no more,
   for (int tenth = 10; tenth < 40; ++tenth) pass_arrays(inputs, stream, results.data(), tenth, 0.1 * tenth);
   CHECK(inputs.bytes() < 3 * 4 * size);  // however slowly passes grow
   stream.synchronize();
-  CHECK(cuda::Inputs::place_bytes(0) == 256);
-  CHECK(cuda::Inputs::place_bytes(257) == 512);
+  CHECK(cuda::Inputs::slot_bytes(0) == 256);
+  CHECK(cuda::Inputs::slot_bytes(257) == 512);
 }

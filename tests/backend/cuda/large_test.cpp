@@ -144,7 +144,7 @@ TEST_CASE("sums over many rows on the GPU, more than 2^31 elements") {
   // the number of packs is a multiple of the grid.
   const std::int64_t whole = n / (1024 * 2048) * (1024 * 2048);
   x.data()[whole - 1] = bf16(2.0f);
-  const Sparse<double> squares(1 + cuda::most_square_parts);
+  const Sparse<double> squares(1 + cuda::max_square_parts);
   cuda::SumOfSquares<bf16>{
       .x = x.data(), .n = whole, .partial = squares.data() + 1, .sum = squares.data(), .add = false}
       .launch(b.stream());

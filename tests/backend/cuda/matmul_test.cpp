@@ -9,19 +9,19 @@
 
 #include "backend/cases/matmul.hpp"
 #include "backend/cuda/check_cuda_case.hpp"
-#include "moderngpt2/backend/cuda/product_shape.hpp"
+#include "moderngpt2/backend/cuda/matmul_shape.hpp"
 
 using namespace moderngpt2;
 
 TEST_CASE("matmul and its gradients on the GPU") { test::check_cuda_cases(cases::matmul_cases()); }
 
 TEST_CASE("a product that fails is named") {
-  using cuda::Transpose;
-  CHECK(cuda::product_text(
-            {Transpose::no, Transpose::yes, 8, 4, 16, 16, 20, 6, Dtype::bf16, Dtype::f32, true, true, false}) ==
+  using cuda::Transposed;
+  CHECK(cuda::matmul_text(
+            {Transposed::no, Transposed::yes, 8, 4, 16, 16, 20, 6, Dtype::bf16, Dtype::f32, true, true, false}) ==
         "(8,16) x (4,16)^T in BF16 to F32, rows of 16, 20 and 6 elements, added, with a bias");
-  CHECK(cuda::product_text({Transpose::yes, Transpose::no, 8, 4, 16, 8, 4, 4, Dtype::f32, Dtype::f32, false, false,
-                            true}) == "(16,8)^T x (16,4) in TF32 to F32, rows of 8, 4 and 4 elements");
+  CHECK(cuda::matmul_text({Transposed::yes, Transposed::no, 8, 4, 16, 8, 4, 4, Dtype::f32, Dtype::f32, false, false,
+                           true}) == "(16,8)^T x (16,4) in TF32 to F32, rows of 8, 4 and 4 elements");
 }
 
 namespace {

@@ -124,7 +124,7 @@ TEST_CASE("the sums of a step on the GPU are those of the host, and are read wit
 }
 
 TEST_CASE("sum_of_squares on the GPU: more than one round of packs, NaN and nothing") {
-  const std::int64_t n = std::int64_t(cuda::most_square_parts) * cuda::square_threads * 4 + 5;
+  const std::int64_t n = std::int64_t(cuda::max_square_parts) * cuda::square_threads * 4 + 5;
   cuda::Backend b;
   const cuda::DeviceMemory memory(std::size_t(n) * sizeof(float));
   auto* const x = static_cast<float*>(memory.data());

@@ -126,7 +126,7 @@ bool adds_after_fill(bool ordered) {
   launch(first, fill, 1, threads, 0, ones.data(), 96.0f);
   filled.record(first);
   const bool right = all_are(96, threads, [&](cudaStream_t s, float* out) {
-    if (ordered) filled.delay(s);
+    if (ordered) filled.wait(s);
     launch(s, add, 1, threads, 0, out, static_cast<const float*>(ones.data()));
   });
   first.synchronize();

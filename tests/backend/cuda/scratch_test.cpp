@@ -106,7 +106,7 @@ TEST_CASE("what is reserved for passes: logits where tokens are predicted, to th
   CHECK(scratch(labels) < 100'000);
   CHECK(scratch(tokens) >= std::uint64_t(64) * 8 * 50000 * 4);
   tokens.batch = 6400;
-  CHECK(scratch(tokens) < std::uint64_t(cuda::Backend::usual_logits_bytes) + 100'000);
+  CHECK(scratch(tokens) < std::uint64_t(cuda::Backend::default_logits_bytes) + 100'000);
 
   cuda::Backend b;
   b.limit_logits(16 * 50000 * 4);
@@ -121,7 +121,7 @@ TEST_CASE("what is reserved for passes: logits where tokens are predicted, to th
   const PassSize several{.batch = 2, .time = 8, .queued = 5};
   reserve<float>(graphs, c, several);
   const PassMemory plan = pass_memory<float>(std::type_identity<cuda::Backend>{}, c, several, 1);
-  CHECK(graphs.inputs().turns() == 5);
+  CHECK(graphs.inputs().buffers() == 5);
   CHECK(plan.uploaded == graphs.inputs().bytes());
   CHECK(plan.pinned == 5 * plan.uploaded);
 

@@ -55,10 +55,10 @@ TEST_CASE("events order streams") {
     for (int turn = 0; turn < 3; ++turn) {
       launch(first, add_to_all, 4, 32, 0, data.data(), n, 1);
       ready.record(first);
-      ready.delay(second);
+      ready.wait(second);
       launch(second, double_all, 4, 32, 0, data.data(), n);
       used.record(second);
-      used.delay(first);
+      used.wait(first);
     }
     for (const int x : download(first, data)) CHECK(x == 14);
   }
@@ -117,14 +117,14 @@ TEST_CASE("refused memory is an Error with sizes") {
 }
 
 TEST_CASE("refused pinned memory is the host's, and the Error says so") {
-  simt::device().most_pinned_bytes = 1 << 20;
+  simt::device().max_pinned_bytes = 1 << 20;
   std::string text;
   try {
     const PinnedArray<float> more(1 << 20);
   } catch (const Error& e) {
     text = e.what();
   }
-  simt::device().most_pinned_bytes = std::size_t(-1);
+  simt::device().max_pinned_bytes = std::size_t(-1);
   CHECK(test::contains(text, "cannot pin 4.0 MiB of the host's memory"));
   CHECK(test::contains(text, "--mem of Slurm"));
   CHECK_FALSE(test::contains(text, "batch"));

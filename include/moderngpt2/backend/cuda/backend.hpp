@@ -26,7 +26,7 @@ class StepGraph;
 class Backend {
  public:
   static constexpr const char* name = "cuda";
-  static constexpr std::int64_t usual_logits_bytes = std::int64_t(512) << 20;
+  static constexpr std::int64_t default_logits_bytes = std::int64_t(512) << 20;
   using Memory = DeviceBuffer;
   using Loss = cuda::Loss;
   using StepSums = cuda::StepSums;
@@ -122,7 +122,7 @@ class Backend {
   LossMemory losses_;
   std::unique_ptr<CudnnAttention> cudnn_;
   bool tf32_ = false;
-  std::int64_t logits_bytes_ = usual_logits_bytes;
+  std::int64_t logits_bytes_ = default_logits_bytes;
 };
 
 }  // namespace moderngpt2::cuda

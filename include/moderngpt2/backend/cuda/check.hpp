@@ -90,7 +90,7 @@ inline Error out_of_memory(std::size_t bytes) {
 }
 
 /// The same of memory of the host that a GPU reads, which must not be swapped out.
-inline Error no_pinned_memory(std::size_t bytes, cudaError_t status) {
+inline Error out_of_pinned_memory(std::size_t bytes, cudaError_t status) {
   return Error("cannot pin {:.1f} MiB of the host's memory for the GPU: {}: {}", double(bytes) / (1 << 20),
                cudaGetErrorString(status),
                status == cudaErrorMemoryAllocation

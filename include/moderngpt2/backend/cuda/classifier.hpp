@@ -40,13 +40,13 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
     const int rows = std::min(chunk, hidden.count - start);
     const Rows<float> s(scratch.next, rows, w.rows, logits_stride(w.rows));
     const Rows<const T> x = hidden.slice(start, rows);
-    product(b, Transpose::no, x, Transpose::yes, rows_of(w), s, false);
+    product(b, Transposed::no, x, Transposed::yes, rows_of(w), s, false);
     sum.add = start > 0;
     const Rows<T> d = dhidden.data ? in_place<T>(s) : Rows<T>{};
     cross_entropy_rows(b, d, Rows<const float>(s), labels + start, softcap, scale, sum);
     if (!dhidden.data) continue;
-    product(b, Transpose::no, d, Transpose::no, rows_of(w), dhidden.slice(start, rows), false);
-    product(b, Transpose::yes, d, Transpose::no, x, rows_of(dw), true);
+    product(b, Transposed::no, d, Transposed::no, rows_of(w), dhidden.slice(start, rows), false);
+    product(b, Transposed::yes, d, Transposed::no, x, rows_of(dw), true);
   }
   return {b.stream(), sum.total};
 }

@@ -15,8 +15,8 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
-#include "moderngpt2/backend/cuda/product_shape.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/owner.hpp"
 
@@ -78,7 +78,7 @@ class CublasProduct {
   }
 
   /// `first`: what it is to be used on, or equally aligned.
-  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const ProductData& first, std::size_t workspace,
+  CublasProduct(cublasLtHandle_t handle, const MatmulShape& s, const ProductData& first, std::size_t workspace,
                 int proposals)
       : shape_(s), alignments_(alignments_of(first)) {
     const bool tf32 = s.tf32 && s.input == Dtype::f32;
@@ -86,8 +86,8 @@ class CublasProduct {
     check(cublasLtMatmulDescCreate(&operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
           "cublasLtMatmulDescCreate");
     operation_.reset(operation);
-    set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
-    set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (s.bias) {
       set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, std::int32_t(data_type(s.output)));
@@ -95,7 +95,7 @@ class CublasProduct {
     }
     a_ = layout(s.input, s.ta, s.m, s.k, s.lda);
     b_ = layout(s.input, s.tb, s.k, s.n, s.ldb);
-    c_ = layout(s.output, Transpose::no, s.m, s.n, s.ldc);
+    c_ = layout(s.output, Transposed::no, s.m, s.n, s.ldc);
 
     cublasLtMatmulPreference_t made = nullptr;
     check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
@@ -122,7 +122,7 @@ class CublasProduct {
       check_product(found > 0 ? results[0].state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
   }
 
-  bool serves(const ProductShape& shape, const Alignments& alignments) const {
+  bool serves(const MatmulShape& shape, const Alignments& alignments) const {
     return shape_ == shape && alignments_ == alignments;
   }
   void run(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, const DeviceMemory& workspace) {
@@ -138,8 +138,8 @@ class CublasProduct {
   void check_product(cublasStatus_t status, std::string_view call) const {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     const auto& at = alignments_;
-    check(status, fmt::format("{} of {}, at multiples of {}, {} and {} bytes,", call, product_text(shape_), at[0],
-                              at[1], at[2]));
+    check(status, fmt::format("{} of {}, at multiples of {}, {} and {} bytes,", call, matmul_text(shape_), at[0], at[1],
+                              at[2]));
   }
 
   cublasStatus_t multiply(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, void* d,
@@ -175,15 +175,15 @@ class CublasProduct {
           "cublasLtMatmulDescSetAttribute");
   }
   /// op(M) is (rows,cols), row-major; what is stored is column-major, the other way round.
-  static Layout layout(Dtype dtype, Transpose transpose, std::int64_t rows, std::int64_t cols, std::int64_t ld) {
-    if (transpose == Transpose::yes) std::swap(rows, cols);
+  static Layout layout(Dtype dtype, Transposed transpose, std::int64_t rows, std::int64_t cols, std::int64_t ld) {
+    if (transpose == Transposed::yes) std::swap(rows, cols);
     cublasLtMatrixLayout_t made = nullptr;
     check(cublasLtMatrixLayoutCreate(&made, data_type(dtype), std::uint64_t(cols), std::uint64_t(rows), ld),
           "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
 
-  ProductShape shape_;
+  MatmulShape shape_;
   Alignments alignments_;
   Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation_;
   Layout a_, b_, c_;
@@ -204,7 +204,7 @@ class Blas {
     handle_.reset(handle);
   }
 
-  void multiply(cudaStream_t stream, const ProductShape& shape, const void* a, const void* b, void* c,
+  void multiply(cudaStream_t stream, const MatmulShape& shape, const void* a, const void* b, void* c,
                 const void* bias) {
     const detail::ProductData at{a, b, c, bias};
     find(shape, at).run(handle_.get(), stream, at, workspace_);
@@ -217,13 +217,13 @@ class Blas {
   }
 
  private:
-  static constexpr std::size_t most = 256;
+  static constexpr std::size_t max_products = 256;
 
-  detail::CublasProduct& find(const ProductShape& shape, const detail::ProductData& at) {
+  detail::CublasProduct& find(const MatmulShape& shape, const detail::ProductData& at) {
     const auto alignments = detail::CublasProduct::alignments_of(at);
     for (detail::CublasProduct& product : products_)
       if (product.serves(shape, alignments)) return product;
-    if (products_.size() == most) products_.clear();  // prompts of ever new lengths make ever new shapes
+    if (products_.size() == max_products) products_.clear();  // prompts of ever new lengths make ever new shapes
     return products_.emplace_back(handle_.get(), shape, at, workspace_.size(), proposals_);
   }
 

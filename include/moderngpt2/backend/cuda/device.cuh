@@ -20,14 +20,14 @@ inline constexpr unsigned full_mask = 0xffffffffu;
 #define MODERNGPT2_DEVICE __device__ __forceinline__
 #define MODERNGPT2_UNROLL _Pragma("unroll")
 #define MODERNGPT2_NO_UNROLL _Pragma("unroll 1")
-#define MODERNGPT2_HERE
-#define MODERNGPT2_THERE
+#define MODERNGPT2_WHERE_PARAMETER
+#define MODERNGPT2_WHERE_ARGUMENT
 #else
 #define MODERNGPT2_DEVICE inline
 #define MODERNGPT2_UNROLL
 #define MODERNGPT2_NO_UNROLL
-#define MODERNGPT2_HERE , std::source_location where = std::source_location::current()
-#define MODERNGPT2_THERE , where
+#define MODERNGPT2_WHERE_PARAMETER , std::source_location where = std::source_location::current()
+#define MODERNGPT2_WHERE_ARGUMENT , where
 #endif
 
 // ---- elements
@@ -117,7 +117,7 @@ inline void require_alignment(const void* address, std::size_t bytes, std::sourc
 
 /// N elements from an address that is a multiple of their size.
 template <int N, class T>
-MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_WHERE_PARAMETER) {
   using Words = typename detail::WordsOf<N* int(sizeof(T))>::type;
 #ifdef __CUDACC__
   const Words words = *reinterpret_cast<const Words*>(from);
@@ -132,7 +132,7 @@ MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_HERE) {
   return pack;
 }
 template <int N, class T>
-MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_WHERE_PARAMETER) {
   using Words = typename detail::WordsOf<N* int(sizeof(T))>::type;
   Words words;
   memcpy(&words, &pack, sizeof words);
@@ -187,7 +187,7 @@ Layout& dynamic_shared(std::source_location where = std::source_location::curren
 
 /// Begins to copy `bytes` (0 to 16) from global to shared memory and to fill the rest of 16 with zero. Both addresses
 /// are multiples of 16; with 0 bytes nothing is read.
-MODERNGPT2_DEVICE void cp_async16(void* to, const void* from, int bytes = 16 MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void cp_async16(void* to, const void* from, int bytes = 16 MODERNGPT2_WHERE_PARAMETER) {
 #ifdef __CUDACC__
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(unsigned(__cvta_generic_to_shared(to))), "l"(from),
                "r"(bytes)
@@ -220,7 +220,7 @@ MODERNGPT2_DEVICE void cp_async_wait() {
 /// aligned) of matrix m. out[m] has elements 2 (lane % 4) and the next of row lane / 4 of matrix m; transposed: of
 /// column lane / 4.
 template <int count, bool transposed = false>
-MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MODERNGPT2_WHERE_PARAMETER) {
   static_assert(count == 2 || count == 4);
 #ifdef __CUDACC__
   const unsigned address = unsigned(__cvta_generic_to_shared(row));
@@ -255,7 +255,8 @@ MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MOD
 ///   b[i]: rows c + 8 i and the next, column q                       (ldmatrix<2> of a row-major transpose of b)
 ///   d[i]: row q + 8 (i / 2), column c + i % 2
 template <class T>
-MODERNGPT2_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2] MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4],
+                           const std::uint32_t (&b)[2] MODERNGPT2_WHERE_PARAMETER) {
 #ifdef __CUDACC__
   if constexpr (std::is_same_v<T, bf16>)
     asm volatile(

@@ -19,8 +19,8 @@ void dropout(Backend& b, Rows<T> x, int time, const Dropout& d) {
 template <class T>
 void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float scale, int time, const Dropout& d) {
   if (x.count == 0) return;
-  Embedding<T>{.x = x, .ids = ids, .wte = wte.data, .scale = scale, .time = time, .dropout = DropoutSite(d)}.launch(
-      b.stream());
+  EmbeddingForward<T>{.x = x, .ids = ids, .wte = wte.data, .scale = scale, .time = time, .dropout = DropoutSite(d)}
+      .launch(b.stream());
 }
 
 template <class X>

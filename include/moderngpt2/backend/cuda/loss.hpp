@@ -11,7 +11,7 @@ namespace moderngpt2::cuda {
 /// times a factor. It can be had until the backend has computed LossMemory::slots more.
 class Loss {
  public:
-  static constexpr int most = AddLosses<double>::most;
+  static constexpr int max_terms = AddLosses<double>::max_terms;
   struct Term {
     const double* at;
     double factor;
@@ -30,7 +30,8 @@ class Loss {
   friend Loss operator+(Loss a, const Loss& b) {
     if (b.count_ > 0) a.stream_ = b.stream_;
     for (int i = 0; i < b.count_; ++i) {
-      if (a.count_ == most) throw Error("internal: a loss on a GPU is the sum of {} numbers at most", most);
+      if (a.count_ == max_terms)
+        throw Error("internal: a loss on a GPU is the sum of {} numbers at max_terms", max_terms);
       a.terms_[a.count_++] = b.terms_[i];
     }
     return a;
@@ -38,7 +39,7 @@ class Loss {
   /// Waits for the GPU.
   explicit operator double() const {
     if (count_ == 0) return 0;
-    double values[most] = {}, sum = 0;
+    double values[max_terms] = {}, sum = 0;
     for (int i = 0; i < count_; ++i) copy(stream_, values + i, terms_[i].at, 1);
     check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
     for (int i = 0; i < count_; ++i) sum += values[i] * terms_[i].factor;
@@ -48,7 +49,7 @@ class Loss {
  private:
   cudaStream_t stream_ = nullptr;
   int count_ = 0;
-  Term terms_[most] = {};
+  Term terms_[max_terms] = {};
 };
 
 /// Where losses are computed to, in turns.

@@ -49,11 +49,11 @@ Rows<float> as_floats(Backend& b, FloatScratch& scratch, Rows<T> x, bool copy) {
 
 /// c (+)= op(a) op(b) (+ bias, fp32). Operands of two types, as the heads have them, are multiplied in fp32.
 template <class A, class B, class C>
-void product(Backend& backend, Transpose ta, Rows<A> a, Transpose tb, Rows<B> b, Rows<C> c, bool accumulate,
+void product(Backend& backend, Transposed ta, Rows<A> a, Transposed tb, Rows<B> b, Rows<C> c, bool accumulate,
              const float* bias = nullptr) {
   using TA = std::remove_const_t<A>;
   using TB = std::remove_const_t<B>;
-  const int depth = ta == Transpose::yes ? a.count : a.width;
+  const int depth = ta == Transposed::yes ? a.count : a.width;
   if (c.count == 0 || c.width == 0 || (depth == 0 && accumulate)) return;
   if constexpr (std::is_same_v<TA, TB> && (std::is_same_v<C, TA> || std::is_same_v<C, float>)) {
     const void* row = bias;
@@ -90,20 +90,20 @@ Rows<W> rows_of(Matrix<W> w) {
 /// The bias of short outputs is rounded to their type.
 template <class Y, class X, class W>
 void matmul(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, Vector<const float> bias = {}) {
-  detail::product(b, Transpose::no, x.columns(0, w.cols), Transpose::yes, detail::rows_of(w), y.columns(0, w.rows),
+  detail::product(b, Transposed::no, x.columns(0, w.cols), Transposed::yes, detail::rows_of(w), y.columns(0, w.rows),
                   false, bias.data);
 }
 
 template <class DX, class DY, class W>
 void matmul_backward_input(Backend& b, Rows<DX> dx, Rows<DY> dy, Matrix<W> w, bool accumulate = false) {
-  detail::product(b, Transpose::no, dy.columns(0, w.rows), Transpose::no, detail::rows_of(w), dx.columns(0, w.cols),
+  detail::product(b, Transposed::no, dy.columns(0, w.rows), Transposed::no, detail::rows_of(w), dx.columns(0, w.cols),
                   accumulate);
 }
 
 template <class DY, class X>
 void matmul_backward_weight(Backend& b, Matrix<float> dw, Rows<DY> dy, Rows<X> x) {
-  detail::product(b, Transpose::yes, dy.columns(0, dw.rows), Transpose::no, x.columns(0, dw.cols), detail::rows_of(dw),
-                  true);
+  detail::product(b, Transposed::yes, dy.columns(0, dw.rows), Transposed::no, x.columns(0, dw.cols),
+                  detail::rows_of(dw), true);
 }
 
 }  // namespace moderngpt2::cuda

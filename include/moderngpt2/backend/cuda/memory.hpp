@@ -103,17 +103,17 @@ class PinnedArray {
     const std::size_t bytes = std::size_t(count) * sizeof(T);
     if (const cudaError_t status = cudaMallocHost(&made, bytes); status != cudaSuccess) {
       cudaGetLastError();
-      throw no_pinned_memory(bytes, status);
+      throw out_of_pinned_memory(bytes, status);
     }
     data_.reset(static_cast<T*>(made));
   }
   T* data() const { return data_.get(); }
 
  private:
-  struct Free {
+  struct PinnedDeleter {
     void operator()(T* data) const { cudaFreeHost(data); }
   };
-  std::unique_ptr<T, Free> data_;
+  std::unique_ptr<T, PinnedDeleter> data_;
 };
 
 /// Copies `count` elements in the order of the stream, in either direction; what is on the host must stay as it is

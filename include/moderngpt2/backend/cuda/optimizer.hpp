@@ -30,22 +30,22 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
            const AdamWStep& s, T* rounded = nullptr) {
   if (n == 0) return;
   const double correction1 = 1 - std::pow(s.beta1, double(s.step)), correction2 = 1 - std::pow(s.beta2, double(s.step));
-  AdamW<T>{.weight = weight,
-           .first = first,
-           .second = second,
-           .gradient = gradient,
-           .rounded = rounded,
-           .n = n,
-           .decision = s.decision,
-           .factors = {.gradient_scale = float(s.gradient_scale),
-                       .beta1 = float(s.beta1),
-                       .rest1 = float(1 - s.beta1),
-                       .beta2 = float(s.beta2),
-                       .rest2 = float(1 - s.beta2),
-                       .epsilon = float(s.epsilon),
-                       .rate = float(s.learning_rate / correction1),
-                       .root = float(1 / std::sqrt(correction2)),
-                       .keep = float(1 - s.learning_rate * s.weight_decay)}}
+  AdamWUpdate<T>{.weight = weight,
+                 .first = first,
+                 .second = second,
+                 .gradient = gradient,
+                 .rounded = rounded,
+                 .n = n,
+                 .decision = s.decision,
+                 .factors = {.gradient_scale = float(s.gradient_scale),
+                             .beta1 = float(s.beta1),
+                             .rest1 = float(1 - s.beta1),
+                             .beta2 = float(s.beta2),
+                             .rest2 = float(1 - s.beta2),
+                             .epsilon = float(s.epsilon),
+                             .rate = float(s.learning_rate / correction1),
+                             .root = float(1 / std::sqrt(correction2)),
+                             .keep = float(1 - s.learning_rate * s.weight_decay)}}
       .launch(b.stream());
 }
 
@@ -53,12 +53,12 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
 /// numbers that the host would have.
 class StepSums {
  public:
-  explicit StepSums(Backend&) : here_(1), there_(1) {}
+  explicit StepSums(Backend&) : host_(1), device_(1) {}
 
-  void begin(Backend& b) { fill_bytes(b.stream(), there_.data(), 0, sizeof(Numbers)); }
+  void begin(Backend& b) { fill_bytes(b.stream(), device_.data(), 0, sizeof(Numbers)); }
   void add(Backend& b, const Loss& loss) {
     if (loss.count() == 0) return;
-    AddLosses<double> call{.to = &there_.data()->totals.loss, .count = loss.count(), .values = {}, .factors = {}};
+    AddLosses<double> call{.to = &device_.data()->totals.loss, .count = loss.count(), .values = {}, .factors = {}};
     for (int i = 0; i < loss.count(); ++i) call.values[i] = loss.term(i).at, call.factors[i] = loss.term(i).factor;
     call.launch(b.stream());
   }
@@ -68,20 +68,20 @@ class StepSums {
     SumOfSquares<T>{.x = x,
                     .n = n,
                     .partial = b.scratch<double>(square_parts<T>(n)),
-                    .sum = &there_.data()->totals.squares,
+                    .sum = &device_.data()->totals.squares,
                     .add = true}
         .launch(b.stream());
   }
   const UpdateDecision* decide(Backend& b, const UpdateRule& rule) {
-    Numbers& n = *there_.data();
+    Numbers& n = *device_.data();
     DecideUpdate<double>{.loss = &n.totals.loss, .squares = &n.totals.squares, .rule = rule, .decision = &n.decision}
         .launch(b.stream());
     return &n.decision;
   }
   StepTotals read(Backend& b) const {
-    copy(b.stream(), here_.data(), static_cast<const StepTotals*>(&there_.data()->totals), 1);
+    copy(b.stream(), host_.data(), static_cast<const StepTotals*>(&device_.data()->totals), 1);
     b.synchronize();
-    return *here_.data();
+    return *host_.data();
   }
 
  private:
@@ -90,8 +90,8 @@ class StepSums {
     UpdateDecision decision;
   };
 
-  PinnedArray<StepTotals> here_;
-  DeviceArray<Numbers> there_;
+  PinnedArray<StepTotals> host_;
+  DeviceArray<Numbers> device_;
 };
 
 }  // namespace moderngpt2::cuda

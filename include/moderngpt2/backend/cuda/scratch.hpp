@@ -54,14 +54,14 @@ std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64
   bytes = std::max(bytes, SegmentSort::scratch_ints(rows) * std::int64_t(sizeof(int)));
   bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias that is rounded
   bytes = std::max(bytes, cudnn_scratch(c, size, *dtype_of<T>));
-  return std::max(bytes, std::int64_t(most_square_parts + 1) * std::int64_t(sizeof(double)));
+  return std::max(bytes, std::int64_t(max_square_parts + 1) * std::int64_t(sizeof(double)));
 }
 
 /// Bytes of what the host gives a pass: ids, mask, bounds of documents and labels of tokens; of each sequence the
 /// position that is read, and its labels.
 inline std::int64_t input_bytes(const PassSize& size) {
-  const auto ints = [](std::int64_t n) { return std::int64_t(Inputs::place_bytes(std::size_t(n) * sizeof(int))); };
-  return std::int64_t(Inputs::place_bytes(std::size_t(size.rows()))) + 3 * ints(size.rows()) + ints(size.batch) +
+  const auto ints = [](std::int64_t n) { return std::int64_t(Inputs::slot_bytes(std::size_t(n) * sizeof(int))); };
+  return std::int64_t(Inputs::slot_bytes(std::size_t(size.rows()))) + 3 * ints(size.rows()) + ints(size.batch) +
          ints(std::int64_t(size.batch) * std::max(size.head.scores, 1));
 }
 
@@ -71,8 +71,8 @@ inline std::int64_t input_bytes(const PassSize& size) {
 template <class T>
 PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int /*threads*/) {
   const std::uint64_t inputs = std::uint64_t(detail::input_bytes(size));
-  return {.scratch =
-              std::uint64_t(detail::operation_scratch<T>(c, size, Backend::usual_logits_bytes)) + Blas::workspace_size,
+  return {.scratch = std::uint64_t(detail::operation_scratch<T>(c, size, Backend::default_logits_bytes)) +
+                     Blas::workspace_size,
           .uploaded = inputs,
           .pinned = std::uint64_t(size.queued) * inputs};
 }

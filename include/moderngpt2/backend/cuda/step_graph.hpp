@@ -17,7 +17,7 @@ namespace detail {
 
 using OwnedGraph = Owner<cudaGraph_t, cudaGraphDestroy>;
 
-inline constexpr const char* without_graph =
+inline constexpr const char* graph_advice =
     "a step cannot be a CUDA graph here, leave --cuda_graph off; and please report it";
 
 inline void check_graph(cudaError_t status, std::string_view call,
@@ -25,7 +25,7 @@ inline void check_graph(cudaError_t status, std::string_view call,
   if (status == cudaSuccess) return;
   cudaGetLastError();
   throw Error("{}: {} failed: {} ({}): {}", place_of(where), call, cudaGetErrorString(status), cudaGetErrorName(status),
-              without_graph);
+              graph_advice);
 }
 
 /// While it lives, what is queued on a backend's stream goes into a graph and is not done. ThreadLocal: a call that
@@ -71,7 +71,7 @@ class Capture {
 /// kernels and cuBLASLt chooses products then, which might do what a capture does not allow.
 class StepGraph {
  public:
-  explicit StepGraph(std::size_t most_graphs = usual_graphs) : most_graphs_(most_graphs) {}
+  explicit StepGraph(std::size_t max_graphs = default_max_graphs) : max_graphs_(max_graphs) {}
 
   /// queue() queues a step on the stream of `b` and waits for nothing; when this returns, the step is queued. Throws an
   /// Error where it cannot be captured.
@@ -83,11 +83,11 @@ class StepGraph {
       steps_.insert(steps_.begin(), {shape, {}});
     } else {
       std::rotate(steps_.begin(), known, known + 1);
-      give(steps_[0].executable, captured(b, queue).get());
+      update(steps_[0].executable, capture(b, queue).get());
       detail::check_graph(cudaGraphLaunch(steps_[0].executable.get(), b.stream()), "cudaGraphLaunch");
-      b.inputs().record_fetches(b.stream());
+      b.inputs().record_copies(b.stream());
     }
-    if (steps_.size() > most_graphs_) steps_[most_graphs_].executable.reset();
+    if (steps_.size() > max_graphs_) steps_[max_graphs_].executable.reset();
   }
 
  private:
@@ -97,23 +97,23 @@ class StepGraph {
     Executable executable;
   };
   /// Executable graphs take memory of the GPU. Batches have few shapes, but for tasks with rows of any length.
-  static constexpr std::size_t usual_graphs = 8;
+  static constexpr std::size_t default_max_graphs = 8;
 
   template <class F>
-  static detail::OwnedGraph captured(Backend& b, F&& queue) {
+  static detail::OwnedGraph capture(Backend& b, F&& queue) {
     detail::Capture capture(b);
     try {
       queue();
     } catch (const Error& e) {
       if (capture.end() == cudaSuccess) throw;  // it is not the capture that is at fault
       cudaGetLastError();
-      throw Error("{}; {}", e.what(), detail::without_graph);
+      throw Error("{}; {}", e.what(), detail::graph_advice);
     }
     detail::check_graph(capture.end(), "cudaStreamEndCapture");
     return capture.take();
   }
 
-  static void give(Executable& executable, cudaGraph_t graph) {
+  static void update(Executable& executable, cudaGraph_t graph) {
     cudaGraphExecUpdateResultInfo result{};
     if (executable && cudaGraphExecUpdate(executable.get(), graph, &result) == cudaSuccess) return;
     cudaGetLastError();  // a refusal is not to show up in later calls
@@ -123,7 +123,7 @@ class StepGraph {
     executable.reset(made);
   }
 
-  std::size_t most_graphs_;
+  std::size_t max_graphs_;
   std::vector<Step> steps_;  // the last used first
 };
 

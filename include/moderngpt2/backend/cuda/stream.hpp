@@ -45,7 +45,7 @@ class Event {
 
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
   /// Later work of `stream` waits for the work before the last record.
-  void delay(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
+  void wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
   void synchronize() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
   /// Milliseconds from `earlier` to this one; both are timed and done.
   float since(const Event& earlier) const {

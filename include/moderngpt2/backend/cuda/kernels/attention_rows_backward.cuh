@@ -198,7 +198,7 @@ template <class T>
 void AttentionMeans<T>::launch(cudaStream_t stream) const {
   bool in_packs = call.head_dim % 8 == 0;
   for (const Rows<const T>* rows : {&o, &d_o})
-    in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
+    in_packs = in_packs && detail::pack_aligned(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
   const int lanes = call.head_dim <= 32 ? 4 : call.head_dim <= 64 ? 8 : 16;
   cuda::launch(stream, detail::attention_means_kernel<T>,
                detail::head_blocks(call.batch * call.n_head, call.time, detail::row_warps * (32 / lanes)),

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(256) column_sum_kernel(const ColumnSum<T> a, b
 template <class T>
 void ColumnSum<T>::launch(cudaStream_t stream) const {
   const int parts = column_parts(x.count), packs = (x.width + pack_size<T> - 1) / pack_size<T>;
-  const bool in_packs = detail::packs(x) && detail::packs(partial, 0);
+  const bool in_packs = detail::pack_aligned(x) && detail::pack_aligned(partial, 0);
   cuda::launch(stream, detail::column_sum_kernel<T>, dim3(unsigned(packs + 31) / 32, unsigned(parts)), 256, 0, *this,
                in_packs);
   cuda::launch(stream, detail::sum_parts_kernel<1>, unsigned(x.width + 31) / 32, 256, 0, sums, sums, partial, parts,

@@ -149,7 +149,7 @@ void DecodeAttention<T>::launch(cudaStream_t stream) const {
   const int used = chunks(call.keys());
   bool in_packs = call.head_dim % 8 == 0;
   for (const Rows<const T>* rows : {&in.q, &in.k, &in.v})
-    in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
+    in_packs = in_packs && detail::pack_aligned(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
   // Sequences may be more than 65535, so they are in x.
   const dim3 grid(unsigned(used) * unsigned(call.batch), unsigned(call.n_kv_head));
   const auto kernel = call.head_dim <= 64    ? detail::decode_chunk_kernel<T, 64>

@@ -96,28 +96,28 @@ __global__ void __launch_bounds__(256) add_kernel(const AddTo<T> a, bool in_pack
 template <class T>
 void Fill<T>::launch(cudaStream_t stream) const {
   const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::fill_kernel<T>, grid.blocks, grid.threads, 0, *this, detail::packs(x, 0));
+  cuda::launch(stream, detail::fill_kernel<T>, grid.blocks, grid.threads, 0, *this, detail::pack_aligned(x, 0));
 }
 
 template <class T>
 void CastFromFloat<T>::launch(cudaStream_t stream) const {
   const detail::Grid<pack_size<T>> grid(n);
   cuda::launch(stream, detail::cast_kernel<pack_size<T>, T, float>, grid.blocks, grid.threads, 0, to, from, n,
-               detail::packs(to, 0) && detail::packs(from, 0));
+               detail::pack_aligned(to, 0) && detail::pack_aligned(from, 0));
 }
 
 template <class T>
 void CastToFloat<T>::launch(cudaStream_t stream) const {
   const detail::Grid<pack_size<T>> grid(n);
   cuda::launch(stream, detail::cast_kernel<pack_size<T>, float, T>, grid.blocks, grid.threads, 0, to, from, n,
-               detail::packs(to, 0) && detail::packs(from, 0));
+               detail::pack_aligned(to, 0) && detail::pack_aligned(from, 0));
 }
 
 template <class T>
 void AddTo<T>::launch(cudaStream_t stream) const {
   const detail::Grid<pack_size<T>> grid(n);
   cuda::launch(stream, detail::add_kernel<T>, grid.blocks, grid.threads, 0, *this,
-               detail::packs(to, 0) && detail::packs(from, 0));
+               detail::pack_aligned(to, 0) && detail::pack_aligned(from, 0));
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(Fill);

@@ -16,7 +16,7 @@ namespace moderngpt2::cuda {
 
 /// x (N,C) = wte[ids] * scale, then dropout
 template <class T>
-struct Embedding {
+struct EmbeddingForward {
   Rows<T> x;
   const int* ids;  ///< (N)
   const T* wte;    ///< (V,C)
@@ -74,7 +74,7 @@ MODERNGPT2_DEVICE void scale_and_drop(T* to, const T* from, int width, float sca
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(256) embedding_kernel(const Embedding<T> a) {
+__global__ void __launch_bounds__(256) embedding_kernel(const EmbeddingForward<T> a) {
   const int r = int(blockIdx.x);
   scale_and_drop<N>(a.x.row(r), a.wte + std::int64_t(a.ids[r]) * a.x.width, a.x.width, a.scale, a.dropout, r, a.time);
 }
@@ -88,9 +88,9 @@ __global__ void __launch_bounds__(256) drop_rows_kernel(const DropRows<T> a) {
 }  // namespace detail
 
 template <class T>
-void Embedding<T>::launch(cudaStream_t stream) const {
-  detail::choose_pack<T>(detail::packs(x) && detail::packs(wte, 0), [&](auto n) {
-    constexpr int N = decltype(n)::is;
+void EmbeddingForward<T>::launch(cudaStream_t stream) const {
+  detail::dispatch_pack<T>(detail::pack_aligned(x) && detail::pack_aligned(wte, 0), [&](auto n) {
+    constexpr int N = decltype(n)::value;
     cuda::launch(stream, detail::embedding_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
   });
 }
@@ -102,13 +102,13 @@ void EmbeddingBackward<T>::launch(cudaStream_t stream) const {
 
 template <class T>
 void DropRows<T>::launch(cudaStream_t stream) const {
-  detail::choose_pack<T>(detail::packs(x), [&](auto n) {
-    constexpr int N = decltype(n)::is;
+  detail::dispatch_pack<T>(detail::pack_aligned(x), [&](auto n) {
+    constexpr int N = decltype(n)::value;
     cuda::launch(stream, detail::drop_rows_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
   });
 }
 
-MODERNGPT2_CUDA_INSTANTIATE(Embedding);
+MODERNGPT2_CUDA_INSTANTIATE(EmbeddingForward);
 MODERNGPT2_CUDA_INSTANTIATE(EmbeddingBackward);
 MODERNGPT2_CUDA_INSTANTIATE(DropRows);
 

@@ -38,14 +38,14 @@ struct FlashMemory {
 /// Blocks that are to have room on a multiprocessor with 64 channels: without dropout, two registers decide between 3
 /// and 4, but from sm_100 on too many would spill.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-inline constexpr int most_flash_blocks = 3;
+inline constexpr int max_flash_blocks = 3;
 #else
-inline constexpr int most_flash_blocks = 4;
+inline constexpr int max_flash_blocks = 4;
 #endif
 template <int D, bool drop>
 inline constexpr int flash_blocks = D != 64 ? 1
                                     : drop  ? 3
-                                            : most_flash_blocks;
+                                            : max_flash_blocks;
 
 template <class T, int D, bool drop>
 __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_kernel(const FlashAttention<T> a) {
@@ -157,13 +157,13 @@ void FlashAttention<T>::launch(cudaStream_t stream) const {
   const int head_dim = in.call.head_dim;
   a.in_packs = detail::heads_in_packs(in.q, head_dim) && detail::heads_in_packs(in.k, head_dim) &&
                detail::heads_in_packs(in.v, head_dim) && detail::heads_in_packs(o, head_dim);
-  detail::choose_head_dim(head_dim, [&](auto d) {
-    using Memory = detail::FlashMemory<T, decltype(d)::is>;
-    static_assert(sizeof(Memory) <= detail::least_shared_bytes);
+  detail::dispatch_head_dim(head_dim, [&](auto d) {
+    using Memory = detail::FlashMemory<T, decltype(d)::value>;
+    static_assert(sizeof(Memory) <= detail::min_shared_bytes);
     const dim3 grid(unsigned(in.call.batch * in.call.n_head),
                     unsigned((in.call.time + Memory::queries - 1) / Memory::queries));
-    const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::is, true>
-                                            : detail::flash_attention_kernel<T, decltype(d)::is, false>;
+    const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::value, true>
+                                            : detail::flash_attention_kernel<T, decltype(d)::value, false>;
     cuda::launch(stream, kernel, grid, 32 * Memory::warps, sizeof(Memory), a);
   });
 }

@@ -245,7 +245,7 @@ template <class T, int D, bool drop>
 void launch_flash_backward(cudaStream_t stream, const FlashAttentionBackward<T>& a) {
   using Dq = FlashDqMemory<T, D>;
   using Dkv = FlashDkvMemory<T, D, drop>;
-  static_assert(sizeof(Dq) <= least_shared_bytes && sizeof(Dkv) <= least_shared_bytes);
+  static_assert(sizeof(Dq) <= min_shared_bytes && sizeof(Dkv) <= min_shared_bytes);
   const AttentionCall& call = a.in.call;
   const auto tiles = [](int n, int each) { return unsigned((n + each - 1) / each); };
   constexpr unsigned parts = D / backward_channels<D>;
@@ -266,11 +266,11 @@ void FlashAttentionBackward<T>::launch(cudaStream_t stream) const {
   a.in_packs = true;
   const Rows<const T> all[] = {in.q, in.k, in.v, d_o, dq, dk, dv};
   for (const Rows<const T>& rows : all) a.in_packs = a.in_packs && detail::heads_in_packs(rows, head_dim);
-  detail::choose_head_dim(head_dim, [&](auto d) {
+  detail::dispatch_head_dim(head_dim, [&](auto d) {
     if (in.dropout.active())
-      detail::launch_flash_backward<T, decltype(d)::is, true>(stream, a);
+      detail::launch_flash_backward<T, decltype(d)::value, true>(stream, a);
     else
-      detail::launch_flash_backward<T, decltype(d)::is, false>(stream, a);
+      detail::launch_flash_backward<T, decltype(d)::value, false>(stream, a);
   });
 }
 

@@ -19,7 +19,7 @@ inline constexpr float log2_e = 1.4426950408889634f;
 inline constexpr float ln_2 = 0.6931471805599453f;
 
 /// Shared memory of a block on sm_86, sm_89 and sm_120, the least that there is.
-inline constexpr int least_shared_bytes = 99 * 1024;
+inline constexpr int min_shared_bytes = 99 * 1024;
 
 /// rows x D elements of 16 bits. Packs of 8 channels are permuted within a row, so that the 8 rows of a matrix that
 /// ldmatrix reads lie in different banks.
@@ -59,7 +59,7 @@ MODERNGPT2_DEVICE void load_tile(Tile<T, rows, D>& tile, const T* from, int stri
 /// Whether heads of these rows can be loaded in packs.
 template <class T>
 bool heads_in_packs(const Rows<T>& rows, int head_dim) {
-  return packs(rows.data, std::int64_t(rows.stride) * 2) && head_dim % 8 == 0;
+  return pack_aligned(rows.data, std::int64_t(rows.stride) * 2) && head_dim % 8 == 0;
 }
 
 /// Rows [row0, row0 + 16) and channels [16 k, 16 k + 16) as mma's a.
@@ -220,7 +220,7 @@ struct LaneQueries {
 
 /// Calls f(Constant<D>) with the head_dim of the kernel for heads of `head_dim` channels.
 template <class F>
-void choose_head_dim(int head_dim, F&& f) {
+void dispatch_head_dim(int head_dim, F&& f) {
   if (head_dim <= 32)
     f(Constant<32>{});
   else if (head_dim <= 64)

@@ -86,7 +86,8 @@ template <class T>
 void GatedActivation<T>::launch(cudaStream_t stream) const {
   const std::int64_t packs = (h.width + pack_size<T> - 1) / pack_size<T>;
   cuda::launch(stream, detail::gated_activation_kernel<T>, dim3(unsigned(h.count), detail::blocks_for(packs)),
-               unsigned(detail::threads_for(packs)), 0, *this, detail::packs(h) && detail::packs(gate_up));
+               unsigned(detail::threads_for(packs)), 0, *this,
+               detail::pack_aligned(h) && detail::pack_aligned(gate_up));
 }
 
 template <class T>
@@ -94,7 +95,7 @@ void GatedActivationBackward<T>::launch(cudaStream_t stream) const {
   const std::int64_t packs = (dh.width + pack_size<T> - 1) / pack_size<T>;
   cuda::launch(stream, detail::gated_activation_backward_kernel<T>, dim3(unsigned(dh.count), detail::blocks_for(packs)),
                unsigned(detail::threads_for(packs)), 0, *this,
-               detail::packs(d_gate_up) && detail::packs(dh) && detail::packs(gate_up));
+               detail::pack_aligned(d_gate_up) && detail::pack_aligned(dh) && detail::pack_aligned(gate_up));
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(GatedActivation);

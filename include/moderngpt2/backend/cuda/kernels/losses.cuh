@@ -231,10 +231,10 @@ __global__ void __launch_bounds__(256) softcap_kernel(const SoftCap<T> a) {
 
 template <class T>
 void CrossEntropy<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(logits.data, std::int64_t(logits.stride) * std::int64_t(sizeof(float))) &&
-                        detail::packs(d.data, std::int64_t(d.stride) * std::int64_t(sizeof(T)));
-  detail::choose_pack<T>(in_packs, [&](auto n) {
-    constexpr int N = decltype(n)::is;
+  const bool in_packs = detail::pack_aligned(logits.data, std::int64_t(logits.stride) * std::int64_t(sizeof(float))) &&
+                        detail::pack_aligned(d.data, std::int64_t(d.stride) * std::int64_t(sizeof(T)));
+  detail::dispatch_pack<T>(in_packs, [&](auto n) {
+    constexpr int N = decltype(n)::value;
     const int warps = (logits.width + N * 32 - 1) / (N * 32);
     cuda::launch(stream, detail::cross_entropy_kernel<T, N>, unsigned(logits.count),
                  unsigned(32 * (warps < 32 ? warps : 32)), 0, *this);
@@ -254,8 +254,8 @@ void ElementLoss<T>::launch(cudaStream_t stream) const {
 
 template <class T>
 void SoftCap<T>::launch(cudaStream_t stream) const {
-  detail::choose_pack<T>(detail::packs(x), [&](auto n) {
-    constexpr int N = decltype(n)::is;
+  detail::dispatch_pack<T>(detail::pack_aligned(x), [&](auto n) {
+    constexpr int N = decltype(n)::value;
     cuda::launch(stream, detail::softcap_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
   });
 }

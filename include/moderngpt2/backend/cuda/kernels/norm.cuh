@@ -262,7 +262,7 @@ __global__ void __launch_bounds__(norm_threads<N>) add_norm_backward_kernel(cons
 
 /// Calls f(Constant<N>, Constant<items>, threads) for rows of `width`, in packs of 16 bytes where `in_packs`.
 template <class T, class F>
-void choose_norm(int width, bool in_packs, F&& f) {
+void dispatch_norm(int width, bool in_packs, F&& f) {
   constexpr int n = pack_size<T>;
   const auto threads = [width](int each) { return (width + each * 32 - 1) / (each * 32) * 32; };
   if (in_packs && threads(n) <= norm_threads<n>)
@@ -280,21 +280,21 @@ void choose_norm(int width, bool in_packs, F&& f) {
 
 template <class T>
 void RmsNorm<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(u) && detail::packs(x) && detail::packs(w, 0);
-  detail::choose_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::rms_norm_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(x.count),
+  const bool in_packs = detail::pack_aligned(u) && detail::pack_aligned(x) && detail::pack_aligned(w, 0);
+  detail::dispatch_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::rms_norm_kernel<T, decltype(n)::value, decltype(items)::value>, unsigned(x.count),
                  unsigned(threads), 0, *this);
   });
 }
 
 template <class T>
 void RmsNormBackward<T>::launch(cudaStream_t stream) const {
-  const bool in_packs =
-      detail::packs(dx) && detail::packs(du) && detail::packs(x) && detail::packs(w, 0) && detail::packs(partial, 0);
+  const bool in_packs = detail::pack_aligned(dx) && detail::pack_aligned(du) && detail::pack_aligned(x) &&
+                        detail::pack_aligned(w, 0) && detail::pack_aligned(partial, 0);
   const int parts = norm_parts(x.count);
-  detail::choose_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::rms_norm_backward_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(parts),
-                 unsigned(threads), 0, *this);
+  detail::dispatch_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::rms_norm_backward_kernel<T, decltype(n)::value, decltype(items)::value>,
+                 unsigned(parts), unsigned(threads), 0, *this);
   });
   cuda::launch(stream, detail::sum_parts_kernel<1>, unsigned(x.width + 31) / 32, 256, 0, dw, dw, partial, parts,
                x.width);
@@ -302,23 +302,23 @@ void RmsNormBackward<T>::launch(cudaStream_t stream) const {
 
 template <class T>
 void AddNorm<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(x_out) && detail::packs(u) && detail::packs(y) && detail::packs(x) &&
-                        detail::packs(post, 0) && detail::packs(next, 0);
-  detail::choose_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::add_norm_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(x.count),
+  const bool in_packs = detail::pack_aligned(x_out) && detail::pack_aligned(u) && detail::pack_aligned(y) &&
+                        detail::pack_aligned(x) && detail::pack_aligned(post, 0) && detail::pack_aligned(next, 0);
+  detail::dispatch_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::add_norm_kernel<T, decltype(n)::value, decltype(items)::value>, unsigned(x.count),
                  unsigned(threads), 0, *this);
   });
 }
 
 template <class T>
 void AddNormBackward<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(dx) && detail::packs(dy) && detail::packs(du) && detail::packs(x_out) &&
-                        detail::packs(y) && detail::packs(post, 0) && detail::packs(next, 0) &&
-                        detail::packs(partial, 0);
+  const bool in_packs = detail::pack_aligned(dx) && detail::pack_aligned(dy) && detail::pack_aligned(du) &&
+                        detail::pack_aligned(x_out) && detail::pack_aligned(y) && detail::pack_aligned(post, 0) &&
+                        detail::pack_aligned(next, 0) && detail::pack_aligned(partial, 0);
   const int parts = norm_parts(dx.count);
-  detail::choose_norm<T>(dx.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::add_norm_backward_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(parts),
-                 unsigned(threads), 0, *this);
+  detail::dispatch_norm<T>(dx.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::add_norm_backward_kernel<T, decltype(n)::value, decltype(items)::value>,
+                 unsigned(parts), unsigned(threads), 0, *this);
   });
   cuda::launch(stream, detail::sum_parts_kernel<2>, dim3(unsigned(dx.width + 31) / 32, 2), 256, 0, dnext, dpost,
                partial, parts, dx.width);

@@ -13,12 +13,12 @@ namespace moderngpt2::cuda {
 
 /// Partial sums of squares of n elements of T: which elements a part has depends on n alone, so that the same n gives
 /// the same bits on any GPU.
-inline constexpr int most_square_parts = 1024, square_threads = 256;
+inline constexpr int max_square_parts = 1024, square_threads = 256;
 template <class T>
 int square_parts(std::int64_t n) {
   constexpr std::int64_t each = std::int64_t(square_threads) * 16 / std::int64_t(sizeof(T));
   const std::int64_t parts = (n + each - 1) / each;
-  return parts < most_square_parts ? int(parts) : most_square_parts;
+  return parts < max_square_parts ? int(parts) : max_square_parts;
 }
 
 /// sum (1) (+)= the sum of x^2
@@ -36,12 +36,12 @@ struct SumOfSquares {
 /// to (1) += the sum of the values, each times its factor
 template <class T>
 struct AddLosses {
-  static constexpr int most = 2;
+  static constexpr int max_terms = 2;
 
   T* to;
   int count;
-  const T* values[most];  ///< a number each
-  T factors[most];
+  const T* values[max_terms];  ///< a number each
+  T factors[max_terms];
 
   void launch(cudaStream_t stream) const;
 };
@@ -68,7 +68,7 @@ struct AdamWFactors {
 };
 
 template <class T>
-struct AdamW {
+struct AdamWUpdate {
   float *weight, *first, *second;  ///< (n)
   const float* gradient;           ///< (n)
   T* rounded;                      ///< (n) the new weights in T, or null
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(32) decide_update_kernel(const DecideUpdate<T>
 
 /// As backend/cpu/optimizer.hpp: first = beta1 first + (1 - beta1) g, ...
 template <class T>
-__global__ void __launch_bounds__(256) adamw_kernel(const AdamW<T> a, bool in_packs) {
+__global__ void __launch_bounds__(256) adamw_kernel(const AdamWUpdate<T> a, bool in_packs) {
   constexpr int n = pack_size<float>;
   const std::int64_t at = first_of_pack<n>(), count = a.n - at;
   if (count <= 0) return;
@@ -171,7 +171,8 @@ __global__ void __launch_bounds__(256) adamw_kernel(const AdamW<T> a, bool in_pa
 template <class T>
 void SumOfSquares<T>::launch(cudaStream_t stream) const {
   const int parts = square_parts<T>(n);
-  cuda::launch(stream, detail::squares_kernel<T>, unsigned(parts), square_threads, 0, *this, detail::packs(x, 0));
+  cuda::launch(stream, detail::squares_kernel<T>, unsigned(parts), square_threads, 0, *this,
+               detail::pack_aligned(x, 0));
   cuda::launch(stream, detail::sum_squares_kernel<square_threads>, 1, square_threads, 0, sum, partial, parts, add);
 }
 
@@ -186,15 +187,16 @@ void DecideUpdate<T>::launch(cudaStream_t stream) const {
 }
 
 template <class T>
-void AdamW<T>::launch(cudaStream_t stream) const {
+void AdamWUpdate<T>::launch(cudaStream_t stream) const {
   const detail::Grid<pack_size<float>> grid(n);
-  const bool in_packs = detail::packs(weight, 0) && detail::packs(first, 0) && detail::packs(second, 0) &&
-                        detail::packs(gradient, 0) && detail::packs(rounded, 0);
+  const bool in_packs = detail::pack_aligned(weight, 0) && detail::pack_aligned(first, 0) &&
+                        detail::pack_aligned(second, 0) && detail::pack_aligned(gradient, 0) &&
+                        detail::pack_aligned(rounded, 0);
   cuda::launch(stream, detail::adamw_kernel<T>, grid.blocks, grid.threads, 0, *this, in_packs);
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(SumOfSquares);
-MODERNGPT2_CUDA_INSTANTIATE(AdamW);
+MODERNGPT2_CUDA_INSTANTIATE(AdamWUpdate);
 #ifdef __CUDACC__
 template struct AddLosses<double>;
 template struct DecideUpdate<double>;

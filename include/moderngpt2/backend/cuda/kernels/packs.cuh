@@ -12,23 +12,23 @@
 namespace moderngpt2::cuda::detail {
 
 /// Whether every pack from `pointer` on, in rows `stride_bytes` apart, is at a multiple of 16 bytes.
-inline bool packs(const void* pointer, std::int64_t stride_bytes) {
+inline bool pack_aligned(const void* pointer, std::int64_t stride_bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0 && stride_bytes % 16 == 0;
 }
 /// The same, and no row ends within a pack.
 template <class T>
-bool packs(const Rows<T>& rows) {
-  return packs(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
+bool pack_aligned(const Rows<T>& rows) {
+  return pack_aligned(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
 }
 
-template <int value>
+template <int number>
 struct Constant {
-  static constexpr int is = value;
+  static constexpr int value = number;
 };
 
 /// Calls f(Constant<N>): the elements of a pack of T, or 1.
 template <class T, class F>
-void choose_pack(bool in_packs, F&& f) {
+void dispatch_pack(bool in_packs, F&& f) {
   if (in_packs)
     f(Constant<pack_size<T>>{});
   else

@@ -61,8 +61,8 @@ __global__ void __launch_bounds__(256) rotary_kernel(const Rotary<T> a, bool in_
 template <class T>
 void Rotary<T>::launch(cudaStream_t stream) const {
   const std::int64_t packs = std::int64_t(heads.width / (2 * half)) * ((half + pack_size<T> - 1) / pack_size<T>);
-  const bool in_packs =
-      detail::packs(heads) && half % pack_size<T> == 0 && detail::packs(cosine, 0) && detail::packs(sine, 0);
+  const bool in_packs = detail::pack_aligned(heads) && half % pack_size<T> == 0 && detail::pack_aligned(cosine, 0) &&
+                        detail::pack_aligned(sine, 0);
   cuda::launch(stream, detail::rotary_kernel<T>, dim3(unsigned(heads.count), detail::blocks_for(packs)),
                unsigned(detail::threads_for(packs)), 0, *this, in_packs);
 }

@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(256) gather_rows_kernel(const GatherRows<T> a)
 
 template <class T>
 void GatherRows<T>::launch(cudaStream_t stream) const {
-  detail::choose_pack<T>(detail::packs(out) && detail::packs(x), [&](auto n) {
-    constexpr int N = decltype(n)::is;
+  detail::dispatch_pack<T>(detail::pack_aligned(out) && detail::pack_aligned(x), [&](auto n) {
+    constexpr int N = decltype(n)::value;
     cuda::launch(stream, detail::gather_rows_kernel<T, N>, unsigned(out.count), detail::row_threads(out.width, N), 0,
                  *this);
   });

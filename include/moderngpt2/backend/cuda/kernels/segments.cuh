@@ -203,9 +203,9 @@ void add_segments(cudaStream_t stream, const SegmentSort& s, Rows<To> to, Rows<c
                   const DropoutSite& dropout, int time) {
   sort_segments(stream, s);
   const bool in_packs =
-      detail::packs(from) && detail::packs(to.data, std::int64_t(to.stride) * std::int64_t(sizeof(To)));
-  detail::choose_pack<From>(in_packs, [&](auto n) {
-    constexpr int N = decltype(n)::is;
+      detail::pack_aligned(from) && detail::pack_aligned(to.data, std::int64_t(to.stride) * std::int64_t(sizeof(To)));
+  detail::dispatch_pack<From>(in_packs, [&](auto n) {
+    constexpr int N = decltype(n)::value;
     const unsigned threads = detail::row_threads(from.width, N);
     const unsigned columns = (unsigned(from.width) + threads * N - 1) / (threads * N);
     cuda::launch(stream, detail::add_segments_kernel<To, From, N>, dim3(unsigned(s.count), columns), threads, 0, to,

@@ -6,7 +6,7 @@
 
 #include <Eigen/Core>
 
-#include "moderngpt2/backend/cuda/product_shape.hpp"
+#include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 
 namespace moderngpt2::cuda {
@@ -14,7 +14,7 @@ namespace moderngpt2::cuda {
 /// cuBLASLt's products on the simulated GPU.
 class Blas {
  public:
-  void multiply(cudaStream_t stream, const ProductShape& shape, const void* a, const void* b, void* c,
+  void multiply(cudaStream_t stream, const MatmulShape& shape, const void* a, const void* b, void* c,
                 const void* bias) {
     simt::device().enqueue(simt::detail::stream_of(stream), {.run = [=] {
                              if (shape.input == Dtype::f32)
@@ -34,12 +34,12 @@ class Blas {
   using Array = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
   template <class T>
-  static void run_short(const ProductShape& s, const void* a, const void* b, void* c, const void* bias) {
+  static void run_short(const MatmulShape& s, const void* a, const void* b, void* c, const void* bias) {
     s.output == Dtype::f32 ? run<T, float>(s, a, b, c, bias) : run<T, T>(s, a, b, c, bias);
   }
 
   template <class T, class C>
-  static void run(const ProductShape& s, const void* a, const void* b, void* c, const void* bias) {
+  static void run(const MatmulShape& s, const void* a, const void* b, void* c, const void* bias) {
     const Array left = operand<T>(s.ta, a, s.m, s.k, s.lda, s.tf32),
                 right = operand<T>(s.tb, b, s.k, s.n, s.ldb, s.tf32);
     Array sums = Array::Zero(s.m, s.n);
@@ -59,9 +59,9 @@ class Blas {
 
   /// op(M) as floats (rows,cols).
   template <class T>
-  static Array operand(Transpose transpose, const void* data, std::int64_t rows, std::int64_t cols, std::int64_t ld,
+  static Array operand(Transposed transpose, const void* data, std::int64_t rows, std::int64_t cols, std::int64_t ld,
                        bool tf32) {
-    const bool turned = transpose == Transpose::yes;
+    const bool turned = transpose == Transposed::yes;
     Array m(rows, cols);
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = 0; j < cols; ++j) {

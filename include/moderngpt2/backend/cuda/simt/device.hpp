@@ -25,7 +25,7 @@ class Device {
   static constexpr std::size_t guard_bytes = 256;
 
   std::size_t memory_bytes = std::size_t(8) << 30;  ///< more than that is refused
-  std::size_t most_pinned_bytes = std::size_t(-1);  ///< of one allocation
+  std::size_t max_pinned_bytes = std::size_t(-1);   ///< of one allocation
   std::size_t shared_bytes_per_block = 227 * 1024;  ///< with the attribute that asks for more than 48 KiB
   int visible_gpus = 1;                             ///< of which each thread has the first
   int compute_major = 9, compute_minor = 0, multiprocessors = 132;
@@ -49,7 +49,7 @@ class Device {
     std::memset(block, guard, guard_bytes);
     std::memset(block + guard_bytes, 0xff, bytes);
     std::memset(block + guard_bytes + bytes, guard, guard_bytes);
-    sanitizer::forbid(block, bytes + 2 * guard_bytes);
+    sanitizer::poison(block, bytes + 2 * guard_bytes);
     allocations_[block + guard_bytes] = bytes;
     used_ += bytes;
     return block + guard_bytes;
@@ -82,7 +82,7 @@ class Device {
   }
 
   /// Does it in the order of the stream, or keeps it for the graph that is captured. False where that is broken.
-  bool enqueue(Stream& s, Operation op) {
+  bool enqueue(Stream& s, StreamOperation op) {
     if (s.has_broken_capture) return false;
     if (s.capture) {
       refuse_order(s, op.is_ready != nullptr);
@@ -155,12 +155,12 @@ class Device {
   }
 
   static void release_block(std::byte* data, std::size_t bytes) {
-    sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);
+    sanitizer::unpoison(data - guard_bytes, bytes + 2 * guard_bytes);
     ::operator delete(data - guard_bytes, std::align_val_t(guard_bytes));
   }
   /// A guard that was written over is mended, and so reported once.
   static void check_guards(std::byte* data, std::size_t bytes) {
-    sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);
+    sanitizer::unpoison(data - guard_bytes, bytes + 2 * guard_bytes);
     for (std::size_t i = 0; i < guard_bytes; ++i) {
       const bool before = data[-1 - std::ptrdiff_t(i)] != std::byte(guard);
       if (!before && data[bytes + i] == std::byte(guard)) continue;
@@ -183,7 +183,7 @@ class Device {
     for (const auto& [data, bytes] : allocations_) check_guards(data, bytes);
   }
 
-  static bool is_able(const Operation& op) {
+  static bool is_able(const StreamOperation& op) {
     return (!op.after || op.after->finished >= op.recording) && (!op.is_ready || op.is_ready());
   }
   bool waits_for_others() const {
@@ -200,13 +200,13 @@ class Device {
     Stream& s = *able[machine().choose(std::uint32_t(able.size()))];
     running_ = &s;
     s.fiber.prepare(&Device::serve);
-    for (const auto& [data, bytes] : allocations_) sanitizer::permit(data, bytes);
-    virtual_memory.permit();
+    for (const auto& [data, bytes] : allocations_) sanitizer::unpoison(data, bytes);
+    virtual_memory.unpoison();
     Fiber host;
     host_ = &host;
     Fiber::change(host, s.fiber);
-    for (const auto& [data, bytes] : allocations_) sanitizer::forbid(data, bytes);
-    virtual_memory.forbid();
+    for (const auto& [data, bytes] : allocations_) sanitizer::poison(data, bytes);
+    virtual_memory.poison();
     s.queue.pop_front();
     if (failure_) {  // nothing of what was queued can be trusted
       for (auto& each : streams_) {
@@ -236,7 +236,7 @@ inline Device& device() {
 /// One operation; the next one begins on a clean stack.
 inline Fiber& Device::serve() {
   Device& d = device();
-  const Operation* op;
+  const StreamOperation* op;
   {
     sanitizer::Quiet quiet;
     op = &d.running_->queue.front();

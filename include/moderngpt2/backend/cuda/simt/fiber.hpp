@@ -88,7 +88,7 @@ class Fiber {
       timeline_ = __tsan_create_fiber(0);
 #endif
     }
-    sanitizer::permit(bottom_, size_);
+    sanitizer::unpoison(bottom_, size_);
     entry_ = entry;
     fake_stack_ = nullptr;
 #ifdef MODERNGPT2_SIMT_UCONTEXT

@@ -91,7 +91,7 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 namespace moderngpt2::simt::detail {
 
 inline Stream& stream_of(cudaStream_t s) { return s ? *s : device().default_stream(); }
-inline cudaError_t enqueue(cudaStream_t s, Operation op) {
+inline cudaError_t enqueue(cudaStream_t s, StreamOperation op) {
   return device().enqueue(stream_of(s), std::move(op)) ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
 }
 /// f(), a call that no capture of this thread allows.
@@ -139,7 +139,7 @@ inline cudaError_t cudaFree(void* data) {
 }
 inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
   if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
-  const bool refused = bytes > moderngpt2::simt::device().most_pinned_bytes;
+  const bool refused = bytes > moderngpt2::simt::device().max_pinned_bytes;
   *data = refused ? nullptr : ::operator new(bytes, std::nothrow);
   ++moderngpt2::simt::device().allocations;
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;

@@ -95,12 +95,12 @@ inline void write_range([[maybe_unused]] void* address, [[maybe_unused]] std::si
 }
 
 /// AddressSanitizer reports any access between forbid and permit.
-inline void forbid([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
+inline void poison([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
 #ifdef MODERNGPT2_SIMT_ASAN
   __asan_poison_memory_region(address, size);
 #endif
 }
-inline void permit([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
+inline void unpoison([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
 #ifdef MODERNGPT2_SIMT_ASAN
   __asan_unpoison_memory_region(address, size);
 #endif

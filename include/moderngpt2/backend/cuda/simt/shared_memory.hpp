@@ -38,22 +38,22 @@ class SharedMemory {
 
   /// `bytes` of dynamic memory for each block of the next grid.
   void begin_grid(std::size_t bytes) {
-    pieces_.clear();
-    pieces_.emplace_back(nullptr, bytes);
+    regions_.clear();
+    regions_.emplace_back(nullptr, bytes);
   }
   void begin_block(int warps) {
     if (has_tsan) tags_ = fresh_.take(std::size_t(warps + 1) * tags_per_warp * 8);
-    for (Piece& p : pieces_) renew(p);
+    for (Region& p : regions_) renew(p);
   }
 
-  std::size_t dynamic_bytes() const { return pieces_[0].bytes; }
-  void* dynamic_data() const { return pieces_[0].data; }
+  std::size_t dynamic_bytes() const { return regions_[0].bytes; }
+  void* dynamic_data() const { return regions_[0].data; }
   /// The memory of the static layout that `key` stands for.
   void* of(const void* key, std::size_t bytes) {
-    for (Piece& p : pieces_)
+    for (Region& p : regions_)
       if (p.key == key) return p.data;
-    renew(pieces_.emplace_back(key, bytes));
-    return pieces_.back().data;
+    renew(regions_.emplace_back(key, bytes));
+    return regions_.back().data;
   }
 
   /// Addresses for the order that barriers make, of this block alone: two for the block, by turns, and two for each
@@ -66,20 +66,20 @@ class SharedMemory {
  private:
   static constexpr int tags_per_warp = 32;
 
-  struct Free {
+  struct Deleter {
     void operator()(std::byte* p) const { std::free(p); }
   };
-  struct Piece {
+  struct Region {
     const void* key;
     std::size_t bytes;
     std::byte* data = nullptr;
-    std::unique_ptr<std::byte, Free> owned = nullptr;
+    std::unique_ptr<std::byte, Deleter> owned = nullptr;
 
-    Piece(const void* k, std::size_t n) : key(k), bytes(n) {}
+    Region(const void* k, std::size_t n) : key(k), bytes(n) {}
   };
 
   void* tag(int n) const { return has_tsan ? tags_ + n * 8 : nullptr; }
-  void renew(Piece& p) {
+  void renew(Region& p) {
     if (p.bytes == 0) return;
     if (has_tsan) {
       p.data = fresh_.take(p.bytes);
@@ -91,7 +91,7 @@ class SharedMemory {
     std::memset(p.data, 0xff, p.bytes);
   }
 
-  std::vector<Piece> pieces_;
+  std::vector<Region> regions_;
   FreshMemory fresh_;
   std::byte* tags_ = nullptr;
 };

@@ -31,7 +31,7 @@ struct NodeKind {
 };
 
 /// Work of a stream: what to do, and which recording of an event must be done before.
-struct Operation {
+struct StreamOperation {
   std::function<void()> run;
   const Event* after = nullptr;
   std::uint64_t recording = 0;
@@ -64,7 +64,7 @@ struct ExecutableGraph {
 /// when the host waits for it, with one also at random moments before.
 struct Stream {
   Fiber fiber;
-  std::deque<Operation> queue;
+  std::deque<StreamOperation> queue;
   std::unique_ptr<Graph> capture;   ///< where work goes while it is captured
   bool has_broken_capture = false;  ///< by a call that a capture does not allow
   char done = 0;                    ///< address of the order from its work to who waits for it

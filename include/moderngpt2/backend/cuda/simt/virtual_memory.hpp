@@ -22,7 +22,7 @@ class VirtualMemory {
   VirtualMemory(const VirtualMemory&) = delete;
   ~VirtualMemory() {
     for (const auto& [at, bytes] : reserved_) {
-      sanitizer::permit(at, bytes);
+      sanitizer::unpoison(at, bytes);
       ::munmap(at, bytes);
     }
     if (file_ >= 0) ::close(file_);
@@ -55,20 +55,21 @@ class VirtualMemory {
     ::munmap(at, bytes);
     file_bytes_ += bytes;
     used_ += bytes;
-    pieces_[++last_] = {begin, bytes};
+    allocations_[++last_] = {begin, bytes};
     return last_;
   }
   bool release(unsigned long long handle) {
-    const auto it = pieces_.find(handle);
-    if (it == pieces_.end()) return false;
+    const auto it = allocations_.find(handle);
+    if (it == allocations_.end()) return false;
     used_ -= it->second.bytes;
-    pieces_.erase(it);
+    allocations_.erase(it);
     return true;
   }
 
   bool map(std::byte* at, std::size_t bytes, unsigned long long handle) {
-    const auto piece = pieces_.find(handle);
-    if (piece == pieces_.end() || piece->second.bytes != bytes || !is_reserved(at, bytes) || has_mapping(at, bytes))
+    const auto piece = allocations_.find(handle);
+    if (piece == allocations_.end() || piece->second.bytes != bytes || !is_reserved(at, bytes) ||
+        has_mapping(at, bytes))
       return false;
     if (::mmap(at, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, file_, off_t(piece->second.begin)) == MAP_FAILED)
       return false;
@@ -79,7 +80,7 @@ class VirtualMemory {
   bool unmap(std::byte* at, std::size_t bytes) {
     const auto it = mapped_.find(at);
     if (it == mapped_.end() || it->second.bytes != bytes) return false;
-    sanitizer::permit(at, bytes);
+    sanitizer::unpoison(at, bytes);
     mapped_.erase(it);
     return ::mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
   }
@@ -90,24 +91,24 @@ class VirtualMemory {
       if (it == mapped_.end()) return false;
       ::mprotect(it->first, it->second.bytes, PROT_READ | PROT_WRITE);
       it->second.accessible = true;
-      sanitizer::forbid(it->first, it->second.bytes);
+      sanitizer::poison(it->first, it->second.bytes);
       done += it->second.bytes;
     }
     return true;
   }
 
-  void permit() const {
+  void unpoison() const {
     for (const auto& [at, mapping] : mapped_)
-      if (mapping.accessible) sanitizer::permit(at, mapping.bytes);
+      if (mapping.accessible) sanitizer::unpoison(at, mapping.bytes);
   }
-  void forbid() const {
+  void poison() const {
     for (const auto& [at, mapping] : mapped_)
-      if (mapping.accessible) sanitizer::forbid(at, mapping.bytes);
+      if (mapping.accessible) sanitizer::poison(at, mapping.bytes);
   }
   std::size_t used() const { return used_; }
 
  private:
-  struct Piece {
+  struct Allocation {
     std::size_t begin, bytes;  // of the file
   };
   struct Mapped {
@@ -129,7 +130,7 @@ class VirtualMemory {
   int file_ = -1;
   std::size_t file_bytes_ = 0, used_ = 0;
   unsigned long long last_ = 0;
-  std::map<unsigned long long, Piece> pieces_;
+  std::map<unsigned long long, Allocation> allocations_;
   std::map<std::byte*, std::size_t> reserved_;
   std::map<std::byte*, Mapped> mapped_;
 };

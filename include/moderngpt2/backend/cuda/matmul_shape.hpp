@@ -13,12 +13,12 @@
 
 namespace moderngpt2::cuda {
 
-enum class Transpose : bool { no, yes };
+enum class Transposed : bool { no, yes };
 
 /// C (+)= op(A) op(B) (+ bias), row-major with rows lda, ldb and ldc elements apart: op(A) is (m,k), op(B) is (k,n), C
 /// is (m,n). Sums are made in fp32 and rounded once, to C's elements.
-struct ProductShape {
-  Transpose ta, tb;
+struct MatmulShape {
+  Transposed ta, tb;
   std::int64_t m, n, k, lda, ldb, ldc;
   Dtype input;      ///< of A and B: bf16, f16 or f32
   Dtype output;     ///< of C and the bias: as the input, or f32
@@ -26,13 +26,13 @@ struct ProductShape {
   bool bias;        ///< a row (n) is added to each row of C
   bool tf32;        ///< inputs of f32 may be rounded to ten bits of mantissa
 
-  bool operator==(const ProductShape&) const = default;
+  bool operator==(const MatmulShape&) const = default;
 };
 
 /// For messages: "(8,16) x (4,16)^T in BF16 to F32, rows of 16, 16 and 4 elements, added, with a bias".
-inline std::string product_text(const ProductShape& s) {
-  const auto matrix = [](Transpose transpose, std::int64_t rows, std::int64_t cols) {
-    return transpose == Transpose::yes ? fmt::format("({},{})^T", cols, rows) : fmt::format("({},{})", rows, cols);
+inline std::string matmul_text(const MatmulShape& s) {
+  const auto matrix = [](Transposed transpose, std::int64_t rows, std::int64_t cols) {
+    return transpose == Transposed::yes ? fmt::format("({},{})^T", cols, rows) : fmt::format("({},{})", rows, cols);
   };
   return fmt::format("{} x {} in {} to {}, rows of {}, {} and {} elements{}{}", matrix(s.ta, s.m, s.k),
                      matrix(s.tb, s.k, s.n), s.tf32 && s.input == Dtype::f32 ? "TF32" : dtype_name(s.input),
