@@ -90,7 +90,7 @@ TEST_CASE("memory for a part: a GPU that cannot, one that is full, and sizes tha
   simt::device().maps_memory = false;
   CHECK_THROWS_WITH_AS(
       (FlatBuffer<float, DeviceBuffer>(page_floats, Pages::as_used)),
-      doctest::Contains("GPU 0 has no virtual memory management, by which ZeRO stages 2 and 3 keep less than whole"),
+      doctest::Contains("GPU 0 does not support virtual memory management, which ZeRO stages 2 and 3 need"),
       Error);
   simt::device().maps_memory = true;
 

@@ -87,7 +87,7 @@ TEST_CASE("a step's passes keep their inputs until its graph is launched, and so
     std::vector<float> got(n_inputs);
     download(b, got.data(), sum.data(), n_inputs);
     CHECK(got == std::vector<float>(n_inputs, want));
-    CHECK(error_of_step(graph, b, [&] { add_passes(b, sum.data(), 0, 4); }).find("more passes than the 3") !=
+    CHECK(error_of_step(graph, b, [&] { add_passes(b, sum.data(), 0, 4); }).find("more passes than the 3 for") !=
           std::string::npos);
   }
 }

@@ -112,7 +112,7 @@ TEST_CASE("refused memory is an Error with sizes") {
     text = e.what();
   }
   simt::device().memory_bytes = std::size_t(8) << 30;
-  CHECK(test::contains(text, "of GPU memory, "));
+  CHECK(test::contains(text, "of GPU memory ("));
   CHECK(test::contains(text, "use a smaller batch"));
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("refused pinned memory is the host's, and the Error says so") {
     text = e.what();
   }
   simt::device().max_pinned_bytes = std::size_t(-1);
-  CHECK(test::contains(text, "cannot pin 4.0 MiB of the host's memory"));
+  CHECK(test::contains(text, "cannot allocate 4.0 MiB of pinned host memory"));
   CHECK(test::contains(text, "--mem of Slurm"));
   CHECK_FALSE(test::contains(text, "batch"));
 }
@@ -145,12 +145,12 @@ TEST_CASE("what a user can do about a failed call is said") {
     const char* said;
   } table[] = {{cudaErrorInsufficientDriver, "install a later driver"},
                {cudaErrorNoDevice, "CUDA_VISIBLE_DEVICES"},
-               {cudaErrorInvalidDevice, "nvidia-smi lists those"},
+               {cudaErrorInvalidDevice, "nvidia-smi lists the GPUs"},
                {cudaErrorStubLibrary, "lib64/stubs"},
                {cudaErrorSystemDriverMismatch, "reboot"},
                {cudaErrorCompatNotSupportedOnDevice, "cuda/compat"},
                {cudaErrorSystemNotReady, "nvidia-fabricmanager"},
-               {cudaErrorInitializationError, "was given a GPU"},
+               {cudaErrorInitializationError, "container has a GPU"},
                {cudaErrorDevicesUnavailable, "compute mode"},
                {cudaErrorMpsConnectionFailed, "nvidia-cuda-mps-control"},
                {cudaErrorMpsServerNotReady, "nvidia-cuda-mps-control"},
@@ -172,7 +172,7 @@ TEST_CASE("each process of a machine has its GPU, or the only one that it sees")
   CHECK(Backend::device_of(3) == 0);
   simt::device().visible_gpus = 2;
   CHECK(Backend::device_of(1) == 1);
-  CHECK_THROWS_WITH_AS((void)Backend::device_of(2), doctest::Contains("start one process a GPU"), Error);
+  CHECK_THROWS_WITH_AS((void)Backend::device_of(2), doctest::Contains("start one process per GPU"), Error);
   simt::device().visible_gpus = 1;
 }
 
@@ -213,8 +213,8 @@ TEST_CASE("the backend knows its GPU") {
   CHECK(b.scratch_bytes() == 40);
   CHECK(b.scratch<float>(1000) != nullptr);
   CHECK(b.scratch_bytes() == 4000);
-  CHECK_THROWS_WITH_AS(Backend(1), doctest::Contains("nvidia-smi lists those"), Error);
+  CHECK_THROWS_WITH_AS(Backend(1), doctest::Contains("nvidia-smi lists the GPUs"), Error);
   simt::device().compute_major = 7, simt::device().compute_minor = 5;
-  CHECK_THROWS_WITH_AS(Backend(), doctest::Contains("7.5, and 8.0 (Ampere) is the least"), Error);
+  CHECK_THROWS_WITH_AS(Backend(), doctest::Contains("7.5, expected 8.0 (Ampere) or later"), Error);
   simt::device().compute_major = 9, simt::device().compute_minor = 0;
 }

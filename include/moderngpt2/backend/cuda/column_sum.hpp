@@ -11,11 +11,12 @@ namespace moderngpt2::cuda {
 
 namespace detail {
 
-/// Floats.
+/// Scratch floats: partial sums of `width` columns.
 inline std::int64_t column_sum_scratch(int rows, int width) { return std::int64_t(column_parts(rows)) * width; }
 
 }  // namespace detail
 
+/// Queues sums (C) += sum of the rows of x (N,C), in a fixed order.
 template <class X>
 void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   if (x.count == 0 || sums.size == 0) return;

@@ -8,16 +8,18 @@
 
 namespace moderngpt2::cuda {
 
+/// Queues x (n) = value.
 template <class T>
 void fill(Backend& b, T* x, std::int64_t n, std::type_identity_t<T> value) {
   if (n == 0) return;
   Fill<T>{.x = x, .n = n, .value = value}.launch(b.stream());
 }
 
-/// to = from, rounded where the type is shorter. One of them is float.
+/// Queues to (n) = from (n), rounded to nearest even if To is shorter. One of the types is float.
 template <class To, class From>
 void cast(Backend& b, To* to, const From* from, std::int64_t n) {
-  static_assert(std::is_same_v<From, float> || std::is_same_v<To, float>, "casts on a GPU are from or to float");
+  static_assert(std::is_same_v<From, float> || std::is_same_v<To, float>,
+                "cast on a GPU: one of the types must be float");
   if (n == 0) return;
   if constexpr (std::is_same_v<From, float>)
     CastFromFloat<To>{.to = to, .from = from, .n = n}.launch(b.stream());
@@ -25,7 +27,7 @@ void cast(Backend& b, To* to, const From* from, std::int64_t n) {
     CastToFloat<From>{.to = to, .from = from, .n = n}.launch(b.stream());
 }
 
-/// to (n) += from
+/// Queues to (n) += from (n).
 template <class T>
 void add_to(Backend& b, T* to, const T* from, std::int64_t n) {
   if (n > 0) AddTo<T>{.to = to, .from = from, .n = n}.launch(b.stream());

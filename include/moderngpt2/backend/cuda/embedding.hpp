@@ -9,13 +9,14 @@
 
 namespace moderngpt2::cuda {
 
+/// Queues x (N,C) *= mask / (1 - rate), in place. Also its own backward pass. `time`: rows per sequence, for the mask.
 template <class T>
 void dropout(Backend& b, Rows<T> x, int time, const Dropout& d) {
   if (x.count == 0 || !d.active()) return;
   DropRows<T>{.x = x, .time = time, .dropout = DropoutSite(d)}.launch(b.stream());
 }
 
-/// ids: (N) in GPU memory.
+/// Queues x (N,C) = wte[ids] * scale, then dropout; wte (V,C), ids (N) in GPU memory, in [0, V).
 template <class T>
 void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float scale, int time, const Dropout& d) {
   if (x.count == 0) return;
@@ -23,6 +24,7 @@ void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float 
       .launch(b.stream());
 }
 
+/// Queues dwte[ids] (V,C) += dx (N,C) * mask * scale, in the order of the rows; ids (N) in GPU memory.
 template <class X>
 void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<X> dx, float scale, int time,
                         const Dropout& d) {

@@ -15,21 +15,22 @@ namespace moderngpt2::cuda {
 
 enum class Transposed : bool { no, yes };
 
-/// C (+)= op(A) op(B) (+ bias), row-major with rows lda, ldb and ldc elements apart: op(A) is (m,k), op(B) is (k,n), C
-/// is (m,n). Sums are made in fp32 and rounded once, to C's elements.
+/// Shape and types of a matrix product C (+)= op(A) op(B) (+ bias). Matrices are row-major with leading dimensions lda,
+/// ldb and ldc in elements: op(A) is (m,k), op(B) is (k,n), C is (m,n). Sums are in fp32 and rounded once, to C's type.
 struct MatmulShape {
   Transposed ta, tb;
   std::int64_t m, n, k, lda, ldb, ldc;
-  Dtype input;      ///< of A and B: bf16, f16 or f32
-  Dtype output;     ///< of C and the bias: as the input, or f32
-  bool accumulate;  ///< added to what C is
-  bool bias;        ///< a row (n) is added to each row of C
-  bool tf32;        ///< inputs of f32 may be rounded to ten bits of mantissa
+  Dtype input;      ///< type of A and B: bf16, f16 or f32
+  Dtype output;     ///< type of C and the bias: `input` or f32
+  bool accumulate;  ///< C += instead of C =
+  bool bias;        ///< adds a row (n) to each row of C
+  bool tf32;        ///< f32 inputs may be rounded to TF32 (10 bits of mantissa)
 
   bool operator==(const MatmulShape&) const = default;
 };
 
-/// For messages: "(8,16) x (4,16)^T in BF16 to F32, rows of 16, 16 and 4 elements, added, with a bias".
+/// Description for error messages: "(8,16) x (4,16)^T in BF16 to F32, rows of 16, 16 and 4 elements, added, with a
+/// bias".
 inline std::string matmul_text(const MatmulShape& s) {
   const auto matrix = [](Transposed transpose, std::int64_t rows, std::int64_t cols) {
     return transpose == Transposed::yes ? fmt::format("({},{})^T", cols, rows) : fmt::format("({},{})", rows, cols);
@@ -42,9 +43,9 @@ inline std::string matmul_text(const MatmulShape& s) {
 
 namespace detail {
 
-/// Which of `count` ways is the fastest: time(i) runs one and says how long it took, or nothing where it cannot be run.
-/// Each runs once to be warm, then in turns with the others, so that a changing clock is everyone's; its best time
-/// counts. The first where none can be run.
+/// Index of the fastest of `count` candidates. time(i) runs candidate i and returns its time, or nothing if it cannot
+/// run. Candidates run in alternation, so that a changing clock affects all alike: one warm-up round, then three, of
+/// which the best time counts. Returns 0 if none can run.
 template <class Time>
 std::size_t fastest_of(std::size_t count, Time&& time) {
   constexpr int rounds = 4;

@@ -11,7 +11,7 @@
 
 namespace moderngpt2::cuda {
 
-/// Waits for the GPU. The same bits for the same n on any GPU.
+/// Sum of the squares of x (n), in double. Waits for the GPU. The result depends on x and n only, not on the GPU.
 template <class T>
 double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
   if (n == 0) return 0;
@@ -24,7 +24,8 @@ double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
   return sum;
 }
 
-/// With `rounded`, the new weights are also written there in T.
+/// Queues one AdamW step on n fp32 weights and their moments, all (n) in GPU memory (Loshchilov and Hutter 2019,
+/// arXiv:1711.05101). With `rounded`, also writes the new weights there (n) in T.
 template <class T = bf16>
 void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient, std::int64_t n,
            const AdamWStep& s, T* rounded = nullptr) {
@@ -49,19 +50,22 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
       .launch(b.stream());
 }
 
-/// The sums of a step and the decision on its update, in GPU memory: nothing waits for them but read(). They are the
-/// numbers that the host would have.
+/// Loss and gradient norm of a training step, summed in GPU memory, and the decision on its update. Only read() waits
+/// for the GPU. The results are bit-identical to HostStepSums of backend/step_sums.hpp.
 class StepSums {
  public:
   explicit StepSums(Backend&) : host_(1), device_(1) {}
 
+  /// Sets both sums to zero. Called before the first pass of a step.
   void begin(Backend& b) { fill_bytes(b.stream(), device_.data(), 0, sizeof(Numbers)); }
+  /// Adds the loss of a pass.
   void add(Backend& b, const Loss& loss) {
     if (loss.count() == 0) return;
     AddLosses<double> call{.to = &device_.data()->totals.loss, .count = loss.count(), .values = {}, .factors = {}};
     for (int i = 0; i < loss.count(); ++i) call.values[i] = loss.term(i).at, call.factors[i] = loss.term(i).factor;
     call.launch(b.stream());
   }
+  /// Adds the squares of x (n).
   template <class T>
   void add_squares(Backend& b, const T* x, std::int64_t n) {
     if (n == 0) return;
@@ -72,12 +76,14 @@ class StepSums {
                     .add = true}
         .launch(b.stream());
   }
+  /// Queues the decision by `rule`. Returns its address in GPU memory, for AdamWStep::decision.
   const UpdateDecision* decide(Backend& b, const UpdateRule& rule) {
     Numbers& n = *device_.data();
     DecideUpdate<double>{.loss = &n.totals.loss, .squares = &n.totals.squares, .rule = rule, .decision = &n.decision}
         .launch(b.stream());
     return &n.decision;
   }
+  /// Both sums. Waits for the GPU.
   StepTotals read(Backend& b) const {
     copy(b.stream(), host_.data(), static_cast<const StepTotals*>(&device_.data()->totals), 1);
     b.synchronize();

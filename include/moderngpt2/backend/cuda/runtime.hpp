@@ -1,19 +1,20 @@
 #pragma once
 
-// The only header that sees CUDA's, but for cublaslt.hpp. Everything else of the backend is written in CUDA's own words
-// (threadIdx, __syncthreads, cudaMallocAsync, ...) and compiles in three ways:
+// CUDA's names (threadIdx, __syncthreads, cudaMalloc, ...), from the CUDA toolkit or from the simulated GPU of simt/.
+// No other header includes CUDA's runtime or driver. The rest of the backend uses CUDA's names directly and is compiled
+// in one of three ways, all of which include the same headers:
 //
-//   nvcc                                 kernels/*.cuh, for the GPU
-//   g++ or clang++                       launchers and all that calls them, against CUDA's host API
-//   g++ or clang++ with the simulator    both, as one program without a GPU (MODERNGPT2_CUDA_SIMULATED defined)
+//   compiler                                        compiles
+//   nvcc                                            kernels/*.cuh
+//   g++ or clang++                                  operations (*.hpp); of kernels/*.cuh only the argument structs
+//   g++ or clang++, MODERNGPT2_CUDA_SIMULATED set   operations and kernels, as one program that needs no GPU
 //
-// Everything in a program has to agree on the last one. Elements of 16 bits are core/dtype.hpp's bf16 and f16 in every
-// way of compiling: storage with the same bits; kernels convert by device.cuh's to_float and from_float, which are one
-// instruction on a GPU.
+// All source files of a program must agree on MODERNGPT2_CUDA_SIMULATED. 16-bit elements are bf16 and f16 of
+// core/dtype.hpp everywhere; kernels convert them with to_float and from_float of device.cuh.
 
 #ifdef MODERNGPT2_CUDA_SIMULATED
 #ifdef __CUDACC__
-#error "MODERNGPT2_CUDA_SIMULATED is for g++ and clang++: nvcc compiles the kernels themselves"
+#error "MODERNGPT2_CUDA_SIMULATED is set: compile with g++ or clang++, nvcc compiles kernels for real GPUs only"
 #endif
 #include "moderngpt2/backend/cuda/simt/async_copy.hpp"
 #include "moderngpt2/backend/cuda/simt/driver_api.hpp"
@@ -23,7 +24,7 @@
 #else
 #if !defined(__CUDACC__) && defined(__has_include)
 #if !__has_include(<cuda_runtime_api.h>)
-#error "cuda_runtime_api.h is not here: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED to run without a GPU"
+#error "cuda_runtime_api.h not found: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED to run without a GPU"
 #endif
 #endif
 #include <cuda.h>
@@ -34,7 +35,7 @@
 #endif
 #endif
 
-/// Whether kernels can be defined here: nvcc and the simulator, not the launchers' compiler.
+/// Defined where the compiler can read kernels: nvcc, or any compiler with the simulated GPU.
 #if defined(__CUDACC__) || defined(MODERNGPT2_CUDA_SIMULATED)
 #define MODERNGPT2_CUDA_KERNELS 1
 #endif
