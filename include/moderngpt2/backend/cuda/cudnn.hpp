@@ -75,8 +75,8 @@ inline void require_cudnn() {}
 /// Throws a UsageError if this program was built without cuDNN.
 inline void require_cudnn() {
   throw UsageError(
-      "--cudnn_attention: this program was built without cuDNN. Omit the flag, or configure with "
-      "-DMODERNGPT2_CUDNN=ON");
+      "--cudnn_attention: this program was built without cuDNN (configure with -DMODERNGPT2_CUDNN=ON): omit "
+      "the flag");
 }
 inline std::unique_ptr<CudnnAttention> make_cudnn_attention() {
   require_cudnn();

@@ -8,21 +8,21 @@
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/attention_rows.cuh: plain data, all pointers to GPU memory, those of `call` too.
+// Shared by the attention kernels: inputs, and helpers of those without matrix units (attention_rows*.cuh).
 namespace moderngpt2::cuda {
 
-/// Most channels of a head.
+/// Maximum head_dim of the attention kernels.
 inline constexpr int max_head_dim = 256;
 
-/// Which queries a kernel serves: all, or those that see only padding (their even shares, AttentionCall).
+/// Queries that a kernel computes: all, or those whose keys are all padding (see AttentionCall::sees_only_padding).
 enum class Queries { all, only_padding };
 
-/// What forward and backward passes take.
+/// Inputs of forward and backward passes. The pointers of `call` are to GPU memory too.
 template <class T>
 struct AttentionInputs {
   Rows<const T> q;  ///< (BT,HD)
   Rows<const T> k;  ///< (B key_rows, KD)
-  Rows<const T> v;
+  Rows<const T> v;  ///< (B key_rows, KD)
   AttentionCall call;
   DropoutSite dropout;
   float softcap = 0;
@@ -39,18 +39,20 @@ inline constexpr int row_warps = 4;
 inline constexpr int lane_channels = max_head_dim / 32;
 
 struct AttentionRowsMemory {
-  float first[row_warps][max_head_dim], second[row_warps][max_head_dim];  // rows that are multiplied by 32 others
+  float first[row_warps][max_head_dim],
+      second[row_warps][max_head_dim];  // one row per warp, for dot products with 32 others
   float p[row_warps][32], ds[row_warps][32];
 };
 
 MODERNGPT2_DEVICE int lane() { return int(threadIdx.x) % 32; }
 
-/// A row to shared memory, by its warp.
+/// Copies a row of n elements to shared memory, by one warp.
 template <class T>
 MODERNGPT2_DEVICE void copy_row(float* to, const T* from, int n) {
   for (int d = lane(); d < n; d += 32) to[d] = to_float(from[d]);
 }
 
+/// Dot product of a row in shared memory with a row in global memory, by one lane.
 template <class T>
 MODERNGPT2_DEVICE float dot_row(const float* shared_row, const T* row, int n) {
   float sum = 0;
@@ -58,7 +60,7 @@ MODERNGPT2_DEVICE float dot_row(const float* shared_row, const T* row, int n) {
   return sum;
 }
 
-/// Whether all keys that query t may see are padding: AttentionCall::sees_only_padding by a warp.
+/// Whether all keys that query t may see are padding: AttentionCall::sees_only_padding, computed by a warp.
 MODERNGPT2_DEVICE bool sees_only_padding(const AttentionCall& call, int b, int t) {
   if (!call.key_mask) return false;
   const int end = call.past + t + 1;
@@ -67,7 +69,7 @@ MODERNGPT2_DEVICE bool sees_only_padding(const AttentionCall& call, int b, int t
   return true;
 }
 
-/// AttentionCall::even_share by a warp, inverted.
+/// Probability of each key of a query whose keys are all padding: 1 / AttentionCall::even_share, computed by a warp.
 MODERNGPT2_DEVICE float even_share(const AttentionCall& call, int b, int t) {
   int n = 0;
   for (int u = 0; u < call.keys(); u += 32)
@@ -75,27 +77,27 @@ MODERNGPT2_DEVICE float even_share(const AttentionCall& call, int b, int t) {
   return 1.0f / float(n);
 }
 
-/// Which part of `each` rows of the heads' rows this block has, `count` rows a head. No division is of 64 bits: it
-/// would be a call, around which registers spill.
+/// Rows of this block: `each` rows of one head, which has `count` rows. Divisions are of 32 bits, since 64-bit division
+/// is a function call, around which registers spill.
 struct HeadRows {
-  int head, first;  ///< b * heads + h; row of that head
+  int head, first;  ///< head: b * heads + h; first: first row of the block in that head
   MODERNGPT2_DEVICE HeadRows(int count, int each) {
     const unsigned parts = (unsigned(count) + unsigned(each) - 1) / unsigned(each);
     head = int(blockIdx.x / parts), first = int(blockIdx.x % parts) * each;
   }
 };
-/// Blocks of them for `heads` heads in all.
+/// Number of blocks for `heads` heads (over all sequences) of `count` rows, `each` rows per block.
 inline unsigned head_blocks(int heads, int count, int each) {
   return unsigned(heads) * unsigned((count + each - 1) / each);
 }
 
-/// A row of (B,H,T); `number` is also its place in lse.
+/// Row of (B,H,T). `number` is its index, for lse and the like.
 struct QueryRow {
   std::int64_t number;
   int b, h, t;
   MODERNGPT2_DEVICE QueryRow(const AttentionCall& call, int head, int t_)
       : number(std::int64_t(head) * call.time + t_), b(head / call.n_head), h(head % call.n_head), t(t_) {}
-  /// The warp's, where a warp has a row.
+  /// Row of this warp in kernels with one row per warp.
   MODERNGPT2_DEVICE explicit QueryRow(const AttentionCall& call) : QueryRow(call, HeadRows(call.time, row_warps)) {}
 
  private:
@@ -103,7 +105,7 @@ struct QueryRow {
       : QueryRow(call, rows.head, rows.first + int(threadIdx.x) / 32) {}
 };
 
-/// Blocks where a warp has a query.
+/// Number of blocks for kernels with one query per warp.
 inline unsigned query_blocks(const AttentionCall& call) {
   return head_blocks(call.batch * call.n_head, call.time, row_warps);
 }

@@ -12,12 +12,12 @@
 // Entries of kernels/attention_rows.cuh: plain data, all pointers to GPU memory, those of `call` too.
 namespace moderngpt2::cuda {
 
-/// A warp a query, sums in fp32.
+/// Attention with one warp per query; sums in fp32.
 template <class T>
 struct AttentionRows {
   AttentionInputs<T> in;
   Rows<T> o;   ///< (BT,HD)
-  float* lse;  ///< (B,H,T) or null; infinity marks a query that sees only padding
+  float* lse;  ///< (B,H,T) or null; infinity marks a query whose keys are all padding
   Queries queries = Queries::all;
 
   void launch(cudaStream_t stream) const;
@@ -25,8 +25,8 @@ struct AttentionRows {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// Attention without matrix units: for fp32, and for the queries that see only padding in every precision. A lane has
-// one of 32 keys for the scores (or one of 32 queries in the pass over keys), and every 32nd channel for the sums.
+// Attention without matrix units: for fp32, and in all precisions for queries whose keys are all padding. A lane
+// computes the score of one of 32 keys, then sums every 32nd channel of the values.
 namespace detail {
 
 template <class T>

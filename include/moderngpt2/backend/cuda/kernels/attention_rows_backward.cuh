@@ -13,8 +13,8 @@
 // Entries of kernels/attention_rows.cuh: plain data, all pointers to GPU memory, those of `call` too.
 namespace moderngpt2::cuda {
 
-/// Each (B,H,T): mean = o . do, which is the mean of the gradients of the query's probabilities; share = what each key
-/// of a query that sees only padding gets, else 0.
+/// For each query (B,H,T): mean = o . do, the mean of the gradients of its probabilities; share = probability of each
+/// key if all keys of the query are padding, else 0.
 template <class T>
 struct AttentionMeans {
   Rows<const T> d_o, o;
@@ -26,8 +26,8 @@ struct AttentionMeans {
   void launch(cudaStream_t stream) const;
 };
 
-/// A warp a query for dq, then a warp a key for dk and dv. Queries that see only padding set their dq, and add to dk
-/// and dv.
+/// Gradients with one warp per query for dq, then one warp per key for dk and dv. With Queries::only_padding, sets dq
+/// of these queries and adds to dk and dv.
 template <class T>
 struct AttentionRowsBackward {
   AttentionInputs<T> in;
@@ -41,11 +41,11 @@ struct AttentionRowsBackward {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// Attention without matrix units: for fp32, and for the queries that see only padding in every precision. A lane has
-// one of 32 keys for the scores (or one of 32 queries in the pass over keys), and every 32nd channel for the sums.
+// Backward pass of attention_rows.cuh. A lane computes the score gradient of one of 32 keys (or one of 32 queries in
+// the kernel for dk and dv), then sums every 32nd channel. docs/math.md derives the formulas.
 namespace detail {
 
-/// `lanes` lanes, a power of 2, have a row of (B,H,T), 8 channels each at a time.
+/// `lanes` lanes, a power of 2, share a row of (B,H,T), each with 8 channels at a time.
 template <class T>
 __global__ void __launch_bounds__(32 * row_warps, 1)
     attention_means_kernel(const AttentionMeans<T> a, int lanes, bool in_packs) {
@@ -73,12 +73,12 @@ __global__ void __launch_bounds__(32 * row_warps, 1)
   }
 }
 
-/// Gradients of one score: `factored` is the probability times its dropout factor, ds that of q . k.
+/// Probability times its dropout factor (`factored`), and gradient of the score q . k (`ds`).
 struct ScoreGradient {
   float factored = 0, ds = 0;
 
   MODERNGPT2_DEVICE ScoreGradient() {}
-  /// From q . k, do . v, the dropout factor, and either the log-sum-exp or, where it is infinite, the even share.
+  /// score: q . k; dp: do . v; factor: dropout factor; lse: log-sum-exp; share: the probability if lse is infinite.
   MODERNGPT2_DEVICE ScoreGradient(float score, float dp, float factor, float lse, float share, float mean,
                                   float softcap) {
     float slope = 1;
@@ -151,7 +151,9 @@ __global__ void __launch_bounds__(32 * row_warps, 1) attention_rows_dkv_kernel(c
   if (add)
     for (int i = 0; i < lane_channels; ++i)
       if (i * 32 + lane() < D) dk_sums[i] = to_float(dk[i * 32 + lane()]), dv_sums[i] = to_float(dv[i * 32 + lane()]);
-  const int first = a.share ? 0 : u - call.past > 0 ? u - call.past : 0;  // earlier queries share it only by padding
+  const int first = a.share             ? 0
+                    : u - call.past > 0 ? u - call.past
+                                        : 0;  // earlier queries see key u only if all their keys are padding
   for (int h = kv * group; h < (kv + 1) * group; ++h)
     for (int t0 = first; t0 < call.time; t0 += 32) {
       const int t = t0 + lane(), row = b * call.time + t;

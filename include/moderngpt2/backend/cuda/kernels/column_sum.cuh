@@ -10,16 +10,18 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entry of kernels/column_sum.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// Rows are summed in this many fixed groups, then the groups in order: the same bits on any GPU.
+/// Number of groups of rows that are summed separately, then in order. Depends on `rows` only, so that every GPU gets
+/// the same bits.
 inline int column_parts(int rows) {
   const int parts = (rows + 63) / 64;
   return parts < 256 ? parts : 256;
 }
 
-/// sums += sum of the rows of x
+/// sums (C) += sum of the rows of x (N,C).
 template <class T>
 struct ColumnSum {
   float* sums;      ///< (C)
@@ -31,7 +33,7 @@ struct ColumnSum {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// A block has 32 packs of columns and a group of rows, of which each of its 8 warps has every eighth.
+// A block sums 32 packs of columns over one group of rows; each of its 8 warps takes every eighth row.
 namespace detail {
 
 template <int N>

@@ -7,10 +7,11 @@
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-// Entries of kernels/elementwise.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// x (n) = value
+/// x (n) = value.
 template <class T>
 struct Fill {
   T* x;
@@ -20,7 +21,7 @@ struct Fill {
   void launch(cudaStream_t stream) const;
 };
 
-/// to (n) = from, rounded to T
+/// to (n) = from (n), rounded to nearest even.
 template <class T>
 struct CastFromFloat {
   T* to;
@@ -30,7 +31,7 @@ struct CastFromFloat {
   void launch(cudaStream_t stream) const;
 };
 
-/// to (n) = from
+/// to (n) = from (n).
 template <class T>
 struct CastToFloat {
   float* to;
@@ -40,7 +41,7 @@ struct CastToFloat {
   void launch(cudaStream_t stream) const;
 };
 
-/// to (n) += from, float only
+/// to (n) += from (n). Instantiated for float only.
 template <class T>
 struct AddTo {
   T* to;
@@ -52,7 +53,7 @@ struct AddTo {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// A thread has one pack of neighbours.
+// A thread handles one pack of 16 bytes.
 namespace detail {
 
 template <class T>
@@ -69,7 +70,7 @@ __global__ void __launch_bounds__(256) fill_kernel(const Fill<T> a, bool in_pack
   }
 }
 
-/// N: of the shorter type.
+/// N: pack size of the shorter type.
 template <int N, class To, class From>
 __global__ void __launch_bounds__(256) cast_kernel(To* to, const From* from, std::int64_t n, bool in_packs) {
   const std::int64_t at = first_of_pack<N>(), count = n - at;

@@ -11,28 +11,29 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/embedding.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// x (N,C) = wte[ids] * scale, then dropout
+/// x (N,C) = wte[ids] * scale, then dropout.
 template <class T>
 struct EmbeddingForward {
   Rows<T> x;
   const int* ids;  ///< (N)
   const T* wte;    ///< (V,C)
   float scale;
-  int time;  ///< rows a sequence
+  int time;  ///< rows per sequence
   DropoutSite dropout;
 
   void launch(cudaStream_t stream) const;
 };
 
-/// dwte[ids] += dx * mask * scale, in the order of the rows
+/// dwte[ids] += dx * mask * scale, in the order of the rows.
 template <class T>
 struct EmbeddingBackward {
   Rows<float> dwte;  ///< (V,C)
   Rows<const T> dx;  ///< (N,C)
-  SegmentSort sort;  ///< of the ids
+  SegmentSort sort;  ///< sorts rows by id
   float scale;
   int time;
   DropoutSite dropout;
@@ -40,7 +41,7 @@ struct EmbeddingBackward {
   void launch(cudaStream_t stream) const;
 };
 
-/// x (N,C) *= mask / (1 - rate)
+/// x (N,C) *= mask / (1 - rate).
 template <class T>
 struct DropRows {
   Rows<T> x;
@@ -54,7 +55,7 @@ struct DropRows {
 
 namespace detail {
 
-/// to = from * scale * mask, a row of `width`; from may be to.
+/// to = from * scale * mask for row r of `width` elements; `from` may equal `to`.
 template <int N, class T>
 MODERNGPT2_DEVICE void scale_and_drop(T* to, const T* from, int width, float scale, const DropoutSite& dropout, int r,
                                       int time) {

@@ -6,11 +6,12 @@
 #include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 
-// Entries of kernels/flash_attention_backward.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// On matrix units, for elements of 16 bits: a block an own tile of queries for dq, then one an own tile of keys for dk
-/// and dv, so that no two add to the same gradient. Queries that see only padding get and give 0.
+/// Backward pass on tensor cores, for bf16 and f16: one block per tile of queries for dq, then one block per tile of
+/// keys for dk and dv, so that no two blocks add to the same gradient. Queries whose keys are all padding contribute 0.
 template <class T>
 struct FlashAttentionBackward {
   AttentionInputs<T> in;
@@ -24,12 +25,13 @@ struct FlashAttentionBackward {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// The backward pass of flash attention on mma.sync. Probabilities are computed again from the log-sum-exp, in the pass
-// over keys as transposes, with which those of a warp's 16 keys stay in its registers. docs/math.md derives it.
+// Backward pass of flash attention with mma.sync. Probabilities are recomputed from the log-sum-exp; the kernel for dk
+// and dv computes their transposes, so that those of a warp's 16 keys stay in registers. docs/math.md derives the
+// formulas.
 namespace detail {
 
-/// From a score q . k and do . v to the probability times its factor (0 or 1 / (1 - rate)), and to the gradient of
-/// q . k. lse: in units of log2; infinite where the key is not seen.
+/// Replaces score, q . k, by the probability times its dropout factor (0 or 1 / (1 - rate)), and dp, do . v, by the
+/// gradient of the score. lse: log-sum-exp in base 2; infinity if the key is not visible.
 MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, float lse, float mean, float softcap,
                                       float inverse_softcap) {
   float slope = 1, s = score;
@@ -42,24 +44,24 @@ MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, flo
   dp = p * (dp * factor - mean) * slope;
 }
 
-/// 2 warps where 4 would take more than the least shared memory.
+/// Warps per block: 2 where 4 would exceed min_shared_bytes.
 template <int D>
 inline constexpr int backward_warps = D <= 128 ? 4 : 2;
-/// Keys of a tile that is streamed for dq, and queries of one for dk and dv: as many as the registers allow.
+/// Keys per streamed tile in the kernel for dq, and queries per tile in that for dk and dv: as many as registers allow.
 template <int D>
 inline constexpr int streamed_keys = D <= 32 ? 64 : 32;
 template <int D, bool drop>
 inline constexpr int streamed_queries = D <= 32                          ? 64
                                         : D <= 96 || (D == 128 && !drop) ? 32
                                                                          : 16;
-/// Channels whose gradients a block sums, those from blockIdx.z times as many on: of 256, all are too many registers.
+/// Channels whose gradients a block sums, from blockIdx.z * backward_channels on. All 256 would exceed the registers.
 template <int D>
 inline constexpr int backward_channels = D <= 128 ? D : D / 2;
 
 template <class T, int D>
 struct FlashDqMemory {
   static constexpr int warps = backward_warps<D>, queries = 16 * warps, keys = streamed_keys<D>;
-  Tile<T, queries, D> q, d_o;  // q: in the end dq
+  Tile<T, queries, D> q, d_o;  // q: finally dq
   Tile<T, keys, D> k[2], v[2];
   BlockRange<warps> begins;
 };
@@ -72,7 +74,8 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, c = 2 * (int(threadIdx.x) % 4);
   const int h = int(blockIdx.x) % call.n_head, b = int(blockIdx.x) / call.n_head;
-  const int t0 = int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // those with the most keys first
+  const int t0 =
+      int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // queries with the most keys first, for load balance
   const int rows = call.time - t0 < Memory::queries ? call.time - t0 : Memory::queries, row = b * call.time + t0;
   const int head_dim = call.head_dim, column = h / call.group() * head_dim;
   load_tile<threads>(memory.q, a.in.q.row(row) + h * head_dim, a.in.q.stride, rows, head_dim, a.in_packs);
@@ -140,7 +143,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
 template <class T, int D, bool drop>
 struct FlashDkvMemory {
   static constexpr int warps = backward_warps<D>, keys = 16 * warps, queries = streamed_queries<D, drop>;
-  Tile<T, keys, D> k, v;  // in the end dk and dv
+  Tile<T, keys, D> k, v;  // finally dk and dv
   Tile<T, queries, D> q[2], d_o[2];
   float lse[2][queries], mean[2][queries];
   int begin[2][queries];
@@ -161,7 +164,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
   load_tile<threads>(memory.k, a.in.k.row(key_row) + kv * head_dim, a.in.k.stride, keys, head_dim, a.in_packs);
   load_tile<threads>(memory.v, a.in.v.row(key_row) + kv * head_dim, a.in.v.stride, keys, head_dim, a.in_packs);
 
-  // Queries [first, end) see one of the keys, those from all_from on every key if nothing but the position hides keys.
+  // Queries [first, end) see at least one of the keys; those from all_from on see all, unless masked otherwise.
   const bool bounded = call.window > 0 || call.first_key;
   const int first = u0 - call.past > 0 ? u0 - call.past : 0, all_from = u0 + Memory::keys - 1 - call.past;
   int end = call.time;
@@ -173,7 +176,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
     end = last + 1;
   }
   const int t_first = first / M * M, tiles = end > t_first ? (end - t_first + M - 1) / M : 0;
-  const int own = u0 + 16 * warp + q;  // and own + 8
+  const int own = u0 + 16 * warp + q;  // this lane's keys are own and own + 8
   bool there[2];
   for (int i = 0; i < 2; ++i) there[i] = own + 8 * i < call.keys() && !call.masked(b, own + 8 * i);
 
@@ -210,7 +213,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
     multiply_channels<T>(ds, value, memory.d_o[stage]);
     const bool all_seen = !call.key_mask && !bounded && t0 >= all_from && keys == Memory::keys;
     MODERNGPT2_UNROLL
-    for (int n = 0; n < M / 4; ++n) {  // the two scores of a query
+    for (int n = 0; n < M / 4; ++n) {  // two scores per query
       const int j = n / 2, e = n % 2, i = 8 * j + c + e, position = call.past + t0 + i;
       const float lse = memory.lse[stage][i], mean = memory.mean[stage][i];
       DropoutRow::Words words{};

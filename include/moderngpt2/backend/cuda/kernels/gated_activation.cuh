@@ -11,10 +11,11 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/gated_activation.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// h = a(gate) * up
+/// h = a(gate) * up.
 template <class T>
 struct GatedActivation {
   Rows<T> h;              ///< (N,F)
@@ -24,10 +25,10 @@ struct GatedActivation {
   void launch(cudaStream_t stream) const;
 };
 
-/// d_gate = dh * up * a'(gate), d_up = dh * a(gate)
+/// d_gate = dh * up * a'(gate), d_up = dh * a(gate).
 template <class T>
 struct GatedActivationBackward {
-  Rows<T> d_gate_up;      ///< (N,2F); may be gate_up itself
+  Rows<T> d_gate_up;      ///< (N,2F); may be gate_up
   Rows<const T> dh;       ///< (N,F)
   Rows<const T> gate_up;  ///< (N,2F)
   Activation activation;
@@ -37,7 +38,7 @@ struct GatedActivationBackward {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// A thread has one pack of 16 bytes of a row: blocks are (row, part of the row).
+// A thread handles one pack of 16 bytes. Grid: (rows, parts of a row).
 namespace detail {
 
 template <class T>

@@ -14,7 +14,7 @@
 // Entries of kernels/heads.cuh, on few rows each: plain data, all pointers to GPU memory.
 namespace moderngpt2::cuda {
 
-/// y (N,C) = kind(x), or y *= kind'(x)
+/// y (N,C) = kind(x), or with `slope` y *= kind'(x).
 template <class T>
 struct ActivateRows {
   Rows<T> y;
@@ -25,7 +25,7 @@ struct ActivateRows {
   void launch(cudaStream_t stream) const;
 };
 
-/// out (n,C) = mean of each N / n neighbouring rows of x (N,C)
+/// out (n,C) = mean of each N / n consecutive rows of x (N,C).
 template <class T>
 struct MeanRows {
   Rows<T> out;
@@ -34,7 +34,7 @@ struct MeanRows {
   void launch(cudaStream_t stream) const;
 };
 
-/// dx (N,C) += dout (n,C) n / N
+/// dx (N,C) += dout (n,C) n / N.
 template <class T>
 struct MeanRowsBackward {
   Rows<T> dx;
@@ -45,7 +45,7 @@ struct MeanRowsBackward {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// A block has a row, a thread every blockDim.x-th of its elements.
+// One block per row; a thread handles every blockDim.x-th element.
 namespace detail {
 
 template <class T>

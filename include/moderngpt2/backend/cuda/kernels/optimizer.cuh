@@ -8,11 +8,12 @@
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-// Entries of kernels/optimizer.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// Partial sums of squares of n elements of T: which elements a part has depends on n alone, so that the same n gives
-/// the same bits on any GPU.
+/// Number of partial sums for the squares of n elements of T. The partition depends on n only, so that every GPU gets
+/// the same bits.
 inline constexpr int max_square_parts = 1024, square_threads = 256;
 template <class T>
 int square_parts(std::int64_t n) {
@@ -21,32 +22,32 @@ int square_parts(std::int64_t n) {
   return parts < max_square_parts ? int(parts) : max_square_parts;
 }
 
-/// sum (1) (+)= the sum of x^2
+/// sum (1) (+)= sum of the squares of x (n).
 template <class T>
 struct SumOfSquares {
   const T* x;
   std::int64_t n;
   double* partial;  ///< scratch (square_parts<T>(n))
   double* sum;
-  bool add;  ///< to what is there
+  bool add;  ///< sum += instead of sum =
 
   void launch(cudaStream_t stream) const;
 };
 
-/// to (1) += the sum of the values, each times its factor
+/// to (1) += sum of values[i] * factors[i] over the first `count` terms.
 template <class T>
 struct AddLosses {
   static constexpr int max_terms = 2;
 
   T* to;
   int count;
-  const T* values[max_terms];  ///< a number each
+  const T* values[max_terms];  ///< (1) each
   T factors[max_terms];
 
   void launch(cudaStream_t stream) const;
 };
 
-/// decision (1) = what follows by the rule from a step's loss (1) and the squares (1) of its gradients
+/// decision (1) = the rule applied to the loss (1) of a step and the sum of squares (1) of its gradients.
 template <class T>
 struct DecideUpdate {
   const T *loss, *squares;
@@ -56,10 +57,10 @@ struct DecideUpdate {
   void launch(cudaStream_t stream) const;
 };
 
-/// One step of AdamW on n weights in fp32: backend/calls.hpp's AdamWStep, worked out.
+/// Factors of an AdamW step, derived from backend/calls.hpp's AdamWStep.
 struct AdamWFactors {
   float gradient_scale;
-  float beta1, rest1;  ///< rest: 1 - beta
+  float beta1, rest1;  ///< rest1: 1 - beta1
   float beta2, rest2;
   float epsilon;
   float rate;  ///< learning rate / (1 - beta1^step)
@@ -67,13 +68,14 @@ struct AdamWFactors {
   float keep;  ///< 1 - learning rate * weight decay
 };
 
+/// AdamW step on n fp32 weights (Loshchilov and Hutter 2019, arXiv:1711.05101). Writes nothing if the decision says so.
 template <class T>
 struct AdamWUpdate {
   float *weight, *first, *second;  ///< (n)
   const float* gradient;           ///< (n)
-  T* rounded;                      ///< (n) the new weights in T, or null
+  T* rounded;                      ///< (n) copy of the new weights in T, or null
   std::int64_t n;
-  const UpdateDecision* decision;  ///< (1) in place of factors.gradient_scale, or null
+  const UpdateDecision* decision;  ///< (1) overrides factors.gradient_scale, or null
   AdamWFactors factors;
 
   void launch(cudaStream_t stream) const;
@@ -81,14 +83,14 @@ struct AdamWUpdate {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// A thread has one pack of neighbours; sums of squares go round after round over the packs.
+// A thread handles one pack of 16 bytes; for sums of squares, packs at a stride of the whole grid.
 namespace detail {
 
 struct SquareMemory {
   double of_warp[square_threads / 32];
 };
 
-/// The sum over the block, in its first thread.
+/// Sum over the block, valid in its first thread.
 MODERNGPT2_DEVICE double sum_in_order(double x, SquareMemory& memory) {
   for (int by = 16; by > 0; by /= 2) x += __shfl_xor_sync(full_mask, x, by);
   if (threadIdx.x % 32 == 0) memory.of_warp[threadIdx.x / 32] = x;
@@ -99,7 +101,7 @@ MODERNGPT2_DEVICE double sum_in_order(double x, SquareMemory& memory) {
   return sum;
 }
 
-/// Squares are added in fp32 within a pack, in double from there.
+/// Adds squares in fp32 within a pack and in double beyond.
 template <class T>
 __global__ void __launch_bounds__(square_threads) squares_kernel(const SumOfSquares<T> a, bool in_packs) {
   constexpr int n = pack_size<T>;
@@ -115,7 +117,7 @@ __global__ void __launch_bounds__(square_threads) squares_kernel(const SumOfSqua
   if (threadIdx.x == 0) a.partial[blockIdx.x] = sum;
 }
 
-/// sum (+)= the parts, each thread every 256th of them.
+/// sum (+)= sum of the partial sums; each thread adds every 256th.
 template <int threads>
 __global__ void __launch_bounds__(threads) sum_squares_kernel(double* sum, const double* partial, int parts, bool add) {
   auto& memory = shared<SquareMemory>();
@@ -129,7 +131,7 @@ template <class T>
 __global__ void __launch_bounds__(32) add_losses_kernel(const AddLosses<T> a) {
   if (threadIdx.x > 0) return;
   T sum = 0;
-  for (int i = 0; i < a.count; ++i) sum += __dmul_rn(*a.values[i], a.factors[i]);  // rounded, as on the host
+  for (int i = 0; i < a.count; ++i) sum += __dmul_rn(*a.values[i], a.factors[i]);  // no FMA, as on the host
   *a.to += sum;
 }
 
@@ -140,7 +142,7 @@ __global__ void __launch_bounds__(32) decide_update_kernel(const DecideUpdate<T>
   *a.decision = {.gradient_scale = float(a.rule.gradient_scale(norm)), .applies = UpdateRule::applies(*a.loss, norm)};
 }
 
-/// As backend/cpu/optimizer.hpp: first = beta1 first + (1 - beta1) g, ...
+/// Formulas as in backend/cpu/optimizer.hpp.
 template <class T>
 __global__ void __launch_bounds__(256) adamw_kernel(const AdamWUpdate<T> a, bool in_packs) {
   constexpr int n = pack_size<float>;

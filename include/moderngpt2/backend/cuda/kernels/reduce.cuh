@@ -6,7 +6,8 @@
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// Sums and maxima over a warp or a block, the same bits in every lane. Blocks are one-dimensional, of whole warps.
+// Reductions over a warp, a block, or the partial sums of many blocks, in a fixed order. Every lane gets the same bits.
+// Blocks are one-dimensional and consist of whole warps.
 namespace moderngpt2::cuda {
 
 MODERNGPT2_DEVICE float warp_sum(float x) {
@@ -18,14 +19,14 @@ MODERNGPT2_DEVICE float warp_max(float x) {
   return x;
 }
 
-/// Shared memory for one sum of N numbers over a block.
+/// Shared memory of block_sum for N numbers.
 template <int N>
 struct BlockSums {
   float of_warp[32][N];
 };
 
-/// Sums each of x over the block. Holds one barrier: the same memory may be used again once another barrier was passed
-/// after this call, so sums that follow each other take two in turns.
+/// Sums each of x (N) over the block, with one barrier. `memory` may be reused only after a further barrier, so
+/// consecutive sums alternate between two.
 template <int N>
 MODERNGPT2_DEVICE void block_sum(float (&x)[N], BlockSums<N>& memory) {
   for (int n = 0; n < N; ++n) x[n] = warp_sum(x[n]);
@@ -43,7 +44,8 @@ struct PartMemory {
   float sums[8][32];
 };
 
-/// n-th of first, second (C) += sum of partial (parts, count, C) over the parts, n = blockIdx.y.
+/// Second half of a sum over many rows: adds partial (parts, count, C) over the parts, in a fixed order, to first (C)
+/// and, if count is 2, second (C). blockIdx.y selects which. Blocks of 256 threads for 32 columns.
 template <int count>
 __global__ void __launch_bounds__(256)
     sum_parts_kernel(float* first, float* second, const float* partial, int parts, int width) {

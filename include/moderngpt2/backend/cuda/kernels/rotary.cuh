@@ -9,11 +9,12 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/rotary.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// Turns every pair (x[i], x[i + D/2]) of every head by the angle of its row's position past + row % time, in place;
-/// the result is times `scale`.
+/// Rotates each pair (x[i], x[i + D/2]) of each head by the angle of its row's position past + row % time, then
+/// multiplies by `scale`, in place (Su et al. 2021, arXiv:2104.09864; pairs as in GPT-NeoX).
 template <class T>
 struct Rotary {
   Rows<T> heads;               ///< (BT,HD)
@@ -21,15 +22,15 @@ struct Rotary {
   int half;                    ///< D/2
   int time, past;
   float scale;
-  bool back;  ///< by the negative angle: the backward pass
+  bool back;  ///< rotates by the negative angle, for the backward pass
 
   void launch(cudaStream_t stream) const;
 };
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-// A thread has one pack of 16 bytes of the lower half of a head and its partner in the upper half: blocks are (row,
-// part of the row).
+// A thread handles one pack of 16 bytes in the lower half of a head and its partner in the upper half. Grid: (rows,
+// parts of a row).
 namespace detail {
 
 template <class T>

@@ -8,10 +8,11 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/rows.cuh: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// out (n,C) = x[index]
+/// out (n,C) = x[index].
 template <class T>
 struct GatherRows {
   Rows<T> out;
@@ -21,12 +22,12 @@ struct GatherRows {
   void launch(cudaStream_t stream) const;
 };
 
-/// dx[index] += dout (n,C), in the order of its rows, rounded to T once
+/// dx[index] += dout (n,C), in the order of the rows, rounded to T once.
 template <class T>
 struct ScatterRowsAdd {
   Rows<T> dx;
   Rows<const T> dout;
-  SegmentSort sort;  ///< of the index
+  SegmentSort sort;  ///< sorts rows by index
 
   void launch(cudaStream_t stream) const;
 };

@@ -10,8 +10,8 @@
 
 #include "moderngpt2/backend/cuda/simt/device.hpp"
 
-// The part of CUDA's runtime API that this library calls, on the simulated GPU. Wrong arguments give the status that
-// CUDA gives; what a kernel does wrong is thrown as a Fault by the call that finds it, mostly a synchronisation.
+// Functions of CUDA's runtime API that this library uses, on the simulated GPU. Invalid arguments yield CUDA's status
+// codes. Errors of kernels are thrown as a Fault by the call that detects them, usually a synchronization.
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -94,7 +94,7 @@ inline Stream& stream_of(cudaStream_t s) { return s ? *s : device().default_stre
 inline cudaError_t enqueue(cudaStream_t s, StreamOperation op) {
   return device().enqueue(stream_of(s), std::move(op)) ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
 }
-/// f(), a call that no capture of this thread allows.
+/// Calls f(), which is not permitted during a capture of this thread.
 template <class F>
 cudaError_t outside_captures(F&& f) {
   return device().breaks_captures() ? cudaErrorStreamCaptureUnsupported : (f(), cudaSuccess);
@@ -171,7 +171,7 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
   return *e = new moderngpt2::simt::Event, cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
-  moderngpt2::simt::device().synchronize(*e);  // what was queued names the event
+  moderngpt2::simt::device().synchronize(*e);  // queued work refers to the event
   return delete e, cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
@@ -258,7 +258,7 @@ enum cudaStreamCaptureMode {
 };
 struct cudaGraphExecUpdateResultInfo {};
 
-/// In the one mode that the simulated GPU has: each of its host threads has a GPU of its own.
+/// Supports cudaStreamCaptureModeThreadLocal only, since each host thread has a GPU of its own.
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode) {
   if (!s) return cudaErrorStreamCaptureUnsupported;  // the legacy stream
   if (mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue;

@@ -11,12 +11,12 @@
 
 namespace moderngpt2::simt {
 
-/// Addresses of the simulated GPU and memory to map to them, the same memory to several if so asked: pages of a file
-/// that is nowhere. The host must not touch it (AddressSanitizer sees it), and nobody may touch addresses without
-/// memory. What is refused is false, or 0.
+/// Virtual memory management of the simulated GPU, with pages of a memfd: memory can be mapped at several addresses.
+/// AddressSanitizer reports accesses by the host; accesses to unmapped addresses crash. Functions return false or 0 for
+/// invalid arguments.
 class VirtualMemory {
  public:
-  std::size_t granularity = std::size_t(2) << 20;  ///< a multiple of the host's pages
+  std::size_t granularity = std::size_t(2) << 20;  ///< a multiple of the host's page size
 
   VirtualMemory() = default;
   VirtualMemory(const VirtualMemory&) = delete;
@@ -35,7 +35,7 @@ class VirtualMemory {
     reserved_[static_cast<std::byte*>(at)] = bytes;
     return static_cast<std::byte*>(at);
   }
-  /// All memory must have been unmapped.
+  /// Frees an address range, from which all memory must be unmapped.
   bool free_addresses(std::byte* at, std::size_t bytes) {
     const auto it = reserved_.find(at);
     if (it == reserved_.end() || it->second != bytes || has_mapping(at, bytes)) return false;
@@ -44,7 +44,7 @@ class VirtualMemory {
     return true;
   }
 
-  /// A handle of memory full of NaN.
+  /// Allocates memory filled with NaN and returns its handle.
   unsigned long long create(std::size_t bytes) {
     if (file_ < 0) file_ = ::memfd_create("simulated GPU", 0);
     const std::size_t begin = file_bytes_;
@@ -76,7 +76,7 @@ class VirtualMemory {
     mapped_[at] = {bytes, false};
     return true;
   }
-  /// What was mapped by one call.
+  /// Removes the mapping that one call of map() made.
   bool unmap(std::byte* at, std::size_t bytes) {
     const auto it = mapped_.find(at);
     if (it == mapped_.end() || it->second.bytes != bytes) return false;
@@ -84,7 +84,7 @@ class VirtualMemory {
     mapped_.erase(it);
     return ::mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
   }
-  /// Of addresses that all have memory.
+  /// Makes a mapped address range accessible.
   bool set_access(std::byte* at, std::size_t bytes) {
     for (std::size_t done = 0; done < bytes;) {
       const auto it = mapped_.find(at + done);
@@ -109,7 +109,7 @@ class VirtualMemory {
 
  private:
   struct Allocation {
-    std::size_t begin, bytes;  // of the file
+    std::size_t begin, bytes;  // offset in the file and size
   };
   struct Mapped {
     std::size_t bytes;
