@@ -10,7 +10,8 @@
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/attention_rows.cuh: plain data, all pointers to GPU memory, those of `call` too.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
 /// For each query (B,H,T): mean = o . do, the mean of the gradients of its probabilities; share = probability of each

@@ -11,7 +11,9 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// Entries of kernels/heads.cuh, on few rows each: plain data, all pointers to GPU memory.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels. For few rows, without
+// packs.
 namespace moderngpt2::cuda {
 
 /// y (N,C) = kind(x), or with `slope` y *= kind'(x).

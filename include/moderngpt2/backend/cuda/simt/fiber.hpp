@@ -161,7 +161,7 @@ class Fiber {
   const void* bottom_ = nullptr;
   std::size_t size_ = 0;
   Entry entry_ = nullptr;
-  [[maybe_unused]] void* timeline_ = nullptr;  // of ThreadSanitizer
+  [[maybe_unused]] void* timeline_ = nullptr;  // ThreadSanitizer's state of the fiber
   void* fake_stack_ = nullptr;
 #ifdef MODERNGPT2_SIMT_UCONTEXT
   ucontext_t context_{};
