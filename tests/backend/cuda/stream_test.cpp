@@ -159,6 +159,8 @@ TEST_CASE("what a user can do about a failed call is said") {
                {cudaErrorNoKernelImageForDevice, "MODERNGPT2_CUDA_ARCHITECTURES"},
                {cudaErrorUnsupportedPtxVersion, "a later driver"},
                {cudaErrorIllegalAddress, "compute-sanitizer"},
+               {cudaErrorMisalignedAddress, "compute-sanitizer"},
+               {cudaErrorLaunchFailure, "compute-sanitizer"},
                {cudaErrorInvalidValue, "please report it"}};
   for (const auto& row : table) {
     CAPTURE(row.status);

@@ -66,7 +66,9 @@ inline const char* advice(cudaError_t status) {
       return "this program contains no code for this GPU: build it with the GPU's architecture in "
              "MODERNGPT2_CUDA_ARCHITECTURES";
     case cudaErrorIllegalAddress:
-      return "a kernel accessed invalid memory: please report it with the command; compute-sanitizer names the kernel";
+    case cudaErrorMisalignedAddress:
+    case cudaErrorLaunchFailure:
+      return "a kernel failed: please report it with the command; compute-sanitizer names the kernel and the access";
     default:
       return "please report it with the command that led to it";
   }

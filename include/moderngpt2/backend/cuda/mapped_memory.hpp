@@ -61,7 +61,7 @@ class Driver {
 #if defined(CUDART_VERSION) && CUDART_VERSION < 12050
     cuda::check(cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result), "cudaGetDriverEntryPoint");
 #else
-    constexpr unsigned version = 12000;  // of the functions' signatures
+    constexpr unsigned version = 12000;  // CUDA version of the signatures
     cuda::check(cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &result),
                 "cudaGetDriverEntryPointByVersion");
 #endif

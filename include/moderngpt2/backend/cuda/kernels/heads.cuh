@@ -12,8 +12,7 @@
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
-// which queues the kernels. For few rows, without
-// packs.
+// which queues the kernels. Rows are few, so elements are accessed one by one.
 namespace moderngpt2::cuda {
 
 /// y (N,C) = kind(x), or with `slope` y *= kind'(x).
