@@ -31,7 +31,7 @@ std::vector<int> download(const Stream& stream, const DeviceArray<int>& data) {
 
 }  // namespace
 
-TEST_CASE("a stream keeps its order") {
+TEST_CASE("work of a stream runs in order") {
   for (const std::uint64_t seed : {0, 1, 2, 3}) {
     simt::machine().seed(seed);
     const Stream stream;
@@ -64,7 +64,7 @@ TEST_CASE("events order streams") {
   }
 }
 
-TEST_CASE("without an event the order of streams varies") {
+TEST_CASE("without an event, the order of streams varies") {
   std::vector<int> seen;
   for (std::uint64_t seed = 1; seed <= 20 && !simt::has_tsan; ++seed) {
     simt::machine().seed(seed);
@@ -81,7 +81,7 @@ TEST_CASE("without an event the order of streams varies") {
   if (!simt::has_tsan) CHECK(std::count(seen.begin(), seen.end(), 1) * std::count(seen.begin(), seen.end(), 2) > 0);
 }
 
-TEST_CASE("a copy happens when the stream comes to it") {
+TEST_CASE("copies run in stream order") {
   simt::machine().seed(0);
   const Stream stream;
   const DeviceArray<int> data(1);
@@ -102,7 +102,7 @@ TEST_CASE("time between events") {
   CHECK(end.since(begin) >= 0);
 }
 
-TEST_CASE("refused memory is an Error with sizes") {
+TEST_CASE("out of GPU memory: the Error has the sizes") {
   simt::device().memory_bytes = 1 << 20;
   const DeviceMemory some(1 << 19);
   std::string text;
@@ -116,7 +116,7 @@ TEST_CASE("refused memory is an Error with sizes") {
   CHECK(test::contains(text, "use a smaller batch"));
 }
 
-TEST_CASE("refused pinned memory is the host's, and the Error says so") {
+TEST_CASE("out of pinned memory: the Error names host memory") {
   simt::device().max_pinned_bytes = 1 << 20;
   std::string text;
   try {
@@ -130,7 +130,7 @@ TEST_CASE("refused pinned memory is the host's, and the Error says so") {
   CHECK_FALSE(test::contains(text, "batch"));
 }
 
-TEST_CASE("what a user can do about a failed call is said") {
+TEST_CASE("errors of CUDA say what to do") {
   const auto text_of = [](cudaError_t status) {
     try {
       check(status, "cudaSetDevice");
@@ -169,7 +169,7 @@ TEST_CASE("what a user can do about a failed call is said") {
   }
 }
 
-TEST_CASE("each process of a machine has its GPU, or the only one that it sees") {
+TEST_CASE("the GPU of a process: by local rank, or the only visible one") {
   CHECK(Backend::device_of(0) == 0);
   CHECK(Backend::device_of(3) == 0);
   simt::device().visible_gpus = 2;
@@ -178,12 +178,12 @@ TEST_CASE("each process of a machine has its GPU, or the only one that it sees")
   simt::device().visible_gpus = 1;
 }
 
-TEST_CASE("an error of the driver says what to do") {
+TEST_CASE("errors of the driver API say what to do") {
   CHECK_THROWS_WITH_AS(Driver::check(CUDA_ERROR_OUT_OF_MEMORY, "cuMemMap"), doctest::Contains("a smaller batch"),
                        Error);
 }
 
-TEST_CASE("the GPU's memory is given back") {
+TEST_CASE("GPU memory is freed") {
   const std::size_t before = simt::device().used();
   {
     DeviceMemory a(1000), b(std::move(a));
@@ -193,7 +193,7 @@ TEST_CASE("the GPU's memory is given back") {
   CHECK(simt::device().used() == before);
 }
 
-TEST_CASE("a write beside an allocation is found") {
+TEST_CASE("writes outside of an allocation are detected") {
   if (simt::has_asan || simt::has_tsan) return;  // those find it as it happens
   for (const std::int64_t at : {std::int64_t(-1), std::int64_t(n), std::int64_t(n + 20)}) {
     const Stream stream;
@@ -206,7 +206,7 @@ TEST_CASE("a write beside an allocation is found") {
   }
 }
 
-TEST_CASE("the backend knows its GPU") {
+TEST_CASE("properties of the GPU, and unsupported GPUs") {
   Backend b;
   CHECK(b.compute_capability() == 90);
   CHECK(b.shared_bytes() == 227 * 1024);
