@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Checks the CUDA backend on the GPU at hand: that its primitives do what the simulated GPU says, then every kernel, models
-# and the golden cases; measures kernels, training and decoding; then compute-sanitizer. Nothing that fails ends it: each
-# program is compiled, linked and run by itself, within a time of its own.
+# Tests the CUDA backend on a GPU: compares primitives with the simulated GPU's, tests every kernel and the golden cases,
+# measures kernels, training and decoding, then runs compute-sanitizer. Each program is compiled, linked and run separately,
+# with a time limit, so that a failure does not prevent the other steps.
 #
-#   tests/run_gpu.sh --bundle      beforehand: copies the headers that it needs into .gpu/
-#   tests/run_gpu.sh [FOLDER]      builds and runs; needs nvcc, g++ and .gpu/, no network. Results: FOLDER (gpu_results)
+#   tests/run_gpu.sh --bundle      first: copies the required headers into .gpu/
+#   tests/run_gpu.sh [FOLDER]      builds and runs. Needs nvcc, g++ and .gpu/, no network. Results: FOLDER (gpu_results)
 #
-# Without a GPU it builds all the same and says what it could not run. In the environment:
+# Without a GPU it builds everything and reports what it did not run. Environment variables:
 #
-#   MODERNGPT2_GPU_STEPS         some of "primitives kernels golden benchmarks sanitizer" (all)
-#   MODERNGPT2_GPU_SECONDS       about when it is to be done (570): what no time is left for is cut short or left out; a
-#                                third is kept for the benchmarks
-#   MODERNGPT2_GPU_TEST_SECONDS  what one test, golden run or sanitizer run may take (60)
-#   MODERNGPT2_GPU_ARCH          what to build for (90 without a GPU)
-#   MODERNGPT2_GPU_FOLDER        another place than .gpu
+#   MODERNGPT2_GPU_STEPS         steps to run, of "primitives kernels golden benchmarks sanitizer" (default: all)
+#   MODERNGPT2_GPU_SECONDS       total time limit in seconds (default: 570). Steps beyond it are cut short or skipped; a
+#                                third is reserved for the benchmarks
+#   MODERNGPT2_GPU_TEST_SECONDS  time limit of each test, golden run or sanitizer run in seconds (default: 60)
+#   MODERNGPT2_GPU_ARCH          architecture to build for (default: that of the GPU, or 90)
+#   MODERNGPT2_GPU_FOLDER        folder of the bundle (default: .gpu)
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 gpu_folder=${MODERNGPT2_GPU_FOLDER:-.gpu}
@@ -27,7 +27,7 @@ if [[ ${1:-} == --bundle ]]; then
     done
     [[ -e $gpu_folder/include/$header ]] || { echo "$header not found: run cmake/install_dependencies.sh --tests" >&2; exit 1; }
   done
-  # Headers of cudnn-frontend, of one version, for cuDNN's attention; without them it is left out.
+  # Headers of one version of cudnn-frontend, for cuDNN's attention, which is skipped without them.
   for folder in "${XDG_CACHE_HOME:-$HOME/.cache}"/moderngpt2/cudnn-frontend-*/include; do
     [[ -e $folder/cudnn_frontend.h ]] && rm -rf "$gpu_folder/cudnn" && mkdir "$gpu_folder/cudnn" && cp -r "$folder" "$gpu_folder/cudnn/"
   done
@@ -35,7 +35,7 @@ if [[ ${1:-} == --bundle ]]; then
   exit 0
 fi
 
-# first COMMAND...: the path of the first that can be run
+# first COMMAND...: prints the path of the first command that exists
 first() { for one in "$@"; do command -v "$one" 2>/dev/null && return; done; }
 
 results=${1:-gpu_results}
@@ -52,19 +52,19 @@ steps=" ${MODERNGPT2_GPU_STEPS:-primitives kernels golden benchmarks sanitizer} 
 wanted() { [[ $steps == *" $1 "* ]]; }
 whole=${MODERNGPT2_GPU_SECONDS:-570}
 each=${MODERNGPT2_GPU_TEST_SECONDS:-60}
-kept=0  # seconds, until the benchmarks begin
-# Seconds that a part may take: at most $1, and never more than are left; 0: there are none.
+kept=0  # seconds reserved for the benchmarks
+# limit SECONDS: prints the time limit of a step: at most $1 and the remaining time; 0 if no time is left
 limit() {
   local left=$((whole - kept - SECONDS))
   echo $((left < 1 ? 0 : left < $1 ? left : $1))
 }
 readonly left_out=75
-# attempt SECONDS COMMAND...: as timeout, but returns left_out where there is no time
+# attempt SECONDS COMMAND...: like timeout, but returns left_out if SECONDS is 0
 attempt() {
   [[ $1 -gt 0 ]] || return $left_out
-  { timeout -k 3 "$@" 2>&3; } 3>&2 2>/dev/null  # without what bash says of a crash
+  { timeout -k 3 "$@" 2>&3; } 3>&2 2>/dev/null  # without bash's messages about crashes
 }
-# What became of an attempt that returned $1, not 0.
+# what_of STATUS: describes the result of an attempt that failed with STATUS
 what_of() {
   case $1 in
     "$left_out") echo "left out, no time is left" ;;
@@ -75,21 +75,21 @@ what_of() {
 }
 say() { printf '%5d s  %s\n' "$SECONDS" "$*" | tee -a "$results/summary.txt"; }
 fail() { say "FAILED: $*"; failures=$((failures + 1)); }
-# quote FILE [LINES]: its last lines, below what has failed
+# quote FILE [LINES]: prints the last lines of a file below a failure
 quote() { grep -v '^ *$' "$1" | tail -n "${2:-3}" | cut -c1-200 | while IFS= read -r line; do say "    | $line"; done; }
 rm -f "$results"/{conformance_gpu,conformance_differences,kernels,golden,sanitizer,benchmarks}.txt
 : >"$results/summary.txt"
 : >"$results/build.txt"
 
 gpu=$(timeout 30 nvidia-smi --query-gpu=name,compute_cap,driver_version --format=csv,noheader 2>/dev/null |
-  grep -m1 -E ', *[0-9]+\.[0-9]+,')  # what it says without a driver is no GPU
+  grep -m1 -E ', *[0-9]+\.[0-9]+,')  # without a driver nvidia-smi prints an error instead
 architecture=${MODERNGPT2_GPU_ARCH:-$(cut -d, -f2 <<<"$gpu" | tr -d ' .')}
 architecture=${architecture:-90}
 [[ -z $gpu ]] || ! wanted benchmarks || kept=$((whole / 3))
 say "GPU: ${gpu:-none}; built for sm_$architecture by $("$nvcc" --version | grep -o 'release [0-9.]*')"
 
 toolkits=("$toolkit" "$(dirname "$(dirname "$nvcc")")" /usr/local/cuda /usr)
-# library NAME...: the path of the first file that is in a toolkit
+# library NAME...: prints the path of the first file found in a toolkit
 library() {
   for name in "$@"; do
     for one in "${toolkits[@]}"; do
@@ -108,7 +108,7 @@ for names in "libcudart_static.a libcudart.so libcudart.so.[0-9]*" "libcublasLt.
 done
 libraries+=(-ldl -lrt -lpthread)
 
-# What programs with cuDNN are compiled and linked with beside; empty: it is not here.
+# Additional flags and libraries of programs with cuDNN; empty if it is not installed.
 cudnn_flags=() cudnn_libraries=()
 if [[ -e $gpu_folder/cudnn/include/cudnn_frontend.h ]] && file=$(library libcudnn.so "libcudnn.so.[0-9]*") &&
   nvrtc=$(library libnvrtc.so "libnvrtc.so.[0-9]*"); then
@@ -126,16 +126,16 @@ for one in "${toolkits[@]}"; do
     break 2
   done
 done
-# shellcheck disable=SC2054 # commas of nvcc's
+# shellcheck disable=SC2054 # commas are part of nvcc's flags
 device=("$nvcc" -std=c++20 -O3 --expt-relaxed-constexpr -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -diag-suppress 554,20208
   -allow-unsupported-compiler -gencode "arch=compute_$architecture,code=sm_$architecture" "${includes[@]}")
 
-# make FILE COMMAND...: runs it with "-o FILE" beside others, $(nproc) at a time
+# make FILE COMMAND...: runs the command with "-o FILE" in the background, $(nproc) at a time
 make() {
   while [[ $(jobs -rp | wc -l) -ge $(nproc) ]]; do wait -n; done
   { attempt "$(limit 600)" "${@:2}" -o "$1" 2>"$1.log" || echo "error: $(what_of $?)" >>"$1.log"; } &
 }
-# made FILE WHAT: whether it is there; if not, says so and why
+# made FILE WHAT: whether make produced the file; reports the error if not
 made() {
   cat "$1.log" >>"$results/build.txt"
   [[ -s $1 ]] && return
@@ -181,8 +181,9 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     make "$build/$name.o" "${device[@]}" -c "$build/$name.cu"
     kernels+=("$name")
   done
-  declare -A parts=()  # object files of each program, without the kernels, one a line
-  # program NAME SOURCE...; NAME_with_cudnn: by itself, so that nothing which fails there costs the others
+  declare -A parts=()  # object files of each program without kernels, one per line
+  # program NAME SOURCE...: compiles a program. Programs with cuDNN (NAME_with_cudnn) are separate, so that errors there
+  # do not affect the others.
   program() {
     programs+=("$1")
     parts[$1]=
@@ -195,7 +196,7 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     done
   }
   if wanted kernels || wanted sanitizer; then
-    for test in tests/backend/cuda/*_test.cpp; do  # those without a case are of the simulated GPU
+    for test in tests/backend/cuda/*_test.cpp; do  # tests without cases are for the simulated GPU only
       grep -q check_cuda_case "$test" || continue
       tests+=("$(basename "$test" .cpp)")
       program "${tests[-1]}" "$test" tests/main.cpp
@@ -262,7 +263,7 @@ else
 fi
 
 if [[ -n $gpu && -x $build/golden ]] && wanted golden; then
-  # golden PRECISION FOLDER...: whether it came to its end
+  # golden PRECISION FOLDER...: whether the program ran to its end
   golden() {
     attempt "$(limit "$each")" "$build/golden" "$@" >"$build/golden.txt" 2>&1
     local status=$?
@@ -294,7 +295,7 @@ elif [[ -z $sanitizer ]]; then
 else
   for tool in memcheck racecheck; do
     clean=() unfinished=()
-    for test in "${failed[@]}" "${passed[@]}"; do  # it may tell why
+    for test in "${failed[@]}" "${passed[@]}"; do  # failed tests first: the sanitizer may show why
       [[ -x $build/$test ]] || continue
       attempt "$(limit "$each")" "$sanitizer" --tool $tool --error-exitcode 9 "$build/$test" >"$build/sanitizer.txt" 2>&1
       status=$?

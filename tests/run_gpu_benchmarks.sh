@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2154,SC2034 # what run_gpu.sh has
-# The measuring part of run_gpu.sh, which reads this: kernels, training and decoding, beside PyTorch where it is installed.
+# shellcheck disable=SC2154,SC2034 # variables and functions of run_gpu.sh
+# Benchmarks of run_gpu.sh, which sources this file: kernels, training and decoding, and PyTorch if it is installed.
 
 heard() { tee -a "$results/benchmarks.txt" | while read -r line; do say "$line"; done; }
-# measure SECONDS COMMAND...: what it says, as it says it
+# measure SECONDS COMMAND...: runs a benchmark and reports its output as it appears
 measure() {
   attempt "$(limit "$1")" "${@:2}" 2>&1 | heard
   local status=${PIPESTATUS[0]}
@@ -13,21 +13,21 @@ measure() {
     *) fail "$(basename "$2") ${*:3}: $(what_of "$status")" ;;
   esac
 }
-# measure_torch SIZE BATCH: the mean of ten steps
+# measure_torch SIZE BATCH: reports the mean of ten training steps by PyTorch
 measure_torch() {
-  # shellcheck disable=SC2016 # awk's own
+  # shellcheck disable=SC2016 # $ in awk's program
   yes | head -10 | attempt "$(limit 90)" python3 benchmarks/peers/torch_model.py step "$1" bf16 compile "$2" 1024 0 1 cuda \
     2>>"$results/build.txt" | awk -v n="$2" -v size="$1" 'NR > 1 { s += $1; ++k }
     END { if (k) printf "PyTorch, training %s: batch %d x 1024, %.0f tokens/s\n", size, n, n * 1024 * k / s
           else printf "PyTorch, training %s: not finished in its time\n", size }' | heard
 }
 
-# TFLOP/s in bf16 with fp32 sums, without sparsity, as NVIDIA says; empty: not known here.
+# peak_of GPU: prints NVIDIA's figure of TFLOP/s in bf16 with fp32 sums, without sparsity; nothing for other GPUs
 peak_of() {
   case $1 in
     *"H100 PCIe"*) echo 756 ;;
     *"H100 NVL"* | *"H200 NVL"*) echo 835 ;;
-    *H100* | *H200*) echo 989 ;;  # GH200 too
+    *H100* | *H200*) echo 989 ;;  # includes GH200
     *GB200*) echo 2500 ;;
     *B200*) echo 2250 ;;
     *B100*) echo 1750 ;;

@@ -1,8 +1,9 @@
-// Each kernel of a training step of `small` in bf16, of the optimizer and of decoding, against what limits it: the
-// memory, measured by copying, or the matrix units. Attention counts the FLOPs of the pairs that are visible.
+// Measures each kernel of a training step of `small` in bf16, of the optimizer and of decoding, relative to its limit:
+// memory bandwidth, measured by copying, or the peak of the tensor cores. Attention counts the FLOPs of visible pairs.
 //
-//   kernels [PEAK [cudnn]]     TFLOP/s of the GPU in bf16; 0 or nothing: the rate of a product of 8192^3. cudnn: its
-//                              attention instead, as a run has it and with a backward pass that differs from run to run
+//   kernels [PEAK [cudnn]]     PEAK: TFLOP/s of the GPU in bf16; 0 or omitted: the rate of a matrix product of 8192^3.
+//                              cudnn: measures cuDNN's attention instead, with its deterministic backward pass, which
+//                              training uses, and with its faster one
 
 #include <array>
 #include <cstdlib>
@@ -28,7 +29,7 @@ struct Sizes {
   int H = c.n_head, D = c.head_dim, HD = H * D, square = bench::simulated ? 64 : 8192;
 };
 
-/// Tensors of bf16, each larger than the second-level cache.
+/// Tensors in bf16, each larger than the L2 cache.
 struct Data : Sizes {
   cuda::Backend backend;
   cuda::Backend& b = backend;
@@ -46,7 +47,7 @@ struct Data : Sizes {
   cuda::DeviceArray<float> dw = numbers<float>(b, std::int64_t(2) * F * C), gain = numbers<float>(b, C),
                            d_gain = numbers<float>(b, C), d_gain2 = numbers<float>(b, C),
                            angles = numbers<float>(b, std::int64_t(2) * time * D), lse = numbers<float>(b, n*H);
-  cuda::DeviceArray<double> squares{cuda::most_square_parts + 1};
+  cuda::DeviceArray<double> squares{cuda::max_square_parts + 1};
   cuda::DeviceArray<int> ids{n};
   AttentionCall call{
       .batch = batch, .time = time, .key_rows = time, .n_head = H, .n_kv_head = H, .head_dim = D, .dropout = {}};
@@ -77,7 +78,7 @@ struct Data : Sizes {
 
 struct Operation {
   std::string name;
-  double flops, bytes;  ///< of one call: what it is limited by
+  double flops, bytes;  ///< per call; whichever limits it, the other is 0
   std::function<void()> run;
 };
 
@@ -181,7 +182,7 @@ std::vector<Operation> operations(Data& d) {
 using Measure = std::function<void(const Operation& op, const char* how)>;
 
 #ifdef MODERNGPT2_HAVE_CUDNN
-/// cuDNN without the order of sums that repeats: what that order costs.
+/// cuDNN with the non-deterministic backward pass, to show the cost of a deterministic one.
 class InAnyOrder final : public cuda::CudnnAttention {
  public:
   std::int64_t workspace_bytes(const cuda::CudnnShape& shape) override {
@@ -247,7 +248,7 @@ int main(int argc, char** argv) try {
   };
   const std::vector<Operation> all = operations(d);
   if (argc > 2) {
-    if (std::string(argv[2]) != "cudnn") throw Error("{}: there is nothing to measure alone but cudnn", argv[2]);
+    if (std::string(argv[2]) != "cudnn") throw Error("unknown argument {}, expected cudnn", argv[2]);
     measure_cudnn(d.b, all, measure);
     return 0;
   }

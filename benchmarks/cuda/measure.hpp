@@ -9,7 +9,7 @@
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/random.hpp"
 
-// What the benchmarks of the GPU share. On the simulated GPU, whose times mean nothing, everything runs once.
+// Shared by the benchmarks for GPUs. On the simulated GPU, whose times are meaningless, everything runs once.
 namespace moderngpt2::bench {
 
 #ifdef MODERNGPT2_CUDA_SIMULATED
@@ -18,7 +18,7 @@ inline constexpr bool simulated = true;
 inline constexpr bool simulated = false;
 #endif
 
-/// A model that the simulated GPU is done with in a second.
+/// Model small enough for the simulated GPU to run in a second.
 constexpr Config toy_config() {
   Config c = size_config(1, 64, 2);
   c.vocab_size = 300;
@@ -26,7 +26,7 @@ constexpr Config toy_config() {
   return c;
 }
 
-/// n numbers between -most and most, in GPU memory: the same million over and over.
+/// n random numbers in [-most, most] in GPU memory; a sequence of a million, repeated.
 template <class T>
 void fill_with_numbers(cuda::Backend& b, T* to, std::int64_t n, float most) {
   std::vector<T> some(std::size_t(std::min<std::int64_t>(n, 1 << 20)));
@@ -45,8 +45,8 @@ cuda::DeviceArray<T> numbers(cuda::Backend& b, std::int64_t n) {
   return made;
 }
 
-/// Seconds of run(), which queues work on the backend: the mean of as many calls as take `least` seconds, after one
-/// that does not count.
+/// Mean seconds of run(), which queues work on the backend, over as many calls as take `least` seconds, after a warm-up
+/// call.
 template <class F>
 double seconds_of(cuda::Backend& b, F&& run, double least = 0.05) {
   run();

@@ -1,10 +1,11 @@
-// Whole models on the GPU in bf16, with random weights: tokens a second of training and of decoding.
+// Measures tokens per second of training and decoding on the GPU, in bf16 with random weights.
 //
-//   models step SIZE BATCH TIME [PEAK [WAYS...]]   as the trainer does it, AdamW included, no dropout. PEAK: TFLOP/s
-//                                                  of the GPU, for the MFU; ways: searched (products by timed
-//                                                  algorithms), graph (a step is one CUDA graph), cudnn (its
-//                                                  attention). Where memory is short, half the batch is tried
-//   models decode SIZE BATCH TIME TOKENS           TOKENS for each of BATCH rows, after TIME tokens
+//   models step SIZE BATCH TIME [PEAK [OPTION...]]   training steps as in the trainer, with AdamW and without dropout.
+//                                                    PEAK: TFLOP/s of the GPU, to print the MFU. Options: searched
+//                                                    (timed algorithms of matrix products), graph (a step is one CUDA
+//                                                    graph), cudnn (cuDNN's attention). Halves the batch while the GPU
+//                                                    is out of memory
+//   models decode SIZE BATCH TIME TOKENS             decoding of TOKENS tokens for BATCH sequences, after TIME tokens
 //
 // SIZE: toy, small, medium, large or xl.
 
@@ -33,7 +34,7 @@ Config config_of(const std::string& size, int positions) {
   Config c = bench::toy_config();
   if (size != "toy") {
     const auto preset = preset_config(size);
-    if (!preset) throw Error("there is no size {}", size);
+    if (!preset) throw Error("unknown size {}, expected toy, small, medium, large or xl", size);
     c = *preset;
     c.vocab_size = 32000;
     c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = 0;
@@ -42,7 +43,7 @@ Config config_of(const std::string& size, int positions) {
   return c;
 }
 
-/// Not by initialize(): two billion random numbers would take the host longer than the benchmark.
+/// Random weights. Faster than initialize(), which would take the host longer than the benchmark.
 void give_weights(Model& model) {
   bench::fill_with_numbers(model.backend(), model.weights().matrices.data(), model.weights().matrices.size(), 0.03f);
 }
@@ -53,7 +54,7 @@ std::vector<int> some_ids(const Config& c, int n) {
   return ids;
 }
 
-/// Seconds of one run of f(), which waits for the GPU: the mean over about two seconds.
+/// Mean seconds of f(), which waits for the GPU, over about two seconds.
 template <class F>
 double mean_seconds(F&& f) {
   f();
@@ -142,7 +143,7 @@ int main(int argc, char** argv) try {
     for (int i = 6; i < argc; ++i) {
       const std::string way = argv[i];
       if (way != "searched" && way != "graph" && way != "cudnn")
-        throw Error("{} is none of searched, graph, cudnn", way);
+        throw Error("unknown option {}, expected searched, graph or cudnn", way);
       (way == "searched" ? ways.searched : way == "graph" ? ways.graph : ways.cudnn) = true;
     }
     time_step(size, number(argc, argv, 3), number(argc, argv, 4), argc > 5 ? std::atof(argv[5]) : 0, ways);

@@ -29,7 +29,7 @@ ONLY_IN = [
     (re.compile(r"omp\.h"), {"moderngpt2/core/parallel.hpp"}),
 ]
 
-# nvcc compiles kernels, and these are all that it sees of the CUDA backend: no host classes, nor CUDA's driver.
+# nvcc compiles kernels, and these are the only headers of the CUDA backend that it reads: no host classes.
 CUDA = "moderngpt2/backend/cuda/"
 KERNELS = CUDA + "kernels/"
 SEEN_BY_KERNELS = re.compile(CUDA + r"((kernels|simt)/|(device\.cuh|(runtime|launch)\.hpp)$)")
@@ -41,6 +41,18 @@ FLAGS_TO_DO = {"backend", "model", "distributed", "training"}
 FOREIGN_FLAGS = {"--mem", "--mpi"}  # srun's
 STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9_]*")
+
+# Headers that may depend on the simulated GPU. All others are compiled alike for it and for a GPU.
+SIMULATED = "MODERNGPT2_CUDA_SIMULATED"
+KNOW_SIMULATED = {CUDA + name for name in ("runtime.hpp", "backend.hpp", "cublaslt.hpp")}
+
+# Argument structs of kernels, and where nvcc is asked for their code.
+LAUNCHES = re.compile(r"^struct (\w+) \{\n(?:(?!^\};).*\n)*?  void launch\(cudaStream_t", re.M)
+INSTANTIATES = re.compile(r"^(?:MODERNGPT2_CUDA_INSTANTIATE\w*\(|template struct )(\w+)", re.M)
+
+# Classes at namespace scope. Those of the CUDA backend have other names than those of training/, which readers meet in
+# the same stack traces.
+CLASS = re.compile(r"^(?:class|struct|enum class) (?:alignas\(.*\) )?(\w+)[^;\n]*\{", re.M)
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 PROJECT = "moderngpt2/"
@@ -103,6 +115,18 @@ def check_header(include_folder, name, faults):
             faults.append(f"{where}: kernels do not see the host's part of the CUDA backend")
 
 
+def check_cuda(include_folder, names, faults):
+    """Kernels are compiled for GPUs and the simulated GPU alike, and by nvcc completely."""
+    text = {name: (include_folder / name).read_text(encoding="utf-8") for name in names}
+    training = {c: name for name in names if folder_of(name) == "training" for c in CLASS.findall(text[name])}
+    for name in (n for n in names if n.startswith(CUDA)):
+        if re.search(rf"^#\s*if.*{SIMULATED}", text[name], re.M) and name not in KNOW_SIMULATED:
+            faults.append(f"{name}: only {', '.join(sorted(KNOW_SIMULATED))} depend on {SIMULATED}")
+        for entry in sorted(set(LAUNCHES.findall(text[name])) - set(INSTANTIATES.findall(text[name]))):
+            faults.append(f"{name}: nvcc compiles no {entry}: add MODERNGPT2_CUDA_INSTANTIATE({entry}); at the end")
+        faults.extend(f"{name}: {c} is also a class of {training[c]}" for c in CLASS.findall(text[name]) if c in training)
+
+
 def check_cycles(include_folder, names, faults):
     """No header reaches itself."""
     done, path = set(), []
@@ -145,6 +169,7 @@ def main(root):
     for name in names:
         check_header(include_folder, name, faults)
     check_cycles(include_folder, names, faults)
+    check_cuda(include_folder, names, faults)
     if (include_folder / UMBRELLA).is_file():
         check_umbrella(include_folder, faults)
     print("\n".join(faults) if faults else f"{len(names)} headers keep the order")

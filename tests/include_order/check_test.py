@@ -21,7 +21,14 @@ CASES = [
     ("parallel.hpp alone", {"layers/a.hpp": "#pragma omp parallel"}),
     ("not under the umbrella", {"moderngpt2.hpp": '#include "moderngpt2/io/p.hpp"', "io/p.hpp": "#include <arrow/api.h>"}),
     ("not under the umbrella", {"moderngpt2.hpp": '#include "moderngpt2/cli/p.hpp"', "cli/p.hpp": ""}),
-    ("kernels do not see", {"backend/cuda/kernels/a.hpp": '#include "moderngpt2/backend/cuda/loss.hpp"',
+    ("depend on MODERNGPT2_CUDA_SIMULATED", {"backend/cuda/norm.hpp": "#ifdef MODERNGPT2_CUDA_SIMULATED\n#endif"}),
+    ("nvcc compiles no Fill", {"backend/cuda/kernels/a.cuh":
+                               "struct Fill {\n  int n;\n  void launch(cudaStream_t stream) const;\n};"}),
+    ("keep the order", {"backend/cuda/kernels/a.cuh":
+                        "struct Fill {\n  void launch(cudaStream_t stream) const;\n};\nMODERNGPT2_CUDA_INSTANTIATE(Fill);"}),
+    ("also a class of moderngpt2/training/a.hpp", {"training/a.hpp": "class AdamW {\n};",
+                                                   "backend/cuda/kernels/a.cuh": "struct AdamW {\n};"}),
+    ("kernels do not see", {"backend/cuda/kernels/a.cuh": '#include "moderngpt2/backend/cuda/loss.hpp"',
                             "backend/cuda/loss.hpp": ""}),
     ("keep the order", {"backend/cuda/kernels/a.cuh": '#include "moderngpt2/backend/cuda/runtime.hpp"',
                         "backend/cuda/runtime.hpp": ""}),

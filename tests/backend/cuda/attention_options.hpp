@@ -6,8 +6,8 @@
 
 namespace moderngpt2::cases {
 
-/// Times over the borders of the GPU's tiles (64 queries, 64 or 32 keys), every head_dim that has a kernel and some
-/// that have not, and all that masks. Few and small: the simulated GPU is slow.
+/// Lengths around multiples of the tiles (64 queries, 64 or 32 keys), head_dims with a kernel of their own and others,
+/// and all kinds of masks. Few and small, since the simulated GPU is slow.
 inline std::vector<AttentionOptions> gpu_attention_options() {
   std::vector<AttentionOptions> table;
   for (int time : {1, 2, 63, 64, 65, 130})

@@ -25,7 +25,7 @@ TEST_CASE("attention on the GPU") {
   test::check_cuda_cases(table);
 }
 
-TEST_CASE("attention of one new token a sequence on the GPU") {
+TEST_CASE("attention of one new token per sequence on the GPU") {
   std::vector<cases::Case> table;
   for (int past : {1, 63, 64, 150})
     for (int head_dim : {8, 34, 64}) {

@@ -22,7 +22,7 @@ __global__ void write_indices(int* out) {
 struct Ring {
   int value[256];
 };
-/// Each thread takes its neighbour's value again and again, in a static and in a dynamic layout.
+/// Each thread repeatedly takes the value of the next thread, through static or dynamic shared memory.
 __global__ void pass_around(int* out, int turns) {
   auto& s = shared<Ring>();
   auto& d = dynamic_shared<Ring>();
@@ -40,7 +40,7 @@ __global__ void pass_around(int* out, int turns) {
 struct Floats {
   float value[64];
 };
-/// Counts elements that are NaN before anything was written; then writes all.
+/// Counts elements of shared memory that are NaN before the first write, then writes all.
 __global__ void count_poison(int* out) {
   auto& s = shared<Floats>();
   auto& d = dynamic_shared<Floats>();
@@ -62,7 +62,7 @@ __global__ void count_with_atomics(unsigned* out) {
   atomicAdd(reinterpret_cast<float*>(out + 7), 0.5f);
 }
 
-/// The last block to come adds what the others left, as split reductions do.
+/// The last block to finish adds the partial results of all, as in split reductions.
 __global__ void last_block_adds(float* out, float* partial, unsigned* count) {
   auto& last = shared<Ring>();
   if (threadIdx.x == 0) partial[blockIdx.x] = float(blockIdx.x + 1);
@@ -95,7 +95,7 @@ __global__ void unaligned_pack(float* out) {
   out[threadIdx.x] = pack.at[0];
 }
 
-/// Rows of 24 elements, of which the last 16 bytes hold 4: copied by pieces, in two groups.
+/// Copies rows of 24 elements by cp.async, the last copy partial, in two groups.
 struct Rows24 {
   alignas(16) float row[2][8];
 };
@@ -153,7 +153,7 @@ TEST_CASE("atomics") {
   }
 }
 
-TEST_CASE("a fence and an atomic hand over what was written") {
+TEST_CASE("a fence and an atomic publish writes") {
   for (const auto seed : seeds) {
     const cuda::Stream stream;
     const cuda::DeviceArray<float> partial(9);
@@ -164,7 +164,7 @@ TEST_CASE("a fence and an atomic hand over what was written") {
   }
 }
 
-TEST_CASE("a barrier that a thread misses is a deadlock with its place") {
+TEST_CASE("a barrier that a thread misses is reported as a deadlock, with the location") {
   for (const auto seed : seeds) {
     const auto text = test::fault_of([&] { test::run_kernel<int>(seed, 96, divergent_barrier, 1, 96, 0); });
     CHECK(test::contains(text, "deadlock, in block (0,0,0) of 96 threads"));
@@ -179,14 +179,14 @@ TEST_CASE("threads of a block at two barriers") {
   CHECK(test::contains(text, "by thread 32 (warp 1, lane 0) at block_test.cpp:"));
 }
 
-TEST_CASE("accesses that a GPU refuses") {
+TEST_CASE("accesses that fail on a GPU") {
   auto text = test::fault_of([] { test::run_kernel<int>(0, 1, too_little_dynamic, 1, 32, 64); });
   CHECK(test::contains(text, "a layout of 1024 bytes in 64 bytes of dynamic shared memory"));
   text = test::fault_of([] { test::run_kernel<float>(0, 64, unaligned_pack, 1, 32, 0); });
   CHECK(test::contains(text, "an access of 16 bytes at an address that is no multiple of them by thread 1"));
 }
 
-TEST_CASE("cp.async lands, with zeros where there is nothing to copy") {
+TEST_CASE("cp.async copies, and fills the rest with zeros") {
   const cuda::Stream stream;
   std::vector<float> in(16);
   for (std::size_t i = 0; i < 16; ++i) in[i] = float(i + 1);

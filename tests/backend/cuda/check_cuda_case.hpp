@@ -16,7 +16,7 @@
 
 namespace moderngpt2::test {
 
-/// Orders in which the simulated GPU does things; on a real one, runs that must agree.
+/// Seeds of the simulated GPU's schedule; on a real GPU, repeated runs. Results must be bit-identical.
 inline constexpr std::uint64_t schedules[] = {1, 2, 3};
 
 inline void use_schedule([[maybe_unused]] std::uint64_t seed) {
@@ -25,8 +25,8 @@ inline void use_schedule([[maybe_unused]] std::uint64_t seed) {
 #endif
 }
 
-/// Runs a case on the GPU in elements of type T in three schedules: against the reference in double, whose inputs are
-/// what T can hold, and bit for bit against each other. Returns the worst error.
+/// Runs a case on the GPU with elements of type T in three schedules. Compares results with the reference in double,
+/// whose inputs are rounded to T, and bit for bit with each other. Returns the largest error.
 template <class T>
 double check_cuda_case(const cases::Case& c,
                        const std::function<double(cuda::Backend&, const cases::DeviceTensors<T>&)>& run,
@@ -65,10 +65,10 @@ double check_cuda_case(const cases::Case& c,
   return worst;
 }
 
-/// What is rounded to fp16 once or twice, relative to the largest magnitude.
+/// Tolerance for one or two roundings to fp16, relative to the largest magnitude.
 inline constexpr double f16_tolerance = 1.5e-3;
 
-/// Runs every case in fp32 and, where there is a short form, in bf16 and fp16. Reports the worst errors.
+/// Runs every case in fp32 and, if it supports 16-bit elements, in bf16 and fp16. Reports the largest errors.
 inline void check_cuda_cases(const std::vector<cases::Case>& table, double in_bf16 = bf16_tolerance,
                              double in_f16 = f16_tolerance) {
   double worst = 0, worst_bf16 = 0, worst_f16 = 0;

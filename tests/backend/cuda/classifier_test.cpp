@@ -11,7 +11,7 @@
 using namespace moderngpt2;
 
 TEST_CASE("classifier and logits on the GPU") {
-  // One of 600,000 probabilities times the scale is a subnormal number of fp16, whatever the number of tokens.
+  // With a vocabulary of 600,000, a probability times the scale is a subnormal number in fp16.
   std::vector<cases::Case> table = cases::classifier_cases(2);
 #ifdef MODERNGPT2_SIMT_TSAN  // where they take many minutes
   std::erase_if(table, [](const cases::Case& c) { return c.name.find("600000") != std::string::npos; });

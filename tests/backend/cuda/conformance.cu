@@ -1,5 +1,6 @@
-// What each primitive of backend/cuda/device.cuh does, as text: on a GPU (nvcc) and on the simulated one (g++ -x c++),
-// to be compared line by line. All numbers are whole or bits, so both must agree exactly. With a name, that one only.
+// Prints the results of each primitive of backend/cuda/device.cuh, on a GPU (nvcc) and on the simulated GPU (g++ -x c++),
+// for a comparison line by line. All numbers are integers or bit patterns, so both must agree exactly. With the name of a
+// primitive as argument, runs only that one.
 
 #include <cmath>
 #include <cstdint>
@@ -21,7 +22,7 @@ namespace {
 
 using Word = std::uint32_t;
 
-/// A number that both make of (lane, i), small and whole.
+/// Small integer as a function of (lane, i).
 __host__ __device__ inline int small(int lane, int i) { return (lane * 37 + i * 11) % 17 - 8; }
 
 template <class T>
@@ -96,7 +97,7 @@ __global__ void atomics(Word* out) {
   atomicAdd(reinterpret_cast<float*>(out + 4), 0.5f);
 }
 
-/// Conversions of floats of every exponent, ties among them.
+/// Conversions of floats of every exponent, including ties.
 template <class T>
 __global__ void conversions(Word* out) {
   const Word i = threadIdx.x;

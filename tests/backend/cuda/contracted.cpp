@@ -5,16 +5,16 @@
 
 #include "moderngpt2/backend/cuda.hpp"
 
-// A program of its own, whose compiler makes one FMA of a product and a sum as nvcc does (-ffp-contract=fast): other
-// programs round the product first.
+// Compiled with -ffp-contract=fast, which contracts products and sums to FMAs, as nvcc does. Other test programs round
+// products first.
 
 using namespace moderngpt2;
 
 namespace {
 
-/// Largest error of the log-sum-exps of 64 queries that see 1985 to 2048 keys, as a part of what it may be: scores
-/// begin at `score` and rise by `rise` with each tile of 64 keys. A log-sum-exp is rounded, and may be off by as much
-/// again; with each tile the sum is multiplied by an exponential, of which 2 ulp are not certain.
+/// Largest error of the log-sum-exps of 64 queries that see 1985 to 2048 keys, relative to the bound. Scores begin at
+/// `score` and rise by `rise` with each tile of 64 keys. Bound: the rounding of the log-sum-exp, as much again, and 2
+/// ulp for the exponential by which the sum is multiplied with each tile.
 double lse_error(float score, float rise) {
   constexpr int head_dim = 32, queries = 64, past = 1984, keys = past + queries;
   std::vector<bf16> q(queries * head_dim), kv(keys * head_dim);

@@ -17,8 +17,8 @@ using namespace moderngpt2;
 
 namespace {
 
-/// What a backend uses in place of our kernels, with a count of its calls: cuDNN where the program has it, and
-/// elsewhere a stand-in that knows of a call what cuDNN is told, and takes our kernels.
+/// Attention for a backend that counts its calls: cuDNN if the program has it, else a stand-in that receives the same
+/// arguments and runs this library's kernels.
 class CountedAttention final : public cuda::CudnnAttention {
  public:
   explicit CountedAttention(int& calls) : calls_(calls) {
@@ -82,7 +82,7 @@ class CountedAttention final : public cuda::CudnnAttention {
   cuda::Backend ours_;
 };
 
-/// Runs a case with cuDNN wanted; `calls` of each run are to be cuDNN's.
+/// Runs a case with cuDNN enabled, and checks that each run makes `calls` calls of it.
 template <class T>
 void check_case(const cases::Case& c, const std::function<double(cuda::Backend&, const cases::DeviceTensors<T>&)>& run,
                 double tolerance, int calls) {
@@ -111,7 +111,7 @@ void check_option(const cases::AttentionOptions& o, bool taken) {
 
 }  // namespace
 
-TEST_CASE("attention goes to cuDNN where it takes the call, with all that it has to know") {
+TEST_CASE("supported calls of attention go to cuDNN, with all arguments") {
   const cases::AttentionOptions plain{
       .batch = 2, .time = 37, .n_head = 6, .n_kv_head = 2, .head_dim = 16, .extra_columns = 8};
   const auto with = [&](auto&& change) {
@@ -133,7 +133,7 @@ TEST_CASE("attention goes to cuDNN where it takes the call, with all that it has
   check_option(with([](auto& o) { o.head_dim = 12; }), false);
 }
 
-TEST_CASE("calls that cuDNN takes") {
+TEST_CASE("calls that cuDNN supports") {
   AttentionCall call{.batch = 2, .time = 8, .key_rows = 8, .n_head = 4, .n_kv_head = 2, .head_dim = 64, .dropout = {}};
   for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
     for (const int head_dim : {8, 64, 72, 128}) {
@@ -153,7 +153,7 @@ TEST_CASE("calls that cuDNN takes") {
   CHECK_FALSE(cuda::cudnn_takes(call, Dtype::bf16));
 }
 
-TEST_CASE("scratch for cuDNN is planned and reserved where it is wanted and used") {
+TEST_CASE("scratch for cuDNN is planned and reserved if it is enabled and used") {
   Config c = size_config(1, 32, 2);
   c.attn_pdrop = 0, c.vocab_size = 40;
   PassSize size{.batch = 2, .time = 130, .head = {}};

@@ -1,5 +1,5 @@
-// libcuda.so.1 for a machine without a GPU, with which cuDNN makes plans for GPUs that it is told of: it compiles their
-// kernels itself and has them loaded here. cudnn_plans.cpp uses it.
+// Stand-in for libcuda.so.1 on a machine without a GPU, with which cuDNN builds plans for GPUs by their properties: it
+// compiles kernels itself and loads them here. cudnn_plans.cpp uses it.
 
 #include <cstdio>
 #include <cstring>
@@ -34,7 +34,7 @@ int cuGetErrorString(int, const char** text) {
   return success;
 }
 
-// What else cuDNN looks for.
+// Further functions that cuDNN looks up.
 #define ABSENT(name) \
   int name() { return no_device; }
 ABSENT(cuCtxGetCurrent)

@@ -1,5 +1,5 @@
-// cuDNN makes plans for our attention on GPUs that are not here: their graphs are valid, their kernels compile, and
-// they want no more scratch than is planned. What they compute, a GPU has to show (cudnn_calls_test.cpp).
+// Builds cuDNN's attention plans for GPUs that are not present: graphs are valid, kernels compile, and scratch is
+// within the planned size. Their results are tested on a GPU (cudnn_calls_test.cpp).
 //
 //   cudnn_plans      with cudnn_driver.cpp in place of NVIDIA's driver
 
@@ -20,7 +20,7 @@ struct Gpu {
   int compute_capability, multiprocessors, shared_bytes;
 };
 
-/// What cuDNN knows of a GPU, as it writes it down itself.
+/// Properties of a GPU, serialized as cuDNN does.
 cuda::detail::CudnnDevice device_of(const Gpu& gpu) {
   const std::string text = fmt::format(
       R"({{"deviceVer":{},"driverVer":13000,"cudaDeviceId":0,"totalGlobalMem":85899345920,"deviceName":"NVIDIA",
@@ -81,7 +81,7 @@ void check_plans(const Gpu& gpu, const std::vector<Case>& table) {
   }
 }
 
-/// Rows that are not multiples of 16 bytes never reach cuDNN; it says so in one line.
+/// cuDNN refuses rows that are not multiples of 16 bytes; the error message is one line.
 void check_refusal(const Gpu& gpu) {
   cuda::CudnnShape shape = shape_of({128, 2, 2, 64}, false);
   shape.q += 1;

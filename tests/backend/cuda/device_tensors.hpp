@@ -9,7 +9,7 @@
 
 namespace moderngpt2::cases {
 
-/// The tensors of a case in GPU memory, with the room around each.
+/// Tensors of a case in GPU memory, with the guard elements around each.
 template <class T>
 class DeviceTensors {
  public:
@@ -31,7 +31,7 @@ class DeviceTensors {
   Full* full(std::size_t i) const { return static_cast<Full*>(memory_[i].data()) + margin_; }
   std::int64_t size(std::size_t i) const { return sizes_[i]; }
 
-  /// A copy on the GPU that lives as long as the tensors.
+  /// Copy in GPU memory that lives as long as the tensors.
   template <class E>
   const E* on_device(const E* data, std::size_t n) const {
     if (!data) return nullptr;
@@ -42,7 +42,7 @@ class DeviceTensors {
     return there;
   }
 
-  /// Waits for the work of the backend, then writes over the host's tensors.
+  /// Waits for the backend, then copies the tensors to the host.
   template <class Host>
   void download(const Host& host) const {
     for (std::size_t i = 0; i < host.count(); ++i)

@@ -51,7 +51,7 @@ __global__ void through_packs(std::uint16_t* out, const float* in) {
 
 }  // namespace
 
-TEST_CASE("dropout has the CPU's mask") {
+TEST_CASE("dropout masks equal those of the CPU") {
   for (const Dropout& d : {Dropout{0.1, 77, 0}, Dropout{0.5, 0x123456789abcdef0, 3}, Dropout{0.9, 5, (1ll << 40) - 1}})
     for (const int width : {1, 33, 64, 768, 1000}) {
       check_mask<1>(d, width);
@@ -61,7 +61,7 @@ TEST_CASE("dropout has the CPU's mask") {
   CHECK(!DropoutSite(Dropout{}).active());
 }
 
-TEST_CASE("elements of 16 bits are those of core/dtype.hpp") {
+TEST_CASE("conversions of 16-bit elements equal those of core/dtype.hpp") {
   std::vector<float> in;
   for (int i = 0; i < 256; ++i) in.push_back(std::ldexp(float(i * 2654435761u >> 8) / float(1 << 23) - 1, i % 40 - 20));
   const Stream stream;
@@ -77,7 +77,7 @@ TEST_CASE("elements of 16 bits are those of core/dtype.hpp") {
   }
 }
 
-TEST_CASE("fast functions are as far off as a GPU's may be") {
+TEST_CASE("fast functions have the largest errors that the PTX ISA allows") {
   double exp2_least = 0, exp2_most = 0, tanh_least = 0, tanh_most = 0;
   for (int i = -4000; i <= 4000; ++i) {
     const float x = float(i) / 64 + 1e-3f;

@@ -1,4 +1,4 @@
-// The golden cases on the GPU, for run_gpu.sh: golden_check without its models for the CPU, which take minutes to
+// Runs the golden cases on the GPU, for run_gpu.sh: golden_check without the models for the CPU, which take minutes to
 // compile.
 //
 //   golden fp32|tf32|bf16|fp16 DIR...

@@ -42,7 +42,7 @@ int read_number(const Stream& stream, const int* from) {
 
 }  // namespace
 
-TEST_CASE("captured work is done at each launch, in its order and with the arguments of the launch") {
+TEST_CASE("captured work runs at each launch, in order and with the arguments of the last update") {
   for (const std::uint64_t seed : {0, 1, 2, 3}) {
     simt::machine().seed(seed);
     const Stream stream;
@@ -58,7 +58,7 @@ TEST_CASE("captured work is done at each launch, in its order and with the argum
     const OwnExecutable executable = instantiate(add_twice(1));
     CHECK(read_number(stream, there) == 0);
     for (int i = 0; i < 2; ++i) CHECK(cudaGraphLaunch(executable.get(), stream) == cudaSuccess);
-    // What was launched keeps its arguments.
+    // A launched graph keeps its arguments.
     cudaGraphExecUpdateResultInfo result{};
     CHECK(cudaGraphExecUpdate(executable.get(), add_twice(10).get(), &result) == cudaSuccess);
     CHECK(cudaGraphLaunch(executable.get(), stream) == cudaSuccess);
@@ -88,7 +88,7 @@ TEST_CASE("a graph with other nodes does not update an executable one") {
   CHECK_FALSE(is_updated([&] { copy_rows(2); }, [&] { copy_rows(1); }));
 }
 
-TEST_CASE("a capture is broken by what waits for the GPU or changes its memory, and the stream goes on without it") {
+TEST_CASE("calls that wait for the GPU or change its memory invalidate a capture, and the stream stays usable") {
   simt::machine().seed(1);
   const Stream stream;
   const DeviceArray<int> data(1);

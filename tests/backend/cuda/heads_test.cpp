@@ -11,7 +11,7 @@ using namespace moderngpt2;
 
 TEST_CASE("copies, activations and means of the heads on the GPU") { test::check_cuda_cases(cases::heads_cases()); }
 
-TEST_CASE("what a pass takes from the host stays on the GPU until the next one") {
+TEST_CASE("uploads of a pass are valid until the next pass") {
   for (const std::uint64_t schedule : test::schedules) {
     test::use_schedule(schedule);
     cuda::Backend b;

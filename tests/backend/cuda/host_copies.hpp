@@ -7,7 +7,7 @@
 
 namespace moderngpt2::test {
 
-/// Buffers of a backend as the host can read them: themselves, or a copy.
+/// Buffers of a backend in host memory: the buffers themselves, or copies.
 template <class B, class E, class Memory>
 decltype(auto) on_host(B& backend, const ParameterBuffers<E, Memory>& buffers) {
   if constexpr (OnHost<B>) {
@@ -20,7 +20,7 @@ decltype(auto) on_host(B& backend, const ParameterBuffers<E, Memory>& buffers) {
   }
 }
 
-/// f(the same in the host's memory), which may read and change them.
+/// Calls f(buffers in host memory), which may read and change them.
 template <class B, class E, class Memory, class F>
 void edit_on_host(B& backend, ParameterBuffers<E, Memory>& buffers, F&& f) {
   if constexpr (OnHost<B>) {

@@ -12,8 +12,8 @@ using namespace moderngpt2;
 
 namespace {
 
-/// Gives the GPU three arrays of numbers that tell pass and place, together 100 KiB or what `scale` makes of it, and
-/// copies them to `results` there.
+/// Uploads three arrays whose numbers identify pass and position, 100 KiB * scale in all, and copies them to `results`
+/// in GPU memory.
 void pass_arrays(cuda::Inputs& inputs, const cuda::Stream& stream, std::int32_t* results, int pass, double scale = 1) {
   inputs.begin();
   std::int32_t next = 1000 * pass;
@@ -35,7 +35,7 @@ std::vector<std::int32_t> expected_arrays(int pass) {
 
 }  // namespace
 
-TEST_CASE("arrays of a pass larger than a chunk arrive, of passes that follow each other, and nothing is given back") {
+TEST_CASE("arrays larger than a chunk arrive, in consecutive passes, and no memory is freed") {
   constexpr int n = 100 * 256, passes = 4;
   for (const std::uint64_t seed : {0, 1, 2, 3}) {
     simt::machine().seed(seed);
@@ -59,7 +59,7 @@ TEST_CASE("arrays of a pass larger than a chunk arrive, of passes that follow ea
   }
 }
 
-TEST_CASE("reserved inputs take what was asked for, passes of that size no more, and larger ones grow") {
+TEST_CASE("reserved inputs: passes of the reserved size allocate nothing, larger ones do") {
   simt::machine().seed(1);
   const cuda::Stream stream;
   const cuda::DeviceArray<std::int32_t> results(1000 * 256);
@@ -76,6 +76,6 @@ TEST_CASE("reserved inputs take what was asked for, passes of that size no more,
   for (int tenth = 10; tenth < 40; ++tenth) pass_arrays(inputs, stream, results.data(), tenth, 0.1 * tenth);
   CHECK(inputs.bytes() < 3 * 4 * size);  // however slowly passes grow
   stream.synchronize();
-  CHECK(cuda::Inputs::place_bytes(0) == 256);
-  CHECK(cuda::Inputs::place_bytes(257) == 512);
+  CHECK(cuda::Inputs::slot_bytes(0) == 256);
+  CHECK(cuda::Inputs::slot_bytes(257) == 512);
 }

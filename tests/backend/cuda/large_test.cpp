@@ -8,14 +8,14 @@
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/backend/cuda/simt/fiber.hpp"
 
-// Tensors of more than 2^31 elements. They have addresses, but memory only where the first and the last blocks of grids
-// touch them, which are the blocks that run; what the last ones do is what a small tensor gets.
+// Tensors of more than 2^31 elements, in sparse memory. Only the first and the last block of each grid run; the results
+// of the last ones are compared with those of a small tensor.
 
 using namespace moderngpt2;
 
 namespace {
 
-/// `count` zeros.
+/// `count` zeros in memory that is allocated when it is written.
 template <class T>
 class Sparse {
  public:
@@ -34,7 +34,7 @@ class EndsOnly {
 
 float number(std::int64_t i) { return float(i * 7919 % 1013) / 500 - 1; }
 
-/// Whether the `columns` last numbers of the `rows` last rows are the same bits, and not all zero.
+/// Whether the last `columns` numbers of the last `rows` rows are bit-identical, and not all zero.
 template <class T>
 bool same_ends(Rows<T> a, Rows<T> b, int rows, int columns) {
   bool same = true, something = false;
@@ -49,7 +49,7 @@ bool same_ends(Rows<T> a, Rows<T> b, int rows, int columns) {
 
 constexpr int width = 8192, many = 300001, few = 3;  // many * width > 2^31
 
-/// Runs f(backend, out (rows,width), in (rows,width)) for many and for few rows whose last ones are the same.
+/// Runs f(backend, out (rows,width), in (rows,width)) for many rows and for few, with equal last rows.
 template <class T>
 void check_rows(const char* name, const std::function<void(cuda::Backend&, Rows<T>, Rows<T>)>& f) {
   CAPTURE(name);
@@ -140,11 +140,11 @@ TEST_CASE("sums over many rows on the GPU, more than 2^31 elements") {
       b.stream());
   b.synchronize();
   CHECK(sums.data()[width - 1] == 3.0f);
-  // Of all packs, a block has those that are a multiple of the grid apart: the very last one is the last block's where
-  // the number of packs is a multiple of the grid.
+  // A block handles packs at a stride of the grid, so the last block has the last pack if the number of packs is a
+  // multiple of the grid.
   const std::int64_t whole = n / (1024 * 2048) * (1024 * 2048);
   x.data()[whole - 1] = bf16(2.0f);
-  const Sparse<double> squares(1 + cuda::most_square_parts);
+  const Sparse<double> squares(1 + cuda::max_square_parts);
   cuda::SumOfSquares<bf16>{
       .x = x.data(), .n = whole, .partial = squares.data() + 1, .sum = squares.data(), .add = false}
       .launch(b.stream());
@@ -154,7 +154,7 @@ TEST_CASE("sums over many rows on the GPU, more than 2^31 elements") {
 
 namespace {
 
-/// Attention over `batch` sequences of 64 tokens: what the last key and query heads of the last one have.
+/// Attention over `batch` sequences of 64 tokens: results of the last key and query heads of the last sequence.
 template <class T>
 struct LargeAttention {
   static constexpr int time = 64, head_dim = 2;
@@ -234,7 +234,7 @@ TEST_CASE("attention on the GPU with more than 2^31 queries of heads") {
     run(b, small);
     const EndsOnly ends;
     run(b, large);
-    // Queries and keys of the last blocks: 32 of the kernel of means, all or 4 of others.
+    // Queries and keys of the last blocks: 32 in the kernel of means, all or 4 in others.
     constexpr int means = 32, whole = sizeof(T) == 2 ? 64 : 4, queries = std::min(means, whole);
     CHECK(same_ends(large.of_queries(large.lse), small.of_queries(small.lse), whole, 1));
     CHECK(same_ends(large.of_queries(large.mean), small.of_queries(small.mean), queries, 1));
@@ -247,7 +247,7 @@ TEST_CASE("attention on the GPU with more than 2^31 queries of heads") {
   check(float());
 }
 
-TEST_CASE("a new token of more sequences on the GPU than a grid has blocks in y or z") {
+TEST_CASE("decoding on the GPU of more sequences than the maximum of a grid in y or z") {
   constexpr int batch = 65537, head_dim = 2;
   AttentionCall call;
   call.batch = batch, call.past = 1, call.key_rows = 2, call.head_dim = head_dim;

@@ -27,7 +27,7 @@ struct Classified {
 
 constexpr float scale = 0.25f;
 
-/// What the CPU makes of the rows, in fp32.
+/// Losses and gradients of the rows by the CPU, in fp32.
 Classified on_cpu(std::vector<float> logits, int rows, int width, int stride, const int* labels, float cap) {
   Classified result{{}, {}, 0};
   for (int r = 0; r < rows; ++r) {
@@ -40,7 +40,7 @@ Classified on_cpu(std::vector<float> logits, int rows, int width, int stride, co
   return result;
 }
 
-/// The gradient in T over the logits, by two chunks of rows whose losses go to one sum.
+/// Gradient in T that overwrites the logits, in two chunks of rows whose losses go to one sum.
 template <class T>
 Classified on_gpu(const std::vector<float>& logits, int rows, int width, int stride, const std::vector<int>& labels,
                   float cap) {
@@ -111,7 +111,7 @@ void check_rows(double tolerance) {
 
 }  // namespace
 
-TEST_CASE("the gradient of a classifier's rows over their logits") {
+TEST_CASE("the gradient of a classifier overwrites its logits") {
   check_rows<float>(2e-6);
   check_rows<bf16>(5e-3);
   check_rows<f16>(1e-3);

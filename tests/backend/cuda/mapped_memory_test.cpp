@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t page = 4096;
 constexpr std::int64_t page_floats = page / sizeof(float);
 
-/// Pages as the chunks of the simulated GPU, as long as it lives.
+/// Sets the granularity of the simulated GPU's memory to a page, while in scope.
 struct SmallChunks {
   SmallChunks() { simt::device().virtual_memory.granularity = page; }
   ~SmallChunks() { simt::device().virtual_memory.granularity = gpu_chunk_bytes; }
@@ -24,7 +24,7 @@ struct SmallChunks {
 
 __global__ void write_page(float* page_begin, float value) { page_begin[threadIdx.x] = value; }
 
-/// A page that is kept and six parts of a page each, two of them in use at once.
+/// A resident page and six parts of a page each, two of which are in use at the same time.
 PartialUse six_parts() {
   PartialUse use{.kept = {{0, page}}, .parts = {}, .resident_parts = 2};
   for (std::size_t i = 1; i < 7; ++i) use.parts.push_back({i * page, (i + 1) * page});
@@ -39,7 +39,7 @@ float first_of_page(const Backend& b, const FlatBuffer<float, DeviceBuffer>& buf
 
 }  // namespace
 
-TEST_CASE("a buffer with memory for a part: parts that are not in use at once share theirs") {
+TEST_CASE("a partially backed buffer: parts that are not in use at the same time share memory") {
   const SmallChunks chunks;
   const std::size_t before = simt::device().used();
   for (const std::uint64_t seed : {0, 1, 2}) {
@@ -75,7 +75,7 @@ TEST_CASE("a buffer with memory for a part: parts that are not in use at once sh
   CHECK(simt::device().used() == before);
 }
 
-TEST_CASE("a buffer with all its memory stays as it is when it is to be used in parts") {
+TEST_CASE("a fully allocated buffer is unchanged by a partial use") {
   Backend b;
   FlatBuffer<float, DeviceBuffer> buffer(7 * page_floats, Pages::at_once);
   CHECK(buffer.memory().memory_bytes() == 7 * page);
@@ -85,13 +85,12 @@ TEST_CASE("a buffer with all its memory stays as it is when it is to be used in 
   CHECK(buffer.memory().memory_bytes() == 7 * page);
 }
 
-TEST_CASE("memory for a part: a GPU that cannot, one that is full, and sizes that are no multiple") {
+TEST_CASE("a partially backed buffer: unsupported GPU, out of memory, and sizes that are not multiples of a chunk") {
   Backend b;
   simt::device().maps_memory = false;
   CHECK_THROWS_WITH_AS(
       (FlatBuffer<float, DeviceBuffer>(page_floats, Pages::as_used)),
-      doctest::Contains("GPU 0 has no virtual memory management, by which ZeRO stages 2 and 3 keep less than whole"),
-      Error);
+      doctest::Contains("GPU 0 does not support virtual memory management, which ZeRO stages 2 and 3 need"), Error);
   simt::device().maps_memory = true;
 
   const SmallChunks chunks;
@@ -105,7 +104,7 @@ TEST_CASE("memory for a part: a GPU that cannot, one that is full, and sizes tha
   CHECK(first_of_page(b, again, 6) == 0);
 }
 
-TEST_CASE("the driver's calls are refused where they are wrong") {
+TEST_CASE("invalid calls of the driver are refused") {
   const SmallChunks chunks;
   auto& memory = simt::device().virtual_memory;
   std::byte* const at = memory.reserve(4 * page);

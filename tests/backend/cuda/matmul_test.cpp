@@ -9,19 +9,19 @@
 
 #include "backend/cases/matmul.hpp"
 #include "backend/cuda/check_cuda_case.hpp"
-#include "moderngpt2/backend/cuda/product_search.hpp"
+#include "moderngpt2/backend/cuda/matmul_shape.hpp"
 
 using namespace moderngpt2;
 
 TEST_CASE("matmul and its gradients on the GPU") { test::check_cuda_cases(cases::matmul_cases()); }
 
-TEST_CASE("a product that fails is named") {
-  using cuda::Transpose;
-  CHECK(cuda::product_text(
-            {Transpose::no, Transpose::yes, 8, 4, 16, 16, 20, 6, Dtype::bf16, Dtype::f32, true, true, false}) ==
+TEST_CASE("error messages name the matrix product") {
+  using cuda::Transposed;
+  CHECK(cuda::matmul_text(
+            {Transposed::no, Transposed::yes, 8, 4, 16, 16, 20, 6, Dtype::bf16, Dtype::f32, true, true, false}) ==
         "(8,16) x (4,16)^T in BF16 to F32, rows of 16, 20 and 6 elements, added, with a bias");
-  CHECK(cuda::product_text({Transpose::yes, Transpose::no, 8, 4, 16, 8, 4, 4, Dtype::f32, Dtype::f32, false, false,
-                            true}) == "(16,8)^T x (16,4) in TF32 to F32, rows of 8, 4 and 4 elements");
+  CHECK(cuda::matmul_text({Transposed::yes, Transposed::no, 8, 4, 16, 8, 4, 4, Dtype::f32, Dtype::f32, false, false,
+                           true}) == "(16,8)^T x (16,4) in TF32 to F32, rows of 8, 4 and 4 elements");
 }
 
 namespace {
@@ -47,7 +47,7 @@ std::vector<T> random_vector(std::size_t n, std::uint64_t seed) {
   return x;
 }
 
-/// A head's products, with scores and their gradients in fp32 over shorter activations: as the CPU has them.
+/// Products of a head with fp32 scores and gradients and 16-bit activations; the CPU's are the reference.
 template <class T>
 void check_scores(double tolerance) {
   const int rows = 5, in = 33, out = 3, stride = 40;
@@ -98,13 +98,13 @@ void check_scores(double tolerance) {
 
 }  // namespace
 
-TEST_CASE("products of fp32 scores with shorter activations on the GPU") {
+TEST_CASE("matrix products of fp32 scores with 16-bit activations on the GPU") {
   check_scores<float>(1e-5);
   check_scores<bf16>(4e-3);
   check_scores<f16>(5e-4);
 }
 
-TEST_CASE("TF32 only where it is asked for") {
+TEST_CASE("TF32 only if enabled") {
   const std::vector<float> x{1.0f + 0x1p-12f}, w{1.0f};
   cuda::Backend b;
   const auto there_x = uploaded(b, x), there_w = uploaded(b, w);
@@ -121,7 +121,7 @@ TEST_CASE("TF32 only where it is asked for") {
 #endif
 }
 
-TEST_CASE("of several ways to multiply the fastest is kept, once all are warm") {
+TEST_CASE("the fastest of several algorithms is chosen, after a warm-up") {
   struct Way {
     std::vector<float> times;  // of its runs in turn; then it cannot be run
     std::size_t runs = 0;

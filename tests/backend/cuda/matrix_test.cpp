@@ -50,7 +50,7 @@ struct Matrices {
   alignas(16) T b_transposed[8][16];  // as a weight (Out,In) lies in memory
 };
 
-/// d (16,8) = a (16,16) b, both from shared memory by ldmatrix, as the comment of mma says.
+/// d (16,8) = a (16,16) b (16,8), both loaded by ldmatrix as the comment of mma describes.
 template <class T>
 __global__ void multiply_matrices(float* d, const float* a, const float* b) {
   auto& s = shared<Matrices<T>>();
@@ -81,12 +81,12 @@ cuda::DeviceArray<T> on_gpu(const cuda::Stream& stream, const std::vector<T>& ho
   return there;
 }
 
-/// Small whole numbers, whose products and sums are exact.
+/// Small integers, whose products and sums are exact.
 float small(int i) { return float((i * 37 + 11) % 17 - 8); }
 
 template <class T>
 void check_fragments() {
-  // Where each element of a fragment is: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
+  // Layout of fragments: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".
   std::vector<std::uint32_t> a(32 * 4), b(32 * 2);
   float full_a[16][16], full_b[16][8];
   for (int i = 0; i < 256; ++i) full_a[i / 16][i % 16] = small(i);
@@ -138,7 +138,7 @@ void check_product() {
 
 }  // namespace
 
-TEST_CASE("mma fragments lie as the PTX manual says") {
+TEST_CASE("layout of mma fragments as in the PTX ISA") {
   check_fragments<bf16>();
   check_fragments<f16>();
 }
@@ -148,7 +148,7 @@ TEST_CASE("ldmatrix feeds mma") {
   check_product<f16>();
 }
 
-TEST_CASE("ldmatrix fragments lie as the PTX manual says") {
+TEST_CASE("layout of ldmatrix fragments as in the PTX ISA") {
   for (const std::uint64_t seed : {0, 1, 2}) {
     const auto out = test::run_kernel<std::uint32_t>(seed, 32 * 12, load_matrices, 1, 32, 0);
     for (int lane = 0; lane < 32; ++lane) {
@@ -167,7 +167,7 @@ TEST_CASE("ldmatrix fragments lie as the PTX manual says") {
   }
 }
 
-TEST_CASE("ldmatrix wants aligned rows") {
+TEST_CASE("ldmatrix refuses misaligned rows") {
   const auto text = test::fault_of([] { test::run_kernel<std::uint32_t>(0, 32, load_unaligned, 1, 32, 0); });
   CHECK(test::contains(text, "ldmatrix of a row that does not start at a multiple of 16 bytes by thread 3"));
 }

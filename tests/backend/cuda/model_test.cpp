@@ -29,8 +29,8 @@ static_assert(BackendFor<cuda::Backend, float> && BackendFor<cuda::Backend, bf16
 
 namespace {
 
-// For ThreadSanitizer each thread of a kernel is a thread, of which it gives no
-// memory back: there is room for one model.
+// ThreadSanitizer treats each thread of a kernel as a thread and never frees the
+// memory of one: it is enough for one model.
 #ifdef MODERNGPT2_SIMT_TSAN
 constexpr bool one_model = true;
 #else
@@ -43,7 +43,7 @@ struct Step {
 };
 
 /// Loss and all gradients of a training step with dropout, padding and
-/// documents, from weights that are the same for all backends.
+/// document bounds, from the same weights on all backends.
 template <class M, class Kind>
 Step step_of(const Config& config, Mode mode) {
   M m(config);
@@ -162,7 +162,7 @@ TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from =
   return result;
 }
 
-/// The steps of `got` are the last ones of `want`.
+/// Checks that the steps of `got` equal the last ones of `want`.
 void check_steps(const TrainedModel& got, const TrainedModel& want, double tolerance) {
   const std::size_t skipped = want.losses.size() - got.losses.size();
   for (std::size_t i = 0; i < got.losses.size(); ++i) {
@@ -217,7 +217,7 @@ TEST_CASE(
   SUBCASE("question answering") { check_kind<test::Question>(); }
 }
 
-TEST_CASE("weights of a model on the GPU go to a file and back") {
+TEST_CASE("weights of a model on the GPU are saved and loaded") {
   const test::TemporaryFolder folder;
   test::use_schedule(2);
   CausalLM<any_shape, cuda::Backend, Bf16> there(test::tiny_config()), again(test::tiny_config());
@@ -232,7 +232,7 @@ TEST_CASE("weights of a model on the GPU go to a file and back") {
   CHECK(test::same_bits(weights, here.weights()));
 }
 
-TEST_CASE("a model on the GPU generates what it does on the CPU") {
+TEST_CASE("generation on the GPU equals that on the CPU") {
   if (one_model) return;
   Config config = test::tiny_config();
   config.n_positions = 24;
@@ -268,7 +268,7 @@ TEST_CASE("a model on the GPU generates what it does on the CPU") {
 
 #ifndef MODERNGPT2_SIMT_TSAN
 #ifdef MODERNGPT2_CUDA_SIMULATED  // which counts
-TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped there where it is not finite") {
+TEST_CASE("a step on the GPU waits once, allocates nothing, and is skipped if it is not finite") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
   bool cuda_graph = false;
   SUBCASE("as it comes") {}
@@ -336,14 +336,16 @@ TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped th
 }
 #endif
 
-TEST_CASE("training on the GPU: the steps of the CPU, resumed bit for bit, checkpoints of one read by the other") {
+TEST_CASE("training on the GPU: steps as on the CPU, bit-identical resume, interchangeable checkpoints") {
   check_training<Fp32>(1e-5);
 }
 
 #ifndef __SANITIZE_ADDRESS__  // one precision shows who touches whose memory; each takes it half a minute to compile
-TEST_CASE("training on the GPU in bf16: the same") { check_training<Bf16>(2e-2); }
+TEST_CASE("training on the GPU in bf16: steps as on the CPU, bit-identical resume, interchangeable checkpoints") {
+  check_training<Bf16>(2e-2);
+}
 
-TEST_CASE("training on the GPU in fp16: losses of fp32, a scale that gives way to overflows and is resumed") {
+TEST_CASE("training on the GPU in fp16: losses as in fp32, the loss scale shrinks on overflow and is resumed") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp16>;
   const test::TemporaryFolder folder;
   test::use_schedule(3);
@@ -353,7 +355,7 @@ TEST_CASE("training on the GPU in fp16: losses of fp32, a scale that gives way t
   CHECK(got.loss_scales == std::vector(4, 64.0));
   check_steps(got, want, 2e-3);
 
-  // Some gradient is about 10: 8192 times that is more than fp16 has. Each step that fits doubles the scale.
+  // The largest gradient is about 10, which times 8192 overflows fp16. Each step without overflow doubles the scale.
   const LossScaling scaling{.initial_scale_power = 12, .loss_scale_window = 1, .hysteresis = 1};
   const TrainedModel whole = train<Gpu>(folder / "scaled", {}, scaling);
   CHECK(whole.loss_scales == std::vector<double>{4096, 8192, 4096, 2048});

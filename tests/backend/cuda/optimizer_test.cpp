@@ -12,7 +12,7 @@ using namespace moderngpt2;
 
 TEST_CASE("adamw, sum_of_squares, cast and fill on the GPU") { test::check_cuda_cases(cases::optimizer_cases()); }
 
-TEST_CASE_TEMPLATE("AdamW on the GPU writes exactly its weights, rounded", T, bf16, f16) {
+TEST_CASE_TEMPLATE("AdamW on the GPU writes its weights rounded to T", T, bf16, f16) {
   const std::int64_t n = 1001;
   const cases::TensorSpec full{cases::Role::added, n, 1, true}, square{cases::Role::added, n, 1, true, true};
   const cases::Tensors<T> t({full, full, square, full, {cases::Role::output, n}}, 3),
@@ -35,7 +35,7 @@ TEST_CASE_TEMPLATE("AdamW on the GPU writes exactly its weights, rounded", T, bf
   }
 }
 
-TEST_CASE("a decision in GPU memory stands for the host's: the same bits where it applies, else nothing changes") {
+TEST_CASE("a decision in GPU memory replaces that of the host: same bits if the update applies, else no change") {
   const std::int64_t n = 1001;
   const cases::TensorSpec full{cases::Role::added, n, 1, true}, square{cases::Role::added, n, 1, true, true};
   const auto fresh = [&] { return cases::Tensors<bf16>({full, full, square, full, {cases::Role::added, n}}, 3); };
@@ -85,7 +85,7 @@ TEST_CASE("a decision in GPU memory stands for the host's: the same bits where i
       }
 }
 
-TEST_CASE("the sums of a step on the GPU are those of the host, and are read with one wait") {
+TEST_CASE("the sums of a step on the GPU equal those of the host, and are read with one wait") {
   const std::int64_t n = 5000;
   for (const std::uint64_t schedule : test::schedules) {
     test::use_schedule(schedule);
@@ -123,8 +123,8 @@ TEST_CASE("the sums of a step on the GPU are those of the host, and are read wit
   }
 }
 
-TEST_CASE("sum_of_squares on the GPU: more than one round of packs, NaN and nothing") {
-  const std::int64_t n = std::int64_t(cuda::most_square_parts) * cuda::square_threads * 4 + 5;
+TEST_CASE("sum_of_squares on the GPU: several packs per thread, NaN, and no elements") {
+  const std::int64_t n = std::int64_t(cuda::max_square_parts) * cuda::square_threads * 4 + 5;
   cuda::Backend b;
   const cuda::DeviceMemory memory(std::size_t(n) * sizeof(float));
   auto* const x = static_cast<float*>(memory.data());

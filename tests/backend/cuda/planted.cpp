@@ -1,6 +1,6 @@
-// Kernels and launches with a fault each, to see that the simulated GPU, or the sanitizer that it runs under, finds it.
+// Kernels and launches with one fault each, to test that the simulated GPU, or the sanitizer it runs under, detects it.
 //
-//   planted NAME     exit status 0 when nothing was noticed
+//   planted NAME     exit status 0 if the fault was not noticed
 //   planted --list
 
 #include <cmath>
@@ -60,7 +60,7 @@ __global__ void add_atomically(float* out) {
 struct Tile {
   alignas(16) float at[2][threads][4];
 };
-/// Doubly buffered rows of ones, summed by the neighbouring thread.
+/// Double-buffered rows of ones, summed by the next thread.
 template <bool wait, bool barrier>
 __global__ void sum_of_copies(float* out, const float* ones) {
   auto& s = shared<Tile>();
@@ -82,7 +82,7 @@ __global__ void sum_of_copies(float* out, const float* ones) {
 __global__ void fill(float* out, float value) { out[threadIdx.x] = value; }
 __global__ void add(float* out, const float* in) { out[threadIdx.x] += in[threadIdx.x]; }
 
-/// Runs f(stream, out) and says whether all of out, which begins as 0, is `expected`.
+/// Runs f(stream, out), where out is zero. Whether all of out is `expected` afterwards.
 template <class F>
 bool all_are(float expected, int count, F&& f) {
   const Stream stream;
@@ -126,7 +126,7 @@ bool adds_after_fill(bool ordered) {
   launch(first, fill, 1, threads, 0, ones.data(), 96.0f);
   filled.record(first);
   const bool right = all_are(96, threads, [&](cudaStream_t s, float* out) {
-    if (ordered) filled.delay(s);
+    if (ordered) filled.wait(s);
     launch(s, add, 1, threads, 0, out, static_cast<const float*>(ones.data()));
   });
   first.synchronize();

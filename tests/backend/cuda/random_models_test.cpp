@@ -19,7 +19,7 @@ using namespace moderngpt2;
 
 namespace {
 
-/// A config and a pass that nobody chose.
+/// Random config and pass.
 struct RandomRun {
   Config config;
   int batch, time;
@@ -93,7 +93,7 @@ RunResult result_of(const RandomRun& run) {
 
 }  // namespace
 
-TEST_CASE("models of random shapes on the GPU: loss, gradients and greedy tokens of the CPU") {
+TEST_CASE("models of random shapes on the GPU: loss, gradients and greedy tokens as on the CPU") {
   double worst = 0;
   for (unsigned seed = 0; seed < 24; ++seed) {
     CAPTURE(seed);

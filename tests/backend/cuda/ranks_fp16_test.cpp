@@ -6,19 +6,19 @@
 
 #include "backend/cuda/ranks_run.hpp"
 
-// Half a minute to compile; one precision shows AddressSanitizer who touches whose memory.
+// Takes half a minute to compile; for AddressSanitizer one precision is enough.
 #if !defined(MODERNGPT2_SIMT_TSAN) && !defined(__SANITIZE_ADDRESS__)
 
 using namespace moderngpt2;
 
-TEST_CASE("GPUs train together in fp16 what one does: masters, steps that overflow, and the scale that gives way") {
+TEST_CASE("several GPUs train in fp16 like one: master weights, overflows, loss scale") {
   using Gpus = test::RanksTask<CausalLM<any_shape, cuda::Backend, Fp16>>;
   const test::TemporaryFolder folder;
   Gpus task{.folder = folder / "one", .data = test::blocks_of_ranks()};
   task.loss_scaling = {.initial_scale_power = 13, .loss_scale_window = 1, .hysteresis = 1};
   task.steps = 6;
   const test::RanksRun want = task.alone();
-  // Each step that fits doubles the scale, and the next does not fit.
+  // Each step without overflow doubles the scale, and the next overflows.
   CHECK(std::count(want.applied.begin(), want.applied.end(), true) >= 2);
   CHECK(std::count(want.applied.begin(), want.applied.end(), false) >= 2);
   for (const int stage : {1, 2, 3}) {

@@ -23,10 +23,10 @@
 #include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 
-// A model that is trained by a processor, by one simulated GPU, or by several ranks, threads with a simulated GPU each.
+// Trains a model on a CPU, on one simulated GPU, or on several ranks that are threads with a simulated GPU each.
 namespace moderngpt2::test {
 
-/// Four layers, whose half blocks are several pages.
+/// Four layers whose half blocks take several pages.
 inline Config config_of_ranks() {
   Config c;
   c.vocab_size = 40, c.n_positions = 8, c.n_embd = 32, c.n_layer = 4, c.n_head = 4, c.n_kv_head = 2, c.head_dim = 8;
@@ -78,7 +78,7 @@ struct RanksTask {
             .save_steps = 2};
   }
 
-  /// One rank. What is the same on all is kept of the first.
+  /// One rank. Results that are equal on all ranks are kept of the first.
   void train(M& model, const TrainingSettings& s, RanksRun& result, distributed::CommunicatorBase* ranks = nullptr,
              distributed::CommunicatorBase* gpus = nullptr) const {
     ModelCompanions companions;
@@ -107,7 +107,7 @@ struct RanksTask {
     if (ranks) result.mapped[std::size_t(ranks->rank())] = simt::device().virtual_memory.used();
   }
 
-  /// On a processor, or one GPU.
+  /// Runs on a CPU, or on one GPU.
   RanksRun alone() const {
     RanksRun result;
     std::filesystem::create_directories(folder);
@@ -131,7 +131,7 @@ struct RanksTask {
   }
 };
 
-/// The memory of the rank that has most of it beside ordinary allocations is what the plan says.
+/// Checks that the memory of the rank with most of it equals the plan.
 template <class M, class Task>
 void check_mapped(const RanksTask<M, Task>& task, const RanksRun& got, int stage) {
   const int ranks = int(got.mapped.size());
@@ -143,7 +143,7 @@ void check_mapped(const RanksTask<M, Task>& task, const RanksRun& got, int stage
   CHECK((planned.weights > 0) == (stage == 3));
 }
 
-/// Losses and norms within `tolerance` of each other, 10 times that for norms; the same steps applied.
+/// Checks that losses differ by at most `tolerance`, norms by 10 times that, and that the same steps were applied.
 inline void check_ranks(const RanksRun& got, const RanksRun& want, double tolerance) {
   CHECK(got.thrown == "");
   REQUIRE(got.losses.size() == want.losses.size());
@@ -158,7 +158,7 @@ inline void check_ranks(const RanksRun& got, const RanksRun& want, double tolera
     CHECK(got.evaluation.at(name).get<double>() == doctest::Approx(value.get<double>()).epsilon(tolerance));
 }
 
-/// Largest difference between the weights of two runs, as their files have them.
+/// Largest difference between the saved weights of two runs.
 inline double difference_of_files(const std::filesystem::path& a, const std::filesystem::path& b,
                                   const std::vector<ParameterInfo>& parameters) {
   const SafetensorsFile one(a / "model.safetensors"), other(b / "model.safetensors");

@@ -10,14 +10,14 @@
 #include "moderngpt2/training/tasks/question_answering.hpp"
 #include "support/task_examples.hpp"
 
-// A minute to compile; one task shows AddressSanitizer who touches whose memory.
+// Takes a minute to compile; for AddressSanitizer one task is enough.
 #if !defined(MODERNGPT2_SIMT_TSAN) && !defined(__SANITIZE_ADDRESS__)
 
 using namespace moderngpt2;
 
 namespace {
 
-/// Questions to train on, an odd number of them, and two to evaluate; answered by one letter of a few.
+/// An odd number of questions to train on and two to evaluate; answers are single letters.
 QuestionAnswering::Splits questions_of_ranks() {
   std::string lines;
   for (int i = 0; i < 11; ++i) {
@@ -36,7 +36,7 @@ QuestionAnswering::Splits questions_of_ranks() {
 
 }  // namespace
 
-TEST_CASE("GPUs train a head together, two losses a pass, and score what each evaluated") {
+TEST_CASE("several GPUs train a head with two losses per pass, and combine their scores") {
   using Cpu = test::RanksTask<QuestionAnswering::Model<>, QuestionAnswering>;
   using Gpus = test::RanksTask<QuestionAnswering::Model<cuda::Backend>, QuestionAnswering>;
   const test::TemporaryFolder folder;

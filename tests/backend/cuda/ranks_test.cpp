@@ -10,7 +10,7 @@
 
 #include "backend/cuda/ranks_run.hpp"
 
-// Each rank is a thread with a simulated GPU of its own. ThreadSanitizer cannot tell their work apart.
+// Each rank is a thread with a simulated GPU. Not for ThreadSanitizer, which cannot distinguish their work.
 #ifndef MODERNGPT2_SIMT_TSAN
 
 using namespace moderngpt2;
@@ -21,14 +21,14 @@ namespace {
 using CpuOfRanks = CausalLM<any_shape>;
 using GpuOfRanks = CausalLM<any_shape, cuda::Backend, Fp32>;
 
-/// Half blocks of 2 MiB, a chunk of a real GPU, and 5.
+/// Half blocks of 2 MiB, a chunk of a real GPU, and of 5 MiB.
 Config config_of_chunks() {
   Config c = test::config_of_ranks();
   c.vocab_size = 1000, c.n_embd = 384, c.n_layer = 5, c.n_head = c.n_kv_head = 6, c.head_dim = 64, c.n_inner = 1152;
   return c;
 }
 
-/// Bytes of the GPU that a model and its trainer take on each rank.
+/// Bytes of GPU memory of a model and its trainer on each rank.
 std::vector<std::size_t> taken(const Config& config, const TrainingSettings& s, std::string& thrown) {
   const TrainAndEval data = test::blocks_of_ranks();
   std::vector<std::size_t> bytes(std::size_t(s.world_size));
@@ -49,7 +49,7 @@ std::vector<std::size_t> taken(const Config& config, const TrainingSettings& s, 
 
 }  // namespace
 
-TEST_CASE("GPUs train together what a processor trains, in every ZeRO stage") {
+TEST_CASE("several GPUs train like a CPU, in every ZeRO stage") {
   using Cpu = test::RanksTask<CpuOfRanks>;
   using Gpus = test::RanksTask<GpuOfRanks>;
   const test::TemporaryFolder folder;
@@ -68,7 +68,7 @@ TEST_CASE("GPUs train together what a processor trains, in every ZeRO stage") {
     CHECK(got.sampled == want.sampled);
     CHECK(test::difference_of_files(out, folder / "cpu", parameters) < 1e-4);
   }
-  // In another order of the work the same bits, and a processor goes on from their checkpoint.
+  // Another schedule gives the same bits, and a CPU resumes from the checkpoint.
   const test::RanksRun three = Gpus{folder / "again", data}.on_gpus(2, 3, 0);
   CHECK(three.thrown == "");
   CHECK(test::difference_of_files(folder / "again", folder / "3", parameters) == 0);
@@ -77,7 +77,7 @@ TEST_CASE("GPUs train together what a processor trains, in every ZeRO stage") {
   CHECK(on.losses[1] == doctest::Approx(want.losses[3]).epsilon(1e-5));
 }
 
-TEST_CASE("GPUs take the memory that is planned") {
+TEST_CASE("several GPUs allocate the planned memory") {
   const Config config = config_of_chunks();
   TrainingSettings s;
   s.per_device_train_batch_size = s.per_device_eval_batch_size = 1, s.bucket_elements = 0;  // a block each
@@ -99,7 +99,7 @@ TEST_CASE("GPUs take the memory that is planned") {
   }
 }
 
-TEST_CASE("the plan of a GPU: less in each ZeRO stage, its passes in whole chunks") {
+TEST_CASE("memory plan of a GPU: decreases with the ZeRO stage, in whole chunks") {
   Config c = config_of_chunks();
   c.vocab_size = 8000, c.n_embd = 512, c.n_head = c.n_kv_head = 8, c.n_inner = 1536, c.n_layer = 8;
   TrainingSettings s;
@@ -118,7 +118,7 @@ TEST_CASE("the plan of a GPU: less in each ZeRO stage, its passes in whole chunk
   CHECK(mapped.gradients % gpu_chunk_bytes == 0);
   CHECK(mapped.weights < whole * 4 / 5);
   CHECK(mapped.gradients < whole * 3 / 4);
-  // An evaluation has weights only, and no more of them than training.
+  // Evaluation needs weights only, and no more than training.
   CHECK(plan_evaluation<GpuOfRanks>(c, s, 8, 1).device_bytes < before / 2);
 }
 

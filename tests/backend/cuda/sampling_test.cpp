@@ -27,7 +27,7 @@ constexpr bool few_cases = true;
 constexpr bool few_cases = false;
 #endif
 
-/// One setting at a time, and all of them; the sequence gives each a random number of its own.
+/// Each setting alone, and all together; each has a random number of its own.
 std::vector<GenerationOptions> sampling_settings() {
   const GenerationOptions plain{.top_k = 0, .top_p = 1};
   std::vector<GenerationOptions> all(16, plain);
@@ -83,7 +83,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 }  // namespace
 
-TEST_CASE("tokens chosen on the GPU are those of the sampler, and so are the logits that are left") {
+TEST_CASE("tokens chosen on the GPU, and the remaining logits, equal those of the sampler") {
   std::vector<GenerationOptions> settings = sampling_settings();
   if (few_cases) settings.erase(settings.begin() + 5, settings.end() - 1);
   struct Spread {
@@ -124,7 +124,7 @@ TEST_CASE("tokens chosen on the GPU are those of the sampler, and so are the log
     }
 }
 
-TEST_CASE("draws on the GPU spread as the sampler's") {
+TEST_CASE("distribution of draws on the GPU equals that of the sampler") {
   if (few_cases) return;
   const int width = 30, n = 400;
   std::vector<float> row(width), logits, changed(width);
@@ -141,7 +141,7 @@ TEST_CASE("draws on the GPU spread as the sampler's") {
   CHECK(choose_on_gpu(logits, width, choices).tokens == want);
 }
 
-TEST_CASE("logits that are no numbers and texts after which nothing may come are told from tokens") {
+TEST_CASE("codes for NaN logits and for no permitted token") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   const std::vector<int> both{0, 1};
   const TokenChoice plain{.uniform = 0.5}, greedy{.do_sample = false}, none{.uniform = 0.5, .removed = both};

@@ -9,14 +9,14 @@
 #include "moderngpt2/backend/cuda.hpp"
 #include "moderngpt2/model/heads.hpp"
 
-// What is counted here is the same with a sanitizer.
+// Not for sanitizers: counts of allocations would be the same.
 #if !defined(MODERNGPT2_SIMT_TSAN) && !defined(__SANITIZE_ADDRESS__)
 
 using namespace moderngpt2;
 
 namespace {
 
-/// The first class, position or token everywhere; of many classes none.
+/// Labels: the first class, position or token everywhere; no class for multi-label tasks.
 template <class Labels>
 Labels first_labels(const int* zeros, const float* values) {
   Labels l;
@@ -33,7 +33,7 @@ Labels first_labels(const int* zeros, const float* values) {
 
 constexpr int reserved_batch = 4, reserved_time = 38;
 
-/// A pass with all that it may be given.
+/// Pass with all optional inputs.
 template <class Kind, class Precision>
 void check_reserved(const Config& config) {
   using M = typename Kind::template Model<cuda::Backend, Precision>;
@@ -73,9 +73,9 @@ void check_reserved(const Config& config) {
 
 }  // namespace
 
-TEST_CASE("passes take what was reserved and planned for them, from the first one on") {
-  // Of the needs for scratch, logits are the largest, norms, attention, or a head's product of a short type with
-  // scores.
+TEST_CASE("passes allocate nothing beyond what was planned and reserved, from the first one on") {
+  // Cases in which the largest scratch is that of logits, norms, attention, or a head's product of 16-bit rows with
+  // fp32 scores.
   Config c = test::tiny_config();
   c.n_layer = 1, c.n_positions = 38, c.vocab_size = 40;
   check_reserved<test::Language, Fp32>(c);
@@ -95,7 +95,7 @@ TEST_CASE("passes take what was reserved and planned for them, from the first on
   check_reserved<test::Sequence, Bf16>(c);
 }
 
-TEST_CASE("what is reserved for passes: logits where tokens are predicted, to their limit") {
+TEST_CASE("reserved scratch includes logits if tokens are predicted, up to the limit") {
   Config c = test::tiny_config();
   c.vocab_size = 50000;
   const auto scratch = [&](const PassSize& size) {
@@ -106,7 +106,7 @@ TEST_CASE("what is reserved for passes: logits where tokens are predicted, to th
   CHECK(scratch(labels) < 100'000);
   CHECK(scratch(tokens) >= std::uint64_t(64) * 8 * 50000 * 4);
   tokens.batch = 6400;
-  CHECK(scratch(tokens) < std::uint64_t(cuda::Backend::usual_logits_bytes) + 100'000);
+  CHECK(scratch(tokens) < std::uint64_t(cuda::Backend::default_logits_bytes) + 100'000);
 
   cuda::Backend b;
   b.limit_logits(16 * 50000 * 4);
@@ -121,7 +121,7 @@ TEST_CASE("what is reserved for passes: logits where tokens are predicted, to th
   const PassSize several{.batch = 2, .time = 8, .queued = 5};
   reserve<float>(graphs, c, several);
   const PassMemory plan = pass_memory<float>(std::type_identity<cuda::Backend>{}, c, several, 1);
-  CHECK(graphs.inputs().turns() == 5);
+  CHECK(graphs.inputs().buffers() == 5);
   CHECK(plan.uploaded == graphs.inputs().bytes());
   CHECK(plan.pinned == 5 * plan.uploaded);
 

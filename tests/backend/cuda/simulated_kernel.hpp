@@ -12,7 +12,7 @@
 
 namespace moderngpt2::test {
 
-/// Runs kernel(out, arguments...) on the simulated GPU under `seed`; returns the `count` elements of out.
+/// Runs kernel(out, arguments...) on the simulated GPU with `seed`. Returns the `count` elements of out.
 template <class T, class Kernel, class... Arguments>
 std::vector<T> run_kernel(std::uint64_t seed, std::int64_t count, Kernel kernel, dim3 grid, dim3 block,
                           std::size_t shared_bytes, Arguments... arguments) {
@@ -27,7 +27,7 @@ std::vector<T> run_kernel(std::uint64_t seed, std::int64_t count, Kernel kernel,
   return host;
 }
 
-/// The report of the Fault that f() throws; empty where it throws none.
+/// Message of the Fault that f() throws; empty if it throws none.
 template <class F>
 std::string fault_of(F&& f) {
   try {

@@ -14,9 +14,9 @@
 
 namespace moderngpt2::test {
 
-/// NCCL's calls and CUDA's, for ranks that are threads with a simulated GPU each. A collective copies what it is given
-/// out of the GPU's memory when its stream comes to it, meets the other ranks, and copies the result back when all have
-/// come; until then the stream waits and others go on.
+/// NCCL for ranks that are threads with a simulated GPU each. When its stream reaches a collective, the rank copies its
+/// data from GPU memory, and the result back when all ranks have arrived; until then the stream waits and others
+/// continue.
 class SimulatedNccl {
  public:
   using Id = distributed::ThreadHub*;
@@ -30,7 +30,7 @@ class SimulatedNccl {
                         byte_type = Type::bytes;
   static constexpr ReduceOp sum = ReduceOp::sum, max = ReduceOp::max, min = ReduceOp::min;
 
-  /// `hubs` keeps what new_id() makes. `keeps_order`: without it streams do not wait for events, a fault.
+  /// `hubs` keeps the objects of new_id(). `keeps_order` = false plants a fault: streams do not wait for events.
   SimulatedNccl(std::vector<std::unique_ptr<distributed::ThreadHub>>& hubs, int size, bool keeps_order = true)
       : hubs_(hubs), size_(size), keeps_order_(keeps_order) {}
 
@@ -121,11 +121,11 @@ class SimulatedNccl {
   std::unique_ptr<distributed::ThreadCommunicator> ranks_;
 };
 
-/// Bytes of a chunk of memory on these GPUs: a page.
+/// Granularity of memory on these GPUs in bytes: a page.
 inline constexpr std::size_t simulated_chunk = 4096;
 
-/// Runs f(ranks, the same ranks as GPUs, backend) on `size` threads with a simulated GPU each, in the order of
-/// `schedule`. Returns what the ranks threw, a line each.
+/// Runs f(ranks, the same ranks as GPUs, backend) on `size` threads with a simulated GPU each and `schedule` as the
+/// seed. Returns the errors of the ranks, one per line.
 template <class F>
 std::string run_gpu_ranks(int size, std::uint64_t schedule, F&& f, bool keeps_order = true) {
   std::vector<std::unique_ptr<distributed::ThreadHub>> hubs;

@@ -27,7 +27,7 @@ namespace {
 struct GraphCounts {
   std::int64_t instantiated = 0, updated = 0;
 };
-/// So far. Only the simulated GPU counts.
+/// Counts so far. Available on the simulated GPU only.
 GraphCounts graph_counts() {
 #ifdef MODERNGPT2_CUDA_SIMULATED
   return {simt::device().graphs_instantiated, simt::device().graphs_updated};
@@ -46,8 +46,8 @@ void check_counts(const GraphCounts& before, std::int64_t instantiated, std::int
 
 constexpr int n_inputs = 100;
 
-/// Adds the inputs of `passes` passes to `sum` there, of which each is larger by `first` in the first one and by 1 from
-/// pass to pass.
+/// Adds the inputs of `passes` passes to `sum` in GPU memory. Inputs are `first` in the first pass and increase by 1
+/// with each.
 void add_passes(cuda::Backend& b, float* sum, float first, int passes) {
   for (int pass = 0; pass < passes; ++pass) {
     begin_pass(b);
@@ -67,7 +67,7 @@ std::string error_of_step(cuda::StepGraph& graph, cuda::Backend& b, const std::f
 
 }  // namespace
 
-TEST_CASE("a step's passes keep their inputs until its graph is launched, and so does the step before") {
+TEST_CASE("inputs of a captured step and of the step before stay valid until the launch") {
   for (const std::uint64_t schedule : test::schedules) {
     test::use_schedule(schedule);
     cuda::Backend b;
@@ -87,12 +87,12 @@ TEST_CASE("a step's passes keep their inputs until its graph is launched, and so
     std::vector<float> got(n_inputs);
     download(b, got.data(), sum.data(), n_inputs);
     CHECK(got == std::vector<float>(n_inputs, want));
-    CHECK(error_of_step(graph, b, [&] { add_passes(b, sum.data(), 0, 4); }).find("more passes than the 3") !=
+    CHECK(error_of_step(graph, b, [&] { add_passes(b, sum.data(), 0, 4); }).find("more passes than the 3 for") !=
           std::string::npos);
   }
 }
 
-TEST_CASE("each shape of steps has a graph, of the last ones used") {
+TEST_CASE("one graph per step shape, for the most recently used shapes") {
   test::use_schedule(1);
   cuda::Backend b;
   const cuda::DeviceArray<float> x(1);
@@ -113,7 +113,7 @@ TEST_CASE("each shape of steps has a graph, of the last ones used") {
   }
 }
 
-TEST_CASE("a step that cannot be captured is one Error that says what to do, and the backend goes on") {
+TEST_CASE("a step that cannot be captured throws an Error with advice, and the backend stays usable") {
   test::use_schedule(2);
   cuda::Backend b;
   const cuda::DeviceArray<float> x(1000);
@@ -133,7 +133,7 @@ TEST_CASE("a step that cannot be captured is one Error that says what to do, and
     CHECK(error.find("leave --cuda_graph off") != std::string::npos);
     CHECK(error.find("cudaErrorStreamCapture") != std::string::npos);
     CHECK(error.find('\n') == std::string::npos);
-    // What else goes wrong is told as it is.
+    // Other errors are passed on unchanged.
     CHECK(error_of_step(graph, b, [] { throw Error("a token is outside"); }) == "a token is outside");
     CHECK(sum_of_squares(b, x.data(), x.size()) == 1000);
     CHECK(error_of_step(graph, b, [&] { fill_all(2); }).empty());
@@ -144,7 +144,7 @@ TEST_CASE("a step that cannot be captured is one Error that says what to do, and
 #ifndef MODERNGPT2_SIMT_TSAN
 namespace {
 
-/// Nine blocks to train on, some with padding: in steps of four, the last one of an epoch has one.
+/// Nine blocks to train on, some with padding: with four per step, the last step of an epoch has one.
 TrainAndEval blocks_of_graphs() {
   std::vector<std::int32_t> ids;
   for (int i = 0; i < 11 * test::tiny_time; ++i) ids.push_back(1 + i * i % 12);
@@ -216,7 +216,7 @@ void check_same(const GraphRun& got, const GraphRun& want) {
   CHECK(got.numbers == want.numbers);
 }
 
-/// Without a graph, with one in one or two schedules, and resumed with one.
+/// Training without graphs, with graphs in one or two schedules, and resumed with graphs.
 template <class Precision>
 GraphRun check_graph_training(std::uint64_t schedules, const LossScaling& scaling = {}) {
   using M = CausalLM<any_shape, cuda::Backend, Precision>;
@@ -241,16 +241,18 @@ GraphRun check_graph_training(std::uint64_t schedules, const LossScaling& scalin
 
 }  // namespace
 
-TEST_CASE("training by graphs: log, samples and weights of training without, bit for bit, and resumed") {
+TEST_CASE("training with graphs: log, samples and weights are bit-identical to training without, also resumed") {
   const GraphRun run = check_graph_training<Fp32>(2);
   CHECK(std::count(run.applied.begin(), run.applied.end(), true) == 9);
   CHECK(run.sampled.size() >= 12);
 }
 
 #ifndef __SANITIZE_ADDRESS__  // half a minute to compile each
-TEST_CASE("training by graphs in bf16: the same") { check_graph_training<Bf16>(1); }
+TEST_CASE("training with graphs in bf16: bit-identical to training without, also resumed") {
+  check_graph_training<Bf16>(1);
+}
 
-TEST_CASE("training by graphs in fp16: the same, steps that overflow among them") {
+TEST_CASE("training with graphs in fp16: bit-identical to training without, also resumed, with overflows") {
   const GraphRun run =
       check_graph_training<Fp16>(1, {.initial_scale_power = 12, .loss_scale_window = 1, .hysteresis = 1});
   CHECK(std::count(run.applied.begin(), run.applied.end(), true) >= 3);

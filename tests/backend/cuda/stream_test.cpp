@@ -31,7 +31,7 @@ std::vector<int> download(const Stream& stream, const DeviceArray<int>& data) {
 
 }  // namespace
 
-TEST_CASE("a stream keeps its order") {
+TEST_CASE("work of a stream runs in order") {
   for (const std::uint64_t seed : {0, 1, 2, 3}) {
     simt::machine().seed(seed);
     const Stream stream;
@@ -55,16 +55,16 @@ TEST_CASE("events order streams") {
     for (int turn = 0; turn < 3; ++turn) {
       launch(first, add_to_all, 4, 32, 0, data.data(), n, 1);
       ready.record(first);
-      ready.delay(second);
+      ready.wait(second);
       launch(second, double_all, 4, 32, 0, data.data(), n);
       used.record(second);
-      used.delay(first);
+      used.wait(first);
     }
     for (const int x : download(first, data)) CHECK(x == 14);
   }
 }
 
-TEST_CASE("without an event the order of streams varies") {
+TEST_CASE("without an event, the order of streams varies") {
   std::vector<int> seen;
   for (std::uint64_t seed = 1; seed <= 20 && !simt::has_tsan; ++seed) {
     simt::machine().seed(seed);
@@ -81,7 +81,7 @@ TEST_CASE("without an event the order of streams varies") {
   if (!simt::has_tsan) CHECK(std::count(seen.begin(), seen.end(), 1) * std::count(seen.begin(), seen.end(), 2) > 0);
 }
 
-TEST_CASE("a copy happens when the stream comes to it") {
+TEST_CASE("copies run in stream order") {
   simt::machine().seed(0);
   const Stream stream;
   const DeviceArray<int> data(1);
@@ -102,7 +102,7 @@ TEST_CASE("time between events") {
   CHECK(end.since(begin) >= 0);
 }
 
-TEST_CASE("refused memory is an Error with sizes") {
+TEST_CASE("out of GPU memory: the Error has the sizes") {
   simt::device().memory_bytes = 1 << 20;
   const DeviceMemory some(1 << 19);
   std::string text;
@@ -112,25 +112,25 @@ TEST_CASE("refused memory is an Error with sizes") {
     text = e.what();
   }
   simt::device().memory_bytes = std::size_t(8) << 30;
-  CHECK(test::contains(text, "of GPU memory, "));
+  CHECK(test::contains(text, "of GPU memory ("));
   CHECK(test::contains(text, "use a smaller batch"));
 }
 
-TEST_CASE("refused pinned memory is the host's, and the Error says so") {
-  simt::device().most_pinned_bytes = 1 << 20;
+TEST_CASE("out of pinned memory: the Error names host memory") {
+  simt::device().max_pinned_bytes = 1 << 20;
   std::string text;
   try {
     const PinnedArray<float> more(1 << 20);
   } catch (const Error& e) {
     text = e.what();
   }
-  simt::device().most_pinned_bytes = std::size_t(-1);
-  CHECK(test::contains(text, "cannot pin 4.0 MiB of the host's memory"));
+  simt::device().max_pinned_bytes = std::size_t(-1);
+  CHECK(test::contains(text, "cannot allocate 4.0 MiB of pinned host memory"));
   CHECK(test::contains(text, "--mem of Slurm"));
   CHECK_FALSE(test::contains(text, "batch"));
 }
 
-TEST_CASE("what a user can do about a failed call is said") {
+TEST_CASE("errors of CUDA say what to do") {
   const auto text_of = [](cudaError_t status) {
     try {
       check(status, "cudaSetDevice");
@@ -145,12 +145,12 @@ TEST_CASE("what a user can do about a failed call is said") {
     const char* said;
   } table[] = {{cudaErrorInsufficientDriver, "install a later driver"},
                {cudaErrorNoDevice, "CUDA_VISIBLE_DEVICES"},
-               {cudaErrorInvalidDevice, "nvidia-smi lists those"},
+               {cudaErrorInvalidDevice, "nvidia-smi lists the GPUs"},
                {cudaErrorStubLibrary, "lib64/stubs"},
                {cudaErrorSystemDriverMismatch, "reboot"},
                {cudaErrorCompatNotSupportedOnDevice, "cuda/compat"},
                {cudaErrorSystemNotReady, "nvidia-fabricmanager"},
-               {cudaErrorInitializationError, "was given a GPU"},
+               {cudaErrorInitializationError, "container has a GPU"},
                {cudaErrorDevicesUnavailable, "compute mode"},
                {cudaErrorMpsConnectionFailed, "nvidia-cuda-mps-control"},
                {cudaErrorMpsServerNotReady, "nvidia-cuda-mps-control"},
@@ -159,6 +159,8 @@ TEST_CASE("what a user can do about a failed call is said") {
                {cudaErrorNoKernelImageForDevice, "MODERNGPT2_CUDA_ARCHITECTURES"},
                {cudaErrorUnsupportedPtxVersion, "a later driver"},
                {cudaErrorIllegalAddress, "compute-sanitizer"},
+               {cudaErrorMisalignedAddress, "compute-sanitizer"},
+               {cudaErrorLaunchFailure, "compute-sanitizer"},
                {cudaErrorInvalidValue, "please report it"}};
   for (const auto& row : table) {
     CAPTURE(row.status);
@@ -167,21 +169,21 @@ TEST_CASE("what a user can do about a failed call is said") {
   }
 }
 
-TEST_CASE("each process of a machine has its GPU, or the only one that it sees") {
+TEST_CASE("the GPU of a process: by local rank, or the only visible one") {
   CHECK(Backend::device_of(0) == 0);
   CHECK(Backend::device_of(3) == 0);
   simt::device().visible_gpus = 2;
   CHECK(Backend::device_of(1) == 1);
-  CHECK_THROWS_WITH_AS((void)Backend::device_of(2), doctest::Contains("start one process a GPU"), Error);
+  CHECK_THROWS_WITH_AS((void)Backend::device_of(2), doctest::Contains("start one process per GPU"), Error);
   simt::device().visible_gpus = 1;
 }
 
-TEST_CASE("an error of the driver says what to do") {
+TEST_CASE("errors of the driver API say what to do") {
   CHECK_THROWS_WITH_AS(Driver::check(CUDA_ERROR_OUT_OF_MEMORY, "cuMemMap"), doctest::Contains("a smaller batch"),
                        Error);
 }
 
-TEST_CASE("the GPU's memory is given back") {
+TEST_CASE("GPU memory is freed") {
   const std::size_t before = simt::device().used();
   {
     DeviceMemory a(1000), b(std::move(a));
@@ -191,7 +193,7 @@ TEST_CASE("the GPU's memory is given back") {
   CHECK(simt::device().used() == before);
 }
 
-TEST_CASE("a write beside an allocation is found") {
+TEST_CASE("writes outside of an allocation are detected") {
   if (simt::has_asan || simt::has_tsan) return;  // those find it as it happens
   for (const std::int64_t at : {std::int64_t(-1), std::int64_t(n), std::int64_t(n + 20)}) {
     const Stream stream;
@@ -204,7 +206,7 @@ TEST_CASE("a write beside an allocation is found") {
   }
 }
 
-TEST_CASE("the backend knows its GPU") {
+TEST_CASE("properties of the GPU, and unsupported GPUs") {
   Backend b;
   CHECK(b.compute_capability() == 90);
   CHECK(b.shared_bytes() == 227 * 1024);
@@ -213,8 +215,8 @@ TEST_CASE("the backend knows its GPU") {
   CHECK(b.scratch_bytes() == 40);
   CHECK(b.scratch<float>(1000) != nullptr);
   CHECK(b.scratch_bytes() == 4000);
-  CHECK_THROWS_WITH_AS(Backend(1), doctest::Contains("nvidia-smi lists those"), Error);
+  CHECK_THROWS_WITH_AS(Backend(1), doctest::Contains("nvidia-smi lists the GPUs"), Error);
   simt::device().compute_major = 7, simt::device().compute_minor = 5;
-  CHECK_THROWS_WITH_AS(Backend(), doctest::Contains("7.5, and 8.0 (Ampere) is the least"), Error);
+  CHECK_THROWS_WITH_AS(Backend(), doctest::Contains("7.5, expected 8.0 (Ampere) or later"), Error);
   simt::device().compute_major = 9, simt::device().compute_minor = 0;
 }

@@ -28,7 +28,7 @@ struct Judged {
   std::vector<Json> predictions;
 };
 
-/// What a random model is judged to be, two examples at a time.
+/// Scores of a random model, evaluated with two examples at a time.
 template <class Task, class Backend>
 Judged judge(const ExampleRange<typename Task::Store>& data) {
   Config config = test::tiny_config();
@@ -43,7 +43,7 @@ Judged judge(const ExampleRange<typename Task::Store>& data) {
   return judged;
 }
 
-/// Numbers within 1e-4 of each other, all else the same.
+/// Checks that numbers are within 1e-4 of each other and all else is equal.
 void check_alike(const Json& got, const Json& want) {
   REQUIRE(got.size() == want.size());
   if (got.is_number_float())
@@ -69,7 +69,7 @@ void check_judged(const std::string& lines) {
 
 }  // namespace
 
-TEST_CASE("heads on the GPU are judged as on the CPU, and predict the same") {
+TEST_CASE("scores and predictions of heads on the GPU equal those on the CPU") {
   check_judged<QuestionAnswering>(
       R"({"question": "who", "context": "abc def ghi jkl mno pqr stu", "answers": {"text": ["def"], "answer_start": [4]}}
 {"question": "why?", "context": "xyz", "answers": {"text": [], "answer_start": []}}
@@ -88,7 +88,7 @@ TEST_CASE("heads on the GPU are judged as on the CPU, and predict the same") {
 }
 
 #if !defined(MODERNGPT2_SIMT_TSAN) && !defined(__SANITIZE_ADDRESS__)  // half a minute to compile each
-TEST_CASE("a classifier's steps and evaluations on the GPU allocate nothing, from the first one on") {
+TEST_CASE("steps and evaluations of a classifier on the GPU allocate nothing, from the first one on") {
   using Task = SequenceClassification;
   using M = Task::Model<cuda::Backend>;
   const test::TemporaryFolder folder;
@@ -124,7 +124,7 @@ TEST_CASE("a classifier's steps and evaluations on the GPU allocate nothing, fro
   CHECK(simt::device().allocations == allocations);
 }
 
-TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files that the CPU evaluates") {
+TEST_CASE("train --task on the GPU: losses and scores as on the CPU, which evaluates the checkpoint") {
   using Task = SequenceClassification;
   const test::TemporaryFolder folder;
   test::write_letter_tokenizer(folder / "tokenizer");
@@ -185,7 +185,7 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
   CHECK(evaluated[0] == evaluated[1]);
   CHECK(read_file(folder / "true.jsonl").size() > 24 * 20);
 
-  // What an evaluation is said to take, it takes; and where the GPU has less, it is refused, as training is.
+  // An evaluation takes the planned memory; with less, it is refused, like training.
   const std::string& data =
       *std::find_if(said.begin(), said.end(), [](const auto& s) { return s.starts_with("model"); });
   const int time = std::stoi(data.substr(data.find("at most ") + 8));

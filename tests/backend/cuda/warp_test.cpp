@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t seeds[] = {0, 1, 2, 3};
 
-/// Every shuffle of lane + 100 thread, into out (8, threads).
+/// Every kind of shuffle of a value that identifies the thread, to out (8, threads).
 __global__ void shuffle_all(int* out) {
   const int t = int(threadIdx.x), n = int(blockDim.x), value = t + 100;
   out[t] = __shfl_sync(full_mask, value, 5);
@@ -30,7 +30,7 @@ __global__ void vote_all(unsigned* out) {
   out[2 * n + t] = unsigned(__all_sync(full_mask, t < 32));
 }
 
-/// Halves of a warp, and single quarters, meet on their own; each loops a different number of times.
+/// Halves and quarters of a warp synchronize separately, with different numbers of iterations.
 __global__ void meet_by_mask(int* out) {
   const int lane = int(threadIdx.x) % 32;
   const unsigned half = lane < 16 ? 0x0000ffffu : 0xffff0000u;
@@ -40,7 +40,7 @@ __global__ void meet_by_mask(int* out) {
   out[threadIdx.x] = sum;
 }
 
-/// Lanes exchange through shared memory with nothing but __syncwarp.
+/// Lanes exchange values through shared memory with __syncwarp only.
 struct Exchange {
   int of_lane[4][32];
 };
@@ -108,7 +108,7 @@ TEST_CASE("votes") {
   }
 }
 
-TEST_CASE("lanes meet by warp and mask") {
+TEST_CASE("collectives synchronize by warp and mask") {
   const auto orderly = test::run_kernel<int>(0, 128, meet_by_mask, 1, 128, 0);
   CHECK(orderly[0] == 0 + 1 + 1);  // pairs (0,1): both 1 after a turn, 2 after two
   CHECK(orderly[8] == 34);
@@ -145,7 +145,7 @@ TEST_CASE("wrong masks are reported with thread, lane and mask") {
   CHECK(test::contains(text, "in a warp of 8 threads"));
 }
 
-TEST_CASE("a mask that names an exited lane is a deadlock") {
+TEST_CASE("a mask with an exited lane is a deadlock") {
   for (const auto seed : seeds) {
     const auto text = test::fault_of([&] { test::run_kernel<int>(seed, 64, exited_lane, 1, 64, 0); });
     CHECK(test::contains(text, "deadlock"));

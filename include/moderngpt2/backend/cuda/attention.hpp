@@ -8,19 +8,15 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
-#include "moderngpt2/backend/cuda/kernels/attention_rows.hpp"
-#include "moderngpt2/backend/cuda/kernels/decode_attention.hpp"
-#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
-#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
-#include "moderngpt2/core/dtype.hpp"
-#include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/attention_rows.cuh"
+#include "moderngpt2/backend/cuda/kernels/attention_rows_backward.cuh"
 #include "moderngpt2/backend/cuda/kernels/decode_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention_backward.cuh"
-#endif
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 
@@ -28,19 +24,20 @@ namespace detail {
 
 inline void require_head_dim(const AttentionCall& call) {
   if (call.head_dim > max_head_dim)
-    throw Error("attention with a head_dim of {} does not run on a GPU: use {} or less, or --device cpu", call.head_dim,
-                max_head_dim);
+    throw Error(
+        "attention on a GPU supports a head_dim of at most {} (this model has {}): use a smaller one, or --device cpu",
+        max_head_dim, call.head_dim);
 }
 
-/// Floats: what AttentionMeans has of each query.
+/// Scratch floats of a backward pass: mean and share of AttentionMeans for each query and head.
 constexpr std::int64_t attention_backward_scratch(int queries, int n_head) {
   return 2 * std::int64_t(queries) * n_head;
 }
 
-/// Whether a call, if it wants no log-sum-exp, is one of a new token a sequence.
+/// Whether a call without log-sum-exp is a decoding step: one query per sequence against its cache.
 inline bool is_decode(const AttentionCall& call) { return call.time == 1 && call.past > 0 && !call.dropout.active(); }
 
-/// Whether cuDNN is wanted and takes the call on these rows, which it reads 16 bytes at once.
+/// Whether cuDNN is enabled and supports the call. It requires rows aligned to 16 bytes.
 template <class T>
 bool goes_to_cudnn(const Backend& b, const AttentionCall& call, std::initializer_list<Rows<const T>> rows) {
   if (!b.cudnn_attention() || !cudnn_takes(call, *dtype_of<T>)) return false;
@@ -71,8 +68,12 @@ void run_cudnn(Backend& b, const CudnnShape& shape, const Tensors& tensors) {
 
 }  // namespace detail
 
-/// key_mask and first_key of the call are in GPU memory. lse (B,H,T) or null; infinity marks a query that sees only
-/// padding. An Error for a head_dim over 256.
+/// Queues o (BT,HD) = causal attention of q (BT,HD) to k and v (B key_rows, KD) by `call`, whose key_mask and first_key
+/// are in GPU memory. Queries are scaled already. lse (B,H,T): log-sum-exp of the scores for the backward pass, or
+/// null; infinity marks a query whose keys are all padding. Throws an Error for a head_dim over 256.
+///
+/// Kernels: cuDNN's if enabled and supported; decode_attention for one query per sequence; flash_attention for bf16 and
+/// f16; attention_rows for fp32, and in bf16 and f16 for queries whose keys are all padding.
 template <class T>
 void attention(Backend& b, Rows<T> o, std::type_identity_t<float>* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v,
                const AttentionCall& call) {
@@ -94,7 +95,8 @@ void attention(Backend& b, Rows<T> o, std::type_identity_t<float>* lse, ConstRow
     AttentionRows<T>{.in = in, .o = o, .lse = lse, .queries = queries}.launch(b.stream());
 }
 
-/// Training only: past is 0. Sums have a fixed order.
+/// Queues dq (BT,HD), dk and dv (B key_rows, KD) = gradients for d_o (BT,HD), with o and lse of the forward pass. For
+/// training: call.past is 0. Sums have a fixed order. Throws an Error for a head_dim over 256.
 template <class T>
 void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRows<T> d_o, ConstRows<T> o,
                         const float* lse, ConstRows<T> q, ConstRows<T> k, ConstRows<T> v, const AttentionCall& call) {

@@ -4,25 +4,29 @@
 #include <memory>
 #include <utility>
 
-#include "moderngpt2/backend/cuda/blas.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/inputs.hpp"
 #include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#ifdef MODERNGPT2_CUDA_SIMULATED
+#include "moderngpt2/backend/cuda/simt/blas.hpp"
+#else
+#include "moderngpt2/backend/cuda/cublaslt.hpp"
+#endif
 
 namespace moderngpt2::cuda {
 
 class StepSums;
 class StepGraph;
 
-/// One GPU, the stream of its operations and their scratch memory. Operations only queue work: pointers are to GPU
-/// memory, and results are there once the stream was waited for. Nothing waits for the GPU but scratch that has to
-/// grow: reserve() of cuda/scratch.hpp makes it large enough before.
+/// One GPU: the stream on which operations run, and their scratch memory. Operations queue work and return; their
+/// pointers are to GPU memory, and results are valid after synchronize(). Scratch memory that has to grow waits for the
+/// GPU; reserve() of cuda/scratch.hpp allocates it in advance.
 class Backend {
  public:
   static constexpr const char* name = "cuda";
-  static constexpr std::int64_t usual_logits_bytes = std::int64_t(512) << 20;
+  static constexpr std::int64_t default_logits_bytes = std::int64_t(512) << 20;
   using Memory = DeviceBuffer;
   using Loss = cuda::Loss;
   using StepSums = cuda::StepSums;
@@ -34,35 +38,37 @@ class Backend {
         10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
     shared_bytes_ = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
     if (compute_capability_ < 80)
-      throw Error("GPU {} has compute capability {}.{}, and 8.0 (Ampere) is the least: use another, or --device cpu",
-                  device, compute_capability_ / 10, compute_capability_ % 10);
+      throw Error(
+          "GPU {} has compute capability {}.{}, expected 8.0 (Ampere) or later: use another GPU, or --device cpu",
+          device, compute_capability_ / 10, compute_capability_ % 10);
   }
 
-  /// The GPU of a process by its number on its machine. A launcher that shows each process one GPU (Slurm's
-  /// --gpus-per-task) has chosen it; where that is one for several, NCCL refuses it.
+  /// Device number for the process with this local rank (0 for the first process of a machine). Returns 0 if one GPU
+  /// is visible, since a launcher such as Slurm with --gpus-per-task has then chosen it. Throws an Error if there are
+  /// fewer GPUs than processes.
   static int device_of(int local_rank) {
     int count = 0;
     check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
     if (count == 1) return 0;
     if (local_rank >= count)
-      throw Error("process {} of this machine has no GPU, there are {}: start one process a GPU", local_rank, count);
+      throw Error("local rank {} has no GPU, {} are visible: start one process per GPU", local_rank, count);
     return local_rank;
   }
 
-  /// Of the host.
+  /// Host threads per operation.
   int threads() const { return 1; }
   int device() const { return device_; }
   const Stream& stream() const { return stream_; }
   int multiprocessors() const { return multiprocessors_; }
-  /// 80 for 8.0, 90 for 9.0.
+  /// Compute capability as 10 * major + minor: 90 for 9.0.
   int compute_capability() const { return compute_capability_; }
-  /// Most shared memory of a block, static and dynamic together.
+  /// Maximum shared memory of a block in bytes, static and dynamic together.
   int shared_bytes() const { return shared_bytes_; }
   std::size_t scratch_bytes() const { return scratch_.size(); }
   struct MemoryState {
     std::size_t available = 0, total = 0;
   };
-  /// Of the GPU, with what others take of it.
+  /// Free and total memory of the GPU in bytes; other processes' memory counts as used.
   MemoryState memory() const {
     MemoryState now;
     check(cudaMemGetInfo(&now.available, &now.total), "cudaMemGetInfo");
@@ -71,22 +77,23 @@ class Backend {
   Blas& blas() { return blas_; }
   Inputs& inputs() { return inputs_; }
   LossMemory& losses() { return losses_; }
-  /// Whether products of fp32 may round their inputs to TF32, several times as fast.
+  /// Whether matrix products of fp32 may round their inputs to TF32, which is several times faster. Default: false.
   bool tf32() const { return tf32_; }
   void use_tf32(bool yes) { tf32_ = yes; }
-  /// Whether the algorithms of matrix products are timed, once a shape. They are then the same within a run, but
-  /// another run may take others, which round differently; without it every run takes the same.
+  /// Enables timing of cuBLASLt's algorithms, once for each shape of a matrix product. The choice is then fixed within
+  /// a run, but another run may choose differently and round differently. Default: false, every run chooses the same.
   void search_products(bool yes) { blas_.search(yes); }
-  /// Attention by cuDNN where that takes the call (cudnn_takes), by our own kernels elsewhere, and at first everywhere.
+  /// Enables cuDNN's attention for the calls that it supports (cudnn_takes). Default: the kernels of this library for
+  /// all calls. Throws a UsageError if the program was built without cuDNN.
   void use_cudnn_attention(bool yes) { use_cudnn_attention(yes ? make_cudnn_attention() : nullptr); }
   void use_cudnn_attention(std::unique_ptr<CudnnAttention> cudnn) { cudnn_ = std::move(cudnn); }
-  /// Null: not wanted.
+  /// cuDNN's attention, or null if it is not enabled.
   CudnnAttention* cudnn_attention() const { return cudnn_.get(); }
-  /// Most memory for the logits of a classifier, which makes them for as many tokens at once.
+  /// Maximum bytes of the logits that classifier() computes at a time. Default: 512 MiB.
   std::int64_t logits_bytes() const { return logits_bytes_; }
   void limit_logits(std::int64_t bytes) { logits_bytes_ = bytes; }
 
-  /// GPU memory for one operation, at a multiple of 256 bytes; its content is lost at the next.
+  /// Scratch for `count` elements of T in GPU memory, aligned to 256 bytes. The next call, of any operation, reuses it.
   template <class T>
   T* scratch(std::int64_t count) {
     const std::size_t bytes = std::size_t(count) * sizeof(T);
@@ -118,7 +125,7 @@ class Backend {
   LossMemory losses_;
   std::unique_ptr<CudnnAttention> cudnn_;
   bool tf32_ = false;
-  std::int64_t logits_bytes_ = usual_logits_bytes;
+  std::int64_t logits_bytes_ = default_logits_bytes;
 };
 
 }  // namespace moderngpt2::cuda

@@ -12,68 +12,77 @@
 
 namespace moderngpt2::cuda {
 
-/// What a user can do about a failed call.
+/// What to do about a failed call of CUDA, as the end of an error message.
 inline const char* advice(cudaError_t status) {
   switch (status) {
     case cudaErrorInsufficientDriver:
-      return "there is no NVIDIA driver here, or one too old for this program's CUDA: nvidia-smi names the version "
-             "that it supports; install a later driver, or build with an older CUDA";
+      return "the NVIDIA driver is missing or too old for this program's CUDA: nvidia-smi shows the CUDA version that "
+             "it "
+             "supports; install a later driver, or build with an older CUDA";
     case cudaErrorStubLibrary:
-      return "a libcuda.so for building was loaded instead of the driver's: take the toolkit's folder lib64/stubs out "
-             "of LD_LIBRARY_PATH";
+      return "the toolkit's stub of libcuda.so was loaded instead of the driver's: remove the folder lib64/stubs from "
+             "LD_LIBRARY_PATH";
     case cudaErrorSystemDriverMismatch:
     case cudaErrorCompatNotSupportedOnDevice:
-      return "the driver's library is of another version than the driver: reboot after an update of the driver, and "
-             "take folders of CUDA's compatibility package (cuda/compat) out of LD_LIBRARY_PATH";
+      return "the driver and its library libcuda.so have different versions: reboot after an update of the driver, and "
+             "remove folders of CUDA's compatibility package (cuda/compat) from LD_LIBRARY_PATH";
     case cudaErrorSystemNotReady:
-      return "the machine's GPUs are not ready: on one with NVSwitch nvidia-fabricmanager has to run, of the driver's "
+      return "the GPUs are not ready: machines with NVSwitch need a running nvidia-fabricmanager of the driver's "
              "version";
     case cudaErrorInitializationError:
-      return "CUDA could not start: check nvidia-smi, and whether the job or container was given a GPU";
+      return "CUDA could not start: check nvidia-smi, and that the job or container has a GPU";
     case cudaErrorDevicesUnavailable:
-      return "the GPU is taken: its compute mode lets one process in (nvidia-smi -c DEFAULT changes it), or another "
-             "job has it; nvidia-smi lists processes";
+      return "the GPU is in use: its compute mode allows one process (nvidia-smi -c DEFAULT changes it), or another "
+             "job "
+             "has it; nvidia-smi lists processes";
     case cudaErrorMpsConnectionFailed:
     case cudaErrorMpsRpcFailure:
     case cudaErrorMpsServerNotReady:
     case cudaErrorMpsMaxClientsReached:
     case cudaErrorMpsMaxConnectionsReached:
-      return "the MPS service of this machine does not take this process: start nvidia-cuda-mps-control again, or stop "
-             "it (echo quit | nvidia-cuda-mps-control) and unset CUDA_MPS_PIPE_DIRECTORY";
+      return "the MPS service refused this process: restart nvidia-cuda-mps-control, or stop it (echo quit | "
+             "nvidia-cuda-mps-control) and unset CUDA_MPS_PIPE_DIRECTORY";
     case cudaErrorECCUncorrectable:
     case cudaErrorNvlinkUncorrectable:
     case cudaErrorHardwareStackError:
-      return "the GPU has a fault: nvidia-smi -q and the system's log (Xid) name it; use another GPU and "
-             "resume from the last checkpoint";
+      return "the GPU reported a hardware error: see nvidia-smi -q and the system log (Xid); use another GPU and "
+             "resume "
+             "from the last checkpoint";
     case cudaErrorLaunchTimeout:
-      return "a kernel took longer than the system lets a GPU with a display compute: use one without";
+      return "a kernel exceeded the time limit of a GPU with a display: use a GPU without one";
     case cudaErrorNoDevice:
       return "no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu";
     case cudaErrorInvalidDevice:
-      return "there is no GPU of this number: nvidia-smi lists those that there are";
+      return "no GPU has this number: nvidia-smi lists the GPUs";
     case cudaErrorMemoryAllocation:
-      return "the GPU's memory is full: use a smaller batch, block or model, --gradient_checkpointing, or end what "
-             "else uses the GPU; with several GPUs, a higher --zero_stage";
+      return "out of GPU memory: use a smaller batch, block or model, --gradient_checkpointing, or stop other "
+             "processes "
+             "on the GPU; with several GPUs, a higher --zero_stage";
     case cudaErrorUnsupportedPtxVersion:
-      return "this program's code is of a later CUDA than the driver knows: install a later driver, or build with "
-             "MODERNGPT2_CUDA_ARCHITECTURES that name this GPU";
+      return "this program was compiled by a later CUDA than the driver supports: install a later driver, or build "
+             "with "
+             "this GPU's architecture in MODERNGPT2_CUDA_ARCHITECTURES";
     case cudaErrorNoKernelImageForDevice:
-      return "this program holds no code for this GPU: build it again with MODERNGPT2_CUDA_ARCHITECTURES that name it";
+      return "this program contains no code for this GPU: build it with the GPU's architecture in "
+             "MODERNGPT2_CUDA_ARCHITECTURES";
     case cudaErrorIllegalAddress:
-      return "a kernel left its memory: please report it with the command; compute-sanitizer names the kernel";
+    case cudaErrorMisalignedAddress:
+    case cudaErrorLaunchFailure:
+      return "a kernel failed: please report it with the command; compute-sanitizer names the kernel and the access";
     default:
       return "please report it with the command that led to it";
   }
 }
 
-/// "backend/cuda/memory.hpp:20", without what lies before it on this machine.
+/// File and line of a source location, the path from moderngpt2/ on: "moderngpt2/backend/cuda/memory.hpp:20".
 inline std::string place_of(std::source_location where) {
   std::string_view file = where.file_name();
   if (const auto at = file.rfind("moderngpt2/"); at != file.npos) file.remove_prefix(at);
   return fmt::format("{}:{}", file, where.line());
 }
 
-/// Throws an Error where a call of CUDA failed. `call` is its name; the place is the caller's.
+/// Throws an Error if a call of CUDA failed. The message holds the caller's location, `call` (the function's name), the
+/// status, and what to do.
 inline void check(cudaError_t status, std::string_view call,
                   std::source_location where = std::source_location::current()) {
   if (status == cudaSuccess) return;
@@ -81,21 +90,22 @@ inline void check(cudaError_t status, std::string_view call,
               advice(status));
 }
 
-/// What a refusal of `bytes` says, with what is free.
+/// Error for a refused allocation of `bytes` bytes of GPU memory; the message holds the free and total memory.
 inline Error out_of_memory(std::size_t bytes) {
   std::size_t available = 0, total = 0;
   cudaMemGetInfo(&available, &total);
-  return Error("cannot allocate {:.2f} GiB of GPU memory, {:.2f} of {:.2f} GiB are free: {}", double(bytes) / (1 << 30),
-               double(available) / (1 << 30), double(total) / (1 << 30), advice(cudaErrorMemoryAllocation));
+  return Error("cannot allocate {:.2f} GiB of GPU memory ({:.2f} of {:.2f} GiB are free): {}",
+               double(bytes) / (1 << 30), double(available) / (1 << 30), double(total) / (1 << 30),
+               advice(cudaErrorMemoryAllocation));
 }
 
-/// The same of memory of the host that a GPU reads, which must not be swapped out.
-inline Error no_pinned_memory(std::size_t bytes, cudaError_t status) {
-  return Error("cannot pin {:.1f} MiB of the host's memory for the GPU: {}: {}", double(bytes) / (1 << 20),
+/// Error for a refused allocation of `bytes` bytes of pinned host memory.
+inline Error out_of_pinned_memory(std::size_t bytes, cudaError_t status) {
+  return Error("cannot allocate {:.1f} MiB of pinned host memory: {}: {}", double(bytes) / (1 << 20),
                cudaGetErrorString(status),
                status == cudaErrorMemoryAllocation
-                   ? "the machine, or the job's limit of memory (--mem of Slurm, a container's, ulimit -v), "
-                     "has no more"
+                   ? "raise the memory limit of the job (--mem of Slurm, a container's limit, ulimit -v), or use a "
+                     "machine with more memory"
                    : advice(status));
 }
 

@@ -6,16 +6,14 @@
 
 #include "moderngpt2/backend/classifier_rows.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/softcap.hpp"
+#include "moderngpt2/backend/cuda/kernels/losses.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/softcap.cuh"
-#endif
 
 namespace moderngpt2::cuda {
 
+/// Queues out (N,V) = hidden (N,C) w^T for w (V,C), then softcap tanh(out / softcap) if softcap > 0.
 template <class X, class W>
 void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float softcap) {
   matmul(b, out, hidden, w);
@@ -24,14 +22,15 @@ void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float soft
 
 namespace detail {
 
-/// Floats: losses and logits of a chunk of tokens.
+/// Scratch floats: losses and logits of one chunk of tokens.
 constexpr std::int64_t classifier_scratch(std::int64_t logits_bytes, int rows, int vocab) {
   const std::int64_t chunk = classifier_rows(logits_bytes, rows, vocab);
   return FloatScratch::padded(chunk) + chunk * logits_stride(vocab);
 }
 
-/// Loss over all tokens by chunks; with dhidden and dw, their gradients too, the logits of a chunk overwritten by
-/// their gradient. Each chunk reads and writes the gradient of the whole matrix: they are few.
+/// Sum of the cross-entropies of all tokens, computed in chunks of tokens so that the logits (N,V) never exist as a
+/// whole; with dhidden and dw, also their gradients. The gradient of a chunk's logits overwrites the logits. Each chunk
+/// reads and writes all of dw, so chunks are as large as Backend::logits_bytes() allows.
 template <class T>
 Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
                         const int* labels, float softcap, float scale) {
@@ -43,26 +42,26 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
     const int rows = std::min(chunk, hidden.count - start);
     const Rows<float> s(scratch.next, rows, w.rows, logits_stride(w.rows));
     const Rows<const T> x = hidden.slice(start, rows);
-    product(b, Transpose::no, x, Transpose::yes, rows_of(w), s, false);
+    product(b, Transposed::no, x, Transposed::yes, rows_of(w), s, false);
     sum.add = start > 0;
     const Rows<T> d = dhidden.data ? in_place<T>(s) : Rows<T>{};
     cross_entropy_rows(b, d, Rows<const float>(s), labels + start, softcap, scale, sum);
     if (!dhidden.data) continue;
-    product(b, Transpose::no, d, Transpose::no, rows_of(w), dhidden.slice(start, rows), false);
-    product(b, Transpose::yes, d, Transpose::no, x, rows_of(dw), true);
+    product(b, Transposed::no, d, Transposed::no, rows_of(w), dhidden.slice(start, rows), false);
+    product(b, Transposed::yes, d, Transposed::no, x, rows_of(dw), true);
   }
   return {b.stream(), sum.total};
 }
 
 }  // namespace detail
 
-/// labels: (N) in GPU memory.
+/// Sum of the cross-entropies of hidden (N,C) w^T, softcapped, with labels (N) in GPU memory; w (V,C).
 template <class X, class T = std::remove_const_t<X>>
 Loss classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
   return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
 }
 
-/// labels: (N) in GPU memory.
+/// classifier_loss with gradients: dhidden (N,C) = and dw (V,C) += gradient times scale.
 template <class T>
 Loss classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w, const int* labels,
                 float softcap, float scale) {

@@ -4,21 +4,19 @@
 #include <type_traits>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/column_sum.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/column_sum.cuh"
-#endif
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 
 namespace detail {
 
-/// Floats.
+/// Scratch floats: partial sums of `width` columns.
 inline std::int64_t column_sum_scratch(int rows, int width) { return std::int64_t(column_parts(rows)) * width; }
 
 }  // namespace detail
 
+/// Queues sums (C) += sum of the rows of x (N,C), in a fixed order.
 template <class X>
 void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   if (x.count == 0 || sums.size == 0) return;

@@ -15,34 +15,36 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
-#include "moderngpt2/backend/cuda/product_search.hpp"
-#include "moderngpt2/backend/cuda/product_shape.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/owner.hpp"
 
-// The only header that sees cuBLASLt. Its matrices are column-major: it is asked for the transpose, C^T = op(B)^T
-// op(A)^T.
+// Matrix products by cuBLASLt; no other header includes it. cuBLASLt's matrices are column-major, so it computes the
+// transpose C^T = op(B)^T op(A)^T of a row-major product.
 namespace moderngpt2::cuda {
 
-/// What a user can do about a failed call of cuBLASLt.
+/// What to do about a failed call of cuBLASLt, as the end of an error message.
 inline const char* advice(cublasStatus_t status) {
   switch (status) {
     case CUBLAS_STATUS_NOT_INITIALIZED:
-      return "cuBLAS could not start: check the driver with nvidia-smi, and that the GPU has some memory left";
+      return "cuBLAS could not start: check the driver with nvidia-smi, and that the GPU has free memory";
     case CUBLAS_STATUS_ALLOC_FAILED:
       return advice(cudaErrorMemoryAllocation);
     case CUBLAS_STATUS_ARCH_MISMATCH:
     case CUBLAS_STATUS_NOT_SUPPORTED:
-      return "this cuBLAS has no such product on this GPU: use a later CUDA, or another --precision";
+      return "this version of cuBLAS does not support the product on this GPU: use a later CUDA, or another "
+             "--precision";
     case CUBLAS_STATUS_EXECUTION_FAILED:
-      return "the GPU failed in it or in work before it: compute-sanitizer names the kernel; please report it with the "
-             "command";
+      return "the GPU failed in this call or in earlier work: compute-sanitizer names the kernel; please report it "
+             "with "
+             "the command";
     default:
       return "please report it with the command that led to it";
   }
 }
 
+/// Throws an Error if a call of cuBLASLt failed, with the caller's location, the status and what to do.
 inline void check(cublasStatus_t status, std::string_view call,
                   std::source_location where = std::source_location::current()) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
@@ -56,30 +58,31 @@ inline cudaDataType_t data_type(Dtype dtype) {
   return dtype == Dtype::bf16 ? CUDA_R_16BF : dtype == Dtype::f16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
-/// Bytes that an address is a multiple of: a power of two, at most 256.
+/// Alignment of an address in bytes: a power of two, at most 256.
 inline std::uint32_t alignment_of(const void* address) {
   const auto bits = reinterpret_cast<std::uintptr_t>(address) | 256;
   return std::uint32_t(bits & -bits);
 }
 
-/// The addresses of one product; a bias may be null.
+/// Addresses of the operands of a product, in GPU memory. The bias may be null.
 struct ProductData {
   const void *a, *b;
   void* c;
   const void* bias;
 };
 
-/// A product of one shape and alignment: its descriptions, and the algorithms that the library proposes for it, the
-/// one to be used first. What rows of the matrices are multiples of it sees by itself.
+/// Product of one shape and alignment: its cuBLASLt descriptors and the algorithms that the heuristic proposes, best
+/// first. The heuristic derives the alignment of rows from the leading dimensions.
 class CublasProduct {
  public:
-  using Alignments = std::array<std::uint32_t, 4>;  // of A, B, C and the bias
+  using Alignments = std::array<std::uint32_t, 4>;  // A, B, C and the bias, in bytes
   static Alignments alignments_of(const ProductData& at) {
     return {alignment_of(at.a), alignment_of(at.b), alignment_of(at.c), alignment_of(at.bias)};
   }
 
-  /// `first`: what it is to be used on, or equally aligned.
-  CublasProduct(cublasLtHandle_t handle, const ProductShape& s, const ProductData& first, std::size_t workspace,
+  /// `first`: operands of the first call, for their alignment. `proposals`: maximum number of algorithms. Throws an
+  /// Error if cuBLASLt supports none.
+  CublasProduct(cublasLtHandle_t handle, const MatmulShape& s, const ProductData& first, std::size_t workspace,
                 int proposals)
       : shape_(s), alignments_(alignments_of(first)) {
     const bool tf32 = s.tf32 && s.input == Dtype::f32;
@@ -87,16 +90,16 @@ class CublasProduct {
     check(cublasLtMatmulDescCreate(&operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
           "cublasLtMatmulDescCreate");
     operation_.reset(operation);
-    set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
-    set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSA, s.tb == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, s.ta == Transposed::yes ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (s.bias) {
       set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, std::int32_t(data_type(s.output)));
-      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, first.bias);  // algorithms are proposed for its alignment too
+      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, first.bias);  // the heuristic considers its alignment
     }
     a_ = layout(s.input, s.ta, s.m, s.k, s.lda);
     b_ = layout(s.input, s.tb, s.k, s.n, s.ldb);
-    c_ = layout(s.output, Transpose::no, s.m, s.n, s.ldc);
+    c_ = layout(s.output, Transposed::no, s.m, s.n, s.ldc);
 
     cublasLtMatmulPreference_t made = nullptr;
     check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
@@ -106,7 +109,7 @@ class CublasProduct {
             "cublasLtMatmulPreferenceSetAttribute");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t(workspace));
-    // Parts of a split sum stay in fp32: by default they may be rounded to the elements of C in between.
+    // Partial sums of a split-K product stay in fp32. By default they may be rounded to C's type in between.
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments_[1]);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments_[0]);
@@ -123,7 +126,7 @@ class CublasProduct {
       check_product(found > 0 ? results[0].state : CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic");
   }
 
-  bool serves(const ProductShape& shape, const Alignments& alignments) const {
+  bool serves(const MatmulShape& shape, const Alignments& alignments) const {
     return shape_ == shape && alignments_ == alignments;
   }
   void run(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, const DeviceMemory& workspace) {
@@ -135,12 +138,12 @@ class CublasProduct {
  private:
   using Layout = Owner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 
-  /// As check(), and says which product it was, with the alignments.
+  /// Like check(), with the product and its alignments in the message.
   void check_product(cublasStatus_t status, std::string_view call) const {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     const auto& at = alignments_;
-    check(status, fmt::format("{} of {}, at multiples of {}, {} and {} bytes,", call, product_text(shape_), at[0],
-                              at[1], at[2]));
+    check(status, fmt::format("{} of {}, at multiples of {}, {} and {} bytes,", call, matmul_text(shape_), at[0], at[1],
+                              at[2]));
   }
 
   cublasStatus_t multiply(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, void* d,
@@ -150,8 +153,8 @@ class CublasProduct {
                           c_.get(), &algorithm, workspace.data(), workspace.size(), stream);
   }
 
-  /// Keeps the fastest algorithm on these very operands. What is added to is not touched: sums go elsewhere while it
-  /// runs. Not while work is captured into a graph, where nothing can be timed.
+  /// Times the algorithms on these operands and keeps the fastest. A product with C += writes to temporary memory
+  /// meanwhile. No-op while the stream is being captured, when timing is impossible.
   void search(cublasLtHandle_t handle, cudaStream_t stream, const ProductData& at, const DeviceMemory& workspace) {
     cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
     check(cudaStreamIsCapturing(stream, &capturing), "cudaStreamIsCapturing");
@@ -175,16 +178,16 @@ class CublasProduct {
     check(cublasLtMatmulDescSetAttribute(operation_.get(), what, &value, sizeof value),
           "cublasLtMatmulDescSetAttribute");
   }
-  /// op(M) is (rows,cols), row-major; what is stored is column-major, the other way round.
-  static Layout layout(Dtype dtype, Transpose transpose, std::int64_t rows, std::int64_t cols, std::int64_t ld) {
-    if (transpose == Transpose::yes) std::swap(rows, cols);
+  /// Layout of a row-major matrix M whose op(M) is (rows,cols), as the column-major transpose.
+  static Layout layout(Dtype dtype, Transposed transpose, std::int64_t rows, std::int64_t cols, std::int64_t ld) {
+    if (transpose == Transposed::yes) std::swap(rows, cols);
     cublasLtMatrixLayout_t made = nullptr;
     check(cublasLtMatrixLayoutCreate(&made, data_type(dtype), std::uint64_t(cols), std::uint64_t(rows), ld),
           "cublasLtMatrixLayoutCreate");
     return Layout(made);
   }
 
-  ProductShape shape_;
+  MatmulShape shape_;
   Alignments alignments_;
   Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> operation_;
   Layout a_, b_, c_;
@@ -193,8 +196,9 @@ class CublasProduct {
 
 }  // namespace detail
 
-/// cuBLASLt with a workspace of its own. The algorithm of a shape is chosen once: the first that the library proposes,
-/// so that every run takes the same, or with search(true) the fastest of several, which is the same within a run only.
+/// Matrix products by cuBLASLt, with a workspace of 32 MiB. simt/blas.hpp has a class of the same interface for the
+/// simulated GPU. The algorithm for a shape is chosen once: the first proposal of the heuristic, which is the same in
+/// every run, or after search(true) the fastest of up to 12, which may differ between runs.
 class Blas {
  public:
   static constexpr std::size_t workspace_size = std::size_t(32) << 20;
@@ -205,26 +209,27 @@ class Blas {
     handle_.reset(handle);
   }
 
-  void multiply(cudaStream_t stream, const ProductShape& shape, const void* a, const void* b, void* c,
+  /// Queues the product on operands in GPU memory; `bias` is null unless shape.bias.
+  void multiply(cudaStream_t stream, const MatmulShape& shape, const void* a, const void* b, void* c,
                 const void* bias) {
     const detail::ProductData at{a, b, c, bias};
     find(shape, at).run(handle_.get(), stream, at, workspace_);
   }
   std::size_t workspace_bytes() const { return workspace_.size(); }
-  /// Forgets what was chosen so far.
+  /// Enables or disables timing of algorithms. Discards earlier choices.
   void search(bool yes) {
     proposals_ = yes ? 12 : 1;
     products_.clear();
   }
 
  private:
-  static constexpr std::size_t most = 256;
+  static constexpr std::size_t max_products = 256;
 
-  detail::CublasProduct& find(const ProductShape& shape, const detail::ProductData& at) {
+  detail::CublasProduct& find(const MatmulShape& shape, const detail::ProductData& at) {
     const auto alignments = detail::CublasProduct::alignments_of(at);
     for (detail::CublasProduct& product : products_)
       if (product.serves(shape, alignments)) return product;
-    if (products_.size() == most) products_.clear();  // prompts of ever new lengths make ever new shapes
+    if (products_.size() == max_products) products_.clear();  // bounds memory: each prompt length is a shape
     return products_.emplace_back(handle_.get(), shape, at, workspace_.size(), proposals_);
   }
 

@@ -19,8 +19,8 @@
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/owner.hpp"
 
-// The only header that sees cuDNN, by cudnn-frontend, whose headers build the graph of an attention. It is compiled
-// once, into moderngpt2::cuda: make_cudnn_attention() is not inline.
+// Attention by cuDNN, built with the headers of cudnn-frontend; no other header includes either. One source file of
+// moderngpt2::cuda compiles this header, since make_cudnn_attention() is not inline.
 namespace moderngpt2::cuda {
 
 static_assert(CUDNN_VERSION >= 91900, "MODERNGPT2_CUDNN needs cuDNN 9.19 or later");
@@ -30,7 +30,7 @@ namespace detail {
 
 namespace frontend = cudnn_frontend;
 
-/// cuDNN explains in several lines.
+/// Joins the lines of a message of cuDNN.
 inline std::string in_one_line(std::string text) {
   while (!text.empty() && text.back() == '\n') text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -39,23 +39,24 @@ inline std::string in_one_line(std::string text) {
 
 inline void check(cudnnStatus_t status, const char* call) {
   if (status != CUDNN_STATUS_SUCCESS)
-    throw Error("{} failed: {}: leave --cudnn_attention out, or check that all of cuDNN's libraries are there", call,
+    throw Error("{} failed: {}: omit --cudnn_attention, or check that all libraries of cuDNN are installed", call,
                 cudnnGetErrorString(status));
 }
 
 inline void check(frontend::error_t status, const char* what) {
   if (status.is_bad())
-    throw Error("cuDNN {}: {}: leave --cudnn_attention out, or take a later cuDNN", what,
+    throw Error("cuDNN {}: {}: omit --cudnn_attention, or install a later cuDNN", what,
                 in_one_line(status.get_message()));
 }
 
-/// A GPU that need not be here: plans for it can be made, and not run.
+/// Properties of a GPU that need not be present. Plans for it can be built but not run.
 struct CudnnDevice {
   std::shared_ptr<const frontend::DeviceProperties> properties;
-  int compute_capability = 0;  ///< 90 for 9.0
+  int compute_capability = 0;  ///< 10 * major + minor: 90 for 9.0
 };
 
-/// The graph of an attention, and cuDNN's plan for it: the first that it proposes, so that every run takes the same.
+/// Graph of an attention and cuDNN's plan for it: the first that its heuristic proposes, which is the same in every
+/// run.
 class CudnnPlan {
  public:
   CudnnPlan(const CudnnShape& shape, cudnnHandle_t handle) : shape_(shape) {
@@ -73,10 +74,10 @@ class CudnnPlan {
   const CudnnShape& shape() const { return shape_; }
   std::int64_t workspace_bytes() const {
     std::int64_t bytes = 0;
-    check(graph_.get_workspace_size(bytes), "does not know its workspace");
+    check(graph_.get_workspace_size(bytes), "cannot determine the workspace size");
     return bytes;
   }
-  /// On the handle's stream.
+  /// Queues the attention on the handle's stream. workspace: workspace_bytes() bytes of GPU memory.
   void run(cudnnHandle_t handle, const CudnnForward& t, void* workspace) const {
     run(handle, {{q, t.q}, {k, t.k}, {v, t.v}, {o, t.o}, {lse, t.lse}}, workspace);
   }
@@ -91,9 +92,9 @@ class CudnnPlan {
   enum Name : std::int64_t { q = 1, k, v, o, lse, d_o, dq, dk, dv };
 
   void run(cudnnHandle_t handle, std::initializer_list<std::pair<Name, const void*>> tensors, void* workspace) const {
-    std::unordered_map<std::int64_t, void*> places;  // as cuDNN takes what it reads, too
+    std::unordered_map<std::int64_t, void*> places;  // non-const even for inputs, as cuDNN expects
     for (const auto& [name, data] : tensors) places.emplace(name, const_cast<void*>(data));
-    check(graph_.execute(handle, places, workspace), "could not run an attention");
+    check(graph_.execute(handle, places, workspace), "cannot run this attention");
   }
   void add_operation() {
     graph_.set_io_data_type(shape_.dtype == Dtype::bf16 ? frontend::DataType_t::BFLOAT16 : frontend::DataType_t::HALF)
@@ -101,7 +102,7 @@ class CudnnPlan {
         .set_compute_data_type(frontend::DataType_t::FLOAT);
     shape_.backward ? add_backward() : add_forward();
   }
-  // Queries are scaled already. Scores are masked from the diagonal to the right.
+  // Causal mask; a scale of 1, since queries are scaled already.
   template <class Attributes>
   static Attributes causal(const char* name) {
     return Attributes().set_name(name).set_attn_scale(1.0f).set_causal_mask(true);
@@ -129,7 +130,7 @@ class CudnnPlan {
     frontend::graph::Tensor_attributes tensor;
     return graph_.tensor(describe(tensor, name, heads, stride));
   }
-  /// (B,heads,T,D) in rows (BT,heads D).
+  /// Describes a tensor (B,heads,T,D) stored as rows (BT,heads D).
   frontend::graph::Tensor_attributes& describe(frontend::graph::Tensor_attributes& tensor, Name name, int heads,
                                                std::int64_t stride) const {
     return tensor.set_uid(name)
@@ -149,15 +150,16 @@ class CudnnPlan {
 
 inline void destroy(cudnnContext* handle) { cudnnDestroy(handle); }
 
-/// A plan a shape.
+/// cuDNN's attention with one plan per shape, built on first use.
 class CudnnPlans final : public CudnnAttention {
  public:
   CudnnPlans() {
     const std::size_t version = cudnnGetVersion();
     if (version / 10000 != CUDNN_MAJOR || version < CUDNN_VERSION)
       throw Error(
-          "this program was compiled for cuDNN {}.{}.{} and finds {}.{}.{}: install that or a later {}, or leave "
-          "--cudnn_attention out",
+          "this program was compiled for cuDNN {}.{}.{} but {}.{}.{} is installed: install that version or a later "
+          "{}.x, "
+          "or omit --cudnn_attention",
           CUDNN_MAJOR, CUDNN_MINOR, CUDNN_PATCHLEVEL, version / 10000, version / 100 % 100, version % 100, CUDNN_MAJOR);
     cudnnHandle_t handle = nullptr;
     check(cudnnCreate(&handle), "cudnnCreate");

@@ -6,30 +6,29 @@
 
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/dtype.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/simt/async_copy.hpp"
-#include "moderngpt2/backend/cuda/simt/matrix.hpp"
-#endif
 
-// What kernels use beside CUDA's own words: elements and 16-byte packs, shared memory, cp.async, ldmatrix and mma.sync.
-// For the simulator each says the same in C++ and checks what it is given.
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Primitives of kernels beyond CUDA's own: conversion of elements, 16-byte packs, shared memory, cp.async, ldmatrix and
+// mma.sync. Each has a PTX version for GPUs and a C++ version, with checks of its arguments, for the simulated GPU.
 namespace moderngpt2::cuda {
 
 inline constexpr unsigned full_mask = 0xffffffffu;
 
-/// MODERNGPT2_UNROLL stands before a loop whose arrays are to be registers.
+/// MODERNGPT2_UNROLL precedes loops whose arrays must stay in registers. MODERNGPT2_WHERE_PARAMETER and _ARGUMENT pass
+/// the caller's location to the checks of the simulated GPU.
 #ifdef __CUDACC__
 #define MODERNGPT2_DEVICE __device__ __forceinline__
 #define MODERNGPT2_UNROLL _Pragma("unroll")
 #define MODERNGPT2_NO_UNROLL _Pragma("unroll 1")
-#define MODERNGPT2_HERE
-#define MODERNGPT2_THERE
+#define MODERNGPT2_WHERE_PARAMETER
+#define MODERNGPT2_WHERE_ARGUMENT
 #else
 #define MODERNGPT2_DEVICE inline
 #define MODERNGPT2_UNROLL
 #define MODERNGPT2_NO_UNROLL
-#define MODERNGPT2_HERE , std::source_location where = std::source_location::current()
-#define MODERNGPT2_THERE , where
+#define MODERNGPT2_WHERE_PARAMETER , std::source_location where = std::source_location::current()
+#define MODERNGPT2_WHERE_ARGUMENT , where
 #endif
 
 // ---- elements
@@ -46,7 +45,7 @@ MODERNGPT2_DEVICE float to_float(f16 x) {
 #endif
 }
 
-/// Rounds to nearest, ties to even.
+/// Rounds to T, to nearest even.
 template <class T>
 MODERNGPT2_DEVICE T from_float(float x) {
 #ifdef __CUDACC__
@@ -65,7 +64,7 @@ MODERNGPT2_DEVICE T from_float(float x) {
 #endif
 }
 
-/// Two elements of 16 bits in one register, `low` in the lower half: a part of a fragment.
+/// Rounds two floats to a 16-bit type and packs them in one register, `low` in the lower half, as in fragments of mma.
 template <class T>
 MODERNGPT2_DEVICE std::uint32_t pack_pair(float low, float high) {
   static_assert(sizeof(T) == 2);
@@ -81,7 +80,7 @@ MODERNGPT2_DEVICE std::uint32_t pack_pair(float low, float high) {
 #endif
 }
 
-/// N elements that are loaded and stored at once: 16 bytes where N = pack_size<T>, any N that is a power of 2 below.
+/// N elements that one instruction loads or stores; N is a power of 2 up to pack_size<T>, which is 16 bytes.
 template <class T, int N>
 struct alignas(N * sizeof(T)) Pack {
   T at[N];
@@ -117,9 +116,9 @@ inline void require_alignment(const void* address, std::size_t bytes, std::sourc
 #endif
 }  // namespace detail
 
-/// N elements from an address that is a multiple of their size.
+/// Loads N elements from an address aligned to their size.
 template <int N, class T>
-MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_WHERE_PARAMETER) {
   using Words = typename detail::WordsOf<N* int(sizeof(T))>::type;
 #ifdef __CUDACC__
   const Words words = *reinterpret_cast<const Words*>(from);
@@ -133,8 +132,9 @@ MODERNGPT2_DEVICE Pack<T, N> load_pack(const T* from MODERNGPT2_HERE) {
   memcpy(static_cast<void*>(&pack), &words, sizeof words);
   return pack;
 }
+/// Stores N elements to an address aligned to their size.
 template <int N, class T>
-MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_WHERE_PARAMETER) {
   using Words = typename detail::WordsOf<N* int(sizeof(T))>::type;
   Words words;
   memcpy(&words, &pack, sizeof words);
@@ -150,13 +150,14 @@ MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_HERE)
 // ---- shared memory
 
 #ifdef __CUDACC__
-/// The block's own Layout (a plain struct of arrays, at most 48 KiB): the same one at each call with this type.
+/// Static shared memory of the block as a Layout, a plain struct of arrays of at most 48 KiB. Calls with the same type
+/// return the same memory.
 template <class Layout>
 MODERNGPT2_DEVICE Layout& shared() {
   __shared__ alignas(128) unsigned char bytes[sizeof(Layout)];
   return *reinterpret_cast<Layout*>(bytes);
 }
-/// The dynamic shared memory, as a Layout: launch with shared_bytes = sizeof(Layout) or more.
+/// Dynamic shared memory of the block as a Layout. The launch must have shared_bytes >= sizeof(Layout).
 template <class Layout>
 MODERNGPT2_DEVICE Layout& dynamic_shared() {
   extern __shared__ __align__(128) unsigned char moderngpt2_dynamic_shared[];
@@ -168,7 +169,7 @@ inline constexpr char shared_key = 0;
 
 template <class Layout>
 Layout& shared() {
-  static_assert(sizeof(Layout) <= 48 * 1024, "static shared memory ends at 48 KiB: use dynamic_shared");
+  static_assert(sizeof(Layout) <= 48 * 1024, "static shared memory is limited to 48 KiB: use dynamic_shared");
   static_assert(alignof(Layout) <= simt::SharedMemory::alignment);
   simt::sanitizer::Quiet quiet;
   return *static_cast<Layout*>(simt::machine().shared().of(&shared_key<Layout>, sizeof(Layout)));
@@ -187,9 +188,9 @@ Layout& dynamic_shared(std::source_location where = std::source_location::curren
 
 // ---- cp.async, sm_80 and later
 
-/// Begins to copy `bytes` (0 to 16) from global to shared memory and to fill the rest of 16 with zero. Both addresses
-/// are multiples of 16; with 0 bytes nothing is read.
-MODERNGPT2_DEVICE void cp_async16(void* to, const void* from, int bytes = 16 MODERNGPT2_HERE) {
+/// Starts an asynchronous copy of `bytes` bytes (0 to 16) from global to shared memory; the rest of 16 bytes becomes
+/// zero. Both addresses must be aligned to 16 bytes.
+MODERNGPT2_DEVICE void cp_async16(void* to, const void* from, int bytes = 16 MODERNGPT2_WHERE_PARAMETER) {
 #ifdef __CUDACC__
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(unsigned(__cvta_generic_to_shared(to))), "l"(from),
                "r"(bytes)
@@ -198,7 +199,7 @@ MODERNGPT2_DEVICE void cp_async16(void* to, const void* from, int bytes = 16 MOD
   simt::async_copy(to, from, bytes, where);
 #endif
 }
-/// Makes a group of this thread's copies since the last one; it may be empty.
+/// Commits this thread's copies since the last commit as a group, which may be empty.
 MODERNGPT2_DEVICE void cp_async_commit() {
 #ifdef __CUDACC__
   asm volatile("cp.async.commit_group;" ::: "memory");
@@ -206,7 +207,7 @@ MODERNGPT2_DEVICE void cp_async_commit() {
   simt::commit_copies();
 #endif
 }
-/// Waits until at most `groups` of this thread's groups are on their way. Others see what landed after a barrier.
+/// Waits until at most `groups` of this thread's groups are pending. Other threads see the data after a barrier.
 template <int groups>
 MODERNGPT2_DEVICE void cp_async_wait() {
 #ifdef __CUDACC__
@@ -218,11 +219,11 @@ MODERNGPT2_DEVICE void cp_async_wait() {
 
 // ---- matrices of a warp
 
-/// 8 x 8 matrices of 16-bit elements from shared memory, `count` of 2 or 4: lane 8 m + i names row i (16 bytes,
-/// aligned) of matrix m. out[m] has elements 2 (lane % 4) and the next of row lane / 4 of matrix m; transposed: of
-/// column lane / 4.
+/// Loads `count` (2 or 4) matrices of 8 x 8 16-bit elements from shared memory: lane 8 m + i passes the address of row
+/// i (16 bytes, aligned) of matrix m. out[m] receives elements 2 (lane % 4) and 2 (lane % 4) + 1 of row lane / 4 of
+/// matrix m, or of column lane / 4 if transposed (PTX ISA, "ldmatrix").
 template <int count, bool transposed = false>
-MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MODERNGPT2_WHERE_PARAMETER) {
   static_assert(count == 2 || count == 4);
 #ifdef __CUDACC__
   const unsigned address = unsigned(__cvta_generic_to_shared(row));
@@ -251,13 +252,14 @@ MODERNGPT2_DEVICE void ldmatrix(std::uint32_t (&out)[count], const void* row MOD
 #endif
 }
 
-/// d (16,8) += a (16,16) b (16,8) of the warp; elements of a and b are of type T (bf16 or f16), d is fp32. With
+/// d (16,8) += a (16,16) b (16,8) by a warp; a and b of type T (bf16 or f16), d in fp32 (PTX ISA, "mma.m16n8k16"). With
 /// q = lane / 4 and c = 2 (lane % 4), a lane holds
 ///   a[i]: row q + 8 (i % 2), columns c + 8 (i / 2) and the next     (ldmatrix<4> of a row-major a)
 ///   b[i]: rows c + 8 i and the next, column q                       (ldmatrix<2> of a row-major transpose of b)
 ///   d[i]: row q + 8 (i / 2), column c + i % 2
 template <class T>
-MODERNGPT2_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2] MODERNGPT2_HERE) {
+MODERNGPT2_DEVICE void mma(float (&d)[4], const std::uint32_t (&a)[4],
+                           const std::uint32_t (&b)[2] MODERNGPT2_WHERE_PARAMETER) {
 #ifdef __CUDACC__
   if constexpr (std::is_same_v<T, bf16>)
     asm volatile(
@@ -296,3 +298,5 @@ MODERNGPT2_DEVICE float fast_tanh(float x) {
 }
 
 }  // namespace moderngpt2::cuda
+
+#endif  // MODERNGPT2_CUDA_KERNELS

@@ -1,23 +1,23 @@
 #pragma once
 
-#include "moderngpt2/backend/cuda/kernels/optimizer.hpp"
+#include "moderngpt2/backend/cuda/kernels/optimizer.cuh"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2::cuda {
 
-/// A loss that is there once the stream of its backend has come so far: the sum of a few numbers in GPU memory, each
-/// times a factor. It can be had until the backend has computed LossMemory::slots more.
+/// Loss whose value is still being computed on the GPU: a weighted sum of up to max_terms numbers in GPU memory.
+/// Converting it to double waits for the stream. Valid until the backend has computed LossMemory::slots further losses.
 class Loss {
  public:
-  static constexpr int most = AddLosses<double>::most;
+  static constexpr int max_terms = AddLosses<double>::max_terms;
   struct Term {
     const double* at;
     double factor;
   };
 
-  Loss() = default;  ///< 0
+  Loss() = default;  ///< zero
   Loss(cudaStream_t stream, const double* at) : stream_(stream), count_(1), terms_{{at, 1}} {}
 
   int count() const { return count_; }
@@ -30,15 +30,15 @@ class Loss {
   friend Loss operator+(Loss a, const Loss& b) {
     if (b.count_ > 0) a.stream_ = b.stream_;
     for (int i = 0; i < b.count_; ++i) {
-      if (a.count_ == most) throw Error("internal: a loss on a GPU is the sum of {} numbers at most", most);
+      if (a.count_ == max_terms) throw Error("internal: a loss on a GPU has at most {} terms", max_terms);
       a.terms_[a.count_++] = b.terms_[i];
     }
     return a;
   }
-  /// Waits for the GPU.
+  /// Value of the loss. Waits for the stream.
   explicit operator double() const {
     if (count_ == 0) return 0;
-    double values[most] = {}, sum = 0;
+    double values[max_terms] = {}, sum = 0;
     for (int i = 0; i < count_; ++i) copy(stream_, values + i, terms_[i].at, 1);
     check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
     for (int i = 0; i < count_; ++i) sum += values[i] * terms_[i].factor;
@@ -48,14 +48,15 @@ class Loss {
  private:
   cudaStream_t stream_ = nullptr;
   int count_ = 0;
-  Term terms_[most] = {};
+  Term terms_[max_terms] = {};
 };
 
-/// Where losses are computed to, in turns.
+/// Ring of GPU memory slots that receive losses.
 class LossMemory {
  public:
   static constexpr int slots = 8;
 
+  /// Slot for the next loss. Reused after `slots` calls.
   double* next() {
     next_ = (next_ + 1) % slots;
     return numbers_.data() + next_;

@@ -3,19 +3,16 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/losses.hpp"
+#include "moderngpt2/backend/cuda/kernels/losses.cuh"
 #include "moderngpt2/backend/cuda/loss.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/losses.cuh"
-#endif
 
-// Labels and targets are in GPU memory. Nothing waits but who makes a number of a Loss.
+// Losses of heads. Labels and targets are in GPU memory. All functions queue work; converting a Loss to double waits.
 namespace moderngpt2::cuda {
 
 namespace detail {
 
-/// One sum, and scratch for its parts.
+/// Destination of a loss: a slot for the total and scratch for `parts` partial sums.
 inline LossSum next_sum(Backend& b, int parts) {
   return {.parts = b.scratch<float>(parts), .total = b.losses().next(), .add = false};
 }
@@ -32,8 +29,8 @@ inline Loss element_loss(Backend& b, ElementLossKind kind, Rows<float> dlogits, 
 
 }  // namespace detail
 
-/// Queues the losses of rows of logits, softcap first, and their gradient to `d`, which may be the same memory: what a
-/// classifier does with a chunk of its logits. sum.parts: (rows); nothing waits.
+/// Queues the cross-entropy of rows of logits (N,V) after the softcap, with labels (N), and d (N,V) = scale * its
+/// gradient to the logits before the softcap. d may share the memory of the logits. sum.parts is scratch (N).
 template <class T>
 void cross_entropy_rows(Backend& b, Rows<T> d, Rows<const float> logits, const int* labels, float softcap, float scale,
                         const LossSum& sum) {
@@ -42,6 +39,7 @@ void cross_entropy_rows(Backend& b, Rows<T> d, Rows<const float> logits, const i
       b.stream());
 }
 
+/// Sum of the cross-entropies of logits (N,V) with labels (N); dlogits (N,V) = scale * gradient, or null.
 inline Loss cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale) {
   if (logits.count == 0) return {};
   const LossSum sum = detail::next_sum(b, logits.count);
@@ -49,11 +47,14 @@ inline Loss cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> log
   return {b.stream(), sum.total};
 }
 
+/// Sum of (logit - target)^2 over logits and targets (N,V); dlogits (N,V) = scale * gradient, or null.
 inline Loss mean_squared_error(Backend& b, Rows<float> dlogits, Rows<const float> logits, const float* targets,
                                float scale) {
   return detail::element_loss(b, ElementLossKind::squared, dlogits, logits, targets, scale);
 }
 
+/// Sum of the cross-entropies of sigmoid(logit) with targets in [0, 1], both (N,V); dlogits (N,V) = scale * gradient,
+/// or null.
 inline Loss binary_cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const float* targets,
                                  float scale) {
   return detail::element_loss(b, ElementLossKind::binary, dlogits, logits, targets, scale);

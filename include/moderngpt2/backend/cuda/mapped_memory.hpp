@@ -1,24 +1,83 @@
 #pragma once
 
 #include <cstddef>
+#include <source_location>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "moderngpt2/backend/cuda/check.hpp"
-#include "moderngpt2/backend/cuda/driver.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 
 namespace moderngpt2::cuda {
 
-/// Addresses of the GPU for a whole buffer, with memory behind them for a part of it: addresses that are not used at
-/// the same time share theirs. Nothing is mapped or unmapped after map(), so nothing ever has to wait for kernels; what
-/// is written through one address and read through another has to be so by different kernels, in the order of streams
-/// or events, as the Programming Guide asks ("Virtual Aliasing Support").
+/// Virtual memory management functions of the CUDA driver API, which the runtime API lacks (CUDA C++ Programming Guide,
+/// "Virtual Memory Management"). They are looked up at run time instead of linked, so that programs start on machines
+/// without a driver.
+class Driver {
+ public:
+  /// The functions, looked up on the first call. Throws an Error if the driver lacks one.
+  static const Driver& get() {
+    static const Driver one;
+    return one;
+  }
+
+  decltype(&cuDeviceGetAttribute) device_attribute;
+  decltype(&cuMemGetAllocationGranularity) granularity;
+  decltype(&cuMemAddressReserve) reserve;
+  decltype(&cuMemAddressFree) free_addresses;
+  decltype(&cuMemCreate) create;
+  decltype(&cuMemRelease) release;
+  decltype(&cuMemMap) map;
+  decltype(&cuMemUnmap) unmap;
+  decltype(&cuMemSetAccess) set_access;
+
+  /// Throws an Error if a call of the driver failed, with the caller's location and what to do, like cuda::check().
+  static void check(CUresult status, std::string_view call,
+                    std::source_location where = std::source_location::current()) {
+    if (status == CUDA_SUCCESS) return;
+    const auto same = static_cast<cudaError_t>(status);  // both APIs number errors alike
+    throw Error("{}: {} failed: {} (error {} of the CUDA driver): {}", place_of(where), call, cudaGetErrorString(same),
+                int(status), advice(same));
+  }
+
+ private:
+  Driver() {
+    find(device_attribute, "cuDeviceGetAttribute");
+    find(granularity, "cuMemGetAllocationGranularity");
+    find(reserve, "cuMemAddressReserve");
+    find(free_addresses, "cuMemAddressFree");
+    find(create, "cuMemCreate");
+    find(release, "cuMemRelease");
+    find(map, "cuMemMap");
+    find(unmap, "cuMemUnmap");
+    find(set_access, "cuMemSetAccess");
+  }
+  template <class F>
+  static void find(F*& function, const char* name) {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+#if defined(CUDART_VERSION) && CUDART_VERSION < 12050
+    cuda::check(cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result), "cudaGetDriverEntryPoint");
+#else
+    constexpr unsigned version = 12000;  // CUDA version of the signatures
+    cuda::check(cudaGetDriverEntryPointByVersion(name, &found, version, cudaEnableDefault, &result),
+                "cudaGetDriverEntryPointByVersion");
+#endif
+    if (!found) throw Error("the NVIDIA driver has no {}: install a driver for CUDA 12 or later", name);
+    function = reinterpret_cast<F*>(found);
+  }
+};
+
+/// Owns an address range of the GPU for a whole buffer, backed by memory for a part of it: addresses that are never in
+/// use at the same time share physical memory. map() makes all mappings once, so that none has to wait for kernels.
+/// Data written through one address and read through an alias needs separate kernels, ordered by streams or events
+/// (CUDA C++ Programming Guide, "Virtual Aliasing Support").
 class MappedMemory {
  public:
   MappedMemory() = default;
-  /// Of the device that the calling thread uses. Throws an Error where it cannot do this.
+  /// Reserves `bytes` bytes of addresses on the current device. Throws an Error if it does not support this.
   explicit MappedMemory(std::size_t bytes) : bytes_(bytes) {
     check(cudaGetDevice(&device_), "cudaGetDevice");
     const Driver& driver = Driver::get();
@@ -27,8 +86,7 @@ class MappedMemory {
                   "cuDeviceGetAttribute");
     if (!can_map)
       throw Error(
-          "GPU {} has no virtual memory management, by which ZeRO stages 2 and 3 keep less than whole buffers: use "
-          "--zero_stage 1",
+          "GPU {} does not support virtual memory management, which ZeRO stages 2 and 3 need: use --zero_stage 1",
           device_);
     const CUmemAllocationProp kind = kind_of_memory();
     Driver::check(driver.granularity(&chunk_, &kind, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
@@ -40,7 +98,7 @@ class MappedMemory {
     swap(other);
     return *this;
   }
-  /// Waits for all work, as cudaFree does.
+  /// Waits for all work of the device, like cudaFree.
   ~MappedMemory() {
     if (address_ == 0) return;
     const Driver& driver = Driver::get();
@@ -53,10 +111,11 @@ class MappedMemory {
   std::byte* data() const { return reinterpret_cast<std::byte*>(address_); }
   std::size_t size() const { return bytes_; }
   bool has_memory() const { return mapped_ > 0; }
-  /// Of memory, not of addresses.
+  /// Allocated bytes; size() is the size of the address range.
   std::size_t memory_bytes() const { return pieces_.size() * chunk_; }
 
-  /// Gives all addresses memory, not initialised. Once only.
+  /// Allocates and maps uninitialized memory for all addresses, shared as `use` permits. Called at most once. Throws an
+  /// Error if the GPU is out of memory.
   void map(const PartialUse& use) {
     const ChunkMap chunks = assign_pieces(use, bytes_, chunk_);
     const Driver& driver = Driver::get();

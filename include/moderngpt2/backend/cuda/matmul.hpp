@@ -7,20 +7,20 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
-#include "moderngpt2/backend/cuda/optimizer.hpp"
+#include "moderngpt2/backend/cuda/elementwise.hpp"
 #include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 
 namespace detail {
 
-/// Elements from the first of a view to its last.
+/// Elements between the first and one past the last element of a view, gaps between rows included.
 template <class T>
 std::int64_t extent_of(const Rows<T>& x) {
   return x.count == 0 ? 0 : std::int64_t(x.count - 1) * x.stride + x.width;
 }
 
-/// Takes floats of scratch at multiples of 256 bytes.
+/// Allocates float arrays from scratch, each aligned to 256 bytes.
 struct FloatScratch {
   float* next;
 
@@ -28,13 +28,13 @@ struct FloatScratch {
   float* take(std::int64_t n) { return std::exchange(next, next + padded(n)); }
 };
 
-/// Floats for the products of a head's (outputs,width) matrix in a short type with scores in fp32: its copy, and one of
-/// the rows that are scored, or of their gradient.
+/// Scratch floats for the products of a head with a 16-bit matrix (outputs,width) and fp32 scores: an fp32 copy of the
+/// matrix, and one of the rows or their gradient (rows,width).
 constexpr std::int64_t head_scratch(int rows, int width, int outputs) {
   return FloatScratch::padded(std::int64_t(outputs) * width) + FloatScratch::padded(std::int64_t(rows) * width);
 }
 
-/// The same view in fp32: itself, or a copy in scratch.
+/// View of x in fp32: x itself, or an array in scratch, filled from x if `copy`.
 template <class T>
 Rows<float> as_floats(Backend& b, FloatScratch& scratch, Rows<T> x, bool copy) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
@@ -47,13 +47,13 @@ Rows<float> as_floats(Backend& b, FloatScratch& scratch, Rows<T> x, bool copy) {
   }
 }
 
-/// c (+)= op(a) op(b) (+ bias, fp32). Operands of two types, as the heads have them, are multiplied in fp32.
+/// Queues c (+)= op(a) op(b) (+ bias, fp32). Operands of different types, as heads have them, are multiplied in fp32.
 template <class A, class B, class C>
-void product(Backend& backend, Transpose ta, Rows<A> a, Transpose tb, Rows<B> b, Rows<C> c, bool accumulate,
+void product(Backend& backend, Transposed ta, Rows<A> a, Transposed tb, Rows<B> b, Rows<C> c, bool accumulate,
              const float* bias = nullptr) {
   using TA = std::remove_const_t<A>;
   using TB = std::remove_const_t<B>;
-  const int depth = ta == Transpose::yes ? a.count : a.width;
+  const int depth = ta == Transposed::yes ? a.count : a.width;
   if (c.count == 0 || c.width == 0 || (depth == 0 && accumulate)) return;
   if constexpr (std::is_same_v<TA, TB> && (std::is_same_v<C, TA> || std::is_same_v<C, float>)) {
     const void* row = bias;
@@ -80,6 +80,7 @@ void product(Backend& backend, Transpose ta, Rows<A> a, Transpose tb, Rows<B> b,
   }
 }
 
+/// Matrix as contiguous rows.
 template <class W>
 Rows<W> rows_of(Matrix<W> w) {
   return {w.data, w.rows, w.cols};
@@ -87,23 +88,25 @@ Rows<W> rows_of(Matrix<W> w) {
 
 }  // namespace detail
 
-/// The bias of short outputs is rounded to their type.
+/// Queues y (N,Out) = x (N,In) w^T (+ bias (Out)) for w (Out,In). Sums are in fp32; a bias is rounded to the type of y.
 template <class Y, class X, class W>
 void matmul(Backend& b, Rows<Y> y, Rows<X> x, Matrix<W> w, Vector<const float> bias = {}) {
-  detail::product(b, Transpose::no, x.columns(0, w.cols), Transpose::yes, detail::rows_of(w), y.columns(0, w.rows),
+  detail::product(b, Transposed::no, x.columns(0, w.cols), Transposed::yes, detail::rows_of(w), y.columns(0, w.rows),
                   false, bias.data);
 }
 
+/// Queues dx (N,In) (+)= dy (N,Out) w for w (Out,In); `accumulate` selects +=.
 template <class DX, class DY, class W>
 void matmul_backward_input(Backend& b, Rows<DX> dx, Rows<DY> dy, Matrix<W> w, bool accumulate = false) {
-  detail::product(b, Transpose::no, dy.columns(0, w.rows), Transpose::no, detail::rows_of(w), dx.columns(0, w.cols),
+  detail::product(b, Transposed::no, dy.columns(0, w.rows), Transposed::no, detail::rows_of(w), dx.columns(0, w.cols),
                   accumulate);
 }
 
+/// Queues dw (Out,In) += dy^T x for dy (N,Out) and x (N,In).
 template <class DY, class X>
 void matmul_backward_weight(Backend& b, Matrix<float> dw, Rows<DY> dy, Rows<X> x) {
-  detail::product(b, Transpose::yes, dy.columns(0, dw.rows), Transpose::no, x.columns(0, dw.cols), detail::rows_of(dw),
-                  true);
+  detail::product(b, Transposed::yes, dy.columns(0, dw.rows), Transposed::no, x.columns(0, dw.cols),
+                  detail::rows_of(dw), true);
 }
 
 }  // namespace moderngpt2::cuda

@@ -12,7 +12,7 @@
 
 namespace moderngpt2::cuda {
 
-/// Owns memory of the GPU, not initialised. Refused memory is an Error with both sizes.
+/// Owns uninitialized GPU memory. Throws an Error that names the requested and the free size if none is available.
 class DeviceMemory {
  public:
   DeviceMemory() = default;
@@ -20,7 +20,7 @@ class DeviceMemory {
     if (bytes == 0) return;
     const cudaError_t status = cudaMalloc(&data_, bytes);
     if (status == cudaSuccess) return;
-    cudaGetLastError();  // a refusal is not to show up in later calls
+    cudaGetLastError();  // clears the status, which later calls would report
     if (status == cudaErrorMemoryAllocation) throw out_of_memory(bytes);
     check(status, "cudaMalloc");
   }
@@ -43,14 +43,14 @@ class DeviceMemory {
   std::size_t bytes_ = 0;
 };
 
-/// The same, of a multiple of `alignment` bytes and filled with zeros: what tensors of a model lie in.
+/// Owns zero-filled GPU memory for the tensors of a model, padded to a multiple of `alignment` bytes.
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
   explicit DeviceBuffer(std::size_t bytes) : memory_(round_up(bytes, alignment)) {
     if (bytes > 0) clear(memory_.data(), memory_.size());
   }
-  /// As Pages::as_used it has addresses but no memory, until commit_memory().
+  /// With Pages::as_used, reserves addresses only; commit_memory() allocates the memory.
   DeviceBuffer(std::size_t bytes, Pages pages) {
     if (pages == Pages::at_once || bytes == 0)
       *this = DeviceBuffer(bytes);
@@ -60,10 +60,10 @@ class DeviceBuffer {
   std::byte* data() const { return mapped_.size() > 0 ? mapped_.data() : static_cast<std::byte*>(memory_.data()); }
   std::size_t size() const { return mapped_.size() > 0 ? mapped_.size() : memory_.size(); }
 
-  /// Of memory; size() is of addresses.
+  /// Allocated bytes; size() is the size of the address range.
   std::size_t memory_bytes() const { return mapped_.size() > 0 ? mapped_.memory_bytes() : memory_.size(); }
 
-  /// Memory enough for that use; one that has all its memory keeps it.
+  /// Allocates and zero-fills the memory that `use` requires. No-op if the memory is allocated already.
   void commit_memory(const PartialUse& use) {
     if (mapped_.size() == 0 || mapped_.has_memory()) return;
     mapped_.map(use);
@@ -77,10 +77,10 @@ class DeviceBuffer {
   }
 
   DeviceMemory memory_;
-  MappedMemory mapped_;  // instead, where it is not used as a whole
+  MappedMemory mapped_;  // replaces memory_ with Pages::as_used
 };
 
-/// A flat array of `count` elements on the GPU.
+/// Owns a flat array of `count` uninitialized elements in GPU memory.
 template <class T>
 class DeviceArray {
  public:
@@ -94,7 +94,7 @@ class DeviceArray {
   std::int64_t count_ = 0;
 };
 
-/// The same on the host, where the GPU reads and writes while the host goes on.
+/// Owns a flat array of `count` elements in pinned host memory, for asynchronous copies to and from the GPU.
 template <class T>
 class PinnedArray {
  public:
@@ -103,25 +103,26 @@ class PinnedArray {
     const std::size_t bytes = std::size_t(count) * sizeof(T);
     if (const cudaError_t status = cudaMallocHost(&made, bytes); status != cudaSuccess) {
       cudaGetLastError();
-      throw no_pinned_memory(bytes, status);
+      throw out_of_pinned_memory(bytes, status);
     }
     data_.reset(static_cast<T*>(made));
   }
   T* data() const { return data_.get(); }
 
  private:
-  struct Free {
+  struct PinnedDeleter {
     void operator()(T* data) const { cudaFreeHost(data); }
   };
-  std::unique_ptr<T, Free> data_;
+  std::unique_ptr<T, PinnedDeleter> data_;
 };
 
-/// Copies `count` elements in the order of the stream, in either direction; what is on the host must stay as it is
-/// until the stream was waited for.
+/// Queues a copy of `count` elements between host and GPU memory, or within either. Host memory must not change before
+/// the copy is complete.
 template <class T>
 void copy(cudaStream_t stream, T* to, const T* from, std::int64_t count) {
   check(cudaMemcpyAsync(to, from, std::size_t(count) * sizeof(T), cudaMemcpyDefault, stream), "cudaMemcpyAsync");
 }
+/// Queues a fill of `bytes` bytes of GPU memory with the byte `value`.
 inline void fill_bytes(cudaStream_t stream, void* to, int value, std::size_t bytes) {
   check(cudaMemsetAsync(to, value, bytes, stream), "cudaMemsetAsync");
 }

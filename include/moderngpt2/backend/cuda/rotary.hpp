@@ -2,18 +2,15 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/rotary.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/rotary.cuh"
-#endif
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 
 namespace detail {
 
 template <class T>
-void turn(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale, bool back) {
+void rotate(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale, bool back) {
   if (heads.count == 0 || heads.width == 0) return;
   Rotary<T>{.heads = heads,
             .cosine = table.cosine,
@@ -28,14 +25,17 @@ void turn(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, 
 
 }  // namespace detail
 
+/// Queues the rotation of each head of heads (BT,HD) by its row's position past + row % time, then a multiplication by
+/// `scale`, in place (Su et al. 2021, arXiv:2104.09864). table: cosines and sines in GPU memory.
 template <class T>
 void rotary(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale) {
-  detail::turn(b, heads, table, time, past, scale, false);
+  detail::rotate(b, heads, table, time, past, scale, false);
 }
 
+/// Queues the backward pass of rotary, in place: rotation by the negative angle, times `scale`.
 template <class T>
 void rotary_backward(Backend& b, Rows<T> heads, const RotaryTable<float>& table, int time, int past, float scale) {
-  detail::turn(b, heads, table, time, past, scale, true);
+  detail::rotate(b, heads, table, time, past, scale, true);
 }
 
 }  // namespace moderngpt2::cuda

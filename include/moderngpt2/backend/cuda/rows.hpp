@@ -1,22 +1,20 @@
 #pragma once
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/rows.hpp"
-#include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
 #include "moderngpt2/backend/cuda/kernels/rows.cuh"
-#endif
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2::cuda {
 
-/// index: (out.count) in GPU memory.
+/// Queues out (n,C) = rows index[0..n) of x; index (n) is in GPU memory.
 template <class T>
 void gather_rows(Backend& b, Rows<T> out, ConstRows<T> x, const int* index) {
   if (out.count == 0) return;
   GatherRows<T>{.out = out, .x = x, .index = index}.launch(b.stream());
 }
 
-/// index: (dout.count) in GPU memory; it may name a row more than once.
+/// Queues dx[index[i]] += dout[i] for dout (n,C); index (n) is in GPU memory and may repeat rows. Sums have a fixed
+/// order.
 template <class T>
 void scatter_rows_add(Backend& b, Rows<T> dx, ConstRows<T> dout, const int* index) {
   if (dout.count == 0) return;

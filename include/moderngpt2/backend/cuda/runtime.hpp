@@ -1,28 +1,30 @@
 #pragma once
 
-// The only header that sees CUDA's, but for cublaslt.hpp. Everything else of the backend is written in CUDA's own words
-// (threadIdx, __syncthreads, cudaMallocAsync, ...) and compiles in three ways:
+// CUDA's names (threadIdx, __syncthreads, cudaMalloc, ...), from the CUDA toolkit or from the simulated GPU of simt/.
+// No other header includes CUDA's runtime or driver. The rest of the backend uses CUDA's names directly and is compiled
+// in one of three ways, all of which include the same headers:
 //
-//   nvcc                                 kernels/*.cuh, for the GPU
-//   g++ or clang++                       launchers and all that calls them, against CUDA's host API
-//   g++ or clang++ with the simulator    both, as one program without a GPU (MODERNGPT2_CUDA_SIMULATED defined)
+//   compiler                                        compiles
+//   nvcc                                            kernels/*.cuh
+//   g++ or clang++                                  operations (*.hpp); of kernels/*.cuh only the argument structs
+//   g++ or clang++, MODERNGPT2_CUDA_SIMULATED set   operations and kernels, as one program that needs no GPU
 //
-// Everything in a program has to agree on the last one. Elements of 16 bits are core/dtype.hpp's bf16 and f16 in every
-// way of compiling: storage with the same bits; kernels convert by device.cuh's to_float and from_float, which are one
-// instruction on a GPU.
+// All source files of a program must agree on MODERNGPT2_CUDA_SIMULATED. 16-bit elements are bf16 and f16 of
+// core/dtype.hpp everywhere; kernels convert them with to_float and from_float of device.cuh.
 
 #ifdef MODERNGPT2_CUDA_SIMULATED
 #ifdef __CUDACC__
-#error "MODERNGPT2_CUDA_SIMULATED is for g++ and clang++: nvcc compiles the kernels themselves"
+#error "MODERNGPT2_CUDA_SIMULATED is set: compile with g++ or clang++, nvcc compiles kernels for real GPUs only"
 #endif
+#include "moderngpt2/backend/cuda/simt/async_copy.hpp"
 #include "moderngpt2/backend/cuda/simt/driver_api.hpp"
-#include "moderngpt2/backend/cuda/simt/graph_api.hpp"
 #include "moderngpt2/backend/cuda/simt/intrinsics.hpp"
+#include "moderngpt2/backend/cuda/simt/matrix.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 #else
 #if !defined(__CUDACC__) && defined(__has_include)
 #if !__has_include(<cuda_runtime_api.h>)
-#error "cuda_runtime_api.h is not here: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED to run without a GPU"
+#error "cuda_runtime_api.h not found: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED to run without a GPU"
 #endif
 #endif
 #include <cuda.h>
@@ -33,26 +35,7 @@
 #endif
 #endif
 
-/// Whether kernels can be defined here: nvcc and the simulator, not the launchers' compiler.
+/// Defined where the compiler can read kernels: nvcc, or any compiler with the simulated GPU.
 #if defined(__CUDACC__) || defined(MODERNGPT2_CUDA_SIMULATED)
 #define MODERNGPT2_CUDA_KERNELS 1
-#endif
-
-/// At the end of kernels/NAME.cuh, for each entry struct of kernels/NAME.hpp: what nvcc compiles of it. The simulator
-/// needs none of it, it instantiates what is called.
-#ifdef __CUDACC__
-#define MODERNGPT2_CUDA_INSTANTIATE(entry)   \
-  template struct entry<float>;              \
-  template struct entry<::moderngpt2::bf16>; \
-  template struct entry<::moderngpt2::f16>
-/// The same for an entry that has no form for float.
-#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) \
-  template struct entry<::moderngpt2::bf16>;     \
-  template struct entry<::moderngpt2::f16>
-/// And for one of float alone.
-#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) template struct entry<float>
-#else
-#define MODERNGPT2_CUDA_INSTANTIATE(entry) static_assert(true)
-#define MODERNGPT2_CUDA_INSTANTIATE_FLOAT(entry) static_assert(true)
-#define MODERNGPT2_CUDA_INSTANTIATE_SHORT(entry) static_assert(true)
 #endif

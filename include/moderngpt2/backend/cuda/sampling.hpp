@@ -6,18 +6,16 @@
 #include <span>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
-#include "moderngpt2/backend/cuda/kernels/sampling.hpp"
+#include "moderngpt2/backend/cuda/kernels/sampling.cuh"
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/view.hpp"
-#ifdef MODERNGPT2_CUDA_SIMULATED
-#include "moderngpt2/backend/cuda/kernels/sampling.cuh"
-#endif
 
 namespace moderngpt2::cuda {
 
-/// tokens[i] = the next token of row rows[i] of the logits by choices[i], or one of token_choice.hpp's codes: the token
-/// that Sampler<float> chooses, unless the draw is nearer to the border between two than 1e-9 (in a vocabulary of up to
-/// 50,000). Waits for the GPU; the tokens are all that comes from it.
+/// Chooses tokens[i] from row rows[i] of the logits (N,V) by choices[i]; a negative value is a code of
+/// token_choice.hpp. Equals the choice of Sampler<float> unless the random number is within 1e-9 of the boundary
+/// between two tokens (for vocabularies of up to 50,000). Overwrites the logits. Waits for the GPU; only the tokens are
+/// copied from it.
 inline void choose_tokens(Backend& b, std::span<int> tokens, Rows<float> logits, std::span<const int> rows,
                           std::span<const TokenChoice> choices) {
   const std::int64_t n = std::int64_t(tokens.size());

@@ -10,7 +10,7 @@
 #include "moderngpt2/backend/cuda/classifier.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
-#include "moderngpt2/backend/cuda/kernels/segments.hpp"
+#include "moderngpt2/backend/cuda/kernels/segments.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
@@ -23,7 +23,7 @@ namespace moderngpt2::cuda {
 
 namespace detail {
 
-/// Of cuDNN's attention, where that is wanted and takes the model's calls.
+/// Scratch bytes of cuDNN's attention, 0 unless it is enabled and supports the model's calls.
 inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype dtype) {
   const AttentionCall call{.batch = size.batch,
                            .time = size.time,
@@ -36,7 +36,9 @@ inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype d
   return size.cudnn_attention && cudnn_takes(call, dtype) ? cudnn_workspace_bytes(call) : 0;
 }
 
-/// Bytes of scratch for training on passes of that size or less, and for evaluation: the largest need of any operation.
+/// Scratch bytes for training and evaluation on passes of up to this size: the maximum over all operations. Each
+/// operation that takes scratch has its term here; tests/backend/cuda/scratch_test.cpp compares the sum with what
+/// models use.
 template <class T>
 std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64_t logits_bytes) {
   const HeadSize& head = size.head;
@@ -52,33 +54,33 @@ std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64
   floats = std::max(floats, norm_scratch(rows, 2, c.n_embd));
   std::int64_t bytes = floats * std::int64_t(sizeof(float));
   bytes = std::max(bytes, SegmentSort::scratch_ints(rows) * std::int64_t(sizeof(int)));
-  bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias that is rounded
+  bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias rounded to T
   bytes = std::max(bytes, cudnn_scratch(c, size, *dtype_of<T>));
-  return std::max(bytes, std::int64_t(most_square_parts + 1) * std::int64_t(sizeof(double)));
+  return std::max(bytes, std::int64_t(max_square_parts + 1) * std::int64_t(sizeof(double)));
 }
 
-/// Bytes of what the host gives a pass: ids, mask, bounds of documents and labels of tokens; of each sequence the
-/// position that is read, and its labels.
+/// Bytes of the inputs of a pass: ids, mask, document bounds and labels for each token; position and labels for each
+/// sequence.
 inline std::int64_t input_bytes(const PassSize& size) {
-  const auto ints = [](std::int64_t n) { return std::int64_t(Inputs::place_bytes(std::size_t(n) * sizeof(int))); };
-  return std::int64_t(Inputs::place_bytes(std::size_t(size.rows()))) + 3 * ints(size.rows()) + ints(size.batch) +
+  const auto ints = [](std::int64_t n) { return std::int64_t(Inputs::slot_bytes(std::size_t(n) * sizeof(int))); };
+  return std::int64_t(Inputs::slot_bytes(std::size_t(size.rows()))) + 3 * ints(size.rows()) + ints(size.batch) +
          ints(std::int64_t(size.batch) * std::max(size.head.scores, 1));
 }
 
 }  // namespace detail
 
-/// With the usual limit of logits.
+/// Memory of passes of this size beside tensors, with the default of Backend::limit_logits.
 template <class T>
 PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int /*threads*/) {
   const std::uint64_t inputs = std::uint64_t(detail::input_bytes(size));
-  return {.scratch =
-              std::uint64_t(detail::operation_scratch<T>(c, size, Backend::usual_logits_bytes)) + Blas::workspace_size,
+  return {.scratch = std::uint64_t(detail::operation_scratch<T>(c, size, Backend::default_logits_bytes)) +
+                     Blas::workspace_size,
           .uploaded = inputs,
           .pinned = std::uint64_t(size.queued) * inputs};
 }
 
-/// Passes of that size or less, and the sums of squares of a step, then allocate and free nothing, neither GPU memory
-/// nor pinned memory. A search of products does, while it times them.
+/// Allocates scratch and input buffers for passes of up to this size and the gradient norm of a step, which then
+/// allocate and free no GPU or pinned memory. Exception: search_products(true) allocates while it times algorithms.
 template <class T>
 void reserve(Backend& b, const Config& c, PassSize size) {
   size.cudnn_attention = b.cudnn_attention() != nullptr;

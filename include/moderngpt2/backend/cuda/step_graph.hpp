@@ -17,20 +17,22 @@ namespace detail {
 
 using OwnedGraph = Owner<cudaGraph_t, cudaGraphDestroy>;
 
-inline constexpr const char* without_graph =
-    "a step cannot be a CUDA graph here, leave --cuda_graph off; and please report it";
+inline constexpr const char* graph_advice =
+    "this step cannot run as a CUDA graph: leave --cuda_graph off, and please report it";
 
+/// Throws an Error if a call of CUDA's graph API failed; the advice is to run without graphs.
 inline void check_graph(cudaError_t status, std::string_view call,
                         std::source_location where = std::source_location::current()) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
   throw Error("{}: {} failed: {} ({}): {}", place_of(where), call, cudaGetErrorString(status), cudaGetErrorName(status),
-              without_graph);
+              graph_advice);
 }
 
-/// While it lives, what is queued on a backend's stream goes into a graph and is not done. ThreadLocal: a call that
-/// would wait for the GPU or change its memory fails at once, whereas Relaxed would let scratch grow, and leave the
-/// work before with the memory that is gone; and what other threads do is no matter, as Global would make it.
+/// Captures the work that is queued on a backend's stream into a graph instead of running it, from construction to
+/// end() or destruction. The mode is ThreadLocal: calls of this thread that wait for the GPU or allocate memory fail at
+/// once. Relaxed would allow scratch memory to move while captured kernels refer to the old address; Global would
+/// forbid such calls in other threads too.
 class Capture {
  public:
   explicit Capture(Backend& b) : backend_(b) {
@@ -47,7 +49,7 @@ class Capture {
     backend_.inputs().end_capture();
   }
 
-  /// What the capture came to.
+  /// Ends the capture. The graph is in take() if the status is cudaSuccess.
   cudaError_t end() {
     cudaGraph_t made = nullptr;
     is_open_ = false;
@@ -65,16 +67,17 @@ class Capture {
 
 }  // namespace detail
 
-/// Launches a step as one CUDA graph instead of kernel by kernel. Each step is captured anew, and the executable graph
-/// of the last one of its shape is given the new arguments of kernels and copies (seeds, rates, addresses); it is
-/// instantiated once, and again only where it cannot take them. The first step of a shape is queued as ever: CUDA loads
-/// kernels and cuBLASLt chooses products then, which might do what a capture does not allow.
+/// Launches a training step as one CUDA graph instead of kernel by kernel. Each step is captured again, and the
+/// executable graph of its shape is updated with the new arguments of kernels and copies (seeds, rates, addresses)
+/// by cudaGraphExecUpdate; it is instantiated anew only if that fails. The first step of a shape runs without a graph:
+/// loading kernels and choosing cuBLASLt algorithms may involve calls that a capture forbids.
 class StepGraph {
  public:
-  explicit StepGraph(std::size_t most_graphs = usual_graphs) : most_graphs_(most_graphs) {}
+  /// Keeps up to `max_graphs` executable graphs, those of the shapes used last. Default: 8.
+  explicit StepGraph(std::size_t max_graphs = default_max_graphs) : max_graphs_(max_graphs) {}
 
-  /// queue() queues a step on the stream of `b` and waits for nothing; when this returns, the step is queued. Throws an
-  /// Error where it cannot be captured.
+  /// Calls queue(), which queues a step of this shape on the stream of `b` without waiting, and launches the step.
+  /// Returns when it is queued. Throws an Error if the step cannot be captured.
   template <class F>
   void run(Backend& b, const StepShape& shape, F&& queue) {
     const auto known = std::find_if(steps_.begin(), steps_.end(), [&](const Step& s) { return s.shape == shape; });
@@ -83,11 +86,11 @@ class StepGraph {
       steps_.insert(steps_.begin(), {shape, {}});
     } else {
       std::rotate(steps_.begin(), known, known + 1);
-      give(steps_[0].executable, captured(b, queue).get());
+      update(steps_[0].executable, capture(b, queue).get());
       detail::check_graph(cudaGraphLaunch(steps_[0].executable.get(), b.stream()), "cudaGraphLaunch");
-      b.inputs().record_fetches(b.stream());
+      b.inputs().record_copies(b.stream());
     }
-    if (steps_.size() > most_graphs_) steps_[most_graphs_].executable.reset();
+    if (steps_.size() > max_graphs_) steps_[max_graphs_].executable.reset();
   }
 
  private:
@@ -96,35 +99,35 @@ class StepGraph {
     StepShape shape;
     Executable executable;
   };
-  /// Executable graphs take memory of the GPU. Batches have few shapes, but for tasks with rows of any length.
-  static constexpr std::size_t usual_graphs = 8;
+  /// Executable graphs take GPU memory. Batches of most tasks have few shapes; those with rows of any length have many.
+  static constexpr std::size_t default_max_graphs = 8;
 
   template <class F>
-  static detail::OwnedGraph captured(Backend& b, F&& queue) {
+  static detail::OwnedGraph capture(Backend& b, F&& queue) {
     detail::Capture capture(b);
     try {
       queue();
     } catch (const Error& e) {
-      if (capture.end() == cudaSuccess) throw;  // it is not the capture that is at fault
+      if (capture.end() == cudaSuccess) throw;  // the error has nothing to do with the capture
       cudaGetLastError();
-      throw Error("{}; {}", e.what(), detail::without_graph);
+      throw Error("{}; {}", e.what(), detail::graph_advice);
     }
     detail::check_graph(capture.end(), "cudaStreamEndCapture");
     return capture.take();
   }
 
-  static void give(Executable& executable, cudaGraph_t graph) {
+  static void update(Executable& executable, cudaGraph_t graph) {
     cudaGraphExecUpdateResultInfo result{};
     if (executable && cudaGraphExecUpdate(executable.get(), graph, &result) == cudaSuccess) return;
-    cudaGetLastError();  // a refusal is not to show up in later calls
+    cudaGetLastError();  // clears the status, which later calls would report
     executable.reset();
     cudaGraphExec_t made = nullptr;
     detail::check_graph(cudaGraphInstantiate(&made, graph, 0), "cudaGraphInstantiate");
     executable.reset(made);
   }
 
-  std::size_t most_graphs_;
-  std::vector<Step> steps_;  // the last used first
+  std::size_t max_graphs_;
+  std::vector<Step> steps_;  // most recently used first
 };
 
 }  // namespace moderngpt2::cuda

@@ -6,7 +6,7 @@
 
 namespace moderngpt2::cuda {
 
-/// Owns a stream that is ordered with no other but by events.
+/// Owns a non-blocking CUDA stream. Only events order its work with that of other streams.
 class Stream {
  public:
   Stream() { check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
@@ -21,14 +21,14 @@ class Stream {
 
   cudaStream_t get() const { return handle_; }
   operator cudaStream_t() const { return handle_; }
-  /// Waits for all its work; what failed in it is thrown here.
+  /// Waits for all queued work. Throws an Error if any of it failed.
   void synchronize() const { check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize"); }
 
  private:
   cudaStream_t handle_ = nullptr;
 };
 
-/// Owns an event: a point in a stream's work for other streams or the host to wait for.
+/// Owns a CUDA event: a point in a stream's work that other streams or the host can wait for. `timed` enables since().
 class Event {
  public:
   explicit Event(bool timed = false) {
@@ -44,10 +44,10 @@ class Event {
   }
 
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
-  /// Later work of `stream` waits for the work before the last record.
-  void delay(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
+  /// Makes later work of `stream` wait for the work that precedes the last record(). Does not block the host.
+  void wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
   void synchronize() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
-  /// Milliseconds from `earlier` to this one; both are timed and done.
+  /// Milliseconds from `earlier` to this event. Both are timed, recorded and complete.
   float since(const Event& earlier) const {
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, earlier.handle_, handle_), "cudaEventElapsedTime");

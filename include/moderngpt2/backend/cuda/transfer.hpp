@@ -8,49 +8,58 @@
 #include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/core/view.hpp"
 
-// backend/host.hpp's operations that bring numbers of the host to the GPU and back, and rows from place to place.
+// Transfers between host and GPU memory, and copies of rows, as listed in backend/host.hpp.
 namespace moderngpt2::cuda {
 
+/// Begins a pass: discards the uploads of the previous one.
 inline void begin_pass(Backend& b) { b.inputs().begin(); }
 
+/// Queues an upload of from (n) on the host. Returns the array in GPU memory, valid until the next pass begins; null
+/// for null.
 template <class E>
 const E* upload(Backend& b, const E* from, std::int64_t n) {
   if (!from) return nullptr;
   return b.inputs().add<E>(b.stream(), n, [=](E* to) { std::copy_n(from, n, to); });
 }
 
+/// Calls write(array of n elements on the host), then queues its copy to `to` (n) in GPU memory.
 template <class E, class F>
 void upload_into(Backend& b, E* to, std::int64_t n, F&& write) {
   b.inputs().add_to(b.stream(), to, n, write);
 }
 
+/// Copies from (n) in GPU memory to `to` on the host. Waits.
 template <class E>
 void download(const Backend& b, E* to, const E* from, std::int64_t n) {
   copy(b.stream(), to, from, n);
   b.synchronize();
 }
 
+/// Copies from (n) on the host to `to` in GPU memory. Waits.
 template <class E>
 void store(const Backend& b, E* to, const E* from, std::int64_t n) {
   copy(b.stream(), to, from, n);
   b.synchronize();
 }
 
+/// Allocates zero-filled memory for `use` of a buffer that was made with Pages::as_used. Waits.
 template <class E>
 void commit_memory(const Backend& b, FlatBuffer<E, DeviceBuffer>& buffer, const PartialUse& use) {
   b.synchronize();
   buffer.memory().commit_memory(use);
 }
 
-/// The memory is that of other parts already.
+/// No-op: parts of the buffer share memory, which is never returned.
 template <class E>
 void discard(const Backend&, E*, std::int64_t) {}
 
+/// Queues data (n) = 0.
 template <class E>
 void zero_and_discard(const Backend& b, E* data, std::int64_t n) {
   fill_bytes(b.stream(), data, 0, std::size_t(n) * sizeof(E));
 }
 
+/// Copy of a host buffer in GPU memory. Waits.
 template <class E>
 FlatBuffer<E, DeviceBuffer> move_to_backend(const Backend& b, FlatBuffer<E> buffer) {
   FlatBuffer<E, DeviceBuffer> there(buffer.size());
@@ -58,6 +67,7 @@ FlatBuffer<E, DeviceBuffer> move_to_backend(const Backend& b, FlatBuffer<E> buff
   return there;
 }
 
+/// Queues out (N,C) = x (N,C).
 template <class T>
 void copy_rows(Backend& b, Rows<T> out, ConstRows<T> x) {
   if (out.count == 0 || out.width == 0) return;

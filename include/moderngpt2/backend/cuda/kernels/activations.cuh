@@ -4,6 +4,8 @@
 #include "moderngpt2/backend/with_activation.hpp"
 #include "moderngpt2/config/model_shape.hpp"
 
+#ifdef MODERNGPT2_CUDA_KERNELS
+
 namespace moderngpt2::cuda::detail {
 
 struct ActivationAt {
@@ -48,3 +50,5 @@ MODERNGPT2_DEVICE ActivationAt activate(float x) {
 }
 
 }  // namespace moderngpt2::cuda::detail
+
+#endif  // MODERNGPT2_CUDA_KERNELS

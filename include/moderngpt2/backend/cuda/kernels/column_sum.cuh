@@ -3,14 +3,37 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/column_sum.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/partial_sums.cuh"
+#include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A block has 32 packs of columns and a group of rows, of which each of its 8 warps has every eighth.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// Number of groups of rows that are summed separately, then in order. Depends on `rows` only, so that every GPU gets
+/// the same bits.
+inline int column_parts(int rows) {
+  const int parts = (rows + 63) / 64;
+  return parts < 256 ? parts : 256;
+}
+
+/// sums (C) += sum of the rows of x (N,C).
+template <class T>
+struct ColumnSum {
+  float* sums;      ///< (C)
+  Rows<const T> x;  ///< (N,C)
+  float* partial;   ///< scratch (column_parts(N), C)
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A block sums 32 packs of columns over one group of rows; each of its 8 warps takes every eighth row.
 namespace detail {
 
 template <int N>
@@ -46,7 +69,7 @@ __global__ void __launch_bounds__(256) column_sum_kernel(const ColumnSum<T> a, b
 template <class T>
 void ColumnSum<T>::launch(cudaStream_t stream) const {
   const int parts = column_parts(x.count), packs = (x.width + pack_size<T> - 1) / pack_size<T>;
-  const bool in_packs = detail::packs(x) && detail::packs(partial, 0);
+  const bool in_packs = detail::pack_aligned(x) && detail::pack_aligned(partial, 0);
   cuda::launch(stream, detail::column_sum_kernel<T>, dim3(unsigned(packs + 31) / 32, unsigned(parts)), 256, 0, *this,
                in_packs);
   cuda::launch(stream, detail::sum_parts_kernel<1>, unsigned(x.width + 31) / 32, 256, 0, sums, sums, partial, parts,
@@ -54,5 +77,7 @@ void ColumnSum<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(ColumnSum);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

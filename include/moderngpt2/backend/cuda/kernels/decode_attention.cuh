@@ -3,15 +3,39 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/decode_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 
-// Decoding is bound by reading keys and values: a block reads those of one chunk and one key/value head once for up to
-// 4 query heads. A lane has 8 channels of every (128 / lanes)th key, `lanes` of them a whole head.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// Keys per block.
+inline constexpr int decode_chunk = 64;
+
+/// Attention of one query per sequence to its cache: one block per chunk of keys, then a reduction over chunks in
+/// order. A query whose keys are all padding gets 0.
+template <class T>
+struct DecodeAttention {
+  AttentionInputs<T> in;
+  Rows<T> o;     ///< (B,HD)
+  float* parts;  ///< part_floats(in.call)
+
+  static constexpr int chunks(int keys) { return (keys + decode_chunk - 1) / decode_chunk; }
+  /// Scratch floats for a full cache, so that scratch does not grow while decoding: for each (B,H,chunk), the maximum
+  /// score, the sum of exponentials, and the weighted sum of values (D).
+  static constexpr std::int64_t part_floats(const AttentionCall& call) {
+    return std::int64_t(call.batch) * call.n_head * chunks(call.key_rows) * (call.head_dim + 2);
+  }
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Reading keys and values limits decoding, so a block reads those of one chunk and one key/value head once for up to 4
+// query heads. A lane handles 8 channels of every (128 / lanes)th key; `lanes` lanes cover a head.
 namespace detail {
 
 inline constexpr int decode_warps = 4, decode_heads = 4;
@@ -25,12 +49,13 @@ struct DecodeMemory {
 template <class T, int D>
 __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(const DecodeAttention<T> a, bool in_packs) {
   auto& memory = shared<DecodeMemory<D>>();
-  constexpr int lanes = D / 8, each = 32 / lanes * decode_warps;  // keys at once
+  constexpr int lanes = D / 8, each = 32 / lanes * decode_warps;  // keys per iteration
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, lane = int(threadIdx.x) % 32, channel = lane % lanes * 8;
   const int chunks = a.chunks(call.keys()), chunk = int(blockIdx.x) % chunks, b = int(blockIdx.x) / chunks;
   const int kv = int(blockIdx.y), head_dim = call.head_dim;
-  const int own = int(threadIdx.x) / lanes, left = head_dim - channel;  // the first key and the channels of this lane
+  const int own = int(threadIdx.x) / lanes,
+            left = head_dim - channel;  // first key of this lane, and channels from its first on
   const int begin = call.begin(b, 0), end = call.keys(), u0 = chunk * decode_chunk, row = b * call.key_rows + u0;
   const auto seen = [&](int u) { return u0 + u >= begin && u0 + u < end; };
 
@@ -53,7 +78,7 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
         for (int g = 0; g < decode_heads; ++g) memory.scores[g][u] = s[g];
     }
     __syncthreads();
-    if (warp < heads) {  // a warp a head
+    if (warp < heads) {  // one warp per head
       float s[decode_chunk / 32], top = -INFINITY, total = 0;
       for (int i = 0; i < decode_chunk / 32; ++i) {
         const int u = 32 * i + lane;
@@ -100,7 +125,7 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
   }
 }
 
-/// A block a head: the parts of its chunks, each by its share.
+/// One block per head: combines its chunks, each weighted by its share of the sum of exponentials.
 template <class T>
 __global__ void __launch_bounds__(max_head_dim) combine_chunks_kernel(const DecodeAttention<T> a, int chunks) {
   const int n_head = a.in.call.n_head, h = int(blockIdx.x) % n_head, b = int(blockIdx.x) / n_head;
@@ -126,8 +151,8 @@ void DecodeAttention<T>::launch(cudaStream_t stream) const {
   const int used = chunks(call.keys());
   bool in_packs = call.head_dim % 8 == 0;
   for (const Rows<const T>* rows : {&in.q, &in.k, &in.v})
-    in_packs = in_packs && detail::packs(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
-  // Sequences may be more than 65535, so they are in x.
+    in_packs = in_packs && detail::pack_aligned(rows->data, std::int64_t(rows->stride) * std::int64_t(sizeof(T)));
+  // Sequences are in x, since y is limited to 65535.
   const dim3 grid(unsigned(used) * unsigned(call.batch), unsigned(call.n_kv_head));
   const auto kernel = call.head_dim <= 64    ? detail::decode_chunk_kernel<T, 64>
                       : call.head_dim <= 128 ? detail::decode_chunk_kernel<T, 128>
@@ -138,5 +163,7 @@ void DecodeAttention<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(DecodeAttention);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -3,14 +3,32 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/dropout.hpp"
+#include "moderngpt2/core/dropout.hpp"
 
-// The same mask as core/dropout.hpp's dropout_factors: element i of a row takes word (i / 8) % 4 of Philox block
-// 8 (i / 32) + i % 8. A lane holds N neighbours, which want one word each of N blocks, so lanes make whole blocks and
-// hand each other the words.
 namespace moderngpt2::cuda {
 
-/// The counter and key of one row, but for the block's number.
+/// Parameters of core/dropout.hpp's Dropout as a kernel argument. A threshold of 0 disables dropout.
+struct DropoutSite {
+  std::uint32_t threshold = 0;
+  float kept = 1;  ///< factor of kept elements: 1 / (1 - rate)
+  std::uint64_t key = 0;
+  std::int64_t first_sequence = 0;
+
+  DropoutSite() = default;
+  explicit DropoutSite(const Dropout& d) {
+    if (!d.active()) return;
+    threshold = d.threshold(), kept = float(d.scale()), key = d.key, first_sequence = d.first_sequence;
+  }
+  constexpr bool active() const { return threshold != 0; }
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// The dropout mask is that of core/dropout.hpp's dropout_factors: element i of a row uses word (i / 8) % 4 of Philox
+// block 8 (i / 32) + i % 8. A lane with N adjacent elements needs one word of each of N blocks, so lanes compute whole
+// blocks and exchange words.
+
+/// Philox counter and key of one row, without the block number.
 struct DropoutRow {
   std::uint64_t key;
   std::uint32_t threshold, position, head, sequence;
@@ -26,7 +44,7 @@ struct DropoutRow {
 
   struct Words {
     std::uint32_t at[4];
-    /// Word i by selection, which keeps the words in registers.
+    /// Word i, by selection: indexing would move the words out of registers.
     MODERNGPT2_DEVICE std::uint32_t pick(int i) const {
       return i < 2 ? (i == 0 ? at[0] : at[1]) : i == 2 ? at[2] : at[3];
     }
@@ -41,8 +59,8 @@ struct DropoutRow {
   }
 };
 
-/// Bit j: whether element first + j is kept, for the N (1, 4 or 8) elements of this lane. For N > 1 all lanes of the
-/// warp call it, each with the N elements after those of the lane before it, lane 0 at a multiple of 32.
+/// Bit j is set if element first + j is kept, for the N (1, 4 or 8) elements of this lane. For N > 1 all lanes of the
+/// warp must call it with consecutive groups of N elements, lane 0 at a multiple of 32.
 template <int N>
 MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
   static_assert(N == 1 || N == 4 || N == 8);
@@ -50,7 +68,7 @@ MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
   if constexpr (N == 1) return row.keeps(first);
   std::uint32_t bits = 0;
   if constexpr (N == 8) {
-    // 4 lanes share 8 blocks; this one makes two of them and wants its own word of all.
+    // 4 lanes share 8 blocks: each computes two, and needs one word of each of the 8.
     const int lane = first / 8 % 4;
     const auto even = row.block(std::uint32_t(group + 2 * lane)), odd = row.block(std::uint32_t(group + 2 * lane + 1));
     for (int turn = 0; turn < 4; ++turn) {
@@ -60,7 +78,7 @@ MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
       bits |= std::uint32_t(w0 >= row.threshold) << (2 * other) | std::uint32_t(w1 >= row.threshold) << (2 * other + 1);
     }
   } else if constexpr (N == 4) {
-    // 8 lanes share 8 blocks, one each; this one wants word lane / 2 of blocks 4 (lane % 2) .. + 3.
+    // 8 lanes share 8 blocks: each computes one, and needs word lane / 2 of blocks 4 (lane % 2) to 4 (lane % 2) + 3.
     const int lane = first / 4 % 8;
     const auto mine = row.block(std::uint32_t(group + lane));
     for (int turn = 0; turn < 4; ++turn) {
@@ -72,5 +90,7 @@ MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
   }
   return bits;
 }
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

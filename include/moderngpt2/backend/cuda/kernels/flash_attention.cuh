@@ -2,36 +2,51 @@
 
 #include <cstdint>
 
-#include "moderngpt2/backend/cuda/kernels/flash_attention.hpp"
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 
-// Flash attention (Dao et al. 2022, Dao 2023) on mma.sync: a block has 64 queries of one head, a warp 16 of them, with
-// their probabilities and sums in registers; tiles of keys and values come by cp.async while the tile before is
-// multiplied. D channels, those beyond head_dim are zero.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// Flash attention on tensor cores, for bf16 and f16. A query whose keys are all padding gets 0 and an lse of infinity.
+template <class T>
+struct FlashAttention {
+  AttentionInputs<T> in;
+  Rows<T> o;              ///< (BT,HD)
+  float* lse;             ///< (B,H,T) or null
+  bool in_packs = false;  ///< set by launch
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Flash attention (Dao et al. 2022, arXiv:2205.14135; Dao 2023, arXiv:2307.08691) with mma.sync. A block computes 64
+// queries of one head, a warp 16 of them with probabilities and sums in registers; cp.async loads the next tile of keys
+// and values during the products of the current one. D channels; those beyond head_dim are zero.
 namespace detail {
 
 template <class T, int D>
 struct FlashMemory {
   static constexpr int warps = 4, queries = 16 * warps, keys = D <= 128 ? 64 : 32;
-  Tile<T, queries, D> q;  // in the end the output
+  Tile<T, queries, D> q;  // finally the output
   Tile<T, keys, D> k[2], v[2];
   BlockRange<warps> begins;
 };
 
-/// Blocks that are to have room on a multiprocessor with 64 channels: without dropout, two registers decide between 3
-/// and 4, but from sm_100 on too many would spill.
+/// Minimum blocks per multiprocessor for __launch_bounds__ with 64 channels. Without dropout, two registers decide
+/// between 3 and 4; from sm_100 on, 4 would spill registers.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-inline constexpr int most_flash_blocks = 3;
+inline constexpr int max_flash_blocks = 3;
 #else
-inline constexpr int most_flash_blocks = 4;
+inline constexpr int max_flash_blocks = 4;
 #endif
 template <int D, bool drop>
 inline constexpr int flash_blocks = D != 64 ? 1
                                     : drop  ? 3
-                                            : most_flash_blocks;
+                                            : max_flash_blocks;
 
 template <class T, int D, bool drop>
 __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_kernel(const FlashAttention<T> a) {
@@ -41,7 +56,8 @@ __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_ke
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, c = 2 * (int(threadIdx.x) % 4);
   const int h = int(blockIdx.x) % call.n_head, b = int(blockIdx.x) / call.n_head;
-  const int t0 = int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // those with the most keys first
+  const int t0 =
+      int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // queries with the most keys first, for load balance
   const int rows = call.time - t0 < Memory::queries ? call.time - t0 : Memory::queries;
   const int head_dim = call.head_dim, column = h / call.group() * head_dim;
   const T* const q = a.in.q.row(b * call.time + t0) + h * head_dim;
@@ -61,8 +77,8 @@ __global__ void __launch_bounds__(128, flash_blocks<D, drop>) flash_attention_ke
   cp_async_commit();
 
   RowFragments<T, Memory::queries, D, D <= 128> queries(memory.q, 16 * warp);
-  // base: the largest score so far, scaled and rounded. All terms of a row are powers of 2 relative to it, and so is
-  // the log-sum-exp: its rounding cancels. The score itself would not do in its place: an FMA does not round its
+  // base: maximum score so far times log2_e, rounded. All terms of a row and the log-sum-exp are relative to the
+  // rounded value, so that its rounding error cancels. Keeping the score instead would not: an FMA does not round the
   // product with log2_e, and sums would shrink by 2^-24 of the score with each tile.
   float sums[D / 8][4] = {}, base[2] = {-INFINITY, -INFINITY}, total[2] = {};
   for (int stage = 0; u0 < end; u0 += N, stage ^= 1) {
@@ -143,17 +159,19 @@ void FlashAttention<T>::launch(cudaStream_t stream) const {
   const int head_dim = in.call.head_dim;
   a.in_packs = detail::heads_in_packs(in.q, head_dim) && detail::heads_in_packs(in.k, head_dim) &&
                detail::heads_in_packs(in.v, head_dim) && detail::heads_in_packs(o, head_dim);
-  detail::choose_head_dim(head_dim, [&](auto d) {
-    using Memory = detail::FlashMemory<T, decltype(d)::is>;
-    static_assert(sizeof(Memory) <= detail::least_shared_bytes);
+  detail::dispatch_head_dim(head_dim, [&](auto d) {
+    using Memory = detail::FlashMemory<T, decltype(d)::value>;
+    static_assert(sizeof(Memory) <= detail::min_shared_bytes);
     const dim3 grid(unsigned(in.call.batch * in.call.n_head),
                     unsigned((in.call.time + Memory::queries - 1) / Memory::queries));
-    const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::is, true>
-                                            : detail::flash_attention_kernel<T, decltype(d)::is, false>;
+    const auto kernel = in.dropout.active() ? detail::flash_attention_kernel<T, decltype(d)::value, true>
+                                            : detail::flash_attention_kernel<T, decltype(d)::value, false>;
     cuda::launch(stream, kernel, grid, 32 * Memory::warps, sizeof(Memory), a);
   });
 }
 
 MODERNGPT2_CUDA_INSTANTIATE_SHORT(FlashAttention);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

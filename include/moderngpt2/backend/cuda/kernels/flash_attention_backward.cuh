@@ -2,18 +2,36 @@
 
 #include <cstdint>
 
-#include "moderngpt2/backend/cuda/kernels/flash_attention_backward.hpp"
+#include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 
-// The backward pass of flash attention on mma.sync. Probabilities are computed again from the log-sum-exp, in the pass
-// over keys as transposes, with which those of a warp's 16 keys stay in its registers. docs/math.md derives it.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// Backward pass on tensor cores, for bf16 and f16: one block per tile of queries for dq, then one block per tile of
+/// keys for dk and dv, so that no two blocks add to the same gradient. Queries whose keys are all padding contribute 0.
+template <class T>
+struct FlashAttentionBackward {
+  AttentionInputs<T> in;
+  Rows<T> dq, dk, dv;
+  Rows<const T> d_o;
+  const float *lse, *mean;  ///< (B,H,T); mean = o . do
+  bool in_packs = false;    ///< set by launch
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Backward pass of flash attention with mma.sync. Probabilities are recomputed from the log-sum-exp; the kernel for dk
+// and dv computes their transposes, so that those of a warp's 16 keys stay in registers. docs/math.md derives the
+// formulas.
 namespace detail {
 
-/// From a score q . k and do . v to the probability times its factor (0 or 1 / (1 - rate)), and to the gradient of
-/// q . k. lse: in units of log2; infinite where the key is not seen.
+/// Replaces score, q . k, by the probability times its dropout factor (0 or 1 / (1 - rate)), and dp, do . v, by the
+/// gradient of the score. lse: log-sum-exp in base 2; infinity if the key is not visible.
 MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, float lse, float mean, float softcap,
                                       float inverse_softcap) {
   float slope = 1, s = score;
@@ -26,24 +44,24 @@ MODERNGPT2_DEVICE void score_gradient(float& score, float& dp, float factor, flo
   dp = p * (dp * factor - mean) * slope;
 }
 
-/// 2 warps where 4 would take more than the least shared memory.
+/// Warps per block: 2 where 4 would exceed min_shared_bytes.
 template <int D>
 inline constexpr int backward_warps = D <= 128 ? 4 : 2;
-/// Keys of a tile that is streamed for dq, and queries of one for dk and dv: as many as the registers allow.
+/// Keys per streamed tile in the kernel for dq, and queries per tile in that for dk and dv: as many as registers allow.
 template <int D>
 inline constexpr int streamed_keys = D <= 32 ? 64 : 32;
 template <int D, bool drop>
 inline constexpr int streamed_queries = D <= 32                          ? 64
                                         : D <= 96 || (D == 128 && !drop) ? 32
                                                                          : 16;
-/// Channels whose gradients a block sums, those from blockIdx.z times as many on: of 256, all are too many registers.
+/// Channels whose gradients a block sums, from blockIdx.z * backward_channels on. All 256 would exceed the registers.
 template <int D>
 inline constexpr int backward_channels = D <= 128 ? D : D / 2;
 
 template <class T, int D>
 struct FlashDqMemory {
   static constexpr int warps = backward_warps<D>, queries = 16 * warps, keys = streamed_keys<D>;
-  Tile<T, queries, D> q, d_o;  // q: in the end dq
+  Tile<T, queries, D> q, d_o;  // q: finally dq
   Tile<T, keys, D> k[2], v[2];
   BlockRange<warps> begins;
 };
@@ -56,7 +74,8 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
   const AttentionCall& call = a.in.call;
   const int warp = int(threadIdx.x) / 32, c = 2 * (int(threadIdx.x) % 4);
   const int h = int(blockIdx.x) % call.n_head, b = int(blockIdx.x) / call.n_head;
-  const int t0 = int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // those with the most keys first
+  const int t0 =
+      int(gridDim.y - 1 - blockIdx.y) * Memory::queries;  // queries with the most keys first, for load balance
   const int rows = call.time - t0 < Memory::queries ? call.time - t0 : Memory::queries, row = b * call.time + t0;
   const int head_dim = call.head_dim, column = h / call.group() * head_dim;
   load_tile<threads>(memory.q, a.in.q.row(row) + h * head_dim, a.in.q.stride, rows, head_dim, a.in_packs);
@@ -124,7 +143,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>) flash_attention_dq_ker
 template <class T, int D, bool drop>
 struct FlashDkvMemory {
   static constexpr int warps = backward_warps<D>, keys = 16 * warps, queries = streamed_queries<D, drop>;
-  Tile<T, keys, D> k, v;  // in the end dk and dv
+  Tile<T, keys, D> k, v;  // finally dk and dv
   Tile<T, queries, D> q[2], d_o[2];
   float lse[2][queries], mean[2][queries];
   int begin[2][queries];
@@ -145,7 +164,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
   load_tile<threads>(memory.k, a.in.k.row(key_row) + kv * head_dim, a.in.k.stride, keys, head_dim, a.in_packs);
   load_tile<threads>(memory.v, a.in.v.row(key_row) + kv * head_dim, a.in.v.stride, keys, head_dim, a.in_packs);
 
-  // Queries [first, end) see one of the keys, those from all_from on every key if nothing but the position hides keys.
+  // Queries [first, end) see at least one of the keys; those from all_from on see all, unless masked otherwise.
   const bool bounded = call.window > 0 || call.first_key;
   const int first = u0 - call.past > 0 ? u0 - call.past : 0, all_from = u0 + Memory::keys - 1 - call.past;
   int end = call.time;
@@ -157,7 +176,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
     end = last + 1;
   }
   const int t_first = first / M * M, tiles = end > t_first ? (end - t_first + M - 1) / M : 0;
-  const int own = u0 + 16 * warp + q;  // and own + 8
+  const int own = u0 + 16 * warp + q;  // this lane's keys are own and own + 8
   bool there[2];
   for (int i = 0; i < 2; ++i) there[i] = own + 8 * i < call.keys() && !call.masked(b, own + 8 * i);
 
@@ -194,7 +213,7 @@ __global__ void __launch_bounds__(32 * backward_warps<D>)
     multiply_channels<T>(ds, value, memory.d_o[stage]);
     const bool all_seen = !call.key_mask && !bounded && t0 >= all_from && keys == Memory::keys;
     MODERNGPT2_UNROLL
-    for (int n = 0; n < M / 4; ++n) {  // the two scores of a query
+    for (int n = 0; n < M / 4; ++n) {  // two scores per query
       const int j = n / 2, e = n % 2, i = 8 * j + c + e, position = call.past + t0 + i;
       const float lse = memory.lse[stage][i], mean = memory.mean[stage][i];
       DropoutRow::Words words{};
@@ -229,7 +248,7 @@ template <class T, int D, bool drop>
 void launch_flash_backward(cudaStream_t stream, const FlashAttentionBackward<T>& a) {
   using Dq = FlashDqMemory<T, D>;
   using Dkv = FlashDkvMemory<T, D, drop>;
-  static_assert(sizeof(Dq) <= least_shared_bytes && sizeof(Dkv) <= least_shared_bytes);
+  static_assert(sizeof(Dq) <= min_shared_bytes && sizeof(Dkv) <= min_shared_bytes);
   const AttentionCall& call = a.in.call;
   const auto tiles = [](int n, int each) { return unsigned((n + each - 1) / each); };
   constexpr unsigned parts = D / backward_channels<D>;
@@ -250,14 +269,16 @@ void FlashAttentionBackward<T>::launch(cudaStream_t stream) const {
   a.in_packs = true;
   const Rows<const T> all[] = {in.q, in.k, in.v, d_o, dq, dk, dv};
   for (const Rows<const T>& rows : all) a.in_packs = a.in_packs && detail::heads_in_packs(rows, head_dim);
-  detail::choose_head_dim(head_dim, [&](auto d) {
+  detail::dispatch_head_dim(head_dim, [&](auto d) {
     if (in.dropout.active())
-      detail::launch_flash_backward<T, decltype(d)::is, true>(stream, a);
+      detail::launch_flash_backward<T, decltype(d)::value, true>(stream, a);
     else
-      detail::launch_flash_backward<T, decltype(d)::is, false>(stream, a);
+      detail::launch_flash_backward<T, decltype(d)::value, false>(stream, a);
   });
 }
 
 MODERNGPT2_CUDA_INSTANTIATE_SHORT(FlashAttentionBackward);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

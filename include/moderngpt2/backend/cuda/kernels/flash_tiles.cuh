@@ -8,19 +8,21 @@
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/core/view.hpp"
 
-// What the flash attention kernels share: tiles in shared memory, products of a warp's 16 rows with them, masks.
-// A warp holds scores as mma's d: with q = lane / 4 and c = 2 (lane % 4), s[j][e] is of row q + 8 (e / 2) and column
-// 8 j + c + e % 2.
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Shared by the flash attention kernels: tiles in shared memory, products of a warp's 16 rows with them, masks.
+// A warp holds scores in the layout of mma's d: with q = lane / 4 and c = 2 (lane % 4), s[j][e] is the score of row
+// q + 8 (e / 2) and column 8 j + c + e % 2.
 namespace moderngpt2::cuda::detail {
 
 inline constexpr float log2_e = 1.4426950408889634f;
 inline constexpr float ln_2 = 0.6931471805599453f;
 
-/// Shared memory of a block on sm_86, sm_89 and sm_120, the least that there is.
-inline constexpr int least_shared_bytes = 99 * 1024;
+/// Minimum of the maximum shared memory per block over all supported GPUs: that of sm_86, sm_89 and sm_120.
+inline constexpr int min_shared_bytes = 99 * 1024;
 
-/// rows x D elements of 16 bits. Packs of 8 channels are permuted within a row, so that the 8 rows of a matrix that
-/// ldmatrix reads lie in different banks.
+/// Tile of rows x D 16-bit elements in shared memory. Packs of 8 channels are permuted within a row (XOR swizzle), so
+/// that the 8 rows of a matrix that ldmatrix reads are in different banks.
 template <class T, int rows, int D>
 struct Tile {
   static constexpr int packs = D / 8;
@@ -32,8 +34,8 @@ struct Tile {
   }
 };
 
-/// Begins to load the first `count` rows of `from`, of which the channels of one head are in use; the rest of the tile
-/// becomes zero. in_packs: by cp.async; else it is done at once.
+/// Loads the channels of one head of the first `count` rows of `from`; the rest of the tile becomes zero. Asynchronous,
+/// by cp.async, if `in_packs`.
 template <int threads, class T, int rows, int D>
 MODERNGPT2_DEVICE void load_tile(Tile<T, rows, D>& tile, const T* from, int stride, int count, int head_dim,
                                  bool in_packs) {
@@ -54,20 +56,20 @@ MODERNGPT2_DEVICE void load_tile(Tile<T, rows, D>& tile, const T* from, int stri
   }
 }
 
-/// Whether heads of these rows can be loaded in packs.
+/// Whether heads of `head_dim` channels in these rows can be loaded in packs of 16 bytes.
 template <class T>
 bool heads_in_packs(const Rows<T>& rows, int head_dim) {
-  return packs(rows.data, std::int64_t(rows.stride) * 2) && head_dim % 8 == 0;
+  return pack_aligned(rows.data, std::int64_t(rows.stride) * 2) && head_dim % 8 == 0;
 }
 
-/// Rows [row0, row0 + 16) and channels [16 k, 16 k + 16) as mma's a.
+/// Loads rows [row0, row0 + 16) and channels [16 k, 16 k + 16) as the operand a of mma.
 template <class T, int rows, int D>
 MODERNGPT2_DEVICE void load_rows(std::uint32_t (&a)[4], Tile<T, rows, D>& tile, int row0, int k) {
   const int lane = int(threadIdx.x) % 32;
   ldmatrix<4>(a, tile.pack(row0 + lane % 16, 2 * k + lane / 16));
 }
 
-/// A warp's 16 rows of a tile, as the a of products over channels: in registers, or read again for each product.
+/// 16 rows of a tile as operand a of a warp's products over channels: kept in registers if `keep`, else read for each.
 template <class T, int rows, int D, bool keep>
 struct RowFragments {
   Tile<T, rows, D>& tile;
@@ -75,7 +77,7 @@ struct RowFragments {
   std::uint32_t kept[keep ? D / 16 : 1][4];
 
   MODERNGPT2_DEVICE RowFragments(Tile<T, rows, D>& t, int first) : tile(t), row0(first) {}
-  /// Once the tile is there.
+  /// Loads the registers. Called once, after the tile has arrived.
   MODERNGPT2_DEVICE void load() {
     if constexpr (keep) {
       MODERNGPT2_UNROLL
@@ -92,7 +94,7 @@ struct RowFragments {
   }
 };
 
-/// s (16, n) += rows of `a` times the rows of the tile, over their channels.
+/// s (16,n) += a (16,D) tile^T (D,n).
 template <class T, int rows, int D, bool keep, int n>
 MODERNGPT2_DEVICE void multiply_channels(float (&s)[n / 8][4], RowFragments<T, rows, D, keep>& a, Tile<T, n, D>& tile) {
   const int lane = int(threadIdx.x) % 32;
@@ -110,7 +112,7 @@ MODERNGPT2_DEVICE void multiply_channels(float (&s)[n / 8][4], RowFragments<T, r
   }
 }
 
-/// sums (16,width) += p (16,n), rounded, times channels [first, first + width) of the tile (n,D).
+/// sums (16,width) += p (16,n), rounded to T, times channels [first, first + width) of the tile (n,D).
 template <class T, int n, int D, int parts>
 MODERNGPT2_DEVICE void multiply_rows(float (&sums)[parts][4], const float (&p)[n / 8][4], Tile<T, n, D>& tile,
                                      int first = 0) {
@@ -130,15 +132,15 @@ MODERNGPT2_DEVICE void multiply_rows(float (&sums)[parts][4], const float (&p)[n
   }
 }
 
-/// Where a kernel writes rows: `to` is the first channel of a head in the warp's first row, `count` rows of them.
+/// Output rows of a warp: `to` is the first channel of a head in the first row; rows from `count` on do not exist.
 template <class T>
 struct RowsOut {
   T* to;
   int stride, count, head_dim;
   bool in_packs;
 
-  /// Writes the warp's 16 rows of sums, times scale0 and scale1 (row q + 8), channels from `first` on, through rows
-  /// from row0 on of `tile`, which no other warp uses any more.
+  /// Stores the warp's 16 rows of sums, times scale0 (rows q) and scale1 (rows q + 8), to channels from `first` on.
+  /// Rows from row0 on of `tile` are the buffer; no other warp may use them any more.
   template <int rows, int D, int parts>
   MODERNGPT2_DEVICE void store(Tile<T, rows, D>& tile, int row0, const float (&sums)[parts][4], float scale0,
                                float scale1, int first = 0) const {
@@ -165,8 +167,9 @@ struct RowsOut {
   }
 };
 
-/// Bits of the kept ones of a row's 8 elements first + 8 w + e, first at a multiple of 32 plus an even column c < 8, in
-/// bit 2 w + e: those that a lane has of 32 columns. They are the words of two blocks (core/dropout.hpp).
+/// Dropout mask of the 8 columns first + 8 w + e that a lane holds of 32: bit 2 w + e is set if the column is kept.
+/// first is a multiple of 32 plus an even number below 8. The columns use the words of two Philox blocks
+/// (core/dropout.hpp).
 MODERNGPT2_DEVICE std::uint32_t kept_columns(const DropoutRow& row, int first) {
   std::uint32_t bits = 0;
   MODERNGPT2_UNROLL
@@ -178,11 +181,12 @@ MODERNGPT2_DEVICE std::uint32_t kept_columns(const DropoutRow& row, int first) {
   return bits;
 }
 
-/// Smallest and largest of a number over the block of `warps` warps.
+/// Shared memory of block_range for a block of `warps` warps.
 template <int warps>
 struct BlockRange {
   int low[warps], high[warps];
 };
+/// Minimum of low and maximum of high over the block, with one barrier.
 template <int warps>
 MODERNGPT2_DEVICE void block_range(int& low, int& high, BlockRange<warps>& memory) {
   for (int by = 16; by > 0; by /= 2) {
@@ -197,16 +201,16 @@ MODERNGPT2_DEVICE void block_range(int& low, int& high, BlockRange<warps>& memor
   }
 }
 
-/// The two queries of a lane, t and t + 8 (rows q and q + 8 of its warp), and what keys they see.
+/// The two queries of a lane, t and t + 8 (rows q and q + 8 of its warp), and the range of keys that they see.
 struct LaneQueries {
-  int t, position, begin[2];  ///< position: of t among the keys; begin: the first keys, past all for no query
+  int t, position, begin[2];  ///< position of t among the keys; first visible keys, INT_MAX for no query
 
   MODERNGPT2_DEVICE LaneQueries(const AttentionCall& call, int b, int first)
       : t(first + int(threadIdx.x) % 32 / 4), position(call.past + t) {
     for (int i = 0; i < 2; ++i) begin[i] = t + 8 * i < call.time ? call.begin(b, t + 8 * i) : 0x7fffffff;
   }
   MODERNGPT2_DEVICE bool sees(int i, int key) const { return key >= begin[i] && key <= position + 8 * i; }
-  /// The first key that one of the block's queries sees, and the first that all see if any: one barrier.
+  /// Minimum and maximum of the first visible keys over the queries of the block, with one barrier.
   template <int warps>
   MODERNGPT2_DEVICE void range(int& low, int& latest, const AttentionCall& call, BlockRange<warps>& memory) const {
     low = begin[1] < begin[0] ? begin[1] : begin[0];
@@ -216,9 +220,9 @@ struct LaneQueries {
   }
 };
 
-/// Calls f(Constant<D>) with the head_dim of the kernel for heads of `head_dim` channels.
+/// Calls f(Constant<D>) with the smallest D of a kernel that is at least head_dim.
 template <class F>
-void choose_head_dim(int head_dim, F&& f) {
+void dispatch_head_dim(int head_dim, F&& f) {
   if (head_dim <= 32)
     f(Constant<32>{});
   else if (head_dim <= 64)
@@ -232,3 +236,5 @@ void choose_head_dim(int head_dim, F&& f) {
 }
 
 }  // namespace moderngpt2::cuda::detail
+
+#endif  // MODERNGPT2_CUDA_KERNELS

@@ -4,13 +4,41 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/activations.cuh"
-#include "moderngpt2/backend/cuda/kernels/gated_activation.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A thread has one pack of 16 bytes of a row: blocks are (row, part of the row).
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// h = a(gate) * up.
+template <class T>
+struct GatedActivation {
+  Rows<T> h;              ///< (N,F)
+  Rows<const T> gate_up;  ///< (N,2F)
+  Activation activation;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// d_gate = dh * up * a'(gate), d_up = dh * a(gate).
+template <class T>
+struct GatedActivationBackward {
+  Rows<T> d_gate_up;      ///< (N,2F); may be gate_up
+  Rows<const T> dh;       ///< (N,F)
+  Rows<const T> gate_up;  ///< (N,2F)
+  Activation activation;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A thread handles one pack of 16 bytes. Grid: (rows, parts of a row).
 namespace detail {
 
 template <class T>
@@ -59,7 +87,8 @@ template <class T>
 void GatedActivation<T>::launch(cudaStream_t stream) const {
   const std::int64_t packs = (h.width + pack_size<T> - 1) / pack_size<T>;
   cuda::launch(stream, detail::gated_activation_kernel<T>, dim3(unsigned(h.count), detail::blocks_for(packs)),
-               unsigned(detail::threads_for(packs)), 0, *this, detail::packs(h) && detail::packs(gate_up));
+               unsigned(detail::threads_for(packs)), 0, *this,
+               detail::pack_aligned(h) && detail::pack_aligned(gate_up));
 }
 
 template <class T>
@@ -67,10 +96,12 @@ void GatedActivationBackward<T>::launch(cudaStream_t stream) const {
   const std::int64_t packs = (dh.width + pack_size<T> - 1) / pack_size<T>;
   cuda::launch(stream, detail::gated_activation_backward_kernel<T>, dim3(unsigned(dh.count), detail::blocks_for(packs)),
                unsigned(detail::threads_for(packs)), 0, *this,
-               detail::packs(d_gate_up) && detail::packs(dh) && detail::packs(gate_up));
+               detail::pack_aligned(d_gate_up) && detail::pack_aligned(dh) && detail::pack_aligned(gate_up));
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(GatedActivation);
 MODERNGPT2_CUDA_INSTANTIATE(GatedActivationBackward);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

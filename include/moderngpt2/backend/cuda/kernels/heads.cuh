@@ -4,13 +4,49 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/activations.cuh"
-#include "moderngpt2/backend/cuda/kernels/heads.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A block has a row, a thread every blockDim.x-th of its elements.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels. Rows are few, so elements are accessed one by one.
 namespace moderngpt2::cuda {
 
+/// y (N,C) = kind(x), or with `slope` y *= kind'(x).
+template <class T>
+struct ActivateRows {
+  Rows<T> y;
+  Rows<const T> x;
+  Activation kind;
+  bool slope;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// out (n,C) = mean of each N / n consecutive rows of x (N,C).
+template <class T>
+struct MeanRows {
+  Rows<T> out;
+  Rows<const T> x;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// dx (N,C) += dout (n,C) n / N.
+template <class T>
+struct MeanRowsBackward {
+  Rows<T> dx;
+  Rows<const T> dout;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// One block per row; a thread handles every blockDim.x-th element.
 namespace detail {
 
 template <class T>
@@ -64,5 +100,7 @@ void MeanRowsBackward<T>::launch(cudaStream_t stream) const {
 MODERNGPT2_CUDA_INSTANTIATE(ActivateRows);
 MODERNGPT2_CUDA_INSTANTIATE(MeanRows);
 MODERNGPT2_CUDA_INSTANTIATE(MeanRowsBackward);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -5,12 +5,67 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/losses.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
+
+/// Destination of losses: partial sums, and their total.
+struct LossSum {
+  float* parts;   ///< scratch, one for each row or group of elements
+  double* total;  ///< (1)
+  bool add;       ///< total += instead of total =
+};
+
+/// Cross-entropy of rows of logits (N,V), after c tanh(logit / c) if softcap c > 0; d = scale * gradient to the logits
+/// before the softcap. Rows labelled ignored_label have loss 0 and gradient 0.
+template <class T>
+struct CrossEntropy {
+  Rows<T> d;  ///< (N,V) or null; rows may share the addresses of those of the logits
+  Rows<const float> logits;
+  const int* labels;  ///< (N)
+  float softcap, scale;
+  LossSum sum;  ///< parts (N): the loss of each row
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// Squared error, or binary cross-entropy of sigmoid(logit).
+enum class ElementLossKind { squared, binary };
+
+/// Sum of (logit - target)^2, or of the cross-entropies of sigmoid(logit) with targets in [0, 1]; d = scale * gradient.
+template <class T>
+struct ElementLoss {
+  static constexpr int block_elements = 4096;
+
+  ElementLossKind kind;
+  Rows<T> d;  ///< (N,V) or null
+  Rows<const float> logits;
+  const float* targets;  ///< (N,V), contiguous
+  float scale;
+  LossSum sum;  ///< parts (parts(N V))
+
+  /// Number of partial sums for this many elements.
+  static int parts(std::int64_t elements) { return int((elements + block_elements - 1) / block_elements); }
+  void launch(cudaStream_t stream) const;
+};
+
+/// x (N,V) = cap tanh(x / cap), in place.
+template <class T>
+struct SoftCap {
+  Rows<T> x;
+  float cap;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 namespace detail {
 
@@ -19,7 +74,7 @@ struct CrossEntropyMemory {
   BlockSums<1> sums;
 };
 
-/// N logits from `column` on, capped; minus infinity beyond the end.
+/// Loads N logits from `column` on and applies the softcap; columns beyond the end become minus infinity.
 template <int N>
 MODERNGPT2_DEVICE void load_logits(float (&x)[N], const float* row, int column, int width, float cap, float inverse) {
   if (column + N <= width) {
@@ -34,6 +89,7 @@ MODERNGPT2_DEVICE void load_logits(float (&x)[N], const float* row, int column, 
       if (column + j >= width) x[j] = -std::numeric_limits<float>::infinity();
 }
 
+/// Stores N elements from `column` on; columns beyond the end are skipped.
 template <int N, class T>
 MODERNGPT2_DEVICE void store_part(T* row, const float (&x)[N], int column, int width) {
   if (column + N <= width) {
@@ -44,7 +100,8 @@ MODERNGPT2_DEVICE void store_part(T* row, const float (&x)[N], int column, int w
   }
 }
 
-/// The largest logit seen and the sum of exp(logit - largest): both in one reading of the row.
+/// Maximum of the logits so far and the sum of exp(logit - maximum), in one pass over a row (Milakov and Gimelshein
+/// 2018, arXiv:1805.02867).
 struct RunningSum {
   float top = -std::numeric_limits<float>::max(), sum = 0;
 
@@ -55,7 +112,7 @@ struct RunningSum {
     if (largest > top) sum *= expf(top - largest), top = largest;
     for (int j = 0; j < N; ++j) sum += expf(x[j] - top);
   }
-  /// That of all threads of the block.
+  /// Combines the results of all threads of the block.
   MODERNGPT2_DEVICE void combine(CrossEntropyMemory& memory) {
     const int warps = int(blockDim.x) / 32, lane = int(threadIdx.x) % 32;
     float of_block = warp_max(top);
@@ -68,7 +125,7 @@ struct RunningSum {
   }
 };
 
-/// A block has a row. The second reading, for the gradient, is of what the L2 cache still has.
+/// One block per row. The second pass, for the gradient, finds the row in the L2 cache.
 template <class T, int N>
 __global__ void __launch_bounds__(1024) cross_entropy_kernel(const CrossEntropy<T> a) {
   auto& memory = shared<CrossEntropyMemory>();
@@ -93,7 +150,7 @@ __global__ void __launch_bounds__(1024) cross_entropy_kernel(const CrossEntropy<
     of_row.add(x);
   }
   of_row.combine(memory);
-  // Never top + log(sum): with logits of 100 its rounding would be most of a small loss.
+  // Not top + log(sum) - logit: with logits around 100 its rounding error would dominate a small loss.
   if (threadIdx.x == 0) a.sum.parts[r] = logf(of_row.sum) - (at_label[0] - of_row.top);
   if (!a.d.data) return;
   const float share = a.scale / of_row.sum;
@@ -102,7 +159,7 @@ __global__ void __launch_bounds__(1024) cross_entropy_kernel(const CrossEntropy<
   for (int first = 0; first < width; first += step * items) {
     float x[items][N];
     for (int i = 0; i < items; ++i) load_logits(x[i], row, first + i * step + mine, width, cap, inverse);
-    // Shorter elements of the same memory go over logits that others read in this turn.
+    // Shorter elements in the same memory overwrite logits that other threads read in this iteration.
     if constexpr (sizeof(T) < sizeof(float)) __syncthreads();
     for (int i = 0; i < items; ++i) {
       const int column = first + i * step + mine;
@@ -120,7 +177,7 @@ struct TotalMemory {
   double sums[256];
 };
 
-/// total (+)= sum of parts (n), in a fixed order.
+/// total (+)= sum of parts (n), in a fixed order, by one block.
 template <int threads>
 __global__ void __launch_bounds__(threads) sum_losses_kernel(const LossSum a, int n) {
   auto& memory = shared<TotalMemory>();
@@ -138,7 +195,7 @@ struct ElementLossMemory {
   BlockSums<1> sums;
 };
 
-/// Neighbouring threads have neighbouring elements: logits of heads are few and narrow, no packs of them are aligned.
+/// Adjacent threads handle adjacent elements, without packs: rows of heads are few, narrow and not aligned.
 template <class T, ElementLossKind kind>
 __global__ void __launch_bounds__(256) element_loss_kernel(const ElementLoss<T> a) {
   auto& memory = shared<ElementLossMemory>();
@@ -163,14 +220,26 @@ __global__ void __launch_bounds__(256) element_loss_kernel(const ElementLoss<T> 
   if (threadIdx.x == 0) a.sum.parts[blockIdx.x] = sums[0];
 }
 
+template <class T, int N>
+__global__ void __launch_bounds__(256) softcap_kernel(const SoftCap<T> a) {
+  T* const row = a.x.row(int(blockIdx.x));
+  const float inverse = 1.0f / a.cap;
+  for (int column = int(threadIdx.x) * N; column < a.x.width; column += int(blockDim.x) * N) {
+    float x[N];
+    load_floats(x, row + column);
+    for (int i = 0; i < N; ++i) x[i] = a.cap * tanhf(x[i] * inverse);
+    store_floats(row + column, x);
+  }
+}
+
 }  // namespace detail
 
 template <class T>
 void CrossEntropy<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(logits.data, std::int64_t(logits.stride) * std::int64_t(sizeof(float))) &&
-                        detail::packs(d.data, std::int64_t(d.stride) * std::int64_t(sizeof(T)));
-  detail::choose_pack<T>(in_packs, [&](auto n) {
-    constexpr int N = decltype(n)::is;
+  const bool in_packs = detail::pack_aligned(logits.data, std::int64_t(logits.stride) * std::int64_t(sizeof(float))) &&
+                        detail::pack_aligned(d.data, std::int64_t(d.stride) * std::int64_t(sizeof(T)));
+  detail::dispatch_pack<T>(in_packs, [&](auto n) {
+    constexpr int N = decltype(n)::value;
     const int warps = (logits.width + N * 32 - 1) / (N * 32);
     cuda::launch(stream, detail::cross_entropy_kernel<T, N>, unsigned(logits.count),
                  unsigned(32 * (warps < 32 ? warps : 32)), 0, *this);
@@ -188,9 +257,20 @@ void ElementLoss<T>::launch(cudaStream_t stream) const {
   cuda::launch(stream, detail::sum_losses_kernel<256>, 1, 256, 0, sum, blocks);
 }
 
+template <class T>
+void SoftCap<T>::launch(cudaStream_t stream) const {
+  detail::dispatch_pack<T>(detail::pack_aligned(x), [&](auto n) {
+    constexpr int N = decltype(n)::value;
+    cuda::launch(stream, detail::softcap_kernel<T, N>, unsigned(x.count), detail::row_threads(x.width, N), 0, *this);
+  });
+}
+
 MODERNGPT2_CUDA_INSTANTIATE(CrossEntropy);
+MODERNGPT2_CUDA_INSTANTIATE(SoftCap);
 #ifdef __CUDACC__
-template struct ElementLoss<float>;  // heads have fp32 logits
+template struct ElementLoss<float>;  // logits of heads are fp32
 #endif
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

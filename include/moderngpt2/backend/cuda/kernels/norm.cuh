@@ -4,23 +4,88 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
-#include "moderngpt2/backend/cuda/kernels/norm.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/partial_sums.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A block has a row at a time, each thread `items` packs of N neighbours of it in registers: every byte moves once.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels. Rows are views (N,C) with strides.
 namespace moderngpt2::cuda {
 
+/// Number of groups of rows over which gradients of gains are summed separately, then in order. Depends on `rows` only,
+/// so that every GPU gets the same bits; 512 blocks fill any current GPU.
+inline constexpr int norm_partitions = 512;
+inline int norm_parts(int rows) { return rows < norm_partitions ? rows : norm_partitions; }
+
+/// u = x rstd (1 + w), with rstd = 1 / sqrt(mean(x^2) + eps).
+template <class T>
+struct RmsNorm {
+  Rows<T> u;
+  Rows<const T> x;
+  const float* w;  ///< (C)
+  float eps;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// dx (+)= gradient of x, dw += gradient of w.
+template <class T>
+struct RmsNormBackward {
+  Rows<T> dx;
+  Rows<const T> du, x;
+  const float* w;  ///< (C)
+  float* dw;       ///< (C)
+  float* partial;  ///< scratch (norm_parts, C)
+  float eps;
+  bool accumulate;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// y = dropout(y), in place; x_out = x + norm(y, post); u = norm(x_out, next).
+template <class T>
+struct AddNorm {
+  Rows<T> x_out, u, y;
+  Rows<const T> x;
+  const float *post, *next;  ///< (C)
+  DropoutSite dropout;
+  float eps;
+  int time;  ///< rows per sequence
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// In: du, and in dx the gradient of x_out from the residual path. Out: dx, dy; dpost and dnext +=. y is the output of
+/// AddNorm.
+template <class T>
+struct AddNormBackward {
+  Rows<T> dx, dy;
+  Rows<const T> du, x_out, y;
+  const float *post, *next;  ///< (C)
+  float *dpost, *dnext;      ///< (C)
+  float* partial;            ///< scratch (norm_parts, 2, C): dnext, dpost
+  DropoutSite dropout;
+  float eps;
+  int time;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// One block per row; each thread keeps `items` packs of N adjacent elements in registers, so that every byte is read
+// once.
 namespace detail {
 
-/// Threads a block at most: what the registers of the backward kernels allow.
+/// Maximum threads per block, limited by the registers of the backward kernels.
 template <int N>
 inline constexpr int norm_threads = N == 1 ? 1024 : 256;
 
-/// The thread's part of a row, as floats.
+/// Elements of a row that this thread holds, as floats.
 template <int N, int items>
 struct RowPart {
   float at[items][N];
@@ -46,12 +111,13 @@ struct RowPart {
           store_pack(row + column(i) + first, pack);
         }
   }
-  /// What a store to elements of T and a load leave of it.
+  /// Rounds each element to T, as a store and a load would.
   template <class T>
   MODERNGPT2_DEVICE void round() {
     for (auto& item : at)
       for (float& x : item) x = to_float(from_float<T>(x));
   }
+  /// Applies the dropout mask.
   MODERNGPT2_DEVICE void drop(const DropoutRow& row) {
     for (int i = 0; i < items; ++i) {
       const std::uint32_t bits = kept_bits<N>(row, column(i));
@@ -70,13 +136,14 @@ struct RowPart {
   }
 };
 
+/// Calls f(i, j) for all elements of a RowPart.
 template <int N, int items, class F>
 MODERNGPT2_DEVICE void each(F&& f) {
   for (int i = 0; i < items; ++i)
     for (int j = 0; j < N; ++j) f(i, j);
 }
 
-/// x = x rstd (1 + w)
+/// x = x rstd (1 + w).
 template <int N, int items>
 MODERNGPT2_DEVICE void normalize(RowPart<N, items>& x, const float* w, int width, float eps, BlockSums<1>& memory) {
   float squares[1] = {};
@@ -88,7 +155,7 @@ MODERNGPT2_DEVICE void normalize(RowPart<N, items>& x, const float* w, int width
   each<N, items>([&](int i, int j) { x.at[i][j] *= rstd * (1.0f + gain.at[i][j]); });
 }
 
-/// d: from the gradient of y = x rstd (1 + w) to that of x; dw += its gradient. docs/math.md derives it.
+/// Replaces d, the gradient of y = x rstd (1 + w), by the gradient of x; dw += gradient of w. docs/math.md derives it.
 template <int N, int items>
 MODERNGPT2_DEVICE void normalize_backward(RowPart<N, items>& d, RowPart<N, items>& dw, const RowPart<N, items>& x,
                                           const float* w, int width, float eps, BlockSums<2>& memory) {
@@ -115,7 +182,7 @@ struct NormBackwardMemory {
   BlockSums<2> sums[2];
 };
 
-/// The rows of this block's group.
+/// Rows of this block's group.
 struct RowRange {
   int begin, end;
   MODERNGPT2_DEVICE explicit RowRange(int rows)
@@ -198,9 +265,10 @@ __global__ void __launch_bounds__(norm_threads<N>) add_norm_backward_kernel(cons
   dpost.store(partial + width, width);
 }
 
-/// Calls f(Constant<N>, Constant<items>, threads) for rows of `width`, in packs of 16 bytes where `in_packs`.
+/// Calls f(Constant<N>, Constant<items>, threads) with the kernel parameters for rows of `width` elements; packs of 16
+/// bytes if `in_packs`, else N is 1. Throws an Error if the width is too large.
 template <class T, class F>
-void choose_norm(int width, bool in_packs, F&& f) {
+void dispatch_norm(int width, bool in_packs, F&& f) {
   constexpr int n = pack_size<T>;
   const auto threads = [width](int each) { return (width + each * 32 - 1) / (each * 32) * 32; };
   if (in_packs && threads(n) <= norm_threads<n>)
@@ -210,29 +278,32 @@ void choose_norm(int width, bool in_packs, F&& f) {
   else if (threads(4) <= norm_threads<1>)
     f(Constant<1>{}, Constant<4>{}, threads(4));
   else
-    throw Error("norms of {} channels do not run on a GPU: use an n_embd of at most 4096, or of {} in multiples of {}",
-                width, 4 * n * norm_threads<n>, n);
+    throw Error(
+        "norms on a GPU support an n_embd of at most 4096, or of at most {} in multiples of {} (this model has {}): "
+        "use "
+        "a smaller one, or --device cpu",
+        4 * n * norm_threads<n>, n, width);
 }
 
 }  // namespace detail
 
 template <class T>
 void RmsNorm<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(u) && detail::packs(x) && detail::packs(w, 0);
-  detail::choose_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::rms_norm_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(x.count),
+  const bool in_packs = detail::pack_aligned(u) && detail::pack_aligned(x) && detail::pack_aligned(w, 0);
+  detail::dispatch_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::rms_norm_kernel<T, decltype(n)::value, decltype(items)::value>, unsigned(x.count),
                  unsigned(threads), 0, *this);
   });
 }
 
 template <class T>
 void RmsNormBackward<T>::launch(cudaStream_t stream) const {
-  const bool in_packs =
-      detail::packs(dx) && detail::packs(du) && detail::packs(x) && detail::packs(w, 0) && detail::packs(partial, 0);
+  const bool in_packs = detail::pack_aligned(dx) && detail::pack_aligned(du) && detail::pack_aligned(x) &&
+                        detail::pack_aligned(w, 0) && detail::pack_aligned(partial, 0);
   const int parts = norm_parts(x.count);
-  detail::choose_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::rms_norm_backward_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(parts),
-                 unsigned(threads), 0, *this);
+  detail::dispatch_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::rms_norm_backward_kernel<T, decltype(n)::value, decltype(items)::value>,
+                 unsigned(parts), unsigned(threads), 0, *this);
   });
   cuda::launch(stream, detail::sum_parts_kernel<1>, unsigned(x.width + 31) / 32, 256, 0, dw, dw, partial, parts,
                x.width);
@@ -240,23 +311,23 @@ void RmsNormBackward<T>::launch(cudaStream_t stream) const {
 
 template <class T>
 void AddNorm<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(x_out) && detail::packs(u) && detail::packs(y) && detail::packs(x) &&
-                        detail::packs(post, 0) && detail::packs(next, 0);
-  detail::choose_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::add_norm_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(x.count),
+  const bool in_packs = detail::pack_aligned(x_out) && detail::pack_aligned(u) && detail::pack_aligned(y) &&
+                        detail::pack_aligned(x) && detail::pack_aligned(post, 0) && detail::pack_aligned(next, 0);
+  detail::dispatch_norm<T>(x.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::add_norm_kernel<T, decltype(n)::value, decltype(items)::value>, unsigned(x.count),
                  unsigned(threads), 0, *this);
   });
 }
 
 template <class T>
 void AddNormBackward<T>::launch(cudaStream_t stream) const {
-  const bool in_packs = detail::packs(dx) && detail::packs(dy) && detail::packs(du) && detail::packs(x_out) &&
-                        detail::packs(y) && detail::packs(post, 0) && detail::packs(next, 0) &&
-                        detail::packs(partial, 0);
+  const bool in_packs = detail::pack_aligned(dx) && detail::pack_aligned(dy) && detail::pack_aligned(du) &&
+                        detail::pack_aligned(x_out) && detail::pack_aligned(y) && detail::pack_aligned(post, 0) &&
+                        detail::pack_aligned(next, 0) && detail::pack_aligned(partial, 0);
   const int parts = norm_parts(dx.count);
-  detail::choose_norm<T>(dx.width, in_packs, [&](auto n, auto items, int threads) {
-    cuda::launch(stream, detail::add_norm_backward_kernel<T, decltype(n)::is, decltype(items)::is>, unsigned(parts),
-                 unsigned(threads), 0, *this);
+  detail::dispatch_norm<T>(dx.width, in_packs, [&](auto n, auto items, int threads) {
+    cuda::launch(stream, detail::add_norm_backward_kernel<T, decltype(n)::value, decltype(items)::value>,
+                 unsigned(parts), unsigned(threads), 0, *this);
   });
   cuda::launch(stream, detail::sum_parts_kernel<2>, dim3(unsigned(dx.width + 31) / 32, 2), 256, 0, dnext, dpost,
                partial, parts, dx.width);
@@ -266,5 +337,7 @@ MODERNGPT2_CUDA_INSTANTIATE(RmsNorm);
 MODERNGPT2_CUDA_INSTANTIATE(RmsNormBackward);
 MODERNGPT2_CUDA_INSTANTIATE(AddNorm);
 MODERNGPT2_CUDA_INSTANTIATE(AddNormBackward);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -2,63 +2,95 @@
 
 #include <cstdint>
 
+#include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/optimizer.hpp"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/dtype.hpp"
 
-// A thread has one pack of neighbours; sums of squares go round after round over the packs.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// Number of partial sums for the squares of n elements of T. The partition depends on n only, so that every GPU gets
+/// the same bits.
+inline constexpr int max_square_parts = 1024, square_threads = 256;
+template <class T>
+int square_parts(std::int64_t n) {
+  constexpr std::int64_t each = std::int64_t(square_threads) * 16 / std::int64_t(sizeof(T));
+  const std::int64_t parts = (n + each - 1) / each;
+  return parts < max_square_parts ? int(parts) : max_square_parts;
+}
+
+/// sum (1) (+)= sum of the squares of x (n).
+template <class T>
+struct SumOfSquares {
+  const T* x;
+  std::int64_t n;
+  double* partial;  ///< scratch (square_parts<T>(n))
+  double* sum;
+  bool add;  ///< sum += instead of sum =
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// to (1) += sum of values[i] * factors[i] over the first `count` terms.
+template <class T>
+struct AddLosses {
+  static constexpr int max_terms = 2;
+
+  T* to;
+  int count;
+  const T* values[max_terms];  ///< (1) each
+  T factors[max_terms];
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// decision (1) = the rule applied to the loss (1) of a step and the sum of squares (1) of its gradients.
+template <class T>
+struct DecideUpdate {
+  const T *loss, *squares;
+  UpdateRule rule;
+  UpdateDecision* decision;
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// Factors of an AdamW step, derived from backend/calls.hpp's AdamWStep.
+struct AdamWFactors {
+  float gradient_scale;
+  float beta1, rest1;  ///< rest1: 1 - beta1
+  float beta2, rest2;
+  float epsilon;
+  float rate;  ///< learning rate / (1 - beta1^step)
+  float root;  ///< 1 / sqrt(1 - beta2^step)
+  float keep;  ///< 1 - learning rate * weight decay
+};
+
+/// AdamW step on n fp32 weights (Loshchilov and Hutter 2019, arXiv:1711.05101). Writes nothing if the decision says so.
+template <class T>
+struct AdamWUpdate {
+  float *weight, *first, *second;  ///< (n)
+  const float* gradient;           ///< (n)
+  T* rounded;                      ///< (n) copy of the new weights in T, or null
+  std::int64_t n;
+  const UpdateDecision* decision;  ///< (1) overrides factors.gradient_scale, or null
+  AdamWFactors factors;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A thread handles one pack of 16 bytes; for sums of squares, packs at a stride of the whole grid.
 namespace detail {
-
-/// First element of this thread's pack of N.
-template <int N>
-MODERNGPT2_DEVICE std::int64_t first_of_pack() {
-  return (std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * N;
-}
-
-template <class T>
-__global__ void __launch_bounds__(256) fill_kernel(const Fill<T> a, bool in_packs) {
-  constexpr int n = pack_size<T>;
-  const std::int64_t at = first_of_pack<n>(), count = a.n - at;
-  if (in_packs && count >= n) {
-    Pack<T, n> pack;
-    for (T& x : pack.at) x = a.value;
-    store_pack(a.x + at, pack);
-  } else {
-    for (int i = 0; i < n; ++i)
-      if (i < count) a.x[at + i] = a.value;
-  }
-}
-
-/// N: of the shorter type.
-template <int N, class To, class From>
-__global__ void __launch_bounds__(256) cast_kernel(To* to, const From* from, std::int64_t n, bool in_packs) {
-  const std::int64_t at = first_of_pack<N>(), count = n - at;
-  if (count <= 0) return;
-  float x[N];
-  load_floats(x, from + at, count, in_packs);
-  store_floats(to + at, x, count, in_packs);
-}
-
-template <class T>
-__global__ void __launch_bounds__(256) add_kernel(const AddTo<T> a, bool in_packs) {
-  constexpr int n = pack_size<T>;
-  const std::int64_t at = first_of_pack<n>(), count = a.n - at;
-  if (count <= 0) return;
-  float x[n], y[n];
-  load_floats(x, a.to + at, count, in_packs);
-  load_floats(y, a.from + at, count, in_packs);
-  for (int i = 0; i < n; ++i) x[i] += y[i];
-  store_floats(a.to + at, x, count, in_packs);
-}
 
 struct SquareMemory {
   double of_warp[square_threads / 32];
 };
 
-/// The sum over the block, in its first thread.
+/// Sum over the block, valid in its first thread.
 MODERNGPT2_DEVICE double sum_in_order(double x, SquareMemory& memory) {
   for (int by = 16; by > 0; by /= 2) x += __shfl_xor_sync(full_mask, x, by);
   if (threadIdx.x % 32 == 0) memory.of_warp[threadIdx.x / 32] = x;
@@ -69,7 +101,7 @@ MODERNGPT2_DEVICE double sum_in_order(double x, SquareMemory& memory) {
   return sum;
 }
 
-/// Squares are added in fp32 within a pack, in double from there.
+/// Adds squares in fp32 within a pack and in double beyond.
 template <class T>
 __global__ void __launch_bounds__(square_threads) squares_kernel(const SumOfSquares<T> a, bool in_packs) {
   constexpr int n = pack_size<T>;
@@ -85,7 +117,7 @@ __global__ void __launch_bounds__(square_threads) squares_kernel(const SumOfSqua
   if (threadIdx.x == 0) a.partial[blockIdx.x] = sum;
 }
 
-/// sum (+)= the parts, each thread every 256th of them.
+/// sum (+)= sum of the partial sums; each thread adds every 256th.
 template <int threads>
 __global__ void __launch_bounds__(threads) sum_squares_kernel(double* sum, const double* partial, int parts, bool add) {
   auto& memory = shared<SquareMemory>();
@@ -99,7 +131,7 @@ template <class T>
 __global__ void __launch_bounds__(32) add_losses_kernel(const AddLosses<T> a) {
   if (threadIdx.x > 0) return;
   T sum = 0;
-  for (int i = 0; i < a.count; ++i) sum += __dmul_rn(*a.values[i], a.factors[i]);  // rounded, as on the host
+  for (int i = 0; i < a.count; ++i) sum += __dmul_rn(*a.values[i], a.factors[i]);  // no FMA, as on the host
   *a.to += sum;
 }
 
@@ -110,9 +142,9 @@ __global__ void __launch_bounds__(32) decide_update_kernel(const DecideUpdate<T>
   *a.decision = {.gradient_scale = float(a.rule.gradient_scale(norm)), .applies = UpdateRule::applies(*a.loss, norm)};
 }
 
-/// As backend/cpu/optimizer.hpp: first = beta1 first + (1 - beta1) g, ...
+/// Formulas as in backend/cpu/optimizer.hpp.
 template <class T>
-__global__ void __launch_bounds__(256) adamw_kernel(const AdamW<T> a, bool in_packs) {
+__global__ void __launch_bounds__(256) adamw_kernel(const AdamWUpdate<T> a, bool in_packs) {
   constexpr int n = pack_size<float>;
   const std::int64_t at = first_of_pack<n>(), count = a.n - at;
   if (count <= 0) return;
@@ -136,47 +168,13 @@ __global__ void __launch_bounds__(256) adamw_kernel(const AdamW<T> a, bool in_pa
   if (a.rounded) store_floats(a.rounded + at, w, count, in_packs);
 }
 
-/// Threads and blocks for n elements in packs of N.
-template <int N>
-struct Grid {
-  unsigned threads, blocks;
-  explicit Grid(std::int64_t n)
-      : threads(unsigned(threads_for((n + N - 1) / N))), blocks(blocks_for((n + N - 1) / N)) {}
-};
-
 }  // namespace detail
-
-template <class T>
-void Fill<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::fill_kernel<T>, grid.blocks, grid.threads, 0, *this, detail::packs(x, 0));
-}
-
-template <class T>
-void CastFromFloat<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::cast_kernel<pack_size<T>, T, float>, grid.blocks, grid.threads, 0, to, from, n,
-               detail::packs(to, 0) && detail::packs(from, 0));
-}
-
-template <class T>
-void CastToFloat<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::cast_kernel<pack_size<T>, float, T>, grid.blocks, grid.threads, 0, to, from, n,
-               detail::packs(to, 0) && detail::packs(from, 0));
-}
-
-template <class T>
-void AddTo<T>::launch(cudaStream_t stream) const {
-  const detail::Grid<pack_size<T>> grid(n);
-  cuda::launch(stream, detail::add_kernel<T>, grid.blocks, grid.threads, 0, *this,
-               detail::packs(to, 0) && detail::packs(from, 0));
-}
 
 template <class T>
 void SumOfSquares<T>::launch(cudaStream_t stream) const {
   const int parts = square_parts<T>(n);
-  cuda::launch(stream, detail::squares_kernel<T>, unsigned(parts), square_threads, 0, *this, detail::packs(x, 0));
+  cuda::launch(stream, detail::squares_kernel<T>, unsigned(parts), square_threads, 0, *this,
+               detail::pack_aligned(x, 0));
   cuda::launch(stream, detail::sum_squares_kernel<square_threads>, 1, square_threads, 0, sum, partial, parts, add);
 }
 
@@ -191,22 +189,21 @@ void DecideUpdate<T>::launch(cudaStream_t stream) const {
 }
 
 template <class T>
-void AdamW<T>::launch(cudaStream_t stream) const {
+void AdamWUpdate<T>::launch(cudaStream_t stream) const {
   const detail::Grid<pack_size<float>> grid(n);
-  const bool in_packs = detail::packs(weight, 0) && detail::packs(first, 0) && detail::packs(second, 0) &&
-                        detail::packs(gradient, 0) && detail::packs(rounded, 0);
+  const bool in_packs = detail::pack_aligned(weight, 0) && detail::pack_aligned(first, 0) &&
+                        detail::pack_aligned(second, 0) && detail::pack_aligned(gradient, 0) &&
+                        detail::pack_aligned(rounded, 0);
   cuda::launch(stream, detail::adamw_kernel<T>, grid.blocks, grid.threads, 0, *this, in_packs);
 }
 
-MODERNGPT2_CUDA_INSTANTIATE(Fill);
-MODERNGPT2_CUDA_INSTANTIATE(CastFromFloat);
-MODERNGPT2_CUDA_INSTANTIATE(CastToFloat);
-MODERNGPT2_CUDA_INSTANTIATE_FLOAT(AddTo);
 MODERNGPT2_CUDA_INSTANTIATE(SumOfSquares);
-MODERNGPT2_CUDA_INSTANTIATE(AdamW);
+MODERNGPT2_CUDA_INSTANTIATE(AdamWUpdate);
 #ifdef __CUDACC__
 template struct AddLosses<double>;
 template struct DecideUpdate<double>;
 #endif
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -6,34 +6,37 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/core/view.hpp"
 
-// Elements that move in packs of 16 bytes where their addresses allow it, one by one where not and at the end.
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Loads and stores in packs of 16 bytes where addresses allow it, and element by element otherwise.
 namespace moderngpt2::cuda::detail {
 
-/// Whether every pack from `pointer` on, in rows `stride_bytes` apart, is at a multiple of 16 bytes.
-inline bool packs(const void* pointer, std::int64_t stride_bytes) {
+/// Whether rows that start at `pointer`, `stride_bytes` apart, are aligned to 16 bytes.
+inline bool pack_aligned(const void* pointer, std::int64_t stride_bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0 && stride_bytes % 16 == 0;
 }
-/// The same, and no row ends within a pack.
+/// Whether rows are aligned to 16 bytes and their width is a multiple of a pack.
 template <class T>
-bool packs(const Rows<T>& rows) {
-  return packs(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
+bool pack_aligned(const Rows<T>& rows) {
+  return pack_aligned(rows.data, std::int64_t(rows.stride) * std::int64_t(sizeof(T))) && rows.width % pack_size<T> == 0;
 }
 
-template <int value>
+/// Integer constant as an argument of generic lambdas.
+template <int number>
 struct Constant {
-  static constexpr int is = value;
+  static constexpr int value = number;
 };
 
-/// Calls f(Constant<N>): the elements of a pack of T, or 1.
+/// Calls f(Constant<N>) with N = elements of a pack of T if `in_packs`, else 1.
 template <class T, class F>
-void choose_pack(bool in_packs, F&& f) {
+void dispatch_pack(bool in_packs, F&& f) {
   if (in_packs)
     f(Constant<pack_size<T>>{});
   else
     f(Constant<1>{});
 }
 
-/// N elements as floats, in packs of at most 16 bytes.
+/// Loads N elements as floats, in packs of at most 16 bytes.
 template <int N, class T>
 MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from) {
   constexpr int n = N < pack_size<T> ? N : pack_size<T>;
@@ -42,7 +45,7 @@ MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from) {
     for (int i = 0; i < n; ++i) x[first + i] = to_float(pack.at[i]);
   }
 }
-/// The first min(count, N) elements, then zeros. `in_packs`: `from` is a multiple of the pack's bytes.
+/// Loads the first min(count, N) elements; the rest of x is zero. `in_packs`: `from` is aligned to a pack.
 template <int N, class T>
 MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from, std::int64_t count, bool in_packs) {
   if (in_packs && count >= N)
@@ -51,7 +54,7 @@ MODERNGPT2_DEVICE void load_floats(float (&x)[N], const T* from, std::int64_t co
     for (int i = 0; i < N; ++i) x[i] = i < count ? to_float(from[i]) : 0.0f;
 }
 
-/// Writes N elements, rounded, in packs of at most 16 bytes.
+/// Stores N elements, rounded to T, in packs of at most 16 bytes.
 template <int N, class T>
 MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N]) {
   constexpr int n = N < pack_size<T> ? N : pack_size<T>;
@@ -61,7 +64,7 @@ MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N]) {
     store_pack(to + first, pack);
   }
 }
-/// Writes the first min(count, N) of them.
+/// Stores the first min(count, N) elements.
 template <int N, class T>
 MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N], std::int64_t count, bool in_packs) {
   if (in_packs && count >= N) return store_floats(to, x);
@@ -69,11 +72,27 @@ MODERNGPT2_DEVICE void store_floats(T* to, const float (&x)[N], std::int64_t cou
     if (i < count) to[i] = from_float<T>(x[i]);
 }
 
-/// Threads a block and blocks for `n` packs, of at most 256 threads.
+/// Threads per block (at most 256, whole warps) and number of blocks, for one thread per pack of `n` packs.
 inline int threads_for(std::int64_t n) { return int(std::min<std::int64_t>(256, (n + 31) / 32 * 32)); }
 inline unsigned blocks_for(std::int64_t n) { return unsigned((n + threads_for(n) - 1) / threads_for(n)); }
 
-/// Threads of a block, at most 256, that have N elements each of a row of `width`.
+/// Threads of a block (at most 256, whole warps) for a row of `width` elements, N per thread.
 inline unsigned row_threads(int width, int N) { return unsigned(threads_for((width + N - 1) / N)); }
 
+/// Index of the first element of this thread's pack of N.
+template <int N>
+MODERNGPT2_DEVICE std::int64_t first_of_pack() {
+  return (std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * N;
+}
+
+/// Launch configuration for n elements in packs of N, one per thread.
+template <int N>
+struct Grid {
+  unsigned threads, blocks;
+  explicit Grid(std::int64_t n)
+      : threads(unsigned(threads_for((n + N - 1) / N))), blocks(blocks_for((n + N - 1) / N)) {}
+};
+
 }  // namespace moderngpt2::cuda::detail
+
+#endif  // MODERNGPT2_CUDA_KERNELS

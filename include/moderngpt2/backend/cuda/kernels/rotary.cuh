@@ -4,13 +4,33 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/rotary.hpp"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// A thread has one pack of 16 bytes of the lower half of a head and its partner in the upper half: blocks are (row,
-// part of the row).
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// Rotates each pair (x[i], x[i + D/2]) of each head by the angle of its row's position past + row % time, then
+/// multiplies by `scale`, in place (Su et al. 2021, arXiv:2104.09864; pairs as in GPT-NeoX).
+template <class T>
+struct Rotary {
+  Rows<T> heads;               ///< (BT,HD)
+  const float *cosine, *sine;  ///< (positions, D/2)
+  int half;                    ///< D/2
+  int time, past;
+  float scale;
+  bool back;  ///< rotates by the negative angle, for the backward pass
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// A thread handles one pack of 16 bytes in the lower half of a head and its partner in the upper half. Grid: (rows,
+// parts of a row).
 namespace detail {
 
 template <class T>
@@ -42,12 +62,14 @@ __global__ void __launch_bounds__(256) rotary_kernel(const Rotary<T> a, bool in_
 template <class T>
 void Rotary<T>::launch(cudaStream_t stream) const {
   const std::int64_t packs = std::int64_t(heads.width / (2 * half)) * ((half + pack_size<T> - 1) / pack_size<T>);
-  const bool in_packs =
-      detail::packs(heads) && half % pack_size<T> == 0 && detail::packs(cosine, 0) && detail::packs(sine, 0);
+  const bool in_packs = detail::pack_aligned(heads) && half % pack_size<T> == 0 && detail::pack_aligned(cosine, 0) &&
+                        detail::pack_aligned(sine, 0);
   cuda::launch(stream, detail::rotary_kernel<T>, dim3(unsigned(heads.count), detail::blocks_for(packs)),
                unsigned(detail::threads_for(packs)), 0, *this, in_packs);
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(Rotary);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

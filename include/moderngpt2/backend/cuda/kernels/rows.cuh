@@ -2,11 +2,37 @@
 
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/rows.hpp"
 #include "moderngpt2/backend/cuda/kernels/segments.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/view.hpp"
 
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
+
+/// out (n,C) = x[index].
+template <class T>
+struct GatherRows {
+  Rows<T> out;
+  Rows<const T> x;
+  const int* index;  ///< (n)
+
+  void launch(cudaStream_t stream) const;
+};
+
+/// dx[index] += dout (n,C), in the order of the rows, rounded to T once.
+template <class T>
+struct ScatterRowsAdd {
+  Rows<T> dx;
+  Rows<const T> dout;
+  SegmentSort sort;  ///< sorts rows by index
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 namespace detail {
 
@@ -23,8 +49,8 @@ __global__ void __launch_bounds__(256) gather_rows_kernel(const GatherRows<T> a)
 
 template <class T>
 void GatherRows<T>::launch(cudaStream_t stream) const {
-  detail::choose_pack<T>(detail::packs(out) && detail::packs(x), [&](auto n) {
-    constexpr int N = decltype(n)::is;
+  detail::dispatch_pack<T>(detail::pack_aligned(out) && detail::pack_aligned(x), [&](auto n) {
+    constexpr int N = decltype(n)::value;
     cuda::launch(stream, detail::gather_rows_kernel<T, N>, unsigned(out.count), detail::row_threads(out.width, N), 0,
                  *this);
   });
@@ -37,5 +63,7 @@ void ScatterRowsAdd<T>::launch(cudaStream_t stream) const {
 
 MODERNGPT2_CUDA_INSTANTIATE(GatherRows);
 MODERNGPT2_CUDA_INSTANTIATE(ScatterRowsAdd);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -4,14 +4,42 @@
 #include <limits>
 
 #include "moderngpt2/backend/cuda/device.cuh"
-#include "moderngpt2/backend/cuda/kernels/sampling.hpp"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/backend/token_choice.hpp"
+#include "moderngpt2/core/view.hpp"
 
-// Choosing a token without sorting: numbers are unsigned integers of the same order, whose threshold is found eight
-// bits at a time; probabilities are integers too, so that their sums are the same in any order.
+// Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
+// which queues the kernels.
 namespace moderngpt2::cuda {
 
+/// TokenChoice as a kernel argument; its lists of seen and removed tokens lie in one array.
+struct TokenRule {
+  double temperature, top_p, min_p, repetition_penalty, uniform;
+  int row;  ///< row of the logits
+  int top_k;
+  int seen, removed, end;  ///< offsets: begin of the seen tokens, begin and end of the removed ones
+  bool do_sample;
+};
+
+/// tokens (n) = next token for each rule, or a code of token_choice.hpp. Overwrites the logits with those that
+/// generation/sampler.hpp draws from.
+template <class T>
+struct ChooseTokens {
+  Rows<T> logits;
+  const TokenRule* rules;  ///< (n)
+  const int* lists;
+  int* tokens;
+  int n;
+
+  void launch(cudaStream_t stream) const;
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
+
+// Chooses tokens without sorting, by radix selection: logits become unsigned integers of the same order, and a
+// threshold is found 8 bits at a time. Probabilities are integers too, so that sums do not depend on the order of
+// addition.
 namespace detail {
 
 using Word = unsigned long long;
@@ -25,11 +53,12 @@ struct SamplingMemory {
 
 inline constexpr float removed = -std::numeric_limits<float>::infinity();
 
-/// Larger for larger numbers; both zeros are one.
+/// Unsigned integer that orders like x; -0 and 0 are equal.
 MODERNGPT2_DEVICE unsigned order_of(float x) {
   const unsigned bits = __float_as_uint(x + 0.0f);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
+/// Inverse of order_of.
 MODERNGPT2_DEVICE float number_of(unsigned order) {
   return __uint_as_float(order & 0x80000000u ? order & 0x7fffffffu : ~order);
 }
@@ -45,7 +74,7 @@ MODERNGPT2_DEVICE Word warp_largest(Word x) {
   }
   return x;
 }
-/// Of this lane and those before it.
+/// Inclusive prefix sum over the lanes of the warp.
 MODERNGPT2_DEVICE Word warp_running_total(Word x) {
   for (int by = 1; by < 32; by *= 2) {
     const Word other = __shfl_up_sync(full_mask, x, unsigned(by));
@@ -54,7 +83,7 @@ MODERNGPT2_DEVICE Word warp_running_total(Word x) {
   return x;
 }
 
-/// The same of the whole block, in every thread.
+/// Sum or maximum over the block, in every thread.
 template <bool largest>
 MODERNGPT2_DEVICE Word over_block(Word x, SamplingMemory& memory) {
   const int lane = int(threadIdx.x) % 32, warps = int(blockDim.x) / 32;
@@ -66,7 +95,8 @@ MODERNGPT2_DEVICE Word over_block(Word x, SamplingMemory& memory) {
   return largest ? warp_largest(x) : warp_total(x);
 }
 
-/// Adds the weights of the warp's lanes to bins. Of the topmost bits a warp has few values: lanes of one add up first.
+/// Adds the weights of the lanes to bins. `topmost`: the most significant bits, for which a warp has few distinct
+/// values, so lanes with the same bin are summed before the atomic addition.
 MODERNGPT2_DEVICE void add_to_bins(Word* bins, int bin, Word weight, bool topmost) {
   if (!topmost) {
     if (weight > 0) atomicAdd(&bins[bin], weight);
@@ -85,10 +115,11 @@ MODERNGPT2_DEVICE void add_to_bins(Word* bins, int bin, Word weight, bool topmos
 
 struct Threshold {
   unsigned key;
-  Word below;  ///< weight of all that have smaller keys
+  Word below;  ///< total weight of smaller keys
 };
 
-/// The smallest number up to which the weights of a row, weight(x) each, sum up to more than `limit`, which all do.
+/// Smallest key for which the weights weight(x) of all elements up to it sum to more than `limit`. The total must
+/// exceed `limit`.
 template <class W>
 MODERNGPT2_DEVICE Threshold first_beyond(const float* row, int width, Word limit, SamplingMemory& memory, W weight) {
   const int lane = int(threadIdx.x) % 32;
@@ -124,7 +155,7 @@ MODERNGPT2_DEVICE Threshold first_beyond(const float* row, int width, Word limit
   return {prefix, below};
 }
 
-/// Removes the first `count` of the logits that have a key.
+/// Removes the first `count` logits that equal a key.
 MODERNGPT2_DEVICE void remove_first_equals(float* row, int width, unsigned key, Word count) {
   if (threadIdx.x >= 32) return;
   const int lane = int(threadIdx.x);
@@ -137,7 +168,8 @@ MODERNGPT2_DEVICE void remove_first_equals(float* row, int width, unsigned key, 
   }
 }
 
-/// A warp sums a part of the row; the one whose part holds `target` goes through it again.
+/// Draws a token by inverse transform sampling: each warp sums one part of the row, then the warp whose part contains
+/// the target finds the element.
 template <class W>
 MODERNGPT2_DEVICE void draw(int* token, const float* row, int width, double uniform, SamplingMemory& memory, W weight) {
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32, warps = int(blockDim.x) / 32;
@@ -167,7 +199,7 @@ MODERNGPT2_DEVICE void draw(int* token, const float* row, int width, double unif
   }
 }
 
-/// A block chooses the token of a row.
+/// One block per token. Order of operations as in generation/sampler.hpp.
 template <class T>
 __global__ void __launch_bounds__(1024, 1) choose_tokens_kernel(const ChooseTokens<T> a) {
   auto& memory = shared<SamplingMemory>();
@@ -193,7 +225,7 @@ __global__ void __launch_bounds__(1024, 1) choose_tokens_kernel(const ChooseToke
   for (int i = rule.removed + thread; i < rule.end; i += step) row[a.lists[i]] = removed;
   __syncthreads();
 
-  // The likeliest, the first of equals.
+  // Arg max; the first of equals.
   Word best = 0;
   for (int i = thread; i < width; i += step) {
     if (rule.do_sample && rule.temperature != 1) row[i] = float(double(row[i]) / rule.temperature);
@@ -215,9 +247,9 @@ __global__ void __launch_bounds__(1024, 1) choose_tokens_kernel(const ChooseToke
     __syncthreads();
   }
 
-  // Probabilities as parts of the likeliest's, such that all of them fit a word.
+  // Probabilities relative to the largest, scaled so that their sum fits a 64-bit integer.
   const double unit = double(Word(1) << (30 + __clz(width)));
-  // What is less than one of them, such as all that top_k removed, is so without an exponential in double.
+  // Weights below 1 round to 0, removed tokens included; skipping them saves an exponential in double.
   const auto weight = [=](float x) { return x - top < -43 ? 0 : Word(exp(double(x - top)) * unit); };
   if (rule.top_p < 1) {
     Word total = 0;
@@ -250,5 +282,7 @@ void ChooseTokens<T>::launch(cudaStream_t stream) const {
 }
 
 MODERNGPT2_CUDA_INSTANTIATE_FLOAT(ChooseTokens);
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -5,23 +5,50 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
-#include "moderngpt2/backend/cuda/kernels/segments.hpp"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/view.hpp"
 
+// Sums rows by id (embedding gradients, scattered rows): rows are sorted by id, stably, and each segment of equal ids
+// is added in order, so that results are bit-identical in every run.
 namespace moderngpt2::cuda {
+
+/// Stable radix sort of `count` rows by ids[row], 8 bits per pass. Pointers are to GPU memory.
+struct SegmentSort {
+  static constexpr int tile = 1024;  ///< rows per block
+
+  const int* ids;  ///< (count), in [0, bound)
+  int count, bound;
+  int* scratch;  ///< (scratch_ints)
+
+  int tiles() const { return (count + tile - 1) / tile; }
+  int passes() const {
+    int n = 1;
+    for (int rest = (bound - 1) >> 8; rest > 0; rest >>= 8) ++n;
+    return n;
+  }
+  /// Scratch ints: two orders of the rows, and counts of 256 digits for each tile.
+  static std::int64_t scratch_ints(int count) {
+    return 2 * std::int64_t(count) + 256 * ((std::int64_t(count) + tile - 1) / tile);
+  }
+  int* order(int n) const { return scratch + std::int64_t(n) * count; }
+  int* digits() const { return order(2); }
+  /// Rows ordered by id (count), valid after sort_segments.
+  int* sorted() const { return order(passes() % 2); }
+};
+
+#ifdef MODERNGPT2_CUDA_KERNELS
 
 namespace detail {
 
 inline constexpr int sort_threads = 256, sort_warps = sort_threads / 32, digit_values = 256;
 inline constexpr int rows_per_warp = SegmentSort::tile / sort_warps;
 
-/// Where each warp puts its next row of each digit; before that, how many it has.
+/// For each warp and digit, the number of rows, later the position of its next row.
 struct SortMemory {
   int next[sort_warps][digit_values];
 };
 
-/// The tile's rows of one warp, 32 at a time and in order: f(row, digit), digit -1 beyond the end.
+/// Calls f(row, digit) for the rows of this warp, 32 at a time and in order; digit is -1 beyond the end.
 template <class F>
 MODERNGPT2_DEVICE void each_row_of_warp(const int* ids, const int* order, int count, int shift, F&& f) {
   const int lane = int(threadIdx.x) % 32;
@@ -33,7 +60,7 @@ MODERNGPT2_DEVICE void each_row_of_warp(const int* ids, const int* order, int co
   }
 }
 
-/// Fills memory.next with the counts of each warp.
+/// Fills memory.next with the digit counts of each warp.
 MODERNGPT2_DEVICE void count_digits(SortMemory& memory, const int* ids, const int* order, int count, int shift) {
   for (int warp = 0; warp < sort_warps; ++warp) memory.next[warp][threadIdx.x] = 0;
   __syncthreads();
@@ -43,7 +70,7 @@ MODERNGPT2_DEVICE void count_digits(SortMemory& memory, const int* ids, const in
   __syncthreads();
 }
 
-/// counts (256, tiles): rows of each digit in each tile. A null order is the rows' own.
+/// counts (256, tiles) = number of rows with each digit in each tile. order (count): the rows, or null for 0, 1, ...
 template <int threads>
 __global__ void __launch_bounds__(threads)
     count_digits_kernel(const int* ids, const int* order, int count, int shift, int* counts) {
@@ -58,7 +85,7 @@ struct ScanMemory {
   int of_warp[32];
 };
 
-/// x (n) becomes the sums of the elements before each, by one block.
+/// Exclusive prefix sum of x (n) in place, by one block.
 template <int threads>
 __global__ void __launch_bounds__(threads) exclusive_scan_kernel(int* x, int n) {
   auto& memory = shared<ScanMemory>();
@@ -85,7 +112,7 @@ __global__ void __launch_bounds__(threads) exclusive_scan_kernel(int* x, int n) 
   }
 }
 
-/// to = the rows in order of their digit, rows of one digit in the order they had. starts: the scanned counts.
+/// to (count) = rows ordered by digit, stably. starts: prefix sums of the counts.
 template <int threads>
 __global__ void __launch_bounds__(threads)
     place_rows_kernel(const int* ids, const int* order, int count, int shift, const int* starts, int* to) {
@@ -117,8 +144,8 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
-/// to[id] += sum over the rows of `id`, in their order, of from[row] * mask * scale: the block whose position in the
-/// sorted rows begins a segment has it, blockIdx.y its columns.
+/// to[id] += from[row] * mask * scale over the rows of each id, in order. The block whose position in the sorted rows
+/// begins a segment sums all of it; blockIdx.y selects columns.
 template <class To, class From, int N>
 __global__ void __launch_bounds__(256)
     add_segments_kernel(const Rows<To> to, const Rows<const From> from, const int* ids, const int* sorted, float scale,
@@ -156,6 +183,7 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace detail
 
+/// Queues the sort.
 inline void sort_segments(cudaStream_t stream, const SegmentSort& s) {
   constexpr int threads = detail::sort_threads, scan_threads = 1024;
   const int* order = nullptr;
@@ -171,20 +199,22 @@ inline void sort_segments(cudaStream_t stream, const SegmentSort& s) {
   }
 }
 
-/// Sorts, then adds rows of `from` to the rows of `to` that the ids name.
+/// Queues the sort, then to[ids[row]] += from[row] * mask * scale.
 template <class To, class From>
 void add_segments(cudaStream_t stream, const SegmentSort& s, Rows<To> to, Rows<const From> from, float scale,
                   const DropoutSite& dropout, int time) {
   sort_segments(stream, s);
   const bool in_packs =
-      detail::packs(from) && detail::packs(to.data, std::int64_t(to.stride) * std::int64_t(sizeof(To)));
-  detail::choose_pack<From>(in_packs, [&](auto n) {
-    constexpr int N = decltype(n)::is;
+      detail::pack_aligned(from) && detail::pack_aligned(to.data, std::int64_t(to.stride) * std::int64_t(sizeof(To)));
+  detail::dispatch_pack<From>(in_packs, [&](auto n) {
+    constexpr int N = decltype(n)::value;
     const unsigned threads = detail::row_threads(from.width, N);
     const unsigned columns = (unsigned(from.width) + threads * N - 1) / (threads * N);
     cuda::launch(stream, detail::add_segments_kernel<To, From, N>, dim3(unsigned(s.count), columns), threads, 0, to,
                  from, s.ids, static_cast<const int*>(s.sorted()), scale, dropout, time);
   });
 }
+
+#endif  // MODERNGPT2_CUDA_KERNELS
 
 }  // namespace moderngpt2::cuda

@@ -6,9 +6,9 @@
 
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
 
-// cp.async: 16 bytes on their way to shared memory. They may land at any moment between issue and wait, so for
-// ThreadSanitizer the destination is written and the source read at once; with a random schedule they land at once or
-// at the wait, and until then the destination is NaN.
+// cp.async of the simulated GPU. A copy may complete at any moment between issue and wait, so ThreadSanitizer is told
+// of the write and the read at the issue. With a random schedule copies complete at the issue or at the wait; until
+// then the destination is NaN.
 namespace moderngpt2::simt {
 
 namespace detail {
@@ -19,7 +19,7 @@ inline void land(const PendingCopy& copy) {
   std::memcpy(copy.to, bytes, sizeof bytes);
 }
 
-/// The oldest copy of which at most `left` later groups were committed.
+/// Removes the oldest copy whose group has to be complete when at most `left` groups may be pending. False if none.
 inline bool take_copy(int left, PendingCopy& copy) {
   sanitizer::Quiet quiet;
   Thread& t = machine().thread();
@@ -34,6 +34,7 @@ inline bool take_copy(int left, PendingCopy& copy) {
 
 }  // namespace detail
 
+/// cp.async of 16 bytes to shared memory, the first `bytes` of them from global memory, the rest zero.
 inline void async_copy(void* to, const void* from, int bytes, std::source_location where) {
   bool late;
   {
@@ -44,11 +45,11 @@ inline void async_copy(void* to, const void* from, int bytes, std::source_locati
     if (bytes < 0 || bytes > 16) machine().fail(fmt::format("cp.async of {} bytes", bytes), where);
   }
   const PendingCopy copy{to, from, bytes, machine().thread().copy_groups};
-  // By name, since compilers may make code of memset and memcpy that ThreadSanitizer does not see.
+  // Explicitly, since compilers may inline memset and memcpy in ways that ThreadSanitizer does not see.
   sanitizer::write_range(to, 16);
   sanitizer::read_range(from, std::size_t(bytes));
   if (late) {
-    std::byte probe[16];  // an access that AddressSanitizer and ThreadSanitizer check here, at the issue
+    std::byte probe[16];  // lets AddressSanitizer and ThreadSanitizer check the source at the issue
     std::memcpy(probe, from, std::size_t(bytes));
     std::memset(to, 0xff, 16);
     sanitizer::Quiet quiet;
@@ -58,11 +59,13 @@ inline void async_copy(void* to, const void* from, int bytes, std::source_locati
   }
 }
 
+/// cp.async.commit_group.
 inline void commit_copies() {
   sanitizer::Quiet quiet;
   ++machine().thread().copy_groups;
 }
 
+/// cp.async.wait_group: returns when at most `groups_left` groups of this thread are pending.
 inline void wait_copies(int groups_left) {
   PendingCopy copy;
   while (detail::take_copy(groups_left, copy)) detail::land(copy);

@@ -6,15 +6,16 @@
 
 #include <Eigen/Core>
 
-#include "moderngpt2/backend/cuda/product_shape.hpp"
+#include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 
 namespace moderngpt2::cuda {
 
-/// cuBLASLt's products on the simulated GPU.
+/// Matrix products of the simulated GPU, by Eigen; same interface as the class of cublaslt.hpp. Inputs and results are
+/// rounded as on a GPU, sums are in fp32.
 class Blas {
  public:
-  void multiply(cudaStream_t stream, const ProductShape& shape, const void* a, const void* b, void* c,
+  void multiply(cudaStream_t stream, const MatmulShape& shape, const void* a, const void* b, void* c,
                 const void* bias) {
     simt::device().enqueue(simt::detail::stream_of(stream), {.run = [=] {
                              if (shape.input == Dtype::f32)
@@ -34,18 +35,18 @@ class Blas {
   using Array = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
   template <class T>
-  static void run_short(const ProductShape& s, const void* a, const void* b, void* c, const void* bias) {
+  static void run_short(const MatmulShape& s, const void* a, const void* b, void* c, const void* bias) {
     s.output == Dtype::f32 ? run<T, float>(s, a, b, c, bias) : run<T, T>(s, a, b, c, bias);
   }
 
   template <class T, class C>
-  static void run(const ProductShape& s, const void* a, const void* b, void* c, const void* bias) {
+  static void run(const MatmulShape& s, const void* a, const void* b, void* c, const void* bias) {
     const Array left = operand<T>(s.ta, a, s.m, s.k, s.lda, s.tf32),
                 right = operand<T>(s.tb, b, s.k, s.n, s.ldb, s.tf32);
     Array sums = Array::Zero(s.m, s.n);
-    for (std::int64_t at = 0; at < s.k; at += depth) {  // one sum of a long row would lose digits
+    for (std::int64_t at = 0; at < s.k; at += depth) {  // sums of partial sums: one sum of a long row would lose digits
       const std::int64_t n = std::min(depth, s.k - at);
-      sums += left.middleCols(at, n).lazyProduct(right.middleRows(at, n));  // lazy: in this thread, and on its stack
+      sums += left.middleCols(at, n).lazyProduct(right.middleRows(at, n));  // lazy: on this thread and its small stack
     }
     for (std::int64_t i = 0; i < s.m; ++i) {
       C* const row = static_cast<C*>(c) + i * s.ldc;
@@ -57,11 +58,11 @@ class Blas {
     }
   }
 
-  /// op(M) as floats (rows,cols).
+  /// op(M) (rows,cols) as floats.
   template <class T>
-  static Array operand(Transpose transpose, const void* data, std::int64_t rows, std::int64_t cols, std::int64_t ld,
+  static Array operand(Transposed transpose, const void* data, std::int64_t rows, std::int64_t cols, std::int64_t ld,
                        bool tf32) {
-    const bool turned = transpose == Transpose::yes;
+    const bool turned = transpose == Transposed::yes;
     Array m(rows, cols);
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = 0; j < cols; ++j) {
@@ -71,7 +72,7 @@ class Blas {
     return m;
   }
 
-  /// To nearest, ties away from zero.
+  /// Rounds to 10 bits of mantissa, to nearest, ties away from zero.
   static float rounded_to_tf32(float x) {
     return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) + 0x1000u) & 0xffffe000u);
   }

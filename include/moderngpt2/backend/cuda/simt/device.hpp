@@ -19,20 +19,20 @@
 
 namespace moderngpt2::simt {
 
-/// Memory, streams and limits of the simulated GPU of the calling thread.
+/// State of the simulated GPU: memory, streams and limits. Each host thread has a GPU of its own. Tests set the limits.
 class Device {
  public:
   static constexpr std::size_t guard_bytes = 256;
 
-  std::size_t memory_bytes = std::size_t(8) << 30;  ///< more than that is refused
-  std::size_t most_pinned_bytes = std::size_t(-1);  ///< of one allocation
-  std::size_t shared_bytes_per_block = 227 * 1024;  ///< with the attribute that asks for more than 48 KiB
-  int visible_gpus = 1;                             ///< of which each thread has the first
+  std::size_t memory_bytes = std::size_t(8) << 30;  ///< capacity
+  std::size_t max_pinned_bytes = std::size_t(-1);   ///< limit of one pinned allocation
+  std::size_t shared_bytes_per_block = 227 * 1024;  ///< limit; more than 48 KiB needs cudaFuncSetAttribute
+  int visible_gpus = 1;                             ///< number reported; only device 0 exists
   int compute_major = 9, compute_minor = 0, multiprocessors = 132;
-  bool maps_memory = true;                           ///< whether virtual_memory may be used
-  std::map<const void*, int> dynamic_shared_limits;  ///< by kernel
-  std::int64_t waits = 0;                            ///< of the host, for work that was not done yet
-  std::int64_t allocations = 0;                      ///< so far, of GPU memory and of the host's pinned memory
+  bool maps_memory = true;                           ///< whether virtual memory management is supported
+  std::map<const void*, int> dynamic_shared_limits;  ///< raised limits, by kernel
+  std::int64_t waits = 0;                            ///< number of times the host waited for pending work
+  std::int64_t allocations = 0;                      ///< number of allocations of GPU and pinned memory
   std::int64_t graphs_instantiated = 0, graphs_updated = 0;
 
   Device() = default;
@@ -41,7 +41,7 @@ class Device {
     for (const auto& [data, bytes] : allocations_) release_block(data, bytes);
   }
 
-  /// Null where the memory is full. Full of NaN. The host must not touch it (AddressSanitizer sees it).
+  /// Allocates memory filled with NaN; null if the capacity is exceeded. AddressSanitizer reports accesses by the host.
   void* allocate(std::size_t bytes) {
     if (bytes > memory_bytes - used()) return nullptr;
     ++allocations;
@@ -49,12 +49,12 @@ class Device {
     std::memset(block, guard, guard_bytes);
     std::memset(block + guard_bytes, 0xff, bytes);
     std::memset(block + guard_bytes + bytes, guard, guard_bytes);
-    sanitizer::forbid(block, bytes + 2 * guard_bytes);
+    sanitizer::poison(block, bytes + 2 * guard_bytes);
     allocations_[block + guard_bytes] = bytes;
     used_ += bytes;
     return block + guard_bytes;
   }
-  /// Waits for all work, as cudaFree does. False for what was not allocated.
+  /// Frees memory after waiting for all work, like cudaFree. False if it was not allocated.
   bool free(void* data) {
     const auto it = allocations_.find(static_cast<std::byte*>(data));
     if (it == allocations_.end()) return false;
@@ -75,14 +75,14 @@ class Device {
     synchronize(*s);
     std::erase_if(streams_, [s](const auto& each) { return each.get() == s; });
   }
-  /// The stream of calls that name none. It is ordered with no other, as all of ours are made non-blocking.
+  /// Default stream. Not ordered with other streams, since those of this library are non-blocking.
   Stream& default_stream() {
     if (!has_default_) streams_.insert(streams_.begin(), std::make_unique<Stream>()), has_default_ = true;
     return *streams_[0];
   }
 
-  /// Does it in the order of the stream, or keeps it for the graph that is captured. False where that is broken.
-  bool enqueue(Stream& s, Operation op) {
+  /// Queues an operation, or adds it to the graph being captured. False if the capture has been invalidated.
+  bool enqueue(Stream& s, StreamOperation op) {
     if (s.has_broken_capture) return false;
     if (s.capture) {
       refuse_order(s, op.is_ready != nullptr);
@@ -96,8 +96,8 @@ class Device {
     }
     return true;
   }
-  /// To be called where the host would wait for the GPU, or change its memory: that breaks what is being captured, as
-  /// cudaStreamCaptureModeThreadLocal says. Whether there is anything.
+  /// Invalidates all captures of this thread, as cudaStreamCaptureModeThreadLocal demands for calls that wait for the
+  /// GPU or change its memory. Returns whether there was a capture.
   bool breaks_captures() {
     bool breaks = false;
     for (auto& s : streams_)
@@ -124,13 +124,13 @@ class Device {
   }
   void synchronize(Event& e) {
     {
-      sanitizer::Quiet quiet;  // what the GPU tells the host of its progress is no data of either
+      sanitizer::Quiet quiet;  // progress is not data of host or GPU
       waits += e.finished < e.recorded;
     }
     run_until([&e, recording = e.recorded] { return e.finished >= recording; });
     sanitizer::acquire(&e.tag);
   }
-  /// Whether the work before the event's last recording is done. A GPU works meanwhile, so some may get done.
+  /// Whether the work before the last record is complete. Runs one operation first, as a GPU makes progress meanwhile.
   bool query(Event& e) {
     sanitizer::Quiet quiet;
     if (e.finished < e.recorded) (void)run_one();
@@ -148,19 +148,19 @@ class Device {
  private:
   static constexpr int guard = 0xfb;
 
-  /// A graph of several streams would have an order of its own.
+  /// Refuses events and waits for others during a capture, which the simulated GPU supports for one stream only.
   static void refuse_order(const Stream& s, bool has_order) {
     if (s.capture && has_order)
-      throw Fault("simulated GPU: only the work of one stream can be captured, without events or NCCL");
+      throw Fault("simulated GPU: a capture supports the work of one stream, without events or NCCL");
   }
 
   static void release_block(std::byte* data, std::size_t bytes) {
-    sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);
+    sanitizer::unpoison(data - guard_bytes, bytes + 2 * guard_bytes);
     ::operator delete(data - guard_bytes, std::align_val_t(guard_bytes));
   }
-  /// A guard that was written over is mended, and so reported once.
+  /// Throws a Fault if a guard was overwritten, and repairs it, so that it is reported once.
   static void check_guards(std::byte* data, std::size_t bytes) {
-    sanitizer::permit(data - guard_bytes, bytes + 2 * guard_bytes);
+    sanitizer::unpoison(data - guard_bytes, bytes + 2 * guard_bytes);
     for (std::size_t i = 0; i < guard_bytes; ++i) {
       const bool before = data[-1 - std::ptrdiff_t(i)] != std::byte(guard);
       if (!before && data[bytes + i] == std::byte(guard)) continue;
@@ -183,7 +183,7 @@ class Device {
     for (const auto& [data, bytes] : allocations_) check_guards(data, bytes);
   }
 
-  static bool is_able(const Operation& op) {
+  static bool is_able(const StreamOperation& op) {
     return (!op.after || op.after->finished >= op.recording) && (!op.is_ready || op.is_ready());
   }
   bool waits_for_others() const {
@@ -191,7 +191,7 @@ class Device {
                        [](const auto& s) { return !s->queue.empty() && s->queue[0].is_ready; });
   }
 
-  /// Does the first operation of some stream that waits for nothing. False where there is none.
+  /// Runs the first operation of some stream that is ready. False if there is none.
   bool run_one() {
     std::vector<Stream*> able;
     for (auto& s : streams_)
@@ -200,15 +200,15 @@ class Device {
     Stream& s = *able[machine().choose(std::uint32_t(able.size()))];
     running_ = &s;
     s.fiber.prepare(&Device::serve);
-    for (const auto& [data, bytes] : allocations_) sanitizer::permit(data, bytes);
-    virtual_memory.permit();
+    for (const auto& [data, bytes] : allocations_) sanitizer::unpoison(data, bytes);
+    virtual_memory.unpoison();
     Fiber host;
     host_ = &host;
     Fiber::change(host, s.fiber);
-    for (const auto& [data, bytes] : allocations_) sanitizer::forbid(data, bytes);
-    virtual_memory.forbid();
+    for (const auto& [data, bytes] : allocations_) sanitizer::poison(data, bytes);
+    virtual_memory.poison();
     s.queue.pop_front();
-    if (failure_) {  // nothing of what was queued can be trusted
+    if (failure_) {  // discards queued work, as a GPU does after a fault
       for (auto& each : streams_) {
         each->queue.clear();
         sanitizer::acquire(&each->done);
@@ -228,15 +228,16 @@ class Device {
   std::exception_ptr failure_;
 };
 
+/// Simulated GPU of the calling thread.
 inline Device& device() {
   static thread_local Device one;
   return one;
 }
 
-/// One operation; the next one begins on a clean stack.
+/// Entry of a stream's fiber: runs one operation.
 inline Fiber& Device::serve() {
   Device& d = device();
-  const Operation* op;
+  const StreamOperation* op;
   {
     sanitizer::Quiet quiet;
     op = &d.running_->queue.front();

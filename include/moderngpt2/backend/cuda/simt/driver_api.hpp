@@ -6,7 +6,7 @@
 #include "moderngpt2/backend/cuda/simt/device.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 
-// The part of CUDA's driver API that this library calls, found by name as the driver's is.
+// Functions of CUDA's driver API that this library uses, on the simulated GPU. They are looked up by name, as on a GPU.
 
 enum CUresult {
   CUDA_SUCCESS = 0,

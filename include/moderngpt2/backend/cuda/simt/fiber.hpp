@@ -17,17 +17,17 @@
 #include <ucontext.h>
 #endif
 
-// Stacks that take turns on one thread of the system. On x86-64 a change of stack is a dozen instructions; elsewhere
-// swapcontext does it, at twenty times the price.
+// Fibers: stacks that run alternately on one system thread. On x86-64 a switch is a dozen instructions; elsewhere
+// swapcontext does it, which takes about twenty times as long.
 namespace moderngpt2::simt {
 
-/// Owns mapped memory; fresh pages are zero and, for ThreadSanitizer, were never touched.
+/// Owns anonymous mapped memory. Pages are zero, and ThreadSanitizer knows of no accesses to them.
 class Mapping {
  public:
   Mapping() = default;
   explicit Mapping(std::size_t size) : size_(size) {
     data_ = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (data_ == MAP_FAILED) throw Error("cannot map {} bytes for the simulated GPU: give it more memory", size);
+    if (data_ == MAP_FAILED) throw Error("cannot map {} bytes for the simulated GPU: raise the memory limit", size);
   }
   Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
   Mapping& operator=(Mapping&& other) noexcept {
@@ -48,7 +48,7 @@ class Mapping {
 };
 
 #ifndef MODERNGPT2_SIMT_UCONTEXT
-/// Keeps the registers that a call preserves on the running stack, and its pointer in *save; goes on from `load`.
+/// Saves the callee-saved registers on the running stack and its pointer in *save, then continues on the stack `load`.
 __attribute__((naked, noinline, no_sanitize("thread", "address", "undefined"))) inline void switch_stacks(
     [[maybe_unused]] void** save, [[maybe_unused]] void* load) {
   asm volatile(
@@ -58,12 +58,12 @@ __attribute__((naked, noinline, no_sanitize("thread", "address", "undefined"))) 
 }
 #endif
 
-/// A stack to run on, for ThreadSanitizer a thread: its accesses are unordered with those of others unless told
-/// otherwise. A default-constructed one stands for whoever switches away from it first.
+/// Fiber with a stack of its own. ThreadSanitizer treats it as a thread, ordered with others only by release and
+/// acquire. A default-constructed fiber represents the code that first switches away from it.
 class Fiber {
  public:
   using Entry = Fiber& (*)();
-  /// Frames of kernels are small; those of sanitizers are not.
+  /// Sanitizers need larger frames.
   static constexpr std::size_t stack_bytes = has_asan || has_tsan ? 256 * 1024 : 64 * 1024;
 
   Fiber() = default;
@@ -75,8 +75,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// The next switch to this fiber calls entry(), and when it returns goes on with the fiber that it names, for good.
-  /// What was on the stack is forgotten.
+  /// Resets the stack. The next switch to this fiber calls entry(); when that returns, the fiber that it returns
+  /// continues.
   void prepare(Entry entry) {
     if (!stack_.data()) {
       const std::size_t page = std::size_t(::sysconf(_SC_PAGESIZE));
@@ -88,7 +88,7 @@ class Fiber {
       timeline_ = __tsan_create_fiber(0);
 #endif
     }
-    sanitizer::permit(bottom_, size_);
+    sanitizer::unpoison(bottom_, size_);
     entry_ = entry;
     fake_stack_ = nullptr;
 #ifdef MODERNGPT2_SIMT_UCONTEXT
@@ -107,7 +107,7 @@ class Fiber {
 #endif
   }
 
-  /// Leaves `from`, which runs, for `to`; returns when something switches back. `last`: nothing ever will.
+  /// Switches from `from`, the running fiber, to `to`; returns when something switches back. `last`: nothing will.
   MODERNGPT2_SIMT_BARE static void change(Fiber& from, Fiber& to, [[maybe_unused]] bool last = false) {
     left_ = &from;
     entered_ = &to;
@@ -127,7 +127,7 @@ class Fiber {
     arrive();
   }
 
-  /// What this fiber did, though it never ends, happens before a later acquire of `tag` by others.
+  /// Makes the work of this fiber, which will not end, happen before a later acquire of `tag` by others.
   MODERNGPT2_SIMT_BARE void release_for([[maybe_unused]] void* tag) {
 #ifdef MODERNGPT2_SIMT_TSAN
     void* const self = __tsan_get_current_fiber();
@@ -138,7 +138,7 @@ class Fiber {
   }
 
  private:
-  /// What each switch ends with, on the stack it went to.
+  /// End of each switch, on the destination stack.
   MODERNGPT2_SIMT_BARE static void arrive() {
 #ifdef MODERNGPT2_SIMT_ASAN
     const void* bottom = nullptr;
@@ -161,7 +161,7 @@ class Fiber {
   const void* bottom_ = nullptr;
   std::size_t size_ = 0;
   Entry entry_ = nullptr;
-  [[maybe_unused]] void* timeline_ = nullptr;  // of ThreadSanitizer
+  [[maybe_unused]] void* timeline_ = nullptr;  // ThreadSanitizer's state of the fiber
   void* fake_stack_ = nullptr;
 #ifdef MODERNGPT2_SIMT_UCONTEXT
   ucontext_t context_{};

@@ -10,8 +10,8 @@
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
 #include "moderngpt2/backend/cuda/simt/warp.hpp"
 
-// CUDA's words and built-in functions, as far as kernels of this library use them. Each collective takes the place it
-// was called from, for reports.
+// Keywords and built-in functions of CUDA C++ that kernels of this library use, on the simulated GPU. Collectives take
+// the caller's location, for reports.
 
 #define __global__
 #define __device__
@@ -31,7 +31,7 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, std::source_location where =
   moderngpt2::simt::sync_warp(mask, where);
 }
 
-/// As the GPU's fences: what was written before one is seen after a later one of another thread.
+/// Memory fence: writes before it are visible after a later fence of another thread.
 inline void __threadfence() {
   moderngpt2::simt::sanitizer::acquire(moderngpt2::simt::machine().fence_tag());
   moderngpt2::simt::sanitizer::release(moderngpt2::simt::machine().fence_tag());
@@ -39,7 +39,8 @@ inline void __threadfence() {
 
 namespace moderngpt2::simt::detail {
 
-/// The lane that a shuffle within parts of `width` lanes reads; itself where that lies outside of the part.
+/// Lane that a shuffle within segments of `width` lanes reads: `wanted`, or the lane itself if that is in another
+/// segment.
 inline int source_lane(int wanted, int width) {
   const int lane = machine().thread().lane;
   const bool inside = wanted >= lane / width * width && wanted < lane / width * width + width;
@@ -85,7 +86,7 @@ inline int __all_sync(unsigned mask, int predicate, std::source_location where =
 
 namespace moderngpt2::simt::detail {
 
-/// Relaxed, as on the GPU: atomic and nothing more.
+/// Atomic read-modify-write with relaxed order, as on a GPU. Returns the old value.
 template <class T, class F>
 T atomic_update(T* address, F&& next) {
   {
@@ -133,7 +134,7 @@ namespace moderngpt2::simt {
 
 namespace detail {
 
-/// Any word, but always the same for the same number.
+/// Deterministic hash of a number.
 inline std::uint32_t hash_of(float x) {
   std::uint32_t h = std::bit_cast<std::uint32_t>(x);
   h = (h ^ h >> 16) * 0x85EBCA6B, h = (h ^ h >> 13) * 0xC2B2AE35;
@@ -142,7 +143,7 @@ inline std::uint32_t hash_of(float x) {
 
 }  // namespace detail
 
-/// ex2.approx.ftz.f32, as far off as the PTX ISA allows: up to 2 units in the last place. Subnormal numbers are zero.
+/// ex2.approx.ftz.f32 with errors as large as the PTX ISA allows: up to 2 units in the last place. Flushes subnormals.
 inline float ex2_approx_ftz(float x) {
   constexpr float least = std::numeric_limits<float>::min();
   if (std::abs(x) < least) return 1;
@@ -152,7 +153,7 @@ inline float ex2_approx_ftz(float x) {
   const float near = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) - 2 + detail::hash_of(x) % 5);
   return near < least ? 0 : near;
 }
-/// tanh.approx.f32, likewise: a relative error up to 2^-11, so that it may be more than 1.
+/// tanh.approx.f32 with relative errors as large as the PTX ISA allows: up to 2^-11. Results may exceed 1.
 inline float tanh_approx(float x) {
   if (!std::isnormal(x)) return std::tanh(x);
   const double off = double(std::int32_t(detail::hash_of(x))) * 0x1p-31;

@@ -13,22 +13,49 @@
 #include "moderngpt2/backend/cuda/simt/fiber.hpp"
 #include "moderngpt2/backend/cuda/simt/rendezvous.hpp"
 #include "moderngpt2/backend/cuda/simt/shared_memory.hpp"
-#include "moderngpt2/backend/cuda/simt/types.hpp"
 #include "moderngpt2/core/error.hpp"
+
+// Vector types of CUDA that kernels and launchers use.
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(8) int2 {
+  int x, y;
+};
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
 
 namespace moderngpt2::simt {
 
-/// What a GPU would not survive, or not notice: the report of the simulator.
+/// Error of a kernel or of the host that the simulated GPU detects, such as a deadlock or an overwritten guard.
 class Fault : public Error {
  public:
   using Error::Error;
 };
 
-/// A copy to shared memory that was issued and has not landed.
+/// Asynchronous copy to shared memory that is issued and not complete.
 struct PendingCopy {
   void* to;
   const void* from;
-  int bytes;  ///< of 16, the rest is zero
+  int bytes;  ///< copied bytes of 16; the rest becomes zero
   int group;
 };
 
@@ -38,23 +65,23 @@ struct Thread {
   uint3 index{};
   int linear = 0, warp = 0, lane = 0;
   bool done = false;
-  const char* waits_in = nullptr;  ///< null: it runs, or could
+  const char* waits_in = nullptr;  ///< name of the collective; null if the thread can run
   std::uint32_t mask = 0;
   std::source_location where;
   std::vector<PendingCopy> copies;
   int copy_groups = 0;
 };
 
-/// Runs the blocks of grids one after another on the calling thread of the system, the threads of a block as fibers
-/// that change over in collectives. With a seed, the order of blocks, of threads and of copies is random.
+/// Runs grids on the calling system thread: blocks one after another, the threads of a block as fibers that switch in
+/// collectives. With a seed, the order of blocks, threads and asynchronous copies is random.
 class Machine {
  public:
-  /// 0: every choice is the first one, in order.
+  /// Seed of the schedule. 0, the default: everything runs in order.
   void seed(std::uint64_t seed) { random_ = seed == 0 ? 0 : seed * 0x9E3779B97F4A7C15 | 1; }
   bool random() const { return random_ != 0; }
-  /// Of each grid only the first and the last block run: for tensors too large to be had as a whole.
+  /// Runs only the first and the last block of each grid, for tensors too large to be allocated as a whole.
   void run_ends_only(bool yes) { ends_only_ = yes; }
-  /// A number in [0, n); 0 without a seed.
+  /// Random number in [0, n); 0 without a seed.
   std::uint32_t choose(std::uint32_t n) {
     if (random_ == 0 || n <= 1) return 0;
     random_ ^= random_ << 13, random_ ^= random_ >> 7, random_ ^= random_ << 17;
@@ -63,7 +90,7 @@ class Machine {
 
   void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& kernel);
 
-  /// Of the thread that runs.
+  /// The running CUDA thread.
   Thread& thread() { return *current_; }
   bool in_kernel() const { return current_ != nullptr; }
   const dim3& grid() const { return grid_; }
@@ -71,25 +98,25 @@ class Machine {
   const uint3& block_index() const { return block_index_; }
   SharedMemory& shared() { return shared_; }
   Rendezvous& rendezvous(int warp, std::uint32_t mask) { return warps_[std::size_t(warp)].of(mask); }
-  /// Address for the order that a thread's fences make, and one for each barrier, by its turn.
+  /// Addresses for ThreadSanitizer's happens-before order: one for fences, one for each barrier.
   void* fence_tag() { return &fence_tag_; }
   void* barrier_tag() { return shared_.block_tag(barrier_turn_); }
 
-  /// Parks the running thread until `ready` names it.
+  /// Suspends the running thread until ready() is called for it.
   void wait(const char* what, std::uint32_t mask, std::source_location where) {
     current_->waits_in = what, current_->mask = mask, current_->where = where;
     next();
     current_->waits_in = nullptr;
   }
   void ready(Thread& t) { ready_.push_back(&t); }
-  /// Lets others run first, sometimes, where the schedule is random.
+  /// Lets other threads run first, at random, if there is a seed.
   void maybe_yield() {
     if (random_ == 0 || choose(2) == 0) return;
     ready(*current_);
     next();
   }
   void barrier(std::source_location where);
-  /// Ends the grid: the host gets a Fault of this text and the state of the block.
+  /// Ends the grid. The host gets a Fault with this text and the state of the block.
   [[noreturn]] void fail(std::string what, std::source_location where);
 
  private:
@@ -120,11 +147,13 @@ class Machine {
   char fence_tag_ = 0, start_tag_ = 0, end_tag_ = 0;
 };
 
+/// Machine of the calling system thread.
 inline Machine& machine() {
   static thread_local Machine one;
   return one;
 }
 
+/// "file.cpp:12", without folders.
 inline std::string place(std::source_location where) {
   const std::string_view file = where.file_name();
   return fmt::format("{}:{}", file.substr(file.rfind('/') + 1), where.line());
@@ -157,7 +186,7 @@ inline void Machine::fail(std::string what, std::source_location where) {
   what += " at " + place(where);
   if (!current_) throw Fault("simulated GPU: {}", what);
   fault_ = report(what);
-  std::string().swap(what);  // nothing of this stack is ever destroyed
+  std::string().swap(what);  // the stack is abandoned, without destructors
   Fiber::change(*current_->fiber, *home_, true);
   std::abort();
 }
@@ -217,7 +246,7 @@ inline void Machine::barrier(std::source_location where) {
 inline void Machine::prepare_threads() {
   while (int(threads_.size()) < count_) threads_.push_back(std::make_unique<Thread>());
   warps_.resize(std::size_t(count_ + 31) / 32);
-  // For ThreadSanitizer blocks that follow each other share no fiber, so that races between them show.
+  // With ThreadSanitizer consecutive blocks share no fiber, so that races between them are reported.
   const std::size_t fibers = has_tsan ? 2 * std::size_t(count_) + fiber_shift : std::size_t(count_);
   while (fibers_.size() < fibers) fibers_.push_back(std::make_unique<Fiber>());
   for (int i = 0; i < count_; ++i) {
@@ -275,8 +304,8 @@ inline void Machine::run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, c
       block_index_ = {unsigned(b % grid.x), unsigned(b / grid.x % grid.y), unsigned(b / grid.x / grid.y)};
       run_block(kernel);
       if (fault_.empty()) continue;
-      // The threads that did not end are left where they are, for ThreadSanitizer for ever: it takes no end of a thread
-      // from elsewhere.
+      // Threads that did not end are abandoned. With ThreadSanitizer their fibers leak, since it does not allow another
+      // thread to destroy them.
       for (int t = 0; t < count_; ++t) threads_[std::size_t(t)]->fiber->release_for(&end_tag_);
       sanitizer::acquire(&end_tag_);
       for (auto& f : fibers_)

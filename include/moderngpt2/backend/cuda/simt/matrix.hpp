@@ -7,8 +7,8 @@
 #include "moderngpt2/backend/cuda/simt/warp.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-// mma.sync.m16n8k16 and ldmatrix. Which lane holds which element is as the PTX ISA says, "Matrix Fragments for
-// mma.m16n8k16 with floating point type" and "ldmatrix"; with q = lane / 4 and r = lane % 4:
+// mma.sync.m16n8k16 and ldmatrix of the simulated GPU. Lanes hold the elements that the PTX ISA specifies ("Matrix
+// Fragments for mma.m16n8k16 with floating point type", "ldmatrix"); with q = lane / 4 and r = lane % 4:
 //   a[i]: elements 2 i + j, j = 0 1, at row q + 8 (i % 2), column 2 r + j + 8 (i / 2)
 //   b[i]: at row 2 r + j + 8 i, column q
 //   d[i]: at row q + 8 (i / 2), column 2 r + i % 2
@@ -51,7 +51,7 @@ void multiply(Rendezvous& r, std::uint64_t turn) {
 
 }  // namespace detail
 
-/// d (16,8) += a (16,16) b (16,8) of the warp, elements of a and b of type T.
+/// d (16,8) += a (16,16) b (16,8) by a warp; a and b of type T, d in fp32.
 template <class T>
 void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], std::source_location where) {
   Rendezvous& r = meeting(full_mask, "mma.sync", where);
@@ -68,8 +68,8 @@ void mma(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]
   std::memcpy(d, out, sizeof out);
 }
 
-/// `count` matrices of 8 x 8 elements of 16 bits: lane 8 m + i names row i of matrix m; lane gets of matrix m, row
-/// lane / 4, columns 2 (lane % 4) and the next, or of its transpose.
+/// Loads `count` matrices of 8 x 8 16-bit elements: lane 8 m + i passes row i of matrix m; a lane receives columns
+/// 2 (lane % 4) and 2 (lane % 4) + 1 of row lane / 4 of each matrix, or of its transpose.
 template <int count, bool transposed>
 void ldmatrix(std::uint32_t (&out)[count], const void* row, std::source_location where) {
   constexpr const char* what = transposed ? "ldmatrix.trans" : "ldmatrix";
@@ -83,7 +83,7 @@ void ldmatrix(std::uint32_t (&out)[count], const void* row, std::source_location
     return static_cast<const std::uint16_t*>(r.brought<const void*>(turn, n));
   };
   const int q = lane / 4, c = lane % 4 * 2;
-  for (int m = 0; m < count; ++m) {  // the loads are those of the lane that gets the elements
+  for (int m = 0; m < count; ++m) {  // the receiving lane makes the loads
     const std::uint16_t low = transposed ? row_of(8 * m + c)[q] : row_of(8 * m + q)[c];
     const std::uint16_t high = transposed ? row_of(8 * m + c + 1)[q] : row_of(8 * m + q)[c + 1];
     out[m] = std::uint32_t(low) | std::uint32_t(high) << 16;

@@ -9,8 +9,8 @@ namespace moderngpt2::simt {
 
 struct Thread;
 
-/// Where the lanes of one mask meet. What they bring is kept for two turns: a lane may bring the next before another
-/// has taken the last.
+/// State of collectives with one mask. Values are kept for two turns, since a lane may begin the next collective before
+/// another has read the results of the last.
 struct Rendezvous {
   static constexpr int payload_bytes = 48, result_bytes = 16;
   struct Turn {
@@ -19,7 +19,7 @@ struct Rendezvous {
   };
 
   std::uint32_t mask = 0;
-  int slot = 0;  ///< among those of its warp
+  int slot = 0;  ///< index among the rendezvous of its warp
   std::uint32_t arrived = 0;
   std::uint64_t turn = 0;
   const char* what = nullptr;
@@ -35,7 +35,7 @@ struct Rendezvous {
   }
 };
 
-/// Those of one warp, by mask.
+/// Rendezvous of one warp, by mask.
 class WarpRendezvous {
  public:
   Rendezvous& of(std::uint32_t mask) {

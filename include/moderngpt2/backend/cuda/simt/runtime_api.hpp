@@ -4,12 +4,14 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <tuple>
+#include <utility>
 
 #include "moderngpt2/backend/cuda/simt/device.hpp"
 
-// The part of CUDA's runtime API that this library calls, on the simulated GPU. Wrong arguments give the status that
-// CUDA gives; what a kernel does wrong is thrown as a Fault by the call that finds it, mostly a synchronisation.
+// Functions of CUDA's runtime API that this library uses, on the simulated GPU. Invalid arguments yield CUDA's status
+// codes. Errors of kernels are thrown as a Fault by the call that detects them, usually a synchronization.
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -31,6 +33,8 @@ enum cudaError_t {
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorHardwareStackError = 714,
+  cudaErrorMisalignedAddress = 716,
+  cudaErrorLaunchFailure = 719,
   cudaErrorSystemNotReady = 802,
   cudaErrorSystemDriverMismatch = 803,
   cudaErrorCompatNotSupportedOnDevice = 804,
@@ -89,10 +93,10 @@ inline constexpr unsigned cudaEventDisableTiming = 2;
 namespace moderngpt2::simt::detail {
 
 inline Stream& stream_of(cudaStream_t s) { return s ? *s : device().default_stream(); }
-inline cudaError_t enqueue(cudaStream_t s, Operation op) {
+inline cudaError_t enqueue(cudaStream_t s, StreamOperation op) {
   return device().enqueue(stream_of(s), std::move(op)) ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
 }
-/// f(), a call that no capture of this thread allows.
+/// Calls f(), which is not permitted during a capture of this thread.
 template <class F>
 cudaError_t outside_captures(F&& f) {
   return device().breaks_captures() ? cudaErrorStreamCaptureUnsupported : (f(), cudaSuccess);
@@ -137,7 +141,7 @@ inline cudaError_t cudaFree(void* data) {
 }
 inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
   if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
-  const bool refused = bytes > moderngpt2::simt::device().most_pinned_bytes;
+  const bool refused = bytes > moderngpt2::simt::device().max_pinned_bytes;
   *data = refused ? nullptr : ::operator new(bytes, std::nothrow);
   ++moderngpt2::simt::device().allocations;
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;
@@ -169,7 +173,7 @@ inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
   return *e = new moderngpt2::simt::Event, cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
-  moderngpt2::simt::device().synchronize(*e);  // what was queued names the event
+  moderngpt2::simt::device().synchronize(*e);  // queued work refers to the event
   return delete e, cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
@@ -244,3 +248,49 @@ cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), di
 }
 
 }  // namespace moderngpt2::simt
+
+// ---- graphs
+
+using cudaGraph_t = moderngpt2::simt::Graph*;
+using cudaGraphExec_t = moderngpt2::simt::ExecutableGraph*;
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
+struct cudaGraphExecUpdateResultInfo {};
+
+/// Supports cudaStreamCaptureModeThreadLocal only, since each host thread has a GPU of its own.
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode) {
+  if (!s) return cudaErrorStreamCaptureUnsupported;  // the legacy stream
+  if (mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue;
+  if (s->capture) return cudaErrorIllegalState;
+  s->capture = std::make_unique<moderngpt2::simt::Graph>();
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
+  *graph = nullptr;
+  if (!s->capture) return cudaErrorIllegalState;
+  const auto captured = std::move(s->capture);
+  if (std::exchange(s->has_broken_capture, false)) return cudaErrorStreamCaptureInvalidated;
+  *graph = new moderngpt2::simt::Graph(std::move(*captured));
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long = 0) {
+  ++moderngpt2::simt::device().graphs_instantiated;
+  return *made = new moderngpt2::simt::ExecutableGraph{*graph}, cudaSuccess;
+}
+inline cudaError_t cudaGraphExecUpdate(cudaGraphExec_t executable, cudaGraph_t graph, cudaGraphExecUpdateResultInfo*) {
+  if (!executable->graph.is_updated_by(*graph)) return cudaErrorGraphExecUpdateFailure;
+  ++moderngpt2::simt::device().graphs_updated;
+  return executable->graph = *graph, cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t s) {
+  for (const auto& node : executable->graph.nodes)
+    if (const cudaError_t status = moderngpt2::simt::detail::enqueue(s, {.run = node.run, .kind = node.kind}))
+      return status;
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) { return delete executable, cudaSuccess; }

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-// What the sanitizers must be told of fibers. Without one, every function here is empty.
+// Annotations of fibers for AddressSanitizer and ThreadSanitizer. Without a sanitizer, all functions are no-ops.
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MODERNGPT2_SIMT_ASAN 1
@@ -38,7 +38,7 @@ void __tsan_write_range(void* address, unsigned long size);
 }
 #endif
 
-/// On what changes stacks: the sanitizers' own bookkeeping of calls must not be in it.
+/// Attribute of functions that switch stacks: excludes the sanitizers' instrumentation.
 #define MODERNGPT2_SIMT_BARE __attribute__((noinline, no_sanitize("thread", "address", "undefined")))
 
 namespace moderngpt2::simt {
@@ -56,7 +56,7 @@ inline constexpr bool has_tsan = false;
 
 namespace sanitizer {
 
-/// While in scope, ThreadSanitizer sees no access of this fiber: the simulator's own state is shared by all of them.
+/// Hides accesses of this fiber from ThreadSanitizer while in scope, for the simulator's own state, which fibers share.
 class Quiet {
  public:
 #ifdef MODERNGPT2_SIMT_TSAN
@@ -70,7 +70,7 @@ class Quiet {
   Quiet& operator=(const Quiet&) = delete;
 };
 
-/// Whatever happened before a release of `address` happens before what follows a later acquire of it.
+/// Happens-before order for ThreadSanitizer: work before release() of an address precedes work after a later acquire().
 inline void release([[maybe_unused]] void* address) {
 #ifdef MODERNGPT2_SIMT_TSAN
   __tsan_release(address);
@@ -82,7 +82,7 @@ inline void acquire([[maybe_unused]] void* address) {
 #endif
 }
 
-/// Counts as an access of the running fiber, made now.
+/// Reports an access of the running fiber to ThreadSanitizer.
 inline void read_range([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
 #ifdef MODERNGPT2_SIMT_TSAN
   __tsan_read_range(const_cast<void*>(address), size);
@@ -94,13 +94,13 @@ inline void write_range([[maybe_unused]] void* address, [[maybe_unused]] std::si
 #endif
 }
 
-/// AddressSanitizer reports any access between forbid and permit.
-inline void forbid([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
+/// AddressSanitizer reports accesses to memory between poison() and unpoison().
+inline void poison([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
 #ifdef MODERNGPT2_SIMT_ASAN
   __asan_poison_memory_region(address, size);
 #endif
 }
-inline void permit([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
+inline void unpoison([[maybe_unused]] const void* address, [[maybe_unused]] std::size_t size) {
 #ifdef MODERNGPT2_SIMT_ASAN
   __asan_unpoison_memory_region(address, size);
 #endif

@@ -12,7 +12,7 @@
 
 namespace moderngpt2::simt {
 
-/// Memory that was never touched: pieces of one mapping after another, so that ThreadSanitizer knows of no access.
+/// Allocates memory that was never accessed, so that ThreadSanitizer knows of no access to it.
 class FreshMemory {
  public:
   std::byte* take(std::size_t bytes) {
@@ -30,34 +30,34 @@ class FreshMemory {
   std::size_t used_ = 0;
 };
 
-/// Shared memory of the running block: one piece of dynamic size and one for each static layout. For every block it is
-/// full of NaN; under ThreadSanitizer it is new memory, so that no block races with one before it.
+/// Shared memory of the running block: one dynamic region, and one for each static layout. Each block finds it filled
+/// with NaN; with ThreadSanitizer it is new memory, so that blocks do not race with earlier ones.
 class SharedMemory {
  public:
   static constexpr std::size_t alignment = 128;
 
-  /// `bytes` of dynamic memory for each block of the next grid.
+  /// Begins a grid whose blocks have `bytes` bytes of dynamic shared memory.
   void begin_grid(std::size_t bytes) {
-    pieces_.clear();
-    pieces_.emplace_back(nullptr, bytes);
+    regions_.clear();
+    regions_.emplace_back(nullptr, bytes);
   }
   void begin_block(int warps) {
     if (has_tsan) tags_ = fresh_.take(std::size_t(warps + 1) * tags_per_warp * 8);
-    for (Piece& p : pieces_) renew(p);
+    for (Region& p : regions_) renew(p);
   }
 
-  std::size_t dynamic_bytes() const { return pieces_[0].bytes; }
-  void* dynamic_data() const { return pieces_[0].data; }
-  /// The memory of the static layout that `key` stands for.
+  std::size_t dynamic_bytes() const { return regions_[0].bytes; }
+  void* dynamic_data() const { return regions_[0].data; }
+  /// Memory of the static layout that `key` identifies.
   void* of(const void* key, std::size_t bytes) {
-    for (Piece& p : pieces_)
+    for (Region& p : regions_)
       if (p.key == key) return p.data;
-    renew(pieces_.emplace_back(key, bytes));
-    return pieces_.back().data;
+    renew(regions_.emplace_back(key, bytes));
+    return regions_.back().data;
   }
 
-  /// Addresses for the order that barriers make, of this block alone: two for the block, by turns, and two for each
-  /// mask of a warp (masks beyond the 15th share them).
+  /// Addresses for ThreadSanitizer's order of barriers within this block: two alternating ones for the block, and two
+  /// for each mask of a warp (masks beyond the 15th share them).
   void* block_tag(std::uint64_t turn) const { return tag(int(turn & 1)); }
   void* warp_tag(int warp, int slot, std::uint64_t turn) const {
     return tag((warp + 1) * tags_per_warp + slot % 16 * 2 + int(turn & 1));
@@ -66,32 +66,33 @@ class SharedMemory {
  private:
   static constexpr int tags_per_warp = 32;
 
-  struct Free {
+  struct Deleter {
     void operator()(std::byte* p) const { std::free(p); }
   };
-  struct Piece {
+  struct Region {
     const void* key;
     std::size_t bytes;
     std::byte* data = nullptr;
-    std::unique_ptr<std::byte, Free> owned = nullptr;
+    std::unique_ptr<std::byte, Deleter> owned = nullptr;
 
-    Piece(const void* k, std::size_t n) : key(k), bytes(n) {}
+    Region(const void* k, std::size_t n) : key(k), bytes(n) {}
   };
 
   void* tag(int n) const { return has_tsan ? tags_ + n * 8 : nullptr; }
-  void renew(Piece& p) {
+  void renew(Region& p) {
     if (p.bytes == 0) return;
     if (has_tsan) {
       p.data = fresh_.take(p.bytes);
     } else if (!p.data) {
-      void* memory = nullptr;  // of the exact size, so that AddressSanitizer sees the first byte beyond it
-      if (::posix_memalign(&memory, alignment, p.bytes) != 0) throw Error("no memory for {} bytes of a block", p.bytes);
+      void* memory = nullptr;  // of the exact size, so that AddressSanitizer detects the first byte beyond
+      if (::posix_memalign(&memory, alignment, p.bytes) != 0)
+        throw Error("cannot allocate {} bytes of shared memory for the simulated GPU", p.bytes);
       p.owned.reset(p.data = static_cast<std::byte*>(memory));
     }
     std::memset(p.data, 0xff, p.bytes);
   }
 
-  std::vector<Piece> pieces_;
+  std::vector<Region> regions_;
   FreshMemory fresh_;
   std::byte* tags_ = nullptr;
 };

@@ -14,33 +14,33 @@
 
 namespace moderngpt2::simt {
 
-/// Counts how often it was recorded, and up to which recording the work before it is done.
+/// CUDA event: number of records so far, and the last record whose preceding work is complete.
 struct Event {
   std::uint64_t recorded = 0, finished = 0;
   std::chrono::steady_clock::time_point when{};
   char tag = 0;
 };
 
-/// What an executable graph may not change of a node: these are equal, or it has to be instantiated again.
+/// Properties of a graph node that cudaGraphExecUpdate cannot change.
 struct NodeKind {
   enum class Type { other, kernel, copy, copy_rows, fill } type = Type::other;
-  const void* function = nullptr;         ///< of a kernel; since CUDA 11.2 a GPU would take another one
-  std::array<std::uintptr_t, 6> fixed{};  ///< arguments that have to stay: of copies of rows, all
+  const void* function = nullptr;         ///< kernel; GPUs allow another one since CUDA 11.2
+  std::array<std::uintptr_t, 6> fixed{};  ///< arguments that must stay: all those of 2D copies
 
   bool operator==(const NodeKind&) const = default;
 };
 
-/// Work of a stream: what to do, and which recording of an event must be done before.
-struct Operation {
+/// Queued work of a stream, and the record of an event that it waits for.
+struct StreamOperation {
   std::function<void()> run;
   const Event* after = nullptr;
   std::uint64_t recording = 0;
-  std::function<bool()> is_ready{};  ///< where it also waits for something that others do, beside this GPU
+  std::function<bool()> is_ready{};  ///< further condition, for work that depends on others than this GPU
   NodeKind kind{};
   std::unique_ptr<char> issued = std::make_unique<char>();
 };
 
-/// Work that was captured of one stream, in its order. Arguments are those of the capture.
+/// Captured work of one stream, in order, with the arguments of the capture.
 struct Graph {
   struct Node {
     std::function<void()> run;
@@ -55,19 +55,19 @@ struct Graph {
     return true;
   }
 };
-/// What is launched is the work of the last update, whatever comes after the launch.
+/// Instantiated graph. A launch runs the work of the last update before it.
 struct ExecutableGraph {
   Graph graph;
 };
 
-/// A queue of work and the fiber that does it. Streams are unordered but for events; without a seed each works only
-/// when the host waits for it, with one also at random moments before.
+/// Queue of work and the fiber that runs it. Only events order streams. Work runs when the host waits for it; with a
+/// seed, also earlier, at random.
 struct Stream {
   Fiber fiber;
-  std::deque<Operation> queue;
-  std::unique_ptr<Graph> capture;   ///< where work goes while it is captured
-  bool has_broken_capture = false;  ///< by a call that a capture does not allow
-  char done = 0;                    ///< address of the order from its work to who waits for it
+  std::deque<StreamOperation> queue;
+  std::unique_ptr<Graph> capture;   ///< destination of work during a capture
+  bool has_broken_capture = false;  ///< a forbidden call invalidated the capture
+  char done = 0;                    ///< address for ThreadSanitizer's order from work to waits
 };
 
 }  // namespace moderngpt2::simt

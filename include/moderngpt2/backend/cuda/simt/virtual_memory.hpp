@@ -11,18 +11,18 @@
 
 namespace moderngpt2::simt {
 
-/// Addresses of the simulated GPU and memory to map to them, the same memory to several if so asked: pages of a file
-/// that is nowhere. The host must not touch it (AddressSanitizer sees it), and nobody may touch addresses without
-/// memory. What is refused is false, or 0.
+/// Virtual memory management of the simulated GPU, with pages of a memfd: memory can be mapped at several addresses.
+/// AddressSanitizer reports accesses by the host; accesses to unmapped addresses crash. Functions return false or 0 for
+/// invalid arguments.
 class VirtualMemory {
  public:
-  std::size_t granularity = std::size_t(2) << 20;  ///< a multiple of the host's pages
+  std::size_t granularity = std::size_t(2) << 20;  ///< a multiple of the host's page size
 
   VirtualMemory() = default;
   VirtualMemory(const VirtualMemory&) = delete;
   ~VirtualMemory() {
     for (const auto& [at, bytes] : reserved_) {
-      sanitizer::permit(at, bytes);
+      sanitizer::unpoison(at, bytes);
       ::munmap(at, bytes);
     }
     if (file_ >= 0) ::close(file_);
@@ -35,7 +35,7 @@ class VirtualMemory {
     reserved_[static_cast<std::byte*>(at)] = bytes;
     return static_cast<std::byte*>(at);
   }
-  /// All memory must have been unmapped.
+  /// Frees an address range, from which all memory must be unmapped.
   bool free_addresses(std::byte* at, std::size_t bytes) {
     const auto it = reserved_.find(at);
     if (it == reserved_.end() || it->second != bytes || has_mapping(at, bytes)) return false;
@@ -44,7 +44,7 @@ class VirtualMemory {
     return true;
   }
 
-  /// A handle of memory full of NaN.
+  /// Allocates memory filled with NaN and returns its handle.
   unsigned long long create(std::size_t bytes) {
     if (file_ < 0) file_ = ::memfd_create("simulated GPU", 0);
     const std::size_t begin = file_bytes_;
@@ -55,60 +55,61 @@ class VirtualMemory {
     ::munmap(at, bytes);
     file_bytes_ += bytes;
     used_ += bytes;
-    pieces_[++last_] = {begin, bytes};
+    allocations_[++last_] = {begin, bytes};
     return last_;
   }
   bool release(unsigned long long handle) {
-    const auto it = pieces_.find(handle);
-    if (it == pieces_.end()) return false;
+    const auto it = allocations_.find(handle);
+    if (it == allocations_.end()) return false;
     used_ -= it->second.bytes;
-    pieces_.erase(it);
+    allocations_.erase(it);
     return true;
   }
 
   bool map(std::byte* at, std::size_t bytes, unsigned long long handle) {
-    const auto piece = pieces_.find(handle);
-    if (piece == pieces_.end() || piece->second.bytes != bytes || !is_reserved(at, bytes) || has_mapping(at, bytes))
+    const auto piece = allocations_.find(handle);
+    if (piece == allocations_.end() || piece->second.bytes != bytes || !is_reserved(at, bytes) ||
+        has_mapping(at, bytes))
       return false;
     if (::mmap(at, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, file_, off_t(piece->second.begin)) == MAP_FAILED)
       return false;
     mapped_[at] = {bytes, false};
     return true;
   }
-  /// What was mapped by one call.
+  /// Removes the mapping that one call of map() made.
   bool unmap(std::byte* at, std::size_t bytes) {
     const auto it = mapped_.find(at);
     if (it == mapped_.end() || it->second.bytes != bytes) return false;
-    sanitizer::permit(at, bytes);
+    sanitizer::unpoison(at, bytes);
     mapped_.erase(it);
     return ::mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
   }
-  /// Of addresses that all have memory.
+  /// Makes a mapped address range accessible.
   bool set_access(std::byte* at, std::size_t bytes) {
     for (std::size_t done = 0; done < bytes;) {
       const auto it = mapped_.find(at + done);
       if (it == mapped_.end()) return false;
       ::mprotect(it->first, it->second.bytes, PROT_READ | PROT_WRITE);
       it->second.accessible = true;
-      sanitizer::forbid(it->first, it->second.bytes);
+      sanitizer::poison(it->first, it->second.bytes);
       done += it->second.bytes;
     }
     return true;
   }
 
-  void permit() const {
+  void unpoison() const {
     for (const auto& [at, mapping] : mapped_)
-      if (mapping.accessible) sanitizer::permit(at, mapping.bytes);
+      if (mapping.accessible) sanitizer::unpoison(at, mapping.bytes);
   }
-  void forbid() const {
+  void poison() const {
     for (const auto& [at, mapping] : mapped_)
-      if (mapping.accessible) sanitizer::forbid(at, mapping.bytes);
+      if (mapping.accessible) sanitizer::poison(at, mapping.bytes);
   }
   std::size_t used() const { return used_; }
 
  private:
-  struct Piece {
-    std::size_t begin, bytes;  // of the file
+  struct Allocation {
+    std::size_t begin, bytes;  // offset in the file and size
   };
   struct Mapped {
     std::size_t bytes;
@@ -129,7 +130,7 @@ class VirtualMemory {
   int file_ = -1;
   std::size_t file_bytes_ = 0, used_ = 0;
   unsigned long long last_ = 0;
-  std::map<unsigned long long, Piece> pieces_;
+  std::map<unsigned long long, Allocation> allocations_;
   std::map<std::byte*, std::size_t> reserved_;
   std::map<std::byte*, Mapped> mapped_;
 };

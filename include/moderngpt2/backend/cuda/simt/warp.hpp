@@ -8,12 +8,12 @@
 
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
 
-// Collectives of the lanes of one warp. They meet by (warp, mask), never by block.
+// Warp-level collectives of the simulated GPU: lanes synchronize by warp and mask.
 namespace moderngpt2::simt {
 
 inline constexpr std::uint32_t full_mask = 0xffffffffu;
 
-/// The meeting of the running lane and those that `mask` names.
+/// Rendezvous of the running lane with the lanes in `mask`. Fails if the mask is invalid.
 inline Rendezvous& meeting(std::uint32_t mask, const char* what, std::source_location where) {
   sanitizer::Quiet quiet;
   Machine& m = machine();
@@ -30,8 +30,8 @@ struct Nothing {
   void operator()(std::uint64_t) const {}
 };
 
-/// Leaves `value` for the others and waits for all of them; the last to come first calls make(turn). Returns the turn.
-/// Orders no memory.
+/// Publishes `value` to the other lanes of the mask and waits for all of them; the last to arrive calls make(turn)
+/// first. Returns the turn. Does not order memory accesses.
 template <class T, class Make = Nothing>
 std::uint64_t meet(Rendezvous& r, const char* what, const T& value, std::source_location where, Make make = {}) {
   static_assert(sizeof(T) <= Rendezvous::payload_bytes && std::is_trivially_copyable_v<T>);
@@ -57,6 +57,7 @@ std::uint64_t meet(Rendezvous& r, const char* what, const T& value, std::source_
   return turn;
 }
 
+/// __syncwarp: barrier of the lanes in `mask`, which orders their memory accesses.
 inline void sync_warp(std::uint32_t mask, std::source_location where) {
   Rendezvous& r = meeting(mask, "__syncwarp", where);
   void* tag;
@@ -69,7 +70,7 @@ inline void sync_warp(std::uint32_t mask, std::source_location where) {
   sanitizer::acquire(tag);
 }
 
-/// The value that lane `source` brought. Orders no memory, as on the GPU.
+/// Value of lane `source`. Does not order memory accesses, as on a GPU.
 template <class T>
 T shuffle(std::uint32_t mask, const T& value, int source, const char* what, std::source_location where) {
   Rendezvous& r = meeting(mask, what, where);
@@ -80,7 +81,7 @@ T shuffle(std::uint32_t mask, const T& value, int source, const char* what, std:
   return r.brought<T>(turn, source);
 }
 
-/// Bit i: the predicate of lane i.
+/// Bit i is the predicate of lane i.
 inline std::uint32_t ballot(std::uint32_t mask, bool predicate, const char* what, std::source_location where) {
   Rendezvous& r = meeting(mask, what, where);
   const std::uint64_t turn = meet(r, what, predicate, where);
