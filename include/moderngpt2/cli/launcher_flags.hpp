@@ -23,30 +23,22 @@ namespace moderngpt2 {
 /// The flags of runs of several processes, and the files of DeepSpeed and Accelerate.
 class LauncherFlags {
  public:
-  LauncherFlags(Options& options, TrainingSettings& settings) : options_(options) {
+  explicit LauncherFlags(Options& options) : options_(options) {
     options.section("Several processes");
     options
-        .add("zero_stage", settings.zero_stage,
-             "what they share: 0 nothing, 1 moments and fp32 masters, 2 also gradients, 3 also weights")
-        .between(0, 3);
-    options
         .add("collective_timeout", collective_timeout_,
-             "seconds that one waits for the others before all end with a message that says for whom")
+             "Seconds after which a collective operation ends the run and names the rank it waits for.")
         .more_than(0);
-    options
-        .add("check_replicas_steps", settings.check_replicas_steps,
-             "steps from one comparison of the weights of all to the next; 0: never")
-        .at_least(0);
-    options.add("trace", trace_, "file for what each process does when, for chrome://tracing or Perfetto");
-    options.add("world_size", world_size_, "processes that --dry_run is to plan for")
+    options.add("trace", trace_, "Write a timeline of each rank for chrome://tracing or Perfetto to this file.");
+    options.add("world_size", world_size_, "Number of processes that --dry_run plans for.")
         .at_least(1)
-        .default_text("as many as there are");
+        .default_text("the number of running processes");
     options.section("Launchers");
-    options.add("deepspeed_config", deepspeed_config_, "DeepSpeed's JSON config; outranks defaults, not typed flags");
-    options.add("ds_config", ds_config_, "the same");
-    options.add("deepspeed", deepspeed_, "the same; without a file it needs --deepspeed_config").bare("");
-    options.add("accelerate_config", accelerate_config_, "Accelerate's YAML: its mixed_precision");
-    options.add("local_rank", local_rank_, "which process of this machine it is, as launchers pass it").at_least(-1);
+    options.add("deepspeed_config", deepspeed_config_, "DeepSpeed config (JSON). Overrides defaults, not flags.");
+    options.add("ds_config", ds_config_, "Alias of --deepspeed_config.");
+    options.add("deepspeed", deepspeed_, "Alias of --deepspeed_config; without a file, it needs that flag.").bare("");
+    options.add("accelerate_config", accelerate_config_, "Accelerate config (YAML). Its mixed_precision is used.");
+    options.add("local_rank", local_rank_, "Rank of this process on its machine, as launchers pass it.").at_least(-1);
   }
   LauncherFlags(const LauncherFlags&) = delete;
   LauncherFlags& operator=(const LauncherFlags&) = delete;

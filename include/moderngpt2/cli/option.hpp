@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
@@ -43,6 +44,18 @@ class Option {
   Option& at_most(double most) { return most_ = most, *this; }
   /// least <= number <= most.
   Option& between(double least, double most) { return at_least(least).at_most(most); }
+
+  /// All of these that a described member has.
+  Option& apply(const Field& field) {
+    for (const char* other : field.aliases)
+      if (other) alias(other);
+    if (!field.choices.empty()) choices_.assign(field.choices.begin(), field.choices.end());
+    if (field.default_text) default_text_ = field.default_text;
+    if (field.metavar) metavar_ = field.metavar;
+    negatable_ = field.negatable;
+    least_ = field.at_least, more_than_ = field.more_than, most_ = field.at_most;
+    return *this;
+  }
 
   const std::string& name() const { return name_; }
   const std::vector<std::string>& aliases() const { return aliases_; }

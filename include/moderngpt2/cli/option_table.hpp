@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <string>
@@ -18,8 +19,9 @@ struct OptionTable {
   };
 
   std::string program, description;
-  std::string positional_name;  ///< stands for the words that belong to no flag; empty where there are none
-  std::deque<Option> rows;      ///< a deque, since rows are referred to while others are added
+  std::string positional_name;        ///< stands for the words that belong to no flag; empty where there are none
+  std::deque<Option> rows;            ///< a deque, since rows are referred to while others are added
+  std::vector<std::string> sections;  ///< headings in the order of --help
   std::vector<Example> examples;
   std::vector<std::pair<std::string, std::string>> exit_statuses{
       {"0", "done"},
@@ -42,15 +44,22 @@ struct OptionTable {
     return text;
   }
 
-  /// Calls `heading(title)` where a section begins, and `row(option)` for each option that is not hidden.
+  /// Appends a heading that is not listed yet.
+  void add_section(const std::string& title) {
+    if (std::find(sections.begin(), sections.end(), title) == sections.end()) sections.push_back(title);
+  }
+
+  /// Calls `heading(title)` for each section with an option that is not hidden, then `row(option)` for each of these.
   template <class Heading, class Row>
   void for_each_row(Heading&& heading, Row&& row) const {
-    const std::string* section = nullptr;
-    for (const Option& option : rows) {
-      if (option.is_hidden()) continue;
-      if (!section || *section != option.section()) heading(option.section());
-      section = &option.section();
-      row(option);
+    for (const std::string& section : sections) {
+      bool begins = true;
+      for (const Option& option : rows) {
+        if (option.is_hidden() || option.section() != section) continue;
+        if (begins) heading(section);
+        begins = false;
+        row(option);
+      }
     }
   }
 };

@@ -15,6 +15,8 @@
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
+#include "moderngpt2/config/field.hpp"
+#include "moderngpt2/config/field_text.hpp"
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/core/version.hpp"
 
@@ -45,37 +47,43 @@ class Options {
   Options(const Options&) = delete;
   Options& operator=(const Options&) = delete;
 
-  /// The heading of the options added from here on.
-  void section(std::string title) { section_ = std::move(title); }
+  /// The heading of the options added from here on. --help shows headings in the order of their first use.
+  void section(std::string title) {
+    section_ = std::move(title);
+    table_.add_section(section_);
+  }
 
-  /// Adds --NAME for a number, a text, a path, a switch (bool), a list (std::vector) or an optional of these. The
-  /// target must outlive parse().
+  /// Adds the flag of a described member (see config/field.hpp) under the heading that it names. The target must
+  /// outlive parse().
+  template <class T>
+  Option& add(const Field& field, T& target) {
+    section(field.section);
+    Option& option = add(field.name, target, field.help);
+    option.apply(field);
+    return option;
+  }
+
+  /// Adds the flags of all members of a described structure that have one; with their present values as defaults.
+  template <class S>
+  void add_all(S& settings) {
+    describe(settings, [&]<class T>(T& member, const Field& field) {
+      if constexpr (detail::OptionTarget<T>)
+        if (*field.section) add(field, member);
+    });
+  }
+
+  /// Adds --NAME for a number, a text, a path, a switch (bool), an enumeration with words_of(), a list (std::vector) or
+  /// an optional of these. The target must outlive parse().
   template <class T>
   Option& add(std::string name, T& target, std::string help) {
     using Inner = typename detail::OptionalTraits<T>::value_type;
-    constexpr bool is_list = detail::ListTraits<Inner>::value;
-    using Item = typename detail::ListTraits<Inner>::value_type;
-    static_assert(detail::OptionScalar<Item>, "an option is a number, text, path, switch, or a list of these");
-    constexpr bool is_switch = std::same_as<Inner, bool>;
-    Option& option = add_row(std::move(name), std::move(help),
-                             is_list     ? Option::Kind::list
-                             : is_switch ? Option::Kind::toggle
-                                         : Option::Kind::value);
-    option.metavar_ = detail::option_metavar<Item>();
-    option.default_text_ = detail::print_option_value(target);
-    option.store_ = [&option, &target](const std::vector<std::string>& words) {
-      std::vector<Item> items;
-      for (const std::string& word : words) {
-        option.check_choice(word);
-        items.push_back(detail::parse_option_value<Item>(option.name(), word));
-        if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
-      }
-      if constexpr (is_list)
-        target = std::move(items);
-      else
-        target = static_cast<Item>(items.back());
-    };
-    return option;
+    if constexpr (NamedEnum<Inner>) {
+      std::vector<std::pair<std::string, T>> words;
+      for (const auto& [word, value] : words_of(Inner())) words.emplace_back(word, value);
+      return add_choice(std::move(name), target, std::move(words), std::move(help));
+    } else {
+      return add_value(std::move(name), target, std::move(help));
+    }
   }
 
   /// Adds --NAME for an enumeration, given the word for each value.
@@ -145,9 +153,38 @@ class Options {
   std::string help() const { return option_help(table_); }
 
  private:
+  template <class T>
+  Option& add_value(std::string name, T& target, std::string help) {
+    using Inner = typename detail::OptionalTraits<T>::value_type;
+    constexpr bool is_list = detail::ListTraits<Inner>::value;
+    using Item = typename detail::ListTraits<Inner>::value_type;
+    static_assert(detail::OptionScalar<Item>, "an option is a number, text, path, switch, or a list of these");
+    constexpr bool is_switch = std::same_as<Inner, bool>;
+    Option& option = add_row(std::move(name), std::move(help),
+                             is_list     ? Option::Kind::list
+                             : is_switch ? Option::Kind::toggle
+                                         : Option::Kind::value);
+    option.metavar_ = detail::option_metavar<Item>();
+    option.default_text_ = field_text(target);
+    option.store_ = [&option, &target](const std::vector<std::string>& words) {
+      std::vector<Item> items;
+      for (const std::string& word : words) {
+        option.check_choice(word);
+        items.push_back(detail::parse_option_value<Item>(option.name(), word));
+        if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
+      }
+      if constexpr (is_list)
+        target = std::move(items);
+      else
+        target = static_cast<Item>(items.back());
+    };
+    return option;
+  }
+
   Option& add_row(std::string name, std::string help, Option::Kind kind) {
     Option& option = table_.rows.emplace_back(std::move(name), std::move(help), kind);
     option.section_ = section_;
+    table_.add_section(section_);
     return option;
   }
 

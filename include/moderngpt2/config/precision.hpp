@@ -1,5 +1,10 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
 #include "moderngpt2/core/dtype.hpp"
 
 namespace moderngpt2 {
@@ -17,6 +22,13 @@ enum class PrecisionName : unsigned char { fp32, tf32, bf16, fp16 };
 constexpr const char* precision_name(PrecisionName precision) {
   constexpr const char* names[] = {"fp32", "tf32", "bf16", "fp16"};
   return names[int(precision)];
+}
+
+/// Words of the values on a command line.
+constexpr auto words_of(PrecisionName) {
+  std::array<std::pair<std::string_view, PrecisionName>, 4> words;
+  for (int i = 0; i < 4; ++i) words[std::size_t(i)] = {precision_name(PrecisionName(i)), PrecisionName(i)};
+  return words;
 }
 
 constexpr bool needs_gpu(PrecisionName precision) {

@@ -16,6 +16,7 @@
 #include "moderngpt2/distributed/guard.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/run/prepare.hpp"
+#include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/training/state.hpp"
 
 // A run of several processes: what they prepare, compare and say before and after they train together.
@@ -92,15 +93,7 @@ std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& reques
   FileHash tokenizer, data;
   for (const auto& [name, content] : run.companions.tokenizer.files) tokenizer.add(std::as_bytes(std::span(content)));
   if (run.data) add_data(data, run.data->train), add_data(data, run.data->eval);
-  const std::string typed =
-      fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
-                  s.output_dir.string(), s.num_train_epochs, s.max_steps, s.total_train_samples,
-                  s.per_device_train_batch_size, s.per_device_eval_batch_size, s.gradient_accumulation_steps, s.seed,
-                  s.learning_rate, s.weight_decay, s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.max_grad_norm,
-                  s.warmup_ratio, s.warmup_steps.value_or(-1), s.lr_scheduler_type, s.lr_scheduler_kwargs,
-                  s.logging_steps, s.eval_steps, s.save_steps, s.zero_stage, s.bucket_elements, s.check_replicas_steps,
-                  request.eval_only, int(request.precision), loss_scaling_text(s.loss_scaling), s.cudnn_attention);
-  return {{"command line", hash_of(typed)},
+  return {{"command line", hash_of(common_values(request))},
           {"config.json", hash_of(config_to_json(run.companions.config).dump())},
           {"tokenizer", tokenizer.value()},
           {"data set", data.value()},

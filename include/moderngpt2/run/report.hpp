@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,6 +21,13 @@ namespace moderngpt2 {
 
 /// Who is to be told of a run beside its own files. wandb is given the same log as TensorBoard, by hand.
 enum class ReportTo : unsigned char { none, tensorboard, wandb, all };
+
+/// Words of the values on a command line.
+constexpr auto words_of(ReportTo) {
+  using Word = std::pair<std::string_view, ReportTo>;
+  return std::array{Word("none", ReportTo::none), Word("tensorboard", ReportTo::tensorboard),
+                    Word("wandb", ReportTo::wandb), Word("all", ReportTo::all)};
+}
 
 struct ReportSettings {
   ReportTo to = ReportTo::none;

@@ -18,6 +18,7 @@
 #include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/report.hpp"
+#include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
@@ -109,6 +110,7 @@ std::string settings_text(const TrainingRequest& request, const Run& run, std::i
                       s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
   if (request.precision == PrecisionName::fp16)
     text += fmt::format("loss scale: {}\n", loss_scaling_text(s.loss_scaling));
+  if (const std::string other = other_settings(s); !other.empty()) text += fmt::format("other settings: {}\n", other);
   return text;
 }
 
