@@ -1,8 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <initializer_list>
+#include <iterator>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "moderngpt2/config/model_shape.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -126,40 +130,28 @@ constexpr void match_toggle(std::string_view field, Toggle built, bool given) {
 
 }  // namespace detail
 
-/// Hugging Face's name of an activation, as written to config.json.
+/// Hugging Face's name of each activation, as written to config.json.
+constexpr auto words_of(Activation) {
+  using Word = std::pair<std::string_view, Activation>;
+  return std::to_array<Word>({
+#define MODERNGPT2_ACTIVATION(value, ...) {*std::begin({__VA_ARGS__}), Activation::value},
+#include "moderngpt2/config/activations.def"
+  });
+}
+
+/// Hugging Face's name of an activation; "dynamic" for one that is not given.
 constexpr std::string_view activation_name(Activation a) {
-  switch (a) {
-    case Activation::gelu_tanh:
-      return "gelu_pytorch_tanh";
-    case Activation::gelu:
-      return "gelu";
-    case Activation::quick_gelu:
-      return "quick_gelu";
-    case Activation::silu:
-      return "silu";
-    case Activation::relu:
-      return "relu";
-    case Activation::relu2:
-      return "relu2";
-    case Activation::mish:
-      return "mish";
-    case Activation::tanh:
-      return "tanh";
-    case Activation::sigmoid:
-      return "sigmoid";
-    case Activation::dynamic:
-      break;
-  }
+  for (const auto& [name, value] : words_of(a))
+    if (value == a) return name;
   return "dynamic";
 }
 
 /// The activation of a Hugging Face name, aliases included; nothing for an unknown name.
 constexpr std::optional<Activation> activation_from_name(std::string_view name) {
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") return Activation::gelu_tanh;
-  if (name == "swish") return Activation::silu;
-  for (Activation a : {Activation::gelu, Activation::quick_gelu, Activation::silu, Activation::relu, Activation::relu2,
-                       Activation::mish, Activation::tanh, Activation::sigmoid})
-    if (name == activation_name(a)) return a;
+#define MODERNGPT2_ACTIVATION(value, ...)            \
+  for (const std::string_view known : {__VA_ARGS__}) \
+    if (name == known) return Activation::value;
+#include "moderngpt2/config/activations.def"
   return std::nullopt;
 }
 
