@@ -40,7 +40,7 @@ template <class S>
 std::size_t count_rows() {
   std::size_t rows = 0;
   const S s{};
-  describe(s, [&](const auto&, const Field&) { ++rows; });
+  describe(s, [&](const auto&, const Field&, const auto&...) { ++rows; });
   return rows;
 }
 

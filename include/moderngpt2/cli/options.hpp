@@ -63,6 +63,15 @@ class Options {
     return option;
   }
 
+  /// Adds a flag whose parsed value, a T, goes to store(value). --help shows the default that the field states.
+  template <class T>
+  Option& add(const Field& field, std::function<void(const T&)> store) {
+    section(field.section);
+    Option& option = add_value<T>(field.name, std::move(store), field.help);
+    option.apply(field);
+    return option;
+  }
+
   /// Adds the flags of all members of a described structure that have one; with their present values as defaults.
   template <class S>
   void add_all(S& settings) {
@@ -82,7 +91,10 @@ class Options {
       for (const auto& [word, value] : words_of(Inner())) words.emplace_back(word, value);
       return add_choice(std::move(name), target, std::move(words), std::move(help));
     } else {
-      return add_value(std::move(name), target, std::move(help));
+      Option& option = add_value<Inner>(
+          std::move(name), [&target](const Inner& value) { target = value; }, std::move(help));
+      option.default_text_ = field_text(target);
+      return option;
     }
   }
 
@@ -154,19 +166,17 @@ class Options {
 
  private:
   template <class T>
-  Option& add_value(std::string name, T& target, std::string help) {
-    using Inner = typename detail::OptionalTraits<T>::value_type;
-    constexpr bool is_list = detail::ListTraits<Inner>::value;
-    using Item = typename detail::ListTraits<Inner>::value_type;
+  Option& add_value(std::string name, std::function<void(const T&)> store, std::string help) {
+    constexpr bool is_list = detail::ListTraits<T>::value;
+    using Item = typename detail::ListTraits<T>::value_type;
     static_assert(detail::OptionScalar<Item>, "an option is a number, text, path, switch, or a list of these");
-    constexpr bool is_switch = std::same_as<Inner, bool>;
+    constexpr bool is_switch = std::same_as<T, bool>;
     Option& option = add_row(std::move(name), std::move(help),
                              is_list     ? Option::Kind::list
                              : is_switch ? Option::Kind::toggle
                                          : Option::Kind::value);
     option.metavar_ = detail::option_metavar<Item>();
-    option.default_text_ = field_text(target);
-    option.store_ = [&option, &target](const std::vector<std::string>& words) {
+    option.store_ = [&option, store = std::move(store)](const std::vector<std::string>& words) {
       std::vector<Item> items;
       for (const std::string& word : words) {
         option.check_choice(word);
@@ -174,9 +184,9 @@ class Options {
         if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
       }
       if constexpr (is_list)
-        target = std::move(items);
+        store(items);
       else
-        target = static_cast<Item>(items.back());
+        store(items.back());
     };
     return option;
   }

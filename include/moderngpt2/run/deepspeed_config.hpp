@@ -6,11 +6,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -43,6 +45,32 @@ struct DeepSpeedConfig {
   Zero zero;
   std::vector<std::string> ignored;  ///< fields that ask for something that is not done, each with what holds instead
 };
+
+/// Facts about a member of DeepSpeedConfig beside those of Field.
+struct InDeepSpeed {
+  std::string_view setting{};  ///< member of TrainingSettings that takes the value as it is; empty: set by hand
+  bool own_format = false;     ///< read by hand
+};
+
+/// Names each number of a config once: by the key and, as `section` of the row, by the path of its object. The visitor
+/// is called with (member, const Field&, const InDeepSpeed&). `fp16` has the rows of LossScaling.
+template <DescribedAs<DeepSpeedConfig> C, class Visitor>
+void describe(C& c, Visitor&& visit) {
+  constexpr const char *params = "optimizer.params.", *schedule = "scheduler.params.";
+  constexpr InDeepSpeed by_hand{}, own{.own_format = true};
+  visit(c.train_batch_size, {.name = "train_batch_size"}, by_hand);
+  visit(c.train_micro_batch_size_per_gpu, {.name = "train_micro_batch_size_per_gpu"}, by_hand);
+  visit(c.gradient_accumulation_steps, {.name = "gradient_accumulation_steps"}, by_hand);
+  visit(c.gradient_clipping, {.name = "gradient_clipping"}, InDeepSpeed{"max_grad_norm"});
+  visit(c.lr, {.name = "lr", .section = params}, InDeepSpeed{"learning_rate"});
+  visit(c.beta1, {.name = "betas[0]", .section = params}, InDeepSpeed{"adam_beta1", true});
+  visit(c.beta2, {.name = "betas[1]", .section = params}, InDeepSpeed{"adam_beta2", true});
+  visit(c.eps, {.name = "eps", .section = params}, InDeepSpeed{"adam_epsilon"});
+  visit(c.weight_decay, {.name = "weight_decay", .section = params}, InDeepSpeed{"weight_decay"});
+  visit(c.warmup_max_lr, {.name = "warmup_max_lr", .section = schedule}, InDeepSpeed{"learning_rate", true});
+  visit(c.warmup_num_steps, {.name = "warmup_num_steps", .section = schedule}, own);
+  visit(c.total_num_steps, {.name = "total_num_steps", .section = schedule}, own);
+}
 
 namespace detail {
 
@@ -88,10 +116,8 @@ MODERNGPT2_FUNCTION void read_deepspeed_optimizer(const Json& json, DeepSpeedCon
   section.name_unknown(out.ignored);
   if (!params) return;
   DeepSpeedSection values(*params, "optimizer.params.", out.where);
-  out.lr = values.not_negative("lr");
-  out.eps = values.not_negative("eps");
+  values.read(out);
   if (out.eps == 0.0) throw Error("{}: optimizer.params.eps is 0, it must be positive", out.where);
-  out.weight_decay = values.not_negative("weight_decay");
   if (const Json* betas = values.find("betas"); betas && *betas != "auto") {
     if (!betas->is_array() || betas->size() != 2)
       throw Error("{}: optimizer.params.betas must be a list of two numbers, found {}", out.where,
@@ -147,13 +173,14 @@ MODERNGPT2_FUNCTION void read_deepspeed_precision(DeepSpeedSection& root, DeepSp
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
-    LossScaling& s = out.loss_scaling;
-    s.loss_scale = fp16.not_negative("loss_scale").value_or(s.loss_scale);
-    s.min_loss_scale = fp16.not_negative("min_loss_scale").value_or(s.min_loss_scale);
-    s.initial_scale_power = fp16.get<std::int64_t>("initial_scale_power").value_or(s.initial_scale_power);
-    s.loss_scale_window = fp16.positive("loss_scale_window").value_or(s.loss_scale_window);
-    s.hysteresis = fp16.positive("hysteresis").value_or(s.hysteresis);
-    s.consecutive_hysteresis = fp16.get<bool>("consecutive_hysteresis").value_or(s.consecutive_hysteresis);
+    describe(out.loss_scaling, [&]<class T>(T& member, const Field& field) {
+      if constexpr (std::is_same_v<T, double>)
+        member = fp16.not_negative(field.name).value_or(member);
+      else if (field.at_least)
+        member = T(fp16.positive(field.name).value_or(member));
+      else
+        member = fp16.get<T>(field.name).value_or(member);
+    });
     fp16.decline({"auto_cast", "fp16_master_weights_and_grads"}, "weights and sums are kept in fp32", out.ignored);
     fp16.name_unknown(out.ignored);
   }
@@ -229,10 +256,7 @@ MODERNGPT2_FUNCTION DeepSpeedConfig parse_deepspeed_config(const Json& json, con
   DeepSpeedConfig out;
   out.where = where;
   detail::DeepSpeedSection root(json, "", out.where);
-  out.train_batch_size = root.positive("train_batch_size");
-  out.train_micro_batch_size_per_gpu = root.positive("train_micro_batch_size_per_gpu");
-  out.gradient_accumulation_steps = root.positive("gradient_accumulation_steps");
-  out.gradient_clipping = root.not_negative("gradient_clipping");
+  root.read(out);
   if (const Json* optimizer = root.find("optimizer")) detail::read_deepspeed_optimizer(*optimizer, out);
   if (const Json* scheduler = root.find("scheduler")) detail::read_deepspeed_scheduler(*scheduler, out);
   detail::read_deepspeed_precision(root, out);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate.hpp"
@@ -41,6 +42,18 @@ class DeepSpeedSection {
   }
   std::optional<std::int64_t> positive(const char* key);
   std::optional<double> not_negative(const char* key);
+
+  /// Reads the members of a described config that belong to this object: positive integers and numbers from 0 on.
+  template <class Config>
+  void read(Config& config) {
+    describe(config, [&]<class T>(T& member, const Field& field, const auto& rules) {
+      if (name_ != field.section || rules.own_format) return;
+      if constexpr (std::is_same_v<T, std::optional<double>>)
+        member = not_negative(field.name);
+      else
+        member = positive(field.name);
+    });
+  }
 
   void know(std::initializer_list<const char*> keys) { known_.insert(known_.end(), keys.begin(), keys.end()); }
 

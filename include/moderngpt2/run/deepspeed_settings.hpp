@@ -4,11 +4,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
@@ -37,7 +39,7 @@ class SettingsFromFile {
 
   /// `field`'s value takes the place of `target`, which --`flag` sets.
   template <class Value, class Target>
-  void set(const char* field, const std::optional<Value>& value, Target& target, const char* flag) {
+  void set(const std::string& field, const std::optional<Value>& value, Target& target, const char* flag) {
     if (!value || static_cast<Value>(target) == *value) return;
     if (flags_.typed(flag)) return contradict(fmt::format("{} is {}, --{} {}", field, *value, flag, target));
     changed_.push_back(fmt::format("{} {}", flag, *value));
@@ -174,13 +176,14 @@ MODERNGPT2_FUNCTION LauncherEffect apply_deepspeed_config(const DeepSpeedConfig&
   LauncherEffect effect;
   detail::SettingsFromFile from(config.where, flags);
   detail::set_batch(config, ranks, s, flags, from);
-  from.set("gradient_clipping", config.gradient_clipping, s.max_grad_norm, "max_grad_norm");
-  from.set("optimizer.params.lr", config.lr, s.learning_rate, "learning_rate");
-  from.set("optimizer.params.betas[0]", config.beta1, s.adam_beta1, "adam_beta1");
-  from.set("optimizer.params.betas[1]", config.beta2, s.adam_beta2, "adam_beta2");
-  from.set("optimizer.params.eps", config.eps, s.adam_epsilon, "adam_epsilon");
-  from.set("optimizer.params.weight_decay", config.weight_decay, s.weight_decay, "weight_decay");
-  from.set("scheduler.params.warmup_max_lr", config.warmup_max_lr, s.learning_rate, "learning_rate");
+  describe(config, [&]<class T>(const T& value, const Field& field, const InDeepSpeed& rules) {
+    if (rules.setting.empty()) return;
+    describe(s, [&]<class Target>(Target& target, const Field& setting) {
+      if constexpr (std::is_same_v<T, std::optional<Target>>)
+        if (rules.setting == setting.name)
+          from.set(field.section + std::string(field.name), value, target, setting.name);
+    });
+  });
   detail::set_schedule(config, s, from);
   detail::set_zero(config, ranks, s, effect, from);
   effect.precision = wished_precision(config, flags, from);

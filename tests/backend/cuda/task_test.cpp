@@ -137,7 +137,7 @@ TEST_CASE("train --task on the GPU: the losses and scores of the CPU, and files 
   request.inputs = request.eval_inputs = {(folder / "rows.jsonl").string()};
   TrainingRequest& training = request.training;
   training.tokenizer_path = folder / "tokenizer";
-  training.model_fields.n_layer = 1, training.model_fields.n_embd = 16, training.model_fields.n_head = 2;
+  training.model_fields["n_layer"] = 1, training.model_fields["n_embd"] = 16, training.model_fields["n_head"] = 2;
   training.threads = 1;
   std::vector<std::string> said;
   std::size_t used = 0;
