@@ -5,8 +5,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate.hpp"
 #include "moderngpt2/generation/options.hpp"
@@ -16,38 +18,23 @@
 
 namespace moderngpt2 {
 
-/// A generation_config.json: what generation does where nobody says otherwise. A field that the file leaves out, or
-/// gives as null, is nothing here and is not written. The file itself is kept, so that unknown fields survive.
-struct GenerationConfigFile {
-  std::optional<int> max_length;      ///< prompt included
-  std::optional<int> max_new_tokens;  ///< outranks max_length
-  std::optional<int> min_new_tokens;
-  std::optional<bool> do_sample;
-  std::optional<double> temperature;
-  std::optional<int> top_k;  ///< 0: off
-  std::optional<double> top_p;
-  std::optional<double> min_p;
-  std::optional<double> repetition_penalty;
-  std::optional<int> no_repeat_ngram_size;  ///< 0: off
-  std::optional<int> num_beams;
-  std::optional<double> length_penalty;
-  std::optional<EarlyStopping> early_stopping;  ///< in the file true, false or "never"
-  std::optional<int> num_return_sequences;
-  std::optional<int> bos_token_id;
-  std::vector<int> eos_token_ids;  ///< any of them ends a text
-  std::optional<int> pad_token_id;
+/// A generation_config.json: defaults of generation. A field that the file leaves out, or gives as null, is empty here
+/// and is not written. The file itself is kept, so that unknown fields survive.
+struct GenerationConfigFile : StoredGenerationOptions {
+  std::optional<int> max_length{};      ///< tokens, prompt included
+  std::optional<int> max_new_tokens{};  ///< overrides max_length
+  std::optional<int> num_return_sequences{};
+  std::optional<int> bos_token_id{};
+  std::vector<int> eos_token_ids{};  ///< each of them ends a text
+  std::optional<int> pad_token_id{};
   bool from_model_config = false;  ///< `_from_model_config`: made from config.json, not by hand
   Json json = Json::object();
 };
 
 namespace detail {
 
-/// An optional number of a closed or half-open range.
-std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low, double high,
-                                    bool low_included, const std::string& where);
-
-/// An optional count that may be 0.
-std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where);
+/// Throws an Error for a number out of the bounds of its field.
+void check_stored_option(const Field& field, double value, const std::string& where);
 
 std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where);
 
@@ -74,20 +61,17 @@ FileRecord write_generation_config(const std::filesystem::path& path, const Gene
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_FUNCTION std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low,
-                                                        double high, bool low_included, const std::string& where) {
-  const std::optional<double> value = fields.optional_number(name);
-  if (value && !(low_included ? *value >= low && *value <= high : *value > low && *value <= high))
-    throw Error("{}: {} is {}, it must be {} {} and at most {}", where, name, *value,
-                low_included ? "at least" : "above", low, high);
-  return value;
-}
-
-MODERNGPT2_FUNCTION std::optional<int> optional_count(const Json& json, std::string_view name,
-                                                      const std::string& where) {
-  const auto value = get_optional_field<int>(json, name, where);
-  if (value && *value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, *value);
-  return value;
+MODERNGPT2_FUNCTION void check_stored_option(const Field& field, double value, const std::string& where) {
+  const std::string_view name = field.name;
+  if (!std::isfinite(value)) throw Error("{}: {} is {}, it must be finite", where, name, value);
+  if (field.at_least && value < *field.at_least)
+    throw Error("{}: {} is {}, it must be at least {}", where, name, value, *field.at_least);
+  // 0 is what greedy decoding is often stored with.
+  if (field.more_than && (name == "temperature" ? value < *field.more_than : value <= *field.more_than))
+    throw Error("{}: {} is {}, it must be more than {}", where, name, value, *field.more_than);
+  // The bound of beams is that of the flag.
+  if (field.at_most && name != "num_beams" && value > *field.at_most)
+    throw Error("{}: {} is {}, it must be at most {}", where, name, value, *field.at_most);
 }
 
 MODERNGPT2_FUNCTION std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
@@ -108,18 +92,16 @@ MODERNGPT2_FUNCTION GenerationConfigFile parse_generation_config(const Json& jso
   g.json = json;
   g.max_length = fields.optional_size("max_length");
   g.max_new_tokens = fields.optional_size("max_new_tokens");
-  g.min_new_tokens = detail::optional_count(json, "min_new_tokens", where);
-  g.do_sample = get_optional_field<bool>(json, "do_sample", where);
-  constexpr double huge = 1e30;
-  g.temperature = detail::ranged_number(fields, "temperature", 0, huge, true, where);
-  g.top_k = detail::optional_count(json, "top_k", where);
-  g.top_p = detail::ranged_number(fields, "top_p", 0, 1, true, where);
-  g.min_p = detail::ranged_number(fields, "min_p", 0, 1, true, where);
-  g.repetition_penalty = detail::ranged_number(fields, "repetition_penalty", 0, huge, false, where);
-  g.no_repeat_ngram_size = detail::optional_count(json, "no_repeat_ngram_size", where);
-  g.num_beams = fields.optional_size("num_beams");
-  g.length_penalty = fields.optional_number("length_penalty");
-  g.early_stopping = detail::optional_early_stopping(json, where);
+  GenerationOptions unused;
+  describe_stored(unused, static_cast<StoredGenerationOptions&>(g),
+                  [&]<class T>(const auto&, std::optional<T>& stored, const Field& field) {
+                    if constexpr (std::is_same_v<T, EarlyStopping>) {
+                      stored = detail::optional_early_stopping(json, where);
+                    } else {
+                      stored = get_optional_field<T>(json, field.name, where);
+                      if (stored) detail::check_stored_option(field, double(*stored), where);
+                    }
+                  });
   g.num_return_sequences = fields.optional_size("num_return_sequences");
   g.bos_token_id = detail::first(fields.token_ids("bos_token_id", {}, false));
   g.eos_token_ids = fields.token_ids("eos_token_id", {}, true);
@@ -170,20 +152,16 @@ MODERNGPT2_FUNCTION Json generation_config_to_json(const GenerationConfigFile& g
   set("pad_token_id", g.pad_token_id);
   set("max_length", g.max_length);
   set("max_new_tokens", g.max_new_tokens);
-  set("min_new_tokens", g.min_new_tokens);
-  set("do_sample", g.do_sample);
-  set("temperature", g.temperature);
-  set("top_k", g.top_k);
-  set("top_p", g.top_p);
-  set("min_p", g.min_p);
-  set("repetition_penalty", g.repetition_penalty);
-  set("no_repeat_ngram_size", g.no_repeat_ngram_size);
-  set("num_beams", g.num_beams);
-  set("length_penalty", g.length_penalty);
-  if (g.early_stopping == EarlyStopping::never)
-    out["early_stopping"] = "never";
-  else
-    set("early_stopping", g.early_stopping ? std::optional(*g.early_stopping == EarlyStopping::at_once) : std::nullopt);
+  const GenerationOptions unused;
+  describe_stored(unused, static_cast<const StoredGenerationOptions&>(g),
+                  [&]<class T>(const auto&, const std::optional<T>& stored, const Field& field) {
+                    if constexpr (!std::is_same_v<T, EarlyStopping>)
+                      set(field.name, stored);
+                    else if (stored == EarlyStopping::never)
+                      out[field.name] = "never";
+                    else
+                      set(field.name, stored ? std::optional(*stored == EarlyStopping::at_once) : std::nullopt);
+                  });
   set("num_return_sequences", g.num_return_sequences);
   return out;
 }
