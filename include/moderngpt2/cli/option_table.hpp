@@ -11,10 +11,10 @@
 
 namespace moderngpt2 {
 
-/// All that a program's command line says of itself: what --help, the manual and the shells' completions are made of.
+/// The command line of a program as data: source of --help, the manual page and the shells' completions.
 struct OptionTable {
   struct Example {
-    std::string does;       ///< what it is for, as a sentence without its full stop
+    std::string does;       ///< its purpose, without a full stop
     std::string arguments;  ///< the command line, without the program's name
   };
 
@@ -24,9 +24,9 @@ struct OptionTable {
   std::vector<std::string> sections;  ///< headings in the order of --help
   std::vector<Example> examples;
   std::vector<std::pair<std::string, std::string>> exit_statuses{
-      {"0", "done"},
-      {"1", "an error, told in one line on standard error"},
-      {"2", "a command line that cannot be; nothing was done"},
+      {"0", "success"},
+      {"1", "an error; one line on standard error says which"},
+      {"2", "an invalid command line; nothing was done"},
   };
 
   /// "train [OPTIONS] DIR..."
@@ -69,9 +69,9 @@ struct HelpFlag {
   const char *usage, *help;
 };
 inline constexpr HelpFlag help_flags[] = {
-    {"--help", "shows this and exits"},
-    {"--version", "shows the version and exits"},
-    {"--completion bash|zsh|fish", "writes what this shell needs to complete the flags, and exits"},
+    {"--help", "Print this help and exit."},
+    {"--version", "Print the version and exit."},
+    {"--completion bash|zsh|fish", "Print a completion script for the shell and exit."},
 };
 
 }  // namespace moderngpt2

@@ -12,29 +12,29 @@
 
 namespace moderngpt2 {
 
-/// Which text a program reads: its flags, two of which have other names in other programs.
+/// Flags of the text that a program reads. Two of them have other names in other programs.
 class TextOptions {
  public:
-  /// `documents`: the flag of the most documents to read; `languages`: that of the languages to stream.
+  /// `documents`: name of the flag for the maximum number of documents; `languages`: for the languages to stream.
   TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
       : options_(options), source_(source), languages_(languages) {
     options.section("Text");
     input_ = &options
                   .add("input", source.inputs,
-                       "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet")
+                       "Input files, globs or folders: .json, .jsonl or .txt (also with .gz or .zst), or .parquet.")
                   .metavar("PATH")
                   .alias("input_file");
     options.add("text_column", source.text_column,
-                "the field of a JSON line, or the column of a Parquet file, that holds the text");
+                "Field of a JSON line, or column of a Parquet file, that holds the text.");
     options.add_choice(
         "txt_document", source.text_document,
         {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
-        "what one document of a .txt file is; a blank line ends a paragraph");
-    options.add(documents, source.max_documents, "documents to read, over all languages; 0: all").at_least(0);
-    options.add("strict", source.strict, "ends with an error at a line without text, instead of a warning");
-    options.add("dataset", streamed_.dataset, "the data set to stream without --input (not there yet)")
+        "What counts as one document in a .txt file. A blank line ends a paragraph.");
+    options.add(documents, source.max_documents, "Maximum number of documents over all languages. 0: all.").at_least(0);
+    options.add("strict", source.strict, "Stop with an error at a line without text, instead of a warning.");
+    options.add("dataset", streamed_.dataset, "Data set to stream if --input is not given (not supported yet).")
         .choices({"c4", "fineweb2"});
-    options.add(languages, streamed_.languages, "its languages (not there yet)");
+    options.add(languages, streamed_.languages, "Languages of --dataset (not supported yet).");
   }
   TextOptions(const TextOptions&) = delete;
   TextOptions& operator=(const TextOptions&) = delete;
