@@ -21,7 +21,7 @@ struct OptionTable {
   std::string program, description;
   std::string positional_name;        ///< stands for the words that belong to no flag; empty where there are none
   std::deque<Option> rows;            ///< a deque, since rows are referred to while others are added
-  std::vector<std::string> sections;  ///< headings in the order of --help
+  std::vector<std::string> sections;  ///< headings that come first in --help, in this order
   std::vector<Example> examples;
   std::vector<std::pair<std::string, std::string>> exit_statuses{
       {"0", "success"},
@@ -45,14 +45,14 @@ struct OptionTable {
   }
 
   /// Appends a heading that is not listed yet.
-  void add_section(const std::string& title) {
-    if (std::find(sections.begin(), sections.end(), title) == sections.end()) sections.push_back(title);
-  }
+  void add_section(const std::string& title) { add_section(sections, title); }
 
   /// Calls `heading(title)` for each section with an option that is not hidden, then `row(option)` for each of these.
   template <class Heading, class Row>
   void for_each_row(Heading&& heading, Row&& row) const {
-    for (const std::string& section : sections) {
+    std::vector<std::string> order = sections;
+    for (const Option& option : rows) add_section(order, option.section());
+    for (const std::string& section : order) {
       bool begins = true;
       for (const Option& option : rows) {
         if (option.is_hidden() || option.section() != section) continue;
@@ -61,6 +61,11 @@ struct OptionTable {
         row(option);
       }
     }
+  }
+
+ private:
+  static void add_section(std::vector<std::string>& list, const std::string& title) {
+    if (std::find(list.begin(), list.end(), title) == list.end()) list.push_back(title);
   }
 };
 

@@ -194,7 +194,6 @@ class Options {
   Option& add_row(std::string name, std::string help, Option::Kind kind) {
     Option& option = table_.rows.emplace_back(std::move(name), std::move(help), kind);
     option.section_ = section_;
-    table_.add_section(section_);
     return option;
   }
 
