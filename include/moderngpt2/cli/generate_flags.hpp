@@ -103,7 +103,7 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
 
 namespace detail {
 
-/// Beams and the number of completions, where flags and file together must make sense. What was typed wins.
+/// Settles beams and number of completions if flags and file contradict each other. Flags win.
 inline void settle_sequences(const Options& options, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   if (flags.interactive) s.num_beams = flags.num_return_sequences = 1;
@@ -121,7 +121,7 @@ inline void settle_sequences(const Options& options, GenerateFlags& flags) {
 
 }  // namespace detail
 
-/// Takes from the checkpoint's generation_config.json what was not typed, and the tokens that end a text.
+/// Copies options of the checkpoint's generation_config.json whose flags were not given, and the end-of-text tokens.
 inline void merge_generation_config(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   const auto take = [&](const char* flag, auto& target, const auto& value) {
@@ -137,8 +137,8 @@ inline void merge_generation_config(const Options& options, const GenerationConf
   detail::settle_sequences(options, flags);
 }
 
-/// Opens a checkpoint's tokenizer, and settles by its files what the command line leaves open. Throws an Error for a
-/// checkpoint with another head than a language model's.
+/// Opens a checkpoint's tokenizer and completes the flags by its files. Throws an Error if the checkpoint is not a
+/// language model.
 inline Tokenizer load_generation_settings(const Options& options, const ConfigFile& config, GenerateFlags& flags) {
   if (config.architecture != architectures[0])
     throw Error("{}: a {}, which continues no text: that takes a {}", flags.model_path.string(), config.architecture,
@@ -158,7 +158,7 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   return tokenizer;
 }
 
-/// How many tokens may follow a prompt of so many; an Error where max_length leaves no room.
+/// Maximum number of new tokens after a prompt of `prompt_tokens`. Throws an Error if max_length leaves no room.
 inline int new_tokens_after(std::size_t prompt_tokens, const GenerateFlags& flags) {
   if (flags.max_new_tokens) return *flags.max_new_tokens;
   if (prompt_tokens >= std::size_t(flags.max_length))

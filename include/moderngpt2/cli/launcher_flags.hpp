@@ -20,7 +20,7 @@
 
 namespace moderngpt2 {
 
-/// The flags of runs of several processes, and the files of DeepSpeed and Accelerate.
+/// Flags of runs of several processes, and of the configs of DeepSpeed and Accelerate.
 class LauncherFlags {
  public:
   explicit LauncherFlags(Options& options) : options_(options) {
@@ -43,7 +43,7 @@ class LauncherFlags {
   LauncherFlags(const LauncherFlags&) = delete;
   LauncherFlags& operator=(const LauncherFlags&) = delete;
 
-  /// Tells the settings how many processes there are. Throws UsageError for what several cannot do.
+  /// Sets the number of processes. Throws UsageError if flags contradict it.
   void set_world_size(TrainingSettings& settings, const Processes& processes, bool dry_run) const {
     settings.world_size = dry_run ? world_size_.value_or(processes.size()) : processes.size();
     if (world_size_ && *world_size_ != settings.world_size)
@@ -54,7 +54,7 @@ class LauncherFlags {
   }
   double collective_timeout() const { return collective_timeout_; }
 
-  /// Begins the trace where one was asked for; it lives as long as the result.
+  /// Starts the trace of --trace, if given; it ends with the returned object.
   std::unique_ptr<TraceFile> open_trace(distributed::CommunicatorBase* ranks, TrainingHooks& hooks) const {
     if (!trace_) return nullptr;
     auto trace = std::make_unique<TraceFile>(*trace_, ranks ? ranks->rank() : 0, ranks ? ranks->size() : 1);
@@ -68,9 +68,9 @@ class LauncherFlags {
     return trace;
   }
 
-  /// Puts what the files say into the settings, and says so on standard output where it `speaks`. Returns the precision
-  /// that they ask for, or else `precision`, which holds where one was typed. Throws UsageError for contradictions and
-  /// an Error for bad files.
+  /// Applies the configs to the settings, with messages on standard output if it `speaks`. Returns the precision: that
+  /// of the flags if given, else that of the configs, else `precision`. Throws UsageError for contradictions, and an
+  /// Error for invalid files.
   PrecisionName apply(TrainingSettings& settings, PrecisionName precision, bool speaks) const {
     std::optional<std::string> typed;
     for (const char* flag : {"precision", "bf16", "fp16"})  // --tf32 goes with any

@@ -14,7 +14,7 @@ inline void add_model_flags(Options& options, ModelFields& fields) {
   Config standard;
   describe(standard, [&]<class T>(T&, const Field& field, const InConfig&) {
     using Inner = typename detail::OptionalTraits<T>::value_type;
-    using Value = std::conditional_t<std::is_enum_v<Inner>, std::string, Inner>;  // io/ knows its words and aliases
+    using Value = std::conditional_t<std::is_enum_v<Inner>, std::string, Inner>;  // parse_config() checks the word
     if (*field.section)
       options.add<Value>(field, [&fields, name = field.name](const Value& value) { fields[name] = value; });
   });

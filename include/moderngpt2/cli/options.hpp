@@ -28,16 +28,16 @@
 
 namespace moderngpt2 {
 
-/// The command line of a program: one table of options, each bound to a variable whose present value is the default.
+/// The command line of a program: a table of options, each bound to a variable. Its value before parse() is the
+/// default.
 ///
 ///   Options options("train", "Trains a model.");
-///   options.add("block_size", settings.block_size, "tokens in a block").at_least(1);
+///   options.add("block_size", settings.block_size, "Block length in tokens.").at_least(1);
 ///   options.parse(argc, argv);
 ///
-/// Values are written `--name value` or `--name=value`; a value that begins with two dashes, or an empty one, goes
-/// after the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --completion SHELL are
-/// always there, and --help_markdown and --help_man for the documentation. This header is slow to compile: only
-/// programs include it.
+/// Values are written `--name value` or `--name=value`; an empty value, or one that begins with two dashes, needs the
+/// equals sign. A switch accepts a word: `--bf16 true`. Every program has --help, --version and --completion SHELL, and
+/// --help_markdown and --help_man for the documentation. This header is slow to compile: only programs include it.
 class Options {
  public:
   Options(std::string program, std::string description) {
@@ -47,7 +47,7 @@ class Options {
   Options(const Options&) = delete;
   Options& operator=(const Options&) = delete;
 
-  /// The heading of the options added from here on. --help shows headings in the order of their first use.
+  /// Sets the heading of the options added next. --help shows headings in the order of their first use.
   void section(std::string title) {
     section_ = std::move(title);
     table_.add_section(section_);
@@ -63,7 +63,7 @@ class Options {
     return option;
   }
 
-  /// Adds a flag whose parsed value, a T, goes to store(value). --help shows the default that the field states.
+  /// Adds a flag whose parsed value is passed to store(). --help shows the default_text of the field.
   template <class T>
   Option& add(const Field& field, std::function<void(const T&)> store) {
     section(field.section);
@@ -72,7 +72,7 @@ class Options {
     return option;
   }
 
-  /// Adds the flags of all members of a described structure that have one; with their present values as defaults.
+  /// Adds a flag for each member of a described structure whose row has a section.
   template <class S>
   void add_all(S& settings) {
     describe(settings, [&]<class T>(T& member, const Field& field) {
@@ -98,7 +98,7 @@ class Options {
     }
   }
 
-  /// Adds --NAME for an enumeration, given the word for each value.
+  /// Adds --NAME for an enumeration with a word for each value.
   template <class E>
   Option& add_choice(std::string name, E& target, std::vector<std::pair<std::string, E>> words, std::string help) {
     Option& option = add_row(std::move(name), std::move(help), Option::Kind::value);
@@ -114,15 +114,14 @@ class Options {
     return option;
   }
 
-  /// Takes the words that belong to no flag, any number of them, as `target`; NAME stands for them in --help.
+  /// Accepts positional arguments, any number of them, in `target`. NAME is their placeholder in --help.
   template <class Item>
   void positional(std::string name, std::vector<Item>& target) {
     table_.positional_name = std::move(name);
     store_positional_ = [&target](const std::vector<std::string>& words) { target.assign(words.begin(), words.end()); };
   }
 
-  /// Accepts --NAME with any number of values, for programs' sake that pass it, and does nothing but to put `note` into
-  /// notes(). Left out of --help.
+  /// Accepts --NAME with any number of values and ignores it, except for a `note` in notes(). Hidden in --help.
   Option& add_ignored(std::string name, std::string note) {
     Option& option = add_row(std::move(name), note, Option::Kind::ignored);
     option.hidden();
@@ -132,25 +131,26 @@ class Options {
     return option;
   }
 
-  /// A command line for the manual, without the program's name, and what it does.
+  /// Adds an example to the manual: arguments without the program's name, and their purpose.
   void example(std::string arguments, std::string does) {
     table_.examples.push_back({std::move(does), std::move(arguments)});
   }
-  /// What an exit status means beside 0, 1 and 2, which are always told; a status that is told already is told anew.
+  /// Documents an exit status in addition to 0, 1 and 2, or replaces the meaning of one.
   void exit_status(const std::string& status, std::string meaning) {
     for (auto& [known, text] : table_.exit_statuses)
       if (known == status) return void(text = std::move(meaning));
     table_.exit_statuses.emplace_back(status, std::move(meaning));
   }
 
-  /// Reads the command line into the targets. Throws UsageError for whatever cannot be done as typed, and ExitRequest
-  /// for --help and the like.
+  /// Parses the command line into the targets. Throws UsageError for an invalid command line, and ExitRequest for
+  /// --help,
+  /// --version and --completion.
   void parse(int argc, const char* const* argv) {
     parse(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
   }
   void parse(const std::vector<std::string>& arguments);
 
-  /// Whether the flag (by its first name) stood on the command line.
+  /// Whether the flag, by its first name, was on the command line.
   bool typed(const std::string& name) const {
     for (const Option& option : table_.rows)
       if (option.name() == name) return option.typed();
@@ -158,7 +158,7 @@ class Options {
   }
 
   const OptionTable& table() const { return table_; }
-  /// One line for each ignored flag that was typed.
+  /// One line for each ignored flag on the command line.
   const std::vector<std::string>& notes() const { return notes_; }
 
   /// The text of --help.
@@ -227,7 +227,7 @@ class Options {
 
 namespace moderngpt2 {
 
-/// Throws the ExitRequest of a flag that asks about the program instead of running it.
+/// Throws the ExitRequest of --help, --version, --completion and the like.
 MODERNGPT2_FUNCTION void Options::answer_questions(const std::vector<std::string>& arguments) const {
   const std::string completion = "--completion";
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -243,8 +243,8 @@ MODERNGPT2_FUNCTION void Options::answer_questions(const std::vector<std::string
   }
 }
 
-/// The arguments so written that CLI11 reads them in one way only: its own rules would take the next flag for a missing
-/// value, and the next word for an empty one.
+/// Rewrites the arguments so that CLI11 parses them in one way only: by its own rules, the next flag would replace a
+/// missing value, and the next word an empty one.
 MODERNGPT2_FUNCTION std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
   const auto flag_of = [](const std::string& word) {
     return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
@@ -305,13 +305,13 @@ MODERNGPT2_FUNCTION void Options::parse(const std::vector<std::string>& argument
     };
     CLI::Option* row = app.add_option("--" + option.name(), store);
     const bool many = option.kind() == Option::Kind::list || option.kind() == Option::Kind::ignored;
-    // Not an unlimited list: CLI11 would take the brackets off a value like [PAD].
+    // Not an unlimited list: CLI11 would strip the brackets of a value like [PAD].
     if (many) row->expected(option.kind() == Option::Kind::list ? 1 : 0, 100000);
     if (many) row->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     row->allow_extra_args(false);
   }
   std::vector<std::string> words = unambiguous(arguments);
-  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+  std::reverse(words.begin(), words.end());  // CLI11 pops from the back
   try {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {

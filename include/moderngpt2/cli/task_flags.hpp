@@ -37,10 +37,10 @@ class TaskOptions {
   TaskOptions& operator=(const TaskOptions&) = delete;
 
   const std::string& task() const { return task_; }
-  /// Whether the task has examples with labels, and not just text.
+  /// Whether the task trains on labelled examples instead of text.
   bool has_examples() const { return task_ != "causal-lm"; }
 
-  /// To be called once the command line is parsed. Throws UsageError for flags that another task has.
+  /// Call after parsing. Throws UsageError for flags of another task.
   void check() const {
     for (const char* flag :
          {"eval_input", "label_column", "problem_type", "word_separator", "doc_stride", "predictions_file"})
@@ -52,7 +52,7 @@ class TaskOptions {
         throw UsageError("--{} is about text for --task causal-lm; --task {} needs examples, by --input", flag, task_);
   }
 
-  /// The examples are in the files that the flags of text name.
+  /// Takes the files of the text flags as examples.
   void take(const SourceOptions& source) {
     request_.inputs = source.inputs;
     if (options_.typed("text_column")) request_.examples.text_column = source.text_column;

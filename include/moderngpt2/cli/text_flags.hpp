@@ -41,11 +41,11 @@ class TextOptions {
 
   Option& input() { return *input_; }
 
-  /// To be called once the command line is parsed. Throws UsageError where it names no files.
+  /// Call after parsing. Throws UsageError if the command line names no files.
   void check() {
     if (!named()) throw UsageError("{}", missing());
   }
-  /// Whether the parsed command line names files. Throws UsageError where it contradicts itself.
+  /// Whether the parsed command line names files. Throws UsageError for contradictory flags.
   bool named() {
     streamed_.streaming_as_typed.clear();
     for (const char* flag : {"dataset", languages_})
@@ -53,10 +53,10 @@ class TextOptions {
     streamed_.inputs = source_.inputs;
     return names_files(streamed_);
   }
-  /// What to say where it names none; `wanted`: the flags that would.
+  /// Message for a command line without files. `wanted`: the flags that name them.
   std::string missing(const std::string& wanted = "--input") const { return streaming_is_missing(streamed_, wanted); }
 
-  /// The answer of a dry run: what would be read, and `rest`, what would be done with it.
+  /// Prints what a dry run would read, and `rest`, what it would do with it. Returns the exit status.
   int dry_run(const std::string& rest) {
     const std::string text = named() ? files_text(find_text_files(source_.inputs)) : "nothing: " + missing();
     const std::string bound =

@@ -26,7 +26,7 @@ inline void add_ignored_training_flags(Options& options) {
   ignore({"language"}, "ignored: the shards determine the languages");
 }
 
-/// The number of the GPU that --device names, nothing for cpu; a UsageError for any other word.
+/// Number of the GPU that --device names; empty for cpu. Throws UsageError for any other word.
 inline std::optional<int> gpu_number(const std::string& device) {
   if (device == "cpu") return std::nullopt;
   if (device == "cuda") return 0;
@@ -37,7 +37,7 @@ inline std::optional<int> gpu_number(const std::string& device) {
   return number;
 }
 
-/// The error about --device cuda of a program without it.
+/// Error about --device cuda in a build without CUDA.
 inline UsageError no_cuda(const std::string& device) {
   return UsageError(
       "--device {}: this program was built without CUDA (configure with -DMODERNGPT2_CUDA=ON), it has "
@@ -45,7 +45,7 @@ inline UsageError no_cuda(const std::string& device) {
       device);
 }
 
-/// What a run lacks: refused as a usage error, but a dry run only notes it.
+/// Throws UsageError about something that is missing; a dry run prints a note instead.
 inline void refuse_or_note(bool dry_run, const std::string& what) {
   if (!dry_run) throw UsageError("{}", what);
   std::printf("note: %s\n", what.c_str());

@@ -40,7 +40,7 @@ inline constexpr auto config_aliases = [] {
   return aliases;
 }();
 
-/// Beyond it the products of two sizes would not fit an int; `validate` has the same limit.
+/// Maximum of a size, so that products of two sizes stay far from overflow; validate() has the same limit.
 inline constexpr int max_config_size = 1 << 27;
 
 /// Reads the fields of one config.json with their aliases, ranges and defaults; each Error names file and field.
@@ -50,15 +50,15 @@ class ConfigFields {
     if (!json.is_object()) throw Error("{}: an object is needed, found {}", where, json_excerpt(json));
   }
 
-  /// The value of a field under its own name, or null when absent.
+  /// Value of a field under its own name; a null pointer if absent.
   const Json* find(std::string_view name) const { return find_field(json_, name, where_); }
 
-  /// The value under the name or an alias of it; two of them must agree. A null stands back for an alias.
+  /// Value under the name or an alias. If several are given they must agree; null yields to an alias.
   std::pair<const Json*, std::string_view> find_aliased(std::string_view name) const;
 
   /// A positive integer.
   int size(std::string_view name, int otherwise) const;
-  /// A positive integer whose default follows from others; null means the default.
+  /// A positive integer; empty if absent or null.
   std::optional<int> optional_size(std::string_view name) const;
   double number(std::string_view name, double otherwise) const {
     return get_field_or<double>(json_, name, otherwise, where_);
@@ -71,7 +71,7 @@ class ConfigFields {
     return get_optional_field<std::string>(json_, name, where_);
   }
 
-  /// Reads the field of a row of describe(Config), unless its format is its own.
+  /// Reads a row of describe(Config), unless it has a format of its own.
   template <class T>
   void read(T& member, const Field& row, const InConfig& rules) const {
     if (rules.own_format) return;

@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// The classes of model that config.json names under `architectures`.
+/// Model classes that config.json may name under `architectures`.
 inline constexpr std::array<std::string_view, 5> architectures{
     "ModernGPT2LMHeadModel", "ModernGPT2DoubleHeadsModel", "ModernGPT2ForSequenceClassification",
     "ModernGPT2ForTokenClassification", "ModernGPT2ForQuestionAnswering"};
@@ -34,7 +34,7 @@ struct ConfigFile {
 
 namespace detail {
 
-/// The value of a field in config.json: enumerations by their words, nothing as null.
+/// Value of a field in config.json: enumerations by name, an empty optional as null.
 template <class T>
 Json field_json(const T& value) {
   if constexpr (requires { value.has_value(); }) {
@@ -70,10 +70,11 @@ ConfigFile parse_config(const Json& json, const std::string& where);
 /// Reads a config.json, or the one in a folder.
 ConfigFile read_config(const std::filesystem::path& file_or_folder);
 
-/// The config.json to be written: the fields of `file.config` under our own names, after what else `file.json` holds.
+/// Returns the config.json to write: the fields of `file.config` under their own names, after the other keys of
+/// `file.json`.
 Json config_to_json(const ConfigFile& file);
 
-/// Writes a config.json, all of it or nothing.
+/// Writes a config.json atomically.
 FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file);
 
 }  // namespace moderngpt2
@@ -191,7 +192,7 @@ MODERNGPT2_FUNCTION Json config_to_json(const ConfigFile& file) {
   Json out = Json::object();
   out["architectures"] = {file.architecture};
   out["model_type"] = "moderngpt2";
-  if (!file.json.empty()) out = Json::object();  // the file has an order of its own
+  if (!file.json.empty()) out = Json::object();  // keep the order of the file
   for (const auto& [key, value] : file.json.items()) {
     std::string_view name = key;
     for (const auto& [alias, canonical] : detail::config_aliases)

@@ -33,7 +33,7 @@ struct GenerationConfigFile : StoredGenerationOptions {
 
 namespace detail {
 
-/// Throws an Error for a number out of the bounds of its field.
+/// Throws an Error if a number is out of the bounds of its field.
 void check_stored_option(const Field& field, double value, const std::string& where);
 
 std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where);
@@ -49,10 +49,10 @@ GenerationConfigFile read_generation_config(const std::filesystem::path& file_or
 /// Contents of generation_config.json for a new checkpoint: the special token ids of its config.
 GenerationConfigFile generation_config_from(const ConfigFile& file);
 
-/// The generation_config.json to be written.
+/// Returns the generation_config.json to write.
 Json generation_config_to_json(const GenerationConfigFile& g);
 
-/// Writes a generation_config.json, all of it or nothing.
+/// Writes a generation_config.json atomically.
 FileRecord write_generation_config(const std::filesystem::path& path, const GenerationConfigFile& g);
 
 }  // namespace moderngpt2
@@ -66,10 +66,10 @@ MODERNGPT2_FUNCTION void check_stored_option(const Field& field, double value, c
   if (!std::isfinite(value)) throw Error("{}: {} is {}, it must be finite", where, name, value);
   if (field.at_least && value < *field.at_least)
     throw Error("{}: {} is {}, it must be at least {}", where, name, value, *field.at_least);
-  // 0 is what greedy decoding is often stored with.
+  // Files of greedy models often hold 0.
   if (field.more_than && (name == "temperature" ? value < *field.more_than : value <= *field.more_than))
     throw Error("{}: {} is {}, it must be more than {}", where, name, value, *field.more_than);
-  // The bound of beams is that of the flag.
+  // The maximum number of beams applies to the flag only.
   if (field.at_most && name != "num_beams" && value > *field.at_most)
     throw Error("{}: {} is {}, it must be at most {}", where, name, value, *field.at_most);
 }

@@ -23,19 +23,18 @@
 
 namespace moderngpt2 {
 
-/// DeepSpeed's JSON config. What the file does not say, or says with "auto", is nothing: the command line's value
-/// holds.
+/// DeepSpeed's JSON config. Fields that are absent or "auto" are empty: the flags' values are used.
 struct DeepSpeedConfig {
   struct Zero {
     std::optional<int> stage{};
-    std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: a block, the least there is
+    std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: the minimum, one block
   };
 
   std::string where;  ///< the file
   std::optional<std::int64_t> train_batch_size, train_micro_batch_size_per_gpu, gradient_accumulation_steps;
   std::optional<double> gradient_clipping;
   std::optional<double> lr, beta1, beta2, eps, weight_decay;  ///< optimizer.params
-  bool decoupled_weight_decay = true;                         ///< AdamW and not Adam
+  bool decoupled_weight_decay = true;                         ///< AdamW instead of Adam
   std::string scheduler;                                      ///< scheduler.type; empty: none
   std::optional<double> warmup_max_lr;
   std::optional<std::int64_t> warmup_num_steps, total_num_steps;
@@ -43,10 +42,10 @@ struct DeepSpeedConfig {
   std::optional<bool> fp16, bf16;          ///< enabled
   LossScaling loss_scaling;
   Zero zero;
-  std::vector<std::string> ignored;  ///< fields that ask for something that is not done, each with what holds instead
+  std::vector<std::string> ignored;  ///< fields that are not honoured, each with the reason
 };
 
-/// Facts about a member of DeepSpeedConfig beside those of Field.
+/// Facts about a member of DeepSpeedConfig in addition to those of Field.
 struct InDeepSpeed {
   std::string_view setting{};  ///< member of TrainingSettings that takes the value as it is; empty: set by hand
   bool own_format = false;     ///< read by hand
@@ -87,10 +86,10 @@ void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out);
 }  // namespace detail
 
 /// Reads a DeepSpeed config from its JSON. Throws an Error that names `where` and the field for a value of the wrong
-/// kind or range, and for an optimizer or a scheduler that is not there.
+/// type or range, and for an unsupported optimizer or scheduler.
 DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where);
 
-/// Reads a file, which may have comments and a comma after a last item.
+/// Reads a DeepSpeed config file. Comments and trailing commas are allowed.
 DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path);
 
 }  // namespace moderngpt2
@@ -166,7 +165,7 @@ MODERNGPT2_FUNCTION void read_deepspeed_scheduler(const Json& json, DeepSpeedCon
   if (values.get<std::int64_t>("last_batch_iteration").value_or(-1) != -1)
     out.ignored.push_back("scheduler.params.last_batch_iteration (--resume_from_checkpoint goes on)");
   values.name_unknown(out.ignored);
-  (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // a warmup_type that is not known
+  (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // throws for an unknown warmup_type
 }
 
 MODERNGPT2_FUNCTION void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
@@ -209,7 +208,7 @@ MODERNGPT2_FUNCTION void read_deepspeed_zero(const Json& json, DeepSpeedConfig& 
     zero.stage = static_cast<int>(*stage);
   }
   zero.reduce_bucket_size = section.positive("reduce_bucket_size");
-  // "auto" is n_embd squared in transformers, which is less than a block has.
+  // In Transformers, "auto" is n_embd squared, which is less than a block.
   if (const Json* size = section.find("reduce_bucket_size"); size && *size == "auto") zero.reduce_bucket_size = 1;
   const auto gathered = section.positive("allgather_bucket_size");
   if (gathered && gathered != zero.reduce_bucket_size)
@@ -230,8 +229,8 @@ MODERNGPT2_FUNCTION void read_deepspeed_zero(const Json& json, DeepSpeedConfig& 
                    "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance",
                    "stage3_module_granularity_threshold", "sub_group_size"},
                   moved, out.ignored);
-  // What holds whichever way they stand: checkpoints fit any number of processes, no parameter is unused, and torch's
-  // own matters have no counterpart.
+  // Accepted with any value: checkpoints fit any number of processes, no parameter is unused, and PyTorch internals
+  // have no counterpart.
   section.know(
       {"elastic_checkpoint", "ignore_unused_parameters", "memory_efficient_linear", "use_multi_rank_bucket_allreduce"});
   for (const char* key : {"offload_optimizer", "offload_param"}) {

@@ -36,21 +36,21 @@ class ModelFields {
   Json values_ = Json::object();
 };
 
-/// Where a run's config comes from.
+/// Sources of the config of a run.
 struct ModelSource {
-  std::optional<std::filesystem::path> config{};  ///< a config.json or a folder with one; else the size
+  std::optional<std::filesystem::path> config{};  ///< a config.json or its folder; empty: the size
   std::string size = "small";
   ModelFields fields{};
-  std::string_view architecture = architectures[0];  ///< of the model that is trained; it may start from another one
+  std::string_view architecture = architectures[0];  ///< of the model to train; the pretrained one may differ
 };
 
-/// The config of a run. A new model's vocabulary is the tokenizer's (that of a file stands where it is not smaller),
-/// and its positions max(1024, block_size); block_size 0 is not known yet. Special tokens are the tokenizer's. Throws
-/// an Error that names the field for whatever does not fit.
+/// Returns the config of a run. Without a config file, vocab_size is the tokenizer's and n_positions is max(1024,
+/// block_size). The special tokens are the tokenizer's. `block_size` 0: not known yet. Throws an Error that names the
+/// field if tokenizer, blocks and config do not fit together.
 ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size);
 
-/// Throws an Error that names the first field in which two models differ, where that makes their weights incompatible
-/// or changes what they compute.
+/// Throws an Error that names the first field in which two configs differ, among those that change the weights or what
+/// they compute.
 void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where);
 
 }  // namespace moderngpt2
@@ -71,7 +71,7 @@ MODERNGPT2_FUNCTION void ModelFields::apply(Json& json) const {
     json[field.name] = rules.zero_is_none && *given == 0 ? Json(nullptr) : *given;
   });
   if (known != values_.size()) throw Error("model fields {}: not all of these have a flag", values_.dump());
-  // What newer files keep in objects.
+  // Newer files keep these fields in objects.
   if (values_.contains("rope_scaling_factor")) json.erase("rope_scaling");
   if (!json.contains("rope_parameters")) return;
   if (values_.contains("rope_theta")) json["rope_parameters"].erase("rope_theta");

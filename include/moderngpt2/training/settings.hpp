@@ -53,13 +53,13 @@ struct TrainingSettings {
   int save_total_limit = 10;
   int dataloader_num_workers = 4;
 
-  /// Whether each process has a part of the weights only (ZeRO stage 3).
+  /// Whether ranks shard the weights (ZeRO stage 3).
   bool shards_weights() const { return world_size > 1 && zero_stage == 3; }
-  /// Sequences of an optimizer step.
+  /// Effective batch size: sequences per optimizer step, over all ranks.
   std::int64_t global_batch() const {
     return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps * world_size;
   }
-  /// Passes that are queued before the first one need be done.
+  /// Maximum number of passes queued on the device before the host waits for the first.
   int queued_passes() const { return cuda_graph ? std::max(gradient_accumulation_steps, 2) : 2; }
 };
 
@@ -208,33 +208,33 @@ void describe(S& s, Visitor&& visit) {
   describe(s.loss_scaling, visit);
 }
 
-/// Where in the data a run is: whole epochs done, and blocks of the present one. In samples and not in steps, so that a
-/// run may go on with another batch.
+/// Position of a run in its data: finished epochs, and blocks of the current one. Counted in samples, not in steps, so
+/// that a run can resume with another batch size.
 struct DataPosition {
   std::int64_t epoch = 0;
   std::int64_t samples = 0;
 };
 
-/// Optimizer steps an epoch: the last batch may be smaller.
+/// Optimizer steps per epoch. The last batch may be smaller.
 constexpr std::int64_t steps_per_epoch(std::int64_t blocks, std::int64_t global_batch) {
   return blocks / global_batch + (blocks % global_batch != 0);
 }
 
-/// Blocks that the first `steps` steps read.
+/// Number of blocks that the first `steps` steps read.
 constexpr std::int64_t samples_of_steps(std::int64_t steps, std::int64_t blocks, std::int64_t global_batch) {
   const std::int64_t epoch = steps_per_epoch(blocks, global_batch);
   return steps / epoch * blocks + std::min(steps % epoch * global_batch, blocks);
 }
 
-/// Steps from `at` until `samples` more blocks are read, rounded up.
+/// Number of steps from `at` until `samples` more blocks are read, rounded up.
 std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch, DataPosition at);
 
-/// The number of the last step, for a run that has done `step` steps and stands at `at`.
+/// Number of the last step of a run that has done `step` steps and is at `at`.
 std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0, DataPosition at = {});
 
 std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps);
 
-/// The schedule of a run of so many steps; throws an Error for bad names or arguments.
+/// Learning-rate schedule of a run of `total_steps`. Throws an Error for an unknown name or invalid arguments.
 LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps);
 
 }  // namespace moderngpt2
