@@ -12,7 +12,8 @@ namespace moderngpt2 {
 /// Adds a flag for each field of config.json that has one. They override the config file and the size.
 inline void add_model_flags(Options& options, ModelFields& fields) {
   Config standard;
-  describe(standard, [&]<class T>(T&, const Field& field, const InConfig&) {
+  describe(standard, [&]<class T>(T&, Field field, const InConfig&) {
+    field.aliases = {};  // of keys, not of flags
     using Inner = typename detail::OptionalTraits<T>::value_type;
     using Value = std::conditional_t<std::is_enum_v<Inner>, std::string, Inner>;  // parse_config() checks the word
     if (*field.section)
