@@ -8,7 +8,7 @@ get_property(components GLOBAL PROPERTY moderngpt2_components)
 install(TARGETS ${components} EXPORT moderngpt2Targets)
 install(EXPORT moderngpt2Targets NAMESPACE moderngpt2:: DESTINATION ${package_folder} COMPONENT development)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/moderngpt2 DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-  COMPONENT development FILES_MATCHING PATTERN *.hpp PATTERN *.cuh)
+  COMPONENT development FILES_MATCHING PATTERN *.hpp PATTERN *.cuh PATTERN *.def)
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/moderngpt2Config.cmake.in
   ${PROJECT_BINARY_DIR}/moderngpt2Config.cmake INSTALL_DESTINATION ${package_folder})
@@ -24,6 +24,7 @@ install(FILES
   ${PROJECT_SOURCE_DIR}/cmake/Moderngpt2Compiled.cmake
   ${PROJECT_SOURCE_DIR}/cmake/compile_kernels.cmake
   ${PROJECT_SOURCE_DIR}/cmake/cuda_spills.txt
+  ${PROJECT_SOURCE_DIR}/include/moderngpt2/config/activations.def
   DESTINATION ${package_folder} COMPONENT development)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/cmake/compiled DESTINATION ${package_folder} COMPONENT development

@@ -20,13 +20,16 @@ int program(int argc, char** argv) {
   std::filesystem::path spm_model, output_dir;
   std::int64_t model_max_length = unlimited_model_length;
 
-  Options options("convert_tokenizer",
-                  "Makes tokenizer.json and the files beside it from an existing SentencePiece model (BPE or unigram). "
-                  "Tells which of the model's settings have no place in them.");
-  options.add("spm_model", spm_model, "the SentencePiece model, mostly tokenizer.model").required().metavar("FILE");
-  options.add("output_dir", output_dir, "the folder to write").required().metavar("DIR");
-  options.add("model_max_length", model_max_length, "tokens that the model it belongs to can take").at_least(1);
-  options.example("--spm_model downloaded/tokenizer.model --output_dir my_tokenizer", "A tokenizer of another model");
+  Options options(
+      "convert_tokenizer",
+      "Converts a SentencePiece model (BPE or unigram) to tokenizer.json and its companion files. Warns about "
+      "settings of the model that these cannot express.");
+  options.add("spm_model", spm_model, "SentencePiece model, usually tokenizer.model.").required().metavar("FILE");
+  options.add("output_dir", output_dir, "Output folder.").required().metavar("DIR");
+  options.add("model_max_length", model_max_length, "Maximum sequence length of the model that uses the tokenizer.")
+      .at_least(1);
+  options.example("--spm_model downloaded/tokenizer.model --output_dir my_tokenizer",
+                  "Convert the tokenizer of another model");
   options.parse(argc, argv);
 
   const std::string bytes = read_file(spm_model);

@@ -1,5 +1,5 @@
-/// Continues texts with a trained model: reads the command line, opens the checkpoint, and streams the completion,
-/// fills a file of prompts, or chats.
+/// Completes prompts with a trained model: reads the command line, opens the checkpoint, then streams one completion,
+/// completes a file of prompts, or chats.
 
 #include <iostream>
 #include <iterator>
@@ -22,16 +22,15 @@ int program(int argc, char** argv) {
   GenerateFlags flags;
   flags.verbose = ::isatty(STDERR_FILENO) == 1;
   Options options("generate",
-                  "Continues a text with a trained model. The checkpoint's generation_config.json is heeded "
-                  "where a flag is not typed.");
+                  "Completes a prompt with a trained model. Flags override the checkpoint's generation_config.json.");
   add_generate_flags(options, flags);
-  options.example("--model_path model --prompt 'Once there was' --temperature 0.7 --seed 3", "A story");
+  options.example("--model_path model --prompt 'Once there was' --temperature 0.7 --seed 3", "Sample a story");
   options.example("--model_path model --prompts_file prompts.txt --output_file completions.jsonl --no_do_sample",
-                  "The likeliest continuation of each line");
+                  "Complete each line by greedy decoding");
   options.example(
       "--model_path model --prompt 'Once there was' --num_beams 4 --num_return_sequences 2 --max_new_tokens 40",
-      "The best two of a beam search");
-  options.example("--model_path chat_model --interactive --no_do_sample", "A chat");
+      "Print the best two of four beams");
+  options.example("--model_path chat_model --interactive --no_do_sample", "Chat");
   options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM");
   options.parse(argc, argv);
   check_generate_flags(options, flags);

@@ -87,27 +87,22 @@ int program(int argc, char** argv) {
   ShapeKind shape = ShapeKind::dynamic;
   int threads = available_threads();
   std::vector<std::filesystem::path> folders;
-  Options options("golden_check", "Runs golden cases and compares the results with what they expect.");
+  Options options("golden_check", "Runs golden cases and compares the results with the expected ones.");
   options.add_choice("backend", backend,
                      {{"cpu", BackendName::cpu},
                       {"reference", BackendName::reference},
                       {"cuda", BackendName::cuda},
                       {"cuda-simulated", BackendName::simulated}},
-                     "who computes: the CPU, plain loops in double, a GPU, or the simulated GPU of the tests");
-  options.add_choice("precision", precision,
-                     {{"fp32", PrecisionName::fp32},
-                      {"tf32", PrecisionName::tf32},
-                      {"bf16", PrecisionName::bf16},
-                      {"fp16", PrecisionName::fp16}},
-                     "number format; all but fp32 have wider limits and dynamic shapes only, and tf32 and fp16 are for "
-                     "GPUs");
+                     "Backend: the CPU, plain loops in double, a GPU, or the simulated GPU of the tests.");
+  options.add("precision", precision,
+              "Number format. All but fp32 have wider limits and dynamic shapes only; tf32 and fp16 need a GPU.");
   options.add_choice("shape", shape, {{"static", ShapeKind::fixed}, {"dynamic", ShapeKind::dynamic}},
-                     "sizes known at compile time (for the shapes that are compiled in), or read from config.json");
-  options.add("threads", threads, "threads of the CPU backend").at_least(1).default_text("all cores");
+                     "Sizes known at compile time (for the shapes that are compiled in), or read from config.json.");
+  options.add("threads", threads, "Threads of the CPU backend.").at_least(1).default_text("all cores");
   options.positional("DIR", folders);
-  options.example("tests/data/golden/*/", "All of the project's own cases");
+  options.example("tests/data/golden/*/", "Check all cases of the project");
   options.example("--backend reference --shape static tests/data/golden/mha",
-                  "One case in plain loops and double precision");
+                  "Check one case in plain loops and double precision");
   options.exit_status("1", "a case failed, or an error");
   options.parse(argc, argv);
   if (folders.empty()) throw UsageError("name the folders of the cases to check");

@@ -23,17 +23,17 @@ int make_dialogues(int argc, char** argv) {
   std::vector<std::string> langs = {"en", "ja"};
   Options options(
       "make_dialogues",
-      "Writes short dialogues in simple English and Japanese, as text to train a chat on. Each line has the "
-      "whole dialogue as text, and its messages.");
-  options.add("output_path", output_path, "the folder for dialogues-LANG.jsonl").metavar("DIR");
-  options.add("documents", documents, "dialogues in each language").between(1, 1e9);
-  options.add("first_document", first_document, "the number of the first one").at_most(1e15);
+      "Writes short dialogues in simple English and Japanese as training text for chat models. Each line holds "
+      "the dialogue as text and as a list of messages.");
+  options.add("output_path", output_path, "Output folder; receives dialogues-LANG.jsonl.").metavar("DIR");
+  options.add("documents", documents, "Dialogues per language.").between(1, 1e9);
+  options.add("first_document", first_document, "Number of the first dialogue.").at_most(1e15);
   options.add("held_out", held_out,
-              "dialogues to test a model with, whose pairs of numbers and of pets and names occur in no others");
-  options.add("seed", seed, "another seed makes other dialogues");
-  options.add("langs", langs, "languages").choices({"en", "ja"});
-  options.example("--output_path dialogues", "20,000 dialogues in each language");
-  options.example("--output_path questions --documents 100 --held_out", "Others to try the model with");
+              "Write test dialogues: their pairs of numbers, and of pets and names, occur in no training dialogue.");
+  options.add("seed", seed, "Random seed.");
+  options.add("langs", langs, "Languages.").choices({"en", "ja"});
+  options.example("--output_path dialogues", "Write 20,000 dialogues in each language");
+  options.example("--output_path questions --documents 100 --held_out", "Write 100 test dialogues in each language");
   options.parse(argc, argv);
 
   std::filesystem::create_directories(output_path);

@@ -17,14 +17,14 @@ int make_stories(int argc, char** argv) {
   std::uint64_t documents = 20000, seed = 1, first_document = 0;
   std::vector<std::string> langs = {"en", "ja"};
   moderngpt2::Options options(
-      "make_stories", "Writes short stories in simple English and Japanese, as training text in files like C4's.");
-  options.add("output_path", output_path, "the folder for stories-LANG.json.gz").metavar("DIR");
-  options.add("documents", documents, "stories in each language").between(1, 1e9);
-  options.add("first_document", first_document, "the number of the first one").at_most(1e15);
-  options.add("seed", seed, "another seed tells other stories");
-  options.add("langs", langs, "languages: en, ja");
-  options.example("--output_path text", "20,000 stories in each language");
-  options.example("--output_path more --langs ja --first_document 20000 --documents 500", "500 others in Japanese");
+      "make_stories", "Writes short stories in simple English and Japanese as training text, in the format of C4.");
+  options.add("output_path", output_path, "Output folder; receives stories-LANG.json.gz.").metavar("DIR");
+  options.add("documents", documents, "Stories per language.").between(1, 1e9);
+  options.add("first_document", first_document, "Number of the first story.").at_most(1e15);
+  options.add("seed", seed, "Random seed.");
+  options.add("langs", langs, "Languages: en, ja.");
+  options.example("--output_path text", "Write 20,000 stories in each language");
+  options.example("--output_path more --langs ja --first_document 20000 --documents 500", "Write 500 more in Japanese");
   options.parse(argc, argv);
 
   for (const std::string& code : langs) moderngpt2::story_language(code);

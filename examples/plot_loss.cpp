@@ -13,12 +13,13 @@ namespace {
 int plot_loss(int argc, char** argv) {
   std::string metrics_file = "output_dir/metrics.jsonl", output_path, title = "Loss by training step";
   moderngpt2::Options options("plot_loss",
-                              "Draws the losses of a training run: a chart in the terminal, and an SVG file.");
-  options.add("metrics_file", metrics_file, "the metrics.jsonl that train wrote").metavar("FILE");
-  options.add("output_path", output_path, "the SVG file to write").metavar("FILE").default_text("none");
-  options.add("title", title, "the title of the SVG");
-  options.example("--metrics_file output_dir/metrics.jsonl", "A chart in the terminal");
-  options.example("--metrics_file output_dir/metrics.jsonl --output_path loss.svg --title 'My model'", "And a picture");
+                              "Plots the losses of a training run in the terminal and, optionally, as an SVG file.");
+  options.add("metrics_file", metrics_file, "metrics.jsonl of a training run.").metavar("FILE");
+  options.add("output_path", output_path, "SVG file to write.").metavar("FILE").default_text("none");
+  options.add("title", title, "Title of the SVG.");
+  options.example("--metrics_file output_dir/metrics.jsonl", "Plot in the terminal");
+  options.example("--metrics_file output_dir/metrics.jsonl --output_path loss.svg --title 'My model'",
+                  "Also write an SVG file");
   options.parse(argc, argv);
 
   const moderngpt2::LossCurve curve = moderngpt2::read_loss_curve(metrics_file);

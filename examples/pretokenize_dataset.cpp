@@ -35,28 +35,30 @@ int program(int argc, char** argv) {
                   "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
   TextOptions text(options, settings.source, "max_input_lines_total", "c4_langs");
   options.section("Tokens");
-  options.add("tokenizer_path", tokenizer_path, "the tokenizer's folder, or its tokenizer.json");
-  options.add("block_size", settings.block_size, "tokens in a block").between(1, 1 << 24);
+  options.add("tokenizer_path", tokenizer_path, "Folder of the tokenizer, or its tokenizer.json.");
+  options.add("block_size", settings.block_size, "Block length in tokens.").between(1, 1 << 24);
   options.add("split_special_tokens", settings.split_special_tokens,
-              "text that looks like a special token becomes ordinary tokens");
+              "Encode text that looks like a special token as ordinary tokens.");
   options.section("Output");
-  options.add("output_path", settings.output_path, "the folder to write, which must hold no shards yet").metavar("DIR");
-  options.add("max_samples_per_shard", settings.max_samples_per_shard, "blocks in a shard").at_least(1);
-  options.add("eval_fraction", settings.eval_fraction, "part of the blocks, the last ones, to keep for evaluation")
+  options.add("output_path", settings.output_path, "Output folder; must not hold shards yet.").metavar("DIR");
+  options.add("max_samples_per_shard", settings.max_samples_per_shard, "Blocks per shard.").at_least(1);
+  options
+      .add("eval_fraction", settings.eval_fraction,
+           "Fraction of the blocks, taken from the end, to keep for evaluation.")
       .between(0, 0.5);
   options.section("Run");
-  options.add("num_proc", settings.num_threads, "threads that encode; the output never depends on it")
+  options.add("num_proc", settings.num_threads, "Encoding threads. The output does not depend on it.")
       .between(1, 1024)
       .default_text("all cores");
-  options.add("resume", settings.resume, "goes on after the last finished shard of a run that was stopped or killed");
-  options.add("dry_run", dry_run, "only says what would be read and written");
+  options.add("resume", settings.resume, "Continue a stopped or killed run after its last finished shard.");
+  options.add("dry_run", dry_run, "Print what would be read and written, and exit.");
   add_ignored_pretokenize_flags(options);
   options.example(
       "--input text --tokenizer_path my_tokenizer --output_path blocks --block_size 256 --eval_fraction 0.02",
-      "Blocks of 256 tokens, the last 2% of them for evaluation");
+      "Write blocks of 256 tokens, the last 2% of them for evaluation");
   options.example("--input text --tokenizer_path my_tokenizer --output_path blocks --block_size 256 --resume",
-                  "The same where an earlier run was stopped");
-  options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM; --resume goes on from the last finished shard");
+                  "Continue a run that was stopped");
+  options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM; --resume continues after the last finished shard");
   options.parse(argc, argv);
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
   if (!dry_run) text.check();

@@ -46,10 +46,10 @@ int program(int argc, char** argv) {
   int steps = 300;
   std::string prompt = "The ";
   Options options("train_on_text", "Trains a small model on the bytes of a text file and continues a prompt.");
-  options.add("input", input, "a text file").required().metavar("FILE");
-  options.add("steps", steps, "training steps of 16 x 128 bytes").at_least(1);
-  options.add("prompt", prompt, "what the model is to continue");
-  options.example("--input README.md --steps 100 --prompt 'The model'", "Some 30 seconds of learning");
+  options.add("input", input, "Text file to train on.").required().metavar("FILE");
+  options.add("steps", steps, "Training steps of 16 x 128 bytes each.").at_least(1);
+  options.add("prompt", prompt, "Prompt to complete after training.");
+  options.example("--input README.md --steps 100 --prompt 'The model'", "Train for about 30 seconds");
   options.parse(argc, argv);
   constexpr int batch = 16, time = 128;
   const std::string text = read_file(input);

@@ -30,30 +30,34 @@ int program(int argc, char** argv) {
   std::filesystem::path output_path = "./my_tokenizer";
   bool dry_run = false;
 
-  Options options("train_tokenizer", "Trains a tokenizer; writes tokenizer.json and a SentencePiece model.");
+  Options options("train_tokenizer",
+                  "Trains a SentencePiece tokenizer and writes it with tokenizer.json for Hugging Face.");
   TextOptions text_options(options, text, "max_train_lines", "langs");
   options.section("Vocabulary");
-  options.add("vocab_size", training.vocab_size, "tokens, special tokens and the 256 bytes included").at_least(1);
+  options.add("vocab_size", training.vocab_size, "Vocabulary size, including special tokens and the 256 byte tokens.")
+      .at_least(1);
   options.add("special_tokens", training.special_tokens,
-              "tokens with a meaning of their own; <pad>, <unk> and <|endoftext|> always have the ids 0, 1, 2");
+              "Special tokens. <pad>, <unk> and <|endoftext|> always have the ids 0, 1 and 2.");
   options.add(
       "chat_tokens", training.chat_tokens,
-      "adds the special tokens of chats, such as <|eot_id|>, and the chat template of 'generate --interactive'");
+      "Add the special tokens of chats, such as <|eot_id|>, and the chat template of 'generate --interactive'.");
   options
       .add("character_coverage", training.character_coverage,
-           "share of the text whose characters get a token; other characters become bytes")
+           "Fraction of the text's characters that get a token; other characters become bytes.")
       .between(0.98, 1);
-  options.add("model_type", training.model_type, "the kind of model").choices({"bpe", "unigram"});
+  options.add("model_type", training.model_type, "Tokenizer algorithm.").choices({"bpe", "unigram"});
   options.section("Run");
-  options.add("max_sentence_length", training.max_sentence_length, "bytes; longer text is split, never skipped")
+  options
+      .add("max_sentence_length", training.max_sentence_length,
+           "Maximum length of a training sentence in bytes; longer text is split, never skipped.")
       .between(10, 1 << 30);
-  options.add("num_threads", training.num_threads, "threads").between(1, 128).default_text("all cores");
-  options.add("output_path", output_path, "the folder to write").metavar("DIR");
-  options.add("dry_run", dry_run, "only says what would be read and written");
+  options.add("num_threads", training.num_threads, "CPU threads.").between(1, 128).default_text("all cores");
+  options.add("output_path", output_path, "Output folder.").metavar("DIR");
+  options.add("dry_run", dry_run, "Print what would be read and written, and exit.");
   options.example("--input text --output_path my_tokenizer --vocab_size 8000",
-                  "A small vocabulary for the files of a folder");
+                  "Train a vocabulary of 8,000 tokens on the files of a folder");
   options.example("--input 'dialogues/*.jsonl' --output_path chat_tokenizer --vocab_size 4000 --chat_tokens",
-                  "For a model that chats: the tokens of messages, and a chat template");
+                  "Train a tokenizer for chats, with message tokens and a chat template");
   options.parse(argc, argv);
   if (dry_run)
     return text_options.dry_run(

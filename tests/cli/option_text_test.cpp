@@ -52,7 +52,7 @@ TEST_CASE("a page of the documentation: prose is no markup, and a bar no border"
   CHECK(has(page, "| `--folder DIR` | required | .hidden ones too |\n"));
   CHECK(has(page, "| `--input PATH...` |  | files (also `--in`) |\n"));
   CHECK(has(page, "An example:\n\n```sh\ntool --kind 'x|y' --folder-less\n```\n"));
-  CHECK(has(page, "| 2 | a command line that cannot be; nothing was done |\n"));
+  CHECK(has(page, "| 2 | an invalid command line; nothing was done |\n"));
   CHECK(!has(page, "secret"));
 }
 

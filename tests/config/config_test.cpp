@@ -8,6 +8,7 @@
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/config/presets.hpp"
+#include "support/count_members.hpp"
 
 using namespace moderngpt2;
 
@@ -115,6 +116,10 @@ TEST_CASE("validate names the field that is wrong") {
   Config edge;
   edge.rms_norm_eps = 0, edge.resid_pdrop = 0, edge.initializer_range = 0, edge.n_kv_head = 1;
   CHECK_NOTHROW(validate(edge));
+}
+
+TEST_CASE("no field of the config is forgotten in its description") {
+  CHECK(test::count_rows<Config>() == test::count_members<Config>());
 }
 
 TEST_CASE("require_match names the field and both values") {

@@ -1,6 +1,11 @@
 #include <cmath>
+#include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -237,6 +242,41 @@ TEST_CASE("a new config is written with every field") {
   CHECK(json["activation_function"] == "gelu_pytorch_tanh");
   CHECK(!json.contains("id2label"));
   CHECK(parse_config(json, "c").config.head_dim == 64);
+}
+
+TEST_CASE("each field of a config is read as it was written") {
+  Config changed;
+  describe(changed, []<class T>(T& member, const Field& field, const InConfig&) {
+    if constexpr (std::is_same_v<T, int>)
+      member = field.name == std::string_view("num_key_value_heads") ? 3 : 2 * member;
+    else if constexpr (std::is_same_v<T, double>)
+      member /= 2;
+    else if constexpr (std::is_same_v<T, bool>)
+      member = !member;
+    else if constexpr (std::is_same_v<T, std::optional<double>>)
+      member = 3.5;
+    else if constexpr (std::is_same_v<T, std::optional<int>>)
+      member = 7;
+    else if constexpr (std::is_same_v<T, std::optional<Activation>>)
+      member = Activation::tanh;
+    else
+      member = words_of(member)[1].second;
+  });
+  ConfigFile file;
+  file.config = changed;
+  const Config again = parse_config(config_to_json(file), "again").config;
+  std::vector<Json> written;
+  describe(changed,
+           [&](const auto& member, const Field&, const InConfig&) { written.push_back(detail::field_json(member)); });
+  std::size_t row = 0;
+  const Config standard;
+  describe(again, [&](const auto& member, const Field& field, const InConfig&) {
+    CHECK_MESSAGE(detail::field_json(member) == written[row++], field.name);
+  });
+  row = 0;
+  describe(standard, [&](const auto& member, const Field& field, const InConfig&) {
+    CHECK_MESSAGE(detail::field_json(member) != written[row++], field.name);
+  });
 }
 
 TEST_CASE("a gemma2 config is read through its own defaults") {

@@ -1,3 +1,4 @@
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -5,6 +6,7 @@
 
 #include "expect_error.hpp"
 #include "moderngpt2/io/generation_config.hpp"
+#include "support/count_members.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
@@ -15,6 +17,15 @@ GenerationConfigFile parse_generation(const std::string& text) {
   return parse_generation_config(parse_json(text, "g.json"), "g.json");
 }
 }  // namespace
+
+TEST_CASE("no option of generation is forgotten in its description") {
+  std::size_t rows = 0;
+  GenerationOptions options;
+  StoredGenerationOptions stored;
+  describe_stored(options, stored, [&](auto&, auto&, const Field&) { ++rows; });
+  CHECK(rows == test::count_members<StoredGenerationOptions>());
+  CHECK(test::count_rows<GenerationOptions>() == test::count_members<GenerationOptions>());
+}
 
 TEST_CASE("fields of a generation config, absent ones left open") {
   const GenerationConfigFile g =

@@ -10,11 +10,9 @@ TEST_CASE("gated MLP: every activation") {
   c.n_embd = 6;
   for (int n_inner : {5, 32}) {  // gate and up are adjacent in memory only if 6 * n_inner is a multiple of 64
     c.n_inner = n_inner;
-    for (Activation a :
-         {Activation::gelu_tanh, Activation::gelu, Activation::quick_gelu, Activation::silu, Activation::relu,
-          Activation::relu2, Activation::mish, Activation::tanh, Activation::sigmoid}) {
-      c.activation = a;
-      CAPTURE(activation_name(a));
+    for (const auto& word : words_of(Activation())) {
+      c.activation = word.second;
+      CAPTURE(word.first);
       const auto report = test_layer(GatedMlp<dynamic, dynamic>(c), {.config = c, .in = 6, .out = 6});
       CHECK_MESSAGE(report.good(), report.text());
     }

@@ -37,6 +37,16 @@ std::string lines(const LauncherEffect& effect) { return fmt::format("{}", fmt::
 
 }  // namespace
 
+TEST_CASE("each setting that a DeepSpeed config names is one of the training settings") {
+  const DeepSpeedConfig config;
+  const TrainingSettings settings;
+  describe(config, [&](const auto&, const Field& row, const InDeepSpeed& rules) {
+    int found = 0;
+    describe(settings, [&](const auto&, const Field& field) { found += rules.setting == field.name; });
+    CHECK_MESSAGE(found == (rules.setting.empty() ? 0 : 1), row.name);
+  });
+}
+
 TEST_CASE("comments and last commas") {
   const std::string text = "{ # one\n \"a\": \"# // /* ,]\", // two\n \"b\": [1, 2, /* three\n , */ ],\n}\n";
   const std::string plain = without_json_comments(text);

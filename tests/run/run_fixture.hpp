@@ -41,9 +41,9 @@ struct RunFixture {
     request.settings.save_steps = 3;
     request.tokenizer_path = temporary / "tokenizer";
     request.pre_tokenized_dataset_path = temporary / "data";
-    request.model_fields.n_layer = 1;
-    request.model_fields.n_embd = 16;
-    request.model_fields.n_head = 2;
+    request.model_fields["n_layer"] = 1;
+    request.model_fields["n_embd"] = 16;
+    request.model_fields["n_head"] = 2;
     request.threads = 1;
   }
   int run() {

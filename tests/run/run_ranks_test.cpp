@@ -103,7 +103,7 @@ TEST_CASE("a run of several ranks: one voice, the same model, and everybody's in
   refused(1, "rank 1 has another command line than rank 0",
           [](TrainingRequest& r, int rank) { r.settings.learning_rate += rank; });
   refused(1, "rank 1 has another config.json than rank 0",
-          [](TrainingRequest& r, int rank) { r.model_fields.n_layer = 1 + rank; });
+          [](TrainingRequest& r, int rank) { r.model_fields["n_layer"] = 1 + rank; });
   test::make_data(f.temporary / "other", 51);
   refused(1, "rank 1 has another data set than rank 0", [&](TrainingRequest& r, int rank) {
     if (rank == 1) r.pre_tokenized_dataset_path = f.temporary / "other";

@@ -62,7 +62,7 @@ TEST_CASE("a run from flags: files, resume, evaluation, start from a model") {
   CHECK(read_file(out / "model.safetensors") == weights);
   CHECK(read_file(out / "checkpoint-6" / "optimizer.safetensors") == moments);
 
-  f.request.model_fields.n_embd = 32;
+  f.request.model_fields["n_embd"] = 32;
   CHECK_ERROR(f.run(), "checkpoint-6", "n_embd");
   f.request.model_fields = {};
 
@@ -121,7 +121,7 @@ TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as s
   f.request.text->split_special_tokens = true;
   CHECK_ERROR(f.run(), "--split_special_tokens was false and is now true");
   f.request.block_size = 2000;  // what does not fit is told before anything is packed
-  f.request.model_fields.n_positions = 1000;
+  f.request.model_fields["n_positions"] = 1000;
   CHECK_ERROR(f.run(), "n_positions is 1000");
 }
 
@@ -139,8 +139,8 @@ TEST_CASE("requests that do not fit") {
   refused([](auto& r) { r.pre_tokenized_dataset_path = "/nowhere/data"; }, "/nowhere/data");
   refused([](auto& r) { r.metadata_file = "/nowhere/m.yaml"; }, "/nowhere/m.yaml");
   refused([](auto& r) { r.block_size = 32; }, "16 ids where 32");
-  refused([](auto& r) { r.model_fields.n_positions = 8; }, "n_positions");
-  refused([](auto& r) { r.model_fields.n_head = 3; }, "n_head");
+  refused([](auto& r) { r.model_fields["n_positions"] = 8; }, "n_positions");
+  refused([](auto& r) { r.model_fields["n_head"] = 3; }, "n_head");
   refused([](auto& r) { r.model_size_name = "huge"; }, "huge");
   refused([](auto& r) { r.eval_only = true; }, "--model_path");
   refused([](auto& r) { r.settings.lr_scheduler_type = "cosinus"; }, "cosinus");
@@ -229,10 +229,10 @@ TEST_CASE("flags outrank the config file, which outranks the size") {
                  "rope_scaling": {"type": "linear", "factor": 2}, "attn_logit_softcapping": 50, "resid_pdrop": 0.3,
                  "custom": 1})");
   source.config = temporary / "config.json";
-  source.fields.n_embd = 32;
-  source.fields.attn_logit_softcapping = 0;
-  source.fields.rope_scaling_factor = 4;
-  source.fields.tie_word_embeddings = false;
+  source.fields["n_embd"] = 32;
+  source.fields["attn_logit_softcapping"] = 0;
+  source.fields["rope_scaling_factor"] = 4;
+  source.fields["tie_word_embeddings"] = false;
   const ConfigFile file = resolve_config(source, &tokenizer, 16);
   CHECK(file.config.vocab_size == 100);
   CHECK(file.config.n_embd == 32);

@@ -58,7 +58,7 @@ struct TaskFixture {
     r.settings.logging_steps = 4;
     r.settings.eval_steps = 6;
     r.tokenizer_path = temporary / "tokenizer";
-    r.model_fields.n_layer = 1, r.model_fields.n_embd = 32, r.model_fields.n_head = 2;
+    r.model_fields["n_layer"] = 1, r.model_fields["n_embd"] = 32, r.model_fields["n_head"] = 2;
     r.threads = 1;
   }
   int run() {

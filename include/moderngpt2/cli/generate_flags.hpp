@@ -19,14 +19,14 @@
 
 namespace moderngpt2 {
 
-/// What can be asked of the program that generates text.
+/// Everything that the flags of `generate` set.
 struct GenerateFlags {
   std::filesystem::path model_path;
   std::optional<std::string> prompt;
   std::optional<std::filesystem::path> prompts_file, output_file;
   std::optional<int> max_new_tokens;
   int max_length = 100;
-  bool max_length_given = false;  // by the command line or the checkpoint
+  bool max_length_given = false;  ///< by the command line or the checkpoint
   int num_return_sequences = 1;
   int batch_size = 8;
   bool interactive = false;
@@ -39,56 +39,43 @@ struct GenerateFlags {
   GenerationOptions settings{.seed = 42};
 };
 
-/// New tokens of an answer in a chat, where nobody says otherwise.
+/// Maximum number of new tokens of an answer in a chat, unless a flag or the checkpoint gives it.
 inline constexpr int default_answer_tokens = 256;
 
 inline void add_generate_flags(Options& options, GenerateFlags& flags) {
-  GenerationOptions& s = flags.settings;
   options.section("Text");
-  options.add("model_path", flags.model_path, "the checkpoint's folder").required().metavar("DIR");
-  options.add("prompt", flags.prompt, "the text to continue; without it, standard input (less a last line feed)");
+  options.add("model_path", flags.model_path, "Folder of the checkpoint.").required().metavar("DIR");
+  options.add("prompt", flags.prompt,
+              "Prompt to complete. Without it, the prompt is standard input, less a final newline.");
   options.add("prompts_file", flags.prompts_file,
-              "many texts to continue: a prompt in each line (.txt) or in the field \"prompt\" of each line's object "
-              "(.jsonl); writes a line {\"prompt\": ..., \"completion\": ...} for each completion");
-  options.add("output_file", flags.output_file, "where the lines of --prompts_file go, once all are there")
-      .default_text("standard output");
-  options.add("max_new_tokens", flags.max_new_tokens, "tokens to write; outranks --max_length").at_least(0);
-  options.add("max_length", flags.max_length, "tokens of the whole text, prompt included").at_least(1);
-  options.add("min_new_tokens", s.min_new_tokens, "no end of text before so many tokens").at_least(0);
+              "File of prompts: one per line (.txt), or the field \"prompt\" of one JSON object per line (.jsonl). "
+              "Writes a line {\"prompt\": ..., \"completion\": ...} per completion.");
   options
-      .add("num_return_sequences", flags.num_return_sequences, "completions of a prompt, with a line of dashes between")
-      .at_least(1);
-  options.add("batch_size", flags.batch_size, "texts to compute together; takes memory for each").between(1, 4096);
-  options.section("Choice of tokens");
-  options.add("do_sample", s.do_sample, "draws tokens by chance; without it, the likeliest").negatable();
-  options.add("temperature", s.temperature, "below 1 likelier tokens, above 1 more variety").more_than(0);
-  options.add("top_k", s.top_k, "draws from this many of the likeliest tokens; 0: all").at_least(0);
-  options.add("top_p", s.top_p, "draws from the likeliest tokens with this probability together").between(0, 1);
-  options.add("min_p", s.min_p, "leaves out tokens less likely than this part of the likeliest").between(0, 1);
-  options.add("repetition_penalty", s.repetition_penalty, "above 1 makes tokens of the text less likely").more_than(0);
-  options.add("no_repeat_ngram_size", s.no_repeat_ngram_size, "no run of so many tokens stands twice; 0: any may")
+      .add("output_file", flags.output_file, "File for the completions of --prompts_file; written when all are done.")
+      .default_text("standard output");
+  options.add("max_new_tokens", flags.max_new_tokens, "Maximum number of new tokens; overrides --max_length.")
       .at_least(0);
-  options.add("num_beams", s.num_beams, "above 1: beam search, which follows so many texts and draws nothing")
-      .between(1, 1024);
-  options.add("length_penalty", s.length_penalty, "beams: above 0 favours long texts, below 0 short ones");
-  options.add_choice(
-      "early_stopping", s.early_stopping,
-      {{"false", EarlyStopping::heuristic}, {"true", EarlyStopping::at_once}, {"never", EarlyStopping::never}},
-      "beams: ends when a better text is unlikely, with num_beams finished ones, or is impossible");
-  options.add("seed", s.seed, "of the random numbers");
+  options.add("max_length", flags.max_length, "Maximum length in tokens, prompt included.").at_least(1);
+  options.add_all(flags.settings);
+  options.section("Text");
+  options
+      .add("num_return_sequences", flags.num_return_sequences, "Completions per prompt, separated by a line of dashes.")
+      .at_least(1);
+  options.add("batch_size", flags.batch_size, "Sequences computed together; memory grows with it.").between(1, 4096);
   options.section("Chat");
   options.add("interactive", flags.interactive,
-              "a chat; ends with quit, exit or the end of the input; Ctrl-C ends an answer, or the chat");
+              "Chat in the terminal. quit, exit or end of input ends it; Ctrl-C stops an answer, or the chat.");
   options.add_choice("chat_format", flags.chat_format,
                      {{"auto", ChatFormat::automatic}, {"plain", ChatFormat::plain}, {"header", ChatFormat::header}},
-                     "plain continues each line by itself, header keeps the chat; auto: header where the checkpoint "
-                     "has a chat template");
-  options.add("system_prompt", flags.system_prompt, "what the chat is told at its beginning");
+                     "plain: complete each line on its own; header: a conversation with message headers; auto: header "
+                     "if the checkpoint has a chat template.");
+  options.add("system_prompt", flags.system_prompt, "System message at the start of the chat.");
   options.section("Run");
-  options.add("threads", flags.threads, "threads").between(1, 1024).default_text("all cores");
-  add_precision_flags(options, flags.precision, "number format; bf16 takes half the memory, tf32 and fp16 need a GPU");
-  options.add("verbose", flags.verbose, "tells the speed on standard error").default_text("on a terminal");
-  options.add("device", flags.device, "what computes: cpu, or in builds with CUDA cuda or cuda:N").metavar("DEVICE");
+  options.add("threads", flags.threads, "CPU threads.").between(1, 1024).default_text("all cores");
+  add_precision_flags(options, flags.precision,
+                      "Number format of weights and activations. bf16 halves the memory; tf32 and fp16 need a GPU.");
+  options.add("verbose", flags.verbose, "Print tokens/s to standard error.").default_text("on a terminal");
+  options.add("device", flags.device, "Compute device: cpu, or cuda or cuda:N in builds with CUDA.").metavar("DEVICE");
 }
 
 /// Throws a UsageError for flags that contradict each other.
@@ -116,7 +103,7 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
 
 namespace detail {
 
-/// Beams and the number of completions, where flags and file together must make sense. What was typed wins.
+/// Settles beams and number of completions if flags and file contradict each other. Flags win.
 inline void settle_sequences(const Options& options, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   if (flags.interactive) s.num_beams = flags.num_return_sequences = 1;
@@ -134,7 +121,7 @@ inline void settle_sequences(const Options& options, GenerateFlags& flags) {
 
 }  // namespace detail
 
-/// Takes from the checkpoint's generation_config.json what was not typed, and the tokens that end a text.
+/// Copies options of the checkpoint's generation_config.json whose flags were not given, and the end-of-text tokens.
 inline void merge_generation_config(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   const auto take = [&](const char* flag, auto& target, const auto& value) {
@@ -143,24 +130,15 @@ inline void merge_generation_config(const Options& options, const GenerationConf
   if (!options.typed("max_length")) take("max_new_tokens", flags.max_new_tokens, stored.max_new_tokens);
   flags.max_length_given = options.typed("max_length") || stored.max_length;
   take("max_length", flags.max_length, stored.max_length);
-  take("min_new_tokens", s.min_new_tokens, stored.min_new_tokens);
   take("num_return_sequences", flags.num_return_sequences, stored.num_return_sequences);
-  take("do_sample", s.do_sample, stored.do_sample);
-  take("temperature", s.temperature, stored.temperature);
-  take("top_k", s.top_k, stored.top_k);
-  take("top_p", s.top_p, stored.top_p);
-  take("min_p", s.min_p, stored.min_p);
-  take("repetition_penalty", s.repetition_penalty, stored.repetition_penalty);
-  take("no_repeat_ngram_size", s.no_repeat_ngram_size, stored.no_repeat_ngram_size);
-  take("num_beams", s.num_beams, stored.num_beams);
-  take("length_penalty", s.length_penalty, stored.length_penalty);
-  take("early_stopping", s.early_stopping, stored.early_stopping);
+  describe_stored(s, static_cast<const StoredGenerationOptions&>(stored),
+                  [&](auto& target, const auto& value, const Field& field) { take(field.name, target, value); });
   s.eos_token_ids = stored.eos_token_ids;
   detail::settle_sequences(options, flags);
 }
 
-/// Opens a checkpoint's tokenizer, and settles by its files what the command line leaves open. Throws an Error for a
-/// checkpoint with another head than a language model's.
+/// Opens a checkpoint's tokenizer and completes the flags by its files. Throws an Error if the checkpoint is not a
+/// language model.
 inline Tokenizer load_generation_settings(const Options& options, const ConfigFile& config, GenerateFlags& flags) {
   if (config.architecture != architectures[0])
     throw Error("{}: a {}, which continues no text: that takes a {}", flags.model_path.string(), config.architecture,
@@ -180,7 +158,7 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   return tokenizer;
 }
 
-/// How many tokens may follow a prompt of so many; an Error where max_length leaves no room.
+/// Maximum number of new tokens after a prompt of `prompt_tokens`. Throws an Error if max_length leaves no room.
 inline int new_tokens_after(std::size_t prompt_tokens, const GenerateFlags& flags) {
   if (flags.max_new_tokens) return *flags.max_new_tokens;
   if (prompt_tokens >= std::size_t(flags.max_length))

@@ -20,38 +20,30 @@
 
 namespace moderngpt2 {
 
-/// The flags of runs of several processes, and the files of DeepSpeed and Accelerate.
+/// Flags of runs of several processes, and of the configs of DeepSpeed and Accelerate.
 class LauncherFlags {
  public:
-  LauncherFlags(Options& options, TrainingSettings& settings) : options_(options) {
+  explicit LauncherFlags(Options& options) : options_(options) {
     options.section("Several processes");
     options
-        .add("zero_stage", settings.zero_stage,
-             "what they share: 0 nothing, 1 moments and fp32 masters, 2 also gradients, 3 also weights")
-        .between(0, 3);
-    options
         .add("collective_timeout", collective_timeout_,
-             "seconds that one waits for the others before all end with a message that says for whom")
+             "Seconds after which a collective operation ends the run and names the rank it waits for.")
         .more_than(0);
-    options
-        .add("check_replicas_steps", settings.check_replicas_steps,
-             "steps from one comparison of the weights of all to the next; 0: never")
-        .at_least(0);
-    options.add("trace", trace_, "file for what each process does when, for chrome://tracing or Perfetto");
-    options.add("world_size", world_size_, "processes that --dry_run is to plan for")
+    options.add("trace", trace_, "Write a timeline of each rank for chrome://tracing or Perfetto to this file.");
+    options.add("world_size", world_size_, "Number of processes that --dry_run plans for.")
         .at_least(1)
-        .default_text("as many as there are");
+        .default_text("the number of running processes");
     options.section("Launchers");
-    options.add("deepspeed_config", deepspeed_config_, "DeepSpeed's JSON config; outranks defaults, not typed flags");
-    options.add("ds_config", ds_config_, "the same");
-    options.add("deepspeed", deepspeed_, "the same; without a file it needs --deepspeed_config").bare("");
-    options.add("accelerate_config", accelerate_config_, "Accelerate's YAML: its mixed_precision");
-    options.add("local_rank", local_rank_, "which process of this machine it is, as launchers pass it").at_least(-1);
+    options.add("deepspeed_config", deepspeed_config_, "DeepSpeed config (JSON). Overrides defaults, not flags.");
+    options.add("ds_config", ds_config_, "Alias of --deepspeed_config.");
+    options.add("deepspeed", deepspeed_, "Alias of --deepspeed_config; without a file, it needs that flag.").bare("");
+    options.add("accelerate_config", accelerate_config_, "Accelerate config (YAML). Its mixed_precision is used.");
+    options.add("local_rank", local_rank_, "Rank of this process on its machine, as launchers pass it.").at_least(-1);
   }
   LauncherFlags(const LauncherFlags&) = delete;
   LauncherFlags& operator=(const LauncherFlags&) = delete;
 
-  /// Tells the settings how many processes there are. Throws UsageError for what several cannot do.
+  /// Sets the number of processes. Throws UsageError if flags contradict it.
   void set_world_size(TrainingSettings& settings, const Processes& processes, bool dry_run) const {
     settings.world_size = dry_run ? world_size_.value_or(processes.size()) : processes.size();
     if (world_size_ && *world_size_ != settings.world_size)
@@ -62,7 +54,7 @@ class LauncherFlags {
   }
   double collective_timeout() const { return collective_timeout_; }
 
-  /// Begins the trace where one was asked for; it lives as long as the result.
+  /// Starts the trace of --trace, if given; it ends with the returned object.
   std::unique_ptr<TraceFile> open_trace(distributed::CommunicatorBase* ranks, TrainingHooks& hooks) const {
     if (!trace_) return nullptr;
     auto trace = std::make_unique<TraceFile>(*trace_, ranks ? ranks->rank() : 0, ranks ? ranks->size() : 1);
@@ -76,9 +68,9 @@ class LauncherFlags {
     return trace;
   }
 
-  /// Puts what the files say into the settings, and says so on standard output where it `speaks`. Returns the precision
-  /// that they ask for, or else `precision`, which holds where one was typed. Throws UsageError for contradictions and
-  /// an Error for bad files.
+  /// Applies the configs to the settings, with messages on standard output if it `speaks`. Returns the precision: that
+  /// of the flags if given, else that of the configs, else `precision`. Throws UsageError for contradictions, and an
+  /// Error for invalid files.
   PrecisionName apply(TrainingSettings& settings, PrecisionName precision, bool speaks) const {
     std::optional<std::string> typed;
     for (const char* flag : {"precision", "bf16", "fp16"})  // --tf32 goes with any

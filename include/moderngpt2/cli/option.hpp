@@ -8,41 +8,54 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
 
-/// One row of a program's table of options. Made by Options::add; each setter gives the row back, so that they chain.
+/// One row of a program's table of options, made by Options::add. Setters return the row, so that calls chain.
 class Option {
  public:
   enum class Kind { value, list, toggle, ignored };
 
   Option(std::string name, std::string help, Kind kind) : name_(std::move(name)), help_(std::move(help)), kind_(kind) {}
 
-  /// A missing flag is an error.
+  /// Makes a missing flag an error.
   Option& required() { return required_ = true, *this; }
-  /// A second spelling, without the dashes.
+  /// Adds another name, without dashes.
   Option& alias(std::string other) { return aliases_.push_back(std::move(other)), *this; }
-  /// Left out of --help.
+  /// Hides the flag in --help.
   Option& hidden() { return hidden_ = true, *this; }
-  /// The word for the value in --help; shells offer files for FILE and PATH, folders for DIR.
+  /// Placeholder of the value in --help. Completions offer files for FILE and PATH, folders for DIR.
   Option& metavar(std::string word) { return metavar_ = std::move(word), *this; }
-  /// What --help says of the default, where the value in the program does not say it ("all cores").
+  /// Default as --help shows it, instead of the value of the variable: "all cores".
   Option& default_text(std::string text) { return default_text_ = std::move(text), *this; }
-  /// The flag may stand without a value, which is then this one.
+  /// Allows the flag without a value, which means this one.
   Option& bare(std::string value) { return bare_ = std::move(value), *this; }
-  /// A switch that may also be typed as --no_NAME.
+  /// Adds --no_NAME, which turns a switch off.
   Option& negatable() { return negatable_ = true, *this; }
-  /// Only these words are accepted.
+  /// Accepts only these words.
   Option& choices(std::vector<std::string> words) { return choices_ = std::move(words), *this; }
-  /// A number must not be smaller.
+  /// Minimum of a number.
   Option& at_least(double least) { return least_ = least, *this; }
-  /// A number must be larger.
+  /// Exclusive minimum of a number.
   Option& more_than(double bound) { return more_than_ = bound, *this; }
-  /// A number must not be larger.
+  /// Maximum of a number.
   Option& at_most(double most) { return most_ = most, *this; }
-  /// least <= number <= most.
+  /// Minimum and maximum of a number.
   Option& between(double least, double most) { return at_least(least).at_most(most); }
+
+  /// Applies the bounds, names and texts of a described member.
+  Option& apply(const Field& field) {
+    for (const char* other : field.aliases)
+      if (other) alias(other);
+    if (!field.choices.empty()) choices_.assign(field.choices.begin(), field.choices.end());
+    if (field.default_text) default_text_ = field.default_text;
+    if (field.metavar) metavar_ = field.metavar;
+    negatable_ = field.negatable;
+    least_ = field.at_least, more_than_ = field.more_than, most_ = field.at_most;
+    return *this;
+  }
 
   const std::string& name() const { return name_; }
   const std::vector<std::string>& aliases() const { return aliases_; }
@@ -57,18 +70,18 @@ class Option {
   bool is_negatable() const { return negatable_; }
   bool typed() const { return typed_; }
 
-  /// The value as --help shows it: "fp32|bf16", "PATH..."; nothing for a switch.
+  /// Placeholder of the value in --help: "fp32|bf16", "PATH..."; nothing for a switch.
   std::string value_usage() const {
     if (kind_ == Kind::toggle) return "";
     const std::string text = choices_.empty() ? metavar_ : fmt::format("{}", fmt::join(choices_, "|"));
     return kind_ == Kind::list ? text + "..." : text;
   }
-  /// The flag with its value as --help shows it: "--precision fp32|bf16".
+  /// Flag and placeholder in --help: "--precision fp32|bf16".
   std::string usage() const {
     if (kind_ != Kind::toggle) return "--" + name_ + " " + value_usage();
     return negatable_ ? fmt::format("--{}, --no_{}", name_, name_) : "--" + name_;
   }
-  /// Every spelling, without the dashes: the name, the aliases and, for a negatable switch, no_NAME.
+  /// All names without dashes: the name, its aliases and, for a negatable switch, no_NAME.
   std::vector<std::string> spellings() const {
     std::vector<std::string> names{name_};
     names.insert(names.end(), aliases_.begin(), aliases_.end());
@@ -76,7 +89,7 @@ class Option {
     return names;
   }
 
-  /// Throws UsageError where `word` is not one of the choices.
+  /// Throws UsageError if `word` is not one of the choices.
   void check_choice(const std::string& word) const {
     if (choices_.empty()) return;
     for (const std::string& choice : choices_)
@@ -84,7 +97,7 @@ class Option {
     throw UsageError("--{}: '{}' is not one of {}", name_, word, fmt::join(choices_, ", "));
   }
 
-  /// Throws UsageError where `number` is out of bounds.
+  /// Throws UsageError if `number` is out of bounds.
   void check_number(double number) const {
     if (least_ && number < *least_) throw UsageError("--{}: {} is less than {}", name_, number, *least_);
     if (more_than_ && number <= *more_than_)

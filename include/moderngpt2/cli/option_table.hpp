@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <string>
@@ -10,21 +11,22 @@
 
 namespace moderngpt2 {
 
-/// All that a program's command line says of itself: what --help, the manual and the shells' completions are made of.
+/// The command line of a program as data: source of --help, the manual page and the shells' completions.
 struct OptionTable {
   struct Example {
-    std::string does;       ///< what it is for, as a sentence without its full stop
+    std::string does;       ///< its purpose, without a full stop
     std::string arguments;  ///< the command line, without the program's name
   };
 
   std::string program, description;
-  std::string positional_name;  ///< stands for the words that belong to no flag; empty where there are none
-  std::deque<Option> rows;      ///< a deque, since rows are referred to while others are added
+  std::string positional_name;        ///< stands for the words that belong to no flag; empty where there are none
+  std::deque<Option> rows;            ///< a deque, since rows are referred to while others are added
+  std::vector<std::string> sections;  ///< headings that come first in --help, in this order
   std::vector<Example> examples;
   std::vector<std::pair<std::string, std::string>> exit_statuses{
-      {"0", "done"},
-      {"1", "an error, told in one line on standard error"},
-      {"2", "a command line that cannot be; nothing was done"},
+      {"0", "success"},
+      {"1", "an error; one line on standard error says which"},
+      {"2", "an invalid command line; nothing was done"},
   };
 
   /// "train [OPTIONS] DIR..."
@@ -42,16 +44,28 @@ struct OptionTable {
     return text;
   }
 
-  /// Calls `heading(title)` where a section begins, and `row(option)` for each option that is not hidden.
+  /// Appends a heading that is not listed yet.
+  void add_section(const std::string& title) { add_section(sections, title); }
+
+  /// Calls `heading(title)` for each section with an option that is not hidden, then `row(option)` for each of these.
   template <class Heading, class Row>
   void for_each_row(Heading&& heading, Row&& row) const {
-    const std::string* section = nullptr;
-    for (const Option& option : rows) {
-      if (option.is_hidden()) continue;
-      if (!section || *section != option.section()) heading(option.section());
-      section = &option.section();
-      row(option);
+    std::vector<std::string> order = sections;
+    for (const Option& option : rows) add_section(order, option.section());
+    for (const std::string& section : order) {
+      bool begins = true;
+      for (const Option& option : rows) {
+        if (option.is_hidden() || option.section() != section) continue;
+        if (begins) heading(section);
+        begins = false;
+        row(option);
+      }
     }
+  }
+
+ private:
+  static void add_section(std::vector<std::string>& list, const std::string& title) {
+    if (std::find(list.begin(), list.end(), title) == list.end()) list.push_back(title);
   }
 };
 
@@ -60,9 +74,9 @@ struct HelpFlag {
   const char *usage, *help;
 };
 inline constexpr HelpFlag help_flags[] = {
-    {"--help", "shows this and exits"},
-    {"--version", "shows the version and exits"},
-    {"--completion bash|zsh|fish", "writes what this shell needs to complete the flags, and exits"},
+    {"--help", "Print this help and exit."},
+    {"--version", "Print the version and exit."},
+    {"--completion bash|zsh|fish", "Print a completion script for the shell and exit."},
 };
 
 }  // namespace moderngpt2

@@ -123,7 +123,7 @@ MODERNGPT2_INLINE std::string option_markdown(const OptionTable& table) {
         text += fmt::format("| `{}` | {} | {} |\n", markdown_cell(option.usage()), markdown_cell(fallback),
                             markdown_cell(detail::markdown_prose(meaning)));
       });
-  text += "\n`--help`, `--version` and `--completion bash|zsh|fish` are there as in every program.\n";
+  text += "\n`--help`, `--version` and `--completion bash|zsh|fish` are flags of every program.\n";
   if (!table.examples.empty()) text += "\n## Examples\n";
   for (const OptionTable::Example& example : table.examples)
     text += fmt::format("\n{}:\n\n```sh\n{} {}\n```\n", example.does, table.program, example.arguments);

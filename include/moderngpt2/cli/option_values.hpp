@@ -11,13 +11,12 @@
 #include <type_traits>
 #include <vector>
 
-#include <fmt/core.h>
-
+#include "moderngpt2/config/field_text.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
-/// How the words of a command line become values, and values become the defaults that --help shows.
+/// How the words of a command line become values.
 namespace moderngpt2::detail {
 
 template <class T>
@@ -42,6 +41,11 @@ template <class T>
 concept OptionScalar = std::integral<T> || std::floating_point<T> || std::same_as<T, std::string> ||
     std::same_as<T, std::filesystem::path>;
 
+/// A variable that a flag can set.
+template <class T>
+concept OptionTarget = OptionScalar<typename ListTraits<typename OptionalTraits<T>::value_type>::value_type> ||
+    NamedEnum<typename OptionalTraits<T>::value_type>;
+
 bool parse_switch(const std::string& flag, std::string_view text);
 
 /// `text` as a T, the whole of it; throws UsageError naming `flag`.
@@ -65,28 +69,6 @@ T parse_option_value(const std::string& flag, const std::string& text) {
     return value;
   } else {
     return T(text);
-  }
-}
-
-/// The default as --help shows it; empty where there is none.
-template <class T>
-std::string print_option_value(const T& value) {
-  if constexpr (OptionalTraits<T>::value) {
-    return value ? print_option_value(*value) : std::string();
-  } else if constexpr (ListTraits<T>::value) {
-    std::string text;
-    for (const auto& item : value) text += (text.empty() ? "" : " ") + print_option_value(item);
-    return text;
-  } else if constexpr (std::same_as<T, bool>) {
-    return value ? "on" : "off";
-  } else if constexpr (std::same_as<T, std::filesystem::path>) {
-    return value.string();
-  } else if constexpr (std::floating_point<T>) {
-    const std::string text = fmt::format("{}", value);
-    const std::size_t mark = text.find("e-0");
-    return mark == std::string::npos ? text : text.substr(0, mark) + "e-" + text.substr(mark + 3);
-  } else {
-    return fmt::format("{}", value);
   }
 }
 

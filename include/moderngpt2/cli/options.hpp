@@ -15,6 +15,8 @@
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
+#include "moderngpt2/config/field.hpp"
+#include "moderngpt2/config/field_text.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/version.hpp"
 
@@ -26,16 +28,16 @@
 
 namespace moderngpt2 {
 
-/// The command line of a program: one table of options, each bound to a variable whose present value is the default.
+/// The command line of a program: a table of options, each bound to a variable. Its value before parse() is the
+/// default.
 ///
 ///   Options options("train", "Trains a model.");
-///   options.add("block_size", settings.block_size, "tokens in a block").at_least(1);
+///   options.add("block_size", settings.block_size, "Block length in tokens.").at_least(1);
 ///   options.parse(argc, argv);
 ///
-/// Values are written `--name value` or `--name=value`; a value that begins with two dashes, or an empty one, goes
-/// after the equals sign. A switch may be given a word: `--bf16 true`. --help, --version and --completion SHELL are
-/// always there, and --help_markdown and --help_man for the documentation. This header is slow to compile: only
-/// programs include it.
+/// Values are written `--name value` or `--name=value`; an empty value, or one that begins with two dashes, needs the
+/// equals sign. A switch accepts a word: `--bf16 true`. Every program has --help, --version and --completion SHELL, and
+/// --help_markdown and --help_man for the documentation. This header is slow to compile: only programs include it.
 class Options {
  public:
   Options(std::string program, std::string description) {
@@ -45,40 +47,58 @@ class Options {
   Options(const Options&) = delete;
   Options& operator=(const Options&) = delete;
 
-  /// The heading of the options added from here on.
-  void section(std::string title) { section_ = std::move(title); }
+  /// Sets the heading of the options added next. --help shows headings in the order of their first use.
+  void section(std::string title) {
+    section_ = std::move(title);
+    table_.add_section(section_);
+  }
 
-  /// Adds --NAME for a number, a text, a path, a switch (bool), a list (std::vector) or an optional of these. The
-  /// target must outlive parse().
+  /// Adds the flag of a described member (see config/field.hpp) under the heading that it names. The target must
+  /// outlive parse().
   template <class T>
-  Option& add(std::string name, T& target, std::string help) {
-    using Inner = typename detail::OptionalTraits<T>::value_type;
-    constexpr bool is_list = detail::ListTraits<Inner>::value;
-    using Item = typename detail::ListTraits<Inner>::value_type;
-    static_assert(detail::OptionScalar<Item>, "an option is a number, text, path, switch, or a list of these");
-    constexpr bool is_switch = std::same_as<Inner, bool>;
-    Option& option = add_row(std::move(name), std::move(help),
-                             is_list     ? Option::Kind::list
-                             : is_switch ? Option::Kind::toggle
-                                         : Option::Kind::value);
-    option.metavar_ = detail::option_metavar<Item>();
-    option.default_text_ = detail::print_option_value(target);
-    option.store_ = [&option, &target](const std::vector<std::string>& words) {
-      std::vector<Item> items;
-      for (const std::string& word : words) {
-        option.check_choice(word);
-        items.push_back(detail::parse_option_value<Item>(option.name(), word));
-        if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
-      }
-      if constexpr (is_list)
-        target = std::move(items);
-      else
-        target = static_cast<Item>(items.back());
-    };
+  Option& add(const Field& field, T& target) {
+    section(field.section);
+    Option& option = add(field.name, target, field.help);
+    option.apply(field);
     return option;
   }
 
-  /// Adds --NAME for an enumeration, given the word for each value.
+  /// Adds a flag whose parsed value is passed to store(). --help shows the default_text of the field.
+  template <class T>
+  Option& add(const Field& field, std::function<void(const T&)> store) {
+    section(field.section);
+    Option& option = add_value<T>(field.name, std::move(store), field.help);
+    option.apply(field);
+    return option;
+  }
+
+  /// Adds a flag for each member of a described structure whose row has a section.
+  template <class S>
+  void add_all(S& settings) {
+    describe(settings, [&]<class T>(T& member, const Field& field) {
+      if constexpr (detail::OptionTarget<T>)
+        if (*field.section) add(field, member);
+    });
+  }
+
+  /// Adds --NAME for a number, a text, a path, a switch (bool), an enumeration with words_of(), a list (std::vector) or
+  /// an optional of these. The target must outlive parse().
+  template <class T>
+  Option& add(std::string name, T& target, std::string help) {
+    using Inner = typename detail::OptionalTraits<T>::value_type;
+    if constexpr (NamedEnum<Inner>) {
+      std::vector<std::pair<std::string, T>> words;
+      for (const auto& [word, value] : words_of(Inner())) words.emplace_back(word, value);
+      return add_choice(std::move(name), target, std::move(words), std::move(help));
+    } else {
+      Option& option = add_value<Inner>(
+          std::move(name), [&target](const Inner& value) { target = value; }, std::move(help));
+      option.default_text_ = field_text(target);
+      return option;
+    }
+  }
+
+  /// Adds --NAME for an enumeration with a word for each value.
   template <class E>
   Option& add_choice(std::string name, E& target, std::vector<std::pair<std::string, E>> words, std::string help) {
     Option& option = add_row(std::move(name), std::move(help), Option::Kind::value);
@@ -94,15 +114,14 @@ class Options {
     return option;
   }
 
-  /// Takes the words that belong to no flag, any number of them, as `target`; NAME stands for them in --help.
+  /// Accepts positional arguments, any number of them, in `target`. NAME is their placeholder in --help.
   template <class Item>
   void positional(std::string name, std::vector<Item>& target) {
     table_.positional_name = std::move(name);
     store_positional_ = [&target](const std::vector<std::string>& words) { target.assign(words.begin(), words.end()); };
   }
 
-  /// Accepts --NAME with any number of values, for programs' sake that pass it, and does nothing but to put `note` into
-  /// notes(). Left out of --help.
+  /// Accepts --NAME with any number of values and ignores it, except for a `note` in notes(). Hidden in --help.
   Option& add_ignored(std::string name, std::string note) {
     Option& option = add_row(std::move(name), note, Option::Kind::ignored);
     option.hidden();
@@ -112,25 +131,26 @@ class Options {
     return option;
   }
 
-  /// A command line for the manual, without the program's name, and what it does.
+  /// Adds an example to the manual: arguments without the program's name, and their purpose.
   void example(std::string arguments, std::string does) {
     table_.examples.push_back({std::move(does), std::move(arguments)});
   }
-  /// What an exit status means beside 0, 1 and 2, which are always told; a status that is told already is told anew.
+  /// Documents an exit status in addition to 0, 1 and 2, or replaces the meaning of one.
   void exit_status(const std::string& status, std::string meaning) {
     for (auto& [known, text] : table_.exit_statuses)
       if (known == status) return void(text = std::move(meaning));
     table_.exit_statuses.emplace_back(status, std::move(meaning));
   }
 
-  /// Reads the command line into the targets. Throws UsageError for whatever cannot be done as typed, and ExitRequest
-  /// for --help and the like.
+  /// Parses the command line into the targets. Throws UsageError for an invalid command line, and ExitRequest for
+  /// --help,
+  /// --version and --completion.
   void parse(int argc, const char* const* argv) {
     parse(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
   }
   void parse(const std::vector<std::string>& arguments);
 
-  /// Whether the flag (by its first name) stood on the command line.
+  /// Whether the flag, by its first name, was on the command line.
   bool typed(const std::string& name) const {
     for (const Option& option : table_.rows)
       if (option.name() == name) return option.typed();
@@ -138,13 +158,39 @@ class Options {
   }
 
   const OptionTable& table() const { return table_; }
-  /// One line for each ignored flag that was typed.
+  /// One line for each ignored flag on the command line.
   const std::vector<std::string>& notes() const { return notes_; }
 
   /// The text of --help.
   std::string help() const { return option_help(table_); }
 
  private:
+  template <class T>
+  Option& add_value(std::string name, std::function<void(const T&)> store, std::string help) {
+    constexpr bool is_list = detail::ListTraits<T>::value;
+    using Item = typename detail::ListTraits<T>::value_type;
+    static_assert(detail::OptionScalar<Item>, "an option is a number, text, path, switch, or a list of these");
+    constexpr bool is_switch = std::same_as<T, bool>;
+    Option& option = add_row(std::move(name), std::move(help),
+                             is_list     ? Option::Kind::list
+                             : is_switch ? Option::Kind::toggle
+                                         : Option::Kind::value);
+    option.metavar_ = detail::option_metavar<Item>();
+    option.store_ = [&option, store = std::move(store)](const std::vector<std::string>& words) {
+      std::vector<Item> items;
+      for (const std::string& word : words) {
+        option.check_choice(word);
+        items.push_back(detail::parse_option_value<Item>(option.name(), word));
+        if constexpr (std::is_arithmetic_v<Item>) option.check_number(static_cast<double>(items.back()));
+      }
+      if constexpr (is_list)
+        store(items);
+      else
+        store(items.back());
+    };
+    return option;
+  }
+
   Option& add_row(std::string name, std::string help, Option::Kind kind) {
     Option& option = table_.rows.emplace_back(std::move(name), std::move(help), kind);
     option.section_ = section_;
@@ -181,7 +227,7 @@ class Options {
 
 namespace moderngpt2 {
 
-/// Throws the ExitRequest of a flag that asks about the program instead of running it.
+/// Throws the ExitRequest of --help, --version, --completion and the like.
 MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>& arguments) const {
   const std::string completion = "--completion";
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -197,8 +243,8 @@ MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>&
   }
 }
 
-/// The arguments so written that CLI11 reads them in one way only: its own rules would take the next flag for a missing
-/// value, and the next word for an empty one.
+/// Rewrites the arguments so that CLI11 parses them in one way only: by its own rules, the next flag would replace a
+/// missing value, and the next word an empty one.
 MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
   const auto flag_of = [](const std::string& word) {
     return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
@@ -259,13 +305,13 @@ MODERNGPT2_INLINE void Options::parse(const std::vector<std::string>& arguments)
     };
     CLI::Option* row = app.add_option("--" + option.name(), store);
     const bool many = option.kind() == Option::Kind::list || option.kind() == Option::Kind::ignored;
-    // Not an unlimited list: CLI11 would take the brackets off a value like [PAD].
+    // Not an unlimited list: CLI11 would strip the brackets of a value like [PAD].
     if (many) row->expected(option.kind() == Option::Kind::list ? 1 : 0, 100000);
     if (many) row->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     row->allow_extra_args(false);
   }
   std::vector<std::string> words = unambiguous(arguments);
-  std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+  std::reverse(words.begin(), words.end());  // CLI11 pops from the back
   try {
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {

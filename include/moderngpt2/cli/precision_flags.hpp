@@ -17,12 +17,10 @@ struct PrecisionFlags {
 };
 
 inline void add_precision_flags(Options& options, PrecisionFlags& flags, std::string help) {
-  std::vector<std::pair<std::string, PrecisionName>> names;
-  for (int i = 0; i < 4; ++i) names.emplace_back(precision_name(PrecisionName(i)), PrecisionName(i));
-  options.add_choice("precision", flags.name, std::move(names), std::move(help));
-  options.add("bf16", flags.bf16, "short for --precision bf16");
-  options.add("fp16", flags.fp16, "short for --precision fp16, which needs a GPU");
-  options.add("tf32", flags.tf32, "short for --precision tf32, which needs a GPU");
+  options.add("precision", flags.name, std::move(help));
+  options.add("bf16", flags.bf16, "Short for --precision bf16.");
+  options.add("fp16", flags.fp16, "Short for --precision fp16. Needs a GPU.");
+  options.add("tf32", flags.tf32, "Short for --precision tf32. Needs a GPU.");
 }
 
 /// The precision that the flags name together; a UsageError where they disagree. --tf32 beside another says, as in

@@ -9,42 +9,38 @@
 
 namespace moderngpt2 {
 
-/// The flags of `train --task`, all but those that are common to all training.
+/// Flags of `train` that belong to a task.
 class TaskOptions {
  public:
   TaskOptions(Options& options, TrainingRequest& request) : options_(options), request_(request) {
     ExampleOptions& examples = request.examples.options;
     options.section("Task");
-    options.add("task", task_, "what the model is to learn: the next token, or the labels of examples (docs/tasks.md)")
+    options
+        .add("task", task_,
+             "Task to train: next-token prediction, or a classifier on labelled examples (docs/tasks.md).")
         .choices(
             {"causal-lm", "sequence-classification", "token-classification", "question-answering", "multiple-choice"});
-    options
-        .add("eval_input", request.examples.eval_inputs, "examples to evaluate on; without it the last 5% of --input")
+    options.add("eval_input", request.examples.eval_inputs, "Examples to evaluate on. Default: the last 5% of --input.")
         .metavar("PATH")
         .alias("validation_file");
-    options.add("label_column", examples.label_column, "the column of the labels")
+    options.add("label_column", examples.label_column, "Column of the labels.")
         .alias("label_column_name")
-        .default_text("the usual names");
-    options
-        .add_choice("problem_type", examples.problem_type,
-                    {{"regression", ProblemType::regression},
-                     {"single_label_classification", ProblemType::single_label},
-                     {"multi_label_classification", ProblemType::multi_label}},
-                    "what the labels of texts are")
-        .default_text("as they look");
-    options.add("word_separator", examples.word_separator, "token classification: what stands between two words");
-    options.add("doc_stride", examples.doc_stride, "question answering: tokens that two windows of a text share")
+        .default_text("label and other common names");
+    options.add("problem_type", examples.problem_type, "Sequence classification: kind of the labels.")
+        .default_text("detected from the labels");
+    options.add("word_separator", examples.word_separator, "Token classification: text between two words.");
+    options.add("doc_stride", examples.doc_stride, "Question answering: tokens by which two windows of a text overlap.")
         .at_least(0);
-    options.add("predictions_file", request.predictions_file, "file for what the model predicts, with --eval_only");
+    options.add("predictions_file", request.predictions_file, "With --eval_only: write the predictions to this file.");
   }
   TaskOptions(const TaskOptions&) = delete;
   TaskOptions& operator=(const TaskOptions&) = delete;
 
   const std::string& task() const { return task_; }
-  /// Whether the task has examples with labels, and not just text.
+  /// Whether the task trains on labelled examples instead of text.
   bool has_examples() const { return task_ != "causal-lm"; }
 
-  /// To be called once the command line is parsed. Throws UsageError for flags that another task has.
+  /// Call after parsing. Throws UsageError for flags of another task.
   void check() const {
     for (const char* flag :
          {"eval_input", "label_column", "problem_type", "word_separator", "doc_stride", "predictions_file"})
@@ -56,7 +52,7 @@ class TaskOptions {
         throw UsageError("--{} is about text for --task causal-lm; --task {} needs examples, by --input", flag, task_);
   }
 
-  /// The examples are in the files that the flags of text name.
+  /// Takes the files of the text flags as examples.
   void take(const SourceOptions& source) {
     request_.examples.inputs = source.inputs;
     if (options_.typed("text_column")) request_.examples.options.text_column = source.text_column;

@@ -12,40 +12,40 @@
 
 namespace moderngpt2 {
 
-/// Which text a program reads: its flags, two of which have other names in other programs.
+/// Flags of the text that a program reads. Two of them have other names in other programs.
 class TextOptions {
  public:
-  /// `documents`: the flag of the most documents to read; `languages`: that of the languages to stream.
+  /// `documents`: name of the flag for the maximum number of documents; `languages`: for the languages to stream.
   TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
       : options_(options), source_(source), languages_(languages) {
     options.section("Text");
     input_ = &options
                   .add("input", source.inputs,
-                       "files, globs or folders of .json, .jsonl or .txt, also with .gz or .zst, and of .parquet")
+                       "Input files, globs or folders: .json, .jsonl or .txt (also with .gz or .zst), or .parquet.")
                   .metavar("PATH")
                   .alias("input_file");
     options.add("text_column", source.text_column,
-                "the field of a JSON line, or the column of a Parquet file, that holds the text");
+                "Field of a JSON line, or column of a Parquet file, that holds the text.");
     options.add_choice(
         "txt_document", source.text_document,
         {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
-        "what one document of a .txt file is; a blank line ends a paragraph");
-    options.add(documents, source.max_documents, "documents to read, over all languages; 0: all").at_least(0);
-    options.add("strict", source.strict, "ends with an error at a line without text, instead of a warning");
-    options.add("dataset", streamed_.dataset, "the data set to stream without --input (not there yet)")
+        "What counts as one document in a .txt file. A blank line ends a paragraph.");
+    options.add(documents, source.max_documents, "Maximum number of documents over all languages. 0: all.").at_least(0);
+    options.add("strict", source.strict, "Stop with an error at a line without text, instead of a warning.");
+    options.add("dataset", streamed_.dataset, "Data set to stream if --input is not given (not supported yet).")
         .choices({"c4", "fineweb2"});
-    options.add(languages, streamed_.languages, "its languages (not there yet)");
+    options.add(languages, streamed_.languages, "Languages of --dataset (not supported yet).");
   }
   TextOptions(const TextOptions&) = delete;
   TextOptions& operator=(const TextOptions&) = delete;
 
   Option& input() { return *input_; }
 
-  /// To be called once the command line is parsed. Throws UsageError where it names no files.
+  /// Call after parsing. Throws UsageError if the command line names no files.
   void check() {
     if (!named()) throw UsageError("{}", missing());
   }
-  /// Whether the parsed command line names files. Throws UsageError where it contradicts itself.
+  /// Whether the parsed command line names files. Throws UsageError for contradictory flags.
   bool named() {
     streamed_.typed_streaming_flags.clear();
     for (const char* flag : {"dataset", languages_})
@@ -53,10 +53,10 @@ class TextOptions {
     streamed_.inputs = source_.inputs;
     return names_files(streamed_);
   }
-  /// What to say where it names none; `wanted`: the flags that would.
+  /// Message for a command line without files. `wanted`: the flags that name them.
   std::string missing(const std::string& wanted = "--input") const { return streaming_error(streamed_, wanted); }
 
-  /// The answer of a dry run: what would be read, and `rest`, what would be done with it.
+  /// Prints what a dry run would read, and `rest`, what it would do with it. Returns the exit status.
   int dry_run(const std::string& rest) {
     const std::string text = named() ? files_text(find_text_files(source_.inputs)) : "nothing: " + missing();
     const std::string bound =

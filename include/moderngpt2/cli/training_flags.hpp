@@ -11,25 +11,22 @@
 
 namespace moderngpt2 {
 
-/// Flags of training programs that other libraries need and this one does not: accepted, with a note about what holds
-/// instead.
+/// Accepts flags of other training programs that have no effect here, each with a note that says why.
 inline void add_ignored_training_flags(Options& options) {
   const auto ignore = [&](std::initializer_list<const char*> names, const char* note) {
     for (const char* name : names) options.add_ignored(name, note);
   };
-  ignore({"torch_compile", "torch_compile_backend", "torch_compile_mode"},
-         "nothing to do, the program is compiled already");
-  ignore({"dataloader_pin_memory"}, "nothing to do, batches are read into memory that stays");
-  ignore({"dataloader_prefetch_factor"},
-         "the next step's blocks are read while a step runs (--dataloader_num_workers)");
+  ignore({"torch_compile", "torch_compile_backend", "torch_compile_mode"}, "ignored: the program is compiled already");
+  ignore({"dataloader_pin_memory"}, "ignored: batches are read into buffers that are reused");
+  ignore({"dataloader_prefetch_factor"}, "ignored: the next step's batch is prefetched (see --dataloader_num_workers)");
   ignore({"streaming", "force_no_streaming", "dataset_streaming", "no_dataset_streaming"},
-         "shards are always read as they are needed, never copied or loaded whole");
+         "ignored: shards are always streamed");
   ignore({"dataset_cache_dir", "use_dataset_cache", "clear_dataset_cache"},
-         "there is no cache to keep, shards are read in place");
-  ignore({"language"}, "the data set says what it holds");
+         "ignored: shards are read in place, without a cache");
+  ignore({"language"}, "ignored: the shards determine the languages");
 }
 
-/// The number of the GPU that --device names, nothing for cpu; a UsageError for any other word.
+/// Number of the GPU that --device names; empty for cpu. Throws UsageError for any other word.
 inline std::optional<int> gpu_number(const std::string& device) {
   if (device == "cpu") return std::nullopt;
   if (device == "cuda") return 0;
@@ -40,7 +37,7 @@ inline std::optional<int> gpu_number(const std::string& device) {
   return number;
 }
 
-/// The error about --device cuda of a program without it.
+/// Error about --device cuda in a build without CUDA.
 inline UsageError no_cuda(const std::string& device) {
   return UsageError(
       "--device {}: this program was built without CUDA (configure with -DMODERNGPT2_CUDA=ON), it has "
@@ -48,7 +45,7 @@ inline UsageError no_cuda(const std::string& device) {
       device);
 }
 
-/// What a run lacks: refused as a usage error, but a dry run only notes it.
+/// Throws UsageError about something that is missing; a dry run prints a note instead.
 inline void refuse_or_note(bool dry_run, const std::string& what) {
   if (!dry_run) throw UsageError("{}", what);
   std::printf("note: %s\n", what.c_str());

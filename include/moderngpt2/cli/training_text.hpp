@@ -15,11 +15,12 @@ class TrainingText {
  public:
   explicit TrainingText(Options& options) : options_(options) {
     options.add("split_special_tokens", data_.split_special_tokens,
-                "text that looks like a special token becomes ordinary tokens");
+                "Encode text that looks like a special token as ordinary tokens.");
     options
-        .add("eval_fraction", data_.eval_fraction, "part of the blocks of text, the last ones, to keep for evaluation")
+        .add("eval_fraction", data_.eval_fraction,
+             "Fraction of the blocks, taken from the end, to keep for evaluation.")
         .between(0, 0.5)
-        .default_text("as --streaming_eval_samples says");
+        .default_text("see --streaming_eval_samples");
     text_.input().alias("train_file");
   }
   TrainingText(const TrainingText&) = delete;

@@ -1,9 +1,15 @@
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <initializer_list>
+#include <iterator>
 #include <optional>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/model_shape.hpp"
 #include "moderngpt2/core/error.hpp"
 
@@ -12,12 +18,27 @@ namespace moderngpt2 {
 /// What a sequence classifier's labels mean; `automatic` decides from the number of labels and their type.
 enum class ProblemType : signed char { automatic, regression, single_label, multi_label };
 
+/// Words of the values in config.json and on a command line; `automatic` has none.
+constexpr auto words_of(ProblemType) {
+  using Word = std::pair<std::string_view, ProblemType>;
+  return std::array{Word("regression", ProblemType::regression),
+                    Word("single_label_classification", ProblemType::single_label),
+                    Word("multi_label_classification", ProblemType::multi_label)};
+}
+
 /// Which position of a choice the multiple-choice head reads.
 enum class SummaryType : signed char { cls_index, last, first, mean };
 
+/// Words of the values in config.json.
+constexpr auto words_of(SummaryType) {
+  using Word = std::pair<std::string_view, SummaryType>;
+  return std::array{Word("cls_index", SummaryType::cls_index), Word("last", SummaryType::last),
+                    Word("first", SummaryType::first), Word("mean", SummaryType::mean)};
+}
+
 /// The fields of config.json under their Hugging Face names (shorter where ModelShape has a shorter one). A plain
-/// value without strings, so that sizes computed from it are constant expressions. Reading and writing:
-/// io/config_file.hpp.
+/// value without strings, so that sizes computed from it are constant expressions. describe() below says what each
+/// means; io/config_file.hpp reads and writes them.
 struct Config {
   int vocab_size = 50257;
   int n_positions = 1024;
@@ -63,21 +84,179 @@ struct Config {
   constexpr int kv_width() const { return n_kv_head * head_dim; }
 };
 
+/// Range of a number that validate() accepts: size: 1 to 2^27; probability: [0, 1).
+enum class Range : unsigned char { any, size, probability, positive, not_negative };
+
+/// Facts about a field of the config beside those of Field.
+struct InConfig {
+  Range range = Range::any;
+  bool null_is_default = false;  ///< a null in config.json means the default
+  bool derived = false;          ///< default computed from other fields (io/config_file.hpp)
+  bool own_format = false;       ///< io/config_file.hpp reads and writes it by hand
+  bool zero_is_none = false;     ///< a flag's 0 is written as null
+  bool same_model = true;        ///< changes the weights or what they compute: a checkpoint must have the same value
+};
+
+/// Names each field once, by its key in config.json and in the order of the file (see config/field.hpp). The aliases
+/// are other keys that are read. The visitor is called with (member, const Field&, const InConfig&).
+template <DescribedAs<Config> C, class Visitor>
+constexpr void describe(C& c, Visitor&& visit) {
+  constexpr const char* section = "Model fields (override --config_file and --model_size_name)";
+  constexpr InConfig size{.range = Range::size};
+  constexpr InConfig derived{.range = Range::size, .null_is_default = true, .derived = true};
+  constexpr InConfig dropout{.range = Range::probability, .same_model = false};
+  constexpr InConfig special{.own_format = true, .same_model = false};
+  constexpr InConfig head{.same_model = false};
+  visit(c.vocab_size, {.name = "vocab_size", .help = "Tokens of the vocabulary."}, size);
+  visit(c.n_positions,
+        {.name = "n_positions",
+         .help = "Maximum sequence length in tokens.",
+         .section = section,
+         .at_least = 1,
+         .aliases = {"max_position_embeddings"}},
+        InConfig{.range = Range::size, .same_model = false});
+  visit(c.n_embd,
+        {.name = "n_embd",
+         .help = "Width of the model (embedding and residual stream).",
+         .section = section,
+         .at_least = 1,
+         .aliases = {"hidden_size"}},
+        size);
+  visit(c.n_layer,
+        {.name = "n_layer",
+         .help = "Number of transformer blocks.",
+         .section = section,
+         .at_least = 1,
+         .aliases = {"num_hidden_layers"}},
+        size);
+  visit(c.n_head,
+        {.name = "n_head",
+         .help = "Number of query heads.",
+         .section = section,
+         .at_least = 1,
+         .aliases = {"num_attention_heads"}},
+        size);
+  visit(c.n_kv_head,
+        {.name = "num_key_value_heads",
+         .help = "Number of key and value heads (grouped-query attention).",
+         .section = section,
+         .at_least = 1,
+         .default_text = "n_head"},
+        derived);
+  visit(c.head_dim,
+        {.name = "head_dim",
+         .help = "Width of a head, even.",
+         .section = section,
+         .at_least = 2,
+         .default_text = "n_embd / n_head"},
+        derived);
+  visit(c.n_inner,
+        {.name = "intermediate_size",
+         .help = "Width of the MLP.",
+         .section = section,
+         .at_least = 1,
+         .default_text = "4 n_embd",
+         .aliases = {"n_inner"}},
+        derived);
+  visit(c.activation,
+        {.name = "activation_function",
+         .help = "Activation of the gated MLP.",
+         .section = section,
+         .default_text = "gelu_pytorch_tanh",
+         .aliases = {"hidden_act", "hidden_activation"}},
+        InConfig{});
+  visit(c.attention_bias,
+        {.name = "attention_bias",
+         .help = "Use biases in the q, k, v and o projections.",
+         .section = section,
+         .negatable = true},
+        InConfig{});
+  visit(c.tied_head,
+        {.name = "tie_word_embeddings",
+         .help = "Use the embedding matrix as output head.",
+         .section = section,
+         .negatable = true},
+        InConfig{});
+  visit(c.rms_norm_eps,
+        {.name = "rms_norm_eps", .help = "Epsilon of RMSNorm, added to the mean square.", .section = section},
+        InConfig{.range = Range::not_negative});
+  visit(c.rope_theta, {.name = "rope_theta", .help = "Base of the rotary angles.", .section = section},
+        InConfig{.range = Range::positive, .own_format = true});
+  visit(
+      c.rope_scaling_factor,
+      {.name = "rope_scaling_factor", .help = "Linear RoPE scaling: positions are divided by it.", .section = section},
+      InConfig{.own_format = true});
+  visit(c.query_pre_attn_scalar,
+        {.name = "query_pre_attn_scalar",
+         .help = "Multiplier of the queries.",
+         .section = section,
+         .default_text = "head_dim^-0.5"},
+        InConfig{.range = Range::positive});
+  visit(c.attn_logit_softcapping,
+        {.name = "attn_logit_softcapping",
+         .help = "Soft cap of the attention scores; 0: none.",
+         .section = section,
+         .at_least = 0},
+        InConfig{.range = Range::positive, .zero_is_none = true});
+  visit(c.final_logit_softcapping,
+        {.name = "final_logit_softcapping",
+         .help = "Soft cap of the logits; 0: none.",
+         .section = section,
+         .at_least = 0},
+        InConfig{.range = Range::positive, .zero_is_none = true});
+  visit(c.initializer_range,
+        {.name = "initializer_range", .help = "Standard deviation of new weights.", .section = section},
+        InConfig{.range = Range::not_negative, .same_model = false});
+  visit(c.resid_pdrop,
+        {.name = "resid_pdrop", .help = "Dropout probability of the outputs of attention and MLP.", .section = section},
+        dropout);
+  visit(c.embd_pdrop, {.name = "embd_pdrop", .help = "Dropout probability of the embedding.", .section = section},
+        dropout);
+  visit(c.attn_pdrop,
+        {.name = "attn_pdrop", .help = "Dropout probability of the attention weights.", .section = section}, dropout);
+  visit(c.bos_token_id, {.name = "bos_token_id", .help = "Id of the token that begins a text."}, special);
+  visit(c.eos_token_id, {.name = "eos_token_id", .help = "Id of the token that ends a text."}, special);
+  visit(c.pad_token_id, {.name = "pad_token_id", .help = "Id of the token that pads a batch."}, special);
+  visit(c.classifier_dropout, {.name = "classifier_dropout", .help = "Dropout probability of a classifier's input."},
+        InConfig{.range = Range::probability, .null_is_default = true, .same_model = false});
+  visit(c.summary_type, {.name = "summary_type", .help = "Position that the multiple-choice head reads."}, head);
+  visit(c.summary_use_proj, {.name = "summary_use_proj", .help = "Project the summary of a choice."}, head);
+  visit(c.summary_proj_to_labels,
+        {.name = "summary_proj_to_labels", .help = "Project it to num_labels instead of n_embd."}, head);
+  visit(c.summary_activation, {.name = "summary_activation", .help = "Activation of the summary; null: none."}, head);
+  visit(c.summary_first_dropout,
+        {.name = "summary_first_dropout", .help = "Dropout probability before the projection."}, dropout);
+  visit(c.num_labels, {.name = "num_labels", .help = "Number of labels of a classifier."},
+        InConfig{.range = Range::size, .own_format = true, .same_model = false});
+  visit(c.problem_type, {.name = "problem_type", .help = "Kind of labels of a sequence classifier."}, special);
+}
+
+namespace detail {
+
+template <class T>
+void check_range(const char* field, Range range, T value) {
+  const bool finite = std::isfinite(double(value));
+  if (range == Range::probability && !(value >= 0 && value < 1))
+    throw Error("config: {} is {}, it must be at least 0 and less than 1", field, value);
+  if ((range == Range::positive || range == Range::size) && !(value > 0 && finite))
+    throw Error("config: {} is {}, it must be positive", field, value);
+  if (range == Range::not_negative && !(value >= 0 && finite))
+    throw Error("config: {} is {}, it must not be negative", field, value);
+  if (range == Range::size && value > T(1 << 27))
+    throw Error("config: {} is {}, which is beyond any model", field, value);
+}
+
+}  // namespace detail
+
 /// Throws an Error that names the first field out of range. Called before anything is allocated.
 inline void validate(const Config& c) {
-  auto positive = [](std::string_view field, int value) {
-    if (value <= 0) throw Error("config: {} is {}, it must be positive", field, value);
-    if (value > (1 << 27)) throw Error("config: {} is {}, which is beyond any model", field, value);
-  };
-  positive("vocab_size", c.vocab_size);
-  positive("n_positions", c.n_positions);
-  positive("n_embd", c.n_embd);
-  positive("n_layer", c.n_layer);
-  positive("n_head", c.n_head);
-  positive("num_key_value_heads", c.n_kv_head);
-  positive("head_dim", c.head_dim);
-  positive("intermediate_size", c.n_inner);
-  positive("num_labels", c.num_labels);
+  describe(c, []<class T>(const T& member, const Field& field, const InConfig& rules) {
+    if constexpr (std::is_same_v<T, int> || std::is_same_v<T, double>)
+      detail::check_range(field.name, rules.range, member);
+    else if constexpr (std::is_same_v<T, std::optional<double>>)
+      if (member) detail::check_range(field.name, rules.range, *member);
+  });
+  detail::check_range("rope_scaling factor", Range::positive, c.rope_scaling_factor);
   if (c.n_layer > 100'000) throw Error("config: n_layer is {}, which is beyond any model", c.n_layer);
   if (c.n_head % c.n_kv_head != 0)
     throw Error("config: n_head {} is not a multiple of num_key_value_heads {}", c.n_head, c.n_kv_head);
@@ -90,26 +269,6 @@ inline void validate(const Config& c) {
   if (const double n = 2.0 * c.vocab_size * c.n_embd + c.n_layer * layer; n > 1e15)  // far from overflowing 64 bits
     throw Error("config: n_layer, n_embd and intermediate_size make {:.1e} parameters, which is beyond any model", n);
   if (c.activation == Activation::dynamic) throw Error("config: activation_function is not given");
-  auto probability = [](std::string_view field, double p) {
-    if (!(p >= 0 && p < 1)) throw Error("config: {} is {}, it must be at least 0 and less than 1", field, p);
-  };
-  probability("resid_pdrop", c.resid_pdrop);
-  probability("embd_pdrop", c.embd_pdrop);
-  probability("attn_pdrop", c.attn_pdrop);
-  probability("classifier_dropout", c.classifier_dropout);
-  probability("summary_first_dropout", c.summary_first_dropout);
-  auto above_zero = [](std::string_view field, double value) {
-    if (!(value > 0 && std::isfinite(value))) throw Error("config: {} is {}, it must be positive", field, value);
-  };
-  if (!(c.rms_norm_eps >= 0 && std::isfinite(c.rms_norm_eps)))
-    throw Error("config: rms_norm_eps is {}, it must not be negative", c.rms_norm_eps);
-  above_zero("rope_theta", c.rope_theta);
-  above_zero("rope_scaling factor", c.rope_scaling_factor);
-  if (!(c.initializer_range >= 0 && std::isfinite(c.initializer_range)))
-    throw Error("config: initializer_range is {}, it must not be negative", c.initializer_range);
-  if (c.query_pre_attn_scalar) above_zero("query_pre_attn_scalar", *c.query_pre_attn_scalar);
-  if (c.attn_logit_softcapping) above_zero("attn_logit_softcapping", *c.attn_logit_softcapping);
-  if (c.final_logit_softcapping) above_zero("final_logit_softcapping", *c.final_logit_softcapping);
 }
 
 namespace detail {
@@ -126,40 +285,28 @@ constexpr void match_toggle(std::string_view field, Toggle built, bool given) {
 
 }  // namespace detail
 
-/// Hugging Face's name of an activation, as written to config.json.
+/// Hugging Face's name of each activation, as written to config.json.
+constexpr auto words_of(Activation) {
+  using Word = std::pair<std::string_view, Activation>;
+  return std::to_array<Word>({
+#define MODERNGPT2_ACTIVATION(value, ...) {*std::begin({__VA_ARGS__}), Activation::value},
+#include "moderngpt2/config/activations.def"
+  });
+}
+
+/// Hugging Face's name of an activation; "dynamic" for one that is not given.
 constexpr std::string_view activation_name(Activation a) {
-  switch (a) {
-    case Activation::gelu_tanh:
-      return "gelu_pytorch_tanh";
-    case Activation::gelu:
-      return "gelu";
-    case Activation::quick_gelu:
-      return "quick_gelu";
-    case Activation::silu:
-      return "silu";
-    case Activation::relu:
-      return "relu";
-    case Activation::relu2:
-      return "relu2";
-    case Activation::mish:
-      return "mish";
-    case Activation::tanh:
-      return "tanh";
-    case Activation::sigmoid:
-      return "sigmoid";
-    case Activation::dynamic:
-      break;
-  }
+  for (const auto& [name, value] : words_of(a))
+    if (value == a) return name;
   return "dynamic";
 }
 
 /// The activation of a Hugging Face name, aliases included; nothing for an unknown name.
 constexpr std::optional<Activation> activation_from_name(std::string_view name) {
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") return Activation::gelu_tanh;
-  if (name == "swish") return Activation::silu;
-  for (Activation a : {Activation::gelu, Activation::quick_gelu, Activation::silu, Activation::relu, Activation::relu2,
-                       Activation::mish, Activation::tanh, Activation::sigmoid})
-    if (name == activation_name(a)) return a;
+#define MODERNGPT2_ACTIVATION(value, ...)            \
+  for (const std::string_view known : {__VA_ARGS__}) \
+    if (name == known) return Activation::value;
+#include "moderngpt2/config/activations.def"
   return std::nullopt;
 }
 

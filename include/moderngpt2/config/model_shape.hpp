@@ -4,18 +4,11 @@
 
 namespace moderngpt2 {
 
-/// The activation of the gated MLP. Names and formulas: `activation_name`, backend/backend.hpp.
+/// Activation of the gated MLP: the lines of config/activations.def. Formulas: backend/activation.hpp.
 enum class Activation : signed char {
   dynamic = -1,
-  gelu_tanh,
-  gelu,
-  quick_gelu,
-  silu,
-  relu,
-  relu2,
-  mish,
-  tanh,
-  sigmoid,
+#define MODERNGPT2_ACTIVATION(value, ...) value,
+#include "moderngpt2/config/activations.def"
 };
 
 /// A switch that is part of the type, or a run-time value.
@@ -40,8 +33,8 @@ inline constexpr ModelShape any_shape{};
 
 /// Grouped-query attention: each key/value head serves n_head / n_kv_head query heads.
 template <int Heads, int KvHeads>
-concept KvHeadsDivideHeads =
-    Heads == dynamic || KvHeads == dynamic || (Heads > 0 && KvHeads > 0 && Heads % KvHeads == 0);
+concept KvHeadsDivideHeads = Heads == dynamic || KvHeads == dynamic ||
+                             (Heads > 0 && KvHeads > 0 && Heads % KvHeads == 0);
 
 /// Rotary positions turn pairs of channels.
 template <int HeadDim>

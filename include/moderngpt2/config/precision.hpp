@@ -1,5 +1,10 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
 #include "moderngpt2/core/dtype.hpp"
 
 namespace moderngpt2 {
@@ -11,7 +16,7 @@ struct Elements {
   using VectorType = VectorElement;
 };
 
-/// A precision by its name. Not every device has each: tf32 and fp16 are for GPUs.
+/// Names of precisions. tf32 and fp16 need a GPU.
 enum class PrecisionName : unsigned char { fp32, tf32, bf16, fp16 };
 
 constexpr const char* precision_name(PrecisionName precision) {
@@ -19,10 +24,17 @@ constexpr const char* precision_name(PrecisionName precision) {
   return names[int(precision)];
 }
 
+/// Words of the values on a command line.
+constexpr auto words_of(PrecisionName) {
+  std::array<std::pair<std::string_view, PrecisionName>, 4> words;
+  for (int i = 0; i < 4; ++i) words[std::size_t(i)] = {precision_name(PrecisionName(i)), PrecisionName(i)};
+  return words;
+}
+
 constexpr bool needs_gpu(PrecisionName precision) {
   return precision == PrecisionName::tf32 || precision == PrecisionName::fp16;
 }
-/// What to take instead on a CPU.
+/// The nearest precision that a CPU supports.
 constexpr PrecisionName cpu_precision(PrecisionName precision) {
   if (precision == PrecisionName::tf32) return PrecisionName::fp32;
   return precision == PrecisionName::fp16 ? PrecisionName::bf16 : precision;
@@ -35,22 +47,22 @@ struct Fp32 {
   using Gradients = Elements<float>;
 };
 
-/// bf16 for activations and matrices; fp32 for norms and biases, all gradients of weights, and what sums are made in.
+/// bf16 for activations and matrices; fp32 for norms, biases, gradients of weights, and accumulation.
 struct Bf16 {
   using Activation = bf16;
   using Weights = Elements<bf16, float>;
   using Gradients = Elements<float>;
 };
 
-/// fp16 for activations and matrices, the rest as with bf16. On GPUs.
+/// fp16 for activations and matrices, otherwise like Bf16. GPUs only.
 struct Fp16 {
   using Activation = f16;
   using Weights = Elements<f16, float>;
   using Gradients = Elements<float>;
 };
 
-/// f(Fp32{}), f(Bf16{}) or f(Fp16{}): what a model on a GPU has by this name. With tf32 it is an fp32 one, of which the
-/// backend is told to round what it multiplies (use_tf32).
+/// Calls f(Fp32{}), f(Bf16{}) or f(Fp16{}) for a model on a GPU. tf32 means an Fp32 model whose backend rounds the
+/// operands of products (use_tf32).
 template <class F>
 decltype(auto) with_precision(PrecisionName name, F&& f) {
   if (name == PrecisionName::bf16) return f(Bf16{});

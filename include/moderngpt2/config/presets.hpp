@@ -8,7 +8,7 @@
 
 namespace moderngpt2 {
 
-/// A GPT-2 size: everything that its four numbers imply.
+/// Config of a GPT-2 size: the other fields follow from these four.
 constexpr Config size_config(int n_layer, int n_embd, int n_head, int vocab_size = 50257) {
   Config c;
   c.vocab_size = vocab_size;
@@ -20,7 +20,7 @@ constexpr Config size_config(int n_layer, int n_embd, int n_head, int vocab_size
   return c;
 }
 
-/// The shape of a config, every field given.
+/// Shape with every field of a config as a constant.
 constexpr ModelShape shape_of(const Config& c) {
   return {.n_layer = c.n_layer,
           .n_embd = c.n_embd,
@@ -51,7 +51,7 @@ struct Preset {
 inline constexpr std::array<Preset, 4> presets{
     {{"small", small_config}, {"medium", medium_config}, {"large", large_config}, {"xl", xl_config}}};
 
-/// The config of `--model_size_name`; nothing for an unknown name.
+/// Config of a size by its name; empty for an unknown name.
 constexpr std::optional<Config> preset_config(std::string_view name) {
   for (const Preset& p : presets)
     if (p.name == name) return p.config;

@@ -1,10 +1,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -15,18 +16,31 @@
 
 namespace moderngpt2::detail {
 
-/// Other spellings of a field: {read, written}.
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 7> config_aliases{{
-    {"hidden_size", "n_embd"},
-    {"num_hidden_layers", "n_layer"},
-    {"num_attention_heads", "n_head"},
-    {"max_position_embeddings", "n_positions"},
-    {"n_inner", "intermediate_size"},
-    {"hidden_act", "activation_function"},
-    {"hidden_activation", "activation_function"},
-}};
+/// Calls f(alias, name) for each other key of a field of config.json that is read.
+template <class F>
+constexpr void for_each_alias(F&& f) {
+  constexpr Config config;
+  describe(config, [&](const auto&, const Field& field, const InConfig&) {
+    for (const char* alias : field.aliases)
+      if (alias) f(alias, field.name);
+  });
+}
 
-/// Beyond it the products of two sizes would not fit an int; `validate` has the same limit.
+inline constexpr std::size_t config_alias_count = [] {
+  std::size_t count = 0;
+  for_each_alias([&](const char*, const char*) { ++count; });
+  return count;
+}();
+
+/// Other keys of fields: {read, written}.
+inline constexpr auto config_aliases = [] {
+  std::array<std::pair<std::string_view, std::string_view>, config_alias_count> aliases;
+  std::size_t row = 0;
+  for_each_alias([&](const char* alias, const char* name) { aliases[row++] = {alias, name}; });
+  return aliases;
+}();
+
+/// Maximum of a size, so that products of two sizes stay far from overflow; validate() has the same limit.
 inline constexpr int max_config_size = 1 << 27;
 
 /// Reads the fields of one config.json with their aliases, ranges and defaults; each Error names file and field.
@@ -36,15 +50,15 @@ class ConfigFields {
     if (!json.is_object()) throw Error("{}: an object is needed, found {}", where, json_excerpt(json));
   }
 
-  /// The value of a field under its own name, or null when absent.
+  /// Value of a field under its own name; a null pointer if absent.
   const Json* find(std::string_view name) const { return find_field(json_, name, where_); }
 
-  /// The value under the name or an alias of it; two of them must agree. A null stands back for an alias.
+  /// Value under the name or an alias. If several are given they must agree; null yields to an alias.
   std::pair<const Json*, std::string_view> find_aliased(std::string_view name) const;
 
   /// A positive integer.
   int size(std::string_view name, int otherwise) const;
-  /// A positive integer whose default follows from others; null means the default.
+  /// A positive integer; empty if absent or null.
   std::optional<int> optional_size(std::string_view name) const;
   double number(std::string_view name, double otherwise) const {
     return get_field_or<double>(json_, name, otherwise, where_);
@@ -55,6 +69,26 @@ class ConfigFields {
   bool flag(std::string_view name, bool otherwise) const { return get_field_or<bool>(json_, name, otherwise, where_); }
   std::optional<std::string> optional_text(std::string_view name) const {
     return get_optional_field<std::string>(json_, name, where_);
+  }
+
+  /// Reads a row of describe(Config), unless it has a format of its own.
+  template <class T>
+  void read(T& member, const Field& row, const InConfig& rules) const {
+    if (rules.own_format) return;
+    if constexpr (std::is_same_v<T, int>)
+      member = rules.null_is_default ? optional_size(row.name).value_or(member) : size(row.name, member);
+    else if constexpr (std::is_same_v<T, double>)
+      member = rules.null_is_default ? optional_number(row.name).value_or(member) : number(row.name, member);
+    else if constexpr (std::is_same_v<T, std::optional<double>>)
+      member = optional_number(row.name);
+    else if constexpr (std::is_same_v<T, bool>)
+      member = flag(row.name, member);
+    else if constexpr (std::is_same_v<T, Activation>)
+      member = activation();
+    else if constexpr (std::is_same_v<T, std::optional<Activation>>)
+      member = optional_activation(row.name);
+    else if constexpr (std::is_enum_v<T>)
+      member = choice(row.name, words_of(member), member);
   }
 
   /// Token ids: a number, null or a list of numbers; absent gives the default.

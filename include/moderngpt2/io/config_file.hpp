@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// The classes of model that config.json names under `architectures`.
+/// Model classes that config.json may name under `architectures`.
 inline constexpr std::array<std::string_view, 5> architectures{
     "ModernGPT2LMHeadModel", "ModernGPT2DoubleHeadsModel", "ModernGPT2ForSequenceClassification",
     "ModernGPT2ForTokenClassification", "ModernGPT2ForQuestionAnswering"};
@@ -33,32 +34,30 @@ struct ConfigFile {
 
 namespace detail {
 
-inline constexpr std::array<std::pair<std::string_view, ProblemType>, 3> problem_types{
-    {{"regression", ProblemType::regression},
-     {"single_label_classification", ProblemType::single_label},
-     {"multi_label_classification", ProblemType::multi_label}}};
-
-inline constexpr std::array<std::pair<std::string_view, SummaryType>, 4> summary_types{
-    {{"cls_index", SummaryType::cls_index},
-     {"last", SummaryType::last},
-     {"first", SummaryType::first},
-     {"mean", SummaryType::mean}}};
-
-template <class Value, std::size_t N>
-Json choice_name(const std::array<std::pair<std::string_view, Value>, N>& choices, Value value) {
-  for (const auto& [name, known] : choices)
-    if (known == value) return name;
-  return nullptr;
-}
-
+/// Value of a field in config.json: enumerations by name, an empty optional as null.
 template <class T>
-Json optional_json(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
+Json field_json(const T& value) {
+  if constexpr (requires { value.has_value(); }) {
+    return value ? field_json(*value) : Json(nullptr);
+  } else if constexpr (std::is_enum_v<T>) {
+    for (const auto& [word, known] : words_of(value))
+      if (known == value) return word;
+    return nullptr;
+  } else {
+    return value;
+  }
 }
 
 std::string read_architecture(const ConfigFields& fields, const std::string& where);
 
-void read_sizes(const ConfigFields& fields, const std::string& where, Config& c);
+/// Computes the sizes that a file leaves out (0 in `c`) from the others.
+void derive_sizes(const std::string& where, Config& c);
+
+/// Writes a field whose format is its own: one that has several keys, or whose value depends on more than the field.
+void write_own_format(Json& out, const ConfigFile& file, std::string_view name);
+
+/// Writes what only classifiers have: problem_type, id2label, label2id.
+void write_labels(Json& out, const ConfigFile& file);
 
 std::optional<int> first(const std::vector<int>& ids);
 
@@ -71,10 +70,11 @@ ConfigFile parse_config(const Json& json, const std::string& where);
 /// Reads a config.json, or the one in a folder.
 ConfigFile read_config(const std::filesystem::path& file_or_folder);
 
-/// The config.json to be written: the fields of `file.config` under our own names, after what else `file.json` holds.
+/// Returns the config.json to write: the fields of `file.config` under their own names, after the other keys of
+/// `file.json`.
 Json config_to_json(const ConfigFile& file);
 
-/// Writes a config.json, all of it or nothing.
+/// Writes a config.json atomically.
 FileRecord write_config(const std::filesystem::path& path, const ConfigFile& file);
 
 }  // namespace moderngpt2
@@ -94,19 +94,46 @@ MODERNGPT2_INLINE std::string read_architecture(const ConfigFields& fields, cons
   throw Error("{}: architecture {} is unknown; a language model is {}", where, excerpt(name), architectures[0]);
 }
 
-MODERNGPT2_INLINE void read_sizes(const ConfigFields& fields, const std::string& where, Config& c) {
-  c.vocab_size = fields.size("vocab_size", c.vocab_size);
-  c.n_positions = fields.size("n_positions", c.n_positions);
-  c.n_embd = fields.size("n_embd", c.n_embd);
-  c.n_layer = fields.size("n_layer", c.n_layer);
-  c.n_head = fields.size("n_head", c.n_head);
-  c.n_kv_head = fields.optional_size("num_key_value_heads").value_or(c.n_head);
-  c.n_inner = fields.optional_size("intermediate_size").value_or(4 * c.n_embd);
-  const std::optional<int> head_dim = fields.optional_size("head_dim");
-  if (!head_dim && c.n_embd % c.n_head != 0)
+MODERNGPT2_INLINE void derive_sizes(const std::string& where, Config& c) {
+  if (c.n_kv_head == 0) c.n_kv_head = c.n_head;
+  if (c.n_inner == 0) c.n_inner = 4 * c.n_embd;
+  if (c.head_dim == 0 && c.n_embd % c.n_head != 0)
     throw Error("{}: n_embd {} is not a multiple of n_head {}; without that head_dim must be given", where, c.n_embd,
                 c.n_head);
-  c.head_dim = head_dim.value_or(c.n_embd / c.n_head);
+  if (c.head_dim == 0) c.head_dim = c.n_embd / c.n_head;
+}
+
+MODERNGPT2_INLINE void write_own_format(Json& out, const ConfigFile& file, std::string_view name) {
+  const Config& c = file.config;
+  if (name == "rope_theta") {
+    out["rope_theta"] = c.rope_theta;
+  } else if (name == "rope_scaling_factor") {
+    out["rope_scaling"] =
+        c.rope_scaling_factor == 1.0 ? Json(nullptr) : Json{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}};
+  } else if (name == "bos_token_id") {
+    out["bos_token_id"] = field_json(c.bos_token_id);
+  } else if (name == "eos_token_id") {
+    const bool several = file.eos_token_ids.size() > 1 && first(file.eos_token_ids) == c.eos_token_id;
+    out["eos_token_id"] = several ? Json(file.eos_token_ids) : field_json(c.eos_token_id);
+  } else if (name == "pad_token_id") {
+    out["pad_token_id"] = field_json(c.pad_token_id);
+  }
+}
+
+MODERNGPT2_INLINE void write_labels(Json& out, const ConfigFile& file) {
+  const Config& c = file.config;
+  const bool is_classifier = c.num_labels != 2 || file.json.contains("id2label") ||
+                             file.architecture.find("Classification") != file.architecture.npos;
+  if (!is_classifier) return;
+  out["problem_type"] = field_json(c.problem_type);
+  if (out.contains("id2label") && out["id2label"].size() == static_cast<std::size_t>(c.num_labels)) return;
+  Json names = Json::object(), ids = Json::object();
+  for (int i = 0; i < c.num_labels; ++i) {
+    names[std::to_string(i)] = "LABEL_" + std::to_string(i);
+    ids["LABEL_" + std::to_string(i)] = i;
+  }
+  out["id2label"] = std::move(names);
+  out["label2id"] = std::move(ids);
 }
 
 MODERNGPT2_INLINE std::optional<int> first(const std::vector<int>& ids) {
@@ -130,34 +157,20 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
   const detail::ConfigFields fields(file.json, where);
   file.architecture = detail::read_architecture(fields, where);
   Config& c = file.config;
-  detail::read_sizes(fields, where, c);
-  c.activation = fields.activation();
-  c.attention_bias = fields.flag("attention_bias", c.attention_bias);
-  c.tied_head = fields.flag("tie_word_embeddings", c.tied_head);
-  c.rms_norm_eps = fields.number("rms_norm_eps", c.rms_norm_eps);
+  describe(c, [&](auto& member, const Field& field, const InConfig& rules) {
+    if constexpr (std::is_same_v<decltype(member), int&>)
+      if (rules.derived) member = 0;
+    fields.read(member, field, rules);
+  });
+  detail::derive_sizes(where, c);
   c.rope_theta = fields.rope_theta();
   c.rope_scaling_factor = fields.rope_scaling_factor();
-  c.query_pre_attn_scalar = fields.optional_number("query_pre_attn_scalar");
-  c.attn_logit_softcapping = fields.optional_number("attn_logit_softcapping");
-  c.final_logit_softcapping = fields.optional_number("final_logit_softcapping");
-  c.initializer_range = fields.number("initializer_range", c.initializer_range);
-  c.resid_pdrop = fields.number("resid_pdrop", c.resid_pdrop);
-  c.embd_pdrop = fields.number("embd_pdrop", c.embd_pdrop);
-  c.attn_pdrop = fields.number("attn_pdrop", c.attn_pdrop);
-
   c.bos_token_id = detail::first(fields.token_ids("bos_token_id", {50256}, false));
   file.eos_token_ids = fields.token_ids("eos_token_id", {50256}, true);
   c.eos_token_id = detail::first(file.eos_token_ids);
   c.pad_token_id = detail::first(fields.token_ids("pad_token_id", {}, false));
-
   c.num_labels = fields.num_labels(c.num_labels);
-  c.problem_type = fields.choice("problem_type", detail::problem_types, ProblemType::automatic);
-  c.classifier_dropout = fields.optional_number("classifier_dropout").value_or(c.classifier_dropout);
-  c.summary_type = fields.choice("summary_type", detail::summary_types, c.summary_type);
-  c.summary_use_proj = fields.flag("summary_use_proj", c.summary_use_proj);
-  c.summary_proj_to_labels = fields.flag("summary_proj_to_labels", c.summary_proj_to_labels);
-  c.summary_activation = fields.optional_activation("summary_activation");
-  c.summary_first_dropout = fields.number("summary_first_dropout", c.summary_first_dropout);
+  c.problem_type = fields.choice("problem_type", words_of(c.problem_type), ProblemType::automatic);
   try {
     validate(c);
   } catch (const Error& error) {
@@ -176,11 +189,10 @@ MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_fo
 }
 
 MODERNGPT2_INLINE Json config_to_json(const ConfigFile& file) {
-  const Config& c = file.config;
   Json out = Json::object();
   out["architectures"] = {file.architecture};
   out["model_type"] = "moderngpt2";
-  if (!file.json.empty()) out = Json::object();  // the file has an order of its own
+  if (!file.json.empty()) out = Json::object();  // keep the order of the file
   for (const auto& [key, value] : file.json.items()) {
     std::string_view name = key;
     for (const auto& [alias, canonical] : detail::config_aliases)
@@ -188,55 +200,15 @@ MODERNGPT2_INLINE Json config_to_json(const ConfigFile& file) {
     const bool replaced = key == "rope_scaling_factor" || key == "rope_parameters" || key == "num_labels";
     if (!replaced && !out.contains(name)) out[std::string(name)] = value;
   }
-  const bool labels = c.num_labels != 2 || file.json.contains("id2label") ||
-                      file.architecture.find("Classification") != file.architecture.npos;
-
   out["architectures"] = {file.architecture};
   out["model_type"] = "moderngpt2";
-  out["vocab_size"] = c.vocab_size;
-  out["n_positions"] = c.n_positions;
-  out["n_embd"] = c.n_embd;
-  out["n_layer"] = c.n_layer;
-  out["n_head"] = c.n_head;
-  out["num_key_value_heads"] = c.n_kv_head;
-  out["head_dim"] = c.head_dim;
-  out["intermediate_size"] = c.n_inner;
-  out["activation_function"] = activation_name(c.activation);
-  out["attention_bias"] = c.attention_bias;
-  out["tie_word_embeddings"] = c.tied_head;
-  out["rms_norm_eps"] = c.rms_norm_eps;
-  out["rope_theta"] = c.rope_theta;
-  out["rope_scaling"] =
-      c.rope_scaling_factor == 1.0 ? Json(nullptr) : Json{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}};
-  out["query_pre_attn_scalar"] = detail::optional_json(c.query_pre_attn_scalar);
-  out["attn_logit_softcapping"] = detail::optional_json(c.attn_logit_softcapping);
-  out["final_logit_softcapping"] = detail::optional_json(c.final_logit_softcapping);
-  out["initializer_range"] = c.initializer_range;
-  out["resid_pdrop"] = c.resid_pdrop;
-  out["embd_pdrop"] = c.embd_pdrop;
-  out["attn_pdrop"] = c.attn_pdrop;
-  out["bos_token_id"] = detail::optional_json(c.bos_token_id);
-  const bool several = file.eos_token_ids.size() > 1 && detail::first(file.eos_token_ids) == c.eos_token_id;
-  out["eos_token_id"] = several ? Json(file.eos_token_ids) : detail::optional_json(c.eos_token_id);
-  out["pad_token_id"] = detail::optional_json(c.pad_token_id);
-  out["classifier_dropout"] = c.classifier_dropout;
-  out["summary_type"] = detail::choice_name(detail::summary_types, c.summary_type);
-  out["summary_use_proj"] = c.summary_use_proj;
-  out["summary_proj_to_labels"] = c.summary_proj_to_labels;
-  out["summary_activation"] = c.summary_activation ? Json(activation_name(*c.summary_activation)) : Json(nullptr);
-  out["summary_first_dropout"] = c.summary_first_dropout;
-  if (!labels) return out;
-  out["problem_type"] = detail::choice_name(detail::problem_types, c.problem_type);
-  const auto n = static_cast<std::size_t>(c.num_labels);
-  if (!out.contains("id2label") || out["id2label"].size() != n) {
-    Json names = Json::object(), ids = Json::object();
-    for (int i = 0; i < c.num_labels; ++i) {
-      names[std::to_string(i)] = "LABEL_" + std::to_string(i);
-      ids["LABEL_" + std::to_string(i)] = i;
-    }
-    out["id2label"] = std::move(names);
-    out["label2id"] = std::move(ids);
-  }
+  describe(file.config, [&](const auto& member, const Field& field, const InConfig& rules) {
+    if (rules.own_format)
+      detail::write_own_format(out, file, field.name);
+    else
+      out[field.name] = detail::field_json(member);
+  });
+  detail::write_labels(out, file);
   return out;
 }
 

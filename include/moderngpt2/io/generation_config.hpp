@@ -5,8 +5,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/generation/options.hpp"
@@ -16,38 +18,23 @@
 
 namespace moderngpt2 {
 
-/// Fields of a generation_config.json: defaults for generation. A field that is missing or null in the file is nullopt
-/// and is not written. `json` keeps the file, so that unknown fields survive a rewrite.
-struct GenerationConfigFile {
-  std::optional<int> max_length;      ///< prompt included
-  std::optional<int> max_new_tokens;  ///< overrides max_length
-  std::optional<int> min_new_tokens;
-  std::optional<bool> do_sample;
-  std::optional<double> temperature;
-  std::optional<int> top_k;  ///< 0: off
-  std::optional<double> top_p;
-  std::optional<double> min_p;
-  std::optional<double> repetition_penalty;
-  std::optional<int> no_repeat_ngram_size;  ///< 0: off
-  std::optional<int> num_beams;
-  std::optional<double> length_penalty;
-  std::optional<EarlyStopping> early_stopping;  ///< in the file true, false or "never"
-  std::optional<int> num_return_sequences;
-  std::optional<int> bos_token_id;
-  std::vector<int> eos_token_ids;  ///< each of them ends a sequence
-  std::optional<int> pad_token_id;
+/// A generation_config.json: defaults of generation. A field that the file leaves out, or gives as null, is empty here
+/// and is not written. The file itself is kept, so that unknown fields survive.
+struct GenerationConfigFile : StoredGenerationOptions {
+  std::optional<int> max_length{};      ///< tokens, prompt included
+  std::optional<int> max_new_tokens{};  ///< overrides max_length
+  std::optional<int> num_return_sequences{};
+  std::optional<int> bos_token_id{};
+  std::vector<int> eos_token_ids{};  ///< each of them ends a text
+  std::optional<int> pad_token_id{};
   bool from_model_config = false;  ///< `_from_model_config`: made from config.json, not by hand
   Json json = Json::object();
 };
 
 namespace detail {
 
-/// Reads an optional number and checks its range.
-std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low, double high,
-                                    bool low_included, const std::string& where);
-
-/// Reads an optional integer >= 0.
-std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where);
+/// Throws an Error if a number is out of the bounds of its field.
+void check_stored_option(const Field& field, double value, const std::string& where);
 
 std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where);
 
@@ -62,7 +49,7 @@ GenerationConfigFile read_generation_config(const std::filesystem::path& file_or
 /// Contents of generation_config.json for a new checkpoint: the special token ids of its config.
 GenerationConfigFile generation_config_from(const ConfigFile& file);
 
-/// JSON of a generation_config.json: known fields after unknown ones.
+/// Returns the generation_config.json to write.
 Json generation_config_to_json(const GenerationConfigFile& g);
 
 /// Writes a generation_config.json atomically.
@@ -74,19 +61,17 @@ FileRecord write_generation_config(const std::filesystem::path& path, const Gene
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE std::optional<double> ranged_number(const ConfigFields& fields, std::string_view name, double low,
-                                                      double high, bool low_included, const std::string& where) {
-  const std::optional<double> value = fields.optional_number(name);
-  if (value && !(low_included ? *value >= low && *value <= high : *value > low && *value <= high))
-    throw Error("{}: {} is {}, it must be {} {} and at most {}", where, name, *value,
-                low_included ? "at least" : "above", low, high);
-  return value;
-}
-
-MODERNGPT2_INLINE std::optional<int> optional_count(const Json& json, std::string_view name, const std::string& where) {
-  const auto value = get_optional_field<int>(json, name, where);
-  if (value && *value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, *value);
-  return value;
+MODERNGPT2_INLINE void check_stored_option(const Field& field, double value, const std::string& where) {
+  const std::string_view name = field.name;
+  if (!std::isfinite(value)) throw Error("{}: {} is {}, it must be finite", where, name, value);
+  if (field.at_least && value < *field.at_least)
+    throw Error("{}: {} is {}, it must be at least {}", where, name, value, *field.at_least);
+  // Files of greedy models often hold 0.
+  if (field.more_than && (name == "temperature" ? value < *field.more_than : value <= *field.more_than))
+    throw Error("{}: {} is {}, it must be more than {}", where, name, value, *field.more_than);
+  // The maximum number of beams applies to the flag only.
+  if (field.at_most && name != "num_beams" && value > *field.at_most)
+    throw Error("{}: {} is {}, it must be at most {}", where, name, value, *field.at_most);
 }
 
 MODERNGPT2_INLINE std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
@@ -107,18 +92,16 @@ MODERNGPT2_INLINE GenerationConfigFile parse_generation_config(const Json& json,
   g.json = json;
   g.max_length = fields.optional_size("max_length");
   g.max_new_tokens = fields.optional_size("max_new_tokens");
-  g.min_new_tokens = detail::optional_count(json, "min_new_tokens", where);
-  g.do_sample = get_optional_field<bool>(json, "do_sample", where);
-  constexpr double huge = 1e30;
-  g.temperature = detail::ranged_number(fields, "temperature", 0, huge, true, where);
-  g.top_k = detail::optional_count(json, "top_k", where);
-  g.top_p = detail::ranged_number(fields, "top_p", 0, 1, true, where);
-  g.min_p = detail::ranged_number(fields, "min_p", 0, 1, true, where);
-  g.repetition_penalty = detail::ranged_number(fields, "repetition_penalty", 0, huge, false, where);
-  g.no_repeat_ngram_size = detail::optional_count(json, "no_repeat_ngram_size", where);
-  g.num_beams = fields.optional_size("num_beams");
-  g.length_penalty = fields.optional_number("length_penalty");
-  g.early_stopping = detail::optional_early_stopping(json, where);
+  GenerationOptions unused;
+  describe_stored(unused, static_cast<StoredGenerationOptions&>(g),
+                  [&]<class T>(const auto&, std::optional<T>& stored, const Field& field) {
+                    if constexpr (std::is_same_v<T, EarlyStopping>) {
+                      stored = detail::optional_early_stopping(json, where);
+                    } else {
+                      stored = get_optional_field<T>(json, field.name, where);
+                      if (stored) detail::check_stored_option(field, double(*stored), where);
+                    }
+                  });
   g.num_return_sequences = fields.optional_size("num_return_sequences");
   g.bos_token_id = detail::first(fields.token_ids("bos_token_id", {}, false));
   g.eos_token_ids = fields.token_ids("eos_token_id", {}, true);
@@ -169,20 +152,16 @@ MODERNGPT2_INLINE Json generation_config_to_json(const GenerationConfigFile& g) 
   set("pad_token_id", g.pad_token_id);
   set("max_length", g.max_length);
   set("max_new_tokens", g.max_new_tokens);
-  set("min_new_tokens", g.min_new_tokens);
-  set("do_sample", g.do_sample);
-  set("temperature", g.temperature);
-  set("top_k", g.top_k);
-  set("top_p", g.top_p);
-  set("min_p", g.min_p);
-  set("repetition_penalty", g.repetition_penalty);
-  set("no_repeat_ngram_size", g.no_repeat_ngram_size);
-  set("num_beams", g.num_beams);
-  set("length_penalty", g.length_penalty);
-  if (g.early_stopping == EarlyStopping::never)
-    out["early_stopping"] = "never";
-  else
-    set("early_stopping", g.early_stopping ? std::optional(*g.early_stopping == EarlyStopping::at_once) : std::nullopt);
+  const GenerationOptions unused;
+  describe_stored(unused, static_cast<const StoredGenerationOptions&>(g),
+                  [&]<class T>(const auto&, const std::optional<T>& stored, const Field& field) {
+                    if constexpr (!std::is_same_v<T, EarlyStopping>)
+                      set(field.name, stored);
+                    else if (stored == EarlyStopping::never)
+                      out[field.name] = "never";
+                    else
+                      set(field.name, stored ? std::optional(*stored == EarlyStopping::at_once) : std::nullopt);
+                  });
   set("num_return_sequences", g.num_return_sequences);
   return out;
 }

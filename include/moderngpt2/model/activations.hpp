@@ -10,8 +10,8 @@
 
 namespace moderngpt2 {
 
-/// What a workspace is for. `train_recompute` keeps the input of each half block only and computes the rest again in
-/// the backward pass (Chen et al. 2016; --gradient_checkpointing).
+/// Purpose of a workspace. `train_recompute` keeps only the input of each half block and recomputes the rest in the
+/// backward pass (gradient checkpointing, Chen et al. 2016).
 enum class Mode : unsigned char { infer, train, train_recompute };
 
 /// Views of all activations of a pass over (batch,time) tokens, in one arena. Lifetimes: the stream and what each half
@@ -34,8 +34,8 @@ struct Activations {
   typename decltype(Layers::AttentionHalf::mixer)::template Scratch<T> attention_scratch;
   typename decltype(Layers::MlpHalf::mixer)::template Scratch<T> mlp_scratch;
 
-  /// Places everything from the start of the arena; with an arena without memory, only counts. Placing again for
-  /// another batch or time allocates nothing.
+  /// Places all views from the start of the arena. An arena without memory only counts. Placing again for another batch
+  /// or time allocates nothing.
   void place(Arena& arena, const Layers& layers, int batch, int time, Mode mode) {
     arena.rewind(0);
     const int halves = layers.half_blocks(), n = batch * time, width = layers.n_embd;
@@ -57,7 +57,7 @@ struct Activations {
     mlp_scratch = layers.mlp_half.mixer.template scratch<T>(arena, batch, time);
   }
 
-  /// Bytes of the arena.
+  /// Size of the arena in bytes.
   static std::size_t bytes(const Layers& layers, int batch, int time, Mode mode) {
     Arena counting;
     Activations().place(counting, layers, batch, time, mode);
@@ -65,7 +65,7 @@ struct Activations {
   }
 
  private:
-  /// `count` views of which the first `distinct` have memory of their own; the others share the last one's.
+  /// Makes `count` views. The first `distinct` have memory of their own; the others share that of the last of these.
   template <class V, class F>
   static void repeat(std::vector<V>& views, int count, int distinct, F&& make) {
     views.clear();

@@ -22,19 +22,19 @@
 
 namespace moderngpt2 {
 
-/// What of Accelerate's YAML means something here.
+/// The fields of Accelerate's YAML config that are used.
 struct AccelerateConfig {
   std::string where;                       ///< the file
   std::optional<std::string> precision{};  ///< mixed_precision, "no" as fp32
   std::optional<std::int64_t> num_processes{};
-  std::vector<std::string> ignored{};  ///< fields that ask for something else
+  std::vector<std::string> ignored{};  ///< fields that are not honoured
 };
 
 namespace detail {
 
 using FieldText = std::pair<std::string_view, std::string_view>;
 
-/// Fields that ask for nothing: with any value (empty), or with the one that a run has anyway.
+/// Fields that need no warning: with any value (empty), or with this one.
 inline constexpr FieldText plain_accelerate_fields[]{{"compute_environment", "LOCAL_MACHINE"},
                                                      {"distributed_type", "NO"},
                                                      {"distributed_type", "MULTI_CPU"},
@@ -48,7 +48,7 @@ inline constexpr FieldText plain_accelerate_fields[]{{"compute_environment", "LO
                                                      {"same_network", ""},
                                                      {"enable_cpu_affinity", ""}};
 
-/// Fields of which something else decides.
+/// Fields that another flag or the launcher decides.
 inline constexpr FieldText declined_accelerate_fields[]{
     {"deepspeed_config", "--deepspeed_config holds"},
     {"gradient_accumulation_steps", "--gradient_accumulation_steps holds"},
@@ -58,12 +58,12 @@ inline constexpr FieldText declined_accelerate_fields[]{
     {"main_process_ip", "the launcher says where processes are"},
     {"main_process_port", "the launcher says where processes are"}};
 
-/// The name of a field that is not honoured, with what holds instead or what was likely meant.
+/// Name of a field that is not honoured, with the reason or the nearest known name.
 std::string declined_accelerate_field(const std::string& key);
 
 }  // namespace detail
 
-/// Reads the text of a file. Throws an Error that names `where` and the field or line.
+/// Parses the text of a config. Throws an Error that names `where` and the field or line.
 AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where);
 
 AccelerateConfig read_accelerate_config(const std::filesystem::path& path);
@@ -151,7 +151,7 @@ MODERNGPT2_INLINE LauncherEffect apply_accelerate_config(const AccelerateConfig&
                                                          const std::optional<std::string>& wish) {
   LauncherEffect effect{config.precision, {}};
   const auto other = flags.precision ? flags.precision : wish;
-  if (effect.precision == "fp32" && other) effect.precision = other;  // "no" is what a new file says
+  if (effect.precision == "fp32" && other) effect.precision = other;  // "no" is the default of `accelerate config`
   if (effect.precision && other && *effect.precision != *other)
     throw UsageError("{}: mixed_precision is {}, but {} was asked for: leave one of the two out", config.where,
                      *effect.precision, *other);

@@ -6,11 +6,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -21,19 +23,18 @@
 
 namespace moderngpt2 {
 
-/// DeepSpeed's JSON config. What the file does not say, or says with "auto", is nothing: the command line's value
-/// holds.
+/// DeepSpeed's JSON config. Fields that are absent or "auto" are empty: the flags' values are used.
 struct DeepSpeedConfig {
   struct Zero {
     std::optional<int> stage{};
-    std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: a block, the least there is
+    std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: the minimum, one block
   };
 
   std::string where;  ///< the file
   std::optional<std::int64_t> train_batch_size, train_micro_batch_size_per_gpu, gradient_accumulation_steps;
   std::optional<double> gradient_clipping;
   std::optional<double> lr, beta1, beta2, eps, weight_decay;  ///< optimizer.params
-  bool decoupled_weight_decay = true;                         ///< AdamW and not Adam
+  bool decoupled_weight_decay = true;                         ///< AdamW instead of Adam
   std::string scheduler;                                      ///< scheduler.type; empty: none
   std::optional<double> warmup_max_lr;
   std::optional<std::int64_t> warmup_num_steps, total_num_steps;
@@ -41,8 +42,34 @@ struct DeepSpeedConfig {
   std::optional<bool> fp16, bf16;          ///< enabled
   LossScaling loss_scaling;
   Zero zero;
-  std::vector<std::string> ignored;  ///< fields that ask for something that is not done, each with what holds instead
+  std::vector<std::string> ignored;  ///< fields that are not honoured, each with the reason
 };
+
+/// Facts about a member of DeepSpeedConfig in addition to those of Field.
+struct InDeepSpeed {
+  std::string_view setting{};  ///< member of TrainingSettings that takes the value as it is; empty: set by hand
+  bool own_format = false;     ///< read by hand
+};
+
+/// Names each number of a config once: by the key and, as `section` of the row, by the path of its object. The visitor
+/// is called with (member, const Field&, const InDeepSpeed&). `fp16` has the rows of LossScaling.
+template <DescribedAs<DeepSpeedConfig> C, class Visitor>
+void describe(C& c, Visitor&& visit) {
+  constexpr const char *params = "optimizer.params.", *schedule = "scheduler.params.";
+  constexpr InDeepSpeed by_hand{}, own{.own_format = true};
+  visit(c.train_batch_size, {.name = "train_batch_size"}, by_hand);
+  visit(c.train_micro_batch_size_per_gpu, {.name = "train_micro_batch_size_per_gpu"}, by_hand);
+  visit(c.gradient_accumulation_steps, {.name = "gradient_accumulation_steps"}, by_hand);
+  visit(c.gradient_clipping, {.name = "gradient_clipping"}, InDeepSpeed{"max_grad_norm"});
+  visit(c.lr, {.name = "lr", .section = params}, InDeepSpeed{"learning_rate"});
+  visit(c.beta1, {.name = "betas[0]", .section = params}, InDeepSpeed{"adam_beta1", true});
+  visit(c.beta2, {.name = "betas[1]", .section = params}, InDeepSpeed{"adam_beta2", true});
+  visit(c.eps, {.name = "eps", .section = params}, InDeepSpeed{"adam_epsilon"});
+  visit(c.weight_decay, {.name = "weight_decay", .section = params}, InDeepSpeed{"weight_decay"});
+  visit(c.warmup_max_lr, {.name = "warmup_max_lr", .section = schedule}, InDeepSpeed{"learning_rate", true});
+  visit(c.warmup_num_steps, {.name = "warmup_num_steps", .section = schedule}, own);
+  visit(c.total_num_steps, {.name = "total_num_steps", .section = schedule}, own);
+}
 
 namespace detail {
 
@@ -59,10 +86,10 @@ void read_deepspeed_zero(const Json& json, DeepSpeedConfig& out);
 }  // namespace detail
 
 /// Reads a DeepSpeed config from its JSON. Throws an Error that names `where` and the field for a value of the wrong
-/// kind or range, and for an optimizer or a scheduler that is not there.
+/// type or range, and for an unsupported optimizer or scheduler.
 DeepSpeedConfig parse_deepspeed_config(const Json& json, const std::string& where);
 
-/// Reads a file, which may have comments and a comma after a last item.
+/// Reads a DeepSpeed config file. Comments and trailing commas are allowed.
 DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path);
 
 }  // namespace moderngpt2
@@ -88,10 +115,8 @@ MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfi
   section.name_unknown(out.ignored);
   if (!params) return;
   DeepSpeedSection values(*params, "optimizer.params.", out.where);
-  out.lr = values.not_negative("lr");
-  out.eps = values.not_negative("eps");
+  values.read(out);
   if (out.eps == 0.0) throw Error("{}: optimizer.params.eps is 0, it must be positive", out.where);
-  out.weight_decay = values.not_negative("weight_decay");
   if (const Json* betas = values.find("betas"); betas && *betas != "auto") {
     if (!betas->is_array() || betas->size() != 2)
       throw Error("{}: optimizer.params.betas must be a list of two numbers, found {}", out.where,
@@ -140,20 +165,21 @@ MODERNGPT2_INLINE void read_deepspeed_scheduler(const Json& json, DeepSpeedConfi
   if (values.get<std::int64_t>("last_batch_iteration").value_or(-1) != -1)
     out.ignored.push_back("scheduler.params.last_batch_iteration (--resume_from_checkpoint goes on)");
   values.name_unknown(out.ignored);
-  (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // a warmup_type that is not known
+  (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // throws for an unknown warmup_type
 }
 
 MODERNGPT2_INLINE void read_deepspeed_precision(DeepSpeedSection& root, DeepSpeedConfig& out) {
   if (const Json* json = root.find("fp16")) {
     DeepSpeedSection fp16(*json, "fp16.", out.where);
     out.fp16 = fp16.get<bool>("enabled");
-    LossScaling& s = out.loss_scaling;
-    s.loss_scale = fp16.not_negative("loss_scale").value_or(s.loss_scale);
-    s.min_loss_scale = fp16.not_negative("min_loss_scale").value_or(s.min_loss_scale);
-    s.initial_scale_power = fp16.get<std::int64_t>("initial_scale_power").value_or(s.initial_scale_power);
-    s.loss_scale_window = fp16.positive("loss_scale_window").value_or(s.loss_scale_window);
-    s.hysteresis = fp16.positive("hysteresis").value_or(s.hysteresis);
-    s.consecutive_hysteresis = fp16.get<bool>("consecutive_hysteresis").value_or(s.consecutive_hysteresis);
+    describe(out.loss_scaling, [&]<class T>(T& member, const Field& field) {
+      if constexpr (std::is_same_v<T, double>)
+        member = fp16.not_negative(field.name).value_or(member);
+      else if (field.at_least)
+        member = T(fp16.positive(field.name).value_or(member));
+      else
+        member = fp16.get<T>(field.name).value_or(member);
+    });
     fp16.decline({"auto_cast", "fp16_master_weights_and_grads"}, "weights and sums are kept in fp32", out.ignored);
     fp16.name_unknown(out.ignored);
   }
@@ -182,7 +208,7 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
     zero.stage = static_cast<int>(*stage);
   }
   zero.reduce_bucket_size = section.positive("reduce_bucket_size");
-  // "auto" is n_embd squared in transformers, which is less than a block has.
+  // In Transformers, "auto" is n_embd squared, which is less than a block.
   if (const Json* size = section.find("reduce_bucket_size"); size && *size == "auto") zero.reduce_bucket_size = 1;
   const auto gathered = section.positive("allgather_bucket_size");
   if (gathered && gathered != zero.reduce_bucket_size)
@@ -203,8 +229,8 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
                    "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance",
                    "stage3_module_granularity_threshold", "sub_group_size"},
                   moved, out.ignored);
-  // What holds whichever way they stand: checkpoints fit any number of processes, no parameter is unused, and torch's
-  // own matters have no counterpart.
+  // Accepted with any value: checkpoints fit any number of processes, no parameter is unused, and PyTorch internals
+  // have no counterpart.
   section.know(
       {"elastic_checkpoint", "ignore_unused_parameters", "memory_efficient_linear", "use_multi_rank_bucket_allreduce"});
   for (const char* key : {"offload_optimizer", "offload_param"}) {
@@ -229,10 +255,7 @@ MODERNGPT2_INLINE DeepSpeedConfig parse_deepspeed_config(const Json& json, const
   DeepSpeedConfig out;
   out.where = where;
   detail::DeepSpeedSection root(json, "", out.where);
-  out.train_batch_size = root.positive("train_batch_size");
-  out.train_micro_batch_size_per_gpu = root.positive("train_micro_batch_size_per_gpu");
-  out.gradient_accumulation_steps = root.positive("gradient_accumulation_steps");
-  out.gradient_clipping = root.not_negative("gradient_clipping");
+  root.read(out);
   if (const Json* optimizer = root.find("optimizer")) detail::read_deepspeed_optimizer(*optimizer, out);
   if (const Json* scheduler = root.find("scheduler")) detail::read_deepspeed_scheduler(*scheduler, out);
   detail::read_deepspeed_precision(root, out);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
@@ -17,16 +18,16 @@
 
 namespace moderngpt2::detail {
 
-/// One object of a DeepSpeed config: reads its fields and knows which of them nobody asked for.
+/// One object of a DeepSpeed config. Reads its fields and remembers which were read.
 class DeepSpeedSection {
  public:
-  /// `name`: its path in the file with a final dot, empty for the whole.
+  /// `name`: path of the object in the file with a trailing dot; empty for the root.
   DeepSpeedSection(const Json& json, std::string name, const std::string& where);
 
-  /// The value under `key`, which is known from here on; null where it is absent or null.
+  /// Value under `key`, which counts as known from now on. A null pointer if it is absent or null.
   const Json* find(const char* key);
 
-  /// A value, or nothing for "auto" and where it is absent. A whole number may be written as 5e8.
+  /// Value under `key`; empty if it is absent or "auto". An integer may be written as 5e8.
   template <class T>
   std::optional<T> get(const char* key) {
     const Json* value = find(key);
@@ -42,20 +43,32 @@ class DeepSpeedSection {
   std::optional<std::int64_t> positive(const char* key);
   std::optional<double> not_negative(const char* key);
 
+  /// Reads the members of a described config that belong to this object: positive integers and non-negative numbers.
+  template <class Config>
+  void read(Config& config) {
+    describe(config, [&]<class T>(T& member, const Field& field, const auto& rules) {
+      if (name_ != field.section || rules.own_format) return;
+      if constexpr (std::is_same_v<T, std::optional<double>>)
+        member = not_negative(field.name);
+      else
+        member = positive(field.name);
+    });
+  }
+
   void know(std::initializer_list<const char*> keys) { known_.insert(known_.end(), keys.begin(), keys.end()); }
 
-  /// Fields that are known and not honoured: named where they ask for something.
+  /// Fields that are known and not honoured: adds those that are on to `ignored`.
   void decline(std::initializer_list<const char*> keys, const std::string& instead, std::vector<std::string>& ignored);
 
-  /// A switch that stands one way here whatever a file says: named where that is the other.
+  /// A switch whose value is fixed: adds it to `ignored` if the file has the other value.
   void fix(const char* key, bool holds, const std::string& instead, std::vector<std::string>& ignored) {
     if (get<bool>(key).value_or(holds) != holds) ignored.push_back(name_ + key + " (" + instead + ")");
   }
 
-  /// Names the fields that were never asked for.
+  /// Adds the fields that were never read to `ignored`.
   void name_unknown(std::vector<std::string>& ignored) const;
 
-  /// Whether a value asks for anything: nothing does that is off, zero or empty.
+  /// Whether a value turns something on: false, zero and empty values do not.
   static bool asks(const Json& value);
 
  private:

@@ -4,11 +4,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
@@ -16,47 +18,47 @@
 
 namespace moderngpt2 {
 
-/// What a launcher's file may not contradict.
+/// Flags on the command line, which a launcher's file must not contradict.
 struct TypedFlags {
-  std::function<bool(const std::string& flag)> typed;  ///< whether a flag stood on the command line
-  std::optional<std::string> precision{};              ///< as typed
+  std::function<bool(const std::string& flag)> typed;  ///< whether a flag was given
+  std::optional<std::string> precision{};              ///< of --precision or its short forms, if given
 };
 
-/// What a launcher's file did to a run's settings.
+/// Effect of a launcher's file on the settings of a run.
 struct LauncherEffect {
-  std::optional<std::string> precision{};  ///< that it wishes for; nothing: the command line's holds
-  std::vector<std::string> lines{};        ///< for people
+  std::optional<std::string> precision{};  ///< requested by the file; empty: that of the flags
+  std::vector<std::string> lines{};        ///< messages
 };
 
 namespace detail {
 
-/// Puts the values of a file into settings, and gathers what contradicts flags that were typed.
+/// Copies the values of a file to settings, and collects those that contradict given flags.
 class SettingsFromFile {
  public:
   SettingsFromFile(const std::string& where, const TypedFlags& flags) : where_(where), flags_(flags) {}
 
-  /// `field`'s value takes the place of `target`, which --`flag` sets.
+  /// Copies the value of `field` to `target`, the setting of --`flag`.
   template <class Value, class Target>
-  void set(const char* field, const std::optional<Value>& value, Target& target, const char* flag) {
+  void set(const std::string& field, const std::optional<Value>& value, Target& target, const char* flag) {
     if (!value || static_cast<Value>(target) == *value) return;
     if (flags_.typed(flag)) return contradict(fmt::format("{} is {}, --{} {}", field, *value, flag, target));
     changed_.push_back(fmt::format("{} {}", flag, *value));
     target = static_cast<Target>(*value);
   }
-  /// A value that no flag sets takes the place of `target`, which is known as `name`.
+  /// Copies a value to `target`, a setting without a flag, called `name` in messages.
   template <class Value>
   void set_unflagged(const char* name, const std::optional<Value>& value, Value& target) {
     if (!value || target == *value) return;
     changed_.push_back(fmt::format("{} {}", name, *value));
     target = *value;
   }
-  /// `field` stands in the way of a flag whose value cannot be the same.
+  /// Refuses `field` together with a flag that sets the same thing in another way.
   void exclude(const std::string& field, const char* flag) {
     if (flags_.typed(flag)) contradict(fmt::format("{} and --{}", field, flag));
   }
   void contradict(std::string what) { contradictions_.push_back(std::move(what)); }
 
-  /// One line about what the file changed, empty for nothing. Throws UsageError with all contradictions.
+  /// One line about the changed settings; empty if none changed. Throws UsageError with all contradictions.
   std::string finish() const;
 
  private:
@@ -67,7 +69,8 @@ class SettingsFromFile {
 
 std::string number_or_n(const std::optional<std::int64_t>& number);
 
-/// train = micro x accumulation x ranks: two give the third. What the file leaves open takes the flags' values.
+/// Sets the batch sizes: train = micro x accumulation x ranks. Two of the file's fields determine the third; flags
+/// supply the rest.
 void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, const TypedFlags& flags,
                SettingsFromFile& from);
 
@@ -78,12 +81,12 @@ void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, Lau
 
 }  // namespace detail
 
-/// The precision that a file asks for, or nothing. Adds to `from` what contradicts the typed one.
+/// Precision that a file requests, if any. Adds contradictions with the precision of the flags to `from`.
 std::optional<std::string> wished_precision(const DeepSpeedConfig& config, const TypedFlags& flags,
                                             detail::SettingsFromFile& from);
 
-/// Puts what a DeepSpeed config says into the settings of a run of `ranks` processes. Throws UsageError where it
-/// contradicts flags that were typed, and an Error where its batch sizes contradict each other.
+/// Applies a DeepSpeed config to the settings of a run of `ranks` processes. Throws UsageError if it contradicts given
+/// flags, and an Error if its batch sizes contradict each other.
 LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& config, int ranks, TrainingSettings& s,
                                       const TypedFlags& flags);
 
@@ -106,7 +109,7 @@ MODERNGPT2_INLINE void set_batch(const DeepSpeedConfig& config, int ranks, Train
     if (!micro && !accumulation) {
       if (flags.typed(micro_flag)) micro = s.per_device_train_batch_size;
       if (flags.typed(accumulation_flag)) accumulation = s.gradient_accumulation_steps;
-      if (!micro && !accumulation) accumulation = 1;  // as DeepSpeed has it
+      if (!micro && !accumulation) accumulation = 1;  // default of DeepSpeed
     }
     std::optional<std::int64_t>& open = micro ? accumulation : micro;
     const std::int64_t rest = micro.value_or(1) * accumulation.value_or(1) * ranks;
@@ -174,13 +177,14 @@ MODERNGPT2_INLINE LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& c
   LauncherEffect effect;
   detail::SettingsFromFile from(config.where, flags);
   detail::set_batch(config, ranks, s, flags, from);
-  from.set("gradient_clipping", config.gradient_clipping, s.max_grad_norm, "max_grad_norm");
-  from.set("optimizer.params.lr", config.lr, s.learning_rate, "learning_rate");
-  from.set("optimizer.params.betas[0]", config.beta1, s.adam_beta1, "adam_beta1");
-  from.set("optimizer.params.betas[1]", config.beta2, s.adam_beta2, "adam_beta2");
-  from.set("optimizer.params.eps", config.eps, s.adam_epsilon, "adam_epsilon");
-  from.set("optimizer.params.weight_decay", config.weight_decay, s.weight_decay, "weight_decay");
-  from.set("scheduler.params.warmup_max_lr", config.warmup_max_lr, s.learning_rate, "learning_rate");
+  describe(config, [&]<class T>(const T& value, const Field& field, const InDeepSpeed& rules) {
+    if (rules.setting.empty()) return;
+    describe(s, [&]<class Target>(Target& target, const Field& setting) {
+      if constexpr (std::is_same_v<T, std::optional<Target>>)
+        if (rules.setting == setting.name)
+          from.set(field.section + std::string(field.name), value, target, setting.name);
+    });
+  });
   detail::set_schedule(config, s, from);
   detail::set_zero(config, ranks, s, effect, from);
   effect.precision = wished_precision(config, flags, from);

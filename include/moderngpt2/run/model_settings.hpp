@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -18,67 +20,37 @@
 
 namespace moderngpt2 {
 
-/// Fields of config.json as flags: what is given outranks the config file, which outranks the size.
-struct ModelFields {
-  std::optional<int> n_positions, n_embd, n_layer, n_head, num_key_value_heads, head_dim, intermediate_size;
-  std::optional<std::string> activation_function;
-  std::optional<bool> attention_bias, tie_word_embeddings;
-  std::optional<double> rms_norm_eps, rope_theta, rope_scaling_factor, query_pre_attn_scalar;
-  std::optional<double> attn_logit_softcapping, final_logit_softcapping;  ///< 0: none
-  std::optional<double> initializer_range, resid_pdrop, embd_pdrop, attn_pdrop;
+/// Values for fields of config.json: they override the config file, which overrides the size.
+///
+///   fields["n_layer"] = 12;
+///
+/// A name must be that of a row of describe(Config) with a flag. 0 for a soft cap means none.
+class ModelFields {
+ public:
+  Json& operator[](std::string_view name) { return values_[std::string(name)]; }
 
-  /// Writes the given fields into a config.json.
-  void apply(Json& json) const {
-    auto set = [&](const char* name, const auto& value) {
-      if (!value) return;
-      for (const auto& [alias, canonical] : detail::config_aliases)
-        if (canonical == name) json.erase(std::string(alias));
-      json[name] = *value;
-    };
-    set("n_positions", n_positions);
-    set("n_embd", n_embd);
-    set("n_layer", n_layer);
-    set("n_head", n_head);
-    set("num_key_value_heads", num_key_value_heads);
-    set("head_dim", head_dim);
-    set("intermediate_size", intermediate_size);
-    set("activation_function", activation_function);
-    set("attention_bias", attention_bias);
-    set("tie_word_embeddings", tie_word_embeddings);
-    set("rms_norm_eps", rms_norm_eps);
-    set("query_pre_attn_scalar", query_pre_attn_scalar);
-    set("initializer_range", initializer_range);
-    set("resid_pdrop", resid_pdrop);
-    set("embd_pdrop", embd_pdrop);
-    set("attn_pdrop", attn_pdrop);
-    for (const auto& [name, cap] : {std::pair("attn_logit_softcapping", attn_logit_softcapping),
-                                    std::pair("final_logit_softcapping", final_logit_softcapping)})
-      if (cap) json[name] = *cap == 0 ? Json(nullptr) : Json(*cap);
-    if (rope_theta && json.contains("rope_parameters")) json["rope_parameters"].erase("rope_theta");
-    set("rope_theta", rope_theta);
-    if (!rope_scaling_factor) return;
-    json.erase("rope_scaling");
-    if (json.contains("rope_parameters"))
-      for (const char* key : {"type", "rope_type", "factor"}) json["rope_parameters"].erase(key);
-    json["rope_scaling_factor"] = *rope_scaling_factor;
-  }
+  /// Writes the given fields into a config.json. Throws an Error for a name that is no such field.
+  void apply(Json& json) const;
+
+ private:
+  Json values_ = Json::object();
 };
 
-/// Where a run's config comes from.
+/// Sources of the config of a run.
 struct ModelSource {
-  std::optional<std::filesystem::path> config{};  ///< a config.json or a folder with one; else the size
+  std::optional<std::filesystem::path> config{};  ///< a config.json or its folder; empty: the size
   std::string size = "small";
   ModelFields fields{};
-  std::string_view architecture = architectures[0];  ///< of the model that is trained; it may start from another one
+  std::string_view architecture = architectures[0];  ///< of the model to train; the pretrained one may differ
 };
 
-/// The config of a run. A new model's vocabulary is the tokenizer's (that of a file stands where it is not smaller),
-/// and its positions max(1024, block_size); block_size 0 is not known yet. Special tokens are the tokenizer's. Throws
-/// an Error that names the field for whatever does not fit.
+/// Returns the config of a run. Without a config file, vocab_size is the tokenizer's and n_positions is max(1024,
+/// block_size). The special tokens are the tokenizer's. `block_size` 0: not known yet. Throws an Error that names the
+/// field if tokenizer, blocks and config do not fit together.
 ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size);
 
-/// Throws an Error that names the first field in which two models differ, where that makes their weights incompatible
-/// or changes what they compute.
+/// Throws an Error that names the first field in which two configs differ, among those that change the weights or what
+/// they compute.
 void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where);
 
 }  // namespace moderngpt2
@@ -86,6 +58,26 @@ void require_same_model(const Config& checkpoint, const Config& wanted, const st
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2 {
+
+MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
+  std::size_t known = 0;
+  constexpr Config config;
+  describe(config, [&](const auto&, const Field& field, const InConfig& rules) {
+    const auto given = values_.find(field.name);
+    if (!*field.section || given == values_.end()) return;
+    ++known;
+    for (const char* alias : field.aliases)
+      if (alias) json.erase(alias);
+    json[field.name] = rules.zero_is_none && *given == 0 ? Json(nullptr) : *given;
+  });
+  if (known != values_.size()) throw Error("model fields {}: not all of these have a flag", values_.dump());
+  // Newer files keep these fields in objects.
+  if (values_.contains("rope_scaling_factor")) json.erase("rope_scaling");
+  if (!json.contains("rope_parameters")) return;
+  if (values_.contains("rope_theta")) json["rope_parameters"].erase("rope_theta");
+  if (values_.contains("rope_scaling_factor"))
+    for (const char* key : {"type", "rope_type", "factor"}) json["rope_parameters"].erase(key);
+}
 
 MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
   Json json = Json::object();
@@ -129,29 +121,21 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
 }
 
 MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
-  auto same = [&](const char* field, const auto& a, const auto& b) {
-    if (a != b)
-      throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where, field,
-                  Json(a).dump());
+  const auto values_of = [](Config c) {
+    c.query_pre_attn_scalar = c.query_scale();  // given or not, the same multiplier
+    std::vector<Json> values;
+    describe(c,
+             [&](const auto& member, const Field&, const InConfig&) { values.push_back(detail::field_json(member)); });
+    return values;
   };
-  auto number = [](const std::optional<double>& value) { return value.value_or(0.0); };
-  same("vocab_size", checkpoint.vocab_size, wanted.vocab_size);
-  same("n_layer", checkpoint.n_layer, wanted.n_layer);
-  same("n_embd", checkpoint.n_embd, wanted.n_embd);
-  same("n_head", checkpoint.n_head, wanted.n_head);
-  same("num_key_value_heads", checkpoint.n_kv_head, wanted.n_kv_head);
-  same("head_dim", checkpoint.head_dim, wanted.head_dim);
-  same("intermediate_size", checkpoint.n_inner, wanted.n_inner);
-  same("activation_function", std::string(activation_name(checkpoint.activation)),
-       std::string(activation_name(wanted.activation)));
-  same("attention_bias", checkpoint.attention_bias, wanted.attention_bias);
-  same("tie_word_embeddings", checkpoint.tied_head, wanted.tied_head);
-  same("rms_norm_eps", checkpoint.rms_norm_eps, wanted.rms_norm_eps);
-  same("rope_theta", checkpoint.rope_theta, wanted.rope_theta);
-  same("rope_scaling", checkpoint.rope_scaling_factor, wanted.rope_scaling_factor);
-  same("query_pre_attn_scalar", checkpoint.query_scale(), wanted.query_scale());
-  same("attn_logit_softcapping", number(checkpoint.attn_logit_softcapping), number(wanted.attn_logit_softcapping));
-  same("final_logit_softcapping", number(checkpoint.final_logit_softcapping), number(wanted.final_logit_softcapping));
+  const std::vector<Json> there = values_of(checkpoint), here = values_of(wanted);
+  std::size_t row = 0;
+  describe(wanted, [&](const auto&, const Field& field, const InConfig& rules) {
+    if (rules.same_model && there[row] != here[row])
+      throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where,
+                  field.name, there[row].dump());
+    ++row;
+  });
 }
 
 }  // namespace moderngpt2

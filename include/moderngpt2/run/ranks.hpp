@@ -15,19 +15,20 @@
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/training/state.hpp"
 
-// A run of several processes: what they prepare, compare and say before and after they train together.
+// Runs of several processes: preparation, comparison of what ranks must have in common, output of one rank.
 namespace moderngpt2 {
 
-/// What a rank says: rank 0 all, the others nothing; signals and times are each one's own.
+/// Hooks of a rank: rank 0 reports everything, the others only poll signals and record times.
 inline TrainingHooks hooks_of_rank(const TrainingHooks& hooks, const distributed::CommunicatorBase& ranks) {
   if (ranks.rank() == 0) return hooks;
   return {.say = [](const std::string&) {}, .stop = hooks.stop, .on_span = hooks.on_span};
 }
 
-/// Returns the status of f(). What goes wrong on all ranks is told by one of them, and all end in order; what goes
-/// wrong on one alone ends the job.
+/// Returns the status of f(). An error on all ranks is reported by one of them, and all return; an error on one rank
+/// alone ends the job.
 template <class F>
 int status_on_ranks(distributed::CommunicatorBase& ranks, const TrainingHooks& hooks, F&& f) {
   return distributed::end_job_on_error(ranks, [&] {
@@ -46,7 +47,7 @@ int status_on_ranks(distributed::CommunicatorBase& ranks, const TrainingHooks& h
 
 namespace detail {
 
-/// A data set as far as it is looked at: its sizes, and blocks here and there.
+/// Adds the sizes of a data set and a sample of its blocks.
 inline void add_data(FileHash& hash, const BlockDataset& data) {
   const auto add = [&](const auto* values, std::size_t count) { hash.add(std::as_bytes(std::span(values, count))); };
   const std::int64_t sizes[]{data.size(), data.block_size()};
@@ -61,14 +62,14 @@ inline void add_data(FileHash& hash, const BlockDataset& data) {
   }
 }
 
-/// The same of examples.
+/// Adds the sizes of a set of examples and a sample of them.
 template <class Store>
 void add_data(FileHash& hash, const ExampleRange<Store>& data) {
   const auto add = [&](const auto* values, std::size_t count) { hash.add(std::as_bytes(std::span(values, count))); };
   const std::int64_t sizes[]{data.size(), data.block_size(), data.sequences()};
   add(sizes, 3);
   if (data.size() == 0) return;
-  const auto divisors = data.divisors();  // how many labels there are
+  const auto divisors = data.divisors();  // number of labels
   add(&divisors, 1);
   constexpr std::int64_t looks = 16;
   for (std::int64_t i = 0; i < std::min(looks, data.size()); ++i)
@@ -84,22 +85,14 @@ inline std::uint64_t hash_of(std::string_view text) {
   return hash.value();
 }
 
-/// Returns hashes of everything that decides a run's results or the order of its collectives.
+/// Returns fingerprints of everything that must be the same on all ranks.
 template <class Task>
 std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const PreparedRun<Task>& run) {
   const TrainingSettings& s = request.settings;
   FileHash tokenizer, data;
   for (const auto& [name, content] : run.companions.tokenizer.files) tokenizer.add(std::as_bytes(std::span(content)));
   if (run.data) add_data(data, run.data->train), add_data(data, run.data->eval);
-  const std::string typed =
-      fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
-                  s.output_dir.string(), s.num_train_epochs, s.max_steps, s.total_train_samples,
-                  s.per_device_train_batch_size, s.per_device_eval_batch_size, s.gradient_accumulation_steps, s.seed,
-                  s.learning_rate, s.weight_decay, s.adam_beta1, s.adam_beta2, s.adam_epsilon, s.max_grad_norm,
-                  s.warmup_ratio, s.warmup_steps.value_or(-1), s.lr_scheduler_type, s.lr_scheduler_kwargs,
-                  s.logging_steps, s.eval_steps, s.save_steps, s.zero_stage, s.bucket_elements, s.check_replicas_steps,
-                  request.eval_only, int(request.precision), loss_scaling_text(s.loss_scaling), s.cudnn_attention);
-  return {{"command line", hash_of(typed)},
+  return {{"command line", hash_of(common_values(request))},
           {"config.json", hash_of(config_to_json(run.companions.config).dump())},
           {"tokenizer", tokenizer.value()},
           {"data set", data.value()},
@@ -108,14 +101,15 @@ std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& reques
 
 }  // namespace detail
 
-/// prepare(request) on rank 0, which packs text where there is any, then on the others; all must find the same.
+/// Calls prepare(request) on rank 0, which packs the text of the request if any, then on the others. Throws an Error if
+/// the ranks' fingerprints differ.
 template <class Prepare>
 auto prepare_on_ranks(const TrainingRequest& request, distributed::CommunicatorBase& ranks, Prepare&& prepare) {
   const bool is_first = ranks.rank() == 0;
   decltype(prepare(request)) run;
   std::int64_t signal = 0;
   const double timeout = ranks.timeout_seconds();
-  if (request.text) ranks.set_timeout(1e9);  // packing takes as long as it takes
+  if (request.text) ranks.set_timeout(1e9);  // packing has no time limit
   run_or_fail_together(ranks, "preparing the run", [&] {
     try {
       if (is_first) run = prepare(request);

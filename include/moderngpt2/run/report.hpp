@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,6 +22,13 @@ namespace moderngpt2 {
 /// Destinations of a run's metrics beside metrics.jsonl. `wandb` writes a TensorBoard log and prints the command that
 /// uploads it.
 enum class ReportTo : unsigned char { none, tensorboard, wandb, all };
+
+/// Words of the values on a command line.
+constexpr auto words_of(ReportTo) {
+  using Word = std::pair<std::string_view, ReportTo>;
+  return std::array{Word("none", ReportTo::none), Word("tensorboard", ReportTo::tensorboard),
+                    Word("wandb", ReportTo::wandb), Word("all", ReportTo::all)};
+}
 
 struct ReportSettings {
   ReportTo to = ReportTo::none;

@@ -9,6 +9,7 @@
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 // Length and summary of a prepared run.
@@ -97,6 +98,7 @@ std::string settings_text(const TrainingRequest& request, const PreparedRun<Task
                       s.gradient_checkpointing ? "on" : "off", s.output_dir.string());
   if (request.precision == PrecisionName::fp16)
     text += fmt::format("loss scale: {}\n", loss_scaling_text(s.loss_scaling));
+  if (const std::string other = other_settings(s); !other.empty()) text += fmt::format("other settings: {}\n", other);
   return text;
 }
 

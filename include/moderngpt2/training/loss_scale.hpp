@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
@@ -22,6 +23,17 @@ struct LossScaling {
 
   bool operator==(const LossScaling&) const = default;
 };
+
+/// Names each member once, by its key in the section fp16 of a DeepSpeed config (see config/field.hpp).
+template <DescribedAs<LossScaling> S, class Visitor>
+void describe(S& s, Visitor&& visit) {
+  visit(s.loss_scale, {.name = "loss_scale", .at_least = 0, .in_summary = true});
+  visit(s.min_loss_scale, {.name = "min_loss_scale", .at_least = 0, .in_summary = true});
+  visit(s.initial_scale_power, {.name = "initial_scale_power", .in_summary = true});
+  visit(s.loss_scale_window, {.name = "loss_scale_window", .at_least = 1, .in_summary = true});
+  visit(s.hysteresis, {.name = "hysteresis", .at_least = 1, .in_summary = true});
+  visit(s.consecutive_hysteresis, {.name = "consecutive_hysteresis", .in_summary = true});
+}
 
 inline std::string loss_scaling_text(const LossScaling& s) {
   if (s.loss_scale > 0) return fmt::format("{}", s.loss_scale);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -15,79 +16,225 @@
 
 namespace moderngpt2 {
 
-/// How a model is trained: the flags of `train` under their own names.
+/// Settings of a training run, under the names of Hugging Face's TrainingArguments. describe() below says what each
+/// means, its bounds and its flag.
 struct TrainingSettings {
   std::filesystem::path output_dir = "output_dir";
   double num_train_epochs = 1;
-  std::int64_t max_steps = -1;            ///< outranks num_train_epochs where positive
-  std::int64_t total_train_samples = -1;  ///< blocks that count as an epoch in num_train_epochs, where positive
+  std::int64_t max_steps = -1;
+  std::int64_t total_train_samples = -1;
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
-  int world_size = 1;                                                   ///< processes, each with batches of its own
-  int zero_stage = 1;                                                   ///< of ZeRO, 0 to 3, where there are several
-  std::int64_t bucket_elements = distributed::default_bucket_elements;  ///< of what they exchange at once, about
-  std::int64_t check_replicas_steps = 0;  ///< from one comparison of all weights to the next; 0: never
+  int world_size = 1;  ///< number of ranks, each with batches of its own
+  int zero_stage = 1;
+  std::int64_t bucket_elements = distributed::default_bucket_elements;  ///< elements that ranks exchange at once
+  std::int64_t check_replicas_steps = 0;
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
-  bool cuda_graph = false;       ///< one process with a GPU: a step is launched as one graph
-  bool cudnn_attention = false;  ///< on a GPU attention by cuDNN, where it takes the call
-  LossScaling loss_scaling{};    ///< of fp16
+  bool cuda_graph = false;
+  bool cudnn_attention = false;
+  LossScaling loss_scaling{};  ///< of gradients in fp16
 
   double learning_rate = 2.5e-4;
-  double weight_decay = 0.01;  ///< matrices only
+  double weight_decay = 0.01;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.95;
   double adam_epsilon = 1e-8;
   double max_grad_norm = 1.0;  ///< 0: no clipping
   double warmup_ratio = 0.05;
-  std::optional<std::int64_t> warmup_steps{};  ///< outranks warmup_ratio
+  std::optional<std::int64_t> warmup_steps{};  ///< overrides warmup_ratio
   std::string lr_scheduler_type = "cosine";
-  std::string lr_scheduler_kwargs{};  ///< a JSON object; empty: none
+  std::string lr_scheduler_kwargs{};  ///< a JSON object; empty: no arguments
 
   std::int64_t logging_steps = 500;
   std::int64_t eval_steps = 500;
   std::int64_t save_steps = 5000;
   int save_total_limit = 10;
-  int dataloader_num_workers = 4;  ///< 0: blocks are read by the training thread; more: by another one, a step ahead
+  int dataloader_num_workers = 4;
 
-  /// Whether each process has a part of the weights only (ZeRO stage 3).
+  /// Whether ranks shard the weights (ZeRO stage 3).
   bool shards_weights() const { return world_size > 1 && zero_stage == 3; }
-  /// Sequences of an optimizer step.
+  /// Effective batch size: sequences per optimizer step, over all ranks.
   std::int64_t global_batch() const {
     return std::int64_t(per_device_train_batch_size) * gradient_accumulation_steps * world_size;
   }
-  /// Passes that are queued before the first one need be done.
+  /// Maximum number of passes queued on the device before the host waits for the first.
   int queued_passes() const { return cuda_graph ? std::max(gradient_accumulation_steps, 2) : 2; }
 };
 
-/// Where in the data a run is: whole epochs done, and blocks of the present one. In samples and not in steps, so that a
-/// run may go on with another batch.
+/// Names each member once, in the order of --help (see config/field.hpp).
+template <DescribedAs<TrainingSettings> S, class Visitor>
+void describe(S& s, Visitor&& visit) {
+  visit(s.dataloader_num_workers,
+        {.name = "dataloader_num_workers",
+         .help = "0: batches are read between steps; 1 or more: one background thread prefetches the next step's.",
+         .section = "Data",
+         .at_least = 0,
+         .same_on_ranks = false});
+  visit(s.output_dir, {.name = "output_dir",
+                       .help = "Folder for checkpoints, the log and the final model.",
+                       .section = "Training",
+                       .in_summary = true});
+  visit(s.num_train_epochs, {.name = "num_train_epochs",
+                             .help = "Passes over the training data.",
+                             .section = "Training",
+                             .more_than = 0,
+                             .in_summary = true});
+  visit(s.max_steps, {.name = "max_steps",
+                      .help = "Optimizer steps; if positive, overrides --num_train_epochs.",
+                      .section = "Training",
+                      .at_least = -1,
+                      .in_summary = true});
+  visit(s.total_train_samples, {.name = "total_train_samples",
+                                .help = "Blocks that --num_train_epochs counts as one epoch.",
+                                .section = "Training",
+                                .at_least = 1,
+                                .default_text = "all",
+                                .in_summary = true});
+  visit(s.per_device_train_batch_size, {.name = "per_device_train_batch_size",
+                                        .help = "Training batch size per device, in sequences.",
+                                        .section = "Training",
+                                        .at_least = 1,
+                                        .in_summary = true});
+  visit(s.per_device_eval_batch_size, {.name = "per_device_eval_batch_size",
+                                       .help = "Evaluation batch size per device, in sequences.",
+                                       .section = "Training",
+                                       .at_least = 1});
+  visit(s.gradient_accumulation_steps, {.name = "gradient_accumulation_steps",
+                                        .help = "Micro-batches accumulated per optimizer step.",
+                                        .section = "Training",
+                                        .at_least = 1,
+                                        .in_summary = true});
+  visit(s.gradient_checkpointing, {.name = "gradient_checkpointing",
+                                   .help = "Recompute activations in the backward pass to save memory.",
+                                   .section = "Training",
+                                   .negatable = true,
+                                   .same_on_ranks = false,
+                                   .in_summary = true});
+  visit(s.seed, {.name = "seed",
+                 .help = "Random seed for weight initialization, data order and dropout.",
+                 .section = "Training",
+                 .in_summary = true});
+  visit(s.cuda_graph,
+        {.name = "cuda_graph",
+         .help = "Launch each step on a GPU as one CUDA graph. Single process; not yet measured on a GPU.",
+         .section = "Training",
+         .negatable = true,
+         .same_on_ranks = false});
+  visit(s.cudnn_attention, {.name = "cudnn_attention",
+                            .help = "Use cuDNN's attention where it supports the call: bf16 or fp16, no padding, no "
+                                    "dropout. Needs a build with cuDNN.",
+                            .section = "Training"});
+  visit(s.learning_rate, {.name = "learning_rate",
+                          .help = "Peak learning rate.",
+                          .section = "Optimizer",
+                          .at_least = 0,
+                          .in_summary = true});
+  visit(s.lr_scheduler_type, {.name = "lr_scheduler_type",
+                              .help = "Learning-rate schedule.",
+                              .section = "Optimizer",
+                              .choices = schedule_names,
+                              .in_summary = true});
+  visit(
+      s.lr_scheduler_kwargs,
+      {.name = "lr_scheduler_kwargs", .help = "Arguments of the schedule, as a JSON object.", .section = "Optimizer"});
+  visit(s.warmup_ratio, {.name = "warmup_ratio",
+                         .help = "Fraction of all steps used for warm-up.",
+                         .section = "Optimizer",
+                         .at_least = 0,
+                         .at_most = 1,
+                         .in_summary = true});
+  visit(s.warmup_steps, {.name = "warmup_steps",
+                         .help = "Warm-up steps; overrides --warmup_ratio.",
+                         .section = "Optimizer",
+                         .at_least = 0,
+                         .in_summary = true});
+  visit(s.weight_decay, {.name = "weight_decay",
+                         .help = "Weight decay of matrices. Norms and biases do not decay.",
+                         .section = "Optimizer",
+                         .at_least = 0,
+                         .in_summary = true});
+  visit(s.adam_beta1, {.name = "adam_beta1",
+                       .help = "Decay rate of the first moment.",
+                       .section = "Optimizer",
+                       .at_least = 0,
+                       .at_most = 0.999999,
+                       .in_summary = true});
+  visit(s.adam_beta2, {.name = "adam_beta2",
+                       .help = "Decay rate of the second moment.",
+                       .section = "Optimizer",
+                       .at_least = 0,
+                       .at_most = 0.999999999,
+                       .in_summary = true});
+  visit(s.adam_epsilon, {.name = "adam_epsilon",
+                         .help = "Added to the root of the second moment for numerical stability.",
+                         .section = "Optimizer",
+                         .more_than = 0,
+                         .in_summary = true});
+  visit(s.max_grad_norm, {.name = "max_grad_norm",
+                          .help = "Maximum gradient norm; larger gradients are scaled down to it. 0: no clipping.",
+                          .section = "Optimizer",
+                          .at_least = 0,
+                          .in_summary = true});
+  visit(s.logging_steps, {.name = "logging_steps",
+                          .help = "Optimizer steps between two lines of the log.",
+                          .section = "Run",
+                          .at_least = 1});
+  visit(s.eval_steps,
+        {.name = "eval_steps", .help = "Optimizer steps between two evaluations.", .section = "Run", .at_least = 1});
+  visit(s.save_steps,
+        {.name = "save_steps", .help = "Optimizer steps between two checkpoints.", .section = "Run", .at_least = 1});
+  visit(s.save_total_limit, {.name = "save_total_limit",
+                             .help = "Checkpoints to keep; older ones are deleted.",
+                             .section = "Run",
+                             .at_least = 1,
+                             .same_on_ranks = false});
+  visit(s.zero_stage,
+        {.name = "zero_stage",
+         .help = "ZeRO stage: what ranks shard. 0: nothing; 1: optimizer state and fp32 master weights; 2: "
+                 "also gradients; 3: also weights.",
+         .section = "Several processes",
+         .at_least = 0,
+         .at_most = 3,
+         .in_summary = true});
+  visit(s.check_replicas_steps,
+        {.name = "check_replicas_steps",
+         .help = "Optimizer steps between two comparisons of the weights of all ranks. 0: never.",
+         .section = "Several processes",
+         .at_least = 0});
+  visit(s.world_size, {.name = "world_size", .same_on_ranks = false, .in_summary = true});
+  visit(s.bucket_elements, {.name = "reduce_bucket_size"});
+  describe(s.loss_scaling, visit);
+}
+
+/// Position of a run in its data: finished epochs, and blocks of the current one. Counted in samples, not in steps, so
+/// that a run can resume with another batch size.
 struct DataPosition {
   std::int64_t epoch = 0;
   std::int64_t samples = 0;
 };
 
-/// Optimizer steps an epoch: the last batch may be smaller.
+/// Optimizer steps per epoch. The last batch may be smaller.
 constexpr std::int64_t steps_per_epoch(std::int64_t blocks, std::int64_t global_batch) {
   return blocks / global_batch + (blocks % global_batch != 0);
 }
 
-/// Blocks that the first `steps` steps read.
+/// Number of blocks that the first `steps` steps read.
 constexpr std::int64_t samples_of_steps(std::int64_t steps, std::int64_t blocks, std::int64_t global_batch) {
   const std::int64_t epoch = steps_per_epoch(blocks, global_batch);
   return steps / epoch * blocks + std::min(steps % epoch * global_batch, blocks);
 }
 
-/// Steps from `at` until `samples` more blocks are read, rounded up.
+/// Number of steps from `at` until `samples` more blocks are read, rounded up.
 std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch, DataPosition at);
 
-/// The number of the last step, for a run that has done `step` steps and stands at `at`.
+/// Number of the last step of a run that has done `step` steps and is at `at`.
 std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0, DataPosition at = {});
 
 std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps);
 
-/// The schedule of a run of so many steps; throws an Error for bad names or arguments.
+/// Learning-rate schedule of a run of `total_steps`. Throws an Error for an unknown name or invalid arguments.
 LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps);
 
 }  // namespace moderngpt2

@@ -12,10 +12,10 @@ namespace moderngpt2::cases {
 /// gated_activation forward and backward, the latter also in place.
 inline std::vector<Case> activation_cases() {
   std::vector<Case> table;
-  for (int a = 0; a <= int(Activation::sigmoid); ++a)
+  for (const auto& word : words_of(Activation()))
     for (const auto& each : {std::array{1, 1}, {5, 7}, {9, 48}, {2, 2304}, {1, 2305}}) {
       const int rows = each[0], width = each[1];
-      const auto activation = Activation(a);
+      const Activation activation = word.second;
       const std::string size = fmt::format("{} {}x{}", activation_name(activation), rows, width);
       const std::int64_t n = std::int64_t(rows) * width;
       table.push_back(make_case(

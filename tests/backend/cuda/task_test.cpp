@@ -137,7 +137,7 @@ TEST_CASE("train --task on the GPU: losses and scores as on the CPU, which evalu
   request.examples.inputs = request.examples.eval_inputs = {(folder / "rows.jsonl").string()};
   TrainingRequest& training = request;
   training.tokenizer_path = folder / "tokenizer";
-  training.model_fields.n_layer = 1, training.model_fields.n_embd = 16, training.model_fields.n_head = 2;
+  training.model_fields["n_layer"] = 1, training.model_fields["n_embd"] = 16, training.model_fields["n_head"] = 2;
   training.threads = 1;
   std::vector<std::string> said;
   std::size_t used = 0;

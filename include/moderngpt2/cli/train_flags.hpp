@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "moderngpt2/cli/launcher_flags.hpp"
+#include "moderngpt2/cli/model_flags.hpp"
+#include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/cli/precision_flags.hpp"
+#include "moderngpt2/cli/processes.hpp"
+#include "moderngpt2/cli/task_flags.hpp"
+#include "moderngpt2/cli/threads.hpp"
+#include "moderngpt2/cli/trace_file.hpp"
+#include "moderngpt2/cli/training_flags.hpp"
+#include "moderngpt2/cli/training_text.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/run/request_fields.hpp"
+
+namespace moderngpt2 {
+
+/// All flags of `train`. Most are rows of describe(TrainingRequest) and describe(TrainingSettings); the flags here are
+/// those that set several members, or none.
+class TrainFlags {
+ public:
+  /// Throws UsageError if the program cannot run on the GPU that --device names.
+  using RequireGpu = void (*)(const std::string& device, bool cudnn_attention);
+
+  TrainFlags(Options& options, TrainingRequest& request)
+      : options_(add_fields(options, request)),
+        request_(request),
+        task_(options, request),
+        text_(options),
+        launcher_(options) {
+    options.section("Training");
+    options.add("device", device_, "Compute device: cpu, or cuda or cuda:N in builds with CUDA.").metavar("DEVICE");
+    add_precision_flags(options, precision_, "Number format of activations and matrices. tf32 and fp16 need a GPU.");
+    add_model_flags(options, request.model_fields);
+    add_ignored_training_flags(options);
+  }
+  TrainFlags(const TrainFlags&) = delete;
+  TrainFlags& operator=(const TrainFlags&) = delete;
+
+  const std::string& task() const { return task_.task(); }
+  double collective_timeout() const { return launcher_.collective_timeout(); }
+
+  /// Completes the request by flags that set more than one member, and by the files of launchers. The first rank prints
+  /// notes. Throws UsageError for flags that contradict each other, and an Error for unreadable files.
+  void complete(const Processes& processes, TrainingHooks& hooks, RequireGpu require_gpu) {
+    TrainingRequest& request = request_;
+    TrainingSettings& s = request.settings;
+    const bool is_first = processes.rank() == 0;
+    request.gpu = gpu_number(device_);
+    if (request.gpu) require_gpu(device_, s.cudnn_attention);
+    if (!request.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
+    task_.check();
+    if (is_first) print_notes();
+    launcher_.set_world_size(s, processes, request.dry_run);
+    request.precision = launcher_.apply(s, precision_of(options_, precision_), is_first);
+    if (task_.has_examples())
+      task_.take(text_.source());
+    else
+      request.text = text_.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
+    trace_ = launcher_.open_trace(request.ranks, hooks);
+    if (request.ranks && !options_.typed("threads"))
+      request.threads = threads_of_process(request.ranks->local_size(), request.ranks->local_processors());
+  }
+
+ private:
+  static Options& add_fields(Options& options, TrainingRequest& request) {
+    for (const char* title : {"Task", "Model", "Data", "Text", "Training", "Optimizer", "Run", "Reports"})
+      options.section(title);
+    options.add_all(request);
+    return options;
+  }
+
+  void print_notes() const {
+    for (const std::string& note : options_.notes()) std::printf("note: %s\n", note.c_str());
+    if (request_.gpu) return;
+    const std::string missing =
+        thread_shortage_message(options_.typed("threads") ? std::optional(request_.threads) : std::nullopt);
+    if (!missing.empty()) std::printf("note: %s\n", missing.c_str());
+  }
+
+  Options& options_;
+  TrainingRequest& request_;
+  TaskOptions task_;
+  TrainingText text_;
+  LauncherFlags launcher_;
+  std::string device_ = "cpu";
+  PrecisionFlags precision_;
+  std::unique_ptr<TraceFile> trace_;
+};
+
+}  // namespace moderngpt2

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/config/field.hpp"
+#include "moderngpt2/config/field_text.hpp"
+#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/run/request.hpp"
+#include "moderngpt2/training/settings.hpp"
+
+namespace moderngpt2 {
+
+namespace detail {
+
+inline constexpr auto preset_names = [] {
+  std::array<std::string_view, presets.size()> names;
+  for (std::size_t i = 0; i < names.size(); ++i) names[i] = presets[i].name;
+  return names;
+}();
+
+}  // namespace detail
+
+/// Names each member of a request once, and those of its settings, in the order of --help (see config/field.hpp).
+/// Members of other types (model_fields, text, gpu, ranks) have flags of their own.
+template <DescribedAs<TrainingRequest> R, class Visitor>
+void describe(R& r, Visitor&& visit) {
+  // Ranks compare model, tokenizer, data and checkpoint by content, and the rest concerns one rank.
+  const auto own = [&](auto& member, Field field) {
+    field.same_on_ranks = false;
+    visit(member, field);
+  };
+  own(r.model_size_name, {.name = "model_size_name",
+                          .help = "Size of a new model.",
+                          .section = "Model",
+                          .choices = detail::preset_names,
+                          .default_text = "small"});
+  own(r.config_file,
+      {.name = "config_file", .help = "config.json of a new model; overrides --model_size_name.", .section = "Model"});
+  own(r.model_path, {.name = "model_path",
+                     .help = "Folder of a pretrained model: start from its weights and config.",
+                     .section = "Model"});
+  own(r.tokenizer_path, {.name = "tokenizer_path",
+                         .help = "Folder of the tokenizer.",
+                         .section = "Model",
+                         .default_text = "that of --model_path"});
+  own(r.pre_tokenized_dataset_path, {.name = "pre_tokenized_dataset_path",
+                                     .help = "Folder of shards that pretokenize_dataset wrote.",
+                                     .section = "Data"});
+  own(r.metadata_file, {.name = "metadata_file",
+                        .help = "YAML file that lists shards; overrides --pre_tokenized_dataset_path.",
+                        .section = "Data"});
+  own(r.block_size, {.name = "block_size",
+                     .help = "Block length in tokens. Must match the shards.",
+                     .section = "Data",
+                     .at_least = 1,
+                     .default_text = "taken from the shards"});
+  own(r.streaming_eval_samples,
+      {.name = "streaming_eval_samples",
+       .help = "Blocks held out for evaluation if the data has no evaluation set; at most 5%.",
+       .section = "Data",
+       .at_least = 0});
+  describe(r.settings, visit);
+  own(r.threads, {.name = "threads",
+                  .help = "CPU threads of this process.",
+                  .section = "Training",
+                  .at_least = 1,
+                  .default_text = "all cores, divided among the processes"});
+  own(r.resume_from_checkpoint,
+      {.name = "resume_from_checkpoint",
+       .help = "Folder of a checkpoint to resume from, or 'latest' for the newest in --output_dir.",
+       .section = "Run"});
+  visit(r.eval_only, {.name = "eval_only", .help = "Evaluate and exit.", .section = "Run"});
+  own(r.dry_run,
+      {.name = "dry_run", .help = "Print the plan (model, data, steps, memory, disk) and exit.", .section = "Run"});
+  own(r.samples.prompts,
+      {.name = "sample_prompts", .help = "Prompts that the model completes at each evaluation.", .section = "Reports"});
+  own(r.samples.max_new_tokens, {.name = "sample_tokens",
+                                 .help = "Maximum number of new tokens per sample.",
+                                 .section = "Reports",
+                                 .at_least = 1});
+  own(r.report.to, {.name = "report_to",
+                    .help = "Write a TensorBoard log; wandb and all: also print the command that uploads it.",
+                    .section = "Reports"});
+  own(r.report.project, {.name = "wandb_project", .help = "wandb project.", .section = "Reports"});
+  own(r.report.entity, {.name = "wandb_entity", .help = "wandb user or team.", .section = "Reports"});
+  own(r.report.run_name, {.name = "wandb_run_name",
+                          .help = "Name of the run and of its log's folder.",
+                          .section = "Reports",
+                          .default_text = "{project}-{size}"});
+  visit(r.precision, {.name = "precision"});
+}
+
+/// Values that must be the same on every rank, one NAME=VALUE a line.
+template <class S>
+std::string common_values(const S& settings) {
+  std::string text;
+  describe(settings, [&](const auto& member, const Field& field) {
+    if (field.same_on_ranks) text += fmt::format("{}={}\n", field.name, field_text(member));
+  });
+  return text;
+}
+
+/// "NAME VALUE, ..." of the settings that differ from their defaults and for which settings_text() has no phrase.
+inline std::string other_settings(const TrainingSettings& settings) {
+  std::vector<std::string> defaults, changed;
+  const TrainingSettings standard;
+  describe(standard, [&](const auto& member, const Field&) { defaults.push_back(field_text(member)); });
+  std::size_t row = 0;
+  describe(settings, [&](const auto& member, const Field& field) {
+    const std::string value = field_text(member);
+    if (value != defaults[row++] && !field.in_summary) changed.push_back(fmt::format("{} {}", field.name, value));
+  });
+  return fmt::format("{}", fmt::join(changed, ", "));
+}
+
+}  // namespace moderngpt2
