@@ -22,7 +22,9 @@
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/model/decoder.hpp"
+#include "moderngpt2/training/adamw.hpp"
 #include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
 
@@ -170,9 +172,20 @@ void end_plan(MemoryPlan& plan, const Config& config, const TrainingSettings& s,
 
 }  // namespace detail
 
+/// Bytes of an optimizer's state for so many matrix and vector elements.
+template <class O>
+std::uint64_t state_bytes(const O& optimizer, std::int64_t matrices, std::int64_t vectors) {
+  std::uint64_t bytes = 0;
+  O::describe_state(optimizer, [&](const char*, const auto& tensors, StateScope scope) {
+    if (scope != StateScope::vectors) bytes += std::uint64_t(matrices) * sizeof(*tensors.matrices.data());
+    if (scope != StateScope::matrices) bytes += std::uint64_t(vectors) * sizeof(*tensors.vectors.data());
+  });
+  return bytes;
+}
+
 /// The memory of training a model of type M on blocks of `time` tokens, in each of s.world_size processes; nothing is
 /// allocated. `train_blocks` and `eval_blocks` bound the batches, and `sequences` are the rows of ids of each.
-template <class M>
+template <class M, OptimizerFor<M> O = AdamW<M>>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
                        std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
   using Head = typename M::Head;
@@ -182,6 +195,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const CountParameters count = layers.count();
   const std::uint64_t gradients = std::uint64_t(count.matrices) * sizeof(typename Full::MatrixType) +
                                   std::uint64_t(count.vectors) * sizeof(typename Full::VectorType);
+  const std::uint64_t state = state_bytes(O(s), count.matrices, count.vectors);
   const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
   const std::uint64_t beside = detail::bytes_beside<M>(layers, s, true);
   std::uint64_t kept_gradients = s.zero_stage >= 2 ? gradients / shards : gradients;  // see GradientExchange
@@ -192,7 +206,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   MemoryPlan plan;
   plan.lines = {{"weights", detail::kept_weights<M>(layers, s)},
                 {"gradients", kept_gradients},
-                {"optimizer moments", 2 * gradients / shards},
+                {"optimizer state", state / shards},
                 {"activations",
                  Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
   if constexpr (M::rounds_weights)
@@ -208,7 +222,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   size.queued = s.queued_passes();
   detail::end_plan<M>(plan, config, s, size, threads, rows);
   plan.model_bytes = gradients;  // weights are written as training keeps them
-  plan.checkpoint_bytes = 3 * gradients;
+  plan.checkpoint_bytes = gradients + state;
   return plan;
 }
 

@@ -30,7 +30,7 @@
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
@@ -44,7 +44,7 @@ inline constexpr int most_skipped_steps = 10;
 /// Trains a model: accumulation, clipping, schedule, logs, evaluation, checkpoints. Task says on what: blocks of tokens
 /// or the examples of another head. On the CPU a run that is stopped and resumed computes what an uninterrupted one
 /// does, bit for bit.
-template <class M, class Task = LanguageModelling>
+template <class M, class Task = LanguageModelling, OptimizerFor<M> O = AdamW<M>>
 class Trainer {
  public:
   using Batch = typename Task::Batch;
@@ -56,13 +56,19 @@ class Trainer {
   /// ranks exchange gradients and weights by `device_ranks`, which reach that memory.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
+      : Trainer(O(settings), model, data, std::move(companions), settings, std::move(hooks), ranks, device_ranks) {}
+  /// Trains with an optimizer that has hyperparameters of its own.
+  Trainer(O optimizer, M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings,
+          TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
+          distributed::CommunicatorBase* device_ranks = nullptr)
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
         settings_(std::move(settings)),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_alone(ranks)),
-        optimizer_(model, settings_, ranks_, distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
+        optimizer_(model, settings_, std::move(optimizer), ranks_,
+                   distributed::ranks_of_memory<typename M::Backend>(ranks_, device_ranks)),
         work_(model.workspace(int(micro_batch()) * Batch::sequences_of(data.train), time(),
                               settings_.gradient_checkpointing ? Mode::train_recompute : Mode::train)),
         batches_(data.train, Batch(data.train, most_rows(rows_at_most(settings_.global_batch())), model.config()),
@@ -84,20 +90,20 @@ class Trainer {
   }
 
   const TrainerState& state() const { return state_; }
-  /// Of this rank's shard of the model.
-  const AdamW<M>& optimizer() const { return optimizer_.adamw(); }
+  /// Optimizer of this rank's shard.
+  const ModelOptimizer<M, O>& optimizer() const { return optimizer_.own(); }
   std::int64_t last_step() const {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
   }
 
   /// Gives the model fresh weights.
-  void initialize(std::uint64_t seed) { optimizer_.adamw().initialize(model_, seed); }
+  void initialize(std::uint64_t seed) { optimizer_.own().initialize(model_, seed); }
   /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
-  void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.adamw().load(model_, file, config); }
+  void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.own().load(model_, file, config); }
 
   /// The same of a model with another head, of which its transformer is taken; the rest is fresh.
   SharedWeights load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
-    return optimizer_.adamw().load_shared(model_, file, config, seed);
+    return optimizer_.own().load_shared(model_, file, config, seed);
   }
 
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not
@@ -107,7 +113,7 @@ class Trainer {
     if (s.blocks != data_.train.size() || s.block_size != time())
       throw Error("{} was trained on {} blocks of {} tokens, this data set has {} of {}: resume with the same data",
                   checkpoint.folder.string(), s.blocks, s.block_size, data_.train.size(), time());
-    load_checkpoint(checkpoint, model_, optimizer_.adamw());
+    load_checkpoint(checkpoint, model_, optimizer_.own());
     state_ = s;
     if (scales_loss && s.loss_scale) loss_scale_.resume(*s.loss_scale);
     if (s.seed != settings_.seed) say("seed {} of the checkpoint holds, not {}", s.seed, settings_.seed);
@@ -315,7 +321,7 @@ class Trainer {
   void advance(StepReport& report, const BatchPlace& batch) {
     ++state_.step;
     state_.position = position_after(batch);
-    state_.updates = optimizer_.adamw().updates;
+    state_.updates = optimizer_.own().updates;
     state_.tokens += report.tokens;
     state_.flops += double(report.tokens) * flops_per_token();
     state_.logged_loss_sum += report.loss;
@@ -378,7 +384,7 @@ class Trainer {
   TrainingSettings settings_;
   TrainingHooks hooks_;
   distributed::CommunicatorBase& ranks_;
-  ZeroOptimizer<M> optimizer_;
+  ZeroOptimizer<M, O> optimizer_;
   step_graph_of<typename M::Backend> step_graph_;
   typename M::Work work_;
   BatchLoader<Batch> batches_;

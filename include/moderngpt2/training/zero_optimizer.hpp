@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <optional>
+#include <utility>
 
 #include "moderngpt2/backend/step_sums.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
@@ -10,6 +11,7 @@
 #include "moderngpt2/distributed/update_exchange.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 #include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
@@ -21,13 +23,16 @@ namespace moderngpt2 {
 ///   begin_step(), and for each pass begin_pass(), ready() of its units, add() of its loss, end_pass(); then
 ///   end_passes() and finish()
 /// of which finish() alone waits for one process's GPU.
-template <class M>
+template <class M, OptimizerFor<M> O = AdamW<M>>
 class ZeroOptimizer {
  public:
   using Backend = typename M::Backend;
 
   /// `device_ranks` are the `ranks` that reach the model's memory.
   ZeroOptimizer(M& model, const TrainingSettings& s, distributed::CommunicatorBase& ranks,
+                distributed::CommunicatorBase& device_ranks)
+      : ZeroOptimizer(model, s, O(s), ranks, device_ranks) {}
+  ZeroOptimizer(M& model, const TrainingSettings& s, O rule, distributed::CommunicatorBase& ranks,
                 distributed::CommunicatorBase& device_ranks)
       : model_(model),
         ranks_(ranks),
@@ -40,14 +45,14 @@ class ZeroOptimizer {
       sharded_.emplace(model, ranks, device_ranks, exchange_.layout());
     else if (exchange_.is_sharded())
       waits_for_updates_.emplace(model, updates_);
-    adamw_.emplace(model, s, exchange_.shard());
+    own_.emplace(model, s, std::move(rule), exchange_.shard());
   }
   ZeroOptimizer(const ZeroOptimizer&) = delete;
   ZeroOptimizer& operator=(const ZeroOptimizer&) = delete;
 
-  /// Of this rank's shard of the model.
-  AdamW<M>& adamw() { return *adamw_; }
-  const AdamW<M>& adamw() const { return *adamw_; }
+  /// Optimizer of this rank's shard.
+  ModelOptimizer<M, O>& own() { return *own_; }
+  const ModelOptimizer<M, O>& own() const { return *own_; }
 
   void begin_step() {
     exchange_.begin_step();
@@ -66,10 +71,11 @@ class ZeroOptimizer {
   /// the step is waited for.
   void end_passes(bool has_labels, double loss_scale, double learning_rate) {
     if (!has_labels) return;
-    adamw_->add_squares(model_, own_gradients(), sums_);
+    own_->add_squares(model_, own_gradients(), sums_);
     if constexpr (DecidesUpdates<Backend>)
       if (ranks_.size() == 1)
-        update({.learning_rate = learning_rate, .decision = sums_.decide(model_.backend(), adamw_->rule(loss_scale))});
+        update(
+            {.learning_rate = learning_rate, .decision = sums_.decide(model_.backend(), own_->clipping(loss_scale))});
   }
 
   /// Updates the weights where that is not queued, unless no label counts or something is not finite on any rank, and
@@ -90,8 +96,8 @@ class ZeroOptimizer {
     if (!report.applied) return;
     if (!DecidesUpdates<Backend> || ranks_.size() > 1)
       update({.learning_rate = report.learning_rate,
-              .gradient_scale = adamw_->rule(loss_scale).gradient_scale(report.grad_norm)});
-    ++adamw_->updates;
+              .gradient_scale = own_->clipping(loss_scale).gradient_scale(report.grad_norm)});
+    ++own_->updates;
     if (sharded_) wait_for_updates();  // passes ask it for weights
   }
 
@@ -102,8 +108,7 @@ class ZeroOptimizer {
   bool has_finite_weights() {
     const auto& weights = model_.weights();
     return moderngpt2::has_finite_weights(
-        model_,
-        sharded_ ? adamw_->shard() : distributed::Shard::whole(weights.matrices.size(), weights.vectors.size()));
+        model_, sharded_ ? own_->shard() : distributed::Shard::whole(weights.matrices.size(), weights.vectors.size()));
   }
 
   /// Runs f() where it may use the model as it likes: on rank 0 alone where ranks have the weights together, else on
@@ -118,8 +123,8 @@ class ZeroOptimizer {
 
  private:
   ShardGradients<typename M::FullElements> own_gradients() const { return {exchange_.own(), exchange_.packs()}; }
-  void update(const AdamWStep& call) {
-    adamw_->update(model_, own_gradients(), call, [&](std::size_t piece) { updates_.start(piece); });
+  void update(const UpdateStep& call) {
+    own_->update(model_, own_gradients(), call, [&](std::size_t piece) { updates_.start(piece); });
   }
 
   M& model_;
@@ -128,7 +133,7 @@ class ZeroOptimizer {
   distributed::UpdateExchange<typename M::Weights> updates_;
   std::optional<WeightSourceUse<M>> waits_for_updates_;  // stages 1 and 2
   std::optional<ShardedWeights<M>> sharded_;             // stage 3
-  std::optional<AdamW<M>> adamw_;                        // made after weights are given back
+  std::optional<ModelOptimizer<M, O>> own_;              // made after weights are given back
   step_sums_of<Backend> sums_;
 };
 

@@ -157,8 +157,9 @@ TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from =
     add_numbers(model, places.matrices, total.matrices, result.numbers);
     add_numbers(model, places.vectors, total.vectors, result.numbers);
   };
-  add(trainer.optimizer().full_weights(model));
-  add(ParameterPlaces(trainer.optimizer().first)), add(ParameterPlaces(trainer.optimizer().second));
+  add(trainer.optimizer().masters().all(model));
+  const auto& moments = trainer.optimizer().rule();
+  add(ParameterPlaces(moments.first)), add(ParameterPlaces(moments.second));
   return result;
 }
 

@@ -17,7 +17,7 @@
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 #include "moderngpt2/training/checkpoint/model_folder.hpp"
 #include "moderngpt2/training/checkpoint/optimizer_files.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {
@@ -28,20 +28,20 @@ inline std::int64_t seconds_since_1970() {
 }
 
 /// Writes the model that is being trained into a folder, once for all ranks. Returns the files, on rank 0.
-template <class M>
+template <class M, class O>
 std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, const M& model,
-                                           const AdamW<M>& optimizer, const ModelCompanions& companions,
+                                           const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
                                            distributed::CommunicatorBase& ranks) {
   const bool is_first = ranks.rank() == 0;
   std::vector<FileRecord> files;
   if (!model.is_sharded() && (!M::rounds_weights || optimizer.is_whole(model))) {
     all_or_none(ranks, "the model's files", [&] {
-      if (is_first) files = save_model(folder, model, optimizer.full_weights(model), companions);
+      if (is_first) files = save_model(folder, model, optimizer.masters().all(model), companions);
     });
     return files;
   }
-  using Master = typename AdamW<M>::Master;
-  GatheredMasters<M> masters(model, optimizer, ranks);
+  using Master = typename MasterWeights<M>::Element;
+  GatheredMasters<M> masters(model, optimizer.masters(), optimizer.shard(), ranks);
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : model.parameters())
     if (p.is_matrix())
@@ -67,10 +67,11 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
 /// published, and then the oldest ones beyond the limit are deleted; but none after a step that was skipped, since
 /// those before may be the last good ones. All ranks write, rank 0 publishes. Returns its folder; the state of rank 0
 /// learns when it was saved, and as what files.
-template <class M>
+template <class M, class O>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
-                                      const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState& state,
-                                      const TrainingSettings& settings, distributed::CommunicatorBase& ranks) {
+                                      const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
+                                      TrainerState& state, const TrainingSettings& settings,
+                                      distributed::CommunicatorBase& ranks) {
   const bool is_first = ranks.rank() == 0;
   const std::filesystem::path target = checkpoint_path(output_dir, state.step);
   std::optional<AtomicFolder> folder;
@@ -79,15 +80,16 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   });
   const std::filesystem::path path = detail::hidden_path(target);
   std::vector<FileRecord> files = save_trained_model(path, model, optimizer, companions, ranks);
-  const std::vector<FileRecord> moments = save_moments(path, model, optimizer, ranks);
+  const std::vector<FileRecord> optimizer_files = save_optimizer_state(path, model, optimizer, ranks);
   all_or_none(ranks, "publishing the checkpoint", [&] {
     if (!is_first) return;
-    if (moments.size() == 1) files.push_back(moments[0]);
+    if (optimizer_files.size() == 1) files.push_back(optimizer_files[0]);
     state.updates = optimizer.updates;
     // Never before the save that this run went on from, whatever the clock does.
     state.saved_at = std::max(state.saved_at, seconds_since_1970());
     state.files = files;
-    if (moments.size() > 1) state.files.insert(state.files.end(), moments.begin(), moments.end());
+    if (optimizer_files.size() > 1)
+      state.files.insert(state.files.end(), optimizer_files.begin(), optimizer_files.end());
     files.push_back(write_json_file(path / "trainer_state.json", to_json(state, settings)));
     verify_files(path, files);
     folder->commit();
@@ -96,11 +98,11 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   return target;
 }
 
-/// Reads weights and moments of a checkpoint, of the moments this rank's part.
-template <class M>
-void load_checkpoint(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
+/// Reads the weights of a checkpoint and this rank's part of its optimizer state.
+template <class M, class O>
+void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
   optimizer.load(model, CheckpointTensors(checkpoint.folder), read_config(checkpoint.folder));
-  load_moments(checkpoint, model, optimizer);
+  load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
 }
 
