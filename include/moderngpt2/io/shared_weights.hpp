@@ -41,7 +41,8 @@ inline const TensorInfo* find_shared(const CheckpointTensors& file, const Config
   return nullptr;
 }
 
-/// What load_shared_weights() takes from a checkpoint. Throws an Error where it would.
+/// Parameters of `table` that a checkpoint of a model with another head can fill: the whole transformer, and parts of
+/// the head that have the same name and shape. Throws an Error if the transformer does not fit.
 inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
                                          const ConfigFile& config) {
   SharedWeights result;
@@ -56,24 +57,6 @@ inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table
     if (!used) result.unused.push_back(info.name);
   }
   return result;
-}
-
-/// Reads those weights of a checkpoint that a model with another head has too: the whole transformer, which must be
-/// there, and parts of the head that have the same name and shape. Throws an Error before the first weight is changed.
-template <class B, class E>
-SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
-                                  const CheckpointTensors& file, const ConfigFile& config) {
-  SharedWeights result = find_shared_weights(table, file, config);
-  for (const ParameterInfo& p : table)
-    if (const TensorInfo* const info = find_shared(file, config, p))
-      detail::read_tensor(backend, places, p, file, *info);
-  return result;
-}
-
-/// The same into the weights that a model computes with.
-template <class M>
-SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  return load_shared_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);
 }
 
 }  // namespace moderngpt2

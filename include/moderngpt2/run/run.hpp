@@ -26,10 +26,9 @@ namespace moderngpt2 {
 /// Gives a trainer the weights that a run starts from: those of --model_path, or random ones.
 template <class T>
 void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun& run, const TrainingHooks&) {
-  if (request.model_path)
-    trainer.load(CheckpointTensors(*request.model_path), run.companions.config);
-  else
-    trainer.initialize(request.settings.seed);
+  if (!request.model_path) return trainer.initialize(request.settings.seed);
+  const CheckpointTensors tensors(*request.model_path);
+  trainer.fill(FileWeights(tensors, run.companions.config));
 }
 
 /// Does what is asked beside scores where a run is --eval_only: nothing, for blocks of text.
@@ -128,7 +127,7 @@ int evaluate_only(const Run& run, const TrainingRequest& request, M& model, cons
     if (!request.settings.shards_weights()) return load_weights(model, tensors, config);
     const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
     sharded.emplace(model, ranks, distributed::ranks_of_memory<typename M::Backend>(ranks, device_ranks), layout);
-    load_shard(model, layout.shard(ranks.rank()), tensors, config);
+    fill(model, MasterWeights<M>(), layout.shard(ranks.rank()), FileWeights(tensors, config));
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
   const int sequences = batch_size * Batch::sequences_of(data);

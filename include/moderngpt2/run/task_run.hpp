@@ -215,9 +215,10 @@ void start_weights(T& trainer, const TrainingRequest& request, const TaskRun<Tas
   if (!request.model_path) return trainer.initialize(request.settings.seed);
   const CheckpointTensors tensors(*request.model_path);
   const ConfigFile there = read_config(*request.model_path);
-  if (there.architecture == run.companions.config.architecture) return trainer.load(tensors, there);
-  hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture,
-                        trainer.load_shared(tensors, there, request.settings.seed).text()));
+  if (there.architecture == run.companions.config.architecture) return trainer.fill(FileWeights(tensors, there));
+  TransferredWeights weights(tensors, there, run.companions.config.config, request.settings.seed);
+  trainer.fill(weights);
+  hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture, weights.shared().text()));
 }
 
 /// Writes what a model predicts for each example, a JSON object a line, where that was asked for.

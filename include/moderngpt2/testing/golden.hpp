@@ -126,7 +126,8 @@ void run_training(Session<M>& s, Results& out) {
                                      .adam_beta2 = json_as<double>((*betas)[1], "betas", where),
                                      .adam_epsilon = get_field<double>(train, "eps", where),
                                      .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
-  optimizer.load(s.model, CheckpointTensors(s.c.folder), s.c.config);
+  const CheckpointTensors tensors(s.c.folder);
+  optimizer.fill(s.model, FileWeights(tensors, s.c.config));
   const std::vector<int> batches = s.c.integers("train.batches");
   const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
   const int steps = int(shape[0]), batch = int(shape[1]), time = int(shape[2]);

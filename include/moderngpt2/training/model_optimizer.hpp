@@ -9,30 +9,27 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
-#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/file_hash.hpp"
-#include "moderngpt2/io/model_files.hpp"
-#include "moderngpt2/io/shared_weights.hpp"
-#include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/training/adamw.hpp"
 #include "moderngpt2/training/master_weights.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
-#include "moderngpt2/training/sharded_weights.hpp"
+#include "moderngpt2/training/weight_providers.hpp"
 
 namespace moderngpt2 {
 
-/// The 2-norm of all gradients, summed in double.
+/// 2-norm of all gradients, summed in double.
 template <class B, class Gradients>
 double gradient_norm(B& backend, const Gradients& g) {
   return std::sqrt(double(sum_of_squares(backend, g.matrices.data(), g.matrices.size())) +
                    double(sum_of_squares(backend, g.vectors.data(), g.vectors.size())));
 }
 
-/// A hash of what ranks have the same of a model, to compare theirs by: all weights, but no matrices where each rank
-/// has its own.
+/// Hash of the weights that are replicated on every rank, to detect divergence. has_all_matrices: false in ZeRO stage
+/// 3, where only norms and biases are replicated.
 template <class M>
 std::uint64_t hash_of_weights(const M& model, bool has_all_matrices) {
   FileHash hash;
@@ -46,8 +43,7 @@ std::uint64_t hash_of_weights(const M& model, bool has_all_matrices) {
   return hash.value();
 }
 
-/// The gradients of a shard's elements: where they lie in buffers of the whole model, or packed as the shard's moments
-/// are.
+/// Gradients of a shard's elements: in place in buffers of the whole model, or packed as the shard's state is.
 template <class E>
 struct ShardGradients {
   ParameterPlaces<E> places;
@@ -75,8 +71,7 @@ class ModelOptimizer {
       : shard_(std::move(shard)),
         rule_(std::move(rule)),
         masters_(model, shard_),
-        max_grad_norm_(settings.max_grad_norm),
-        shards_weights_(settings.shards_weights()) {
+        max_grad_norm_(settings.max_grad_norm) {
     if (O::needs_whole_matrices && !is_whole(model))
       throw Error("zero_stage: {} updates whole matrices, but ZeRO stage {} cuts them. Set zero_stage to 0.", O::name,
                   settings.zero_stage);
@@ -94,59 +89,10 @@ class ModelOptimizer {
   const O& rule() const { return rule_; }
   O& rule() { return rule_; }
 
-  /// Gives a model fresh weights.
-  void initialize(M& model, std::uint64_t seed) {
-    if (is_whole(model))
-      return edit_full_weights(model, [&](auto full) {
-        moderngpt2::initialize(model.backend(), full, model.parameters(), model.config(), seed);
-      });
-    if (shards_weights_)
-      initialize_shard(model, shard_, seed);
-    else
-      model.initialize(seed);
-    if constexpr (M::rounds_weights)
-      fill_masters(model,
-                   [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
-                     initialize_elements(to, p, number, begin, n, model.config(), seed, host_threads(model.backend()));
-                   });
-  }
-  /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
-  void load(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-    if (is_whole(model))
-      return edit_full_weights(
-          model, [&](auto full) { load_weights(model.backend(), full, model.parameters(), file, config); });
-    if (shards_weights_)
-      load_shard(model, shard_, file, config);
-    else
-      load_weights(model, file, config);
-    if constexpr (M::rounds_weights)
-      fill_masters(model, [&](const ParameterInfo& p, std::size_t, std::int64_t begin, std::int64_t n, auto* to) {
-        file.read_as(file.at(name_in_file(p, config)), to, begin, n);
-      });
-  }
-
-  /// The same where the file is of a model with another head: see load_shared_weights(). What it lacks is fresh.
-  SharedWeights load_shared(M& model, const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
-    SharedWeights shared = find_shared_weights(model.parameters(), file, config);
-    initialize(model, seed);
-    if (is_whole(model)) {
-      edit_full_weights(
-          model, [&](auto full) { load_shared_weights(model.backend(), full, model.parameters(), file, config); });
-      return shared;
-    }
-    if (shards_weights_)
-      load_shared_shard(model, shard_, file, config);
-    else
-      load_shared_weights(model, file, config);
-    if constexpr (M::rounds_weights)
-      fill_masters(
-          model, [&](const ParameterInfo& p, std::size_t number, std::int64_t begin, std::int64_t n, auto* to) {
-            if (const TensorInfo* const info = find_shared(file, config, p))
-              file.read_as(*info, to, begin, n);
-            else
-              initialize_elements(to, p, number, begin, n, model.config(), seed, host_threads(model.backend()));
-          });
-    return shared;
+  /// Gives the model, and the master weights of this shard, the weights of a provider: see moderngpt2::fill().
+  template <class P>
+  void fill(M& model, P&& provider) {
+    moderngpt2::fill(model, masters_, shard_, provider);
   }
 
   struct Outcome {
@@ -230,38 +176,10 @@ class ModelOptimizer {
     }
   }
 
-  /// Gives a model its rounded matrices after the masters were filled.
-  void round_weights(M& model) const {
-    if constexpr (M::rounds_weights)
-      cast(model.backend(), model.weights().matrices.data(), masters_.buffer().data(), masters_.buffer().size());
-  }
-
-  /// fill(parameter, its place in the list, first element of it, count, masters of these on the host) for all of the
-  /// shard.
-  template <class Fill>
-  void fill_masters(M& model, Fill&& fill) {
-    for_matrices_of_shard(model, shard_,
-                          [&](const ParameterInfo& info, std::size_t number, std::int64_t first, std::int64_t n,
-                              const distributed::Piece& p, std::int64_t at) {
-                            write_pieces(model.backend(), masters_.matrices(model, p) + at - p.offset, n,
-                                         [&](std::int64_t done, std::int64_t count, auto* to) {
-                                           fill(info, number, first + done, count, to);
-                                         });
-                          });
-  }
-
-  /// f(all weights in full precision), which may change them; the model gets them rounded.
-  template <class F>
-  void edit_full_weights(M& model, F&& f) {
-    f(masters_.all(model));
-    round_weights(model);
-  }
-
   distributed::Shard shard_;
   O rule_;
   MasterWeights<M> masters_;
   double max_grad_norm_;
-  bool shards_weights_;
 };
 
 }  // namespace moderngpt2

@@ -96,14 +96,12 @@ class Trainer {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
   }
 
-  /// Gives the model fresh weights.
-  void initialize(std::uint64_t seed) { optimizer_.own().initialize(model_, seed); }
-  /// Gives it those of a file; nothing of them is rounded away where the file has more digits than the model.
-  void load(const CheckpointTensors& file, const ConfigFile& config) { optimizer_.own().load(model_, file, config); }
-
-  /// The same of a model with another head, of which its transformer is taken; the rest is fresh.
-  SharedWeights load_shared(const CheckpointTensors& file, const ConfigFile& config, std::uint64_t seed) {
-    return optimizer_.own().load_shared(model_, file, config, seed);
+  /// Gives the model random weights.
+  void initialize(std::uint64_t seed) { fill(FreshWeights(model_.config(), seed)); }
+  /// Gives the model the weights of a provider, such as FileWeights. Master weights keep a file's full precision.
+  template <class P>
+  void fill(P&& provider) {
+    optimizer_.own().fill(model_, provider);
   }
 
   /// Goes on where a checkpoint of the same data stands. Throws an Error for one of other data, or one that does not

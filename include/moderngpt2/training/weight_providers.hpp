@@ -109,8 +109,8 @@ class TransferredWeights {
 };
 
 /// Gives a model the weights of a provider: master weights in full precision, and the model's own, rounded where it
-/// computes with rounded ones. All ranks get all norms and biases, and in ZeRO stage 3 the matrices of their shard only.
-/// `masters` may be empty, for models that do not train. Throws what the provider throws.
+/// computes with rounded ones. All ranks get all norms and biases, and in ZeRO stage 3 the matrices of their shard
+/// only. `masters` may be empty, for models that do not train. Throws what the provider throws.
 template <class M, class P>
 requires WeightProvider<std::remove_reference_t<P>>
 void fill(M& model, const MasterWeights<M>& masters, const distributed::Shard& shard, P&& provider) {

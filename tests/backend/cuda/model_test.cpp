@@ -300,7 +300,7 @@ TEST_CASE("a step on the GPU waits once and allocates nothing, and is skipped th
       all.insert(all.end(), here.matrices.begin(), here.matrices.end());
       all.insert(all.end(), here.vectors.begin(), here.vectors.end());
     };
-    add(model.weights()), add(trainer.optimizer().first), add(trainer.optimizer().second);
+    add(model.weights()), add(trainer.optimizer().rule().first), add(trainer.optimizer().rule().second);
     return all;
   };
   const auto step = [&] {

@@ -27,7 +27,8 @@ inline std::int64_t seconds_since_1970() {
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
-/// Writes the model that is being trained into a folder, once for all ranks. Returns the files, on rank 0.
+/// Writes the model that is being trained into a folder, in full precision. All ranks call it; rank 0 writes and
+/// returns the files.
 template <class M, class O>
 std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, const M& model,
                                            const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
@@ -63,10 +64,10 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   return files;
 }
 
-/// Writes checkpoint-N of the state's step into an output folder, whole or not at all: it is read back before it is
-/// published, and then the oldest ones beyond the limit are deleted; but none after a step that was skipped, since
-/// those before may be the last good ones. All ranks write, rank 0 publishes. Returns its folder; the state of rank 0
-/// learns when it was saved, and as what files.
+/// Writes checkpoint-N of the state's step into an output folder, completely or not at all, and returns its folder. The
+/// files are verified before the checkpoint is published; then the oldest checkpoints beyond save_total_limit are
+/// deleted, except after a skipped step, when they may be the last good ones. All ranks write their optimizer state,
+/// rank 0 the rest; it sets saved_at and files of its state.
 template <class M, class O>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
@@ -85,7 +86,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
     if (!is_first) return;
     if (optimizer_files.size() == 1) files.push_back(optimizer_files[0]);
     state.updates = optimizer.updates;
-    // Never before the save that this run went on from, whatever the clock does.
+    // Monotonic over resumed runs, even if the clock is set back.
     state.saved_at = std::max(state.saved_at, seconds_since_1970());
     state.files = files;
     if (optimizer_files.size() > 1)
@@ -101,7 +102,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
 /// Reads the weights of a checkpoint and this rank's part of its optimizer state.
 template <class M, class O>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
-  optimizer.load(model, CheckpointTensors(checkpoint.folder), read_config(checkpoint.folder));
+  const CheckpointTensors tensors(checkpoint.folder);
+  const ConfigFile config = read_config(checkpoint.folder);
+  optimizer.fill(model, FileWeights(tensors, config));
   load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
 }
