@@ -81,7 +81,7 @@ class ShardedWeights {
 
   /// Runs f() on rank 0 while the other ranks serve its weight gathers.
   template <class F>
-  void lead(F&& f) {
+  void run_on_rank0(F&& f) {
     exchange_.lead(std::forward<F>(f));
   }
 

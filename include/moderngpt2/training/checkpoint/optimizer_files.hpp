@@ -127,7 +127,7 @@ inline std::vector<StateRange> state_ranges(const std::vector<SafetensorsFile>& 
   return ranges;
 }
 
-/// to (n), where the model's backend has it = elements of a tensor from `first` on.
+/// Reads elements [first, first + n) of a tensor to the memory of the model's backend.
 template <class M, class E>
 void read_range(M& model, E* to, const SafetensorsFile& file, const TensorInfo& info, std::int64_t first,
                 std::int64_t n) {
