@@ -15,7 +15,7 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "sizes.hpp"
 #include "traced_backend.hpp"
 
@@ -38,7 +38,7 @@ std::pair<std::map<std::string, traced::Total>, double> traced_steps(const Work&
   cpu::reserve<typename M::T>(backend, config, model.layers().pass_size(w.batch, w.time));
   auto work = model.workspace(w.batch, w.time, Mode::train);
   auto gradients = model.make_gradients();
-  AdamW optimizer(model, {});
+  ModelOptimizer optimizer(model, {});
   std::vector<int> ids;
   for (int i = 0; i < w.batch * w.time; ++i) ids.push_back(int(uniform_at(7, std::uint64_t(i)) * config.vocab_size));
   const std::int64_t labels = std::int64_t(w.batch) * (w.time - 1);

@@ -19,7 +19,7 @@
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/run/plan.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "sizes.hpp"
 
 namespace {
@@ -70,7 +70,7 @@ void time_step(const Work& work, M& model) {
   cpu::reserve<typename M::T>(model.backend(), c, model.layers().pass_size(work.batch, work.time));
   auto memory = model.workspace(work.batch, work.time, work.recompute ? Mode::train_recompute : Mode::train);
   auto gradients = model.make_gradients();
-  AdamW optimizer(model, {});
+  ModelOptimizer optimizer(model, {});
   const std::vector<int> ids = some_ids(c, work.batch * work.time);
   measure(work, [&] {
     set_to_zero(model.backend(), gradients);

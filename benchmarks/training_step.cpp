@@ -8,7 +8,7 @@
 #include "moderngpt2/backend/cpu/scratch.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "sizes.hpp"
 
 namespace {
@@ -34,7 +34,7 @@ void training_step(benchmark::State& state, const Config& c, int batch, int time
   cpu::reserve<float>(model.backend(), c, model.layers().pass_size(batch, time));
   auto work = model.workspace(batch, time, mode);
   auto gradients = model.make_gradients();
-  AdamW optimizer(model, {});
+  ModelOptimizer optimizer(model, {});
   const std::vector<int> ids = some_ids(c, batch * time);
   for (auto _ : state) {
     set_to_zero(model.backend(), gradients);

@@ -12,7 +12,7 @@
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/schedule.hpp"
 
 namespace {
@@ -60,7 +60,7 @@ int program(int argc, char** argv) {
   model.initialize(42);
   auto work = model.workspace(batch, time, Mode::train);  // all activations, planned once
   auto gradients = model.make_gradients();
-  AdamW optimizer(model, {.weight_decay = 0.1});
+  ModelOptimizer optimizer(model, {.weight_decay = 0.1});
   const LearningRateSchedule schedule("cosine", Json::object(), 3e-3, steps / 20, steps);
 
   std::vector<int> ids(batch * time);

@@ -19,6 +19,6 @@
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/tokenizer/stream_decoder.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/schedule.hpp"
 #include "moderngpt2/training/trainer.hpp"

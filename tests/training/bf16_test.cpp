@@ -35,7 +35,7 @@ struct Bf16Run {
 };
 
 std::vector<float> full_matrices(const Bf16Run& r, const Trainer<Bf16Model>& trainer) {
-  const float* from = trainer.optimizer().full_weights(r.model).matrices;
+  const float* from = trainer.optimizer().masters().all(r.model).matrices;
   return {from, from + r.model.weights().matrices.size()};
 }
 

@@ -8,7 +8,7 @@
 
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/heads.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 
 using namespace moderngpt2;
 
@@ -31,7 +31,7 @@ TEST_CASE("five AdamW steps are those of the PyTorch reference") {
   const std::vector<float> losses = expected.read_vector<float>("train.losses");
   const std::vector<float> norms = expected.read_vector<float>("train.grad_norms");
   const int batch = int(shape[1]), time = int(shape[2]);
-  AdamW<TinyModel> optimizer(model, settings);
+  ModelOptimizer<TinyModel> optimizer(model, settings);
   auto work = model.workspace(batch, time, Mode::train);
   for (std::size_t step = 0; step < losses.size(); ++step) {
     CAPTURE(step);

@@ -96,16 +96,17 @@ struct RankRun {
       else
         trainer.initialize(settings.seed);
       all.status[std::size_t(rank)] = trainer.run();
-      const AdamW<M>& optimizer = trainer.optimizer();
+      const ModelOptimizer<M>& optimizer = trainer.optimizer();
+      const StateTensors<M>&first = optimizer.rule().first, &second = optimizer.rule().second;
       for (const distributed::Piece& p : optimizer.shard().matrices) {
-        std::copy_n(optimizer.first.matrices.data() + p.at, p.length, all.first.matrices.data() + p.offset);
-        std::copy_n(optimizer.second.matrices.data() + p.at, p.length, all.second.matrices.data() + p.offset);
+        std::copy_n(first.matrices.data() + p.at, p.length, all.first.matrices.data() + p.offset);
+        std::copy_n(second.matrices.data() + p.at, p.length, all.second.matrices.data() + p.offset);
         if constexpr (M::rounds_weights)
-          std::copy_n(optimizer.masters().data() + p.at, p.length, all.masters.data() + p.offset);
+          std::copy_n(optimizer.masters().buffer().data() + p.at, p.length, all.masters.data() + p.offset);
       }
       for (const distributed::Piece& p : optimizer.shard().vectors) {
-        std::copy_n(optimizer.first.vectors.data() + p.at, p.length, all.first.vectors.data() + p.offset);
-        std::copy_n(optimizer.second.vectors.data() + p.at, p.length, all.second.vectors.data() + p.offset);
+        std::copy_n(first.vectors.data() + p.at, p.length, all.first.vectors.data() + p.offset);
+        std::copy_n(second.vectors.data() + p.at, p.length, all.second.vectors.data() + p.offset);
       }
       if (settings.shards_weights())
         for (const distributed::Piece& p : optimizer.shard().matrices)

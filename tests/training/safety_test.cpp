@@ -164,7 +164,8 @@ TEST_CASE("a save on a full disk leaves the checkpoint before it whole") {
   SafeRun rest(settings);
   CHECK(rest.trainer.run() == 0);
   CHECK(test::same_bytes(whole.model.weights().matrices, rest.model.weights().matrices));
-  CHECK(test::same_bytes(whole.trainer.optimizer().second.matrices, rest.trainer.optimizer().second.matrices));
+  CHECK(test::same_bytes(whole.trainer.optimizer().rule().second.matrices,
+                         rest.trainer.optimizer().rule().second.matrices));
 }
 
 TEST_CASE("a run that is killed again and again ends with the weights of one that is not") {

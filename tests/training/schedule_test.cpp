@@ -7,7 +7,7 @@
 #include "io/expect_error.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/config/presets.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/schedule.hpp"
 #include "moderngpt2/training/settings.hpp"
 

@@ -98,9 +98,12 @@ TEST_CASE("a run that is stopped and resumed is bit for bit the run that is not"
     const std::unique_ptr<Run> parts = Pieces().train(data, settings, stop);
     CHECK(test::same_bytes(whole->model.weights().matrices, parts->model.weights().matrices));
     CHECK(test::same_bytes(whole->model.weights().vectors, parts->model.weights().vectors));
-    CHECK(test::same_bytes(whole->trainer.optimizer().first.matrices, parts->trainer.optimizer().first.matrices));
-    CHECK(test::same_bytes(whole->trainer.optimizer().second.matrices, parts->trainer.optimizer().second.matrices));
-    CHECK(test::same_bytes(whole->trainer.optimizer().second.vectors, parts->trainer.optimizer().second.vectors));
+    CHECK(test::same_bytes(whole->trainer.optimizer().rule().first.matrices,
+                           parts->trainer.optimizer().rule().first.matrices));
+    CHECK(test::same_bytes(whole->trainer.optimizer().rule().second.matrices,
+                           parts->trainer.optimizer().rule().second.matrices));
+    CHECK(test::same_bytes(whole->trainer.optimizer().rule().second.vectors,
+                           parts->trainer.optimizer().rule().second.vectors));
     CHECK(metrics(settings.output_dir) == lines);
     CHECK(fs::exists(settings.output_dir / "checkpoint-40" / "optimizer.safetensors"));
     CHECK(fs::exists(settings.output_dir / "model.safetensors"));
@@ -143,8 +146,8 @@ TEST_CASE("the update does not depend on how a batch is cut") {
       CHECK(report.grad_norm > 0.01);
       continue;
     }
-    const auto& a = whole->trainer.optimizer().first.matrices;
-    const auto& b = run->trainer.optimizer().first.matrices;
+    const auto& a = whole->trainer.optimizer().rule().first.matrices;
+    const auto& b = run->trainer.optimizer().rule().first.matrices;
     double difference = 0, norm = 0;
     for (std::int64_t i = 0; i < a.size(); ++i)
       difference += std::pow(double(a[i]) - double(b[i]), 2), norm += std::pow(double(a[i]), 2);

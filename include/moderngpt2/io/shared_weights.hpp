@@ -42,7 +42,8 @@ inline const TensorInfo* find_shared(const CheckpointTensors& file, const Config
   return nullptr;
 }
 
-/// Result that load_shared_weights() would return. Throws the same errors.
+/// Parameters of `table` that a checkpoint of a model with another head can fill: the whole transformer, and parts of
+/// the head that have the same name and shape. Throws an Error if the transformer does not fit.
 inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table, const CheckpointTensors& file,
                                          const ConfigFile& config) {
   SharedWeights result;
@@ -57,24 +58,6 @@ inline SharedWeights find_shared_weights(const std::vector<ParameterInfo>& table
     if (!used) result.unused.push_back(info.name);
   }
   return result;
-}
-
-/// Reads the weights that a checkpoint and a model with another head have in common: the whole transformer, which is
-/// required, and tensors of the head with equal name and shape. Throws Error before the first weight changes.
-template <class B, class E>
-SharedWeights load_shared_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,
-                                  const CheckpointTensors& file, const ConfigFile& config) {
-  SharedWeights result = find_shared_weights(table, file, config);
-  for (const ParameterInfo& p : table)
-    if (const TensorInfo* const info = find_shared(file, config, p))
-      detail::read_tensor(backend, places, p, file, *info);
-  return result;
-}
-
-/// Reads the weights that a checkpoint and a model have in common.
-template <class M>
-SharedWeights load_shared_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
-  return load_shared_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);
 }
 
 }  // namespace moderngpt2

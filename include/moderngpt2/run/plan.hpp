@@ -21,22 +21,24 @@
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/model/decoder.hpp"
+#include "moderngpt2/training/adamw.hpp"
 #include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
 
 namespace moderngpt2 {
 
-/// What a run will hold in memory.
+/// Memory and disk space of a run, in bytes.
 struct MemoryPlan {
   struct Line {
     std::string_view what;
     std::uint64_t bytes = 0;
   };
   std::vector<Line> lines;
-  std::uint64_t checkpoint_bytes = 0;  ///< of weights and moments on the disk
-  std::uint64_t model_bytes = 0;       ///< of the weights alone
-  std::uint64_t device_bytes = 0;      ///< of the lines that lie where the backend's tensors do
+  std::uint64_t checkpoint_bytes = 0;  ///< weights and optimizer state on disk
+  std::uint64_t model_bytes = 0;       ///< weights on disk
+  std::uint64_t device_bytes = 0;      ///< sum of the lines in the memory of the backend
 
   std::uint64_t total() const {
     std::uint64_t sum = 0;
@@ -47,7 +49,7 @@ struct MemoryPlan {
 
 namespace detail {
 
-/// How the buffers of a model will lie over the processes of a run.
+/// Partition of a model's buffers over the processes of a run.
 template <class Layers>
 distributed::Layout planned_layout(const Layers& layers, const TrainingSettings& s) {
   const CountParameters count = layers.count();
@@ -55,9 +57,9 @@ distributed::Layout planned_layout(const Layers& layers, const TrainingSettings&
   return make_layout(layers, s, round_up(count.matrices, granule), round_up(count.vectors, granule), s.world_size);
 }
 
-/// Gradients of ZeRO stage 2 that are in memory during a backward pass beside a rank's own: those of the embedding,
-/// which lives through all of it, of the two largest buckets in a row that are being summed, and of the one being
-/// filled.
+/// Bytes of gradients that are resident during a backward pass in ZeRO stage 2, in addition to a rank's own: the
+/// embedding's, which are resident throughout, the two largest consecutive buckets, which are being reduced, and the
+/// next one, which is being filled.
 template <class Layers>
 std::uint64_t bytes_under_way(const Layers& layers, const TrainingSettings& s, std::size_t element_bytes) {
   const CountParameters count = layers.count();
@@ -69,8 +71,8 @@ std::uint64_t bytes_under_way(const Layers& layers, const TrainingSettings& s, s
   return std::uint64_t(size(0) + most + count.vectors) * element_bytes;
 }
 
-/// What of ZeRO stage 3 is in memory during a pass beside a rank's own: weights of a unit and the next one, less the
-/// rank's part, and gradients as in stage 2.
+/// Bytes that are resident during a pass in ZeRO stage 3, in addition to a rank's own: weights of a unit and the next
+/// one, without the rank's part, and gradients as in stage 2.
 template <class Layers>
 std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
                             std::size_t gradient_bytes) {
@@ -96,9 +98,9 @@ std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std
   return most + std::uint64_t(layers.count().vectors) * gradient_bytes;
 }
 
-/// What a GPU gives the flat buffers of matrices that are not there as a whole, in whole chunks of `chunk` bytes,
-/// shared where they may be: to the gradients from ZeRO stage 2 on, to the weights in stage 3 (of the rank that takes
-/// most).
+/// GPU memory of flat buffers of matrices that are only partly resident: gradients from ZeRO stage 2 on, weights in
+/// stage 3 (of the rank that needs most). In multiples of `chunk` bytes; parts that are never resident together share
+/// chunks.
 struct MappedBytes {
   std::uint64_t weights = 0, gradients = 0;
 };
@@ -119,8 +121,8 @@ MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::s
   return bytes;
 }
 
-/// What of a model of type M is in memory during a pass beside what a process keeps: in ZeRO stage 3 weights of others,
-/// and where it trains, gradients from stage 2 on.
+/// Bytes that a model of type M needs during a pass in addition to what a process keeps: weights of other ranks in ZeRO
+/// stage 3 and, if it trains, gradients from stage 2 on.
 template <class M, class Layers>
 std::uint64_t bytes_beside(const Layers& layers, const TrainingSettings& s, bool trains) {
   using Full = typename M::FullElements;
@@ -141,7 +143,7 @@ std::uint64_t bytes_beside(const Layers& layers, const TrainingSettings& s, bool
   }
 }
 
-/// Of the weights that a process keeps.
+/// Bytes of the weights that a process keeps between passes.
 template <class M, class Layers>
 std::uint64_t kept_weights(const Layers& layers, const TrainingSettings& s) {
   const CountParameters count = layers.count();
@@ -150,8 +152,7 @@ std::uint64_t kept_weights(const Layers& layers, const TrainingSettings& s) {
   return vectors + (s.shards_weights() ? matrices / std::uint64_t(s.world_size) : matrices);
 }
 
-/// Adds the lines that end a plan: what the operations need for passes of `size` at most, and `rows` of ids that are
-/// read at once.
+/// Adds the last lines of a plan: memory of the operations for passes of at most `size`, and `rows` rows of token ids.
 template <class M>
 void end_plan(MemoryPlan& plan, const Config& config, const TrainingSettings& s, PassSize size, int threads,
               std::int64_t rows) {
@@ -169,9 +170,20 @@ void end_plan(MemoryPlan& plan, const Config& config, const TrainingSettings& s,
 
 }  // namespace detail
 
-/// The memory of training a model of type M on blocks of `time` tokens, in each of s.world_size processes; nothing is
-/// allocated. `train_blocks` and `eval_blocks` bound the batches, and `sequences` are the rows of ids of each.
-template <class M>
+/// Bytes of an optimizer's state for a number of matrix and vector elements.
+template <class O>
+std::uint64_t state_bytes(const O& optimizer, std::int64_t matrices, std::int64_t vectors) {
+  std::uint64_t bytes = 0;
+  O::describe_state(optimizer, [&](const char*, const auto& tensors, StateScope scope) {
+    if (scope != StateScope::vectors) bytes += std::uint64_t(matrices) * sizeof(*tensors.matrices.data());
+    if (scope != StateScope::matrices) bytes += std::uint64_t(vectors) * sizeof(*tensors.vectors.data());
+  });
+  return bytes;
+}
+
+/// Memory of training a model of type M with optimizer O on blocks of `time` tokens, in each of s.world_size processes.
+/// Allocates nothing. `train_blocks` and `eval_blocks` limit the batch sizes; `sequences`: rows of ids per example.
+template <class M, OptimizerFor<M> O = AdamW<M>>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
                        std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
   using Head = typename M::Head;
@@ -181,6 +193,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   const CountParameters count = layers.count();
   const std::uint64_t gradients = std::uint64_t(count.matrices) * sizeof(typename Full::MatrixType) +
                                   std::uint64_t(count.vectors) * sizeof(typename Full::VectorType);
+  const std::uint64_t state = state_bytes(O(s), count.matrices, count.vectors);
   const std::uint64_t shards = s.zero_stage > 0 ? std::uint64_t(s.world_size) : 1;
   const std::uint64_t beside = detail::bytes_beside<M>(layers, s, true);
   std::uint64_t kept_gradients = s.zero_stage >= 2 ? gradients / shards : gradients;  // see GradientExchange
@@ -191,7 +204,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   MemoryPlan plan;
   plan.lines = {{"weights", detail::kept_weights<M>(layers, s)},
                 {"gradients", kept_gradients},
-                {"optimizer moments", 2 * gradients / shards},
+                {"optimizer state", state / shards},
                 {"activations",
                  Views::bytes(layers, batch, time, s.gradient_checkpointing ? Mode::train_recompute : Mode::train)}};
   if constexpr (M::rounds_weights)
@@ -207,11 +220,11 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   size.queued = s.queued_passes();
   detail::end_plan<M>(plan, config, s, size, threads, rows);
   plan.model_bytes = gradients;  // weights are written as training keeps them
-  plan.checkpoint_bytes = 3 * gradients;
+  plan.checkpoint_bytes = gradients + state;
   return plan;
 }
 
-/// The same of --eval_only: no gradients, moments or files.
+/// Memory of an evaluation: no gradients, optimizer state or files.
 template <class M>
 MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int time, int threads,
                            std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
@@ -228,18 +241,18 @@ MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int 
   return plan;
 }
 
-/// Adds what is not the run's own, in each process: `resident` bytes that it has in RAM before anything is allocated,
-/// and what libraries take from then on, as measured: 22 MiB for oneDNN's packed matrices and for code that a step is
-/// the first to use, 14 for what Arrow decodes (several `ranks` have done that already, to compare their data), 6 for
-/// sums that are on their way through MPI (Open MPI 4.1), and 8 with which MPI starts where it has not.
+/// Adds the memory of the program and its libraries, in each process: `resident` bytes at the start, and what libraries
+/// allocate later, as measured: 22 MiB for oneDNN's packed matrices and code that the first step loads; 14 MiB for
+/// Arrow's decoding (already done if `ranks` > 1, which compare their data first); 6 MiB for MPI's reductions (Open MPI
+/// 4.1), and 8 MiB for MPI's start-up if it has not started.
 void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size);
 
-/// Bytes that a run adds to its output folder at most: its checkpoints, of which one more than the limit is there while
-/// the oldest is about to be deleted, and the model at the end. `existing` checkpoints are there already.
+/// Maximum number of bytes that a run adds to its output folder: checkpoints, one more than save_total_limit while the
+/// oldest is about to be deleted, and the final model. `existing`: number of checkpoints at the start.
 std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
                         std::int64_t existing = 0);
 
-/// 123456789 bytes as "117.7 MiB".
+/// Text such as "117.7 MiB" for 123456789 bytes.
 std::string byte_text(std::uint64_t bytes);
 
 /// The plan as lines of text.

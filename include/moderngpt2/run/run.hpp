@@ -43,12 +43,13 @@ void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun
   const CheckpointTensors tensors(*request.model_path);
   if constexpr (std::is_same_v<Task, LanguageModelling>) {
     (void)hooks;
-    trainer.load(tensors, run.companions.config);
+    trainer.fill(FileWeights(tensors, run.companions.config));
   } else {
     const ConfigFile there = read_config(*request.model_path);
-    if (there.architecture == run.companions.config.architecture) return trainer.load(tensors, there);
-    hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture,
-                          trainer.load_shared(tensors, there, request.settings.seed).text()));
+    if (there.architecture == run.companions.config.architecture) return trainer.fill(FileWeights(tensors, there));
+    TransferredWeights weights(tensors, there, run.companions.config.config, request.settings.seed);
+    trainer.fill(weights);
+    hooks.say(fmt::format("{} is a {}: {}", request.model_path->string(), there.architecture, weights.shared().text()));
   }
 }
 
@@ -77,7 +78,7 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
     if (!request.settings.shards_weights()) return load_weights(model, tensors, config);
     const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
     sharded.emplace(model, ranks, distributed::ranks_for_memory_of<typename M::Backend>(ranks, device_ranks), layout);
-    load_shard(model, layout.shard(ranks.rank()), tensors, config);
+    fill(model, MasterWeights<M>(), layout.shard(ranks.rank()), FileWeights(tensors, config));
   });
   const int batch_size = int(std::min<std::int64_t>(request.settings.per_device_eval_batch_size, data.size()));
   const int sequences = batch_size * Batch::sequences_of(data);

@@ -9,7 +9,7 @@
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/testing/golden_case.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 
 namespace moderngpt2::golden {
 
@@ -121,14 +121,13 @@ void run_training(Session<M>& s, Results& out) {
   const Json* betas = find_field(train, "betas", where);
   if (!betas || !betas->is_array() || betas->size() != 2) throw Error("{}: betas must be a list of two numbers", where);
   const double learning_rate = get_field<double>(train, "learning_rate", where);
-  AdamW optimizer(s.model, {.weight_decay = get_field<double>(train, "weight_decay", where),
-                            .adam_beta1 = json_as<double>((*betas)[0], "betas", where),
-                            .adam_beta2 = json_as<double>((*betas)[1], "betas", where),
-                            .adam_epsilon = get_field<double>(train, "eps", where),
-                            .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
-  optimizer.edit_full_weights(s.model, [&](const auto& weights) {
-    load_weights(s.model.backend(), weights, s.model.parameters(), CheckpointTensors(s.c.folder), s.c.config);
-  });
+  ModelOptimizer optimizer(s.model, {.weight_decay = get_field<double>(train, "weight_decay", where),
+                                     .adam_beta1 = json_as<double>((*betas)[0], "betas", where),
+                                     .adam_beta2 = json_as<double>((*betas)[1], "betas", where),
+                                     .adam_epsilon = get_field<double>(train, "eps", where),
+                                     .max_grad_norm = get_field<double>(train, "max_grad_norm", where)});
+  const CheckpointTensors tensors(s.c.folder);
+  optimizer.fill(s.model, FileWeights(tensors, s.c.config));
   const std::vector<int> batches = s.c.integers("train.batches");
   const auto& shape = s.c.shape("train.batches");  // (steps,B,T)
   const int steps = int(shape[0]), batch = int(shape[1]), time = int(shape[2]);
@@ -142,8 +141,7 @@ void run_training(Session<M>& s, Results& out) {
         double(s.model.loss_and_gradients(work, ids, labels, gradients, {.batch = batch, .time = time})));
     out.values["train.grad_norms"].push_back(optimizer.step(s.model, gradients, learning_rate).grad_norm);
   }
-  optimizer.edit_full_weights(s.model,
-                              [&](const auto& weights) { store_parameters(out, "train.final.", s.model, weights); });
+  store_parameters(out, "train.final.", s.model, optimizer.masters().all(s.model));
 }
 
 }  // namespace detail

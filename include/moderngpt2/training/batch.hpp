@@ -13,18 +13,18 @@
 
 namespace moderngpt2 {
 
-/// The id whose positions have no label: the pad id, but for a pad that is the eos, whose labels count.
+/// Token id without labels: the pad id, unless it equals the eos id, whose labels count.
 inline std::optional<int> unlabelled_id(const Config& c) {
   return c.pad_token_id != c.eos_token_id ? c.pad_token_id : std::nullopt;
 }
 
-/// Some blocks as a batch of a language model: ids and labels (rows, time), attention mask, and the number of labels
-/// that count. Loading allocates nothing.
+/// Batch of a language model: ids and labels (rows, time), attention mask, and the number of labels that are not
+/// ignored. Loading allocates nothing.
 class TokenBatch {
  public:
   using Data = BlockDataset;
   using Divisors = std::int64_t;
-  static constexpr bool labels_are_counted_ahead = false;  ///< a data set does not know how many labels it has
+  static constexpr bool labels_are_counted_ahead = false;  ///< labels are counted when a batch is loaded
 
   TokenBatch(const BlockDataset& data, std::int64_t most_rows, const Config& config)
       : TokenBatch(most_rows, data.block_size(), moderngpt2::unlabelled_id(config)) {}
@@ -35,7 +35,7 @@ class TokenBatch {
         labels_(ids_.size()),
         mask_(ids_.size()) {}
 
-  /// Loads `rows` blocks of a data set; `place(i)` is the number of the i-th one.
+  /// Loads `rows` blocks of a data set; place(i): index of the i-th block.
   template <class Place>
   void load(const BlockDataset& data, std::int64_t rows, Place&& place) {
     rows_ = rows;
@@ -56,12 +56,12 @@ class TokenBatch {
 
   std::int64_t rows() const { return rows_; }
   int time() const { return time_; }
-  /// Rows of ids for each example.
+  /// Rows of ids per example.
   int sequences() const { return 1; }
   static int sequences_of(const BlockDataset&) { return 1; }
-  /// Tokens that a step computes.
+  /// Number of tokens, padding included.
   std::int64_t tokens() const { return rows_ * time_; }
-  /// Labels that count in the mean, over all rows: the first of a row has no position that predicts it.
+  /// Number of labels in the mean loss. The first label of a row is not predicted and does not count.
   std::int64_t valid() const { return valid_; }
   const int* ids(std::int64_t row) const { return ids_.data() + row * time_; }
   const int* labels(std::int64_t row) const { return labels_.data() + row * time_; }
@@ -69,7 +69,7 @@ class TokenBatch {
   LanguageModelLabels head_labels(std::int64_t first_row, std::int64_t, Divisors divisor) const {
     return {labels(first_row), divisor};
   }
-  /// Null where no position of the batch is masked.
+  /// Attention mask from a row on (rows, time); null if no position of the batch is masked.
   const std::int8_t* mask(std::int64_t row) const { return masked_ ? mask_.data() + row * time_ : nullptr; }
 
   static constexpr std::int64_t bytes(std::int64_t rows, int time) { return rows * time * (2 * 4 + 1); }

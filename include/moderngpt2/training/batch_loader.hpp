@@ -12,8 +12,8 @@
 
 namespace moderngpt2 {
 
-/// Which examples (blocks of text, say) a batch holds: `rows` of them from the `first` of an epoch on, in that epoch's
-/// order. They are a part of a step's examples, [step_first, step_first + step_rows): those of all ranks.
+/// Examples of a batch (blocks of text, for language models): [first, first + rows) in an epoch's order. A rank's part
+/// of the examples of a step, [step_first, step_first + step_rows).
 struct BatchPlace {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0, first = 0, rows = 0;
@@ -22,15 +22,15 @@ struct BatchPlace {
   bool operator==(const BatchPlace&) const = default;
 };
 
-/// Loads the batches of a run one after another; a thread of its own reads the next while the present one is in use.
-/// Neither order nor content depends on that. Batch: TokenBatch, or one of training/tasks/.
+/// Loads the batches of a run in order. A background thread reads the next batch while the current one is in use; order
+/// and content do not depend on it. Batch: TokenBatch, or a batch of training/tasks/.
 template <class Batch>
 class BatchLoader {
  public:
   using Data = typename Batch::Data;
 
-  /// `empty` is a batch with room for all rows. `ahead` false: everything is read in the caller's thread. The data set
-  /// must outlive the loader.
+  /// `empty`: a batch with room for all rows. `ahead`: whether to read in a background thread. The data set must
+  /// outlive the loader.
   BatchLoader(const Data& data, Batch empty, bool ahead) : data_(data), ahead_(ahead) {
     batches_.reserve(2);
     if (ahead_) batches_.push_back(empty);
@@ -49,8 +49,8 @@ class BatchLoader {
   BatchLoader(const BatchLoader&) = delete;
   BatchLoader& operator=(const BatchLoader&) = delete;
 
-  /// The batch at `place`, to be used until the next call; `next` is what that will likely ask for. Throws what reading
-  /// the examples threw.
+  /// Returns the batch at `place`, valid until the next call, and prefetches `next`. Throws what reading the examples
+  /// threw.
   const Batch& load(const BatchPlace& place, const BatchPlace& next) {
     if (!ahead_) {
       read(batches_[0], place);
@@ -108,7 +108,7 @@ class BatchLoader {
 
   const Data& data_;
   std::vector<Batch> batches_;
-  std::size_t front_ = 0;  // the one in use; the other is being read
+  std::size_t front_ = 0;  // batch in use; the other is being read
   bool ahead_;
   std::mutex mutex_;
   std::condition_variable changed_;

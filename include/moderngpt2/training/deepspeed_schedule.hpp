@@ -13,13 +13,13 @@
 
 namespace moderngpt2 {
 
-/// Schedules of DeepSpeed's own that a DeepSpeed config may name.
+/// Schedules of DeepSpeed that a DeepSpeed config may name.
 inline constexpr std::array<std::string_view, 3> deepspeed_schedule_names{"WarmupLR", "WarmupDecayLR",
                                                                           "WarmupCosineLR"};
 
-/// DeepSpeed's learning rates: a warm-up, by logarithm unless it says "linear", then a constant, linear decay to 0, or
-/// a cosine. As in DeepSpeed (runtime/lr_schedules.py), whose schedules count from -1: the first step has the least
-/// rate, and step s of those after it (from 0) iteration s - 1.
+/// Learning-rate schedules of DeepSpeed (runtime/lr_schedules.py): logarithmic or linear warm-up, then a constant rate,
+/// linear decay to 0, or a cosine. DeepSpeed counts iterations from -1: step 0 has the minimum rate, and step s > 0 the
+/// rate of iteration s - 1.
 class DeepSpeedSchedule {
  public:
   static bool has(std::string_view name) {
@@ -27,7 +27,7 @@ class DeepSpeedSchedule {
            deepspeed_schedule_names.end();
   }
 
-  /// `kwargs` has DeepSpeed's names. Throws an Error for a value that cannot be.
+  /// `kwargs`: JSON object with DeepSpeed's names. Throws an Error for an unknown warmup_type.
   DeepSpeedSchedule(std::string_view name, const Json& kwargs, double base_rate, std::int64_t warmup_steps,
                     std::int64_t total_steps)
       : decays_(name == "WarmupDecayLR"), cosine_(name == "WarmupCosineLR"), base_(base_rate) {
@@ -47,7 +47,7 @@ class DeepSpeedSchedule {
     }
   }
 
-  /// The rate of step `step`, which counts from 0.
+  /// Learning rate of step `step`, which counts from 0.
   double at(std::int64_t step) const {
     const double i = static_cast<double>(step) - 1;
     if (i < 0) return least_;

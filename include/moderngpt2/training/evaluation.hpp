@@ -16,13 +16,13 @@
 
 namespace moderngpt2 {
 
-/// Names and values of what a model is judged by, without the "eval_" that they have in logs.
+/// Names and values of evaluation metrics, without the prefix "eval_" of logs.
 using ScoreList = std::vector<std::pair<std::string, double>>;
 
-/// The loss on held-out data, and the scores of its task.
+/// Loss on held-out data and the metrics of a task.
 struct Evaluation {
-  double loss = 0;          ///< mean over all labels that count, nats for cross-entropies
-  std::int64_t labels = 0;  ///< that count
+  double loss = 0;          ///< mean over the labels that are not ignored; nats for cross-entropies
+  std::int64_t labels = 0;  ///< number of labels that are not ignored
   ScoreList scores{};
 
   double perplexity() const { return std::exp(loss); }
@@ -34,7 +34,7 @@ struct Evaluation {
   }
 };
 
-/// The pass over `count` examples of a batch from its `first` on.
+/// Forward pass over examples [first, first + count) of a batch.
 template <class R, class Batch>
 Pass<R> pass_of(const Batch& batch, std::int64_t first, std::int64_t count) {
   return {.batch = int(count * batch.sequences()),
@@ -43,10 +43,9 @@ Pass<R> pass_of(const Batch& batch, std::int64_t first, std::int64_t count) {
           .first_sequence = first * batch.sequences()};
 }
 
-/// The mean loss of a model over a data set, dropout off; what its head gives for each batch is handed to `scores`.
-/// `proceed(done)` is told how many examples are done, and gives up by returning false: then there is no result. Of
-/// several `ranks` each takes every size-th batch, and all have the result: what scores.add() was given on each goes to
-/// all by scores.gather().
+/// Mean loss and metrics of a model over a data set, without dropout. `scores` receives the head's output for each
+/// batch. Calls proceed(examples done) after each batch; if it returns false, evaluation stops without a result.
+/// Several `ranks` take batches in rotation, and scores.gather() and an all-reduce give all ranks the same result.
 template <class M, class Batch, class Scores, class Proceed>
 std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batch, const typename Batch::Data& data,
                                    int batch_size, Scores&& scores, Proceed&& proceed,

@@ -12,14 +12,15 @@
 
 namespace moderngpt2 {
 
-/// How gradients of fp16 are scaled, by DeepSpeed's names.
+/// Loss scaling of fp16 training, with DeepSpeed's names.
 struct LossScaling {
-  double loss_scale = 0;      ///< a fixed scale; 0: dynamic, from 2^initial_scale_power
-  double min_loss_scale = 1;  ///< of a dynamic one
+  double loss_scale = 0;      ///< fixed scale; 0: dynamic, starting at 2^initial_scale_power
+  double min_loss_scale = 1;  ///< minimum of a dynamic scale
   std::int64_t initial_scale_power = 16;
-  std::int64_t loss_scale_window = 1000;  ///< steps without an overflow that double it
-  std::int64_t hysteresis = 2;            ///< the overflow that halves it: the first, the second, ...
-  bool consecutive_hysteresis = false;    ///< counted anew after each step without one, not after each window
+  std::int64_t loss_scale_window = 1000;  ///< steps without overflow after which the scale doubles
+  std::int64_t hysteresis = 2;            ///< overflows until the scale is halved
+  bool consecutive_hysteresis =
+      false;  ///< reset the overflow count after each step without overflow, not after each window
 
   bool operator==(const LossScaling&) const = default;
 };
@@ -42,17 +43,17 @@ inline std::string loss_scaling_text(const LossScaling& s) {
                      s.consecutive_hysteresis ? " in a row" : "");
 }
 
-/// The scale along a run (Micikevicius et al. 2018), which follows DeepSpeed's rules.
+/// Loss scale of a run (Micikevicius et al. 2018), updated by DeepSpeed's rules (runtime/fp16/loss_scaler.py).
 class LossScale {
  public:
-  /// What a checkpoint keeps.
+  /// State stored in checkpoints.
   struct State {
     double scale = 1;
     std::int64_t good_steps = 0;  ///< since the last overflow or doubling
     std::int64_t overflows_left = 1;
   };
 
-  /// Throws an Error for a scale that gradients cannot have.
+  /// Throws an Error if initial_scale_power is out of range.
   explicit LossScale(const LossScaling& settings) : settings_(settings) {
     const bool fixed = settings.loss_scale > 0;
     if (!fixed && (settings.initial_scale_power < 0 || settings.initial_scale_power > 100))
@@ -65,10 +66,10 @@ class LossScale {
   void resume(const State& state) {
     if (settings_.loss_scale <= 0) state_ = state;
   }
-  /// Whether the next overflow, or one after it, leads to a smaller scale.
+  /// Whether further overflows can still reduce the scale.
   bool can_shrink() const { return settings_.loss_scale <= 0 && state_.scale > settings_.min_loss_scale; }
 
-  /// To be told after each step whether gradients overflowed.
+  /// Updates the scale after a step.
   void update(bool overflow) {
     if (settings_.loss_scale > 0) return;
     if (overflow) {

@@ -5,11 +5,11 @@
 
 namespace moderngpt2 {
 
-/// Watches a loss for steps that stand out: more than 6 deviations and more than a tenth above the running mean of
-/// the steps before, both exponential with a memory of about 50 steps. Only for people to see: nothing depends on it.
+/// Detects steps whose loss exceeds the running mean by more than 6 standard deviations and by more than 10%. Mean and
+/// variance are exponential averages over about 50 steps. For warnings only: training does not depend on it.
 class LossSpikes {
  public:
-  /// Whether this step's loss stands out. The first 50 steps of a process never do.
+  /// Adds a step's loss and returns whether it is a spike. The first 50 steps of a process never are.
   bool add(double loss) {
     if (!std::isfinite(loss)) return false;
     const double above = loss - mean_;
@@ -21,7 +21,7 @@ class LossSpikes {
     variance_ = (1 - share) * (variance_ + share * above * above);
     return spike;
   }
-  /// The running mean before the last step.
+  /// Running mean before the last step.
   double mean() const { return last_mean_; }
 
  private:

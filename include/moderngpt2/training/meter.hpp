@@ -21,14 +21,14 @@
 
 namespace moderngpt2 {
 
-/// Memory of this process that is in RAM now, in bytes; 0 where /proc does not say.
+/// Resident memory of this process in bytes; 0 if /proc is not available.
 std::uint64_t resident_bytes();
 
-/// The most that it ever was; 0 where /proc does not say.
+/// Peak resident memory of this process in bytes; 0 if /proc is not available.
 std::uint64_t peak_resident_bytes();
 
-/// The speed of one large matrix product on a backend, in floating-point operations a second: the best of several
-/// within `seconds`. What a run can at most reach, as this machine is now; no figure of the processor's maker.
+/// Speed of one large matrix product on a backend in FLOP/s: the best of several within `seconds`. Upper limit of what
+/// training can reach on this machine.
 template <class T, class Backend>
 double measure_matmul(Backend& backend, double seconds = 0.2) {
   constexpr int rows = 1024, width = 1024;
@@ -44,35 +44,34 @@ double measure_matmul(Backend& backend, double seconds = 0.2) {
     const double taken = seconds_now() - start;
     if (i > 0 && taken > 0) best = std::max(best, 2.0 * rows * width * width / taken);
   }
-  // Heaps keep freed memory of this size: its pages go back to the system.
+  // The heap keeps freed memory of this size; return its pages to the system.
   for (FlatBuffer<T>* buffer : {&x, &w, &y})
     zero_and_release(reinterpret_cast<std::byte*>(buffer->data()), std::size_t(buffer->size()) * sizeof(T));
   return best;
 }
 
-/// Writes a run's speed and memory into a line of the log. Only these fields depend on the clock and the machine.
+/// Adds a run's speed and memory to a log line. Only these fields depend on the clock and the machine.
 void add_speed(Json& line, const RunSpeed& speed);
 
-/// The same for people, but for tokens a second and the time left: "93% of matmul speed, 2% waiting for data, 0.45
-/// GiB".
+/// Speed and memory as text, without tokens/s and remaining time: "93% of matmul speed, 2% waiting for data, 0.45 GiB".
 std::string speed_text(const RunSpeed& speed, std::string_view separator);
 
-/// Adds up what the steps of a process took.
+/// Measures the speed of a process's training steps.
 class Meter {
  public:
-  /// FLOPs that a token takes, and FLOPs a second of a matrix product (0: not measured).
+  /// `matmul_rate`: FLOP/s of a matrix product alone (0: not measured).
   Meter(double flops_per_token, double matmul_rate) : flops_per_token_(flops_per_token), matmul_rate_(matmul_rate) {}
 
   void add(double seconds, double data_seconds, std::int64_t tokens);
 
   RunSpeed speed(std::int64_t steps_left) const;
 
-  /// Begins to count anew, but for the time left.
+  /// Resets the interval since the last log line; the estimate of the remaining time keeps all steps.
   void begin() { seconds_ = data_seconds_ = tokens_ = 0; }
 
  private:
   double flops_per_token_, matmul_rate_;
-  double seconds_ = 0, data_seconds_ = 0, tokens_ = 0;  // since the last line of the log
+  double seconds_ = 0, data_seconds_ = 0, tokens_ = 0;  // since the last log line
   double run_seconds_ = 0;
   std::int64_t run_steps_ = 0;
 };

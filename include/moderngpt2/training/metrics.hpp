@@ -12,19 +12,20 @@
 
 namespace moderngpt2 {
 
-/// metrics.jsonl: one JSON object a line. A number that is not finite stands there as null.
+/// metrics.jsonl: one JSON object per line. Numbers that are not finite are written as null.
 class MetricsFile {
  public:
-  /// Begins an empty file.
+  /// Creates an empty file.
   explicit MetricsFile(const std::filesystem::path& path) : file_((write_file(path, ""), path)) {}
 
-  /// Goes on with a file after `step`: later lines are removed, and a line cut short. Where there is no file, or it has
-  /// lost lines, `history` (log_history of a checkpoint) is written again.
+  /// Opens a file to append after `step`; removes later lines and an incomplete last line. If the file is missing or
+  /// has fewer lines than `history` (log_history of a checkpoint), writes the history instead.
   MetricsFile(const std::filesystem::path& path, std::int64_t step, const Json& history)
       : file_((write_file(path, kept_lines(path, step, history)), path)) {}
 
   void add(const Json& line) { file_.add(line.dump() + "\n"); }
-  /// Makes durable what was added: before a checkpoint that a run may go on from without adding it again.
+  /// Flushes added lines to the disk. Call before publishing a checkpoint: a run resumed from it does not add them
+  /// again.
   void sync() { file_.sync(); }
 
  private:
@@ -42,7 +43,7 @@ class MetricsFile {
     return kept;
   }
 
-  /// A damaged line counts as later than every step.
+  /// Step of a line; INT64_MAX if the line is damaged.
   static std::int64_t step_of(std::string_view line) {
     try {
       return get_field<std::int64_t>(parse_json(line, "metrics"), "step", "metrics");

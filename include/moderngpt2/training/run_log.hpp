@@ -18,13 +18,14 @@
 
 namespace moderngpt2 {
 
-/// What a run leaves in writing: metrics.jsonl, the log_history of its state, and lines for people. `state` and `hooks`
-/// must outlive it.
+/// Log of a run: metrics.jsonl, log_history of trainer_state.json, and lines of text. `state` and `hooks` must outlive
+/// it.
 class RunLog {
  public:
   RunLog(TrainerState& state, const TrainingHooks& hooks) : state_(state), hooks_(hooks) {}
 
-  /// Begins metrics.jsonl in a folder, or goes on with it. A process that never does only keeps the history.
+  /// Creates metrics.jsonl in a folder, or appends to it if the run is resumed. Without this call, as on ranks other
+  /// than 0, only log_history is kept.
   void open(const std::filesystem::path& output_dir, bool is_resumed);
   void sync() {
     if (metrics_) metrics_->sync();
@@ -35,10 +36,10 @@ class RunLog {
     if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
   }
 
-  /// The steps since the line before.
+  /// Logs the steps since the last log line.
   void add(const StepReport& report);
 
-  /// A step that changed nothing; `loss_scale`: of the next one.
+  /// Logs a step that was skipped. `loss_scale`: scale of the next step.
   void add_skipped(const StepReport& report, double loss_scale) const;
 
   void add(const Evaluation& evaluation);

@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// Names that `--lr_scheduler_type` takes: Hugging Face's.
+/// Values of lr_scheduler_type, with Hugging Face's names.
 inline constexpr std::array<std::string_view, 9> schedule_names{"linear",
                                                                 "cosine",
                                                                 "cosine_with_restarts",
@@ -29,20 +29,20 @@ inline constexpr std::array<std::string_view, 9> schedule_names{"linear",
                                                                 "inverse_sqrt",
                                                                 "warmup_stable_decay"};
 
-/// ceil(ratio * total), but for rounding errors in the product.
+/// ceil(ratio * total), tolerant of rounding errors in the product.
 inline std::int64_t warmup_steps_of_ratio(double ratio, std::int64_t total) {
   return static_cast<std::int64_t>(std::ceil(ratio * static_cast<double>(total) * (1 - 1e-12)));
 }
 
-/// The learning rate by step: Hugging Face's schedules with their arguments and defaults.
+/// Learning rate by step: Hugging Face's schedules with their arguments and defaults.
 class LearningRateSchedule {
  public:
-  /// `kwargs` is an object with the schedule's own arguments. Throws an Error that names an unknown schedule or
-  /// argument, or one out of range. Names that only a DeepSpeed config may give are known too.
+  /// `kwargs`: JSON object with the schedule's arguments. Accepts DeepSpeed's schedules too. Throws an Error that names
+  /// an unknown schedule or argument, or an argument out of range.
   LearningRateSchedule(const std::string& name, const Json& kwargs, double base_rate, std::int64_t warmup_steps,
                        std::int64_t total_steps);
 
-  /// The rate of step `step`, which counts from 0.
+  /// Learning rate of step `step`, which counts from 0.
   double at(std::int64_t step) const {
     return deepspeed_ ? deepspeed_->at(step) : base_ * factor(static_cast<double>(step));
   }
@@ -54,7 +54,7 @@ class LearningRateSchedule {
 
   double stable_factor(double step) const;
 
-  /// 1 at 0, 0 at 1.
+  /// Cosine from 1 at x = 0 to 0 at x = 1.
   static double half_cosine(double x) { return 0.5 * (1 + std::cos(std::numbers::pi * x)); }
   double above_least(double factor) const { return factor * (1 - least_) + least_; }
 

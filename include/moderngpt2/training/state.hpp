@@ -16,38 +16,38 @@
 
 namespace moderngpt2 {
 
-/// Where a run stands: trainer_state.json, under Hugging Face's fields, with what they lack under "moderngpt2".
+/// Progress of a run: trainer_state.json with Hugging Face's fields, and further fields under "moderngpt2".
 struct TrainerState {
   std::int64_t step = 0;
   std::int64_t max_steps = 0;
   DataPosition position;
   std::uint64_t seed = 42;
   std::int64_t updates = 0;  ///< optimizer steps applied
-  std::int64_t skipped = 0;  ///< steps whose gradients were not finite
+  std::int64_t skipped = 0;  ///< steps with a loss or gradients that were not finite
   std::int64_t skipped_in_a_row = 0;
-  std::optional<LossScale::State> loss_scale{};  ///< of fp16
-  std::int64_t tokens = 0;                       ///< seen so far
+  std::optional<LossScale::State> loss_scale{};  ///< fp16 only
+  std::int64_t tokens = 0;                       ///< processed so far
   double flops = 0;
-  std::int64_t blocks = 0;  ///< of the training data
+  std::int64_t blocks = 0;  ///< blocks of the training data
   int block_size = 0;
-  double logged_loss_sum = 0;  ///< since the last log line
+  double logged_loss_sum = 0;  ///< sum of losses since the last log line
   std::int64_t logged_steps = 0;
   Json log_history = Json::array();
-  std::string run_name;       ///< of the TensorBoard log; empty: there is none
-  std::int64_t saved_at = 0;  ///< seconds since 1970, to tell the newest of several checkpoints
+  std::string run_name;       ///< name of the TensorBoard log; empty: no log
+  std::int64_t saved_at = 0;  ///< seconds since 1970; finds the newest checkpoint
   std::vector<FileRecord> files;
-  Json json = Json::object();  ///< the file as read: fields unknown to us are kept
+  Json json = Json::object();  ///< the file as read; unknown fields are preserved
 
-  /// Epochs done, with the part of the present one.
+  /// Completed epochs, including the fraction of the current one.
   double epoch() const {
     return double(position.epoch) + (blocks > 0 ? double(position.samples) / double(blocks) : 0.0);
   }
 };
 
-/// The trainer_state.json to be written.
+/// Content of trainer_state.json.
 Json to_json(const TrainerState& state, const TrainingSettings& settings);
 
-/// Reads a trainer_state.json of this library; `where` begins each Error.
+/// Parses a trainer_state.json of this library. `where`: prefix of Errors.
 TrainerState parse_trainer_state(const Json& json, const std::string& where);
 
 }  // namespace moderngpt2

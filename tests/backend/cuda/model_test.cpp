@@ -157,8 +157,9 @@ TrainedModel train(const fs::path& folder, const std::optional<fs::path>& from =
     add_numbers(model, places.matrices, total.matrices, result.numbers);
     add_numbers(model, places.vectors, total.vectors, result.numbers);
   };
-  add(trainer.optimizer().full_weights(model));
-  add(ParameterPlaces(trainer.optimizer().first)), add(ParameterPlaces(trainer.optimizer().second));
+  add(trainer.optimizer().masters().all(model));
+  const auto& moments = trainer.optimizer().rule();
+  add(ParameterPlaces(moments.first)), add(ParameterPlaces(moments.second));
   return result;
 }
 
@@ -299,7 +300,7 @@ TEST_CASE("a step on the GPU waits once, allocates nothing, and is skipped if it
       all.insert(all.end(), here.matrices.begin(), here.matrices.end());
       all.insert(all.end(), here.vectors.begin(), here.vectors.end());
     };
-    add(model.weights()), add(trainer.optimizer().first), add(trainer.optimizer().second);
+    add(model.weights()), add(trainer.optimizer().rule().first), add(trainer.optimizer().rule().second);
     return all;
   };
   const auto step = [&] {

@@ -204,8 +204,9 @@ GraphRun train_by_graph(const fs::path& folder, bool cuda_graph, const LossScali
     };
     add_from(places.matrices, total.matrices), add_from(places.vectors, total.vectors);
   };
-  add(trainer.optimizer().full_weights(model));
-  add(ParameterPlaces(trainer.optimizer().first)), add(ParameterPlaces(trainer.optimizer().second));
+  add(trainer.optimizer().masters().all(model));
+  const auto& moments = trainer.optimizer().rule();
+  add(ParameterPlaces(moments.first)), add(ParameterPlaces(moments.second));
   return run;
 }
 

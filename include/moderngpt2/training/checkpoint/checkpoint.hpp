@@ -17,7 +17,7 @@
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 #include "moderngpt2/training/checkpoint/model_folder.hpp"
 #include "moderngpt2/training/checkpoint/optimizer_files.hpp"
-#include "moderngpt2/training/optimizer.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {
@@ -27,21 +27,22 @@ inline std::int64_t seconds_since_1970() {
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
-/// Writes the model that is being trained into a folder, once for all ranks. Returns the files, on rank 0.
-template <class M>
+/// Writes the model that is being trained into a folder, in full precision. All ranks call it; rank 0 writes and
+/// returns the files.
+template <class M, class O>
 std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, const M& model,
-                                           const AdamW<M>& optimizer, const ModelCompanions& companions,
+                                           const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
                                            distributed::CommunicatorBase& ranks) {
   const bool is_first = ranks.rank() == 0;
   std::vector<FileRecord> files;
   if (!model.is_sharded() && (!M::rounds_weights || optimizer.is_whole(model))) {
     run_or_fail_together(ranks, "the model's files", [&] {
-      if (is_first) files = save_model(folder, model, optimizer.full_weights(model), companions);
+      if (is_first) files = save_model(folder, model, optimizer.masters().all(model), companions);
     });
     return files;
   }
-  using Master = typename AdamW<M>::Master;
-  GatheredMasters<M> masters(model, optimizer, ranks);
+  using Master = typename MasterWeights<M>::Element;
+  GatheredMasters<M> masters(model, optimizer.masters(), optimizer.shard(), ranks);
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : model.parameters())
     if (p.is_matrix())
@@ -63,14 +64,15 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   return files;
 }
 
-/// Writes checkpoint-N of the state's step into an output folder, whole or not at all: it is read back before it is
-/// published, and then the oldest ones beyond the limit are deleted; but none after a step that was skipped, since
-/// those before may be the last good ones. All ranks write, rank 0 publishes. Returns its folder; the state of rank 0
-/// learns when it was saved, and as what files.
-template <class M>
+/// Writes checkpoint-N of the state's step into an output folder, completely or not at all, and returns its folder. The
+/// files are verified before the checkpoint is published; then the oldest checkpoints beyond save_total_limit are
+/// deleted, except after a skipped step, when they may be the last good ones. All ranks write their optimizer state,
+/// rank 0 the rest; it sets saved_at and files of its state.
+template <class M, class O>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
-                                      const AdamW<M>& optimizer, const ModelCompanions& companions, TrainerState& state,
-                                      const TrainingSettings& settings, distributed::CommunicatorBase& ranks) {
+                                      const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
+                                      TrainerState& state, const TrainingSettings& settings,
+                                      distributed::CommunicatorBase& ranks) {
   const bool is_first = ranks.rank() == 0;
   const std::filesystem::path target = checkpoint_path(output_dir, state.step);
   std::optional<AtomicFolder> folder;
@@ -79,15 +81,16 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   });
   const std::filesystem::path path = detail::hidden_path(target);
   std::vector<FileRecord> files = save_trained_model(path, model, optimizer, companions, ranks);
-  const std::vector<FileRecord> moments = save_moments(path, model, optimizer, ranks);
+  const std::vector<FileRecord> optimizer_files = save_optimizer_state(path, model, optimizer, ranks);
   run_or_fail_together(ranks, "publishing the checkpoint", [&] {
     if (!is_first) return;
-    if (moments.size() == 1) files.push_back(moments[0]);
+    if (optimizer_files.size() == 1) files.push_back(optimizer_files[0]);
     state.updates = optimizer.updates;
-    // Never before the save that this run went on from, whatever the clock does.
+    // Monotonic over resumed runs, even if the clock is set back.
     state.saved_at = std::max(state.saved_at, seconds_since_1970());
     state.files = files;
-    if (moments.size() > 1) state.files.insert(state.files.end(), moments.begin(), moments.end());
+    if (optimizer_files.size() > 1)
+      state.files.insert(state.files.end(), optimizer_files.begin(), optimizer_files.end());
     files.push_back(write_json_file(path / "trainer_state.json", to_json(state, settings)));
     verify_files(path, files);
     folder->commit();
@@ -96,11 +99,13 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   return target;
 }
 
-/// Reads weights and moments of a checkpoint, of the moments this rank's part.
-template <class M>
-void load_checkpoint(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
-  optimizer.load(model, CheckpointTensors(checkpoint.folder), read_config(checkpoint.folder));
-  load_moments(checkpoint, model, optimizer);
+/// Reads the weights of a checkpoint and this rank's part of its optimizer state.
+template <class M, class O>
+void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
+  const CheckpointTensors tensors(checkpoint.folder);
+  const ConfigFile config = read_config(checkpoint.folder);
+  optimizer.fill(model, FileWeights(tensors, config));
+  load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
 }
 

@@ -29,7 +29,7 @@
 
 namespace moderngpt2 {
 
-/// A complete checkpoint: every file that its trainer_state.json lists is there, in its size.
+/// Complete checkpoint: all files listed by trainer_state.json exist and have the listed sizes.
 struct Checkpoint {
   std::filesystem::path folder;
   TrainerState state;
@@ -37,10 +37,10 @@ struct Checkpoint {
 
 namespace detail {
 
-/// N of "checkpoint-N", or -1.
+/// N of "checkpoint-N"; -1 for other names.
 std::int64_t checkpoint_number(const std::string& name);
 
-/// Hidden beside its checkpoint: never taken for one.
+/// Whether a name is that of an incomplete checkpoint, hidden beside the others.
 bool is_checkpoint_leftover(const std::string& name);
 
 std::string hash_file(const InputFile& file);
@@ -49,17 +49,17 @@ std::string hash_file(const InputFile& file);
 
 std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, std::int64_t step);
 
-/// Opens a checkpoint; throws an Error that says what is missing or cut short.
+/// Opens a checkpoint. Throws an Error that names a missing or truncated file.
 Checkpoint open_checkpoint(const std::filesystem::path& folder);
 
-/// Reads files of a folder and throws an Error when one is not as it was written.
+/// Reads files of a folder. Throws an Error if a hash differs.
 void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files);
 
-/// Reads every file of a checkpoint and throws an Error when one has changed since it was written.
+/// Reads every file of a checkpoint. Throws an Error if one has changed since it was written.
 inline void verify_checkpoint(const Checkpoint& checkpoint) { verify_files(checkpoint.folder, checkpoint.state.files); }
 
-/// The complete checkpoints of an output folder, newest first: by the time of the save, then by step. `on_broken` is
-/// given a line about each that is not complete.
+/// Complete checkpoints of an output folder, newest first: by the time of the save, then by step. Calls on_broken(text)
+/// for each incomplete one.
 template <class OnBroken>
 std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
   std::vector<Checkpoint> found;
@@ -77,7 +77,7 @@ std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir
   return found;
 }
 
-/// The newest checkpoint whose files are all as they were written, if there is one.
+/// Newest checkpoint whose files pass verification, if any. Calls on_broken(text) for each that does not.
 template <class OnBroken>
 std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
   for (Checkpoint& checkpoint : find_checkpoints(output_dir, on_broken)) {
@@ -93,21 +93,21 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_
 
 namespace detail {
 
-/// Deletes a folder with what is in it; tried twice, for what stays holds as much of the disk as a checkpoint.
+/// Deletes a folder with its content. Tries twice, since leftovers occupy as much space as a checkpoint.
 void delete_folder(const std::filesystem::path& folder);
 
-/// Where a folder is while it is no checkpoint yet, or no longer.
+/// Hidden name of a checkpoint that is being written or deleted.
 std::filesystem::path hidden_path(const std::filesystem::path& folder);
 
 }  // namespace detail
 
-/// Deletes the oldest checkpoints beyond `limit`, but never the one of `keep`, and what earlier deletions left.
+/// Deletes the oldest checkpoints beyond `limit`, except `keep`, and leftovers of earlier deletions.
 void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
 
-/// A folder that appears whole or not at all: filled under a hidden name, synced, renamed.
+/// Folder that appears completely or not at all: filled under a hidden name, synced, renamed.
 class AtomicFolder {
  public:
-  /// Leftovers of a save that was killed are removed.
+  /// Removes leftovers of a killed save.
   explicit AtomicFolder(std::filesystem::path target);
   ~AtomicFolder() {
     if (!temporary_.empty()) detail::delete_folder(temporary_);
@@ -115,10 +115,10 @@ class AtomicFolder {
   AtomicFolder(const AtomicFolder&) = delete;
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
-  /// Where its files are to be written.
+  /// Hidden folder to write files to.
   const std::filesystem::path& path() const { return temporary_; }
 
-  /// Publishes the folder, in the place of one of the same name. Its files must be synced.
+  /// Publishes the folder and replaces one of the same name. The files must be synced.
   void commit();
 
  private:
@@ -128,11 +128,11 @@ class AtomicFolder {
   std::filesystem::path target_, temporary_;
 };
 
-/// The folder that a run writes to, held for as long as the run lasts.
+/// Output folder of a run, locked during the object's lifetime.
 class OutputFolder {
  public:
-  /// Makes the folder, tries it, and removes what a killed run left there. Throws an Error where it cannot be written,
-  /// where another process has it, and where the disk has less than the `bytes` that are still to be written.
+  /// Creates the folder, tests that it is writable, and removes leftovers of a killed run. Throws an Error if it cannot
+  /// be written, if another process has locked it, or if the disk has less than `bytes` available.
   OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes);
 
  private:
@@ -227,7 +227,7 @@ MODERNGPT2_INLINE void rotate_checkpoints(const std::filesystem::path& output_di
   int kept = 1;
   for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
     if (checkpoint.folder == keep || kept++ < limit) continue;
-    // Under its hidden name it is no checkpoint any more, wherever the deletion stops.
+    // Renamed first, so that an interrupted deletion leaves no incomplete checkpoint.
     std::error_code ignored;
     const std::filesystem::path hidden = detail::hidden_path(checkpoint.folder);
     std::filesystem::rename(checkpoint.folder, hidden, ignored);
@@ -254,7 +254,7 @@ MODERNGPT2_INLINE void AtomicFolder::commit() {
   else
     rename(temporary_, target_);
   sync_folder(target_.parent_path());
-  detail::delete_folder(temporary_);  // after an exchange: what was there before
+  detail::delete_folder(temporary_);  // after an exchange: the previous folder
   temporary_.clear();
 }
 

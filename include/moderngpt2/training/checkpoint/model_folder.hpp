@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// A tokenizer's files, as they were when the run began.
+/// Files of a tokenizer, read when a run begins.
 struct TokenizerFiles {
   static constexpr std::array<const char*, 8> names{"tokenizer.json",
                                                     "tokenizer.model",
@@ -30,7 +30,7 @@ struct TokenizerFiles {
                                                     "merges.txt"};
   std::vector<std::pair<std::string, std::string>> files;  ///< name and content
 
-  /// Reads those of a folder, or of the folder that a tokenizer.json lies in.
+  /// Reads the files of a folder, or of the folder of a tokenizer.json.
   static TokenizerFiles read(const std::filesystem::path& folder_or_file) {
     const bool folder = std::filesystem::is_directory(folder_or_file);
     const std::filesystem::path home = folder ? folder_or_file : folder_or_file.parent_path();
@@ -49,14 +49,14 @@ struct TokenizerFiles {
   }
 };
 
-/// What a model's folder holds beside its weights.
+/// Files of a model's folder besides the weights.
 struct ModelCompanions {
   ConfigFile config;
   TokenizerFiles tokenizer;
-  std::optional<GenerationConfigFile> generation{};  ///< nothing: what the config says
+  std::optional<GenerationConfigFile> generation{};  ///< if empty, derived from `config`
 };
 
-/// What config.json calls the type of the weights beside it.
+/// Name of an element type in config.json.
 template <class T>
 constexpr const char* torch_dtype_name() {
   if constexpr (std::is_same_v<T, bf16>)
@@ -67,11 +67,11 @@ constexpr const char* torch_dtype_name() {
     return std::is_same_v<T, double> ? "float64" : "float32";
 }
 
-/// Writes a folder that Hugging Face's tools and `generate` open: weights, config.json, generation_config.json, the
-/// tokenizer's files. `dtype`: torch_dtype_name() of the weights. Returns the files.
+/// Writes a model folder in Hugging Face's format: weights, config.json, generation_config.json, and the tokenizer's
+/// files. `dtype`: torch_dtype_name() of the weights. Returns the files.
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, std::span<const TensorSource> weights,
                                    const char* dtype, const ModelCompanions& companions);
-/// `weights` are where the model's backend has them.
+/// Writes `weights` from the memory of the model's backend.
 template <class M, class E>
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model, ParameterPlaces<E> weights,
                                    const ModelCompanions& companions) {
@@ -95,7 +95,7 @@ MODERNGPT2_INLINE std::vector<FileRecord> save_model(const std::filesystem::path
                                                      const ModelCompanions& companions) {
   std::vector<FileRecord> files = write_sharded(folder, weights);
   Json config = config_to_json(companions.config);
-  config.erase("dtype");  // what newer writers call it
+  config.erase("dtype");  // newer name of torch_dtype
   config["torch_dtype"] = dtype;
   files.push_back(write_json_file(folder / "config.json", config));
   files.push_back(write_generation_config(

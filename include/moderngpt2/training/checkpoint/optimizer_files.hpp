@@ -21,72 +21,101 @@
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/master_weights.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 
 namespace moderngpt2 {
 
-/// The moments' file in a checkpoint of one process: exp_avg.NAME and exp_avg_sq.NAME for every parameter.
+/// File of the optimizer state in a checkpoint of one process. Holds STATE.NAME for every state tensor of the optimizer
+/// (OptimizerFor::describe_state) and every parameter that has it, for AdamW exp_avg.NAME and exp_avg_sq.NAME.
 inline constexpr const char* optimizer_file = "optimizer.safetensors";
 
-/// The file of one of several ranks: flat ranges of both groups, exp_avg.matrices.OFFSET and so on. Offsets count
-/// elements of the flat buffer that one process has, so the files can be read by any number of ranks.
+/// File of one of several ranks: ranges of flat buffers, STATE.matrices.OFFSET and STATE.vectors.OFFSET. Offsets count
+/// elements of the flat buffer of a single process, so any number of ranks can read the files.
 inline std::string optimizer_file_of_rank(int rank, int ranks) {
   return fmt::format("optimizer-rank-{:05}-of-{:05}.safetensors", rank + 1, ranks);
 }
 
 namespace detail {
 
-/// A flat range of the moments in a file.
-struct MomentRange {
+/// Range of a state tensor's flat buffer in a file.
+struct StateRange {
   std::size_t file = 0;
   const TensorInfo* info = nullptr;
-  std::int64_t offset = 0;
+  std::int64_t offset = 0;  ///< elements
 };
 
-/// Calls f(prefix of the names, total of elements, pieces, first element in memory) for each of the four flat buffers
-/// of moments.
-template <class M, class Optimizer, class F>
-void for_moments(const M& model, Optimizer& optimizer, F&& f) {
-  const CountParameters total = model.layers().count();
-  const distributed::Shard& shard = optimizer.shard();
-  f("exp_avg.matrices.", total.matrices, shard.matrices, optimizer.first.matrices.data());
-  f("exp_avg.vectors.", total.vectors, shard.vectors, optimizer.first.vectors.data());
-  f("exp_avg_sq.matrices.", total.matrices, shard.matrices, optimizer.second.matrices.data());
-  f("exp_avg_sq.vectors.", total.vectors, shard.vectors, optimizer.second.vectors.data());
+/// Calls f(name, tensors, scope) for each state tensor of an optimizer.
+template <class M, class O, class F>
+void for_states(const ModelOptimizer<M, O>& optimizer, F&& f) {
+  O::describe_state(optimizer.rule(), f);
 }
 
-template <class M>
-std::vector<TensorSource> moment_sources_of_shard(const M& model, const AdamW<M>& optimizer) {
+inline bool has_state(StateScope scope, const ParameterInfo& p) {
+  return scope == StateScope::all || (scope == StateScope::matrices) == p.is_matrix();
+}
+
+/// Calls f(prefix of the names, elements in the model, pieces, first element in memory) for each flat buffer of an
+/// optimizer's state.
+template <class M, class O, class F>
+void for_flat_states(const M& model, const ModelOptimizer<M, O>& optimizer, F&& f) {
+  const CountParameters total = model.layers().count();
+  const distributed::Shard& shard = optimizer.shard();
+  for_states(optimizer, [&](const char* name, const auto& tensors, StateScope scope) {
+    if (scope != StateScope::vectors)
+      f(fmt::format("{}.matrices.", name), total.matrices, shard.matrices, tensors.matrices.data());
+    if (scope != StateScope::matrices)
+      f(fmt::format("{}.vectors.", name), total.vectors, shard.vectors, tensors.vectors.data());
+  });
+}
+
+/// State of a whole model, by parameters.
+template <class M, class O>
+std::vector<TensorSource> state_sources(const M& model, const ModelOptimizer<M, O>& optimizer) {
   std::vector<TensorSource> sources;
-  for_moments(
+  for_states(optimizer, [&](const std::string& name, const auto& tensors, StateScope scope) {
+    for (const ParameterInfo& p : model.parameters())
+      if (has_state(scope, p))
+        sources.push_back(ParameterPlaces(tensors).visit(p, [&](const auto* from) {
+          return tensor_source_of(model.backend(), name + '.' + p.name, p.shape, from);
+        }));
+  });
+  return sources;
+}
+
+/// State of a shard, by ranges without the padding.
+template <class M, class O>
+std::vector<TensorSource> state_sources_of_shard(const M& model, const ModelOptimizer<M, O>& optimizer) {
+  std::vector<TensorSource> sources;
+  for_flat_states(
       model, optimizer,
-      [&](const char* prefix, std::int64_t total, std::span<const distributed::Piece> pieces, const auto* from) {
+      [&](const std::string& prefix, std::int64_t total, std::span<const distributed::Piece> pieces, const auto* from) {
         for (const distributed::Piece& p : pieces)
-          if (const std::int64_t n = std::min(p.length, total - p.offset); n > 0)  // without the padding
+          if (const std::int64_t n = std::min(p.length, total - p.offset); n > 0)
             sources.push_back(
                 tensor_source_of(model.backend(), fmt::format("{}{}", prefix, p.offset), {n}, from + p.at));
       });
   return sources;
 }
 
-/// The ranges of one buffer in the files of a checkpoint, ascending. Throws an Error unless they are the whole of it.
-inline std::vector<MomentRange> moment_ranges(const std::vector<SafetensorsFile>& files, std::string_view prefix,
-                                              std::int64_t total) {
-  std::vector<MomentRange> ranges;
+/// Ranges of one flat buffer in the files of a checkpoint, ascending. Throws an Error unless they cover the buffer.
+inline std::vector<StateRange> state_ranges(const std::vector<SafetensorsFile>& files, std::string_view prefix,
+                                            std::int64_t total) {
+  std::vector<StateRange> ranges;
   for (std::size_t file = 0; file < files.size(); ++file)
     for (const TensorInfo& info : files[file].tensors()) {
       if (!std::string_view(info.name).starts_with(prefix)) continue;
-      MomentRange range{file, &info, -1};
+      StateRange range{file, &info, -1};
       const char *begin = info.name.data() + prefix.size(), *end = info.name.data() + info.name.size();
       const auto parsed = std::from_chars(begin, end, range.offset);
       if (parsed.ec != std::errc() || parsed.ptr != end || range.offset < 0 || info.shape.size() != 1)
-        throw Error("{}: tensor {} is no range of moments", files[file].path().string(), excerpt(info.name));
+        throw Error("{}: tensor {} is not a range of optimizer state", files[file].path().string(), excerpt(info.name));
       ranges.push_back(range);
     }
-  std::sort(ranges.begin(), ranges.end(),
-            [](const MomentRange& a, const MomentRange& b) { return a.offset < b.offset; });
+  std::sort(ranges.begin(), ranges.end(), [](const StateRange& a, const StateRange& b) { return a.offset < b.offset; });
   std::int64_t at = 0;
-  for (const MomentRange& range : ranges) {
+  for (const StateRange& range : ranges) {
     if (range.offset != at)
       throw Error("{}: tensor {} begins at element {}, but {} are there before it", files[range.file].path().string(),
                   excerpt(range.info->name), range.offset, at);
@@ -98,7 +127,7 @@ inline std::vector<MomentRange> moment_ranges(const std::vector<SafetensorsFile>
   return ranges;
 }
 
-/// to (n), where the model's backend has it = elements of a tensor from `first` on.
+/// Reads elements [first, first + n) of a tensor to the memory of the model's backend.
 template <class M, class E>
 void read_range(M& model, E* to, const SafetensorsFile& file, const TensorInfo& info, std::int64_t first,
                 std::int64_t n) {
@@ -106,27 +135,28 @@ void read_range(M& model, E* to, const SafetensorsFile& file, const TensorInfo& 
                [&](std::int64_t done, std::int64_t count, E* here) { file.read_as(info, here, first + done, count); });
 }
 
-template <class M>
-void load_moments_by_range(const std::vector<SafetensorsFile>& files, M& model, AdamW<M>& optimizer) {
-  for_moments(model, optimizer,
-              [&](const char* prefix, std::int64_t total, std::span<const distributed::Piece> pieces, auto* to) {
-                for (const MomentRange& range : moment_ranges(files, prefix, total))
-                  for_common_elements(pieces, range.offset, range.info->count(),
-                                      [&](const distributed::Piece& p, std::int64_t first, std::int64_t n) {
-                                        read_range(model, to + p.at + first - p.offset, files[range.file], *range.info,
-                                                   first - range.offset, n);
-                                      });
-              });
+template <class M, class O>
+void load_state_by_range(const std::vector<SafetensorsFile>& files, M& model, ModelOptimizer<M, O>& optimizer) {
+  for_flat_states(
+      model, optimizer,
+      [&](const std::string& prefix, std::int64_t total, std::span<const distributed::Piece> pieces, auto* to) {
+        for (const StateRange& range : state_ranges(files, prefix, total))
+          for_common_elements(pieces, range.offset, range.info->count(),
+                              [&](const distributed::Piece& p, std::int64_t first, std::int64_t n) {
+                                read_range(model, to + p.at + first - p.offset, files[range.file], *range.info,
+                                           first - range.offset, n);
+                              });
+      });
 }
 
-template <class M>
-void load_moments_by_name(const SafetensorsFile& file, M& model, AdamW<M>& optimizer) {
+template <class M, class O>
+void load_state_by_name(const SafetensorsFile& file, M& model, ModelOptimizer<M, O>& optimizer) {
   const distributed::Shard& shard = optimizer.shard();
-  for (const bool reads : {false, true})  // nothing is changed before all is found
-    for (const auto& [prefix, moments] :
-         {std::pair("exp_avg.", &optimizer.first), std::pair("exp_avg_sq.", &optimizer.second)})
+  for (const bool reads : {false, true})  // all tensors are checked before the first element changes
+    for_states(optimizer, [&](const std::string& name, const auto& tensors, StateScope scope) {
       for (const ParameterInfo& p : model.parameters()) {
-        const TensorInfo& info = file.at(prefix + p.name);
+        if (!has_state(scope, p)) continue;
+        const TensorInfo& info = file.at(name + '.' + p.name);
         if (info.shape != p.shape)
           throw Error("{}: tensor {} has the shape {}, the model's has {}", file.path().string(), info.name,
                       shape_text(info.shape), shape_text(p.shape));
@@ -138,13 +168,14 @@ void load_moments_by_name(const SafetensorsFile& file, M& model, AdamW<M>& optim
                               });
         };
         if (p.is_matrix())
-          read(shard.matrices, moments->matrices.data());
+          read(shard.matrices, tensors.matrices.data());
         else
-          read(shard.vectors, moments->vectors.data());
+          read(shard.vectors, tensors.vectors.data());
       }
+    });
 }
 
-/// What the ranks tell each other of their files.
+/// Size and hash of a rank's file, as ranks exchange them.
 struct RecordOfRank {
   std::uint64_t bytes = 0;
   char xxh3[40] = {};
@@ -152,95 +183,94 @@ struct RecordOfRank {
 
 }  // namespace detail
 
-/// Writes the moments into a checkpoint's folder, each rank its own. Returns the files of all ranks, on each; those of
-/// several ranks have been read back.
-template <class M>
-std::vector<FileRecord> save_moments(const std::filesystem::path& folder, const M& model, const AdamW<M>& optimizer,
-                                     distributed::CommunicatorBase& ranks) {
+/// Writes the optimizer state into a checkpoint's folder: one file if each rank has all of it, otherwise one per rank.
+/// Returns the files of all ranks, on each rank; those of several ranks have been verified.
+template <class M, class O>
+std::vector<FileRecord> save_optimizer_state(const std::filesystem::path& folder, const M& model,
+                                             const ModelOptimizer<M, O>& optimizer,
+                                             distributed::CommunicatorBase& ranks) {
   std::vector<FileRecord> files;
   const int rank = ranks.rank(), size = ranks.size();
   if (optimizer.is_whole(model)) {
-    run_or_fail_together(ranks, "the moments' file", [&] {
-      if (rank != 0) return;
-      std::vector<TensorSource> moments =
-          tensor_sources(model.backend(), ParameterPlaces(optimizer.first), model.parameters(), "exp_avg.");
-      for (TensorSource& source :
-           tensor_sources(model.backend(), ParameterPlaces(optimizer.second), model.parameters(), "exp_avg_sq."))
-        moments.push_back(std::move(source));
-      files.push_back(write_safetensors(folder / optimizer_file, moments));
+    run_or_fail_together(ranks, "writing the optimizer state", [&] {
+      if (rank == 0)
+        files.push_back(write_safetensors(folder / optimizer_file, detail::state_sources(model, optimizer)));
     });
     return files;
   }
   std::vector<detail::RecordOfRank> records(std::size_t(size), detail::RecordOfRank{});
-  run_or_fail_together(ranks, "the moments' files", [&] {
+  run_or_fail_together(ranks, "writing the optimizer state", [&] {
     const FileRecord own = write_safetensors(folder / optimizer_file_of_rank(rank, size),
-                                             detail::moment_sources_of_shard(model, optimizer));
+                                             detail::state_sources_of_shard(model, optimizer));
     verify_files(folder, std::span(&own, 1));
     detail::RecordOfRank& record = records[std::size_t(rank)];
     record.bytes = own.bytes;
-    if (own.xxh3.size() >= sizeof record.xxh3) throw Error("internal: a hash of {} digits", own.xxh3.size());
+    if (own.xxh3.size() >= sizeof record.xxh3) throw Error("internal: hash of {} digits", own.xxh3.size());
     own.xxh3.copy(record.xxh3, own.xxh3.size());
   });
-  ranks.all_gather(records.data(), 1, "the moments' hashes").wait();
+  ranks.all_gather(records.data(), 1, "hashes of the optimizer state").wait();
   for (int i = 0; i < size; ++i)
     files.push_back({optimizer_file_of_rank(i, size), records[std::size_t(i)].bytes, records[std::size_t(i)].xxh3});
   return files;
 }
 
-/// Reads this rank's part of the moments of a checkpoint, whoever wrote them.
-template <class M>
-void load_moments(const Checkpoint& checkpoint, M& model, AdamW<M>& optimizer) {
+/// Reads this rank's part of the optimizer state of a checkpoint, whatever number of ranks wrote it.
+template <class M, class O>
+void load_optimizer_state(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
   std::vector<SafetensorsFile> files;
   for (const FileRecord& record : checkpoint.state.files)
     if (record.name.starts_with("optimizer-rank-")) files.emplace_back(checkpoint.folder / record.name);
   if (files.empty())
-    detail::load_moments_by_name(SafetensorsFile(checkpoint.folder / optimizer_file), model, optimizer);
+    detail::load_state_by_name(SafetensorsFile(checkpoint.folder / optimizer_file), model, optimizer);
   else
-    detail::load_moments_by_range(files, model, optimizer);
+    detail::load_state_by_range(files, model, optimizer);
 }
 
-/// The matrices of all ranks as training keeps them, one bucket after the other in the host's memory: no rank has
-/// memory for all.
+/// Full-precision matrices of all ranks, gathered into host memory one bucket at a time.
 template <class M>
 class GatheredMasters {
  public:
-  using Master = typename AdamW<M>::Master;
+  using Element = typename MasterWeights<M>::Element;
 
-  GatheredMasters(const M& model, const AdamW<M>& optimizer, distributed::CommunicatorBase& ranks)
-      : model_(model), optimizer_(optimizer), ranks_(ranks) {
+  GatheredMasters(const M& model, const MasterWeights<M>& masters, const distributed::Shard& shard,
+                  distributed::CommunicatorBase& ranks)
+      : model_(model), masters_(masters), shard_(shard), ranks_(ranks) {
     std::int64_t most = 0;
-    for (const distributed::Piece& p : optimizer.shard().matrices) most = std::max(most, p.length * ranks.size());
-    bucket_ = FlatBuffer<Master>(most);
+    for (const distributed::Piece& p : shard_.matrices) most = std::max(most, p.length * ranks.size());
+    bucket_ = FlatBuffer<Element>(most);
   }
 
-  /// Elements of the flat buffer; successive calls ask for ascending ones. The other ranks call finish() meanwhile.
+  /// Copies elements [first, first + count) of the flat buffer to `out`. Successive calls ask for ascending elements.
+  /// The other ranks call finish() meanwhile.
   void read(std::int64_t first, std::int64_t count, std::byte* out) {
     while (count > 0) {
       while (first >= end_) next();
       const std::int64_t n = std::min(count, end_ - first);
-      std::memcpy(out, bucket_.data() + (first - begin_), std::size_t(n) * sizeof(Master));
-      first += n, count -= n, out += n * std::int64_t(sizeof(Master));
+      std::memcpy(out, bucket_.data() + (first - begin_), std::size_t(n) * sizeof(Element));
+      first += n, count -= n, out += n * std::int64_t(sizeof(Element));
     }
   }
-  /// Takes part in what is left to be gathered.
+  /// Takes part in the remaining gathers.
   void finish() {
-    while (piece_ < optimizer_.shard().matrices.size()) next();
+    while (piece_ < shard_.matrices.size()) next();
   }
 
  private:
   void next() {
-    const distributed::Piece& p = optimizer_.shard().matrices[piece_++];
+    const distributed::Piece& p = shard_.matrices[piece_++];
     begin_ = p.offset - ranks_.rank() * p.length, end_ = begin_ + ranks_.size() * p.length;
-    download(model_.backend(), bucket_.data() + (p.offset - begin_), optimizer_.kept_matrices(model_, p), p.length);
+    download(model_.backend(), bucket_.data() + (p.offset - begin_),
+             static_cast<const Element*>(masters_.matrices(model_, p)), p.length);
     ranks_.all_gather(bucket_.data(), p.length, "masters for a file").wait();
   }
 
   const M& model_;
-  const AdamW<M>& optimizer_;
+  const MasterWeights<M>& masters_;
+  const distributed::Shard& shard_;
   distributed::CommunicatorBase& ranks_;
-  FlatBuffer<Master> bucket_;
+  FlatBuffer<Element> bucket_;
   std::size_t piece_ = 0;
-  std::int64_t begin_ = 0, end_ = 0;  // what bucket_ holds
+  std::int64_t begin_ = 0, end_ = 0;  // elements that bucket_ holds
 };
 
 }  // namespace moderngpt2

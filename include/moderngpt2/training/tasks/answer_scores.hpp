@@ -12,8 +12,8 @@
 
 namespace moderngpt2 {
 
-/// The words of an answer as SQuAD's evaluation compares them: lower case (of ASCII), without punctuation and without
-/// the articles a, an and the.
+/// Words of an answer as SQuAD's evaluation compares them: ASCII letters in lower case, without punctuation and the
+/// articles a, an and the.
 inline std::vector<std::string> answer_words(std::string_view text) {
   std::string kept;
   for (const char c : text) {
@@ -34,12 +34,12 @@ inline std::vector<std::string> answer_words(std::string_view text) {
   return words;
 }
 
-/// 1 where two answers have the same words in the same order.
+/// 1 if two answers have the same words in the same order, else 0.
 inline double exact_match(std::string_view predicted, std::string_view actual) {
   return answer_words(predicted) == answer_words(actual);
 }
 
-/// The harmonic mean of precision and recall of an answer's words.
+/// Harmonic mean of precision and recall of an answer's words.
 inline double answer_f1(std::string_view predicted, std::string_view actual) {
   const std::vector<std::string> p = answer_words(predicted), a = answer_words(actual);
   if (p.empty() || a.empty()) return p == a;
@@ -50,14 +50,14 @@ inline double answer_f1(std::string_view predicted, std::string_view actual) {
   return 2.0 * common / double(p.size() + a.size());
 }
 
-/// A span of a window and the sum of the scores of its ends.
+/// Span of a window and the sum of the logits of its ends.
 struct Span {
   int start = -1, end = -1;
   float score = 0;
 };
 
-/// The best span of [begin, end) that has at most `most_tokens`, of the `n_best` best starts and ends in the window;
-/// start -1: there is none.
+/// Best span in [begin, end) of at most `most_tokens` tokens, among the `n_best` best starts and ends of the window.
+/// Start is -1 if no span qualifies.
 template <class T>
 Span best_span(std::span<T> starts, std::span<T> ends, int begin, int end, int most_tokens = 30, int n_best = 20) {
   const auto best = [&](std::span<T> scores) {

@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// How often a class was right, was predicted, and was the label.
+/// Number of correct predictions, predictions, and labels of a class.
 struct ClassCount {
   std::int64_t hits = 0, predicted = 0, actual = 0;
 
@@ -22,8 +22,8 @@ struct ClassCount {
   double f1() const { return ratio(2.0 * double(hits), double(predicted + actual)); }
 };
 
-/// Scores of predictions with one class each, as scikit-learn has them: accuracy, F1 as mean over the classes that
-/// occur and as mean weighted by how often; of two classes also precision, recall and F1 of class 1.
+/// Scores of single-label predictions, as scikit-learn defines them: accuracy, macro F1 over the classes that occur,
+/// and F1 weighted by the number of labels; for two classes also precision, recall and F1 of class 1.
 inline ScoreList single_label_scores(std::span<const int> predicted, std::span<const int> actual, int num_labels) {
   std::vector<ClassCount> counts(static_cast<std::size_t>(num_labels));
   std::int64_t hits = 0;
@@ -51,8 +51,8 @@ inline ScoreList single_label_scores(std::span<const int> predicted, std::span<c
   return scores;
 }
 
-/// Scores of predictions with any number of classes each, (N, num_labels) of 0 and 1: F1, precision and recall over all
-/// labels together (micro), F1 as mean over the classes, and the part of texts with exactly the right classes.
+/// Scores of multi-label predictions, (N, num_labels) of 0 and 1: micro F1, precision and recall, macro F1, and the
+/// fraction of texts whose classes are all correct.
 inline ScoreList multi_label_scores(std::span<const std::uint8_t> predicted, std::span<const std::uint8_t> actual,
                                     int num_labels) {
   const auto width = static_cast<std::size_t>(num_labels);
@@ -82,7 +82,7 @@ inline ScoreList multi_label_scores(std::span<const std::uint8_t> predicted, std
 
 namespace detail {
 
-/// Pearson's coefficient of correlation; not a number where one side does not vary.
+/// Pearson's correlation coefficient; NaN if x or y is constant.
 inline double pearson(std::span<const double> x, std::span<const double> y) {
   const double n = double(x.size());
   const double mean_x = std::accumulate(x.begin(), x.end(), 0.0) / n,
@@ -95,7 +95,7 @@ inline double pearson(std::span<const double> x, std::span<const double> y) {
   return xy / std::sqrt(xx * yy);
 }
 
-/// Ranks from 1; equal values share the mean of theirs.
+/// Ranks, counted from 1; equal values share their mean rank.
 inline std::vector<double> ranks(std::span<const double> x) {
   std::vector<std::size_t> order(x.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -110,7 +110,7 @@ inline std::vector<double> ranks(std::span<const double> x) {
 
 }  // namespace detail
 
-/// Scores of numbers: mean squared error and, of one number a text, the correlations of Pearson and of Spearman.
+/// Scores of regression: mean squared error and, for one number per text, Pearson's and Spearman's correlation.
 inline ScoreList regression_scores(std::span<const double> predicted, std::span<const double> actual, int width) {
   double sum = 0;
   for (std::size_t i = 0; i < actual.size(); ++i) sum += (predicted[i] - actual[i]) * (predicted[i] - actual[i]);

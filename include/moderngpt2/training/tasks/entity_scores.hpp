@@ -11,7 +11,7 @@
 
 namespace moderngpt2 {
 
-/// Words [begin, end) of a sentence that name something.
+/// Named entity: words [begin, end) of a sentence.
 struct Entity {
   std::string_view type;
   int begin = 0, end = 0;
@@ -19,8 +19,8 @@ struct Entity {
   bool operator==(const Entity&) const = default;
 };
 
-/// The entities that tags such as B-PER, I-PER and O mark. As lenient as conlleval and seqeval's default: an I- after
-/// another type, or after nothing, begins an entity.
+/// Entities marked by tags such as B-PER, I-PER and O. Lenient like conlleval and the default of seqeval: an I- tag
+/// after another type, or after O, begins an entity.
 inline std::vector<Entity> entities_of(const std::vector<std::string_view>& tags) {
   std::vector<Entity> found;
   char previous = 'O';
@@ -29,7 +29,7 @@ inline std::vector<Entity> entities_of(const std::vector<std::string_view>& tags
   for (int i = 0; i <= int(tags.size()); ++i) {
     const std::string_view tag = i < int(tags.size()) ? tags[std::size_t(i)] : "O";
     const char kind = tag.empty() ? 'O' : tag[0];
-    // A tag without a type ("B") stands for one of its own.
+    // A tag without a type ("B") gets the type "_".
     std::string_view type = tag.substr(std::min<std::size_t>(tag.size(), 1));
     if (const std::size_t dash = type.find('-'); dash != type.npos) type.remove_prefix(dash + 1);
     if (type.empty()) type = "_";
@@ -45,7 +45,7 @@ inline std::vector<Entity> entities_of(const std::vector<std::string_view>& tags
   return found;
 }
 
-/// Entities that were found, by sentences: one counts where type and both ends are right.
+/// Counts entities over sentences. An entity is correct if its type and both ends are.
 class EntityCount {
  public:
   void add(const std::vector<std::string_view>& predicted, const std::vector<std::string_view>& actual) {

@@ -10,8 +10,8 @@
 
 namespace moderngpt2 {
 
-/// Some examples as a batch: rows of ids padded on the right to the longest of the batch, and the attention mask. What
-/// is common to the batches of all heads; each adds its labels. Loading allocates nothing.
+/// Batch of examples: rows of ids, padded on the right to the longest row of the batch, and the attention mask. Base of
+/// the batches of all heads, which add their labels. Loading allocates nothing.
 template <class Store>
 class ExampleBatch {
  public:
@@ -26,8 +26,8 @@ class ExampleBatch {
         mask_(ids_.size()),
         places_(std::size_t(most_examples)) {}
 
-  /// The next load() pads its rows as if these were among them: what a rank computes, down to dropout, is then what one
-  /// process does.
+  /// Makes the next load() pad its rows to the longest of these examples too: the rows of all ranks in a step then have
+  /// the same length, and results, dropout included, equal those of a single process.
   template <class Place>
   void pad_to_longest(const Data& data, std::int64_t rows, Place&& place) {
     least_time_ = 1;
@@ -35,23 +35,23 @@ class ExampleBatch {
       least_time_ = std::max(least_time_, longest_row(data, data.place(place(i))));
   }
 
-  /// Examples.
+  /// Number of examples.
   std::int64_t rows() const { return rows_; }
-  /// Rows of ids for each example.
+  /// Rows of ids per example.
   int sequences() const { return sequences_; }
   static int sequences_of(const Data& data) { return data.sequences(); }
   int time() const { return time_; }
   std::int64_t tokens() const { return rows_ * sequences_ * time_; }
   const int* ids(std::int64_t example) const { return ids_.data() + example * sequences_ * time_; }
-  /// Null where nothing is padded.
+  /// Attention mask from an example on (rows, time); null if no row is padded.
   const std::int8_t* mask(std::int64_t example) const {
     return masked_ ? mask_.data() + example * sequences_ * time_ : nullptr;
   }
-  /// How many labels there are: what sums of losses are divided by.
+  /// Number of labels, by which sums of losses are divided.
   const Divisors& divisors() const { return divisors_; }
 
  protected:
-  /// Pads the rows of `rows` examples; `place(i)` is the number of the i-th one.
+  /// Loads and pads the rows of `rows` examples; place(i): index of the i-th example.
   template <class Place>
   void load_rows(const Data& data, std::int64_t rows, Place&& place) {
     const Store& store = data.store();
@@ -72,11 +72,11 @@ class ExampleBatch {
       masked_ |= padding < end;
     }
   }
-  /// The place in the store of the i-th example.
+  /// Index in the store of the i-th example.
   std::int64_t place(std::int64_t i) const { return places_[std::size_t(i)]; }
 
  private:
-  /// Tokens of the longest row of the example at `place` in the store.
+  /// Number of tokens in the longest row of the example at `place` in the store.
   int longest_row(const Data& data, std::int64_t place) const {
     int longest = 1;
     for (int k = 0; k < sequences_; ++k)

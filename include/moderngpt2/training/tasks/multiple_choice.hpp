@@ -15,8 +15,7 @@
 
 namespace moderngpt2 {
 
-/// Questions with their choices as rows. The language model is trained on the right choices alone: a wrong one is no
-/// text to be learnt.
+/// Batch of questions, with a row for each choice. The language-model loss covers the correct choices only.
 class ChoiceBatch : public ExampleBatch<ChoiceExamples> {
  public:
   ChoiceBatch(const Data& data, std::int64_t most, const Config& config)
@@ -54,7 +53,7 @@ class ChoiceBatch : public ExampleBatch<ChoiceExamples> {
   std::vector<int> answers_, last_, labels_;
 };
 
-/// Which of some choices is right, scored at the last token of each.
+/// Task: select the correct choice, scored at the last token of each.
 struct MultipleChoice {
   using Store = ChoiceExamples;
   using Batch = ChoiceBatch;
@@ -78,7 +77,7 @@ struct MultipleChoice {
         chosen_[std::size_t(first + i)] = std::max_element(scores, scores + batch.sequences()) - scores;
       }
     }
-    /// Each rank added its own part of the examples, and the rest are zeros.
+    /// Sums over ranks: each rank added its own examples, and the others are zero.
     void gather(distributed::CommunicatorBase& ranks) {
       ranks.all_reduce(chosen_.data(), size(), distributed::ReduceOp::sum, "choices").wait();
     }
@@ -90,7 +89,7 @@ struct MultipleChoice {
     }
 
     std::int64_t size() const { return std::int64_t(chosen_.size()); }
-    /// {"prediction": place of a choice, "label": ...} of one question.
+    /// {"prediction": index of a choice, "label": ...} of one question.
     Json prediction(std::int64_t i) const { return {{"prediction", chosen_[std::size_t(i)]}, {"label", actual(i)}}; }
 
    private:

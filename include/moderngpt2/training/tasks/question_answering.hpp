@@ -17,7 +17,7 @@
 
 namespace moderngpt2 {
 
-/// Windows and where in them the answers are.
+/// Batch of windows of contexts, with the positions of the answers.
 class QuestionBatch : public ExampleBatch<QuestionExamples> {
  public:
   QuestionBatch(const Data& data, std::int64_t most, const Config& config)
@@ -40,7 +40,7 @@ class QuestionBatch : public ExampleBatch<QuestionExamples> {
   std::vector<int> starts_, ends_;
 };
 
-/// Where in a text the answer to a question is.
+/// Task: find the span of a context that answers a question.
 struct QuestionAnswering {
   using Store = QuestionExamples;
   using Batch = QuestionBatch;
@@ -73,12 +73,12 @@ struct QuestionAnswering {
         std::copy_n(found, 4, found_.begin() + 4 * (first + i));
       }
     }
-    /// Each rank added its own part of the examples, and the rest are zeros.
+    /// Sums over ranks: each rank added its own examples, and the others are zero.
     void gather(distributed::CommunicatorBase& ranks) {
       ranks.all_reduce(found_.data(), std::int64_t(found_.size()), distributed::ReduceOp::sum, "answers").wait();
     }
 
-    /// Exact match and F1 over questions, in percent as SQuAD's evaluation has them.
+    /// Exact match and F1 over questions in percent, as SQuAD's evaluation defines them.
     ScoreList result(double) const {
       double exact = 0, f1 = 0;
       for (std::int64_t i = 0; i < size(); ++i) {
@@ -104,7 +104,7 @@ struct QuestionAnswering {
    private:
     struct Answer {
       std::int64_t question = 0;
-      Span span;  // tokens of the context
+      Span span;  // in tokens of the context
       float no_answer = 0;
     };
 
@@ -112,7 +112,7 @@ struct QuestionAnswering {
     const Question& question_of(std::int64_t i) const {
       return data_.store().questions[std::size_t(window(first_windows_[std::size_t(i)]).question)];
     }
-    /// The best of a question's windows.
+    /// Best answer over the windows of a question.
     Answer answer(std::int64_t i) const {
       const std::int64_t first = first_windows_[std::size_t(i)];
       Answer best{window(first).question, {}, 0};
@@ -126,7 +126,7 @@ struct QuestionAnswering {
       }
       return best;
     }
-    /// Empty where no answer is likelier than the best one, if the data has questions without.
+    /// Text of an answer. Empty if the data has unanswerable questions and "no answer" scores higher.
     std::string text_of(const Answer& answer) const {
       if (answer.span.start < 0 || (may_be_unanswered_ && answer.no_answer > answer.span.score)) return "";
       const Question& question = data_.store().questions[std::size_t(answer.question)];
@@ -140,7 +140,7 @@ struct QuestionAnswering {
 
     const ExampleRange<Store>& data_;
     bool may_be_unanswered_;
-    std::vector<std::int64_t> first_windows_;  // of each question
+    std::vector<std::int64_t> first_windows_;  // index of each question's first window
     std::vector<double> found_;  // (windows, 4): start (-1: none), end and score of the best span, score of no answer
   };
 };

@@ -16,7 +16,7 @@
 
 namespace moderngpt2 {
 
-/// Texts and their labels.
+/// Batch of texts with their labels.
 class SequenceBatch : public ExampleBatch<SequenceExamples> {
  public:
   SequenceBatch(const Data& data, std::int64_t most, const Config& config)
@@ -47,7 +47,7 @@ class SequenceBatch : public ExampleBatch<SequenceExamples> {
   std::vector<float> values_;
 };
 
-/// A class, some classes, or numbers for a whole text.
+/// Task: predict a class, several classes, or numbers for a text.
 struct SequenceClassification {
   using Store = SequenceExamples;
   using Batch = SequenceBatch;
@@ -73,7 +73,7 @@ struct SequenceClassification {
       float* const to = logits_.data() + first * num_labels_;
       for (std::int64_t i = 0; i < batch.rows() * num_labels_; ++i) to[i] = float(logits.data()[i]);
     }
-    /// Each rank added its own part of the examples, and the rest are zeros.
+    /// Sums over ranks: each rank added its own examples, and the others are zero.
     void gather(distributed::CommunicatorBase& ranks) {
       ranks.all_reduce(logits_.data(), std::int64_t(logits_.size()), distributed::ReduceOp::sum, "logits").wait();
     }
@@ -94,7 +94,7 @@ struct SequenceClassification {
     }
 
     std::int64_t size() const { return data_.size(); }
-    /// {"prediction": ..., "label": ..., "scores": [probabilities]} of one text; numbers have no scores.
+    /// {"prediction": ..., "label": ..., "scores": [probabilities]} of one text; regression has no scores.
     Json prediction(std::int64_t i) const {
       const Store& store = data_.store();
       const std::vector<std::string>& names = store.names;

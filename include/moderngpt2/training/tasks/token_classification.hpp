@@ -16,7 +16,7 @@
 
 namespace moderngpt2 {
 
-/// Texts and a label for each token; those of the padding are ignored.
+/// Batch of texts with a label per token; padding is ignored.
 class TokenLabelBatch : public ExampleBatch<TokenExamples> {
  public:
   TokenLabelBatch(const Data& data, std::int64_t most, const Config& config)
@@ -40,7 +40,7 @@ class TokenLabelBatch : public ExampleBatch<TokenExamples> {
   std::vector<int> labels_;
 };
 
-/// A class for every word of a text.
+/// Task: predict a class for every word of a text.
 struct TokenClassification {
   using Store = TokenExamples;
   using Batch = TokenLabelBatch;
@@ -72,7 +72,7 @@ struct TokenClassification {
         }
       }
     }
-    /// Each rank added its own part of the examples, and the rest are zeros.
+    /// Sums over ranks: each rank added its own examples, and the others are zero.
     void gather(distributed::CommunicatorBase& ranks) {
       ranks.all_reduce(predicted_.data(), begins_.back(), distributed::ReduceOp::sum, "tags of words").wait();
     }
@@ -84,7 +84,7 @@ struct TokenClassification {
     }
 
     std::int64_t size() const { return data_.size(); }
-    /// {"predictions": [tags of the words], "labels": [...]} of one text, without the words that were cut.
+    /// {"predictions": [tags of the words], "labels": [...]} of one text, without truncated words.
     Json prediction(std::int64_t i) const { return {{"predictions", tags(predicted(i))}, {"labels", tags(actual(i))}}; }
 
    private:
@@ -107,7 +107,7 @@ struct TokenClassification {
 
     const ExampleRange<Store>& data_;
     int num_labels_;
-    std::vector<std::int64_t> begins_{0};  // of each text's words among all
+    std::vector<std::int64_t> begins_{0};  // index of each text's first word
     Classes predicted_;
   };
 };
