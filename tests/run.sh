@@ -137,7 +137,7 @@ if [ "$size" = area ]; then
       targets=(all)
       case $area in
         programs) tests='^(programs|original_commands|jobs|pretrain|ranks|openmp.*|golden_.*|custom_layer|custom_optimizer|train_on_text)$' ;;
-        docs) tests='^(readme.*|tool_pages|tutorial|completion)$' ;;
+        docs) tests='^(readme.*|tool_pages|flags_in_pages|tutorial|recipes|completion)$' ;;
         headers) tests='^(two_units|needs|words.*|each_file_alone)$' ;;
         consumers) tests='^(consumer_.*|add_model|installed_programs)$' ;;
         memory) tests='^memory_plan' ;;

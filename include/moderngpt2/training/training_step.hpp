@@ -133,7 +133,7 @@ class TrainingStep {
   void queue_passes(const TrainerState& state, const Batch& batch, const BatchPlace& place, const BatchPlace& own,
                     const StepCounts& counts) {
     optimizer_.begin_step();
-    const auto on_ready = [this](int unit) { optimizer_.ready(unit); };
+    const auto on_ready = [this](Unit unit) { optimizer_.ready(unit); };
     const std::int64_t most = largest_part(place.rows);  // every rank makes the same number of passes
     for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
       optimizer_.begin_pass(first + settings_.per_device_train_batch_size >= most);
