@@ -138,7 +138,7 @@ inline PartialUse::Range byte_range(std::int64_t begin, std::int64_t end, std::s
 /// in use throughout. Of the others, up to four are: the one that a backward pass fills, the one before it (it holds
 /// the first elements of the same unit), and two after it that are being reduced.
 inline PartialUse gradient_memory_use(const Layout& layout, std::size_t element_bytes) {
-  PartialUse use{.kept = {}, .parts = {}, .together = 4};
+  PartialUse use{.kept = {}, .parts = {}, .resident_parts = 4};
   for (const Bucket& b : layout.matrices())
     (b.unit.is_embedding() ? use.kept : use.parts).push_back(byte_range(b.begin, b.end, element_bytes));
   return use;
@@ -149,7 +149,7 @@ inline PartialUse gradient_memory_use(const Layout& layout, std::size_t element_
 /// next one, each in its own bucket and the one before. A gather waits for the kernels queued before it, so its bucket
 /// may reuse the memory that the previous unit left.
 inline PartialUse weight_memory_use(const Layout& layout, int rank, std::size_t element_bytes) {
-  PartialUse use{.kept = {}, .parts = {}, .together = 3};
+  PartialUse use{.kept = {}, .parts = {}, .resident_parts = 3};
   for (const Bucket& b : layout.matrices()) {
     const std::int64_t slice = layout.slice(b), own = b.begin + rank * slice;
     if (b.unit.is_embedding()) {
