@@ -10,7 +10,7 @@ using namespace moderngpt2;
 TEST_CASE("neighbours that are in use at once share no memory, what is kept shares none with anybody") {
   // Ten parts of 25 bytes in chunks of 10. Every third part begins with 5 kept bytes.
   for (const std::size_t resident_parts : {1, 2, 3, 4, 20}) {
-    PartialUse use{.kept = {{0, 12}}, .parts = {}, .resident_parts = together};
+    PartialUse use{.kept = {{0, 12}}, .parts = {}, .resident_parts = resident_parts};
     for (std::size_t i = 0; i < 10; ++i) {
       use.parts.push_back({12 + 25 * i, 12 + 25 * (i + 1)});
       if (i % 3 == 0) use.kept.push_back({12 + 25 * i, 12 + 25 * i + 5});
@@ -36,10 +36,10 @@ TEST_CASE("neighbours that are in use at once share no memory, what is kept shar
           for (std::size_t i = 0; i < 10; ++i)
             for (std::size_t j = 0; j < 10; ++j)
               if (overlaps(a, use.parts[i]) && overlaps(b, use.parts[j]))
-                CHECK((j - i >= together && i - j >= together));
+                CHECK((j - i >= resident_parts && i - j >= resident_parts));
         }
     }
-    CHECK((shared > 0) == (together < 10));
+    CHECK((shared > 0) == (resident_parts < 10));
   }
 }
 

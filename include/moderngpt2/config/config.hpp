@@ -101,7 +101,7 @@ struct InConfig {
 /// are other keys that are read. The visitor is called with (member, const Field&, const InConfig&).
 template <DescribedAs<Config> C, class Visitor>
 constexpr void describe(C& c, Visitor&& visit) {
-  constexpr const char* section = "Model fields (override --config_file and --model_size_name)";
+  constexpr const char* section = "Model fields (override config_file and model_size_name)";
   constexpr InConfig size{.range = Range::size};
   constexpr InConfig derived{.range = Range::size, .null_is_default = true, .derived = true};
   constexpr InConfig dropout{.range = Range::probability, .same_model = false};

@@ -75,7 +75,7 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .at_least = 0});
   visit(o.do_sample, stored.do_sample,
         Field{.name = "do_sample",
-              .help = "Sample; --no_do_sample selects greedy decoding.",
+              .help = "Sample tokens; off: greedy decoding.",
               .section = sampling,
               .negatable = true});
   visit(o.temperature, stored.temperature,
