@@ -102,7 +102,7 @@ TEST_CASE("a port in use is an error that names it") {
 
 TEST_CASE("the environment of torchrun") {
   const WithVariable rank("RANK", "5"), size("WORLD_SIZE", "8"), local("LOCAL_RANK", "1"), port("MASTER_PORT", "29500");
-  CHECK_THROWS_WITH_AS(read_torch_launch(), "MASTER_ADDR is not set: it names the machine of rank 0", Error);
+  CHECK_THROWS_WITH_AS(read_torch_launch(), "MASTER_ADDR is not set: it must name the machine of rank 0", Error);
   const WithVariable address("MASTER_ADDR", "node0");
   {
     const WithVariable local_size("LOCAL_WORLD_SIZE", "4");
