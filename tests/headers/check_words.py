@@ -109,17 +109,16 @@ def faults_of_code(lines, kind):
             yield from faults_of_text(number, line, False)
 
 
-def faults_of(path, name):
-    """Yields (line number, text) of each fault of a file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if path.suffix == ".md":
+def faults_of(name, lines):
+    """Yields (line number, text) of each fault of the file `name`."""
+    if name.endswith(".md"):
         for number, line in enumerate(lines, 1):
             cell = DOC_TABLE.match(line) if name.startswith("docs/tools/") else None
             if cell and OPENING.match(cell[1]):
                 yield number, f"--help begins with '{OPENING.match(cell[1])[0]}': name the thing first"
             yield from faults_of_text(number, line, False)
         return
-    code = path.suffix in SLASHES
+    code = name.endswith(SLASHES)
     for number, line in enumerate(lines, 1):
         if len(line) > COLUMNS and "http" not in line and (code and 'R"(' not in line or line.lstrip().startswith("#")):
             yield number, f"{len(line)} columns, at most {COLUMNS}"
@@ -134,7 +133,7 @@ def main(root, clean=CLEAN):
         if LEFT_OUT.search(name):
             continue
         checked += 1
-        found = list(faults_of(path, name))
+        found = list(faults_of(name, path.read_text(encoding="utf-8").splitlines()))
         if name.startswith(clean) and not NOT_YET.match(name):
             faults += len(found)
             for number, text in found:
