@@ -1,4 +1,4 @@
-"""What compare.py times: programs that are asked again and again for one piece of work, ours and those of others."""
+"""Programs that compare.py times, ours and others: each repeats one piece of work on request."""
 
 import json
 import os

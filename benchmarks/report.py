@@ -1,4 +1,4 @@
-"""What compare.py measured, as text: tables in Markdown, a picture, and the marked part of a page."""
+"""Reports of compare.py's results: tables in Markdown, a picture, and the marked part of a page."""
 
 import statistics
 from pathlib import Path

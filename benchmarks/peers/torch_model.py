@@ -1,4 +1,4 @@
-"""The same model in plain PyTorch, as a good user would write it: fused scaled-dot-product attention, one product for q,
+"""ModernGPT2 in plain PyTorch, as a good user would write it: fused scaled-dot-product attention, one product for q,
 k and v and one for gate and up, fused AdamW, a fixed key/value cache. Speaks the protocol of bench_model: "ready", then
 the seconds of one piece of work for each line that it reads; peak memory on standard error at the end.
 

@@ -106,7 +106,7 @@ class Folder:
         return [(names.get(i, f"[unused{i}]"), types.get(i, gguf.TokenType.UNUSED)) for i in range(self.config["vocab_size"])]
 
     def id_of(self, name):
-        """Of the config, else where train_tokenizer puts it."""
+        """Id in the config, else the one that train_tokenizer assigns."""
         token = self.config.get(f"{name}_token_id")
         token = token[0] if isinstance(token, list) else token
         return {"pad": 0, "unk": 1, "eos": 2}[name] if token is None else token

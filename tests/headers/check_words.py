@@ -7,8 +7,8 @@ a pronoun), phrases with an established term ("is told": receives, "outranks": o
 lines of more than 120 columns (in scripts: of comments). Prints each fault of the paths in CLEAN, and how many the other
 folders have. Exit status 1 if CLEAN has one.
 
-Openings are checked in comments and in the option tables of docs/tools/, which contain the texts of --help. "As" may
-begin a comment after code ("as in GPT-2").
+Openings are checked in comments, docstrings and the option tables of docs/tools/, which contain the texts of --help.
+"As" may begin a comment after code ("as in GPT-2").
 """
 
 import re
@@ -122,6 +122,10 @@ def faults_of(name, lines):
     for number, line in enumerate(lines, 1):
         if len(line) > COLUMNS and "http" not in line and (code and 'R"(' not in line or line.lstrip().startswith("#")):
             yield number, f"{len(line)} columns, at most {COLUMNS}"
+    if name.endswith(".py"):
+        for number, line in enumerate(lines, 1):
+            if line.lstrip().startswith('"""') and OPENING.match(line.lstrip()[3:]):
+                yield number, f"docstring begins with '{OPENING.match(line.lstrip()[3:])[0]}': name the thing first"
     yield from faults_of_code(lines, "slashes" if code else "hash")
 
 
