@@ -4,8 +4,8 @@
 
 Refuses comments that begin with a word which only makes sense after another sentence ("The same", "Of", "What", "Who",
 a pronoun), phrases with an established term ("is told": receives, "outranks": overrides, "by turns": alternately), and
-lines of more than 120 columns (in scripts: of comments). Prints each fault of the paths in CLEAN, and how many the other
-folders have. Exit status 1 if CLEAN has one.
+lines of more than 120 columns (in scripts: of comments). Prints each fault of the paths in CLEAN, and the number of
+faults in other folders. Exit status 1 if CLEAN has one.
 
 Openings are checked in comments, docstrings and the option tables of docs/tools/, which contain the texts of --help.
 "As" may begin a comment after code ("as in GPT-2").

@@ -34,7 +34,8 @@ CASES += [("docs/a.md", text) for text in PHRASES]
 CASES += [("docs/tools/a.md", f"| `--a INT` | `1` | {text[0].lower()}{text[1:]} |") for text in OPENINGS]
 SOUND = [("include/m/a.hpp", f"/// {text}\nint a;  ///< {text}\nf(\"{text}\");  // {text}") for text in PLAIN]
 SOUND += [("docs/a.md", "It reads a file."), ("docs/a.md", LONG), ("include/m/a.hpp", f"// https://{LONG}"),
-          ("include/m/a.hpp", "int a;  // as in GPT-2"), ("include/m/a.hpp", "// Sums rows.\n\n// Adds\n// its argument.\nint a;"),
+          ("include/m/a.hpp", "int a;  // as in GPT-2"),
+          ("include/m/a.hpp", "// Sums rows.\n\n// Adds\n// its argument.\nint a;"),
           ("tests/a.sh", "#!/bin/sh\necho \"${a#it}\"")]
 
 
