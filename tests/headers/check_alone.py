@@ -19,7 +19,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 
 
 class Includes:
-    """Which of the project's own files a file reaches."""
+    """Project files that a file includes, directly or not."""
 
     def __init__(self, folders):
         self.folders = folders
@@ -43,7 +43,7 @@ def main(compiler, flags_file, hubs_file, files_file):
     command = [compiler, "-std=c++20", "-fopenmp", "-Wall", "-Wextra", "-Werror", f"@{flags_file}"]
 
     def run(path, *arguments):
-        """What the compiler says of an empty file that includes a header, or of a source."""
+        """Messages of the compiler for an empty file that includes a header, or for a source."""
         is_source = path.suffix == ".cpp"
         done = subprocess.run([*command, *arguments, str(path) if is_source else "-"], text=True, check=False,
                               input=None if is_source else f'#include "{path}"\n', capture_output=True)

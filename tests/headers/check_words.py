@@ -4,11 +4,11 @@
 
 Refuses comments that begin with a word which only makes sense after another sentence ("The same", "Of", "What", "Who",
 a pronoun), phrases with an established term ("is told": receives, "outranks": overrides, "by turns": alternately), and
-lines of more than 120 columns (in scripts: of comments). Prints each fault of the paths in CLEAN, and how many the other
-folders have. Exit status 1 if CLEAN has one.
+lines of more than 120 columns (in scripts: of comments). Prints each fault of the paths in CLEAN, and the number of
+faults in other folders. Exit status 1 if CLEAN has one.
 
-Openings are checked in comments and in the option tables of docs/tools/, which contain the texts of --help. "As" may
-begin a comment after code ("as in GPT-2").
+Openings are checked in comments, docstrings and the option tables of docs/tools/, which contain the texts of --help.
+"As" may begin a comment after code ("as in GPT-2").
 """
 
 import re
@@ -109,20 +109,23 @@ def faults_of_code(lines, kind):
             yield from faults_of_text(number, line, False)
 
 
-def faults_of(path, name):
-    """Yields (line number, text) of each fault of a file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if path.suffix == ".md":
+def faults_of(name, lines):
+    """Yields (line number, text) of each fault of the file `name`."""
+    if name.endswith(".md"):
         for number, line in enumerate(lines, 1):
             cell = DOC_TABLE.match(line) if name.startswith("docs/tools/") else None
             if cell and OPENING.match(cell[1]):
                 yield number, f"--help begins with '{OPENING.match(cell[1])[0]}': name the thing first"
             yield from faults_of_text(number, line, False)
         return
-    code = path.suffix in SLASHES
+    code = name.endswith(SLASHES)
     for number, line in enumerate(lines, 1):
         if len(line) > COLUMNS and "http" not in line and (code and 'R"(' not in line or line.lstrip().startswith("#")):
             yield number, f"{len(line)} columns, at most {COLUMNS}"
+    if name.endswith(".py"):
+        for number, line in enumerate(lines, 1):
+            if line.lstrip().startswith('"""') and OPENING.match(line.lstrip()[3:]):
+                yield number, f"docstring begins with '{OPENING.match(line.lstrip()[3:])[0]}': name the thing first"
     yield from faults_of_code(lines, "slashes" if code else "hash")
 
 
@@ -134,7 +137,7 @@ def main(root, clean=CLEAN):
         if LEFT_OUT.search(name):
             continue
         checked += 1
-        found = list(faults_of(path, name))
+        found = list(faults_of(name, path.read_text(encoding="utf-8").splitlines()))
         if name.startswith(clean) and not NOT_YET.match(name):
             faults += len(found)
             for number, text in found:

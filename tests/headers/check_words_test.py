@@ -1,4 +1,4 @@
-"""check_words.py finds each kind of fault, and none in plain sentences: one small tree for each."""
+"""Checks that check_words.py finds each kind of fault, and none in plain sentences."""
 
 import contextlib
 import io
@@ -29,15 +29,18 @@ CASES += [("include/m/a.hpp", f'throw Error("{text}");') for text in PHRASES]
 CASES += [("include/m/a.hpp", "/// Weights that are\n/// there already.\nint a;"), ("include/m/a.hpp", LONG)]
 CASES += [("cmake/a.cmake", f"# {text}\nset(a 1)") for text in OPENINGS + PHRASES]
 CASES += [("tests/a.sh", f"# {text}\nls") for text in OPENINGS + PHRASES]
+CASES += [("tests/a.py", f'"""{text}"""') for text in OPENINGS]
 CASES += [("docs/a.md", text) for text in PHRASES]
 CASES += [("docs/tools/a.md", f"| `--a INT` | `1` | {text[0].lower()}{text[1:]} |") for text in OPENINGS]
 SOUND = [("include/m/a.hpp", f"/// {text}\nint a;  ///< {text}\nf(\"{text}\");  // {text}") for text in PLAIN]
 SOUND += [("docs/a.md", "It reads a file."), ("docs/a.md", LONG), ("include/m/a.hpp", f"// https://{LONG}"),
-          ("tests/data/a.md", PHRASES[0]), ("include/m/a.hpp", "int a;  // as in GPT-2"), ("include/m/a.hpp", "// Sums rows.\n\n// Adds\n// its argument.\nint a;"),
+          ("include/m/a.hpp", "int a;  // as in GPT-2"),
+          ("include/m/a.hpp", "// Sums rows.\n\n// Adds\n// its argument.\nint a;"),
           ("tests/a.sh", "#!/bin/sh\necho \"${a#it}\"")]
 
 
 def run(name, text, clean):
+    """Status and output of the check of a project with one file."""
     with tempfile.TemporaryDirectory() as root:
         path = Path(root, name)
         path.parent.mkdir(parents=True)
@@ -49,11 +52,17 @@ def run(name, text, clean):
 
 
 for name, text in CASES:
-    status, said = run(name, text, ("",))
-    assert status == 1 and f"{name}:1: " in said, (name, text, said)
-    status, said = run(name, text, ("elsewhere/",))
-    assert status == 0 and "not yet clean" in said, (name, text, said)
+    found = list(check_words.faults_of(name, text.splitlines()))
+    assert found and found[0][0] == 1, (name, text, found)
 for name, text in SOUND:
-    status, said = run(name, text, ("",))
-    assert status == 0 and "1 files, 0 faults" in said or name.startswith("tests/data"), (name, text, said)
+    found = list(check_words.faults_of(name, text.splitlines()))
+    assert not found, (name, text, found)
+
+name, text = CASES[0]
+assert run(name, text, ("include/",)) == (1, f"{name}:1: {list(check_words.faults_of(name, [text]))[0][1]}\n"
+                                             "1 files, 1 faults in clean paths, 0 elsewhere\n")
+assert run(name, text, ("tests/",)) == (0, "not yet clean: include/m (1)\n"
+                                           "1 files, 0 faults in clean paths, 1 elsewhere\n")
+assert run(*SOUND[0], ("include/",)) == (0, "1 files, 0 faults in clean paths, 0 elsewhere\n")
+assert run("tests/data/a.md", PHRASES[0], ("",))[0] == 1  # no file is checked
 print(f"{len(CASES)} faults found, {len(SOUND)} sound files")

@@ -94,7 +94,7 @@ struct DatasetSplits : TrainAndEval {
       train_files = find_shards(path);
       if (train_files.empty()) train_files = find_parquet_files(path);
       if (train_files.empty())
-        throw Error("{}: no shard_*.parquet found. Create them with pretokenize_dataset", path.string());
+        throw Error("{}: holds no shard_*.parquet; pretokenize_dataset makes them", path.string());
       eval_files = find_shards(path / "eval");
     } else {
       splits.metadata = read_metadata(path);
@@ -196,7 +196,7 @@ MODERNGPT2_INLINE ShardSet::ShardSet(const std::vector<std::filesystem::path>& f
     if (reader->rows() > 0) {
       if (options_.block_size == 0) options_.block_size = reader->block_size();
       if (reader->block_size() != options_.block_size)
-        throw Error("{}: its blocks have {} ids, expected {}", path.string(), reader->block_size(),
+        throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
                     options_.block_size);
     }
     starts_.push_back(starts_.back() + rows);

@@ -103,7 +103,7 @@ class SequenceExamples {
       if (row.fields.contains(a) && row.fields.contains(b)) return {a, b};
     for (const char* name : {"text", "sentence", "content", "review", "question"})
       if (row.fields.contains(name)) return {name};
-    throw Error("{}: no text column found among the columns {}. Name one, or two separated by a comma, with {}",
+    throw Error("{}: no text column found; the columns are {}. Name one, or two separated by a comma, with {}",
                 row.place.text(), column_names(row.fields), Setting{"text_column"});
   }
 
