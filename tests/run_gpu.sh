@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests the CUDA backend on a GPU: compares primitives with the simulated GPU's, tests every kernel and the golden cases,
-# measures kernels, training and decoding, then runs compute-sanitizer. Each program is compiled, linked and run separately,
-# with a time limit, so that a failure does not prevent the other steps.
+# Tests the CUDA backend on a GPU: compares primitives with the simulated GPU's, tests every kernel and the golden
+# cases, measures kernels, training and decoding, then runs compute-sanitizer. Each program is compiled, linked and run
+# separately, with a time limit, so that a failure does not prevent the other steps.
 #
 #   tests/run_gpu.sh --bundle      first: copies the required headers into .gpu/
 #   tests/run_gpu.sh [FOLDER]      builds and runs. Needs nvcc, g++ and .gpu/, no network. Results: FOLDER (gpu_results)

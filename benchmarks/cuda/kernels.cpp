@@ -24,7 +24,7 @@ using bench::numbers;
 struct Sizes {
   Config c = bench::simulated ? bench::toy_config() : small_config;
   int batch = bench::simulated ? 1 : 32, time = bench::simulated ? 40 : 1024, rows = batch * time;
-  int past = bench::simulated ? 70 : 4095;  // of decoding
+  int past = bench::simulated ? 70 : 4095;  // tokens in the cache while decoding
   int C = c.n_embd, F = c.n_inner, V = bench::simulated ? c.vocab_size : 32000;
   int H = c.n_head, D = c.head_dim, HD = H * D, square = bench::simulated ? 64 : 8192;
 };

@@ -21,7 +21,7 @@
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 
-// What `generate` does with a model of type M: chat, continue a prompt, or fill a file of prompts.
+// The modes of `generate` for model type M: chat, one prompt, or a file of prompts.
 namespace moderngpt2::generate_program {
 
 inline void write(const std::string& text) {

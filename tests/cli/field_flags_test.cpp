@@ -29,7 +29,7 @@ TEST_CASE("each described setting with a section has a flag, under the heading o
   CHECK(request.block_size == 8);
   CHECK_THROWS_WITH_AS(options.parse({"--max_steps=-2"}), "--max_steps: -2 is less than -1", UsageError);
   CHECK_THROWS_AS(options.parse({"--lr_scheduler_type=steps"}), UsageError);
-  CHECK_THROWS_AS(options.parse({"--world_size=2"}), UsageError);  // of LauncherFlags
+  CHECK_THROWS_AS(options.parse({"--world_size=2"}), UsageError);  // defined by LauncherFlags
 }
 
 TEST_CASE("model flags set fields of config.json") {
@@ -39,7 +39,8 @@ TEST_CASE("model flags set fields of config.json") {
   options.parse({"--n_layer=3", "--no_tie_word_embeddings", "--attn_logit_softcapping=0", "--activation_function",
                  "swish", "--rope_theta=500"});
   Json json = parse_json(R"({"model_type": "moderngpt2", "num_hidden_layers": 2, "hidden_act": "relu",
-                             "attn_logit_softcapping": 5, "rope_parameters": {"rope_theta": 7, "rope_type": "default"}})",
+                             "attn_logit_softcapping": 5,
+                             "rope_parameters": {"rope_theta": 7, "rope_type": "default"}})",
                          "c.json");
   fields.apply(json);
   const Config c = parse_config(json, "c.json").config;

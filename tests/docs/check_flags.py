@@ -13,10 +13,10 @@ root, programs = map(pathlib.Path, sys.argv[1:])
 
 # Accepted without effect, which --help leaves out (cli/training_flags.hpp, cli/pretokenize_flags.hpp).
 ignored = """--dataloader_pin_memory --dataloader_prefetch_factor --language --no_dataset_streaming --streaming --torch_compile""".split()
-# Of scripts of this project, of benchmarks, and of programs that only tests build.
+# Flags of scripts of this project, of benchmarks, and of programs that only tests build.
 scripts = """--all --all-tests --area --bundle --check --held_out --llama_bench --page --parts --quick
 --serve --sizes""".split()
-# Of CMake, compilers, launchers, schedulers, and other projects.
+# Flags of CMake, compilers, launchers, schedulers, and other projects.
 others = """--bind-to --build --gpus-per-node --gpus-per-task --hostfile --install --logdir --map-by --mca --mpi
 --no-python --nodes --nproc-per-node --ntasks --ntasks-per-node --num_gpus --num_processes --nv --parallel --prefix
 --preset --random-source --signal --target --time""".split()

@@ -28,10 +28,6 @@ for page in [readme_path, *sorted((root / "docs").rglob("*.md"))]:
             faults.append(f"{page.relative_to(root)}: {link} does not exist")
         elif anchor and target.suffix == ".md" and anchor not in anchors(target):
             faults.append(f"{page.relative_to(root)}: {link} has no heading #{anchor}")
-odd = r"\b(outranks?|heed(s|ed)?|by chance|asked in turns|as it lies|nobody waits|has of its own|as it stands)\b"
-for page in [readme_path, *sorted((root / "docs").glob("*.md")), *sorted((root / "docs/decisions").glob("*.md"))]:
-    for words in re.finditer(odd, page.read_text(), re.I):
-        faults.append(f"{page.relative_to(root)}: '{words[0]}': say it in plain technical English")
 for command in re.findall(r"^(?:bash )?((?:examples|tests|benchmarks|cmake)/\S+\.sh)", text, re.M):
     if not (root / command).exists():
         faults.append(f"README.md: {command} does not exist")

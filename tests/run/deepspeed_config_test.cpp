@@ -98,11 +98,12 @@ TEST_CASE("what ranks share, and in what portions") {
   CHECK_ERROR(line.apply(R"({"zero_optimization": true})"), "zero_optimization.stage is 1, --zero_stage 2");
 }
 
-TEST_CASE("the file outranks defaults, and says so") {
+TEST_CASE("the file overrides defaults, and reports that") {
   CommandLine line;
   const LauncherEffect effect = line.apply(R"({"train_micro_batch_size_per_gpu": 4, "gradient_accumulation_steps": 3,
       "gradient_clipping": 0.5, "bfloat16": {"enabled": true},
-      "optimizer": {"type": "adam", "params": {"lr": 1e-3, "betas": [0.8, "auto"], "eps": 1e-6, "weight_decay": 0.1}}})");
+      "optimizer": {"type": "adam", "params": {"lr": 1e-3, "betas": [0.8, "auto"], "eps": 1e-6,
+                                                  "weight_decay": 0.1}}})");
   const TrainingSettings& s = line.settings;
   CHECK(s.per_device_train_batch_size == 4);
   CHECK(s.gradient_accumulation_steps == 3);

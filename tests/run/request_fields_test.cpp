@@ -55,7 +55,7 @@ TEST_CASE("names of described members differ, and each flag has a sentence") {
   });
 }
 
-TEST_CASE("ranks with one value that differs are told apart, unless it may differ") {
+TEST_CASE("ranks that differ in one value have other fingerprints, unless it may differ") {
   const TrainingRequest first;
   TrainingRequest other;
   std::set<std::string> may_differ;

@@ -120,7 +120,7 @@ TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as s
   same();
   f.request.text->split_special_tokens = true;
   CHECK_ERROR(f.run(), "--split_special_tokens was false and is now true");
-  f.request.block_size = 2000;  // what does not fit is told before anything is packed
+  f.request.block_size = 2000;  // errors are reported before anything is packed
   f.request.model_fields["n_positions"] = 1000;
   CHECK_ERROR(f.run(), "n_positions is 1000");
 }
@@ -217,7 +217,7 @@ TEST_CASE("an id outside the vocabulary names its shard and row") {
   CHECK_ERROR(f.run(), "shard_00000.parquet", "row");
 }
 
-TEST_CASE("flags outrank the config file, which outranks the size") {
+TEST_CASE("flags override the config file, which overrides the size") {
   test::TemporaryFolder temporary;
   write_tokenizer(temporary / "tokenizer", 64);
   const Tokenizer tokenizer = Tokenizer::load(temporary / "tokenizer");
@@ -270,7 +270,7 @@ TEST_CASE("the memory plan is what is allocated") {
   s.gradient_checkpointing = true;
   CHECK(plan_memory<TinyModel>(c, s, 16, 1).total() < plan.total());
   CHECK(test::contains(plan_text(plan), "total"));
-  // ZeRO: each stage leaves a process less, and stage 3 the less the more there are.
+  // ZeRO: each stage needs less memory per process; stage 3 needs less with more processes.
   std::uint64_t before = UINT64_MAX;
   for (const int stage : {0, 1, 2, 3}) {
     s.world_size = 8, s.zero_stage = stage;

@@ -73,7 +73,7 @@ struct TaskFixture {
     for (const std::string& line : said) all += line + "\n";
     return all;
   }
-  /// The same by `ranks` threads, which must all succeed and of which one speaks.
+  /// Runs on `ranks` threads. All must succeed, and one prints.
   void run_ranks(int ranks, int stage) {
     said.clear();
     std::vector<int> status(std::size_t(ranks), -1);

@@ -73,7 +73,7 @@ TEST_CASE("a block that cannot be read is an error of the step that needs it") {
   }
 }
 
-TEST_CASE("a loss that stands out is told, a falling or noisy one is not") {
+TEST_CASE("a loss spike is reported, a falling or noisy loss is not") {
   LossSpikes spikes;
   for (int i = 0; i < 400; ++i) CHECK_FALSE(spikes.add(3 * std::exp(-i / 100.0) + 2 + 0.1 * ((i * 7) % 5)));
   CHECK(spikes.add(6));

@@ -1,4 +1,4 @@
-// What training in bf16 keeps in fp32.
+// Values that training in bf16 keeps in fp32.
 #include <cstdint>
 #include <filesystem>
 #include <vector>

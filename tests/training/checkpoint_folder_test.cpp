@@ -46,7 +46,7 @@ TEST_CASE("the newest complete checkpoint is found among leftovers") {
   CHECK(latest() == -1);
   make_checkpoint(out, 20, 100);
   make_checkpoint(out, 9, 100);
-  CHECK(latest() == 20);  // of the same second: by step
+  CHECK(latest() == 20);  // same second: ordered by step
   make_checkpoint(out, 10, 101);
   CHECK(latest() == 10);  // a later run that went on from an earlier step
   fs::create_directory(out / ".checkpoint-30.tmp");

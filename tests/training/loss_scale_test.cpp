@@ -29,7 +29,7 @@ TEST_CASE("a dynamic loss scale: doubled after a window, halved by the overflows
   CHECK(LossScale(s).value() == 16);
   CHECK(scales(s, "...x..x...") == std::vector<double>{16, 16, 32, 32, 32, 32, 16, 16, 16, 32});
   CHECK(scales(s, "xxxxxx") == std::vector<double>{16, 8, 4, 2, 2, 2});
-  // What is left of the hysteresis comes back with a window, or with any step.
+  // The hysteresis is restored after a window, or after any step.
   CHECK(scales(s, "x...x.x") == std::vector<double>{16, 16, 16, 32, 32, 32, 16});
   s.consecutive_hysteresis = true;
   CHECK(scales(s, "x.x.xx") == std::vector<double>{16, 16, 16, 16, 16, 8});

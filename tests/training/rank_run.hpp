@@ -33,14 +33,14 @@ inline TrainingSettings rank_settings(int ranks, int stage, const std::filesyste
   return s;
 }
 
-/// What all ranks together have: each step's loss and norm, and weights, masters and moments in flat buffers of one
+/// Results of all ranks: each step's loss and norm, and weights, masters and moments in flat buffers of one
 /// process.
 template <class M>
 struct GatheredRun {
   std::vector<double> losses, norms;
   std::vector<bool> applied;
-  std::vector<int> status;                   ///< what run() returned, of each rank
-  std::vector<typename M::Weights> weights;  ///< of each rank
+  std::vector<int> status;                   ///< return value of run(), for each rank
+  std::vector<typename M::Weights> weights;  ///< weights of each rank
   ParameterBuffers<typename M::FullElements> first, second;
   FlatBuffer<float> masters;
   std::string thrown;

@@ -59,7 +59,7 @@ TEST_CASE("ranks train the model that one process trains") {
     }
 }
 
-TEST_CASE("a step ends before all its new weights are there") {
+TEST_CASE("a step ends before all its new weights have arrived") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
   for (const int stage : {1, 2}) {
@@ -94,7 +94,7 @@ TEST_CASE("a checkpoint of any number of ranks resumes at any other") {
   const std::vector<int> stages{1, 1, 2, 3, 3};
   for (const int before : {1, 2, 3, 4}) {
     const fs::path whole_dir = temporary / ("whole" + std::to_string(before)), from = whole_dir / "checkpoint-10";
-    // Rank `before - 1` is told to stop after step 10: all save that step.
+    // Rank `before - 1` receives a stop signal after step 10: all ranks save that step.
     const auto stop = [&](int rank, std::int64_t step) { return rank == before - 1 && step >= 10 ? 15 : 0; };
     const FloatRuns half = FloatRun{.data = data, .output_dir = whole_dir, .stop = stop}(before, stages[before]);
     REQUIRE(half.thrown == "");
@@ -170,7 +170,7 @@ TEST_CASE("moments of ranks that do not fit together are refused") {
   load_checkpoint(checkpoint, model, optimizer);
   CHECK(optimizer.updates == 2);
   std::erase_if(checkpoint.state.files, [](const FileRecord& f) { return f.name.find("00002-of") != f.name.npos; });
-  CHECK_ERROR(load_checkpoint(checkpoint, model, optimizer), "begins at element", "are there before it");
+  CHECK_ERROR(load_checkpoint(checkpoint, model, optimizer), "begins at element", "elements precede it");
   // Truncated: no complete checkpoint.
   fs::resize_file(folder / optimizer_file_of_rank(1, 2), 100);
   CHECK_ERROR(open_checkpoint(folder), "optimizer-rank-00002-of-00002.safetensors has 100 bytes");

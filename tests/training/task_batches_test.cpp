@@ -96,7 +96,7 @@ ScoreList check_evaluation(const ExampleRange<typename Task::Store>& data) {
     CHECK(result.labels == results[0].labels);
   }
   CHECK(results[0].loss > 0);
-  if (!std::is_same_v<Task, QuestionAnswering>)  // its softmax is over the padding too, which is the batch's
+  if (!std::is_same_v<Task, QuestionAnswering>)  // the softmax of question answering includes the padding of its batch
     CHECK(std::abs(results[0].loss - results[1].loss) < 1e-5);
   CHECK(results[0].scores == results[1].scores);
   CHECK(results[0].labels == results[1].labels);
@@ -173,7 +173,7 @@ TEST_CASE("choices: batches, cuts, scores") {
   const auto labels = batch.head_labels(0, 2, batch.divisors());
   CHECK(labels.language.valid == 3 + 7);
   CHECK(labels.language.labels[3] == batch.ids(0)[3]);
-  CHECK(labels.language.labels[8] == ignored_label);  // of the wrong choice
+  CHECK(labels.language.labels[8] == ignored_label);  // wrong choice
   CHECK(labels.mc_token_ids[0] == 3);
   CHECK(labels.mc_token_ids[1] == 6);
   CHECK(labels.mc_labels[1] == 1);

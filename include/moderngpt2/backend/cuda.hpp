@@ -3,8 +3,8 @@
 // The CUDA backend: the operations of backend/backend.hpp and backend/host.hpp on float, bf16 and f16. Link the target
 // moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED for a simulated GPU that runs on the CPU.
 //
-// Each operation is two files: NAME.hpp has the functions that layers call, kernels/NAME.cuh the kernels and the structs
-// that launch them.
+// Each operation is two files: NAME.hpp has the functions that layers call, kernels/NAME.cuh the kernels and the
+// structs that launch them.
 
 #include "moderngpt2/backend/cuda/attention.hpp"
 #include "moderngpt2/backend/cuda/backend.hpp"

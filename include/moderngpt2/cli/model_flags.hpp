@@ -13,7 +13,7 @@ namespace moderngpt2 {
 inline void add_model_flags(Options& options, ModelFields& fields) {
   Config standard;
   describe(standard, [&]<class T>(T&, Field field, const InConfig&) {
-    field.aliases = {};  // of keys, not of flags
+    field.aliases = {};  // names of keys, not of flags
     using Inner = typename detail::OptionalTraits<T>::value_type;
     using Value = std::conditional_t<std::is_enum_v<Inner>, std::string, Inner>;  // parse_config() checks the word
     if (*field.section)

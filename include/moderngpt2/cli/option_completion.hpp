@@ -14,7 +14,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// What a shell offers for the value of an option.
+/// Kind of completions that a shell offers for the value of an option.
 enum class Offer { nothing, words, files, folders };
 
 inline Offer offer_for(const Option& option) {

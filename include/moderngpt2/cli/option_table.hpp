@@ -14,7 +14,7 @@ namespace moderngpt2 {
 /// The command line of a program as data: source of --help, the manual page and the shells' completions.
 struct OptionTable {
   struct Example {
-    std::string does;       ///< its purpose, without a full stop
+    std::string does;       ///< purpose, without a full stop
     std::string arguments;  ///< the command line, without the program's name
   };
 
@@ -34,7 +34,7 @@ struct OptionTable {
     return program + " [OPTIONS]" + (positional_name.empty() ? "" : " " + positional_name + "...");
   }
 
-  /// What the description says first, as manuals put it behind the name: without its capital and full stop.
+  /// First sentence of the description, without capital and full stop, as manuals show it behind the name.
   std::string summary() const {
     std::size_t end = description.find_first_of(".;");
     while (end < description.size() && end + 1 < description.size() && description[end + 1] != ' ')

@@ -15,7 +15,7 @@
 
 namespace moderngpt2 {
 
-/// What a sequence classifier's labels mean; `automatic` decides from the number of labels and their type.
+/// Kind of a sequence classifier's labels; `automatic` decides from the number of labels and their type.
 enum class ProblemType : signed char { automatic, regression, single_label, multi_label };
 
 /// Words of the values in config.json and on a command line; `automatic` has none.
@@ -26,7 +26,7 @@ constexpr auto words_of(ProblemType) {
                     Word("multi_label_classification", ProblemType::multi_label)};
 }
 
-/// Which position of a choice the multiple-choice head reads.
+/// Position of a choice that the multiple-choice head reads.
 enum class SummaryType : signed char { cls_index, last, first, mean };
 
 /// Words of the values in config.json.

@@ -21,7 +21,7 @@ namespace moderngpt2 {
 
 /// Facts about one member of a structure, as plain data.
 struct Field {
-  const char* name;          ///< of the flag, without dashes, and of the key in a file
+  const char* name;          ///< flag without dashes, and key in a file
   const char* help = "";     ///< one sentence for --help
   const char* section = "";  ///< heading of the flag in --help; empty: the member has no flag
   std::optional<double> at_least{}, more_than{}, at_most{};  ///< bounds of a number that a flag accepts

@@ -14,8 +14,8 @@ enum class Activation : signed char {
 /// A switch that is part of the type, or a run-time value.
 enum class Toggle : signed char { dynamic = -1, off, on };
 
-/// What shapes the types of a model. A field that is given is a compile-time constant; a field left `dynamic` is
-/// read from config.json. Flat and structural, so that it works as a template argument.
+/// Template argument of models: their sizes and kinds. A field that is given is a compile-time constant; a field left
+/// `dynamic` is read from config.json. Flat and structural, so that it works as a template argument.
 struct ModelShape {
   int n_layer = dynamic;
   int n_embd = dynamic;

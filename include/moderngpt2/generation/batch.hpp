@@ -137,8 +137,8 @@ class Batch {
 /// Division of requests into batches, with the cache that they require.
 struct BatchPlan {
   std::vector<std::size_t> ends;  // end of each batch in the list of requests
-  std::size_t rows = 1;           // of the largest batch
-  std::int64_t columns = 1;       // of the longest texts, not yet limited to n_positions
+  std::size_t rows = 1;           // size of the largest batch
+  std::int64_t columns = 1;       // length of the longest texts, not yet limited to n_positions
 };
 
 /// Assigns requests to batches in order. Shorter prompts are padded to the longest of their batch; a request whose

@@ -16,7 +16,7 @@ namespace moderngpt2 {
 /// When a beam search may end before every beam has: Hugging Face's early_stopping false, true and "never".
 enum class EarlyStopping : unsigned char {
   heuristic,  ///< when the best running beam, scored at its present length, is no better than the worst kept text
-  at_once,    ///< as soon as there are num_beams finished texts
+  at_once,    ///< stop once num_beams texts are finished
   never       ///< when no running beam could still win, at the longest length where the penalty favours long texts
 };
 
@@ -73,11 +73,10 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .help = "Minimum number of new tokens: the end of text is suppressed before.",
               .section = "Text",
               .at_least = 0});
-  visit(o.do_sample, stored.do_sample,
-        Field{.name = "do_sample",
-              .help = "Sample tokens; off: greedy decoding.",
-              .section = sampling,
-              .negatable = true});
+  visit(
+      o.do_sample, stored.do_sample,
+      Field{
+          .name = "do_sample", .help = "Sample tokens; off: greedy decoding.", .section = sampling, .negatable = true});
   visit(o.temperature, stored.temperature,
         Field{.name = "temperature",
               .help = "Divides the logits: below 1 sharpens the distribution, above 1 flattens it.",

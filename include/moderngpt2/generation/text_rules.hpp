@@ -82,7 +82,7 @@ class TextRules {
   const GenerationOptions* options_;
   std::vector<char> is_seen_;  // by token; all 0 between calls
   std::vector<int> seen_;      // each token once
-  std::vector<int> removed_;   // of describe()
+  std::vector<int> removed_;   // result of describe()
 };
 
 }  // namespace moderngpt2

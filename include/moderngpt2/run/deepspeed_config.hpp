@@ -38,7 +38,7 @@ struct DeepSpeedConfig {
   std::string scheduler;                                      ///< scheduler.type; empty: none
   std::optional<double> warmup_max_lr;
   std::optional<std::int64_t> warmup_num_steps, total_num_steps;
-  Json scheduler_kwargs = Json::object();  ///< its other parameters
+  Json scheduler_kwargs = Json::object();  ///< other parameters of the scheduler
   std::optional<bool> fp16, bf16;          ///< enabled
   LossScaling loss_scaling;
   Zero zero;

@@ -21,7 +21,7 @@ namespace moderngpt2 {
 /// Flags on the command line, which a launcher's file must not contradict.
 struct TypedFlags {
   std::function<bool(const std::string& flag)> typed;  ///< whether a flag was given
-  std::optional<std::string> precision{};              ///< of --precision or its short forms, if given
+  std::optional<std::string> precision{};              ///< value of --precision or its short forms, if given
 };
 
 /// Effect of a launcher's file on the settings of a run.

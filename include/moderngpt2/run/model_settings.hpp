@@ -41,7 +41,7 @@ struct ModelSource {
   std::optional<std::filesystem::path> config{};  ///< a config.json or its folder; empty: the size
   std::string size = "small";
   ModelFields fields{};
-  std::string_view architecture = architectures[0];  ///< of the model to train; the pretrained one may differ
+  std::string_view architecture = architectures[0];  ///< class of the model to train; the pretrained one may differ
 };
 
 /// Returns the config of a run. Without a config file, vocab_size is the tokenizer's and n_positions is max(1024,

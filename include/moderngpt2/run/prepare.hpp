@@ -112,7 +112,7 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
   auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
   run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
   if (!dataset && request.text && tokenizer) {
-    (void)resolve_config(source, &*tokenizer, run.block_size);  // what does not fit is told before the text is packed
+    (void)resolve_config(source, &*tokenizer, run.block_size);  // reports errors before the text is packed
     dataset = detail::blocks_of_text(request, run, hooks);
   }
   if (dataset) {

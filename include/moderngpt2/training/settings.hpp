@@ -34,7 +34,7 @@ struct TrainingSettings {
   bool gradient_checkpointing = false;
   bool cuda_graph = false;
   bool cudnn_attention = false;
-  LossScaling loss_scaling{};  ///< of gradients in fp16
+  LossScaling loss_scaling{};  ///< scaling of gradients in fp16
 
   double learning_rate = 2.5e-4;
   double weight_decay = 0.01;

@@ -144,7 +144,7 @@ TEST_CASE("atomics") {
     const auto out = test::run_kernel<unsigned>(seed, 8, count_with_atomics, 3, 64, 0);
     CHECK(out[0] == 3 * 63 * 32);
     CHECK(out[1] == 2063);
-    CHECK(out[2] == 0);  // it began as 0
+    CHECK(out[2] == 0);  // initial value
     CHECK(out[3] == 3 * 64 % 5);
     CHECK(out[4] == 0xffffffffu);
     CHECK(out[5] == 2 * 3 * 64);

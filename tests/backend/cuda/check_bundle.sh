@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The bundle of run_gpu.sh is enough: without a network, and with the system's copies of what it holds hidden, its headers
-# compile, and its first step builds and runs. Exit 77: this machine permits no namespaces.
+# The bundle of run_gpu.sh is enough: without a network, and with the system's copies of what it holds hidden, its
+# headers compile, and its first step builds and runs. Exit 77: this machine permits no namespaces.
 #
 #   check_bundle.sh FOLDER
 set -euo pipefail

@@ -118,7 +118,7 @@ said "[12][0-9] failed"
 not_ran "^(matmul|classifier)_test"
 before "sanitizer memcheck norm_test" "sanitizer memcheck attention_test"
 
-# What takes all the time leaves the benchmarks theirs.
+# A test that uses up all the time leaves the benchmarks their share.
 seconds=15 play 1 attention_backward_test:hang attention_test:hang classifier_test:hang column_sum_test:hang \
   embedding_test:hang
 said "FAILED: kernels: sampling_test: left out, no time is left"

@@ -1,6 +1,6 @@
-// Prints the results of each primitive of backend/cuda/device.cuh, on a GPU (nvcc) and on the simulated GPU (g++ -x c++),
-// for a comparison line by line. All numbers are integers or bit patterns, so both must agree exactly. With the name of a
-// primitive as argument, runs only that one.
+// Prints the results of each primitive of backend/cuda/device.cuh, on a GPU (nvcc) and on the simulated GPU (g++ -x
+// c++), for a comparison line by line. All numbers are integers or bit patterns, so both must agree exactly. With the
+// name of a primitive as argument, runs only that one.
 
 #include <cmath>
 #include <cstdint>

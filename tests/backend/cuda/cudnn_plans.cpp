@@ -108,7 +108,7 @@ int main() try {
                      {300, 5, 5, 40}});
   check_plans(a100, {{1024, 12, 12, 64}, {1000, 12, 3, 128}});
   check_refusal(h200);
-  fmt::print("all plans are there\n");
+  fmt::print("all plans exist\n");
 } catch (const Error& e) {
   fmt::print("{}\n", e.what());
   return 1;

@@ -1,8 +1,8 @@
-# Which code and PTX a list of architectures asks nvcc for: cmake -P gencode_test.cmake
+# Code and PTX that a list of architectures requests from nvcc: cmake -P gencode_test.cmake
 cmake_minimum_required(VERSION 3.24)
 include(${CMAKE_CURRENT_LIST_DIR}/../../../cmake/Moderngpt2Cuda.cmake)
 
-# An nvcc that knows what this one is told.
+# A stand-in for nvcc that lists its architectures.
 function(expect known asked flags unknown)
   set(nvcc ${CMAKE_CURRENT_BINARY_DIR}/gencode_nvcc.sh)
   list(JOIN known "\\n" lines)

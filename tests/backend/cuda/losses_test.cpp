@@ -99,7 +99,7 @@ void check_rows(double tolerance) {
         for (std::size_t r = 0; r < want.losses.size(); ++r)
           CHECK(got[0].losses[r] == doctest::Approx(want.losses[r]).epsilon(1e-5));
         CHECK(got[0].total == doctest::Approx(want.total).epsilon(1e-5));
-        double largest = 0.1 * scale, worst = 0;  // of a single label the gradient is rounding
+        double largest = 0.1 * scale, worst = 0;  // with a single label, the gradient is rounding noise
         for (std::size_t i = 0; i < want.gradient.size(); ++i) {
           largest = std::max(largest, std::abs(want.gradient[i]));
           const double error = std::abs(got[0].gradient[i] - want.gradient[i]);

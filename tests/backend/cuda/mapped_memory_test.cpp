@@ -61,7 +61,7 @@ TEST_CASE("a partially backed buffer: parts that are not in use at the same time
       write(i, float(i));
       CHECK(first_of_page(b, buffer, i) == float(i));
       if (i > 1) CHECK(first_of_page(b, buffer, i - 1) == float(i - 1));
-      if (i > 2) CHECK(first_of_page(b, buffer, i - 2) == float(i));  // its memory is another's by now
+      if (i > 2) CHECK(first_of_page(b, buffer, i - 2) == float(i));  // the memory belongs to another page by now
     }
     CHECK(first_of_page(b, buffer, 0) == 100);
     zero_and_discard(b, buffer.data() + 6 * page_floats, page_floats);

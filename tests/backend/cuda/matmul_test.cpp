@@ -92,7 +92,7 @@ void check_scores(double tolerance) {
     };
     CHECK(close(downloaded(b, there_y), want_y, 1e-5));
     CHECK(close(downloaded(b, there_dw), want_dw, 1e-5));
-    CHECK(close(downloaded(b, there_dx), want_dx, tolerance));  // what lies between the rows is as it was
+    CHECK(close(downloaded(b, there_dx), want_dx, tolerance));  // gaps between rows are unchanged
   }
 }
 
@@ -123,7 +123,7 @@ TEST_CASE("TF32 only if enabled") {
 
 TEST_CASE("the fastest of several algorithms is chosen, after a warm-up") {
   struct Way {
-    std::vector<float> times;  // of its runs in turn; then it cannot be run
+    std::vector<float> times;  // times of successive runs; after the last, running fails
     std::size_t runs = 0;
   };
   const auto fastest = [](std::vector<Way> ways) {
@@ -133,7 +133,7 @@ TEST_CASE("the fastest of several algorithms is chosen, after a warm-up") {
       return way.times[way.runs++];
     });
   };
-  CHECK(fastest({{{9, 3, 3, 3}}, {{9, 2, 2, 2}}, {{1, 4, 4, 4}}}) == 1);  // what the first run took does not count
+  CHECK(fastest({{{9, 3, 3, 3}}, {{9, 2, 2, 2}}, {{1, 4, 4, 4}}}) == 1);  // the first run is a warm-up
   CHECK(fastest({{{9, 5, 2, 5}}, {{9, 3, 3, 3}}}) == 0);                  // the best of its runs does
   CHECK(fastest({{{9, 2, 2, 2}}, {{9, 2, 2, 2}}}) == 0);                  // the library's own order decides
   CHECK(fastest({{{9, 4, 4, 4}}, {{}}, {{9, 1}}, {{9, 3, 3, 3}}}) == 3);  // a failing one is out

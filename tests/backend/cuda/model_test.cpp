@@ -268,11 +268,11 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
 }
 
 #ifndef MODERNGPT2_SIMT_TSAN
-#ifdef MODERNGPT2_CUDA_SIMULATED  // which counts
+#ifdef MODERNGPT2_CUDA_SIMULATED  // only the simulated GPU counts
 TEST_CASE("a step on the GPU waits once, allocates nothing, and is skipped if it is not finite") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
   bool cuda_graph = false;
-  SUBCASE("as it comes") {}
+  SUBCASE("eagerly") {}
   SUBCASE("as a graph") { cuda_graph = true; }
   const test::TemporaryFolder folder;
   simt::machine().seed(0);  // the GPU works only while the host waits: each wait counts

@@ -91,7 +91,7 @@ TEST_CASE("passes allocate nothing beyond what was planned and reserved, from th
   check_reserved<test::Sequence, Fp32>(c);
   c.n_head = 2, c.num_labels = 300;
   check_reserved<test::Token, Bf16>(c);
-  c.num_labels = 6000;  // whose values are more than the least chunk of inputs
+  c.num_labels = 6000;  // more values than the minimum chunk of inputs
   check_reserved<test::Sequence, Bf16>(c);
 }
 

@@ -80,7 +80,7 @@ TEST_CASE("inputs of a captured step and of the step before stay valid until the
     for (int step = 0; step < 5; ++step) {
       graph.run(b, {}, [&] { add_passes(b, sum.data(), float(step), 3); });
       want += float(3 * step + 3);
-      add_passes(b, sum.data(), 100, 2);  // what is no step waits for the pinned memory, as ever
+      add_passes(b, sum.data(), 100, 2);  // work outside of steps waits for pinned memory
       want += 201;
     }
     check_counts(before, 1, 3);
@@ -153,7 +153,7 @@ TrainAndEval blocks_of_graphs() {
 }
 
 struct GraphRun {
-  std::vector<std::string> lines;  ///< of the log, less what is of the clock
+  std::vector<std::string> lines;  ///< log without times
   std::vector<bool> applied;
   std::vector<int> sampled;
   std::vector<double> numbers;  ///< weights as training keeps them, then both moments
@@ -230,7 +230,7 @@ GraphRun check_graph_training(std::uint64_t schedules, const LossScaling& scalin
     test::use_schedule(schedule);
     const GraphCounts before = graph_counts();
     check_same(train_by_graph<M>(folder / std::to_string(schedule), true, scaling), want);
-    check_counts(before, 2, 5);  // of full batches and of the last block of an epoch, each queued once as it comes
+    check_counts(before, 2, 5);  // full batches and the last block of an epoch, each queued once eagerly
   }
   GraphRun resumed = train_by_graph<M>(folder / "resumed", true, scaling, folder / "1" / "checkpoint-5");
   CHECK(resumed.numbers == want.numbers);

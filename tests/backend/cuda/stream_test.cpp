@@ -194,7 +194,7 @@ TEST_CASE("GPU memory is freed") {
 }
 
 TEST_CASE("writes outside of an allocation are detected") {
-  if (simt::has_asan || simt::has_tsan) return;  // those find it as it happens
+  if (simt::has_asan || simt::has_tsan) return;  // sanitizers report the access itself
   for (const std::int64_t at : {std::int64_t(-1), std::int64_t(n), std::int64_t(n + 20)}) {
     const Stream stream;
     std::string text = test::fault_of([&] {

@@ -74,7 +74,7 @@ TEST_CASE("scores and predictions of heads on the GPU equal those on the CPU") {
       R"({"question": "who", "context": "abc def ghi jkl mno pqr stu", "answers": {"text": ["def"], "answer_start": [4]}}
 {"question": "why?", "context": "xyz", "answers": {"text": [], "answer_start": []}}
 {"question": "when", "context": "a b", "answers": {"text": ["b"], "answer_start": [2]}})");
-#ifndef MODERNGPT2_SIMT_TSAN  // which has room for one model
+#ifndef MODERNGPT2_SIMT_TSAN  // ThreadSanitizer has room for one model
   check_judged<TokenClassification>(R"({"tokens": ["ab", "c"], "tags": ["B-X", "O"]}
 {"tokens": ["abcd", "efg", "h"], "tags": ["B-X", "O", "B-X"]}
 {"tokens": ["q"], "tags": ["O"]})");
@@ -194,7 +194,7 @@ TEST_CASE("train --task on the GPU: losses and scores as on the CPU, which evalu
   CHECK(std::any_of(said.begin(), said.end(), [&](const auto& line) {
     return line.starts_with("GPU 0: ") && line.ends_with("the run takes " + byte_text(plan.device_bytes));
   }));
-  constexpr std::size_t small = 256 << 10;  // what is uploaded for a pass, and its loss
+  constexpr std::size_t small = 256 << 10;  // uploads and loss of a pass
   CHECK(used - before < plan.device_bytes + small);
   const std::size_t limit = std::exchange(simt::device().memory_bytes, before + plan.device_bytes - 1);
   CHECK_THROWS_WITH_AS(run({}, 0), doctest::Contains("use a smaller --per_device_eval_batch_size; --dry_run"), Error);

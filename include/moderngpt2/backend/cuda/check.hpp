@@ -12,7 +12,7 @@
 
 namespace moderngpt2::cuda {
 
-/// What to do about a failed call of CUDA, as the end of an error message.
+/// Returns advice about a failed CUDA call, for the end of an error message.
 inline const char* advice(cudaError_t status) {
   switch (status) {
     case cudaErrorInsufficientDriver:

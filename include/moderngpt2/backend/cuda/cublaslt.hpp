@@ -24,7 +24,7 @@
 // transpose C^T = op(B)^T op(A)^T of a row-major product.
 namespace moderngpt2::cuda {
 
-/// What to do about a failed call of cuBLASLt, as the end of an error message.
+/// Returns advice about a failed cuBLASLt call, for the end of an error message.
 inline const char* advice(cublasStatus_t status) {
   switch (status) {
     case CUBLAS_STATUS_NOT_INITIALIZED:

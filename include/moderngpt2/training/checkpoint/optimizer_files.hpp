@@ -117,7 +117,7 @@ inline std::vector<StateRange> state_ranges(const std::vector<SafetensorsFile>& 
   std::int64_t at = 0;
   for (const StateRange& range : ranges) {
     if (range.offset != at)
-      throw Error("{}: tensor {} begins at element {}, but {} are there before it", files[range.file].path().string(),
+      throw Error("{}: tensor {} begins at element {}, but {} elements precede it", files[range.file].path().string(),
                   excerpt(range.info->name), range.offset, at);
     at += range.info->count();
   }

@@ -69,7 +69,8 @@ MODERNGPT2_DEVICE bool sees_only_padding(const AttentionCall& call, int b, int t
   return true;
 }
 
-/// Probability of each key of a query whose keys are all padding: 1 / AttentionCall::uniform_fallback_keys, computed by a warp.
+/// Probability of each key of a query whose keys are all padding: 1 / AttentionCall::uniform_fallback_keys, computed by
+/// a warp.
 MODERNGPT2_DEVICE float uniform_share(const AttentionCall& call, int b, int t) {
   int n = 0;
   for (int u = 0; u < call.keys(); u += 32)

@@ -6,7 +6,7 @@
 
 #include "moderngpt2/backend/cuda/simt/machine.hpp"
 
-// cp.async of the simulated GPU. A copy may complete at any moment between issue and wait, so ThreadSanitizer is told
+// cp.async of the simulated GPU. A copy may complete at any moment between issue and wait, so ThreadSanitizer treats it
 // of the write and the read at the issue. With a random schedule copies complete at the issue or at the wait; until
 // then the destination is NaN.
 namespace moderngpt2::simt {

@@ -98,7 +98,7 @@ class Fiber {
     context_.uc_link = nullptr;
     ::makecontext(&context_, &Fiber::begin, 0);
 #else
-    // As `ret` leaves it, the stack pointer is 8 below a multiple of 16, as after a call.
+    // `ret` leaves the stack pointer 8 below a multiple of 16, as after a call.
     void** top = reinterpret_cast<void**>(reinterpret_cast<std::uintptr_t>(bottom_) + size_);
     *--top = nullptr;
     *--top = reinterpret_cast<void*>(&Fiber::begin);

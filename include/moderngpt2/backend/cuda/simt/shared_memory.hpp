@@ -84,7 +84,7 @@ class SharedMemory {
     if (has_tsan) {
       p.data = fresh_.take(p.bytes);
     } else if (!p.data) {
-      void* memory = nullptr;  // of the exact size, so that AddressSanitizer detects the first byte beyond
+      void* memory = nullptr;  // exact size, so that AddressSanitizer detects the first byte beyond
       if (::posix_memalign(&memory, alignment, p.bytes) != 0)
         throw Error("cannot allocate {} bytes of shared memory for the simulated GPU", p.bytes);
       p.owned.reset(p.data = static_cast<std::byte*>(memory));
