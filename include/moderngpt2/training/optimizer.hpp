@@ -85,7 +85,7 @@ struct IgnoreState {
 /// Allocation, sharding over ranks, checkpoints, and the memory plan visit the states by describe_state(): an optimizer
 /// allocates nothing, and its constructor leaves all state tensors empty. They are zero before the first step. Trainer
 /// constructs an optimizer from TrainingSettings, or takes an instance. `AdamW` is the default;
-/// examples/sgd_momentum.cpp adds one.
+/// examples/custom_optimizer.cpp adds one.
 template <class O, class M>
 concept OptimizerFor = std::movable<O> &&
     requires(O& o, const O& constant, typename M::Backend& backend, const MatrixPiece<M>& matrix,
