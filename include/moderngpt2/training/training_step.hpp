@@ -178,7 +178,7 @@ class TrainingStep {
   const TrainingSettings& settings_;
   const TrainingHooks& hooks_;
   distributed::CommunicatorBase& ranks_;
-  std::int64_t blocks_;  // size of the training data
+  std::int64_t blocks_;  // number of blocks in the training data
   ZeroOptimizer<M, O> optimizer_;
   step_graph_of<typename M::Backend> step_graph_;
   typename M::Work work_;

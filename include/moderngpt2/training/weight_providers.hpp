@@ -131,7 +131,7 @@ void fill(M& model, const MasterWeights<M>& masters, const distributed::Shard& s
       read(0, p.size, model.weights().vectors.data() + p.offset);
       continue;
     }
-    std::int64_t end = p.offset;  // end of the elements read so far
+    std::int64_t end = p.offset;  // end of the elements that have been read
     const auto read_others = [&](std::int64_t until) {
       if (!model.is_sharded() && end < until) read(end - p.offset, until - end, matrices + end);
     };
