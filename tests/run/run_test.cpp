@@ -119,7 +119,7 @@ TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as s
   CHECK(test::contains(f.text(), "packed already"));
   same();
   f.request.text->split_special_tokens = true;
-  CHECK_ERROR(f.run(), "--split_special_tokens was false and is now true");
+  CHECK_ERROR(f.run(), "split_special_tokens was false and is now true");
   f.request.block_size = 2000;  // errors are reported before anything is packed
   f.request.model_fields["n_positions"] = 1000;
   CHECK_ERROR(f.run(), "n_positions is 1000");

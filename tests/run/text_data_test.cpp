@@ -96,11 +96,11 @@ TEST_CASE("other text is packed anew, but never under a run that it would change
     f.text = text;
   };
   refused([&](TextData& t) { t.source.inputs.push_back((f.folder / "t-ja.jsonl").string()); }, "t-ja.jsonl is new");
-  refused([](TextData& t) { t.split_special_tokens = true; }, "--split_special_tokens was false and is now true");
-  refused([](TextData& t) { t.eval_fraction = 0.5; }, "--eval_fraction was 0 and is now 0.5");
-  refused([](TextData& t) { t.source.max_documents = 5; }, "--max_input_lines_total was 0 and is now 5");
+  refused([](TextData& t) { t.split_special_tokens = true; }, "split_special_tokens was false and is now true");
+  refused([](TextData& t) { t.eval_fraction = 0.5; }, "eval_fraction was 0 and is now 0.5");
+  refused([](TextData& t) { t.source.max_documents = 5; }, "max_input_lines_total was 0 and is now 5");
   f.block_size = 8;
-  CHECK_ERROR(f.pack(), "--block_size was 16 and is now 8");
+  CHECK_ERROR(f.pack(), "block_size was 16 and is now 8");
   f.block_size = 16;
   f.pack();
   CHECK(test::contains(f.said, "packed already"));
@@ -117,7 +117,7 @@ TEST_CASE("a run that goes on elsewhere reads the blocks of the first") {
   CHECK_FALSE(fs::exists(f.folder / "other"));
   f.text.source.max_documents = 9;
   CHECK_ERROR(PackedText(tokenizer, f.text, 16, f.folder / "other", f.out() / "checkpoint-5").is_there(),
-              "--max_input_lines_total");
+              "max_input_lines_total");
 }
 
 TEST_CASE("a signal stops the packing, and the same run goes on with it") {
