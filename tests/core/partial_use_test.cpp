@@ -9,8 +9,8 @@ using namespace moderngpt2;
 
 TEST_CASE("neighbours that are in use at once share no memory, what is kept shares none with anybody") {
   // Ten parts of 25 bytes in chunks of 10. Every third part begins with 5 kept bytes.
-  for (const std::size_t together : {1, 2, 3, 4, 20}) {
-    PartialUse use{.kept = {{0, 12}}, .parts = {}, .resident_parts = together};
+  for (const std::size_t resident_parts : {1, 2, 3, 4, 20}) {
+    PartialUse use{.kept = {{0, 12}}, .parts = {}, .resident_parts = resident_parts};
     for (std::size_t i = 0; i < 10; ++i) {
       use.parts.push_back({12 + 25 * i, 12 + 25 * (i + 1)});
       if (i % 3 == 0) use.kept.push_back({12 + 25 * i, 12 + 25 * i + 5});
