@@ -125,7 +125,7 @@ kernels_by_nvcc() {
 if [ "$size" = area ]; then
   case $area in
     core | config | backend | layers | model | generation | io | tokenizer | data | distributed | training | run | cli | \
-      examples)
+      testing | examples)
       targets=("test_$area")
       tests="^$area\$"
       ;;

@@ -76,7 +76,7 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
   visit(
       o.do_sample, stored.do_sample,
       Field{
-          .name = "do_sample", .help = "Sample tokens; off: greedy decoding.", .section = sampling, .negatable = true});
+          .name = "do_sample", .help = "Sample; --no_do_sample selects greedy decoding.", .section = sampling, .negatable = true});
   visit(o.temperature, stored.temperature,
         Field{.name = "temperature",
               .help = "Divides the logits: below 1 sharpens the distribution, above 1 flattens it.",

@@ -107,7 +107,8 @@ MODERNGPT2_INLINE TrainerState parse_trainer_state(const Json& json, const std::
     return n;
   };
   const Json* own = find_field(json, "moderngpt2", where);
-  if (!own) throw Error("{}: written by another program, only its weights can be used (--model_path)", where);
+  if (!own)
+    throw Error("{}: written by another program, only its weights can be used, by {}", where, Setting{"model_path"});
   TrainerState state;
   state.json = json;
   state.step = count(json, "global_step");

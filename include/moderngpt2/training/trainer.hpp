@@ -159,7 +159,8 @@ class Trainer {
       const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
       if (save_due || state_.step == last || signal) save();
       if (signal && state_.step < last) {
-        say("stopped at step {} of {}: --resume_from_checkpoint latest goes on from there", state_.step, last);
+        say("stopped at step {} of {}: {} latest goes on from there", state_.step, last,
+            Setting{"resume_from_checkpoint"});
         return signal;
       }
     }
@@ -228,8 +229,8 @@ class Trainer {
     log_.add(report);
     fail_together(
         ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
-                      "with a smaller --learning_rate; nothing was saved over it",
-                      state_.skipped_in_a_row, report.step));
+                      "with a smaller {}; nothing was saved over it",
+                      state_.skipped_in_a_row, report.step, Setting{"learning_rate"}));
   }
 
   bool evaluation_due() const { return state_.step > 0 && state_.step % settings_.eval_steps == 0; }

@@ -130,7 +130,7 @@ TEST_CASE("a step that cannot be captured throws an Error with advice, and the b
       breaking[i]();
       fill_all(3);
     });
-    CHECK(error.find("leave --cuda_graph off") != std::string::npos);
+    CHECK(error.find("turn cuda_graph off") != std::string::npos);
     CHECK(error.find("cudaErrorStreamCapture") != std::string::npos);
     CHECK(error.find('\n') == std::string::npos);
     // Other errors are passed on unchanged.

@@ -25,7 +25,7 @@ namespace detail {
 inline void require_head_dim(const AttentionCall& call) {
   if (call.head_dim > max_head_dim)
     throw Error(
-        "attention on a GPU supports a head_dim of at most {} (this model has {}): use a smaller one, or --device cpu",
+        "attention on a GPU supports a head_dim of at most {} (this model has {}): use a smaller one, or the CPU",
         max_head_dim, call.head_dim);
 }
 

@@ -38,9 +38,8 @@ class Backend {
         10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor);
     shared_bytes_ = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
     if (compute_capability_ < 80)
-      throw Error(
-          "GPU {} has compute capability {}.{}, expected 8.0 (Ampere) or later: use another GPU, or --device cpu",
-          device, compute_capability_ / 10, compute_capability_ % 10);
+      throw Error("GPU {} has compute capability {}.{}, expected 8.0 (Ampere) or later: use another GPU, or the CPU",
+                  device, compute_capability_ / 10, compute_capability_ % 10);
   }
 
   /// Device number for the process with this local rank (0 for the first process of a machine). Returns 0 if one GPU

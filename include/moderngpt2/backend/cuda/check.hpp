@@ -51,13 +51,13 @@ inline const char* advice(cudaError_t status) {
     case cudaErrorLaunchTimeout:
       return "a kernel exceeded the time limit of a GPU with a display: use a GPU without one";
     case cudaErrorNoDevice:
-      return "no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu";
+      return "no NVIDIA GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the CPU";
     case cudaErrorInvalidDevice:
       return "no GPU has this number: nvidia-smi lists the GPUs";
     case cudaErrorMemoryAllocation:
-      return "out of GPU memory: use a smaller batch, block or model, --gradient_checkpointing, or stop other "
+      return "out of GPU memory: use a smaller batch, block or model, gradient checkpointing, or stop other "
              "processes "
-             "on the GPU; with several GPUs, a higher --zero_stage";
+             "on the GPU; with several GPUs, use a higher ZeRO stage";
     case cudaErrorUnsupportedPtxVersion:
       return "this program was compiled by a later CUDA than the driver supports: install a later driver, or build "
              "with "

@@ -34,7 +34,7 @@ inline const char* advice(cublasStatus_t status) {
     case CUBLAS_STATUS_ARCH_MISMATCH:
     case CUBLAS_STATUS_NOT_SUPPORTED:
       return "this version of cuBLAS does not support the product on this GPU: use a later CUDA, or another "
-             "--precision";
+             "precision";
     case CUBLAS_STATUS_EXECUTION_FAILED:
       return "the GPU failed in this call or in earlier work: compute-sanitizer names the kernel; please report it "
              "with "

@@ -74,9 +74,8 @@ inline void require_cudnn() {}
 #else
 /// Throws a UsageError if this program was built without cuDNN.
 inline void require_cudnn() {
-  throw UsageError(
-      "--cudnn_attention: this program was built without cuDNN (configure with -DMODERNGPT2_CUDNN=ON): omit "
-      "the flag");
+  throw UsageError("{}: this program was built without cuDNN (configure with -DMODERNGPT2_CUDNN=ON): turn it off",
+                   Setting{"cudnn_attention"});
 }
 inline std::unique_ptr<CudnnAttention> make_cudnn_attention() {
   require_cudnn();

@@ -39,13 +39,13 @@ inline std::string in_one_line(std::string text) {
 
 inline void check(cudnnStatus_t status, const char* call) {
   if (status != CUDNN_STATUS_SUCCESS)
-    throw Error("{} failed: {}: omit --cudnn_attention, or check that all libraries of cuDNN are installed", call,
+    throw Error("{} failed: {}: turn cudnn_attention off, or check that all libraries of cuDNN are installed", call,
                 cudnnGetErrorString(status));
 }
 
 inline void check(frontend::error_t status, const char* what) {
   if (status.is_bad())
-    throw Error("cuDNN {}: {}: omit --cudnn_attention, or install a later cuDNN", what,
+    throw Error("cuDNN {}: {}: turn cudnn_attention off, or install a later cuDNN", what,
                 in_one_line(status.get_message()));
 }
 
@@ -159,7 +159,7 @@ class CudnnPlans final : public CudnnAttention {
       throw Error(
           "this program was compiled for cuDNN {}.{}.{} but {}.{}.{} is installed: install that version or a later "
           "{}.x, "
-          "or omit --cudnn_attention",
+          "or turn cudnn_attention off",
           CUDNN_MAJOR, CUDNN_MINOR, CUDNN_PATCHLEVEL, version / 10000, version / 100 % 100, version % 100, CUDNN_MAJOR);
     cudnnHandle_t handle = nullptr;
     check(cudnnCreate(&handle), "cudnnCreate");

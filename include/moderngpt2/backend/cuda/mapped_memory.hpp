@@ -85,9 +85,8 @@ class MappedMemory {
     Driver::check(driver.device_attribute(&can_map, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, device_),
                   "cuDeviceGetAttribute");
     if (!can_map)
-      throw Error(
-          "GPU {} does not support virtual memory management, which ZeRO stages 2 and 3 need: use --zero_stage 1",
-          device_);
+      throw Error("GPU {} does not support virtual memory management, which ZeRO stages 2 and 3 need: use ZeRO stage 1",
+                  device_);
     const CUmemAllocationProp kind = kind_of_memory();
     Driver::check(driver.granularity(&chunk_, &kind, CU_MEM_ALLOC_GRANULARITY_MINIMUM),
                   "cuMemGetAllocationGranularity");

@@ -18,7 +18,7 @@ namespace detail {
 using OwnedGraph = Owner<cudaGraph_t, cudaGraphDestroy>;
 
 inline constexpr const char* graph_advice =
-    "this step cannot run as a CUDA graph: leave --cuda_graph off, and please report it";
+    "this step cannot run as a CUDA graph: turn cuda_graph off, and please report it";
 
 /// Throws an Error if a call of CUDA's graph API failed; the advice is to run without graphs.
 inline void check_graph(cudaError_t status, std::string_view call,

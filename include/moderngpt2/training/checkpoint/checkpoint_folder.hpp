@@ -278,15 +278,13 @@ namespace moderngpt2 {
 MODERNGPT2_INLINE OutputFolder::OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes) {
   make_folder(folder);
   lock_ = lock_folder(folder);
-  if (!lock_) throw Error("{} is in use by another run: choose another --output_dir", folder.string());
+  if (!lock_) throw Error("{} is in use by another run: choose another {}", folder.string(), Setting{"output_dir"});
   { AtomicFile trial(folder / "write-test"); }
   std::error_code error;
   const std::uint64_t available = std::filesystem::space(folder, error).available;
   if (!error && available < bytes)
-    throw Error(
-        "{}: the checkpoints of this run need {:.1f} MiB, the disk has {:.1f} MiB left: make room, or lower "
-        "--save_total_limit",
-        folder.string(), double(bytes) / (1 << 20), double(available) / (1 << 20));
+    throw Error("{}: the checkpoints of this run need {:.1f} MiB, the disk has {:.1f} MiB left: make room, or lower {}",
+                folder.string(), double(bytes) / (1 << 20), double(available) / (1 << 20), Setting{"save_total_limit"});
   for (const std::filesystem::path& path : folder_entries(folder)) {
     const std::string name = path.filename().string();
     if (detail::is_checkpoint_leftover(name) || is_atomic_leftover(name)) std::filesystem::remove_all(path, error);

@@ -281,7 +281,7 @@ void dispatch_norm(int width, bool in_packs, F&& f) {
     throw Error(
         "norms on a GPU support an n_embd of at most 4096, or of at most {} in multiples of {} (this model has {}): "
         "use "
-        "a smaller one, or --device cpu",
+        "a smaller one, or the CPU",
         4 * n * norm_threads<n>, n, width);
 }
 
