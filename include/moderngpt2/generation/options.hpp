@@ -73,10 +73,11 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .help = "Minimum number of new tokens: the end of text is suppressed before.",
               .section = "Text",
               .at_least = 0});
-  visit(
-      o.do_sample, stored.do_sample,
-      Field{
-          .name = "do_sample", .help = "Sample; --no_do_sample selects greedy decoding.", .section = sampling, .negatable = true});
+  visit(o.do_sample, stored.do_sample,
+        Field{.name = "do_sample",
+              .help = "Sample; --no_do_sample selects greedy decoding.",
+              .section = sampling,
+              .negatable = true});
   visit(o.temperature, stored.temperature,
         Field{.name = "temperature",
               .help = "Divides the logits: below 1 sharpens the distribution, above 1 flattens it.",
