@@ -83,7 +83,7 @@ for task in sequence-classification:accuracy token-classification:f1 question-an
       --block_size 64 "$@" >train.log 2>&1 || fail "$task: $(tail -n 3 train.log)"
   }
   train_head --model_path whole --input "$task.jsonl" --output_dir "$task"
-  grep -q "the transformer's weights are taken" train.log || fail "$task: no word of the weights"
+  grep -q "the transformer's weights are loaded" train.log || fail "$task: no line about the weights"
   grep -q "\"eval_$score\"" "$task/metrics.jsonl" || fail "$task: no eval_$score"
   train_head --model_path "$task" --eval_input "$task.jsonl" --eval_only --predictions_file "$task.out"
   [ "$(wc -l <"$task.out")" = 40 ] || fail "$task: not 40 predictions"

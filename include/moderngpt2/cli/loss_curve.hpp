@@ -21,7 +21,7 @@ namespace moderngpt2 {
 /// Loss at a training step.
 struct LossPoint {
   double step = 0;
-  double loss = 0;  // nats per token
+  double loss = 0;  ///< nats per token
 };
 
 /// Training and evaluation losses of a run, by ascending step.

@@ -24,10 +24,10 @@ StreamedDataset streamed_dataset(std::string_view dataset, std::string_view lang
 
 /// Flags that choose a program's text: files, or a data set on the Hub.
 struct TextFlags {
-  std::vector<std::string> inputs;                 // --input
-  std::string dataset;                             // --dataset
-  std::vector<std::string> languages;              // --c4_langs or --langs
-  std::vector<std::string> typed_streaming_flags;  // names of the given flags of dataset and languages
+  std::vector<std::string> inputs;                 ///< --input
+  std::string dataset;                             ///< --dataset
+  std::vector<std::string> languages;              ///< --c4_langs or --langs
+  std::vector<std::string> typed_streaming_flags;  ///< names of the given flags of dataset and languages
 };
 
 /// Whether the flags name files. Throws UsageError if they also name a data set to stream, or an unsupported language.
