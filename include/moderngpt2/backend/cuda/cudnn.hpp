@@ -38,7 +38,7 @@ struct CudnnBackward {
   void *dq, *dk, *dv;
 };
 
-/// Attention by an external library. Functions queue work and return.
+/// Interface of attention by cuDNN. The functions queue work and return without waiting for the GPU.
 class CudnnAttention {
  public:
   virtual ~CudnnAttention() = default;
@@ -48,8 +48,8 @@ class CudnnAttention {
   virtual void run(cudaStream_t stream, const CudnnShape& shape, const CudnnBackward& tensors, void* workspace) = 0;
 };
 
-/// Whether cuDNN supports the call: full causal sequences in bf16 or f16 with a head_dim of at most 128, without
-/// dropout, whose masks would differ from those of core/dropout.hpp. cuDNN's sliding windows, softcaps and right
+/// Whether cuDNN supports the call: full causal sequences in bf16 or f16, head_dim a multiple of 8 and at most
+/// 128, no dropout (its masks would differ from those of core/dropout.hpp). cuDNN's sliding windows, softcaps and right
 /// padding are not used.
 constexpr bool cudnn_takes(const AttentionCall& call, Dtype dtype) {
   return (dtype == Dtype::bf16 || dtype == Dtype::f16) && call.past == 0 && call.time > 1 &&
