@@ -44,7 +44,9 @@ class CudnnAttention {
   virtual ~CudnnAttention() = default;
   /// Scratch bytes that run() needs. The first call for a shape builds its plan, which takes up to a second.
   virtual std::int64_t workspace_bytes(const CudnnShape& shape) = 0;
+  /// Queues the forward pass. workspace: workspace_bytes(shape) bytes of GPU memory.
   virtual void run(cudaStream_t stream, const CudnnShape& shape, const CudnnForward& tensors, void* workspace) = 0;
+  /// Queues the backward pass, with the same workspace.
   virtual void run(cudaStream_t stream, const CudnnShape& shape, const CudnnBackward& tensors, void* workspace) = 0;
 };
 
