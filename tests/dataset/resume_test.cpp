@@ -182,7 +182,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "a state that is damaged, and a fresh start ove
   CHECK(error().find("state.json") != std::string::npos);
   write_bytes(hidden / "state.json", state);
   write_bytes(hidden / "shard_00000.parquet", "short");
-  CHECK(error().find("shard_00000.parquet: is missing or was changed") != std::string::npos);
+  CHECK(error().find("shard_00000.parquet: missing or changed") != std::string::npos);
   options.resume = false;
   run();
   CHECK(contents(folder / "out") == expected);

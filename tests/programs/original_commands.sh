@@ -175,7 +175,7 @@ refused 2 "streaming fineweb2 (ja) from the Hub" train --tokenizer_path my_token
 refused 2 "language 'xx'" train --tokenizer_path my_tokenizer --c4_langs xx
 refused 2 "fp16 needs --device cuda.*bf16" train "${data[@]}" --fp16
 refused 2 "--cudnn_attention needs --device cuda" train "${data[@]}" --cudnn_attention
-refused 2 "name one precision" train "${data[@]}" --fp16 --bf16
+refused 2 "choose one precision" train "${data[@]}" --fp16 --bf16
 refused 2 "--deepspeed needs" train "${data[@]}" --deepspeed
 refused 2 "local_rank 1" train "${data[@]}" --local_rank 1
 refused 2 "--input is for text" train "${data[@]}" --input ../text

@@ -110,7 +110,7 @@ mistake 1 "config.json" generate --model_path bpe --prompt x
 mistake 2 "--model_path" generate --prompt x
 mistake 2 "--precision bf16" generate --fp16 --model_path whole --prompt x
 mistake 2 "--precision bf16" train --fp16 --pre_tokenized_dataset_path blocks --output_dir nothing
-mistake 2 "name one precision" train --fp16 --bf16 --pre_tokenized_dataset_path blocks --output_dir nothing
+mistake 2 "choose one precision" train --fp16 --bf16 --pre_tokenized_dataset_path blocks --output_dir nothing
 mistake 1 "ModernGPT2ForTokenClassification" generate --model_path token-classification --prompt x
 mistake 2 "--input" train --task multiple-choice --model_path whole --output_dir nothing
 echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"
