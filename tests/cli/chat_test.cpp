@@ -185,7 +185,7 @@ TEST_CASE("a chat that outgrows the model goes on without its beginning, and say
   r.chat.run();
   REQUIRE(r.notes.size() == 3);
   CHECK(r.notes[0] == "the chat no longer fits 100 tokens: its first turn is forgotten");
-  CHECK(r.notes[1].find("100 is the most that the model sees: it is left out") != std::string::npos);
+  CHECK(r.notes[1].find("leaves no room in the context of 100 tokens") != std::string::npos);
   CHECK(r.notes[2] == "the chat no longer fits 100 tokens: its first turn is forgotten");
 }
 

@@ -47,8 +47,8 @@ TEST_CASE("prompts of text and of JSON lines") {
   write_file(t / "b.jsonl", "{\"prompt\":\n");
   CHECK(read_error(t / "b.jsonl").starts_with((t / "b.jsonl").string() + ", line 1: line 1"));
   write_file(t / "empty.txt", "\n\n");
-  CHECK(read_error(t / "empty.txt") == (t / "empty.txt").string() + ": there is no prompt in it");
-  CHECK(read_error(t / "c.csv").ends_with("prompts are read from a .txt file, one a line, or from a .jsonl file"));
+  CHECK(read_error(t / "empty.txt") == (t / "empty.txt").string() + ": the file contains no prompts");
+  CHECK(read_error(t / "c.csv").ends_with("prompts must be in a .txt file, one per line, or in a .jsonl file"));
   CHECK(read_error(t / "none.txt").starts_with("cannot open "));
 }
 

@@ -171,7 +171,7 @@ TEST_CASE("long texts of questions come in windows that overlap") {
     CHECK_ERROR(bad.read(R"({"question": "q?", "context": "abcdefghijkl", "answers": )" + answers + "}"),
                 "rows.jsonl:1", part);
   };
-  refused(R"({"text": ["bc"], "answer_start": [2]})", "does not stand at character 2");
+  refused(R"({"text": ["bc"], "answer_start": [2]})", "is not at character 2");
   refused(R"({"text": ["l"], "answer_start": [99]})", "99");
   refused(R"({"text": ["l"], "answer_start": []})", "one length");
   refused("3", "object");

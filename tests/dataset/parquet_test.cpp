@@ -183,7 +183,7 @@ TEST_CASE("bad shards are refused by name and row") {
   const TemporaryFolder folder;
   const Path shard = folder / "shard_0.parquet";
   CHECK(error(folder / "none").find("no such data set") != std::string::npos);
-  CHECK(error(folder.path()) == "shard_*.parquet; pretokenize_dataset makes them");
+  CHECK(error(folder.path()) == "shard_*.parquet; create them with pretokenize_dataset");
   for (const std::string& bytes : {std::string(), std::string("PAR1"), std::string(5000, 'x')}) {
     write_bytes(shard, bytes);
     CHECK(error(folder.path()).starts_with("shard_0.parquet: cannot read as Parquet: "));
@@ -215,7 +215,7 @@ TEST_CASE("bad shards are refused by name and row") {
   write_table(shard, {{"input_ids", int_lists({{1, 2}, {3, 4}, {5, 6}, {7, 8, 9}})}});
   CHECK(error(folder.path()) == "shard_0.parquet: row group 1 has blocks of 3 ids, those before of 2");
   write_table(shard, {{"input_ids", int_lists({})}});
-  CHECK(error(folder.path()).find("hold no block") != std::string::npos);
+  CHECK(error(folder.path()).find("contain no blocks") != std::string::npos);
 
   DatasetOptions small_vocabulary;
   small_vocabulary.vocab_size = 8;
@@ -278,7 +278,7 @@ TEST_CASE("metadata files") {
   CHECK(refused("eval: []").find("'train' names no file") != std::string::npos);
   CHECK(refused("- 1").find("not a map") != std::string::npos);
   CHECK(refused("train: [").find("not valid YAML") != std::string::npos);
-  CHECK(refused("train: {a: 1}").find("'train' has a value of the wrong kind") != std::string::npos);
+  CHECK(refused("train: {a: 1}").find("'train' has a value of the wrong type") != std::string::npos);
   CHECK(refused("train: data/other.parquet\nblock_size: many").find("yaml:2: the field 'block_size'") !=
         std::string::npos);
   CHECK(refused("train: data/other.parquet\neval_size: -1").find("'eval_size' is negative") != std::string::npos);

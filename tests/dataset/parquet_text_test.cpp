@@ -155,5 +155,5 @@ TEST_CASE_FIXTURE(Fixture, "columns that hold no text, and files that are no Par
     CHECK(error("flipped.parquet") != "");  // an error, or none in another column, but never a crash
   }
   options.open_parquet = nullptr;
-  CHECK(error("good.parquet") == "good.parquet: this program reads no Parquet");
+  CHECK(error("good.parquet") == "good.parquet: this program cannot read Parquet files");
 }

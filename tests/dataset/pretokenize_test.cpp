@@ -66,7 +66,7 @@ TEST_CASE_FIXTURE(PretokenizeFixture, "an evaluation set takes the last blocks a
 TEST_CASE_FIXTURE(PretokenizeFixture, "a folder never holds two runs, or half of one") {
   run();
   const std::vector<std::string> files = listing(folder / "out");
-  CHECK_THROWS_WITH_AS(run(), doctest::Contains("holds a data set already"), Error);
+  CHECK_THROWS_WITH_AS(run(), doctest::Contains("already contains a data set"), Error);
   CHECK(listing(folder / "out") == files);
 
   options.output_path = folder / "stopped";
@@ -151,7 +151,7 @@ TEST_CASE_FIXTURE(PretokenizeFixture, "warnings come to the calling thread, and 
   run();
   REQUIRE(warnings.size() == 2);
   CHECK(warnings[0].find("t-ko.jsonl:2: skipped: broken JSON") != std::string::npos);
-  CHECK(warnings[1] == "1 lines gave no document and were skipped");
+  CHECK(warnings[1] == "1 lines without a document were skipped");
   options.source.strict = true;
   options.output_path = folder / "strict";
   CHECK_THROWS_WITH_AS(run(), doctest::Contains("t-ko.jsonl:2: broken JSON"), Error);

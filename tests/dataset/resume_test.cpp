@@ -130,7 +130,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "a run killed while it published goes on, or is
 TEST_CASE_FIXTURE(ResumeFixture, "what there is to resume is said") {
   run();
   REQUIRE(notes.size() == 1);
-  CHECK(notes[0] == (folder / "out").string() + ": nothing to resume, starting from the start");
+  CHECK(notes[0] == (folder / "out").string() + ": nothing to resume, starting from the beginning");
   run();
   REQUIRE(notes.size() == 2);
   CHECK(notes[1] == (folder / "out").string() + ": is complete, nothing is left to do");
@@ -141,11 +141,11 @@ TEST_CASE_FIXTURE(ResumeFixture, "what there is to resume is said") {
 
   options.output_path = folder / "stopped";
   run_until(200);
-  CHECK(notes.back().find("finished shards are kept: resume goes on after them") != std::string::npos);
+  CHECK(notes.back().find("finished shards are kept: resume continues after them") != std::string::npos);
   CHECK(std::filesystem::exists(folder / "stopped/.unfinished/state.json"));
   CHECK_FALSE(std::filesystem::exists(folder / "stopped/metadata.yaml"));
   run();
-  CHECK(notes.back().find("going on after") != std::string::npos);
+  CHECK(notes.back().find("continuing after") != std::string::npos);
   CHECK(contents(folder / "stopped") == expected);
 }
 
@@ -159,7 +159,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "another run than the unfinished one is refused
   CHECK(error().find("max_input_lines_total was 0 and is now 10") != std::string::npos);
   options = before;
   options.source.inputs = {(folder / "t-en.jsonl").string(), (folder / "t-ja.jsonl").string()};
-  CHECK(error().find("the input " + (folder / "t-ko.jsonl").string() + " is not there") != std::string::npos);
+  CHECK(error().find("the input " + (folder / "t-ko.jsonl").string() + " is missing") != std::string::npos);
   options = before;
   const std::string japanese = read_bytes(folder / "t-ja.jsonl");
   write_bytes(folder / "t-ja.jsonl", japanese + "{}\n");
@@ -182,7 +182,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "a state that is damaged, and a fresh start ove
   CHECK(error().find("state.json") != std::string::npos);
   write_bytes(hidden / "state.json", state);
   write_bytes(hidden / "shard_00000.parquet", "short");
-  CHECK(error().find("shard_00000.parquet: is missing or was changed") != std::string::npos);
+  CHECK(error().find("shard_00000.parquet: missing or changed") != std::string::npos);
   options.resume = false;
   run();
   CHECK(contents(folder / "out") == expected);

@@ -132,14 +132,14 @@ TEST_CASE_FIXTURE(SourceFixture, "lines that give no document are skipped and co
   CHECK(warnings[1].ends_with("a.jsonl:3: skipped: the field 'text' is not a string"));
   CHECK(warnings[2].ends_with("a.jsonl:4: skipped: not a JSON object"));
   CHECK(warnings[3].find("a.jsonl:5: skipped: broken JSON at byte") != std::string::npos);
-  CHECK(warnings[6] == "8 lines gave no document and were skipped");
+  CHECK(warnings[6] == "8 lines without a document were skipped");
   options.strict = true;
   CHECK(error({"a.jsonl"}) == "a.jsonl:2: no field 'text'");
 }
 
 TEST_CASE_FIXTURE(SourceFixture, "a text column by another name, and none at all") {
   add("a.jsonl", "{\"content\":\"x\"}\n{\"content\":\"y\"}\n");
-  CHECK(error({"a.jsonl"}) == "no line gives a document; the first one is a.jsonl:1: no field 'text'");
+  CHECK(error({"a.jsonl"}) == "no line contains a document; the first one is a.jsonl:1: no field 'text'");
   options.text_column = "content";
   CHECK(read({"a.jsonl"}) == Texts{"x", "y"});
 }

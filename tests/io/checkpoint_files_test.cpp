@@ -143,7 +143,7 @@ TEST_CASE("index and shards that contradict each other") {
 
   write_json_file(index, good);
   write_safetensors(t / "model-00002-of-00002.safetensors", three());
-  CHECK_ERROR(CheckpointTensors(t.path()), "tensor \"a\" stands in", "model-00001-of-00002", "model-00002-of-00002");
+  CHECK_ERROR(CheckpointTensors(t.path()), "tensor \"a\" is in both", "model-00001-of-00002", "model-00002-of-00002");
 
   fs::remove(t / "model-00002-of-00002.safetensors");
   CHECK_ERROR(CheckpointTensors(t.path()), "\"model-00002-of-00002.safetensors\" is missing");

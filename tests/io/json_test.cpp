@@ -28,7 +28,7 @@ TEST_CASE("values of every kind, in the order of the file") {
 
 TEST_CASE("an error names the file and the place") {
   CHECK_ERROR(parse_text("{\"a\": 1,\n \"b\" 2}"), "f.json: line 2, column ");
-  CHECK_ERROR(parse_text("{\"a\": 1,\n \"a\": 2}"), "f.json: line 2, column 4:", "\"a\" stands twice");
+  CHECK_ERROR(parse_text("{\"a\": 1,\n \"a\": 2}"), "f.json: line 2, column 4:", "\"a\" occurs twice");
 }
 
 TEST_CASE("what strict JSON is not") {
@@ -41,8 +41,8 @@ TEST_CASE("what strict JSON is not") {
 }
 
 TEST_CASE("duplicate keys at any level") {
-  CHECK_ERROR(parse_text(R"([{"x":{"k":1,"j":2,"k":1}}])"), "\"k\" stands twice");
-  CHECK_ERROR(parse_text(R"({"k":1,"\u006b":2})"), "\"k\" stands twice");
+  CHECK_ERROR(parse_text(R"([{"x":{"k":1,"j":2,"k":1}}])"), "\"k\" occurs twice");
+  CHECK_ERROR(parse_text(R"({"k":1,"\u006b":2})"), "\"k\" occurs twice");
   CHECK(parse_text(R"([{"k":1},{"k":{"k":2}}])").size() == 2);
 }
 

@@ -206,7 +206,7 @@ TEST_CASE("offsets and shapes that are wrong") {
   fails(R"({"__metadata__":"a"})", "__metadata__");
   const std::string overlap = R"("dtype":"U8","shape":[5],"data_offsets":)";
   fails("{\"a\":{" + overlap + "[0,5]},\"b\":{" + overlap + "[3,8]}}", "overlap");
-  fails("{\"a\":{" + overlap + "[0,5]},\"a\":{" + overlap + "[3,8]}}", "stands twice");
+  fails("{\"a\":{" + overlap + "[0,5]},\"a\":{" + overlap + "[3,8]}}", "occurs twice");
   fails("{\"\xff\":{}}", "UTF-8");
   fails(R"({"\ud800":{}})", "surrogate");
   fails(R"({"a\nb":{}})", "a\\x0ab");

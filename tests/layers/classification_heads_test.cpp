@@ -78,7 +78,7 @@ TEST_CASE("labels outside of the classes are errors, before anything is indexed 
   static const std::vector<int> classes{2, 0, 3, 1}, negative{0, -1, 0, 0};
   auto sequence = []<class R>() { return SequenceHead::LabelsOf<R>{classes.data(), nullptr}; };
   CHECK_THROWS_WITH_AS(check_head<SequenceHead>(tiny(3), {.batch = 4}, sequence, ids.data()),
-                       "labels: 3 at index 2 is neither in 0..2 nor -100, which marks a label to ignore", Error);
+                       "labels: 3 at index 2 is neither in 0..2 nor -100 (a label to ignore)", Error);
   using Head = TokenClassificationHead<dynamic>;
   auto token = []<class R>() { return Head::Labels{negative.data()}; };
   CHECK_THROWS_AS(check_head<Head>(tiny(3), {.batch = 1, .time = 4}, token), Error);

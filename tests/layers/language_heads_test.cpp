@@ -105,7 +105,7 @@ TEST_CASE("double heads: an ignored choice, no choice loss, the last position by
     return l;
   };
   CHECK_THROWS_WITH_AS(check_head<DoubleHeads<dynamic>>(c, {.batch = 4}, three),
-                       "labels: a batch of 4 rows does not hold questions of 3 choices each", Error);
+                       "labels: 4 rows are not a multiple of 3 choices per question", Error);
   const std::vector<int> too_large(10, 11);
   auto beyond = [&]<class R>() { return LanguageModelHead<dynamic>::Labels{too_large.data(), 4}; };
   CHECK_THROWS_AS(check_head<LanguageModelHead<dynamic>>(c, {}, beyond), Error);

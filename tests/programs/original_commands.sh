@@ -170,17 +170,17 @@ refused() {
   [ ! -e nothing ] || fail "$* left something behind"
 }
 data=(--tokenizer_path my_tokenizer --pre_tokenized_dataset_path my_pretokenized_data)
-refused 2 "streaming c4 (en, ja, ko, zh) from the Hub is not there yet" train --tokenizer_path my_tokenizer
+refused 2 "streaming c4 (en, ja, ko, zh) from the Hub is not supported yet" train --tokenizer_path my_tokenizer
 refused 2 "streaming fineweb2 (ja) from the Hub" train --tokenizer_path my_tokenizer --dataset fineweb2 --c4_langs ja
 refused 2 "language 'xx'" train --tokenizer_path my_tokenizer --c4_langs xx
 refused 2 "fp16 needs --device cuda.*bf16" train "${data[@]}" --fp16
 refused 2 "--cudnn_attention needs --device cuda" train "${data[@]}" --cudnn_attention
-refused 2 "name one precision" train "${data[@]}" --fp16 --bf16
+refused 2 "choose one precision" train "${data[@]}" --fp16 --bf16
 refused 2 "--deepspeed needs" train "${data[@]}" --deepspeed
 refused 2 "local_rank 1" train "${data[@]}" --local_rank 1
-refused 2 "--input is about text" train "${data[@]}" --input ../text
-refused 2 "--eval_fraction is about text" train "${data[@]}" --eval_fraction 0.1
-refused 2 "both named" train "${data[@]}" --deepspeed a.json --ds_config b.json
+refused 2 "--input is for text" train "${data[@]}" --input ../text
+refused 2 "--eval_fraction is for text" train "${data[@]}" --eval_fraction 0.1
+refused 2 "both given" train "${data[@]}" --deepspeed a.json --ds_config b.json
 refused 1 "missing.json" train "${data[@]}" --deepspeed_config missing.json
 printf '{"fp16": {"enabled": true}, // typical\n "train_micro_batch_size_per_gpu": 4}' >../fp16.json
 refused 2 "fp16 needs --device cuda" train "${data[@]}" --deepspeed_config ../fp16.json

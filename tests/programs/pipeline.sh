@@ -83,7 +83,7 @@ for task in sequence-classification:accuracy token-classification:f1 question-an
       --block_size 64 "$@" >train.log 2>&1 || fail "$task: $(tail -n 3 train.log)"
   }
   train_head --model_path whole --input "$task.jsonl" --output_dir "$task"
-  grep -q "the transformer's weights are taken" train.log || fail "$task: no word of the weights"
+  grep -q "the transformer's weights are loaded" train.log || fail "$task: no line about the weights"
   grep -q "\"eval_$score\"" "$task/metrics.jsonl" || fail "$task: no eval_$score"
   train_head --model_path "$task" --eval_input "$task.jsonl" --eval_only --predictions_file "$task.out"
   [ "$(wc -l <"$task.out")" = 40 ] || fail "$task: not 40 predictions"
@@ -110,7 +110,7 @@ mistake 1 "config.json" generate --model_path bpe --prompt x
 mistake 2 "--model_path" generate --prompt x
 mistake 2 "--precision bf16" generate --fp16 --model_path whole --prompt x
 mistake 2 "--precision bf16" train --fp16 --pre_tokenized_dataset_path blocks --output_dir nothing
-mistake 2 "name one precision" train --fp16 --bf16 --pre_tokenized_dataset_path blocks --output_dir nothing
+mistake 2 "choose one precision" train --fp16 --bf16 --pre_tokenized_dataset_path blocks --output_dir nothing
 mistake 1 "ModernGPT2ForTokenClassification" generate --model_path token-classification --prompt x
 mistake 2 "--input" train --task multiple-choice --model_path whole --output_dir nothing
 echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"

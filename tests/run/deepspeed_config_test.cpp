@@ -55,7 +55,7 @@ TEST_CASE("comments and last commas") {
   CHECK_ERROR(parse_json(without_json_comments("{\n# x\n\"a\": 1,, }"), "x"), "line 3");
   CHECK_ERROR(parse_json(without_json_comments("[,]"), "x"), "line 1");
   CHECK_ERROR(parse_json(without_json_comments("[1] /* open"), "x"), "line 1");
-  CHECK_ERROR(parse_json(without_json_comments("{\"a\": 1, \"a\": 2}"), "x"), "\"a\" stands twice");
+  CHECK_ERROR(parse_json(without_json_comments("{\"a\": 1, \"a\": 2}"), "x"), "\"a\" occurs twice");
   CHECK(without_json_comments("\"a\\\"") == "\"a\\\"");
   CHECK(without_json_comments("\"a\\") == "\"a\\");
 }
@@ -173,7 +173,7 @@ TEST_CASE("batch sizes: any two give the third, and the product is checked") {
               "6 a device x 2 accumulated x 1 process = 12");
   CHECK_ERROR(batch(R"({"train_batch_size": "8"})"), "train_batch_size must be an integer, found \"8\"");
   CHECK_ERROR(batch(R"({"train_batch_size": 0})"), "must be positive");
-  CHECK_ERROR(batch(R"({"train_batch_size": 9e14})"), "cannot be");
+  CHECK_ERROR(batch(R"({"train_batch_size": 9e14})"), "too large");
 }
 
 TEST_CASE("bad files") {
@@ -182,13 +182,14 @@ TEST_CASE("bad files") {
   CHECK_ERROR(parse(R"({"bf16": {}, "bfloat16": {}})"), "bf16 and bfloat16");
   CHECK_ERROR(parse(R"({"bf16": {"enabled": "true"}})"), "bf16.enabled must be true or false");
   CHECK_ERROR(parse(R"({"bf16": true})"), "bf16 must be an object");
-  CHECK_ERROR(parse(R"({"optimizer": {"type": "Lamb"}})"), "optimizer.type is \"Lamb\", there are Adam and AdamW");
+  CHECK_ERROR(parse(R"({"optimizer": {"type": "Lamb"}})"), "optimizer.type is \"Lamb\", supported are Adam and AdamW");
   CHECK_ERROR(parse(R"({"optimizer": {"params": {}}})"), "optimizer.type is missing");
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"lr": "1e-3"}}})"), "optimizer.params.lr");
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"eps": 0}}})"), "eps is 0");
   CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"betas": [0.9]}}})"), "betas must be a list of two");
-  CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"betas": [0.9, 1.5]}}})"), "betas holds 1.5");
-  CHECK_ERROR(parse(R"({"scheduler": {"type": "OneCycle"}})"), "scheduler.type is \"OneCycle\", there are WarmupLR,");
+  CHECK_ERROR(parse(R"({"optimizer": {"type": "Adam", "params": {"betas": [0.9, 1.5]}}})"), "betas contains 1.5");
+  CHECK_ERROR(parse(R"({"scheduler": {"type": "OneCycle"}})"),
+              "scheduler.type is \"OneCycle\", supported are WarmupLR,");
   CHECK_ERROR(parse(R"({"scheduler": {"type": "WarmupLR", "params": {"warmup_type": "cubic"}}})"), "known are log and");
   CHECK_ERROR(parse(R"({"zero_optimization": {"stage": 4}})"), "zero_optimization.stage is 4");
   CHECK_ERROR(parse(R"({"zero_optimization": {"stage": "1"}})"), "zero_optimization.stage must be an integer");
@@ -225,23 +226,24 @@ TEST_CASE("fields that are not honoured are named, with likely typos") {
         "zero_optimization.offload_optimizer.device (nothing is offloaded)\n"
         "zero_optimization.overlap_com (did you mean overlap_comm?)\n"
         "data_types.grad_accum_dtype (gradients are summed in fp32)\n"
-        "steps_per_print (--logging_steps holds)\n"
-        "tensorboard (--report_to holds)\n"
+        "steps_per_print (use --logging_steps)\n"
+        "tensorboard (use --report_to)\n"
         "zero_optimisation (did you mean zero_optimization?)\n"
         "xyz");
   const DeepSpeedConfig third = parse(R"({"zero_optimization": {"stage": 3, "stage3_prefetch_bucket_size": "auto",
       "stage3_max_live_parameters": 1e9, "stage3_gather_16bit_weights_on_model_save": true, "sub_group_size": 1e9}})");
   CHECK(third.zero.stage == 3);
   CHECK(fmt::format("{}", fmt::join(third.ignored, "\n")) ==
-        "zero_optimization.stage3_max_live_parameters (half blocks are moved, one ahead; norms and biases stay)\n"
-        "zero_optimization.sub_group_size (half blocks are moved, one ahead; norms and biases stay)");
+        "zero_optimization.stage3_max_live_parameters (half blocks are gathered, one ahead; norms and biases are "
+        "replicated)\n"
+        "zero_optimization.sub_group_size (half blocks are gathered, one ahead; norms and biases are replicated)");
   CHECK(fmt::format("{}", fmt::join(parse(R"({"zero_optimization": {"stage": 1, "allgather_bucket_size": 2e8,
       "reduce_bucket_size": 1e8, "overlap_comm": false, "round_robin_gradients": true, "contiguous_gradients": false,
       "reduce_scatter": false, "allgather_partitions": false, "stage3_max_live_parameters": 1e9,
       "stage3_gather_16bit_weights_on_model_save": true, "elastic_checkpoint": true}})")
                                         .ignored,
                                     "\n")) ==
-        "zero_optimization.allgather_bucket_size (reduce_bucket_size holds for both)\n"
+        "zero_optimization.allgather_bucket_size (reduce_bucket_size applies to both)\n"
         "zero_optimization.overlap_comm (exchanges always overlap the backward pass)\n"
         "zero_optimization.round_robin_gradients (each process has a slice of every bucket)\n"
         "zero_optimization.contiguous_gradients (gradients always are)\n"
@@ -255,9 +257,9 @@ TEST_CASE("fields that are not honoured are named, with likely typos") {
       "memory_breakdown": true, "wandb": {"enabled": true}})")
                                         .ignored,
                                     "\n")) ==
-        "scheduler.params.last_batch_iteration (--resume_from_checkpoint goes on)\n"
-        "activation_checkpointing (--gradient_checkpointing holds)\n"
-        "wandb (--report_to holds)\n"
+        "scheduler.params.last_batch_iteration (use --resume_from_checkpoint)\n"
+        "activation_checkpointing (use --gradient_checkpointing)\n"
+        "wandb (use --report_to)\n"
         "memory_breakdown\ncomms_logger\nelasticity\naio\ncheckpoint\ncommunication_data_type\n"
         "prescale_gradients\ngradient_predivide_factor");
   CommandLine line;
@@ -321,10 +323,10 @@ TEST_CASE("Accelerate's file") {
                                         .ignored,
                                     "\n")) ==
         "distributed_type\nmixed_precison (did you mean mixed_precision?)\n"
-        "num_machines (the launcher says where processes are)\nuse_cpu (--device holds)\n"
-        "deepspeed_config (--deepspeed_config holds)\nmachine_rank (the launcher says where processes are)");
+        "num_machines (the launcher places the processes)\nuse_cpu (use --device)\n"
+        "deepspeed_config (use --deepspeed_config)\nmachine_rank (the launcher places the processes)");
   CHECK_ERROR(read("num_processes: 1\nmixed_precision: no\nnum_processes: 2\n"), "acc.yaml:3", "num_processes",
-              "stands twice");
+              "occurs twice");
   CHECK_ERROR(read("num_processes: 0"), "num_processes is 0");
   CHECK(apply_accelerate_config(other, 1, {}, std::nullopt).precision == "bf16");
   CHECK_ERROR(apply_accelerate_config(other, 1, {{}, "fp16"}, std::nullopt), "mixed_precision is bf16, but fp16");

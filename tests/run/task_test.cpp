@@ -241,14 +241,14 @@ TEST_CASE("the transformer of a language model, or of another head, is where a c
   f.request.settings.max_steps = 1;
   f.request.settings.learning_rate = 0;
   CHECK(f.run() == 0);
-  CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
+  CHECK(test::contains(f.text(), "the transformer's weights are loaded; initialized: score.weight"));
   const std::string head = "score.weight";
   const CheckpointTensors before(base), after(f.out());
   for (const int stage : {0, 1, 3}) {  // 0: what one process wrote
     if (stage > 0) {
       f.request.settings.output_dir = f.temporary / ("stage" + std::to_string(stage));
       f.run_ranks(2, stage);
-      CHECK(test::contains(f.text(), "the transformer's weights are taken, new are score.weight"));
+      CHECK(test::contains(f.text(), "the transformer's weights are loaded; initialized: score.weight"));
     }
     const CheckpointTensors written(f.out());
     CHECK(written.read_vector<float>(head) == after.read_vector<float>(head));

@@ -80,9 +80,9 @@ TEST_CASE("other text is packed anew, but never under a run that it would change
   fs::last_write_time(f.folder / "t-en.jsonl", changed);
 
   f.write_checkpoint(f.out());
-  CHECK_ERROR(f.pack(), "packed_text", "the run there was on other text", "t-en.jsonl has changed");
+  CHECK_ERROR(f.pack(), "packed_text", "an earlier run used other text", "t-en.jsonl has changed");
   f.checkpoint = f.out() / "checkpoint-5";
-  CHECK_ERROR(f.pack(), "the run there was on other text");
+  CHECK_ERROR(f.pack(), "an earlier run used other text");
   f.checkpoint.reset();
   fs::remove_all(f.out() / "checkpoint-5");
   f.pack();

@@ -62,7 +62,7 @@ TEST_CASE("the newest complete checkpoint is found among leftovers") {
   CHECK_ERROR(verify_checkpoint(open_checkpoint(out / "checkpoint-10")), "weights", "damaged");
   write_file(out / "checkpoint-20" / "weights", "01234");  // cut short
   CHECK(latest() == 9);
-  CHECK_ERROR(open_checkpoint(out / "checkpoint-20"), "weights", "5 bytes of 10");
+  CHECK_ERROR(open_checkpoint(out / "checkpoint-20"), "weights", "5 bytes instead of 10");
   fs::remove(out / "checkpoint-9" / "weights");
   CHECK(latest() == -1);
   CHECK_ERROR(open_checkpoint(out / "checkpoint-9"), "weights is missing");

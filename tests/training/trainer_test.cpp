@@ -123,7 +123,7 @@ TEST_CASE("a finished run says so, and other data is refused") {
   Pieces pieces;
   pieces.train(data, settings);
   pieces.train(data, settings);
-  CHECK(test::contains(pieces.said.back(), "nothing is left to train"));
+  CHECK(test::contains(pieces.said.back(), "the run is complete"));
   const DatasetSplits other = test::make_data(temporary / "other", 51);
   Run stranger(other, settings);
   CHECK_ERROR(stranger.trainer.resume(open_checkpoint(settings.output_dir / "checkpoint-2")), "50 blocks", "51");

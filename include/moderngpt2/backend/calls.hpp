@@ -13,7 +13,7 @@ inline constexpr int ignored_label = -100;
 
 /// Arguments of an attention operation beside its tensors: sizes, softcap, masks and dropout.
 struct AttentionCall {
-  int batch = 1;
+  int batch = 1;     ///< sequences
   int time = 1;      ///< queries of each sequence
   int past = 0;      ///< keys before the first query: the length of the KV cache
   int key_rows = 1;  ///< rows of each sequence in the buffers of k and v, at least past + time
@@ -27,35 +27,35 @@ struct AttentionCall {
                                           ///< query's own; null: 0
   Dropout dropout;                        ///< dropout of the probabilities, by sequence, head, query and key
 
-  /// Keys of each sequence.
+  /// Number of keys of each sequence, including those of the KV cache.
   constexpr int keys() const { return past + time; }
-  /// Query heads that share a key/value head.
+  /// Number of query heads that share a key/value head.
   constexpr int group() const { return n_head / n_kv_head; }
-  /// First key that the query of row (b, t) may see, before the key mask.
+  /// First key that query t of sequence b may see by window and document bounds; the key mask is not applied.
   constexpr int begin(int b, int t) const {
     const int by_window = window > 0 ? past + t + 1 - window : 0;
     const int by_document = first_key ? first_key[std::int64_t(b) * time + t] : 0;
     return std::clamp(std::max(by_window, by_document), 0, past + t);
   }
-  /// Whether a key is padding.
+  /// Whether key `key` of sequence b is padding.
   constexpr bool masked(int b, int key) const { return key_mask && key_mask[std::int64_t(b) * keys() + key] == 0; }
 
-  /// Whether all keys that a query may see are padding. Such a query attends uniformly to the keys that exactly one of
-  /// the two masks (causal, padding) hides: the padding before it and the tokens after it. The PyTorch reference does
-  /// so too, since it adds a large negative number for each mask; the loss of the first token after left padding
-  /// depends on it.
+  /// Whether all keys that query t of sequence b may see are padding. Such a query attends uniformly to the keys that
+  /// exactly one of the two masks (causal, padding) hides: the padding before it and the tokens after it. The PyTorch
+  /// reference does so too, since it adds a large negative number for each mask; the loss of the first token after left
+  /// padding depends on it.
   constexpr bool sees_only_padding(int b, int t) const {
     if (!key_mask) return false;
     for (int key = begin(b, t); key <= past + t; ++key)
       if (!masked(b, key)) return false;
     return true;
   }
-  /// Whether such a query attends to `key`.
+  /// Whether query t of sequence b attends to `key`, given that sees_only_padding(b, t).
   constexpr bool in_uniform_fallback(int b, int t, int key) const {
     const bool by_position = key >= begin(b, t) && key <= past + t;
     return by_position == masked(b, key);
   }
-  /// Number of keys that such a query attends to, with equal probabilities.
+  /// Number of keys to which query t attends with equal probabilities, given that sees_only_padding(b, t).
   constexpr int uniform_fallback_keys(int b, int t) const {
     int n = 0;
     for (int key = 0; key < keys(); ++key) n += in_uniform_fallback(b, t, key);
@@ -68,11 +68,11 @@ template <class R>
 struct RotaryTable {
   const R* cosine = nullptr;
   const R* sine = nullptr;
-  int half = 0;
-  int positions = 0;
+  int half = 0;       ///< D/2
+  int positions = 0;  ///< rows of the tables
 };
 
-/// Factor of gradients in PyTorch's clip_grad_norm_; 1 for max_norm 0 (no clipping).
+/// Factor of gradients of norm `norm`, as in PyTorch's clip_grad_norm_; 1 for max_norm 0 (no clipping).
 constexpr double clip_coefficient(double norm, double max_norm) {
   return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
 }
@@ -94,8 +94,8 @@ struct UpdateRule {
 
 /// Result of an UpdateRule, computed in device memory by a backend that runs ahead of the host.
 struct UpdateDecision {
-  float gradient_scale = 1;
-  std::int32_t applies = 0;
+  float gradient_scale = 1;  ///< factor of all gradients (clipping, loss scale)
+  std::int32_t applies = 0;  ///< 0: the step leaves weights and moments unchanged
 };
 
 /// Arguments of one AdamW step (Loshchilov & Hutter 2019). Decoupled decay multiplies weights by

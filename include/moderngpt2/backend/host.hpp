@@ -17,21 +17,23 @@
 // its type of `Memory` and implements these operations; those below are for backends with tensors in host memory, where
 // most are no-ops.
 //
+// clang-format off
 //   begin_pass(b)                        releases the uploads of the previous pass
-//   upload(b, from, n)                   pointer to a copy of host array `from` in the backend's memory, valid until
-//   the
-//                                        next begin_pass; the array itself for host memory
+//   upload(b, from, n)                   copy of `from` (host) in the backend's memory, valid until next begin_pass
 //   upload_into(b, to, n, write)         calls write(host array of n), and copies it to `to` before later operations
 //   download(b, to, from, n)             to (host) = from; waits for queued operations and the copy
 //   store(b, to, from, n)                to = from (host); waits for the copy
 //   move_to_backend(b, buffer)           a FlatBuffer of the host, moved to the backend's memory
-//   commit_memory(b, buffer, use)        commits zeroed memory for a PartialUse to a FlatBuffer made with
-//   Pages::as_used discard(b, data, n)                  ends the use of elements of such a buffer; their memory may be
-//   freed or reused zero_and_discard(b, data, n)         discard, after which they read as 0 when used again add_to(b,
-//   to, from, n)               to (n) += from copy_rows(b, out, x)                 out (N,C) = x activation(b, y, x, a)
-//   y (N,C) = a(x), for scores activation_backward(b, dx, x, a)     dx *= a'(x), in place mean_rows(b, out, x) out
-//   (n,C) = means of N / n consecutive rows of x (N,C) mean_rows_backward(b, dx, dout)      dx (N,C) += dout (n,C) n /
-//   N, for each of the rows
+//   commit_memory(b, buffer, use)        zero-filled memory for `use` of a FlatBuffer made with Pages::as_used
+//   discard(b, data, n)                  ends the use of elements of such a buffer; their memory may be freed
+//   zero_and_discard(b, data, n)         discard, after which the elements read as 0 when used again
+//   add_to(b, to, from, n)               to (n) += from
+//   copy_rows(b, out, x)                 out (N,C) = x
+//   activation(b, y, x, a)               y (N,C) = a(x), for scores
+//   activation_backward(b, dx, x, a)     dx *= a'(x), in place
+//   mean_rows(b, out, x)                 out (n,C) = means of N / n consecutive rows of x (N,C)
+//   mean_rows_backward(b, dx, dout)      dx (N,C) += n / N dout (n,C), each row of dout to its N / n rows
+// clang-format on
 namespace moderngpt2 {
 
 namespace detail {

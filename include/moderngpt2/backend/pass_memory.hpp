@@ -22,8 +22,8 @@ struct HeadSize {
 
 /// Upper bounds on the passes of a run.
 struct PassSize {
-  int batch = 1;
-  int time = 1;
+  int batch = 1;  ///< sequences
+  int time = 1;   ///< tokens of each sequence
   HeadSize head{};
   int queued = 2;                ///< passes whose inputs the host may have to keep at the same time
   bool cudnn_attention = false;  ///< requests attention by cuDNN on a GPU
@@ -31,7 +31,7 @@ struct PassSize {
   constexpr int rows() const { return batch * time; }
 };
 
-/// Bytes of memory for passes.
+/// Memory of a backend for passes, in bytes.
 struct PassMemory {
   std::uint64_t scratch = 0;   ///< scratch of operations, including library workspaces
   std::uint64_t uploaded = 0;  ///< uploaded inputs of a pass, in device memory

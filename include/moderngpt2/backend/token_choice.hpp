@@ -16,7 +16,7 @@ struct TokenChoice {
   std::span<const int> removed{};  ///< tokens that must not be chosen
 };
 
-/// Results in place of a token: a logit is NaN or infinite; all tokens are removed.
+/// Results in place of a token: a logit is NaN or +infinity; all tokens are removed.
 inline constexpr int not_finite_token = -1, no_token = -2;
 
 }  // namespace moderngpt2

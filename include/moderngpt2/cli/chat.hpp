@@ -20,6 +20,7 @@
 
 namespace moderngpt2 {
 
+/// Settings of a Chat.
 struct ChatSettings {
   ChatFormat format = ChatFormat::plain;  ///< not automatic
   std::optional<std::string> system_prompt;
@@ -27,14 +28,14 @@ struct ChatSettings {
   int window = 0;             ///< context length in tokens, at most n_positions
 };
 
-/// Input and output of a chat.
+/// Callbacks for input and output of a chat.
 struct ChatTerminal {
   std::function<std::optional<std::string>()> read;  ///< returns the user's next line; nullopt at the end
   std::function<void(const std::string&)> write;     ///< writes a piece of an answer and flushes
   std::function<void(const std::string&)> note;      ///< writes a notice, one line
 };
 
-/// Chat with a model. The KV cache is kept between turns, so that an answer costs only its new tokens.
+/// Chat with a model. The KV cache is kept between turns, so that each turn computes only its new tokens.
 template <class M>
 class Chat {
  public:
@@ -69,8 +70,9 @@ class Chat {
                                                 : ChatHistory::Prompt{tokenizer_.encode_prompt(message), 0};
     const int room = settings_.window - int(prompt.ids.size());
     if (room < 1) {
-      terminal_.note(fmt::format("the message has {} tokens, and {} is the most that the model sees: it is left out",
-                                 prompt.ids.size(), settings_.window));
+      terminal_.note(
+          fmt::format("message ignored: with {} tokens the prompt leaves no room in the context of {} tokens",
+                      prompt.ids.size(), settings_.window));
       return std::nullopt;
     }
     if (prompt.dropped_turns > 0)
@@ -88,7 +90,7 @@ class Chat {
     ++settings_.options.sequence;  // new random numbers for each turn
     if (history_) history_->answer(result.tokens);
     if (result.stop == StopReason::max_new_tokens && options.max_new_tokens == room)
-      terminal_.note(fmt::format("the answer stopped at the most that the model sees, {} tokens", settings_.window));
+      terminal_.note(fmt::format("the answer stopped at the end of the context, {} tokens", settings_.window));
     return result;
   }
 

@@ -15,8 +15,8 @@
 
 namespace moderngpt2 {
 
-/// Text format of a chat: plain lines, or messages with headers. Automatic: headers if the checkpoint has a chat
-/// template.
+/// Text format of a chat. plain: lines without markup; header: messages with headers (tokenizer/chat_template.hpp);
+/// automatic: header if the checkpoint has a chat template, otherwise plain.
 enum class ChatFormat : unsigned char { automatic, plain, header };
 
 /// Encodes messages in the format of tokenizer/chat_template.hpp. Messages are ordinary text: special tokens that a
@@ -44,6 +44,7 @@ class HeaderFormat {
   /// Token that ends a message.
   int end_of_turn() const { return id(chat_eot_token); }
 
+  /// Appends header, text and end of a message. `role`: "system", "user" or "assistant".
   void append_message(std::vector<int>& ids, std::string_view role, std::string_view text) const {
     append_header(ids, role, text);
     ids.push_back(end_of_turn());
@@ -71,7 +72,7 @@ inline ChatFormat resolve_chat_format(ChatFormat asked, const std::filesystem::p
   return has_chat_template(folder) && !HeaderFormat::missing_token(tokenizer) ? ChatFormat::header : ChatFormat::plain;
 }
 
-/// Ids of a chat with headers. Answers keep the ids that the model generated, so that the KV cache stays valid.
+/// Token ids of a chat with headers. Answers keep the ids that the model generated, so that the KV cache stays valid.
 class ChatHistory {
  public:
   ChatHistory(HeaderFormat format, const std::optional<std::string>& system_prompt)
@@ -101,7 +102,7 @@ class ChatHistory {
     return prompt;
   }
 
-  /// Stores the answer to the last message. Without this call, the chat does not include the message.
+  /// Stores the last message with its answer. Without this call, the message is not part of the chat.
   void answer(std::span<const int> tokens) {
     turns_.erase(turns_.begin(), turns_.begin() + std::ptrdiff_t(dropped_turns_));
     dropped_turns_ = 0;

@@ -87,7 +87,8 @@ struct Completions {
   }
 };
 
-/// Writes the completions of one prompt, separated by a line of dashes. Greedy and sampled ones are streamed.
+/// Generates completions of one prompt and writes them, separated by a line of dashes. Streams tokens except in beam
+/// search.
 template <class M>
 Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::vector<int>& prompt,
                                const GenerateFlags& flags, const std::function<void(const std::string&)>& write) {
@@ -107,7 +108,8 @@ Completions stream_completions(M& model, const Tokenizer& tokenizer, const std::
   return completions;
 }
 
-/// Writes a line of JSON for each completion, in the order of the prompts, as early as that order allows.
+/// Generates completions of several prompts. Writes a line of JSON for each, in the order of the prompts, as soon as
+/// all previous ones are complete.
 template <class M>
 void write_completions(M& model, const Tokenizer& tokenizer, const std::vector<std::string>& prompts,
                        const std::vector<std::vector<int>>& ids, const GenerateFlags& flags,

@@ -19,14 +19,14 @@
 
 namespace moderngpt2 {
 
-/// Everything that the flags of `generate` set.
+/// Values of the flags of `generate`.
 struct GenerateFlags {
   std::filesystem::path model_path;
   std::optional<std::string> prompt;
   std::optional<std::filesystem::path> prompts_file, output_file;
   std::optional<int> max_new_tokens;
   int max_length = 100;
-  bool max_length_given = false;  ///< by the command line or the checkpoint
+  bool max_length_given = false;  ///< whether the command line or generation_config.json sets max_length
   int num_return_sequences = 1;
   int batch_size = 8;
   bool interactive = false;
@@ -42,11 +42,11 @@ struct GenerateFlags {
 /// Maximum number of new tokens of an answer in a chat, unless a flag or the checkpoint gives it.
 inline constexpr int default_answer_tokens = 256;
 
+/// Adds the flags of `generate` to its options.
 inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options.section("Text");
   options.add("model_path", flags.model_path, "Folder of the checkpoint.").required().metavar("DIR");
-  options.add("prompt", flags.prompt,
-              "Prompt to complete. Without it, the prompt is standard input, less a final newline.");
+  options.add("prompt", flags.prompt, "Prompt to complete. Default: standard input, without a final newline.");
   options.add("prompts_file", flags.prompts_file,
               "File of prompts: one per line (.txt), or the field \"prompt\" of one JSON object per line (.jsonl). "
               "Writes a line {\"prompt\": ..., \"completion\": ...} per completion.");
@@ -61,7 +61,8 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options
       .add("num_return_sequences", flags.num_return_sequences, "Completions per prompt, separated by a line of dashes.")
       .at_least(1);
-  options.add("batch_size", flags.batch_size, "Sequences computed together; memory grows with it.").between(1, 4096);
+  options.add("batch_size", flags.batch_size, "Number of sequences decoded together. Memory use grows with it.")
+      .between(1, 4096);
   options.section("Chat");
   options.add("interactive", flags.interactive,
               "Chat in the terminal. quit, exit or end of input ends it; Ctrl-C stops an answer, or the chat.");
@@ -89,7 +90,7 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
   if (flags.interactive) {
     for (const char* flag : {"prompt", "prompts_file"}) refuse_together("interactive", flag);
     if (options.typed("num_beams") && flags.settings.num_beams > 1)
-      throw UsageError("--num_beams above 1 and --interactive do not go together: a beam search cannot be streamed");
+      throw UsageError("--num_beams above 1 and --interactive do not go together: beam search cannot be streamed");
     if (options.typed("num_return_sequences") && flags.num_return_sequences > 1)
       throw UsageError("--num_return_sequences above 1 and --interactive do not go together: a chat has one answer");
   } else {
@@ -98,12 +99,13 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
   }
   if (options.typed("num_beams") && options.typed("do_sample") && flags.settings.num_beams > 1 &&
       flags.settings.do_sample)
-    throw UsageError("--num_beams above 1 and --do_sample do not go together: a beam search draws nothing");
+    throw UsageError("--num_beams above 1 and --do_sample do not go together: beam search does not sample");
 }
 
 namespace detail {
 
-/// Settles beams and number of completions if flags and file contradict each other. Flags win.
+/// Resolves contradictions between flags and generation_config.json about num_beams, do_sample and
+/// num_return_sequences. Flags take precedence.
 inline void settle_sequences(const Options& options, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   if (flags.interactive) s.num_beams = flags.num_return_sequences = 1;
@@ -114,14 +116,14 @@ inline void settle_sequences(const Options& options, GenerateFlags& flags) {
     throw s.num_beams > 1 ? UsageError("--num_return_sequences {} is more than the {} beams: raise --num_beams",
                                        flags.num_return_sequences, s.num_beams)
                           : UsageError(
-                                "--num_return_sequences above 1 needs --do_sample, or --num_beams: the likeliest "
-                                "tokens are always the same");
+                                "--num_return_sequences above 1 needs --do_sample or --num_beams: greedy decoding "
+                                "has only one result");
   flags.num_return_sequences = std::min(flags.num_return_sequences, most);
 }
 
 }  // namespace detail
 
-/// Copies options of the checkpoint's generation_config.json whose flags were not given, and the end-of-text tokens.
+/// Copies the options of a generation_config.json whose flags were not given, and its end-of-text tokens.
 inline void merge_generation_config(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   const auto take = [&](const char* flag, auto& target, const auto& value) {
@@ -137,11 +139,11 @@ inline void merge_generation_config(const Options& options, const GenerationConf
   detail::settle_sequences(options, flags);
 }
 
-/// Opens a checkpoint's tokenizer and completes the flags by its files. Throws an Error if the checkpoint is not a
-/// language model.
+/// Opens a checkpoint's tokenizer and completes the flags with its generation_config.json and end-of-text tokens.
+/// Throws an Error if the checkpoint is not a language model or the tokenizer does not fit it.
 inline Tokenizer load_generation_settings(const Options& options, const ConfigFile& config, GenerateFlags& flags) {
   if (config.architecture != architectures[0])
-    throw Error("{}: a {}, which continues no text: that takes a {}", flags.model_path.string(), config.architecture,
+    throw Error("{}: the model is a {}; text generation needs a {}", flags.model_path.string(), config.architecture,
                 architectures[0]);
   GenerationConfigFile stored;
   if (std::filesystem::exists(flags.model_path / "generation_config.json"))
@@ -149,7 +151,7 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   merge_generation_config(options, stored, flags);
   Tokenizer tokenizer = Tokenizer::load(flags.model_path);
   if (tokenizer.vocab_size() > config.config.vocab_size)
-    throw Error("{}: the tokenizer has {} tokens, the model's vocabulary {}: they do not belong together",
+    throw Error("{}: the tokenizer has {} tokens, but the model's vocab_size is {}: use the model's own tokenizer",
                 flags.model_path.string(), tokenizer.vocab_size(), config.config.vocab_size);
   std::vector<int>& eos = flags.settings.eos_token_ids;
   if (eos.empty()) eos = config.eos_token_ids;
@@ -158,7 +160,8 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   return tokenizer;
 }
 
-/// Maximum number of new tokens after a prompt of `prompt_tokens`. Throws an Error if max_length leaves no room.
+/// Maximum number of new tokens after a prompt of `prompt_tokens` tokens: max_new_tokens, otherwise what max_length
+/// leaves. Throws an Error if it leaves no room.
 inline int new_tokens_after(std::size_t prompt_tokens, const GenerateFlags& flags) {
   if (flags.max_new_tokens) return *flags.max_new_tokens;
   if (prompt_tokens >= std::size_t(flags.max_length))

@@ -14,8 +14,8 @@
 
 namespace moderngpt2 {
 
-/// Reads lines from a file descriptor, such as standard input. A signal ends the wait, which standard streams would
-/// continue.
+/// Reads lines from a file descriptor, such as standard input. Unlike standard streams, it stops waiting for input
+/// after a signal.
 class InputLines {
  public:
   explicit InputLines(int descriptor) : descriptor_(descriptor) {}

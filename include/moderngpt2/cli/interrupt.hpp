@@ -35,7 +35,7 @@ inline void catch_interrupts(const char* notice = nullptr) {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-/// Signal that requested a stop, or 0.
+/// Number of the signal that requested a stop; 0 if none.
 inline int interrupted() { return detail::interrupt_signal.load(); }
 
 /// Resets interrupted(), so that the next signal counts as the first.

@@ -27,7 +27,7 @@ class LauncherFlags {
     options.section("Several processes");
     options
         .add("collective_timeout", collective_timeout_,
-             "Seconds after which a collective operation ends the run and names the rank it waits for.")
+             "Timeout of a collective operation in seconds. Ends the run and names the rank that is missing.")
         .more_than(0);
     options.add("trace", trace_, "Write a timeline of each rank for chrome://tracing or Perfetto to this file.");
     options.add("world_size", world_size_, "Number of processes that --dry_run plans for.")
@@ -43,18 +43,19 @@ class LauncherFlags {
   LauncherFlags(const LauncherFlags&) = delete;
   LauncherFlags& operator=(const LauncherFlags&) = delete;
 
-  /// Sets the number of processes. Throws UsageError if flags contradict it.
+  /// Sets settings.world_size: the running processes, or --world_size in a dry run. Throws UsageError if flags
+  /// contradict it.
   void set_world_size(TrainingSettings& settings, const Processes& processes, bool dry_run) const {
     settings.world_size = dry_run ? world_size_.value_or(processes.size()) : processes.size();
     if (world_size_ && *world_size_ != settings.world_size)
-      throw UsageError("--world_size {}: there are {} processes, as many as mpirun starts; --dry_run plans for others",
+      throw UsageError("--world_size {}: {} processes are running; start that number with mpirun, or add --dry_run",
                        *world_size_, processes.size());
     if (processes.size() == 1 && local_rank_ > 0)
-      throw UsageError("--local_rank {}, but this process is the only one: start all by mpirun", local_rank_);
+      throw UsageError("--local_rank {}, but this is the only process: start all processes with mpirun", local_rank_);
   }
   double collective_timeout() const { return collective_timeout_; }
 
-  /// Starts the trace of --trace, if given; it ends with the returned object.
+  /// Starts writing the file of --trace. The returned object ends it; null without the flag.
   std::unique_ptr<TraceFile> open_trace(distributed::CommunicatorBase* ranks, TrainingHooks& hooks) const {
     if (!trace_) return nullptr;
     auto trace = std::make_unique<TraceFile>(*trace_, ranks ? ranks->rank() : 0, ranks ? ranks->size() : 1);
@@ -68,9 +69,9 @@ class LauncherFlags {
     return trace;
   }
 
-  /// Applies the configs to the settings, with messages on standard output if it `speaks`. Returns the precision: that
-  /// of the flags if given, else that of the configs, else `precision`. Throws UsageError for contradictions, and an
-  /// Error for invalid files.
+  /// Applies the DeepSpeed and Accelerate configs to the settings, with messages on standard output if `speaks`.
+  /// Returns the precision of the flags if given, else of the configs, else `precision`. Throws UsageError for
+  /// contradictions, and an Error for invalid files.
   PrecisionName apply(TrainingSettings& settings, PrecisionName precision, bool speaks) const {
     std::optional<std::string> typed;
     for (const char* flag : {"precision", "bf16", "fp16"})  // --tf32 goes with any
@@ -90,7 +91,7 @@ class LauncherFlags {
     for (const auto& named : {deepspeed_config_, ds_config_, deepspeed_}) {
       if (!named || named->empty()) continue;
       if (file && *file != *named)
-        throw UsageError("{} and {} are both named as DeepSpeed's config: give one", file->string(), named->string());
+        throw UsageError("{} and {} are both given as DeepSpeed config: give one", file->string(), named->string());
       file = named;
     }
     if (deepspeed_ && !file) throw UsageError("--deepspeed needs a file, or --deepspeed_config FILE");

@@ -18,19 +18,20 @@
 
 namespace moderngpt2 {
 
+/// Loss at a training step.
 struct LossPoint {
   double step = 0;
-  double loss = 0;  // nats per token
+  double loss = 0;  ///< nats per token
 };
 
-/// Losses of a run by step, in ascending order.
+/// Training and evaluation losses of a run, by ascending step.
 struct LossCurve {
   std::vector<LossPoint> training, evaluation;
 };
 
 namespace detail {
 
-/// Appends the loss under `key`, if any. A resumed run logs some steps again: the later line counts.
+/// Appends the loss under `key`, if any. A resumed run logs some steps again; the later line replaces the earlier.
 inline void add_loss(std::vector<LossPoint>& points, const Json& line, std::string_view key, const std::string& where) {
   const std::optional<double> loss = get_optional_field<double>(line, key, where);
   if (!loss || !std::isfinite(*loss)) return;

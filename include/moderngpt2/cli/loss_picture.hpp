@@ -93,7 +93,7 @@ class BrailleCanvas {
 
 }  // namespace detail
 
-/// Texts of a chart.
+/// Labels of a chart.
 struct ChartText {
   std::string title, summary, y_axis;
   bool smooth = true;  ///< also draw the smoothed training curve

@@ -27,8 +27,8 @@ namespace detail {
 
 std::string program_name(int argc, char** argv);
 
-/// Opens /dev/null in place of closed standard descriptors. Otherwise the next opened file would take such a descriptor
-/// and receive the program's messages.
+/// Opens /dev/null for each closed standard descriptor (0 to 2). Otherwise the next opened file would get such a
+/// descriptor and receive the program's messages.
 void occupy_standard_descriptors();
 
 /// Runs `body` and converts exceptions to one line on standard error and an exit status.

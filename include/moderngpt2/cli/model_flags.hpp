@@ -9,7 +9,7 @@
 
 namespace moderngpt2 {
 
-/// Adds a flag for each field of config.json that has one. They override the config file and the size.
+/// Adds a flag for each row of describe(Config) with a section; parsing stores given values in `fields`.
 inline void add_model_flags(Options& options, ModelFields& fields) {
   Config standard;
   describe(standard, [&]<class T>(T&, Field field, const InConfig&) {

@@ -7,7 +7,7 @@
 
 namespace moderngpt2 {
 
-/// Processes started by mpirun or srun.
+/// Processes of an MPI job, started by mpirun or srun. The constructor initializes MPI.
 class MpiProcesses final : public Processes {
  public:
   MpiProcesses() {

@@ -13,7 +13,7 @@
 
 namespace moderngpt2 {
 
-/// One row of a program's table of options, made by Options::add. Setters return the row, so that calls chain.
+/// One option of a program, created by Options::add. Setters return *this, so that calls chain.
 class Option {
  public:
   enum class Kind { value, list, toggle, ignored };
@@ -30,7 +30,7 @@ class Option {
   Option& metavar(std::string word) { return metavar_ = std::move(word), *this; }
   /// Default as --help shows it, instead of the value of the variable: "all cores".
   Option& default_text(std::string text) { return default_text_ = std::move(text), *this; }
-  /// Allows the flag without a value, which means this one.
+  /// Allows the flag without a value; its value is then `value`.
   Option& bare(std::string value) { return bare_ = std::move(value), *this; }
   /// Adds --no_NAME, which turns a switch off.
   Option& negatable() { return negatable_ = true, *this; }
@@ -70,7 +70,7 @@ class Option {
   bool is_negatable() const { return negatable_; }
   bool typed() const { return typed_; }
 
-  /// Placeholder of the value in --help: "fp32|bf16", "PATH..."; nothing for a switch.
+  /// Placeholder of the value in --help: "fp32|bf16", "PATH..."; empty for a switch.
   std::string value_usage() const {
     if (kind_ == Kind::toggle) return "";
     const std::string text = choices_.empty() ? metavar_ : fmt::format("{}", fmt::join(choices_, "|"));

@@ -30,7 +30,7 @@ inline std::string with_replaced(std::string_view text, char old, std::string_vi
   return out;
 }
 
-/// Text between single quotes for bash and zsh; fish, too, once its backslashes are doubled.
+/// Quotes text for bash and zsh, with single quotes. For fish, double the backslashes of `text` first.
 inline std::string shell_quoted(std::string_view text) { return "'" + with_replaced(text, '\'', "'\\''") + "'"; }
 
 /// "--name|--alias"
@@ -42,8 +42,8 @@ inline void for_each_shown(const OptionTable& table, const std::function<void(co
   table.for_each_row([](const std::string&) {}, row);
 }
 
-/// The last flag before the word that is completed decides what is offered: values of that flag if it takes one (a list
-/// takes any number), or else flags.
+/// Completion script for bash. The last flag before the current word decides what is offered: values of that flag if it
+/// takes one (a list takes any number), otherwise flags.
 inline std::string bash_completion(const OptionTable& table) {
   std::string flags = "--help --version --completion", lists = "--", cases;
   for_each_shown(table, [&](const Option& option) {
@@ -148,8 +148,8 @@ inline std::string fish_completion(const OptionTable& table) {
 
 }  // namespace detail
 
-/// A script that completes the program's flags and their values in bash, zsh or fish. Throws UsageError for another
-/// shell.
+/// Returns a script that completes the program's flags and their values. `shell`: bash, zsh or fish; throws UsageError
+/// for another word.
 inline std::string option_completion(const OptionTable& table, const std::string& shell) {
   if (shell == "bash") return detail::bash_completion(table);
   if (shell == "zsh") return detail::zsh_completion(table);

@@ -16,7 +16,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Text as roff takes it: no character of it is a command, and a dash is one that can be searched for and copied.
+/// Escapes text for roff: backslashes, a dot or quote at the start of a line, and dashes (so that "-" can be copied).
 std::string roff(std::string_view text);
 
 /// "--seed INT" with the flag in bold and the value in italics.

@@ -11,7 +11,7 @@
 
 namespace moderngpt2 {
 
-/// The command line of a program as data: source of --help, the manual page and the shells' completions.
+/// Description of a program's command line: source of --help, the manual page and shell completions.
 struct OptionTable {
   struct Example {
     std::string does;       ///< purpose, without a full stop
@@ -19,22 +19,22 @@ struct OptionTable {
   };
 
   std::string program, description;
-  std::string positional_name;        ///< stands for the words that belong to no flag; empty where there are none
+  std::string positional_name;        ///< placeholder of positional arguments; empty: none are accepted
   std::deque<Option> rows;            ///< a deque, since rows are referred to while others are added
   std::vector<std::string> sections;  ///< headings that come first in --help, in this order
   std::vector<Example> examples;
   std::vector<std::pair<std::string, std::string>> exit_statuses{
       {"0", "success"},
-      {"1", "an error; one line on standard error says which"},
+      {"1", "error, described by one line on standard error"},
       {"2", "an invalid command line; nothing was done"},
   };
 
-  /// "train [OPTIONS] DIR..."
+  /// Usage line such as "train [OPTIONS] DIR...".
   std::string usage() const {
     return program + " [OPTIONS]" + (positional_name.empty() ? "" : " " + positional_name + "...");
   }
 
-  /// First sentence of the description, without capital and full stop, as manuals show it behind the name.
+  /// First sentence of the description, without initial capital and full stop, for the NAME section of a manual page.
   std::string summary() const {
     std::size_t end = description.find_first_of(".;");
     while (end < description.size() && end + 1 < description.size() && description[end + 1] != ' ')
@@ -69,7 +69,7 @@ struct OptionTable {
   }
 };
 
-/// A flag that every program has, for the section Help.
+/// Flag that every program has, shown in the section Help.
 struct HelpFlag {
   const char *usage, *help;
 };

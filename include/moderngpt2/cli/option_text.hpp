@@ -13,7 +13,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Rows of two columns, the right one filled with words up to the width.
+/// Formats rows of two columns; the right column is wrapped at 110 characters.
 class TwoColumns {
  public:
   explicit TwoColumns(std::string& out) : out_(out) {}
@@ -40,15 +40,15 @@ class TwoColumns {
   std::string& out_;
 };
 
-/// A cell of a Markdown table.
+/// Escapes text for a cell of a Markdown table.
 std::string markdown_cell(std::string text);
 
-/// Escapes text for Markdown prose: outside of code, angle brackets become entities, since <pad> would be a tag.
+/// Escapes text for Markdown prose: outside of code, "<" becomes an entity (<pad> would be a tag) and "*" is escaped.
 std::string markdown_prose(const std::string& text);
 
 }  // namespace detail
 
-/// End of an option's line in --help: other spellings and the default.
+/// End of an option's text in --help: aliases, and the default or "(required)".
 std::string option_remarks(const Option& option);
 
 /// The text of --help.

@@ -16,7 +16,7 @@
 #include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
-/// How the words of a command line become values.
+// Conversion of command-line words to values.
 namespace moderngpt2::detail {
 
 template <class T>
@@ -46,9 +46,10 @@ template <class T>
 concept OptionTarget = OptionScalar<typename ListTraits<typename OptionalTraits<T>::value_type>::value_type> ||
     NamedEnum<typename OptionalTraits<T>::value_type>;
 
+/// Parses true, 1, yes, on, or false, 0, no, off. Throws UsageError that names `flag` for another word.
 bool parse_switch(const std::string& flag, std::string_view text);
 
-/// `text` as a T, the whole of it; throws UsageError naming `flag`.
+/// Parses the whole of `text` as a T. Throws UsageError that names `flag`.
 template <OptionScalar T>
 T parse_option_value(const std::string& flag, const std::string& text) {
   if constexpr (std::same_as<T, bool>) {
@@ -72,7 +73,7 @@ T parse_option_value(const std::string& flag, const std::string& text) {
   }
 }
 
-/// The word that stands for a value in --help.
+/// Default placeholder of a value in --help: INT, FLOAT, PATH or TEXT.
 template <class T>
 std::string option_metavar() {
   if constexpr (std::integral<T>)

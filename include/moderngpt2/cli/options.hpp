@@ -28,8 +28,8 @@
 
 namespace moderngpt2 {
 
-/// The command line of a program: a table of options, each bound to a variable. Its value before parse() is the
-/// default.
+/// Command line of a program: a table of options, each bound to a variable. The variable's value when the option is
+/// added is the default.
 ///
 ///   Options options("train", "Trains a model.");
 ///   options.add("block_size", settings.block_size, "Block length in tokens.").at_least(1);
@@ -142,15 +142,15 @@ class Options {
     table_.exit_statuses.emplace_back(status, std::move(meaning));
   }
 
-  /// Parses the command line into the targets. Throws UsageError for an invalid command line, and ExitRequest for
-  /// --help,
-  /// --version and --completion.
+  /// Parses the command line into the targets. Throws UsageError for an invalid command line, and ExitRequest with the
+  /// text to print for --help, --version, --completion, --help_markdown and --help_man. The first word of `argv` is
+  /// skipped.
   void parse(int argc, const char* const* argv) {
     parse(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
   }
   void parse(const std::vector<std::string>& arguments);
 
-  /// Whether the flag, by its first name, was on the command line.
+  /// Whether a flag was on the command line, in any spelling. `name`: its name, not an alias.
   bool typed(const std::string& name) const {
     for (const Option& option : table_.rows)
       if (option.name() == name) return option.typed();
@@ -158,10 +158,10 @@ class Options {
   }
 
   const OptionTable& table() const { return table_; }
-  /// One line for each ignored flag on the command line.
+  /// One line for each flag of add_ignored() on the command line.
   const std::vector<std::string>& notes() const { return notes_; }
 
-  /// The text of --help.
+  /// Text of --help.
   std::string help() const { return option_help(table_); }
 
  private:

@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// Progress line of encoding and packing. Rates exclude the part before a run was resumed.
+/// Progress line for encoding and packing text. Rates exclude the work that a resumed run had done before.
 class PackingProgress {
  public:
   void update(const PretokenizeProgress& now) {
@@ -31,7 +31,7 @@ class PackingProgress {
   /// Clears the line so that a message can be printed.
   void clear() { line_.clear(); }
 
-  /// Summary of work and speed; empty without work.
+  /// Text such as "12.3 seconds, 4.5 MB/s" with a newline; empty if nothing was packed.
   std::string summary() const {
     if (!first_) return "";
     return fmt::format("{:.1f} seconds, {:.1f} MB/s\n", line_.seconds(),

@@ -10,7 +10,7 @@
 
 namespace moderngpt2 {
 
-/// --precision NAME, and the short forms --bf16, --fp16 and --tf32.
+/// Values of --precision NAME and its short forms --bf16, --fp16 and --tf32.
 struct PrecisionFlags {
   PrecisionName name = PrecisionName::fp32;
   bool bf16 = false, fp16 = false, tf32 = false;
@@ -23,8 +23,8 @@ inline void add_precision_flags(Options& options, PrecisionFlags& flags, std::st
   options.add("tf32", flags.tf32, "Short for --precision tf32. Needs a GPU.");
 }
 
-/// The precision that the flags name together; a UsageError where they disagree. --tf32 beside another says, as in
-/// PyTorch, how products that stay in fp32 are made: the other holds.
+/// Precision that the flags select. Throws UsageError if they contradict each other. --tf32 has no effect together with
+/// another precision: as in PyTorch, it only affects matrix products in fp32.
 inline PrecisionName precision_of(const Options& options, const PrecisionFlags& flags) {
   std::vector<PrecisionName> named;
   if (options.typed("precision")) named.push_back(flags.name);
@@ -33,7 +33,8 @@ inline PrecisionName precision_of(const Options& options, const PrecisionFlags& 
   if (flags.tf32 && named.empty()) named.push_back(PrecisionName::tf32);
   for (const PrecisionName name : named)
     if (name != named[0])
-      throw UsageError("{} and {} are asked for: name one precision", precision_name(named[0]), precision_name(name));
+      throw UsageError("{} and {} are both requested: choose one precision", precision_name(named[0]),
+                       precision_name(name));
   return named.empty() ? flags.name : named[0];
 }
 

@@ -12,8 +12,8 @@
 
 namespace moderngpt2 {
 
-/// Processes of a program, including this one. Known before the command line is parsed; its settings determine the
-/// connection.
+/// Processes of a run, including this one. rank() and size() are known before the command line is parsed; connect()
+/// uses its settings. This base class is a single process.
 class Processes {
  public:
   Processes() = default;
@@ -23,7 +23,8 @@ class Processes {
 
   virtual int rank() const { return 0; }
   virtual int size() const { return 1; }
-  /// Connects all processes with a collective timeout. Returns their communicator, or nullptr for a single process.
+  /// Connects all processes. `timeout_seconds`: limit of a collective operation. Returns their communicator, or nullptr
+  /// for a single process.
   virtual distributed::CommunicatorBase* connect(double /*timeout_seconds*/) { return nullptr; }
   virtual bool is_connected() const { return false; }
 };
@@ -38,7 +39,8 @@ inline int threads_of_process(int local_size, int local_processors) {
   return std::clamp(local_processors / std::max(local_size, 1), 1, available);
 }
 
-/// Exit status of a program with several processes. Only rank 0 prints errors of the command line.
+/// Runs a program that may have several processes and returns its exit status. Rank 0 prints errors and --help; the
+/// other ranks print errors only once they are connected.
 inline int status_of_program(int argc, char** argv, Processes& processes, ProgramOfProcesses program) {
   if (processes.rank() == 0)
     return detail::status_of(detail::program_name(argc, argv), [&] { return program(argc, argv, processes); });

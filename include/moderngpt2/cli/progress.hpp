@@ -27,11 +27,11 @@ std::string short_count(double count);
 /// Formats seconds as "0:07", "12:30" or "3:05:10".
 std::string clock_text(double seconds);
 
-/// Number of columns of a terminal; 0 if unknown.
+/// Width of a terminal in columns; 0 if unknown.
 int terminal_columns(std::FILE* file);
 
-/// Progress display: a line redrawn on a terminal and truncated to its width, or a plain line from time to time in a
-/// log. update() is cheap: it reads the clock.
+/// Progress display: on a terminal a line that is redrawn every 0.1 s and truncated to its width; in a log a plain line
+/// every 10 s. update() is cheap: it reads the clock.
 class Progress {
  public:
   /// `total` is the number of `unit`s to be done; 0 if unknown.

@@ -20,7 +20,7 @@ namespace moderngpt2 {
 inline std::vector<std::string> read_prompts(const std::filesystem::path& path) {
   const std::string extension = path.extension().string();
   if (extension != ".txt" && extension != ".jsonl")
-    throw Error("{}: prompts are read from a .txt file, one a line, or from a .jsonl file", path.string());
+    throw Error("{}: prompts must be in a .txt file, one per line, or in a .jsonl file", path.string());
   const std::string content = read_file(path);
   std::string_view text = content;
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte-order mark
@@ -34,7 +34,7 @@ inline std::vector<std::string> read_prompts(const std::filesystem::path& path) 
     prompts.push_back(extension == ".txt" ? std::string(line)
                                           : get_field<std::string>(parse_json(line, where), "prompt", where));
   }
-  if (prompts.empty()) throw Error("{}: there is no prompt in it", path.string());
+  if (prompts.empty()) throw Error("{}: the file contains no prompts", path.string());
   return prompts;
 }
 

@@ -13,21 +13,21 @@
 
 namespace moderngpt2 {
 
-/// Data set on the Hugging Face Hub, and its subset for one language.
+/// Repository of a data set on the Hugging Face Hub, and its subset for one language.
 struct StreamedDataset {
   std::string repository, subset;
 };
 
-/// Returns repository and subset of `language` in "c4" or "fineweb2". Throws UsageError for other data sets and for an
-/// unsupported language, with a list of the supported ones.
+/// Returns repository and subset for a language. `dataset`: "c4" or "fineweb2". Throws UsageError for another data set
+/// and, with a list of the supported languages, for another language.
 StreamedDataset streamed_dataset(std::string_view dataset, std::string_view language);
 
 /// Flags that choose a program's text: files, or a data set on the Hub.
 struct TextFlags {
-  std::vector<std::string> inputs;                 // --input
-  std::string dataset;                             // --dataset
-  std::vector<std::string> languages;              // --c4_langs or --langs
-  std::vector<std::string> typed_streaming_flags;  // flags among the last two that were typed
+  std::vector<std::string> inputs;                 ///< --input
+  std::string dataset;                             ///< --dataset
+  std::vector<std::string> languages;              ///< --c4_langs or --langs
+  std::vector<std::string> typed_streaming_flags;  ///< names of the given flags of dataset and languages
 };
 
 /// Whether the flags name files. Throws UsageError if they also name a data set to stream, or an unsupported language.
@@ -64,13 +64,13 @@ MODERNGPT2_INLINE StreamedDataset streamed_dataset(std::string_view dataset, std
   const Entry* const end = is_c4 ? std::end(c4) : std::end(fineweb2);
   const Entry* const found = find(is_c4 ? std::begin(c4) : std::begin(fineweb2), end);
   if (found == end)
-    throw UsageError("{} has no data set for the language '{}'; there are: {}", dataset, language, known);
+    throw UsageError("{} has no data set for the language '{}'; supported: {}", dataset, language, known);
   return {is_c4 ? "allenai/c4" : "HuggingFaceFW/fineweb-2", std::string(found->subset)};
 }
 
 MODERNGPT2_INLINE bool names_files(const TextFlags& flags) {
   if (!flags.inputs.empty() && !flags.typed_streaming_flags.empty())
-    throw UsageError("--{} chooses what to stream, and --input names files: give one of them",
+    throw UsageError("--{} selects a data set to stream, and --input names files: give one of them",
                      flags.typed_streaming_flags.front());
   if (!flags.inputs.empty()) return true;
   for (const std::string& language : flags.languages) streamed_dataset(flags.dataset, language);
@@ -78,7 +78,7 @@ MODERNGPT2_INLINE bool names_files(const TextFlags& flags) {
 }
 
 MODERNGPT2_INLINE std::string streaming_error(const TextFlags& flags, const std::string& wanted) {
-  return fmt::format("{} is needed: streaming {} ({}) from the Hub is not there yet", wanted, flags.dataset,
+  return fmt::format("{} is needed: streaming {} ({}) from the Hub is not supported yet", wanted, flags.dataset,
                      fmt::join(flags.languages, ", "));
 }
 

@@ -9,7 +9,7 @@
 
 namespace moderngpt2 {
 
-/// Flags of `train` that belong to a task.
+/// Adds the flags of `train` that select a task or belong to one.
 class TaskOptions {
  public:
   TaskOptions(Options& options, TrainingRequest& request) : options_(options), request_(request) {
@@ -26,10 +26,10 @@ class TaskOptions {
     options.add("label_column", examples.label_column, "Column of the labels.")
         .alias("label_column_name")
         .default_text("label and other common names");
-    options.add("problem_type", examples.problem_type, "Sequence classification: kind of the labels.")
+    options.add("problem_type", examples.problem_type, "Sequence classification: type of the labels.")
         .default_text("detected from the labels");
-    options.add("word_separator", examples.word_separator, "Token classification: text between two words.");
-    options.add("doc_stride", examples.doc_stride, "Question answering: tokens by which two windows of a text overlap.")
+    options.add("word_separator", examples.word_separator, "Token classification: text inserted between two words.");
+    options.add("doc_stride", examples.doc_stride, "Question answering: overlap of consecutive windows, in tokens.")
         .at_least(0);
     options.add("predictions_file", request.predictions_file, "With --eval_only: write the predictions to this file.");
   }
@@ -40,19 +40,19 @@ class TaskOptions {
   /// Whether the task trains on labelled examples instead of text.
   bool has_examples() const { return task_ != "causal-lm"; }
 
-  /// Call after parsing. Throws UsageError for flags of another task.
+  /// Throws UsageError for given flags that belong to another task. Call after parsing.
   void check() const {
     for (const char* flag :
          {"eval_input", "label_column", "problem_type", "word_separator", "doc_stride", "predictions_file"})
       if (!has_examples() && options_.typed(flag))
-        throw UsageError("--{} belongs to another --task than causal-lm", flag);
+        throw UsageError("--{} is not for --task causal-lm, but for classifiers", flag);
     for (const char* flag : {"pre_tokenized_dataset_path", "metadata_file", "txt_document", "max_input_lines_total",
                              "strict", "dataset", "c4_langs", "split_special_tokens", "eval_fraction"})
       if (has_examples() && options_.typed(flag))
-        throw UsageError("--{} is about text for --task causal-lm; --task {} needs examples, by --input", flag, task_);
+        throw UsageError("--{} is for --task causal-lm only; --task {} reads examples from --input", flag, task_);
   }
 
-  /// Takes the files of the text flags as examples.
+  /// Uses the files of --input, and --text_column if given, for the examples.
   void take(const SourceOptions& source) {
     request_.examples.inputs = source.inputs;
     if (options_.typed("text_column")) request_.examples.options.text_column = source.text_column;

@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// Flags of the text that a program reads. Two of them have other names in other programs.
+/// Adds the flags that name the text that a program reads. The names of two flags depend on the program.
 class TextOptions {
  public:
   /// `documents`: name of the flag for the maximum number of documents; `languages`: for the languages to stream.
@@ -29,9 +29,9 @@ class TextOptions {
     options.add_choice(
         "txt_document", source.text_document,
         {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},
-        "What counts as one document in a .txt file. A blank line ends a paragraph.");
+        "Unit that is one document in a .txt file. A blank line ends a paragraph.");
     options.add(documents, source.max_documents, "Maximum number of documents over all languages. 0: all.").at_least(0);
-    options.add("strict", source.strict, "Stop with an error at a line without text, instead of a warning.");
+    options.add("strict", source.strict, "Stop with an error at an invalid line, instead of a warning.");
     options.add("dataset", streamed_.dataset, "Data set to stream if --input is not given (not supported yet).")
         .choices({"c4", "fineweb2"});
     options.add(languages, streamed_.languages, "Languages of --dataset (not supported yet).");
@@ -41,7 +41,7 @@ class TextOptions {
 
   Option& input() { return *input_; }
 
-  /// Call after parsing. Throws UsageError if the command line names no files.
+  /// Throws UsageError if the command line names no files. Call after parsing.
   void check() {
     if (!named()) throw UsageError("{}", missing());
   }
@@ -53,10 +53,10 @@ class TextOptions {
     streamed_.inputs = source_.inputs;
     return names_files(streamed_);
   }
-  /// Message for a command line without files. `wanted`: the flags that name them.
+  /// Error message for a command line without files. `wanted`: the flags that would name them.
   std::string missing(const std::string& wanted = "--input") const { return streaming_error(streamed_, wanted); }
 
-  /// Prints what a dry run would read, and `rest`, what it would do with it. Returns the exit status.
+  /// Prints the text files that a run would read, and `rest`, the remainder of its plan. Returns the exit status 0.
   int dry_run(const std::string& rest) {
     const std::string text = named() ? files_text(find_text_files(source_.inputs)) : "nothing: " + missing();
     const std::string bound =

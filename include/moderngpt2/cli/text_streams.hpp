@@ -18,11 +18,13 @@ class TextStreams {
   TextStreams(const Tokenizer& tokenizer, std::size_t count, std::function<void(const std::string&)> write)
       : decoders_(count, StreamDecoder(tokenizer)), held_(count), ended_(count), write_(std::move(write)) {}
 
+  /// Adds a token to text `index`.
   void put(std::size_t index, int token) {
     held_[index] += decoders_[index].put(token);
     if (index == current_) flush();
   }
 
+  /// Ends text `index` and writes the buffered texts that follow it.
   void end(std::size_t index) {
     held_[index] += decoders_[index].finish() + "\n";
     ended_[index] = true;

@@ -9,7 +9,7 @@
 
 namespace moderngpt2 {
 
-/// Message if OpenMP gives fewer threads than requested, with the reason; empty otherwise. std::nullopt requests
+/// Message with the reason if OpenMP gives fewer threads than requested; empty otherwise. std::nullopt requests
 /// OpenMP's default count.
 inline std::string thread_shortage_message([[maybe_unused]] std::optional<int> requested) {
 #ifdef _OPENMP

@@ -20,8 +20,8 @@
 
 namespace moderngpt2 {
 
-/// All flags of `train`. Most are rows of describe(TrainingRequest) and describe(TrainingSettings); the flags here are
-/// those that set several members, or none.
+/// Adds all flags of `train`. Most are rows of describe(TrainingRequest) and describe(TrainingSettings); this class and
+/// its members add the flags that set several members of the request, or none.
 class TrainFlags {
  public:
   /// Throws UsageError if the program cannot run on the GPU that --device names.
@@ -45,8 +45,8 @@ class TrainFlags {
   const std::string& task() const { return task_.task(); }
   double collective_timeout() const { return launcher_.collective_timeout(); }
 
-  /// Completes the request by flags that set more than one member, and by the files of launchers. The first rank prints
-  /// notes. Throws UsageError for flags that contradict each other, and an Error for unreadable files.
+  /// Sets the members of the request that depend on several flags, on launcher configs or on the processes. Call after
+  /// parsing. Rank 0 prints notes. Throws UsageError for contradictory flags, and an Error for unreadable files.
   void complete(const Processes& processes, TrainingHooks& hooks, RequireGpu require_gpu) {
     TrainingRequest& request = request_;
     TrainingSettings& s = request.settings;

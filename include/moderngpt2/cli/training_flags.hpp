@@ -37,15 +37,15 @@ inline std::optional<int> gpu_number(const std::string& device) {
   return number;
 }
 
-/// Error about --device cuda in a build without CUDA.
+/// Returns the error for --device cuda in a build without CUDA.
 inline UsageError no_cuda(const std::string& device) {
   return UsageError(
-      "--device {}: this program was built without CUDA (configure with -DMODERNGPT2_CUDA=ON), it has "
-      "--device cpu",
+      "--device {}: this program was built without CUDA; use --device cpu, or configure with "
+      "-DMODERNGPT2_CUDA=ON",
       device);
 }
 
-/// Throws UsageError about something that is missing; a dry run prints a note instead.
+/// Throws UsageError with the message `what`; in a dry run, prints it as a note instead.
 inline void refuse_or_note(bool dry_run, const std::string& what) {
   if (!dry_run) throw UsageError("{}", what);
   std::printf("note: %s\n", what.c_str());

@@ -163,7 +163,7 @@ class TrainingReport {
       page += fmt::format("<div class='sample'><small>step {}</small><b>{}</b>{}</div>\n",
                           all[i].value("step", std::int64_t{0}), text("prompt"), text("completion"));
     }
-    return page.empty() ? page : "<h2>Samples</h2>\n<p>What the model wrote along the way, latest first.</p>\n" + page;
+    return page.empty() ? page : "<h2>Samples</h2>\n<p>Completions at the evaluations, latest first.</p>\n" + page;
   }
 
   RunDescription run_;

@@ -10,7 +10,7 @@
 
 namespace moderngpt2 {
 
-/// Flags of text to train on.
+/// Adds the flags that name text to train on.
 class TrainingText {
  public:
   explicit TrainingText(Options& options) : options_(options) {
@@ -18,7 +18,7 @@ class TrainingText {
                 "Encode text that looks like a special token as ordinary tokens.");
     options
         .add("eval_fraction", data_.eval_fraction,
-             "Fraction of the blocks, taken from the end, to keep for evaluation.")
+             "Fraction of the blocks, taken from the end, to hold out for evaluation.")
         .between(0, 0.5)
         .default_text("see --streaming_eval_samples");
     text_.input().alias("train_file");
@@ -29,13 +29,13 @@ class TrainingText {
   /// Files of the parsed command line.
   const SourceOptions& source() const { return data_.source; }
 
-  /// Text of the parsed command line; nullopt if other flags name blocks, or in a dry run without data. Throws
-  /// UsageError for both and for neither.
+  /// Returns the text that the flags name; nullopt if `has_blocks` (other flags name packed blocks), or in a dry run
+  /// without data. Throws UsageError if the flags name both or neither.
   std::optional<TextData> chosen(bool has_blocks, bool dry_run) {
     for (const char* flag : {"input", "text_column", "txt_document", "max_input_lines_total", "strict", "dataset",
                              "c4_langs", "split_special_tokens", "eval_fraction"})
       if (has_blocks && options_.typed(flag))
-        throw UsageError("--{} is about text, and another flag names blocks: give one of them", flag);
+        throw UsageError("--{} is for text, but another flag names packed blocks: give one of them", flag);
     if (has_blocks) return std::nullopt;
     if (text_.named()) return data_;
     refuse_or_note(dry_run, text_.missing("--pre_tokenized_dataset_path, --metadata_file or --input"));

@@ -26,7 +26,7 @@ constexpr auto words_of(ProblemType) {
                     Word("multi_label_classification", ProblemType::multi_label)};
 }
 
-/// Position of a choice that the multiple-choice head reads.
+/// Hidden state of a choice that the multiple-choice head reads (GPT2DoubleHeadsModel's summary_type).
 enum class SummaryType : signed char { cls_index, last, first, mean };
 
 /// Words of the values in config.json.
@@ -84,21 +84,21 @@ struct Config {
   constexpr int kv_width() const { return n_kv_head * head_dim; }
 };
 
-/// Range of a number that validate() accepts: size: 1 to 2^27; probability: [0, 1).
+/// Range of a number that validate() accepts. size: 1 to 2^27; probability: [0, 1); positive, not_negative: finite.
 enum class Range : unsigned char { any, size, probability, positive, not_negative };
 
 /// Facts about a field of the config beside those of Field.
 struct InConfig {
   Range range = Range::any;
-  bool null_is_default = false;  ///< a null in config.json means the default
-  bool derived = false;          ///< default computed from other fields (io/config_file.hpp)
+  bool null_is_default = false;  ///< null in config.json selects the default
+  bool derived = false;          ///< the default is computed from other fields (io/config_file.hpp)
   bool own_format = false;       ///< io/config_file.hpp reads and writes it by hand
-  bool zero_is_none = false;     ///< a flag's 0 is written as null
-  bool same_model = true;        ///< changes the weights or what they compute: a checkpoint must have the same value
+  bool zero_is_none = false;     ///< 0 on the command line is written as null
+  bool same_model = true;        ///< changes weights or outputs, so that a checkpoint must have the same value
 };
 
-/// Names each field once, by its key in config.json and in the order of the file (see config/field.hpp). The aliases
-/// are other keys that are read. The visitor is called with (member, const Field&, const InConfig&).
+/// Names each field once, by its key in config.json and in the order of the file (see config/field.hpp). `aliases` are
+/// alternative keys. The visitor is called with (member, const Field&, const InConfig&).
 template <DescribedAs<Config> C, class Visitor>
 constexpr void describe(C& c, Visitor&& visit) {
   constexpr const char* section = "Model fields (override config_file and model_size_name)";
@@ -107,7 +107,7 @@ constexpr void describe(C& c, Visitor&& visit) {
   constexpr InConfig dropout{.range = Range::probability, .same_model = false};
   constexpr InConfig special{.own_format = true, .same_model = false};
   constexpr InConfig head{.same_model = false};
-  visit(c.vocab_size, {.name = "vocab_size", .help = "Tokens of the vocabulary."}, size);
+  visit(c.vocab_size, {.name = "vocab_size", .help = "Vocabulary size in tokens."}, size);
   visit(c.n_positions,
         {.name = "n_positions",
          .help = "Maximum sequence length in tokens.",
@@ -145,14 +145,14 @@ constexpr void describe(C& c, Visitor&& visit) {
         derived);
   visit(c.head_dim,
         {.name = "head_dim",
-         .help = "Width of a head, even.",
+         .help = "Width of an attention head; must be even.",
          .section = section,
          .at_least = 2,
          .default_text = "n_embd / n_head"},
         derived);
   visit(c.n_inner,
         {.name = "intermediate_size",
-         .help = "Width of the MLP.",
+         .help = "Inner width of the gated MLP.",
          .section = section,
          .at_least = 1,
          .default_text = "4 n_embd",
@@ -222,7 +222,7 @@ constexpr void describe(C& c, Visitor&& visit) {
   visit(c.summary_type, {.name = "summary_type", .help = "Position that the multiple-choice head reads."}, head);
   visit(c.summary_use_proj, {.name = "summary_use_proj", .help = "Project the summary of a choice."}, head);
   visit(c.summary_proj_to_labels,
-        {.name = "summary_proj_to_labels", .help = "Project it to num_labels instead of n_embd."}, head);
+        {.name = "summary_proj_to_labels", .help = "Project the summary to num_labels instead of n_embd."}, head);
   visit(c.summary_activation, {.name = "summary_activation", .help = "Activation of the summary; null: none."}, head);
   visit(c.summary_first_dropout,
         {.name = "summary_first_dropout", .help = "Dropout probability before the projection."}, dropout);
@@ -243,7 +243,7 @@ void check_range(const char* field, Range range, T value) {
   if (range == Range::not_negative && !(value >= 0 && finite))
     throw Error("config: {} is {}, it must not be negative", field, value);
   if (range == Range::size && value > T(1 << 27))
-    throw Error("config: {} is {}, which is beyond any model", field, value);
+    throw Error("config: {} is {}, beyond any model (maximum 2^27)", field, value);
 }
 
 }  // namespace detail
@@ -257,18 +257,18 @@ inline void validate(const Config& c) {
       if (member) detail::check_range(field.name, rules.range, *member);
   });
   detail::check_range("rope_scaling factor", Range::positive, c.rope_scaling_factor);
-  if (c.n_layer > 100'000) throw Error("config: n_layer is {}, which is beyond any model", c.n_layer);
+  if (c.n_layer > 100'000) throw Error("config: n_layer is {}, beyond any model (maximum 100000)", c.n_layer);
   if (c.n_head % c.n_kv_head != 0)
     throw Error("config: n_head {} is not a multiple of num_key_value_heads {}", c.n_head, c.n_kv_head);
   if (c.head_dim % 2 != 0)
     throw Error("config: head_dim {} is odd, rotary positions need pairs of channels", c.head_dim);
   if (double(c.n_head) * c.head_dim > (1 << 27))
-    throw Error("config: n_head {} x head_dim {} is beyond any model", c.n_head, c.head_dim);
+    throw Error("config: n_head {} x head_dim {} is beyond any model (maximum 2^27)", c.n_head, c.head_dim);
   const double layer =
       double(c.n_embd) * (2.0 * c.n_head * c.head_dim + 2.0 * c.n_kv_head * c.head_dim + 3.0 * c.n_inner);
   if (const double n = 2.0 * c.vocab_size * c.n_embd + c.n_layer * layer; n > 1e15)  // far from overflowing 64 bits
     throw Error("config: n_layer, n_embd and intermediate_size make {:.1e} parameters, which is beyond any model", n);
-  if (c.activation == Activation::dynamic) throw Error("config: activation_function is not given");
+  if (c.activation == Activation::dynamic) throw Error("config: activation_function is missing");
 }
 
 namespace detail {
@@ -294,14 +294,14 @@ constexpr auto words_of(Activation) {
   });
 }
 
-/// Hugging Face's name of an activation; "dynamic" for one that is not given.
+/// Hugging Face's name of an activation; "dynamic" for Activation::dynamic.
 constexpr std::string_view activation_name(Activation a) {
   for (const auto& [name, value] : words_of(a))
     if (value == a) return name;
   return "dynamic";
 }
 
-/// The activation of a Hugging Face name, aliases included; nothing for an unknown name.
+/// Activation with a Hugging Face name or alias; empty for an unknown name.
 constexpr std::optional<Activation> activation_from_name(std::string_view name) {
 #define MODERNGPT2_ACTIVATION(value, ...)            \
   for (const std::string_view known : {__VA_ARGS__}) \
@@ -310,7 +310,8 @@ constexpr std::optional<Activation> activation_from_name(std::string_view name) 
   return std::nullopt;
 }
 
-/// Refuses a config that contradicts what a model was built for, by field and both values.
+/// Throws an Error if a config differs from a compile-time constant of a model's shape. Names the field and both
+/// values.
 template <ModelShape S>
 constexpr void require_match(const Config& c) {
   detail::match_extent("n_layer", S.n_layer, c.n_layer);

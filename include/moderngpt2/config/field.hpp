@@ -22,19 +22,19 @@ namespace moderngpt2 {
 /// Facts about one member of a structure, as plain data.
 struct Field {
   const char* name;          ///< flag without dashes, and key in a file
-  const char* help = "";     ///< one sentence for --help
-  const char* section = "";  ///< heading of the flag in --help; empty: the member has no flag
+  const char* help = "";     ///< text of --help
+  const char* section = "";  ///< heading in --help that lists the flag; empty: the member has no flag
   std::optional<double> at_least{}, more_than{}, at_most{};  ///< bounds of a number that a flag accepts
   std::span<const std::string_view> choices{};               ///< words that a text may be; empty: any
-  const char* default_text = nullptr;                        ///< default in --help, where the value does not say it
-  const char* metavar = nullptr;                             ///< word for the value in --help
-  std::array<const char*, 2> aliases{};                      ///< other names that are read: of the flag, of the key
-  bool negatable = false;                                    ///< a switch that --no_NAME turns off
-  bool same_on_ranks = true;  ///< changes results or the exchanges of ranks, so all ranks must have the same value
-  bool in_summary = false;    ///< the summary of a run has a phrase for it; others are listed where not the default
+  const char* default_text = nullptr;                        ///< default shown in --help; null: the member's value
+  const char* metavar = nullptr;                             ///< placeholder for the value in --help, such as PATH
+  std::array<const char*, 2> aliases{};                      ///< alternative names of the flag and the key
+  bool negatable = false;                                    ///< switch with a flag --no_NAME that turns it off
+  bool same_on_ranks = true;  ///< affects results or communication, so that all ranks must have the same value
+  bool in_summary = false;    ///< a run's summary prints it in a line of its own; others only if not the default
 };
 
-/// The parameter of describe(): a T, or a const T.
+/// Type of the first parameter of describe(): T or const T.
 template <class S, class T>
 concept DescribedAs = std::same_as<std::remove_const_t<S>, T>;
 

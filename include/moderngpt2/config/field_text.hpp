@@ -12,15 +12,15 @@
 
 namespace moderngpt2 {
 
-/// An enumeration with a word for each value: words_of(E), found beside the enumeration, returns an array of
-/// (word, value).
+/// Enumeration with a word for each value: words_of(E), declared in its namespace, returns an array of pairs (word,
+/// value).
 template <class E>
 concept NamedEnum = std::is_enum_v<E> && requires(E value) {
   words_of(value).begin()->first;
 };
 
-/// Value of a described member as --help shows a default: "on", "0.95", "1e-8", "en ja"; empty for an optional without
-/// value. Two numbers have the same text only if they are equal.
+/// Text of a described member's value, as for defaults in --help: "on", "0.95", "1e-8", "en ja"; empty for an optional
+/// without value. Two numbers have the same text only if they are equal.
 template <class T>
 std::string field_text(const T& value) {
   if constexpr (requires { value.has_value(); }) {

@@ -11,11 +11,11 @@ enum class Activation : signed char {
 #include "moderngpt2/config/activations.def"
 };
 
-/// A switch that is part of the type, or a run-time value.
+/// Compile-time switch; `dynamic`: decided at run time.
 enum class Toggle : signed char { dynamic = -1, off, on };
 
-/// Template argument of models: their sizes and kinds. A field that is given is a compile-time constant; a field left
-/// `dynamic` is read from config.json. Flat and structural, so that it works as a template argument.
+/// Template argument of models: sizes, activation and switches. A field that is set is a compile-time constant; a
+/// `dynamic` field is read from the Config. A structural type, as template arguments must be.
 struct ModelShape {
   int n_layer = dynamic;
   int n_embd = dynamic;
@@ -28,7 +28,7 @@ struct ModelShape {
   Toggle tied_head = Toggle::dynamic;
 };
 
-/// Runs any checkpoint.
+/// Shape without compile-time constants: a model of this shape runs any config.
 inline constexpr ModelShape any_shape{};
 
 /// Grouped-query attention: each key/value head serves n_head / n_kv_head query heads.

@@ -19,6 +19,7 @@ struct Elements {
 /// Names of precisions. tf32 and fp16 need a GPU.
 enum class PrecisionName : unsigned char { fp32, tf32, bf16, fp16 };
 
+/// "fp32", "tf32", "bf16" or "fp16".
 constexpr const char* precision_name(PrecisionName precision) {
   constexpr const char* names[] = {"fp32", "tf32", "bf16", "fp16"};
   return names[int(precision)];
@@ -40,29 +41,29 @@ constexpr PrecisionName cpu_precision(PrecisionName precision) {
   return precision == PrecisionName::fp16 ? PrecisionName::bf16 : precision;
 }
 
-/// Single precision throughout.
+/// Precision of a model: fp32 throughout.
 struct Fp32 {
   using Activation = float;
   using Weights = Elements<float>;
   using Gradients = Elements<float>;
 };
 
-/// bf16 for activations and matrices; fp32 for norms, biases, gradients of weights, and accumulation.
+/// Precision of a model: bf16 for activations and matrices; fp32 for norms, biases, weight gradients and accumulation.
 struct Bf16 {
   using Activation = bf16;
   using Weights = Elements<bf16, float>;
   using Gradients = Elements<float>;
 };
 
-/// fp16 for activations and matrices, otherwise like Bf16. GPUs only.
+/// Precision of a model: fp16 for activations and matrices, otherwise like Bf16. GPUs only.
 struct Fp16 {
   using Activation = f16;
   using Weights = Elements<f16, float>;
   using Gradients = Elements<float>;
 };
 
-/// Calls f(Fp32{}), f(Bf16{}) or f(Fp16{}) for a model on a GPU. tf32 means an Fp32 model whose backend rounds the
-/// operands of products (use_tf32).
+/// Returns f(Fp32{}), f(Bf16{}) or f(Fp16{}) for a model on a GPU. tf32 selects Fp32; the backend then rounds the
+/// operands of matrix products (use_tf32).
 template <class F>
 decltype(auto) with_precision(PrecisionName name, F&& f) {
   if (name == PrecisionName::bf16) return f(Bf16{});
@@ -70,7 +71,8 @@ decltype(auto) with_precision(PrecisionName name, F&& f) {
   return f(Fp32{});
 }
 
-/// Any scalar, for the reference backend: double, or std::complex<double> for complex-step gradient checks.
+/// Precision of a reference model: scalar T throughout, double, or std::complex<double> for complex-step gradient
+/// checks.
 template <class T>
 struct Exact {
   using Activation = T;

@@ -8,7 +8,7 @@
 
 namespace moderngpt2 {
 
-/// Config of a GPT-2 size: the other fields follow from these four.
+/// Config with GPT-2's defaults: head_dim is n_embd / n_head, the MLP's width 4 n_embd.
 constexpr Config size_config(int n_layer, int n_embd, int n_head, int vocab_size = 50257) {
   Config c;
   c.vocab_size = vocab_size;
@@ -43,6 +43,7 @@ inline constexpr ModelShape medium_shape = shape_of(medium_config);
 inline constexpr ModelShape large_shape = shape_of(large_config);
 inline constexpr ModelShape xl_shape = shape_of(xl_config);
 
+/// Named model size, as of --model_size_name.
 struct Preset {
   std::string_view name;
   Config config;

@@ -7,7 +7,7 @@
 
 namespace moderngpt2 {
 
-/// Parameters of one dropout site at one step: rate, key, and the global index of the first sequence of the batch. A
+/// Parameters of one dropout layer at one step: rate, key, and index in the global batch of the first sequence. A
 /// mask element is a pure function of (key, sequence, head, position, channel or key position).
 struct Dropout {
   double rate = 0;

@@ -29,7 +29,8 @@ struct fmt::formatter<moderngpt2::Setting> : fmt::formatter<std::string_view> {
 
 namespace moderngpt2 {
 
-/// Invalid input or a failing machine. The message is one line: `WHERE: what is wrong (value, expected). What to do.`
+/// Exception for invalid input or a system failure. The message is one line:
+/// `WHERE: what is wrong (value, expected). What to do.`
 /// Programs print it on standard error and exit with status 1.
 class Error : public std::runtime_error {
  public:
@@ -42,7 +43,7 @@ class Error : public std::runtime_error {
       : std::runtime_error(fmt::vformat(format, fmt::make_format_args(first, rest...))) {}
 };
 
-/// Settings that cannot be used together or have an invalid value. Programs exit with status 2.
+/// Exception for settings that cannot be used together or have an invalid value. Programs exit with status 2.
 class UsageError : public Error {
  public:
   using Error::Error;

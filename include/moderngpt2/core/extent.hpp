@@ -6,10 +6,10 @@
 
 namespace moderngpt2 {
 
-/// Value of a size that is known at run time only, like std::dynamic_extent and Eigen::Dynamic.
+/// Marks a size that is known at run time only, like std::dynamic_extent and Eigen::Dynamic.
 inline constexpr int dynamic = -1;
 
-/// A size that is a compile-time constant N, or a run-time value if N is `dynamic`. Converts to int.
+/// Size that is a compile-time constant N, or a run-time value if N is `dynamic`. Converts to int.
 template <int N>
 struct Extent {
   constexpr Extent(int n) {

@@ -21,6 +21,7 @@ namespace moderngpt2 {
 /// Alignment of every tensor in bytes: one cache line, the width of the widest vector register.
 inline constexpr std::size_t alignment = 64;
 
+/// Smallest multiple of `multiple` that is not less than n (n >= 0).
 template <std::integral N>
 constexpr N round_up(N n, std::type_identity_t<N> multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -30,8 +31,8 @@ constexpr N round_up(N n, std::type_identity_t<N> multiple) {
 /// moments from memory about 10% faster.
 inline constexpr std::size_t huge_page = std::size_t(2) << 20;
 
-/// When a block receives physical memory. at_once: on allocation. as_used: on the host, when a page is first written;
-/// on a GPU, when its use is declared (core/partial_use.hpp).
+/// Time at which a block receives physical memory. at_once: on allocation. as_used: on the host, when a page is first
+/// written; on a GPU, when its use is declared (core/partial_use.hpp).
 enum class Pages { at_once, as_used };
 
 inline void zero_and_release(std::byte* data, std::size_t bytes);
@@ -90,7 +91,7 @@ inline void zero_and_release(std::byte* data, std::size_t bytes) {
   std::memset(data, 0, bytes);
 }
 
-/// Array of trivial elements in an AlignedBuffer, or in a `Memory` that the host cannot read (a GPU's).
+/// Array of trivial elements in an AlignedBuffer, or in another `Memory` that the host cannot access, such as a GPU's.
 template <class T, class Memory = AlignedBuffer>
 class FlatBuffer {
  public:

@@ -5,6 +5,7 @@
 
 namespace moderngpt2 {
 
+/// Deleter that calls the function Destroy.
 template <auto Destroy>
 struct Destroyer {
   template <class T>

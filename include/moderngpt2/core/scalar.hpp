@@ -44,6 +44,7 @@ struct ComputeOf<f16> {
 template <class T>
 using compute_t = typename ComputeOf<T>::type;
 
+/// Real part of a scalar: x.real() of a complex number, otherwise x.
 template <class T>
 constexpr T real_part(T x) {
   return x;

@@ -8,7 +8,7 @@ namespace moderngpt2 {
 // Shapes in comments: B batch, T time, C n_embd, H query heads, K key/value heads, D head_dim, F n_inner, V vocabulary.
 // (BT,C) is a row-major matrix of B*T rows.
 
-/// A parameter with one dimension. Null until bound.
+/// View of a parameter with one dimension. Null until bound. Owns nothing.
 template <class T>
 struct Vector {
   T* data = nullptr;
@@ -18,7 +18,7 @@ struct Vector {
   constexpr operator Vector<const T>() const requires(!std::is_const_v<T>) { return {data, size}; }
 };
 
-/// A parameter with two dimensions, (rows, cols), contiguous.
+/// View of a parameter with two dimensions, (rows, cols), row-major and contiguous. Owns nothing.
 template <class T>
 struct Matrix {
   T* data = nullptr;
@@ -29,7 +29,8 @@ struct Matrix {
   constexpr operator Matrix<const T>() const requires(!std::is_const_v<T>) { return {data, rows, cols}; }
 };
 
-/// Activations: `count` rows of `width` elements, `stride` elements apart (so that q, k and v can share one buffer).
+/// View of activations: `count` rows of `width` elements, `stride` elements apart (so that q, k and v can share one
+/// buffer). Owns nothing.
 template <class T>
 struct Rows {
   T* data = nullptr;
@@ -47,7 +48,7 @@ struct Rows {
   /// Rows [first, first + n).
   constexpr Rows slice(int first, int n) const { return {row(first), n, width, stride}; }
   constexpr bool contiguous() const { return stride == width; }
-  /// Elements of a contiguous view.
+  /// Number of elements, count * width.
   constexpr std::int64_t size() const { return std::int64_t(count) * width; }
   constexpr operator Rows<const T>() const requires(!std::is_const_v<T>) { return {data, count, width, stride}; }
 };

@@ -11,8 +11,8 @@
 
 namespace moderngpt2 {
 
-/// Random access to blocks of token ids: shards (data/dataset.hpp), memory, or a class of your own. Must be
-/// thread-safe.
+/// Interface for random access to blocks of token ids: shards (data/dataset.hpp), memory, or a derived class. get()
+/// must be thread-safe.
 class BlockSource {
  public:
   virtual ~BlockSource() = default;
@@ -22,11 +22,11 @@ class BlockSource {
   virtual void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) = 0;
 };
 
-/// Tokens in memory, split into blocks. The last partial block is left out.
+/// Tokens in memory, split into blocks. The last, partial block is discarded.
 class MemoryBlocks final : public BlockSource {
  public:
   MemoryBlocks(std::vector<std::int32_t> tokens, int block_size) : tokens_(std::move(tokens)), block_size_(block_size) {
-    if (block_size < 1) throw Error("block size {}: it must be at least 1", block_size);
+    if (block_size < 1) throw Error("block size is {}, it must be at least 1", block_size);
   }
   std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()) / block_size_; }
   int block_size() const override { return block_size_; }
@@ -71,7 +71,7 @@ struct TrainAndEval {
   BlockDataset train, eval;
 };
 
-/// Splits the last blocks off as validation set: 5%, at most `max_eval_blocks`, at least one of two or more blocks.
+/// Splits the last blocks off as validation set: 5%, at most `max_eval_blocks`, at least 1 if there are 2 or more.
 inline TrainAndEval hold_out(const std::shared_ptr<BlockSource>& source, std::int64_t max_eval_blocks) {
   const std::int64_t size = source->size();
   std::int64_t held_out = std::min(max_eval_blocks, size / 20);

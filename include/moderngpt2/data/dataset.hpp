@@ -25,9 +25,9 @@ namespace moderngpt2 {
 
 /// Options for opening a pre-tokenized data set.
 struct DatasetOptions {
-  int block_size = 0;                   // expected block size of the shards; 0: any
-  std::int64_t vocab_size = 0;          // ids must be below; 0: value of metadata.yaml, if any
-  std::int64_t max_eval_blocks = 1000;  // maximum size of a validation set split off the training set
+  int block_size = 0;                   ///< expected block size of the shards; 0: any
+  std::int64_t vocab_size = 0;          ///< ids must be below; 0: value of metadata.yaml, if any
+  std::int64_t max_eval_blocks = 1000;  ///< maximum size of a validation set split off the training set
   std::size_t cache_bytes = std::size_t{1} << 30;
 };
 
@@ -79,12 +79,11 @@ std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::pat
 
 /// Pre-tokenized data set: training set, validation set and metadata.
 struct DatasetSplits : TrainAndEval {
-  DatasetMetadata metadata;  // without a metadata.yaml, only the file lists are set
+  DatasetMetadata metadata;  ///< without a metadata.yaml, only the file lists are set
 
   /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet and an optional metadata.yaml; without such names
-  /// all its .parquet files) or a metadata file. Without a validation set, the last blocks are split off: 5%, at most
-  /// max_eval_blocks, at least one of two or more blocks. Throws Error for a missing file or a file that is not a shard
-  /// of such blocks.
+  /// all its .parquet files) or a metadata file. Without a validation set, the last blocks are split off: see
+  /// hold_out(). Throws Error for a missing file, a file that is not a shard, or a shard with another block size.
   static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
     DatasetSplits splits;
     std::vector<std::filesystem::path> train_files, eval_files;
@@ -94,7 +93,7 @@ struct DatasetSplits : TrainAndEval {
       train_files = find_shards(path);
       if (train_files.empty()) train_files = find_parquet_files(path);
       if (train_files.empty())
-        throw Error("{}: holds no shard_*.parquet; pretokenize_dataset makes them", path.string());
+        throw Error("{}: contains no shard_*.parquet; create them with pretokenize_dataset", path.string());
       eval_files = find_shards(path / "eval");
     } else {
       splits.metadata = read_metadata(path);
@@ -105,7 +104,7 @@ struct DatasetSplits : TrainAndEval {
     if (options.vocab_size == 0) options.vocab_size = splits.metadata.vocab_size;
     constexpr std::int64_t all = std::int64_t{1} << 62;
     const auto train = std::make_shared<detail::ShardSet>(train_files, all, options);
-    if (train->size() == 0) throw Error("{}: its shards hold no block", path.string());
+    if (train->size() == 0) throw Error("{}: the shards contain no blocks", path.string());
     options.block_size = train->block_size();
     if (eval_files.empty()) {
       static_cast<TrainAndEval&>(splits) = hold_out(train, options.max_eval_blocks);

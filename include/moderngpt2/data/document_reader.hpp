@@ -15,7 +15,7 @@
 
 namespace moderngpt2 {
 
-/// Document of the training text and its position (line, or row of a Parquet file, from 1).
+/// Document of the training text and its position. `line`: line, or row of a Parquet file, counted from 1.
 struct Document {
   std::string text;
   std::string language;
@@ -23,7 +23,7 @@ struct Document {
   std::int64_t line = 0;
 };
 
-/// End of a document in .txt files: each line, a blank line, or the end of the file.
+/// Unit that is one document in .txt files: a line, a paragraph (ended by a blank line), or the file.
 enum class TextDocument { line, paragraph, file };
 
 /// Opens a file, decompressed according to its name.

@@ -36,9 +36,9 @@ struct DocumentEncoder {
 
 /// Encoded document.
 struct EncodedDocument {
-  std::size_t language;  // index in DocumentSource::languages()
+  std::size_t language;  ///< index in DocumentSource::languages()
   std::int64_t bytes;
-  std::span<const std::int32_t> ids;  // empty for text that is only white space
+  std::span<const std::int32_t> ids;  ///< empty for text that is only white space
 };
 
 /// Encodes the documents of a source on several threads and returns them in the source's order.
@@ -57,7 +57,7 @@ class EncodingPipeline {
 
   const DocumentSource& source() const { return source_; }  // not while run() runs
   const std::vector<std::string>& languages() const { return languages_; }
-  /// Number of input bytes that the documents returned so far took.
+  /// Number of input bytes (compressed) of the documents returned so far.
   std::int64_t bytes_read() const { return bytes_read_; }
 
   /// Skips the first `first` documents without encoding them, then calls `take` for each document, and `idle`

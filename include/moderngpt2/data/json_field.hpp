@@ -34,7 +34,7 @@ class JsonFieldHandler {
   }
   bool key(std::string& name) {
     wanted_ = depth_ == 1 && name == field_;
-    if (wanted_ && found_) return fail("the field '" + std::string(field_) + "' stands twice");
+    if (wanted_ && found_) return fail("the field '" + std::string(field_) + "' occurs twice");
     return true;
   }
   bool start_object(std::size_t) { return wanted_ ? other() : (++depth_, true); }

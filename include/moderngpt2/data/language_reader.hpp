@@ -26,7 +26,7 @@ struct Reading {
   Kind kind = Kind::document;
   Document document;
   std::string reason;
-  std::int64_t bytes_read = 0;  // compressed bytes of the language's files
+  std::int64_t bytes_read = 0;  ///< compressed bytes of the language's files
 };
 
 /// Stream of readings.
@@ -158,7 +158,7 @@ MODERNGPT2_INLINE std::unique_ptr<DocumentReader> LanguageReader::open(const Tex
   if (file.format.content != TextFormat::Content::parquet)
     return std::make_unique<LineDocumentReader>(file, options_.text_column, options_.text_document,
                                                 options_.max_document_bytes);
-  if (!options_.open_parquet) throw Error("{}: this program reads no Parquet", file.path.string());
+  if (!options_.open_parquet) throw Error("{}: this program cannot read Parquet files", file.path.string());
   return options_.open_parquet(file, options_.text_column, options_.max_document_bytes);
 }
 

@@ -23,8 +23,8 @@ struct LanguageCounts {
 /// Content of metadata.yaml: shards of a pre-tokenized data set and how they were made. Only the file lists are
 /// required; other missing fields are 0 or empty.
 struct DatasetMetadata {
-  std::vector<std::string> train_files, eval_files;  // relative to the YAML file, else to the working directory
-  std::int64_t eval_size = 10000;                    // maximum number of rows read from each eval file
+  std::vector<std::string> train_files, eval_files;  ///< relative to the YAML file, else to the working directory
+  std::int64_t eval_size = 10000;                    ///< maximum number of rows read from each eval file
   int block_size = 0;
   std::int64_t vocab_size = 0, train_blocks = 0, eval_blocks = 0;
   std::string tokenizer_fingerprint;
@@ -39,7 +39,7 @@ T yaml_value(const YAML::Node& node, const std::string& field, const std::filesy
   try {
     return node.as<T>();
   } catch (const YAML::Exception&) {
-    throw Error("{}:{}: the field '{}' has a value of the wrong kind", path.string(), node.Mark().line + 1, field);
+    throw Error("{}:{}: the field '{}' has a value of the wrong type", path.string(), node.Mark().line + 1, field);
   }
 }
 

@@ -27,7 +27,7 @@ class EpochOrder {
 
   /// Item at position `index` of `epoch`; 0 <= index < size().
   std::int64_t at(std::int64_t epoch, std::int64_t index) const {
-    if (index < 0 || index >= size_) throw Error("position {} of an order of {} items was asked for", index, size_);
+    if (index < 0 || index >= size_) throw Error("position {} is outside an order of {} items", index, size_);
     const std::uint64_t key = mix(seed_ ^ mix(static_cast<std::uint64_t>(epoch) + golden));
     std::uint64_t item = static_cast<std::uint64_t>(index);
     do item = permute(key, item);

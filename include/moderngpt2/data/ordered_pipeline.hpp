@@ -19,11 +19,11 @@ namespace moderngpt2 {
 template <class In, class Out>
 class OrderedPipeline {
  public:
-  std::function<std::optional<In>()> produce;  // called on a dedicated thread; nullopt at the end
-  std::function<std::size_t(const In&)> cost;  // cost of an item, counted against the limit
-  std::function<Out(In&&)> transform;          // called on `threads` threads concurrently
-  std::function<void(Out&&)> consume;          // called on the thread of run(), in order
-  std::function<void()> idle = [] {};          // called there periodically while waiting; may throw to stop
+  std::function<std::optional<In>()> produce;  ///< called on a dedicated thread; nullopt at the end
+  std::function<std::size_t(const In&)> cost;  ///< cost of an item, counted against the limit
+  std::function<Out(In&&)> transform;          ///< called on `threads` threads concurrently
+  std::function<void(Out&&)> consume;          ///< called on the thread of run(), in order
+  std::function<void()> idle = [] {};          ///< called there periodically while waiting; may throw to stop
 
   /// Runs until the stream ends. Items between produce and consume have a total cost of at most `limit`, or are a
   /// single item. Exceptions of the functions are rethrown at their item's position, after all threads have ended.

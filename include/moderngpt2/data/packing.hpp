@@ -43,7 +43,7 @@ class BlockPacker {
 
   /// `emit` receives each full block of `block_size` ids.
   BlockPacker(int block_size, Emit emit) : block_size_(block_size), emit_(std::move(emit)) {
-    if (block_size < 1) throw Error("block size {}: it must be at least 1", block_size);
+    if (block_size < 1) throw Error("block size is {}, it must be at least 1", block_size);
     block_.reserve(static_cast<std::size_t>(block_size));
   }
 

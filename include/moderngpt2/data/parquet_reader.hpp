@@ -37,7 +37,7 @@ struct BlockGroup {
 /// with rows of equal length. `attention_mask` is optional, a list of integers or booleans. Other columns are ignored.
 class ParquetReader {
  public:
-  /// Opens the file and reads its footer. All members throw Error for a file of another form.
+  /// Opens the file and reads its footer. All members throw Error for a file with other columns or types.
   explicit ParquetReader(std::filesystem::path path);
 
   const std::filesystem::path& path() const { return path_; }

@@ -31,7 +31,7 @@ namespace moderngpt2 {
 /// empty. Read page by page, so memory does not grow with the file or its row groups.
 class ParquetDocumentReader final : public DocumentReader {
  public:
-  /// Throws Error, like next(), for a file without such a column, and lists the columns.
+  /// Throws Error, as next() does for a damaged file, if the file has no such column; the message lists the columns.
   ParquetDocumentReader(TextFile file, std::string column, std::size_t max_bytes);
 
   Result next(Document& out, std::string&) override;

@@ -57,7 +57,8 @@ class AtomicOutputStream final : public arrow::io::OutputStream {
 
 #endif
 
-/// Rows per row group, about 32k tokens: small, because shuffled reading decodes a group for each row.
+/// Rows per row group: about 32k tokens, at most 1000 rows. Small, because shuffled reading decodes a group for each
+/// row.
 inline std::int64_t rows_per_group(int block_size) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / std::max(block_size, 1), 1, 1000);
 }

@@ -29,9 +29,9 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Moves the last blocks of the staged shards into validation shards, and writes the shard in which they begin, without
-/// them, beside it. The result has the bytes that training shards without these blocks would have. Staged shards do not
-/// change, so that an interrupted run can repeat this step.
+/// Copies the last blocks of the staged shards to validation shards, and writes a shortened copy of the shard in which
+/// they begin (DatasetStaging::cut_shard). Training shards then have the bytes that they would have without these
+/// blocks. Staged shards do not change, so that an interrupted run can repeat this step.
 void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options, DatasetMetadata& metadata);
 
 /// One run of pretokenize(), from the beginning or from the state of an earlier run.
@@ -200,7 +200,7 @@ MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
     return metadata;
   } catch (...) {
     if (staging_.is_kept())
-      note(fmt::format("{} finished shards are kept: {} goes on after them", state_.shard_bytes.size(),
+      note(fmt::format("{} finished shards are kept: {} continues after them", state_.shard_bytes.size(),
                        Setting{"resume"}));
     throw;
   }
@@ -233,15 +233,15 @@ MODERNGPT2_INLINE void PretokenizeRun::remove_unfinished() {
     const std::filesystem::path shard = staging_.folder() / *names.insert(shard_name(i)).first;
     std::error_code error;
     if (std::filesystem::file_size(shard, error) != static_cast<std::uintmax_t>(state_.shard_bytes[i]) || error)
-      throw Error("{}: is missing or was changed: the run cannot be resumed; remove {} to start anew", shard.string(),
+      throw Error("{}: missing or changed: the run cannot be resumed; remove {} to start again", shard.string(),
                   staging_.folder().string());
   }
   staging_.remove_except(names);
   staging_.expect_no_dataset();
   if (state_.shard_bytes.empty())
-    note(fmt::format("{}: nothing to resume, starting from the start", output()));
+    note(fmt::format("{}: nothing to resume, starting from the beginning", output()));
   else
-    note(fmt::format("{}: going on after {} shards, {} documents", output(), state_.shard_bytes.size(),
+    note(fmt::format("{}: continuing after {} shards, {} documents", output(), state_.shard_bytes.size(),
                      state_.documents));
 }
 

@@ -17,17 +17,17 @@ struct PretokenizeOptions {
   std::filesystem::path output_path;
   int block_size = 1024;
   std::int64_t max_samples_per_shard = 200000;
-  double eval_fraction = 0;                      // fraction of the blocks, at the end, for the validation set
-  bool split_special_tokens = false;             // encode special tokens in the text as ordinary text
-  int num_threads = 1;                           // threads that encode; reading has its own
-  bool resume = false;                           // continue an interrupted run
-  std::function<void(const std::string&)> note;  // receives one line about resuming; optional
+  double eval_fraction = 0;                      ///< fraction of the blocks, at the end, for the validation set
+  bool split_special_tokens = false;             ///< encode special tokens in the text as ordinary text
+  int num_threads = 1;                           ///< threads that encode; reading has its own
+  bool resume = false;                           ///< continue an interrupted run
+  std::function<void(const std::string&)> note;  ///< receives one line about resuming; optional
 };
 
 /// Progress of a run, including the part before it was resumed. `bytes_read` and `total_bytes` are compressed bytes.
 struct PretokenizeProgress {
   std::int64_t documents = 0, tokens = 0, text_bytes = 0, bytes_read = 0, total_bytes = 0;
-  std::int64_t resumed_text_bytes = 0;  // part of text_bytes from before the run was resumed
+  std::int64_t resumed_text_bytes = 0;  ///< part of text_bytes from before the run was resumed
 };
 
 namespace detail {

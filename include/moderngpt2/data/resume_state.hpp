@@ -16,19 +16,19 @@ namespace moderngpt2 {
 
 /// Settings and inputs that determine every byte of a data set. A run can only be resumed if all of them are equal.
 struct PretokenizeFingerprint {
-  std::vector<std::pair<std::string, std::string>> settings;  // name and value
-  std::vector<std::pair<std::string, std::int64_t>> inputs;   // path and bytes, in the order of reading
+  std::vector<std::pair<std::string, std::string>> settings;  ///< name and value
+  std::vector<std::pair<std::string, std::int64_t>> inputs;   ///< path and bytes, in the order of reading
 };
 
 /// State of an unfinished run after its last finished shard.
 struct PretokenizeState {
   PretokenizeFingerprint fingerprint;
-  std::vector<std::int64_t> shard_bytes;  // size of each finished shard's file
-  std::int64_t blocks = 0;                // blocks in finished shards
-  std::int64_t documents = 0;             // documents that are completely in finished shards
-  std::int64_t tokens_of_next = 0;        // tokens of the next document that are in finished shards
-  bool packed = false;                    // whether all text is in finished shards
-  std::vector<LanguageCounts> languages;  // counts of these documents
+  std::vector<std::int64_t> shard_bytes;  ///< size of each finished shard's file
+  std::int64_t blocks = 0;                ///< blocks in finished shards
+  std::int64_t documents = 0;             ///< documents that are completely in finished shards
+  std::int64_t tokens_of_next = 0;        ///< tokens of the next document that are in finished shards
+  bool packed = false;                    ///< whether all text is in finished shards
+  std::vector<LanguageCounts> languages;  ///< counts of these documents
 };
 
 /// Writes the state atomically.
@@ -37,7 +37,7 @@ void write_state(const std::filesystem::path& path, const PretokenizeState& stat
 /// Reads a state. Throws Error that names file and field if it is invalid.
 PretokenizeState read_state(const std::filesystem::path& path);
 
-/// Description of the first difference of settings or inputs between an unfinished run and this one; "" if equal.
+/// Description of the first difference in settings or inputs between an unfinished run and this one; empty if equal.
 std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now);
 
 }  // namespace moderngpt2
@@ -105,7 +105,7 @@ MODERNGPT2_INLINE std::string difference(const PretokenizeFingerprint& before, c
   }
   for (std::size_t i = 0; i < std::max(before.inputs.size(), now.inputs.size()); ++i) {
     if (i >= before.inputs.size()) return fmt::format("the input {} is new", now.inputs[i].first);
-    if (i >= now.inputs.size()) return fmt::format("the input {} is not there", before.inputs[i].first);
+    if (i >= now.inputs.size()) return fmt::format("the input {} is missing", before.inputs[i].first);
     if (before.inputs[i].first != now.inputs[i].first)
       return fmt::format("input {} was {} and is now {}", i + 1, before.inputs[i].first, now.inputs[i].first);
     if (before.inputs[i].second != now.inputs[i].second)

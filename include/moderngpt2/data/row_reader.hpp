@@ -38,7 +38,7 @@ class RowReader {
   virtual ~RowReader() = default;
   /// Reads the next row's fields and its number. Returns false at the end. Throws Error that names file and row.
   virtual bool next(Json& fields, std::int64_t& line) = 0;
-  /// Class names by id, if the file names the integers of a column (or of its lists).
+  /// Class names by id, if the file's metadata names the integers of a column (or of its lists); otherwise empty.
   virtual std::vector<std::string> class_names(const std::string& /*column*/) const { return {}; }
 };
 
@@ -96,7 +96,7 @@ inline const Json& require_column(const DataRow& row, const std::vector<std::str
               column_names(row.fields), setting.empty() ? "" : fmt::format(". Name it with {}", Setting{setting}));
 }
 
-/// Returns a field as text. Throws Error that names the row.
+/// Returns a field as text. Throws Error that names the row if it is not a string.
 std::string text_of(const Json& value, std::string_view column, const RowPlace& place);
 
 }  // namespace moderngpt2

@@ -20,7 +20,7 @@ inline std::string shard_name(std::size_t number) { return fmt::format("shard_{:
 /// Writes blocks to consecutive shards in a folder.
 class ShardWriter {
  public:
-  /// `finished_shards` shards exist already.
+  /// `finished_shards`: number of full shards that exist already; writing continues after them.
   ShardWriter(std::filesystem::path folder, int block_size, std::int64_t max_rows_per_shard,
               std::size_t finished_shards = 0);
 

@@ -142,13 +142,13 @@ MODERNGPT2_INLINE void DocumentSource::skip(const Document& where, const std::st
   if (options_.strict) throw Error("{}:{}: {}", where.file, where.line, reason);
   ++skipped_;
   if (skipped_ <= shown_warnings) warn(fmt::format("{}:{}: skipped: {}", where.file, where.line, reason));
-  if (skipped_ == shown_warnings) warn("further lines that give no document are counted only");
+  if (skipped_ == shown_warnings) warn("further lines without a document are counted but not shown");
   if (documents_ == 0 && skipped_ == 1) first_reason_ = fmt::format("{}:{}: {}", where.file, where.line, reason);
 }
 
 MODERNGPT2_INLINE bool DocumentSource::finish() {
-  if (documents_ == 0 && skipped_ > 0) throw Error("no line gives a document; the first one is {}", first_reason_);
-  if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines gave no document and were skipped", skipped_));
+  if (documents_ == 0 && skipped_ > 0) throw Error("no line contains a document; the first one is {}", first_reason_);
+  if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines without a document were skipped", skipped_));
   finished_ = true;
   return false;
 }

@@ -17,7 +17,8 @@
 namespace moderngpt2 {
 
 /// Hidden folder inside the output folder in which a data set is written, so that the output is complete or empty. The
-/// next run discards the files of a killed run, including moved shards, unless it resumes that run.
+/// next run discards the files of a killed run, including shards already moved to the output, unless it resumes that
+/// run.
 class DatasetStaging {
  public:
   enum class Start { fresh, resume };
@@ -53,7 +54,7 @@ class DatasetStaging {
   void expect_no_dataset() {
     if (find_shards(output_).empty() && find_shards(output_ / "eval").empty() && !is_complete()) return;
     end();
-    throw Error("{}: holds a data set already: remove it, or name another folder", output_.string());
+    throw Error("{}: already contains a data set: remove it, or name another folder", output_.string());
   }
 
   /// Discards all files for a fresh start.

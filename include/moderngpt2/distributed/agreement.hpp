@@ -18,7 +18,7 @@
 
 namespace moderngpt2::distributed {
 
-/// Failure of at least one rank, thrown by all ranks so that none waits for another.
+/// Failure of at least one rank. All ranks throw it together, so that none waits for another.
 class CommonFailure : public Error {
  public:
   CommonFailure(const std::string& message, bool reported_here, int exit_status = 1)
@@ -46,8 +46,9 @@ Struct sum_over_ranks(CommunicatorBase& ranks, Struct own, const char* what) {
   return own;
 }
 
-/// Runs f() on every rank. If it throws on any rank, all ranks throw a CommonFailure with the message of the first that
-/// failed; with one rank, the exception itself. f() must not issue collectives that a failing rank would skip.
+/// Runs f() on every rank. If it throws on any rank, all ranks throw a CommonFailure: the lowest failed rank with its
+/// message, the others with the number of that rank. With one rank, the exception passes through. f() must not issue
+/// collectives that a failing rank would skip. `what` names the operation in messages.
 template <class F>
 void run_or_fail_together(CommunicatorBase& ranks, const char* what, F&& f) {
   if (ranks.size() == 1) return f();
@@ -106,8 +107,8 @@ inline void require_same(CommunicatorBase& ranks, std::span<const Fingerprint> o
         fail_together(ranks, Error("rank {} has another {} than rank 0: {}", rank, own[i].what, hint));
 }
 
-/// Returns f(). An exception that it throws on one rank ends the job on all ranks, which would otherwise wait for this
-/// one. With one rank, exceptions pass through; so does JobEnded, which all ranks throw.
+/// Returns f(). If it throws on any rank, ends the job on all ranks, since they would otherwise wait for this one. With
+/// one rank, exceptions pass through; so does JobEnded, which all ranks throw.
 template <class F>
 decltype(auto) end_job_on_error(CommunicatorBase& ranks, F&& f) {
   if (ranks.size() == 1) return std::forward<F>(f)();

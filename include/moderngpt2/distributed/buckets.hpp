@@ -15,21 +15,21 @@ namespace moderngpt2::distributed {
 /// Default size of a bucket in elements: 25 MB of fp32 gradients, as in PyTorch's DistributedDataParallel.
 inline constexpr std::int64_t default_bucket_elements = 25'000'000 / 4;
 
-/// Slices of buckets are multiples of this many elements, which aligns them for any element type.
+/// Granularity of bucket slices, in elements. It aligns slices for any element type.
 inline constexpr std::int64_t slice_alignment = 128;
 
-/// Elements to a multiple of which flat buffers that `ranks` shard are padded; 1 (no padding) for one rank.
+/// Granularity, in elements, to which flat buffers are padded that `ranks` ranks shard; 1 (no padding) for one rank.
 constexpr std::int64_t buffer_granule(int ranks) { return ranks > 1 ? ranks * slice_alignment : 1; }
 
-/// Range of a flat buffer that one collective moves: one slice for each rank, slice r owned by rank r.
+/// Range [begin, end) of a flat buffer, in elements, for one collective: one slice per rank, slice r owned by rank r.
 struct Bucket {
   std::int64_t begin = 0, end = 0;
-  Unit unit{};  ///< first unit with elements in it: the last whose gradients a backward pass completes
+  Unit unit{};  ///< first unit in the bucket, whose gradients a backward pass completes last
 
   bool operator==(const Bucket&) const = default;
 };
 
-/// Elements [offset, offset + length) of a flat buffer, stored from element `at` of a shard on.
+/// Elements [offset, offset + length) of a flat buffer, stored at elements [at, at + length) of a shard.
 struct Piece {
   std::int64_t offset = 0, length = 0, at = 0;
 
@@ -46,7 +46,7 @@ struct Shard {
   }
 };
 
-/// Elements of all pieces.
+/// Number of elements of all pieces.
 constexpr std::int64_t element_count(std::span<const Piece> pieces) {
   return pieces.empty() ? 0 : pieces.back().at + pieces.back().length;
 }
@@ -62,7 +62,7 @@ void for_common_elements(std::span<const Piece> pieces, std::int64_t offset, std
   }
 }
 
-/// Division of a model's flat buffers into buckets and slices of ranks. Parameters have the same places for any number
+/// Division of a model's flat buffers into buckets and slices of ranks. Parameters have the same offsets for any number
 /// of ranks; only the ends of the buffers are padded. A bucket begins at the first multiple of ranks x slice_alignment
 /// at or after the first element of a block, so that its gradients are complete when those of the block are, and
 /// collectives work in place.
@@ -134,8 +134,8 @@ inline PartialUse::Range byte_range(std::int64_t begin, std::int64_t end, std::s
   return {std::size_t(begin) * element_bytes, std::size_t(end) * element_bytes};
 }
 
-/// Bytes of the gradients of matrices that are in use at the same time, from ZeRO stage 2 on. The embedding's bucket is
-/// in use throughout. Of the others, up to four are: the one that a backward pass fills, the one before it (it holds
+/// Memory use of the gradients of matrices from ZeRO stage 2 on. The embedding's bucket is always resident. Of the
+/// other buckets, up to four are resident at a time: the one that a backward pass fills, the one before it (it holds
 /// the first elements of the same unit), and two after it that are being reduced.
 inline PartialUse gradient_memory_use(const Layout& layout, std::size_t element_bytes) {
   PartialUse use{.kept = {}, .parts = {}, .resident_parts = 4};
@@ -144,10 +144,10 @@ inline PartialUse gradient_memory_use(const Layout& layout, std::size_t element_
   return use;
 }
 
-/// Bytes of a rank's matrices that are in use at the same time in ZeRO stage 3, for a Layout::by_unit(). The rank's
-/// slices and the embedding are in use throughout. Of the other buckets, up to three are: those of a unit and of the
-/// next one, each in its own bucket and the one before. A gather waits for the kernels queued before it, so its bucket
-/// may reuse the memory that the previous unit left.
+/// Memory use of a rank's matrices in ZeRO stage 3, for a Layout::by_unit(). The rank's slices and the embedding are
+/// always resident. Of the other buckets, up to three are resident at a time: the buckets of a unit and of the next one
+/// (each unit uses its own bucket and the one before). A gather waits for the kernels queued before it, so that its
+/// bucket may reuse the memory of the previous unit.
 inline PartialUse weight_memory_use(const Layout& layout, int rank, std::size_t element_bytes) {
   PartialUse use{.kept = {}, .parts = {}, .resident_parts = 3};
   for (const Bucket& b : layout.matrices()) {

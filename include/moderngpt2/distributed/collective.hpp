@@ -24,7 +24,7 @@ enum class CollectiveKind { reduce_scatter, all_gather, all_reduce, broadcast, b
 struct Collective {
   CollectiveKind kind = CollectiveKind::barrier;
   std::byte* data = nullptr;
-  std::int64_t count = 0;    ///< elements; for reduce_scatter and all_gather, of one rank
+  std::int64_t count = 0;    ///< elements; for reduce_scatter and all_gather, per rank
   int element_size = 0;      ///< bytes
   Dtype dtype = Dtype::f32;  ///< element type of reductions: f32, f64 or i64
   ReduceOp op = ReduceOp::sum;
@@ -43,7 +43,7 @@ inline std::string description(const Collective& c) {
 }
 
 /// Bytes that each of `size` = N ranks sends with ring algorithms, which are optimal for large buffers: (N-1)/N of the
-/// whole buffer for reduce-scatter and all-gather, twice that for all-reduce.
+/// whole buffer for reduce-scatter and all-gather, twice that for all-reduce, the buffer for broadcast.
 inline std::int64_t ring_bytes(const Collective& c, int size) {
   switch (c.kind) {
     case CollectiveKind::reduce_scatter:
@@ -71,7 +71,7 @@ class JobEnded : public Error {
   int status;
 };
 
-/// Collective that a rank waits for, in a form that ranks send to each other.
+/// Collective that a rank waits for, in a fixed-size form for exchange between ranks.
 struct RankPosition {
   std::int64_t number = -1;  ///< collectives that the rank had issued before this one; -1: unknown
   std::int64_t step = -1;    ///< training step; -1: none yet

@@ -56,9 +56,9 @@ class Request {
   int slot_ = 0;
 };
 
-/// Base of all communicators: typed collectives, timeout, byte count, trace. Code that does not know the type of
-/// communicator at compile time uses a CommunicatorBase&. Each rank calls it from one thread; all ranks issue the same
-/// collectives in the same order. Buffers are in host memory, for NCCL in GPU memory. `what` names a collective in
+/// Base class of all communicators: typed collectives, timeout, byte count, trace. Code that does not know the type of
+/// communicator at compile time uses a CommunicatorBase&. Each rank calls it from one thread; all ranks must issue the
+/// same collectives in the same order. Buffers are in host memory, for NCCL in GPU memory. `what` names a collective in
 /// messages and traces.
 class CommunicatorBase {
  public:
@@ -69,7 +69,7 @@ class CommunicatorBase {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  /// Rank and number of ranks on this machine.
+  /// Rank among the ranks of this machine, and their number.
   virtual int local_rank() const { return rank_; }
   virtual int local_size() const { return size_; }
   /// Number of processors that the ranks of this machine may use together.
@@ -122,9 +122,9 @@ class CommunicatorBase {
   void set_step(std::int64_t step) { step_ = step; }
   /// Sets the hook for completed collectives; not called with one rank.
   void set_trace(TraceHook hook) { trace_ = std::move(hook); }
-  /// Sets a function that returns the number of a signal that asked this process to end, else 0. A rank that keeps
-  /// waiting after a signal prints once for which collective: when a rank dies, launchers send SIGTERM to the others
-  /// before they kill them.
+  /// Sets a function that returns the number of a signal that asked this process to stop, else 0. A rank that still
+  /// waits 0.2 s after a signal prints the collective that it waits for: when a rank dies, launchers send SIGTERM to
+  /// the others before they kill them.
   void set_stop(std::function<int()> stop) { stop_ = std::move(stop); }
   /// Bytes sent by this rank so far, as ring_bytes() counts them.
   std::int64_t bytes_moved() const { return bytes_moved_; }
@@ -143,6 +143,7 @@ class CommunicatorBase {
   /// Throws or ends the job because the collective in `slot` has timed out.
   [[noreturn]] virtual void give_up(int slot) = 0;
 
+  /// Waits for the collective in `slot`; calls give_up() after the timeout.
   virtual void wait(int slot) {
     const double begin = seconds_now();
     while (!test(slot)) {
@@ -169,7 +170,7 @@ class CommunicatorBase {
     if (signal_seen_ == 0) signal_seen_ = seconds_now();
     if (signal_is_noted_ || seconds_now() - signal_seen_ < 0.2) return;
     signal_is_noted_ = true;
-    std::fprintf(stderr, "rank %d: signal %d has come while it waits for %s\n", rank_, signal,
+    std::fprintf(stderr, "rank %d: received signal %d while waiting for %s\n", rank_, signal,
                  description(collective(slot)).c_str());
   }
 
@@ -222,7 +223,7 @@ class CommunicatorBase {
   std::int64_t step_ = -1, bytes_moved_ = 0;
   TraceHook trace_;
   std::function<int()> stop_;
-  double signal_seen_ = 0;  ///< seconds_now() at the first poll that returned it
+  double signal_seen_ = 0;  ///< seconds_now() at the first poll that returned a signal; 0: none
   bool signal_is_noted_ = false;
   std::vector<Collective> slots_;  ///< grows to the largest number of concurrent collectives
   std::vector<int> free_;
@@ -267,7 +268,7 @@ concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int6
   { k.bytes_moved() } -> std::same_as<std::int64_t>;
 };
 
-/// The only rank of a job of one process: every collective is a no-op, abort() throws JobEnded.
+/// Communicator of a job with one rank: every collective is a no-op, abort() throws JobEnded.
 class SingleCommunicator final : public CommunicatorBase {
  public:
   SingleCommunicator() : CommunicatorBase(0, 1, 0) {}
@@ -282,7 +283,7 @@ class SingleCommunicator final : public CommunicatorBase {
 
 static_assert(Communicator<SingleCommunicator>);
 
-/// Returns `*ranks`, or a SingleCommunicator of the calling thread where `ranks` is null.
+/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null.
 inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
   static thread_local SingleCommunicator single;
   return ranks ? *ranks : single;

@@ -14,7 +14,7 @@ namespace moderngpt2::distributed {
 template <>
 class DeviceRanks<cuda::Backend> {
  public:
-  /// Collective over `ranks`. Throws an Error on all ranks if NCCL is missing on one.
+  /// Must be called on all `ranks` together. Throws an Error on all ranks if NCCL is missing on one.
   DeviceRanks(cuda::Backend& backend, CommunicatorBase& ranks) {
     if (ranks.size() == 1) return;
     run_or_fail_together(ranks, "loading NCCL", [&] { nccl_.emplace(); });

@@ -17,7 +17,7 @@ class DeviceRanks {
 };
 
 /// Communicator for buffers in the memory of backend B: `ranks` for host memory or one rank, else `device_ranks`.
-/// Throws an Error where that is null.
+/// Throws an Error if that is null.
 template <class B>
 CommunicatorBase& ranks_for_memory_of(CommunicatorBase& ranks, CommunicatorBase* device_ranks) {
   if (OnHost<B> || ranks.size() == 1) return ranks;

@@ -21,8 +21,8 @@ namespace moderngpt2::distributed {
 ///   stage 0     all-reduce after the last pass of a step: every rank has all sums
 ///   stage 1     reduce-scatter after the last pass of a step: a rank has the sums of its shard
 ///   stages 2, 3 reduce-scatter after each pass: gradients of other shards are discarded after it
-/// Reduction of a bucket overlaps with the rest of the backward pass. E: element types of gradients; Backend: in whose
-/// memory they are, which `ranks` must support.
+/// Reduction of a bucket overlaps with the rest of the backward pass. E: element types of gradients; Backend: backend
+/// that owns their memory, which `ranks` must support.
 template <class E, class Backend>
 class GradientExchange {
  public:
@@ -62,7 +62,7 @@ class GradientExchange {
 
   /// Gradients that backward passes add to.
   Gradients& gradients() { return full_; }
-  /// Sums over all ranks after the last pass of a step: those of the shard, packed or in place (packs()).
+  /// Gradients summed over all ranks, valid after the last pass of a step: of the shard, packed or in place (packs()).
   const Gradients& own() const { return packs() ? own_ : full_; }
 
   /// Call before the first pass of a step.
@@ -72,7 +72,7 @@ class GradientExchange {
     is_reducing_ = ranks_.size() > 1 && (is_last || packs());
     next_ = finished_ = layout_.matrices().size();
   }
-  /// Called when a unit's gradients are complete (see NoGradientHook).
+  /// Starts to reduce the buckets of a unit. Call it when its gradients are complete (see NoGradientHook).
   void ready(Unit unit) {
     if (!is_reducing_) return;
     for (std::size_t i = next_; i < finished_; ++i) (void)requests_[i].done();  // lets the library make progress
@@ -83,7 +83,7 @@ class GradientExchange {
       requests_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str());
     }
   }
-  /// Call after each pass, also on a rank that had no batch in it.
+  /// Reduces the remaining buckets and waits for all. Call after each pass, also on a rank without a batch in it.
   void end_pass() {
     if (!is_reducing_) return;
     ready(Unit::embedding());

@@ -20,7 +20,7 @@
 
 namespace moderngpt2::distributed {
 
-/// Ranks that are processes, started by mpirun or srun; buffers are in host memory. MPI libraries copy the operands of
+/// Communicator over MPI: each rank is a process; buffers are in host memory. MPI libraries copy the operands of
 /// reductions, so reductions are cut into pieces with at most sum_bytes_under_way bytes started at a time. MPI requires
 /// all ranks to start collectives in the same order, so collectives wait in a queue.
 class MpiCommunicator final : public CommunicatorBase {
@@ -28,8 +28,8 @@ class MpiCommunicator final : public CommunicatorBase {
   static constexpr std::int64_t sum_bytes = 1 << 20;            ///< bytes of a piece of a reduction
   static constexpr std::int64_t sum_bytes_under_way = 8 << 20;  ///< bytes of all started pieces
 
-  /// `largest_piece`: elements in one MPI call; larger buffers take several, since MPI counts in int. Tests make it
-  /// small.
+  /// `largest_piece`: maximum number of elements in one MPI call, since MPI counts in int; larger buffers take several
+  /// calls. Tests make it small.
   explicit MpiCommunicator(const MpiSession&, double timeout_seconds = 1800, std::int64_t largest_piece = 1 << 30)
       : CommunicatorBase(world(MPI_Comm_rank), world(MPI_Comm_size), timeout_seconds), largest_piece_(largest_piece) {
     detail::check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &ranks_), "MPI_Comm_dup");  // keeps the error handler

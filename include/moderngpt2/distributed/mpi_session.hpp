@@ -50,8 +50,8 @@ inline void check_mpi(int code, const char* call) {
 
 }  // namespace detail
 
-/// Initializes MPI, and finalizes it at the end of the scope. One per process, around everything that uses MPI; all
-/// calls come from the thread that made it. If the scope is left by an exception, ends the job.
+/// Initializes MPI, and finalizes it at the end of the scope. One per process, around all uses of MPI, which must come
+/// from the thread that constructed it. If an exception leaves the scope, ends the job.
 class MpiSession {
  public:
   MpiSession() {

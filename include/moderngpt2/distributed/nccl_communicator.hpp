@@ -31,7 +31,7 @@ inline RankPlace place_of(const CommunicatorBase& ranks) {
 /// Function that ends all processes of the job; does not return.
 using EndJob = std::function<void(const std::string& why, int status)>;
 
-/// NCCL id of the job, made by rank 0 and broadcast over `host`, a communicator for host memory.
+/// NCCL id of the job, created by rank 0 and broadcast over `host`, a communicator for host memory.
 template <class Api>
 typename Api::Id shared_nccl_id(Api& api, CommunicatorBase& host) {
   typename Api::Id id{};
@@ -40,9 +40,9 @@ typename Api::Id shared_nccl_id(Api& api, CommunicatorBase& host) {
   return id;
 }
 
-/// Ranks that are GPUs; buffers are in GPU memory. Collectives run on a stream of their own, after the work that the
-/// compute stream holds when they are issued. Once wait() returns, the compute stream may use the result. `Api`
-/// provides the calls of NCCL and CUDA: NcclLibrary of nccl.hpp, or a stand-in of tests.
+/// Communicator over NCCL: each rank has one GPU; buffers are in GPU memory. Collectives run on a separate stream,
+/// after the work that is queued on the compute stream when they are issued. Once wait() returns, the compute stream
+/// may use the result. `Api` provides the calls of NCCL and CUDA: NcclLibrary of nccl.hpp, or a mock in tests.
 template <class Api>
 class NcclCommunicator final : public CommunicatorBase {
  public:

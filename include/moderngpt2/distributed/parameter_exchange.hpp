@@ -27,7 +27,7 @@ class ParameterExchange final : public WeightSource {
  public:
   using Matrices = FlatBuffer<T, memory_of<Backend>>;
 
-  /// `matrices`: the whole flat buffer, of which the constructor discards all but this rank's slices. `device_ranks`:
+  /// `matrices`: the whole flat buffer; the constructor discards everything but this rank's slices. `device_ranks`:
   /// communicator of the same ranks for its memory (ranks_for_memory_of).
   ParameterExchange(CommunicatorBase& ranks, CommunicatorBase& device_ranks, Backend& backend, Layout layout,
                     UnitBuckets units, Matrices& matrices)
@@ -52,7 +52,7 @@ class ParameterExchange final : public WeightSource {
 
   bool is_sharded() const override { return true; }
 
-  /// Runs f() on rank 0, which may run any passes in it; the other ranks serve the gathers of these until f() returns.
+  /// Runs f() on rank 0; the other ranks serve the gathers of its passes until it returns. Call it on all ranks.
   template <class F>
   void run_on_rank0(F&& f) {
     if (ranks_.rank() == 0) {
@@ -95,7 +95,7 @@ class ParameterExchange final : public WeightSource {
     requests_[i] = device_ranks_.all_gather(matrices_ + bucket.begin, layout_.slice(bucket), names_[i].c_str());
     is_resident_[i] = true;
   }
-  /// Discards a bucket but for this rank's slice.
+  /// Discards a bucket except for this rank's slice.
   void drop(std::size_t i) {
     requests_[i].wait();
     is_resident_[i] = false;

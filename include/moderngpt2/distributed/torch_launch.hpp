@@ -25,7 +25,7 @@ struct TorchLaunch {
 };
 
 /// Reads RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. The port is MASTER_PORT, or
-/// MASTER_PORT + 1 where torchrun itself listens on it (TORCHELASTIC_USE_AGENT_STORE). Throws an Error that names a
+/// MASTER_PORT + 1 if torchrun itself listens on it (TORCHELASTIC_USE_AGENT_STORE). Throws an Error that names a
 /// missing variable.
 inline TorchLaunch read_torch_launch() {
   const auto number = [](const char* name) {
@@ -90,8 +90,8 @@ inline void send_to_ranks(const TorchLaunch& launch, const Socket& listening, co
 
 }  // namespace detail
 
-/// Broadcasts data (bytes) of rank 0 to all ranks over TCP. Throws an Error that names the ranks that do not connect
-/// within `timeout` seconds.
+/// Broadcasts `bytes` bytes of `data` from rank 0 to all ranks over TCP. Throws an Error that names the ranks that do
+/// not connect within `timeout` seconds.
 inline void broadcast_over_tcp(const TorchLaunch& launch, void* data, std::size_t bytes, double timeout) {
   if (launch.place.size == 1) return;
   if (launch.place.rank == 0) {
@@ -114,7 +114,7 @@ inline void broadcast_over_tcp(const TorchLaunch& launch, void* data, std::size_
       launch.place.rank, launch.port, launch.master_address, timeout);
 }
 
-/// NCCL id of the job, made by rank 0 and sent to all processes that torchrun started.
+/// NCCL id of the job, created by rank 0 and sent to all processes that torchrun started.
 template <class Api>
 typename Api::Id shared_nccl_id(Api& api, const TorchLaunch& launch, double timeout) {
   typename Api::Id id{};

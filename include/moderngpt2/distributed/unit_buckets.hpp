@@ -41,7 +41,7 @@ class UnitBuckets {
     return std::find(of(unit).begin(), of(unit).end(), bucket) != of(unit).end();
   }
   Unit head() const { return Unit::head(int(of_unit_.size()) - 2); }
-  /// Elements of the buckets of two units together, a shared one counted once.
+  /// Number of elements in the buckets of two units; a shared bucket counts once.
   std::int64_t elements(Unit unit, Unit other) const {
     std::int64_t sum = 0;
     for (const std::size_t i : of(unit)) sum += sizes_[i];

@@ -17,8 +17,8 @@ namespace moderngpt2::distributed {
 
 /// All-gathers updated weights from the ranks that updated them (ZeRO, Rajbhandari et al. 2020).
 ///   stage 0     nothing: every rank updates all weights
-///   stages 1, 2 all weights; the gathers overlap with the next forward pass, which waits for each unit as it acquires
-///   it stage 3     norms and biases only; passes gather the matrices (ParameterExchange)
+///   stages 1, 2 all weights; gathers overlap with the next forward pass, which waits for each unit in acquire()
+///   stage 3     norms and biases only; passes gather the matrices (ParameterExchange)
 /// Code that reads weights outside of passes must call finish() first. Weights: ParameterBuffers in memory that `ranks`
 /// supports.
 template <class Weights>
@@ -36,7 +36,7 @@ class UpdateExchange final : public WeightSource {
     requests_.resize(names_.size());
   }
 
-  /// Starts the gather of piece i of the shard: bucket i of the matrices, or after the last of them the vectors.
+  /// Starts the gather of piece i of the shard: bucket i of the matrices, or the vectors if i is the number of buckets.
   void start(std::size_t i) {
     if (stage_ == 0) return;
     if (i == layout_.matrices().size())

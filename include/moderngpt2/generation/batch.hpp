@@ -26,7 +26,7 @@ struct GenerationRequest {
 
 namespace detail {
 
-/// Texts that are decoded together, as rows of one cache.
+/// Texts that are decoded together, as rows of one KV cache.
 template <class M>
 class Batch {
  public:
@@ -92,7 +92,7 @@ class Batch {
     rows_.choose(chosen_, open_, choices_);
   }
 
-  /// Computes each prompt in its row; copies the row before where that has the same prompt.
+  /// Computes each prompt in its row. If the previous row has the same prompt, copies that row instead.
   void prefill() {
     for (std::size_t row = 0; row < running_.size(); ++row) {
       Completion<T>& completion = *running_[row].completion;
@@ -112,8 +112,8 @@ class Batch {
     }
   }
 
-  /// Reports a finished text and moves the last row into its row. This one copy costs far less than further passes over
-  /// the finished row would.
+  /// Reports a finished text and moves the last row into its row. The copy is far cheaper than further passes over the
+  /// finished row.
   template <class Done>
   void remove_finished(std::size_t row, Done&& done) {
     const Row r = running_[row];
@@ -134,7 +134,7 @@ class Batch {
   int past_ = 0;                      // column of the next token
 };
 
-/// Division of requests into batches, with the cache that they require.
+/// Division of requests into batches, and the size of the KV cache that they require.
 struct BatchPlan {
   std::vector<std::size_t> ends;  // end of each batch in the list of requests
   std::size_t rows = 1;           // size of the largest batch
@@ -163,11 +163,11 @@ inline BatchPlan plan_batches(std::span<const GenerationRequest> requests, std::
 
 }  // namespace detail
 
-/// Generates completions of several prompts, up to `batch_size` of them in one pass. Tokens are those of each prompt
-/// alone, up to rounding (which may decide between almost equally likely tokens). Consecutive equal prompts are
+/// Generates completions of several prompts, up to `batch_size` of them in one pass. Each completion equals that of its
+/// prompt alone, up to rounding (which may decide between almost equally likely tokens). Consecutive equal prompts are
 /// computed once. `callback(index, token)` is called for each new token and returns whether to continue that text;
-/// `done(index, result)` is called after its last. Throws an Error for a prompt longer than n_positions or options out
-/// of range, before any token is generated.
+/// `done(index, result)` is called at the end of each text. Throws an Error for a prompt longer than n_positions or
+/// options out of range, before any token is generated.
 template <class M, class Callback, class Done>
 void generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size, Callback&& callback,
                     Done&& done) {

@@ -35,7 +35,7 @@ struct BeamCandidate {
   }
 };
 
-/// The `count` best continuations over all beams.
+/// Selects the `count` best continuations over all beams.
 class BestCandidates {
  public:
   explicit BestCandidates(std::size_t count) : count_(count) { heap_.reserve(count); }
@@ -75,7 +75,8 @@ struct BeamHypothesis {
   double score = 0;
 };
 
-/// The num_beams best finished texts, best first, and the rule that ends the search (BeamHypotheses of Transformers).
+/// Keeps the num_beams best finished texts, best first, and decides when the search ends (BeamHypotheses of
+/// Transformers).
 class BeamHypotheses {
  public:
   BeamHypotheses(const GenerationOptions& options, int max_new_tokens)
@@ -89,7 +90,7 @@ class BeamHypotheses {
     return log_probability / std::pow(double(length), length_penalty_);
   }
 
-  /// Adds a text, and drops the worst of more than num_beams; of equal ones, the later.
+  /// Adds a text and keeps the num_beams best; among equal scores, the earlier ones.
   void add(BeamHypothesis hypothesis) {
     const auto place = std::find_if(kept_.begin(), kept_.end(),
                                     [&](const BeamHypothesis& other) { return other.score < hypothesis.score; });
@@ -115,9 +116,9 @@ class BeamHypotheses {
   int max_new_tokens_;
 };
 
-/// Assignment of beams to rows of the cache. The first child of a beam stays in its row; each further child takes the
-/// row of a dropped beam, into which only the tokens after the common prefix are copied. Since beams have recent common
-/// ancestors, that is a few columns for each step, not a whole row.
+/// Assigns beams to rows of the KV cache. The first child of a beam stays in its row; each further child takes the row
+/// of a dropped beam, and only the tokens after the common prefix are copied. Since beams have recent common ancestors,
+/// a step copies a few columns, not whole rows.
 template <class M>
 class BeamRows {
  public:
@@ -309,7 +310,7 @@ class BeamSearch {
 }  // namespace detail
 
 /// Beam search with the rules of Hugging Face's generate() (num_beams without do_sample). Returns the best completions
-/// of a prompt, best first: `num_return_sequences` of them, or fewer if the vocabulary allows no more. Logits
+/// of a prompt, best first: `num_return_sequences` of them, or fewer if the search finds fewer. Logits
 /// processors apply to log-probabilities; a text that ends is kept if it is among the first num_beams candidates of its
 /// step. `callback(n)` is called after each step, with the number n of new tokens, and returns whether to continue; if
 /// not, the running beams are the results. Throws an Error for a prompt longer than n_positions or options out of

@@ -30,7 +30,7 @@ struct GenerationResult {
   double decode_seconds = 0;   ///< from the first logits to the last token
 
   double prefill_rate() const { return rate(prompt_tokens - cached_tokens, prefill_seconds); }  ///< tokens/s
-  double decode_rate() const { return rate(decode_passes, decode_seconds); }
+  double decode_rate() const { return rate(decode_passes, decode_seconds); }                    ///< passes/s
 
  private:
   static double rate(int count, double seconds) { return seconds > 0 ? count / seconds : 0; }

@@ -17,14 +17,14 @@
 namespace moderngpt2 {
 
 /// Generates completions with one model, one text at a time. The KV cache persists between calls: a prompt that shares
-/// a prefix with the last text (a chat, or another completion of the same prompt) is computed from the first new token.
+/// a prefix with the last text (a chat, or another completion of the same prompt) is computed only after that prefix.
 template <class M>
 class Generator {
  public:
   using T = typename M::T;
 
-  /// `max_tokens`: maximum length of prompt and completion, clamped to n_positions. `prefill_chunk`: prompt tokens in
-  /// one pass. The model must outlive the generator.
+  /// `max_tokens`: maximum length of prompt and completion together, clamped to n_positions. `prefill_chunk`: maximum
+  /// number of prompt tokens in one pass. The model must outlive the generator.
   Generator(M& model, std::int64_t max_tokens, int prefill_chunk = GenerationOptions{}.prefill_chunk)
       : model_(&model), rows_(model, 1, max_tokens, prefill_chunk) {
     cached_.reserve(std::size_t(rows_.capacity()));
@@ -32,8 +32,8 @@ class Generator {
 
   const KvCache<T, typename M::Memory>& cache() const { return rows_.cache(); }
 
-  /// Generates tokens after `prompt` until one of options.eos_token_ids, options.max_new_tokens, n_positions, or until
-  /// `callback(token)` returns false. Throws an Error for a prompt longer than n_positions or options out of range.
+  /// Generates tokens after `prompt` until an eos token, max_new_tokens or n_positions is reached, or `callback(token)`
+  /// returns false. Throws an Error for a prompt longer than n_positions or options out of range.
   template <class Callback>
   GenerationResult generate(std::span<const int> prompt, const GenerationOptions& options, Callback&& callback) {
     detail::Completion<typename M::Score> completion(prompt, options, model_->config());

@@ -14,7 +14,7 @@ namespace moderngpt2 {
 template <class T>
 inline constexpr T removed_logit = -std::numeric_limits<T>::infinity();
 
-/// Makes tokens that the text already contains less likely (CTRL, Keskar et al. 2019). `seen`: each of them once.
+/// Makes tokens that the text already contains less likely (CTRL, Keskar et al. 2019). `seen`: these tokens, each once.
 template <class T>
 void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, double penalty) {
   for (const int token : seen) {
@@ -23,7 +23,7 @@ void apply_repetition_penalty(std::span<T> logits, std::span<const int> seen, do
   }
 }
 
-/// Calls f(token) for each token that would repeat an n-gram of `text`, n = `size`, if it came next.
+/// Calls f(token) for each next token that would repeat an n-gram of `text`, n = `size`; maybe repeatedly for a token.
 template <class F>
 void for_each_repeated_end(std::span<const int> text, int size, F&& f) {
   if (size < 1 || text.size() < std::size_t(size)) return;

@@ -13,11 +13,11 @@
 
 namespace moderngpt2 {
 
-/// When a beam search may end before every beam has: Hugging Face's early_stopping false, true and "never".
+/// Rule that ends a beam search once num_beams texts are finished: Hugging Face's early_stopping false, true, "never".
 enum class EarlyStopping : unsigned char {
-  heuristic,  ///< when the best running beam, scored at its present length, is no better than the worst kept text
-  at_once,    ///< stop once num_beams texts are finished
-  never       ///< when no running beam could still win, at the longest length where the penalty favours long texts
+  heuristic,  ///< stop if the best running beam, scored at its current length, is no better than the worst kept text
+  at_once,    ///< stop immediately
+  never       ///< like heuristic, but with length_penalty > 0 score the beam at its maximum length
 };
 
 /// Words of the values on a command line.
@@ -27,8 +27,8 @@ constexpr auto words_of(EarlyStopping) {
                     Word("never", EarlyStopping::never)};
 }
 
-/// How a text is continued. The names and the order in which the settings act are Hugging Face's: repetition penalty,
-/// no repeated n-grams, least new tokens, temperature, top-k, top-p, min-p.
+/// Options of text generation, with Hugging Face's names. Logits processors apply in Hugging Face's order: repetition
+/// penalty, no repeated n-grams, minimum number of new tokens, temperature, top-k, top-p, min-p.
 struct GenerationOptions {
   int max_new_tokens = 100;
   int min_new_tokens = 0;
@@ -44,11 +44,11 @@ struct GenerationOptions {
   EarlyStopping early_stopping = EarlyStopping::heuristic;
   std::uint64_t seed = 0;
   std::uint64_t sequence = 0;        ///< index of this completion of the prompt; each has its own random numbers
-  std::vector<int> eos_token_ids{};  ///< each of them ends the text
+  std::vector<int> eos_token_ids{};  ///< tokens that end the text
   int prefill_chunk = 512;           ///< prompt tokens per pass: bounds the memory of activations
 };
 
-/// Options that a generation_config.json holds, under the names of GenerationOptions; the others are empty.
+/// Options of a generation_config.json, with the names of GenerationOptions. Options that the file lacks are empty.
 struct StoredGenerationOptions {
   std::optional<int> min_new_tokens{};
   std::optional<bool> do_sample{};
@@ -70,7 +70,7 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
   constexpr const char* sampling = "Sampling";
   visit(o.min_new_tokens, stored.min_new_tokens,
         Field{.name = "min_new_tokens",
-              .help = "Minimum number of new tokens: the end of text is suppressed before.",
+              .help = "Minimum number of new tokens; the end-of-text token is suppressed until then.",
               .section = "Text",
               .at_least = 0});
   visit(o.do_sample, stored.do_sample,
@@ -107,7 +107,7 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .more_than = 0});
   visit(o.no_repeat_ngram_size, stored.no_repeat_ngram_size,
         Field{.name = "no_repeat_ngram_size",
-              .help = "No n-gram of this size occurs twice. 0: no restriction.",
+              .help = "Size of n-grams that must not occur twice. 0: no restriction.",
               .section = sampling,
               .at_least = 0});
   visit(o.num_beams, stored.num_beams,
@@ -127,7 +127,8 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .section = sampling});
 }
 
-/// Names each option once. max_new_tokens, which is a flag together with --max_length, has no section here.
+/// Names each option once (see config/field.hpp). max_new_tokens has no section: its flag is --max_new_tokens or
+/// --max_length of the programs.
 template <DescribedAs<GenerationOptions> O, class Visitor>
 void describe(O& o, Visitor&& visit) {
   visit(o.max_new_tokens, {.name = "max_new_tokens", .at_least = 0});
@@ -152,7 +153,7 @@ inline void validate(const GenerationOptions& o) {
   if (!std::isfinite(o.length_penalty)) throw Error("length_penalty is {}, it must be a number", o.length_penalty);
   if (!o.do_sample || o.num_beams > 1) return;
   if (!(o.temperature > 0 && std::isfinite(o.temperature)))
-    throw Error("temperature is {}, it must be positive: turn do_sample off for the likeliest tokens", o.temperature);
+    throw Error("temperature is {}, it must be positive: turn do_sample off for greedy decoding", o.temperature);
   if (o.top_k < 0) throw Error("top_k is {}, it must not be negative", o.top_k);
   if (!(o.top_p >= 0 && o.top_p <= 1)) throw Error("top_p is {}, it must be between 0 and 1", o.top_p);
   if (!(o.min_p >= 0 && o.min_p <= 1)) throw Error("min_p is {}, it must be between 0 and 1", o.min_p);

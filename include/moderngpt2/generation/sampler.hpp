@@ -14,8 +14,7 @@
 
 namespace moderngpt2 {
 
-/// Chooses the next token of one sequence from its logits, by greedy decoding or sampling. The constructor allocates
-/// all memory.
+/// Chooses the next token of one sequence from its logits, by greedy decoding or sampling. choose() allocates nothing.
 template <class T>
 class Sampler {
  public:
@@ -28,7 +27,8 @@ class Sampler {
   Sampler& operator=(const Sampler&) = delete;
 
   /// Returns the token after `text`: the prompt and a completion of `step` tokens. A pure function of the logits (V),
-  /// the options, the text and the step; overwrites the logits. Throws an Error for NaN or infinite logits.
+  /// the options, the text and the step; overwrites the logits. Throws an Error if a logit is NaN or +infinity, or if
+  /// the options exclude every token.
   int choose(std::span<T> logits, std::span<const int> text, std::size_t step) {
     require_finite(std::span<const T>(logits));
     rules_.apply(logits, text, step);
@@ -49,7 +49,7 @@ class Sampler {
     rules_.describe(choice, text, step);
     return choice;
   }
-  /// Returns a token that a backend chose; throws the Error of choose() for not_finite_token and no_token.
+  /// Returns `token`, as chosen by a backend. Throws the Error of choose() for not_finite_token and no_token.
   int checked_token(int token) const {
     if (token == not_finite_token) throw_not_finite();
     if (token == no_token) throw_no_token_left(options_);

@@ -13,6 +13,7 @@
 
 namespace moderngpt2 {
 
+/// Throws the Error for logits that are NaN or +infinity.
 [[noreturn]] inline void throw_not_finite() {
   throw Error("the model's logits are not finite: its weights are corrupt, or its training has diverged");
 }
@@ -24,15 +25,15 @@ void require_finite(std::span<const T> logits) {
     if (std::isnan(logit) || logit == std::numeric_limits<T>::infinity()) throw_not_finite();
 }
 
-/// Throws the Error for options that exclude every token.
+/// Throws an Error that says that the options exclude every token.
 [[noreturn]] inline void throw_no_token_left(const GenerationOptions& o) {
   throw Error("no token is left to continue with: relax no_repeat_ngram_size {} or min_new_tokens {}",
               o.no_repeat_ngram_size, o.min_new_tokens);
 }
 
 /// Logits processors that depend on the text so far, in the order of Hugging Face's generate(): repetition_penalty,
-/// no_repeat_ngram_size, min_new_tokens. They apply to greedy decoding, sampling and beams. The constructor allocates
-/// all memory.
+/// no_repeat_ngram_size, min_new_tokens. They apply to greedy decoding, sampling and beam search. apply() allocates
+/// nothing.
 template <class T>
 class TextRules {
  public:

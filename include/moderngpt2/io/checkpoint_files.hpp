@@ -22,8 +22,8 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Path of a shard that an index names. Only plain file names inside the folder are accepted. One kind of link is
-/// followed: Hugging Face's cache stores files in ../../blobs, beside its folder `snapshots`.
+/// Path of a shard that an index names. Accepts plain file names inside the folder only. Links out of the folder are
+/// refused except those of Hugging Face's cache, from `snapshots` to ../../blobs.
 inline std::filesystem::path shard_path(const std::filesystem::path& folder, const std::string& name,
                                         const std::string& where) {
   namespace fs = std::filesystem;
@@ -70,6 +70,7 @@ class CheckpointTensors {
   /// Metadata of the first file.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
 
+  /// Returns the tensor with a name, or nullptr. at() throws Error instead.
   const TensorInfo* find(std::string_view name) const;
   const TensorInfo& at(std::string_view name) const;
   /// File that contains a tensor, for error messages.
@@ -150,7 +151,7 @@ MODERNGPT2_INLINE void CheckpointTensors::add(const std::filesystem::path& path)
     info.shard = static_cast<int>(files_.size()) - 1;
     const auto [other, is_new] = index_.emplace(info.name, tensors_.size());
     if (!is_new)
-      throw Error("tensor {} stands in {} and in {}", excerpt(info.name), path_of(tensors_[other->second]).string(),
+      throw Error("tensor {} is in both {} and {}", excerpt(info.name), path_of(tensors_[other->second]).string(),
                   path.string());
     tensors_.push_back(std::move(info));
   }

@@ -16,7 +16,7 @@
 
 namespace moderngpt2::detail {
 
-/// Calls f(alias, name) for each other key of a field of config.json that is read.
+/// Calls f(alias, name) for each alias of each field of config.json.
 template <class F>
 constexpr void for_each_alias(F&& f) {
   constexpr Config config;
@@ -32,7 +32,7 @@ inline constexpr std::size_t config_alias_count = [] {
   return count;
 }();
 
-/// Other keys of fields: {read, written}.
+/// Aliases of fields, which are read, and the names under which the fields are written: {alias, name}.
 inline constexpr auto config_aliases = [] {
   std::array<std::pair<std::string_view, std::string_view>, config_alias_count> aliases;
   std::size_t row = 0;
@@ -53,12 +53,13 @@ class ConfigFields {
   /// Value of a field under its own name; a null pointer if absent.
   const Json* find(std::string_view name) const { return find_field(json_, name, where_); }
 
-  /// Value under the name or an alias. If several are given they must agree; null yields to an alias.
+  /// Value under the name or an alias, and the key used. Throws Error if several keys have different values; a null
+  /// value counts as absent if another key is present.
   std::pair<const Json*, std::string_view> find_aliased(std::string_view name) const;
 
-  /// A positive integer.
+  /// Integer from 1 to max_config_size under the name or an alias; `otherwise` if absent.
   int size(std::string_view name, int otherwise) const;
-  /// A positive integer; empty if absent or null.
+  /// Integer from 1 to max_config_size under the name or an alias; empty if absent or null.
   std::optional<int> optional_size(std::string_view name) const;
   double number(std::string_view name, double otherwise) const {
     return get_field_or<double>(json_, name, otherwise, where_);
@@ -91,13 +92,13 @@ class ConfigFields {
       member = choice(row.name, words_of(member), member);
   }
 
-  /// Token ids: a number, null or a list of numbers; absent gives the default.
+  /// Token ids from a number or, if `list_allowed`, a list of numbers. null: none; absent: `otherwise`.
   std::vector<int> token_ids(std::string_view name, std::vector<int> otherwise, bool list_allowed) const;
 
   Activation activation() const;
   std::optional<Activation> optional_activation(std::string_view name) const;
 
-  /// One of a closed set of names.
+  /// Value whose name the field has; `otherwise` if absent or null. Throws Error for a name that is not in `choices`.
   template <class Value, std::size_t N>
   Value choice(std::string_view name, const std::array<std::pair<std::string_view, Value>, N>& choices,
                Value otherwise) const {
@@ -111,13 +112,13 @@ class ConfigFields {
     throw Error("{}: {} is {}, known are {}", where_, name, excerpt(*text), known);
   }
 
-  /// Linear scaling of positions from rope_scaling, rope_parameters or rope_scaling_factor; 1 without any.
+  /// Factor of linear RoPE scaling from rope_scaling, rope_parameters or rope_scaling_factor; 1 without any.
   double rope_scaling_factor() const;
 
   /// rope_theta, which newer files keep in rope_parameters.
   double rope_theta() const;
 
-  /// num_labels, which is the size of id2label and of label2id where they are given.
+  /// Number of labels from num_labels, id2label and label2id, which must agree; `otherwise` without any.
   int num_labels(int otherwise) const;
 
  private:

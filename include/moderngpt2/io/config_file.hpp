@@ -23,12 +23,12 @@ inline constexpr std::array<std::string_view, 5> architectures{
     "ModernGPT2LMHeadModel", "ModernGPT2DoubleHeadsModel", "ModernGPT2ForSequenceClassification",
     "ModernGPT2ForTokenClassification", "ModernGPT2ForQuestionAnswering"};
 
-/// A config.json: the fields the model needs, and the file itself, so that unknown fields survive a rewrite.
+/// Content of a config.json: the fields that the model uses, and the whole file, so that unknown fields are preserved.
 struct ConfigFile {
   Config config;
   std::string architecture{architectures[0]};
   std::string model_type = "moderngpt2";  ///< value in the file; "gemma2" has its tensors under `gemma2_name`
-  std::vector<int> eos_token_ids;         ///< all of them; config.eos_token_id is the first
+  std::vector<int> eos_token_ids;         ///< all end-of-text tokens; config.eos_token_id is the first
   Json json = Json::object();
 };
 
@@ -53,10 +53,10 @@ std::string read_architecture(const ConfigFields& fields, const std::string& whe
 /// Computes the sizes that a file leaves out (0 in `c`) from the others.
 void derive_sizes(const std::string& where, Config& c);
 
-/// Writes a field whose format is its own: one that has several keys, or whose value depends on more than the field.
+/// Writes a field that needs code of its own, because it has several keys or depends on other values.
 void write_own_format(Json& out, const ConfigFile& file, std::string_view name);
 
-/// Writes what only classifiers have: problem_type, id2label, label2id.
+/// Writes problem_type, id2label and label2id, for classifiers only.
 void write_labels(Json& out, const ConfigFile& file);
 
 std::optional<int> first(const std::vector<int>& ids);
@@ -64,7 +64,7 @@ std::optional<int> first(const std::vector<int>& ids);
 }  // namespace detail
 
 /// Reads the fields of a config.json, with defaults and aliases, and validates them; a gemma2 config is translated.
-/// `where`, usually the file's name, begins each Error. Nothing is allocated by any size found.
+/// `where`, usually the file's name, begins each Error.
 ConfigFile parse_config(const Json& json, const std::string& where);
 
 /// Reads a config.json, or the one in a folder.

@@ -144,7 +144,7 @@ inline std::string read_file(const std::filesystem::path& path, std::uint64_t li
   return text;
 }
 
-/// Lines of a text that end with a line feed, without it. Text after the last line feed is incomplete and left out.
+/// Lines of a text that end with a line feed, without the line feed. Text after the last line feed is not returned.
 inline std::vector<std::string_view> complete_lines(std::string_view text) {
   std::vector<std::string_view> lines;
   for (std::size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))

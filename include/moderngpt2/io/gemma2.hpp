@@ -11,8 +11,8 @@
 
 namespace moderngpt2 {
 
-/// Gemma 2's name of a tensor of this library, such as "model.layers.0.self_attn.q_proj.weight". Heads have equal
-/// names, except the token classifier, which Gemma 2 names score.
+/// Translates this library's name of a tensor to Gemma 2's, such as "model.layers.0.self_attn.q_proj.weight". Heads
+/// have equal names, except the token classifier, which Gemma 2 names score.
 inline std::string gemma2_name(std::string_view name) {
   constexpr std::string_view block = "transformer.h.";
   if (name == "transformer.wte.weight") return "model.embed_tokens.weight";

@@ -18,14 +18,14 @@
 
 namespace moderngpt2 {
 
-/// A generation_config.json: defaults of generation. A field that the file leaves out, or gives as null, is empty here
-/// and is not written. The file itself is kept, so that unknown fields survive.
+/// Content of a generation_config.json: default generation options. A field that is absent or null is empty here and is
+/// not written. The whole file is kept, so that unknown fields are preserved.
 struct GenerationConfigFile : StoredGenerationOptions {
   std::optional<int> max_length{};      ///< tokens, prompt included
   std::optional<int> max_new_tokens{};  ///< overrides max_length
   std::optional<int> num_return_sequences{};
   std::optional<int> bos_token_id{};
-  std::vector<int> eos_token_ids{};  ///< each of them ends a text
+  std::vector<int> eos_token_ids{};  ///< tokens that end a text
   std::optional<int> pad_token_id{};
   bool from_model_config = false;  ///< `_from_model_config`: made from config.json, not by hand
   Json json = Json::object();

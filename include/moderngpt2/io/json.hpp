@@ -192,7 +192,7 @@ class JsonBuilder {
   bool end_array() { return close(); }
   bool key(std::string& name) {
     Level& level = levels_.back();
-    if (!level.keys.insert(name).second) fail(fmt::format("the key {} stands twice in one object", excerpt(name)));
+    if (!level.keys.insert(name).second) fail(fmt::format("the key {} occurs twice in one object", excerpt(name)));
     level.key = std::move(name);
     return true;
   }

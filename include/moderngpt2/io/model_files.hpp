@@ -22,7 +22,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Whether a tensor is a stored copy of the tied embedding under the head's name, which readers ignore.
+/// Whether a tensor is a redundant copy of the tied embedding under the head's name, which is ignored.
 inline bool is_tied_copy(std::string_view name, const Config& c) { return c.tied_head && name == "lm_head.weight"; }
 
 /// Throws Error unless `file` contains exactly the tensors of `table`, with their shapes.
@@ -54,7 +54,7 @@ void read_tensor(B& backend, ParameterPlaces<E> places, const ParameterInfo& p, 
 
 }  // namespace detail
 
-/// Name of a parameter in files with a given config: Gemma 2's names for gemma2, ours otherwise.
+/// Name of a parameter in the files of a checkpoint: Gemma 2's if its config is a gemma2 config, otherwise ours.
 inline std::string name_in_file(const ParameterInfo& p, const ConfigFile& config) {
   return config.model_type == "gemma2" ? gemma2_name(p.name) : p.name;
 }
@@ -108,7 +108,7 @@ void save_weights(const std::filesystem::path& folder, const M& model) {
   write_sharded(folder, tensor_sources(model.backend(), ParameterPlaces(model.weights()), model.parameters()));
 }
 
-/// Opens a checkpoint folder as a model with its config and weights.
+/// Loads a model from a checkpoint folder: config.json and weights. Throws Error if they do not fit the model type.
 template <class M>
 M load_model(const std::filesystem::path& folder, typename M::Backend backend = typename M::Backend()) {
   const ConfigFile config = read_config(folder);

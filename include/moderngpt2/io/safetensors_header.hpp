@@ -24,7 +24,7 @@ namespace moderngpt2 {
 /// the tensors' bytes (https://huggingface.co/docs/safetensors).
 inline constexpr std::uint64_t max_safetensors_header = 100'000'000;
 
-/// Header entry with text about the file.
+/// Key of the header entry with free text about the file.
 inline constexpr std::string_view safetensors_metadata_key = "__metadata__";
 
 /// Name, type, shape and position of a tensor. `begin` and `end` are byte offsets from the end of the header.

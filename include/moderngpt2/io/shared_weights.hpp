@@ -15,15 +15,15 @@
 
 namespace moderngpt2 {
 
-/// Result of loading a checkpoint into a model with another head.
+/// Differences between the tensors of a checkpoint and the parameters of a model with another head.
 struct SharedWeights {
-  std::vector<std::string> fresh;   ///< parameters of the model that the file lacks: unchanged
+  std::vector<std::string> fresh;   ///< parameters of the model that the file lacks, to be initialized
   std::vector<std::string> unused;  ///< tensors of the file that the model lacks
 
   std::string text() const {
-    std::string line = "the transformer's weights are taken";
-    if (!fresh.empty()) line += fmt::format(", new are {}", fmt::join(fresh, ", "));
-    if (!unused.empty()) line += fmt::format(", left out are {}", fmt::join(unused, ", "));
+    std::string line = "the transformer's weights are loaded";
+    if (!fresh.empty()) line += fmt::format("; initialized: {}", fmt::join(fresh, ", "));
+    if (!unused.empty()) line += fmt::format("; not used: {}", fmt::join(unused, ", "));
     return line;
   }
 };

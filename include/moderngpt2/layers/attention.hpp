@@ -91,8 +91,8 @@ struct GroupedQueryAttention {
             {arena.take<T>(std::int64_t(n) * q_width()), n, q_width()}};
   }
 
-  /// (BT,C) -> (BT,C). With a cache, appends keys and values of the pass to it; queries then attend to all cached
-  /// tokens.
+  /// Computes y (BT,C) from u (BT,C). With a cache, appends the keys and values of the pass to it; queries then attend
+  /// to all cached tokens.
   template <class B, class T, class E>
   void forward(B& b, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>& s, const Pass<real_t<T>>& pass,
                int layer, KvView<T> cache = {}) const {

@@ -29,12 +29,12 @@ struct Embedding {
     visitor.matrix("weight", p.weight, vocab_size, n_embd, Init::normal);
   }
 
-  /// ids (BT) -> x (BT,C), ids in [0, vocab_size)
+  /// Computes x (BT,C) from ids (BT) in [0, vocab_size).
   template <class B, class T, class E>
   void forward(B& b, Rows<T> x, const int* ids, const Params<E>& p, const Pass<real_t<T>>& pass) const {
     embedding(b, x, ids, p.weight, scale<T>(), pass.time, pass.dropout(RandomUse::embedding_dropout, dropout, 0));
   }
-  /// Adds the gradient of the table to g.weight (V,C), for dx (BT,C).
+  /// Adds the gradient of the embedding matrix to g.weight (V,C), given dx (BT,C).
   template <class B, class T, class G>
   void backward(B& b, Rows<const T> dx, const int* ids, const Params<G>& g, const Pass<real_t<T>>& pass) const {
     embedding_backward(b, g.weight, ids, dx, scale<T>(), pass.time,

@@ -63,7 +63,7 @@ struct GatedMlp {
     return {{arena.take<T>(std::int64_t(batch) * time * n_inner), batch * time, n_inner}};
   }
 
-  /// (BT,C) -> (BT,C)
+  /// Computes y (BT,C) from u (BT,C). Keeps gate, up and h in `s` for the backward pass.
   template <class B, class T, class E>
   void forward(B& b, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>& s, const Pass<real_t<T>>&, int,
                KvView<T> = {}) const {

@@ -8,7 +8,7 @@
 
 namespace moderngpt2 {
 
-/// Names of the parts of a half block in checkpoints.
+/// Names of the norms and the mixer of a half block in checkpoints.
 struct HalfBlockNames {
   const char* pre_norm;
   const char* mixer;

@@ -4,13 +4,13 @@
 
 #include "moderngpt2/core/view.hpp"
 
-// Several Linear layers on the same input, with outputs side by side in one buffer. Where their weights are adjacent in
-// memory, one matrix product computes all of them. Flat buffers place weights so unless a size needs padding.
+// Several Linear layers on the same input, with outputs side by side in one buffer. If their weights are adjacent in
+// memory, one matrix product computes all of them. In flat buffers they are adjacent unless a size needs padding.
 namespace moderngpt2 {
 
 namespace detail {
 
-/// The matrices as one, or a null matrix where they are not adjacent in memory.
+/// Returns the matrices as one (sum of rows), or a null matrix if they are not adjacent in memory.
 template <class T, std::size_t N>
 Matrix<T> joined(const std::array<Matrix<T>, N>& parts) {
   Matrix<T> whole = parts[0];
@@ -23,7 +23,7 @@ Matrix<T> joined(const std::array<Matrix<T>, N>& parts) {
 
 }  // namespace detail
 
-/// y = x [W_0; W_1; ...]^T (+ biases): (N,In) -> (N, sum of Out_i).
+/// Computes y = x [W_0; W_1; ...]^T (+ biases), (N, sum of Out_i), from x (N,In).
 template <class B, class T, class W, class V, std::size_t N>
 void joint_forward(B& b, Rows<T> y, Rows<const T> x, const std::array<Matrix<W>, N>& weights,
                    const std::array<Vector<V>, N>& biases) {
@@ -34,7 +34,7 @@ void joint_forward(B& b, Rows<T> y, Rows<const T> x, const std::array<Matrix<W>,
     matmul(b, y.columns(first, weights[i].rows), x, weights[i], biases[i]);
 }
 
-/// dx (N,In) = dy [W_0; W_1; ...]. Adds the gradients of weights and biases to d_weights and d_biases.
+/// Sets dx (N,In) to dy [W_0; W_1; ...] and adds the gradients of weights and biases to d_weights and d_biases.
 template <class B, class T, class W, class G, class V, std::size_t N>
 void joint_backward(B& b, Rows<T> dx, Rows<const T> dy, Rows<const T> x, const std::array<Matrix<W>, N>& weights,
                     const std::array<Matrix<G>, N>& d_weights, const std::array<Vector<V>, N>& d_biases) {

@@ -26,13 +26,14 @@ struct Linear {
     if (has_bias) visitor.vector("bias", p.bias, out);
   }
 
-  /// (N,In) -> (N,Out)
+  /// Computes y (N,Out) from x (N,In).
   template <class B, class Y, class T, class E>
   void forward(B& b, Rows<Y> y, Rows<const T> x, const Params<E>& p) const {
     matmul(b, y, x, p.weight, p.bias);
   }
 
-  /// dx (N,In) = dy W, or += with accumulate_dx; skipped where dx is null. Adds the gradients of W and bias to `g`.
+  /// Sets dx (N,In) to dy W, or adds it with accumulate_dx; skipped if dx is null. Adds the gradients of W and bias to
+  /// `g`.
   template <class B, class T, class Y, class E, class G>
   void backward(B& b, Rows<T> dx, Rows<const Y> dy, Rows<const T> x, const Params<E>& p, const Params<G>& g,
                 bool accumulate_dx = false) const {

@@ -18,7 +18,7 @@ enum class Init : unsigned char { normal, scaled_normal };
 /// Alignment of tensors in flat buffers, in elements.
 inline constexpr std::int64_t parameter_alignment = 64;
 
-/// Elements that a tensor of `n` elements takes in a flat buffer.
+/// Number of elements, padding included, of a tensor of `n` elements in a flat buffer.
 constexpr std::int64_t padded_size(std::int64_t n) {
   return (n + parameter_alignment - 1) / parameter_alignment * parameter_alignment;
 }

@@ -14,8 +14,8 @@ struct KvView {
   int capacity = 0;  ///< tokens; 0: no cache
 };
 
-/// Inputs of a forward or backward pass beside token ids, weights and activations: sizes, masks, positions, dropout and
-/// the loss scale. R: real type of the activations.
+/// Inputs of a forward or backward pass in addition to token ids, weights and activations: sizes, masks, positions,
+/// dropout and loss scale. R: real type of the activations.
 template <class R>
 struct Pass {
   int batch = 1;                          ///< B, sequences
@@ -29,11 +29,12 @@ struct Pass {
   bool training = false;  ///< enables dropout
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
-  R loss_scale = 1;  ///< multiplies gradients, not the loss, against underflow in fp16
+  R loss_scale = 1;                 ///< multiplies gradients, not the loss, against underflow in fp16
   std::int64_t first_sequence = 0;  ///< index of row 0 in the global batch, so that dropout ignores micro-batches
 
   constexpr int rows() const { return batch * time; }
 
+  /// Dropout of a layer in this pass; its rate is 0 unless `training`.
   Dropout dropout(RandomUse use, double rate, int layer) const {
     return {training ? rate : 0.0, random_key(seed, use, step, std::uint64_t(layer)), first_sequence};
   }

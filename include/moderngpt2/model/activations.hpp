@@ -14,9 +14,9 @@ namespace moderngpt2 {
 /// backward pass (gradient checkpointing, Chen et al. 2016).
 enum class Mode : unsigned char { infer, train, train_recompute };
 
-/// Views of all activations of a pass over (batch,time) tokens, in one arena. Lifetimes: the stream and what each half
-/// block saves live from forward to backward; scratch lives in one half block of the backward pass. In `infer` mode
-/// every half block writes to the same places.
+/// Views of all activations of a pass over (batch,time) tokens, in one arena. The residual stream and the saved
+/// activations of each half block are kept from forward to backward; scratch is shared by the half blocks. In `infer`
+/// mode all half blocks use the same memory.
 template <ModelShape S, class Head, class T>
 struct Activations {
   using Layers = Decoder<S, Head>;
@@ -34,8 +34,8 @@ struct Activations {
   typename decltype(Layers::AttentionHalf::mixer)::template Scratch<T> attention_scratch;
   typename decltype(Layers::MlpHalf::mixer)::template Scratch<T> mlp_scratch;
 
-  /// Places all views from the start of the arena. An arena without memory only counts. Placing again for another batch
-  /// or time allocates nothing.
+  /// Places all views from the start of the arena. An arena without memory only counts bytes. Placing again for another
+  /// batch or time allocates nothing.
   void place(Arena& arena, const Layers& layers, int batch, int time, Mode mode) {
     arena.rewind(0);
     const int halves = layers.half_blocks(), n = batch * time, width = layers.n_embd;
@@ -65,7 +65,7 @@ struct Activations {
   }
 
  private:
-  /// Makes `count` views. The first `distinct` have memory of their own; the others share that of the last of these.
+  /// Makes `count` views. The first `distinct` have memory of their own; the others share the memory of the last one.
   template <class V, class F>
   static void repeat(std::vector<V>& views, int count, int distinct, F&& make) {
     views.clear();

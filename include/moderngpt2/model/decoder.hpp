@@ -17,7 +17,7 @@
 
 namespace moderngpt2 {
 
-/// Layers of a model and the places of their parameters in the flat buffers. Units in order: the embedding, 2 n_layer
+/// Layers of a model and the offsets of their parameters in the flat buffers. Units in order: the embedding, 2 n_layer
 /// half blocks (attention, MLP, attention, ...), the final norm with the head.
 template <ModelShape S, class HeadType>
 struct Decoder {
@@ -52,7 +52,7 @@ struct Decoder {
     typename Head::template Params<E> head;
   };
 
-  /// Number of parameters, and padded elements of both flat buffers.
+  /// Number of parameters, and number of elements of both flat buffers, padding included.
   constexpr CountParameters count() const {
     const CountParameters first = count_of(wte), a = count_of(attention_half), m = count_of(mlp_half);
     CountParameters last = count_of(ln_f);
@@ -63,7 +63,7 @@ struct Decoder {
             first.vectors + n_layer * (a.vectors + m.vectors) + last.vectors};
   }
 
-  /// All parameters in the order of the flat buffers, by their names in checkpoints.
+  /// All parameters in the order of the flat buffers, with their names in checkpoints.
   std::vector<ParameterInfo> list() const {
     using E = Elements<float>;
     ListParameters visitor;
@@ -81,8 +81,8 @@ struct Decoder {
     return std::move(visitor.table);
   }
 
-  /// First elements of the embedding, of each block (at its attention half) and of the head in the flat buffer of
-  /// matrices.
+  /// Offsets of the embedding, of each block (at its attention half) and of the head in the flat buffer of matrices, in
+  /// elements.
   std::vector<UnitBegin> unit_begins() const {
     const std::int64_t first = count_of(wte).matrices;
     const std::int64_t block = count_of(attention_half).matrices + count_of(mlp_half).matrices;
@@ -92,7 +92,7 @@ struct Decoder {
     return begins;
   }
 
-  /// First elements of all units: unit_begins() and the MLP half of each block.
+  /// Offsets of all units: unit_begins() and the MLP half of each block.
   std::vector<UnitBegin> all_unit_begins() const {
     std::vector<UnitBegin> begins;
     for (const auto& [unit, begin] : unit_begins()) {
@@ -110,7 +110,7 @@ struct Decoder {
       return false;
   }
 
-  /// Size of passes over (batch,time) tokens, by which a backend reserves memory.
+  /// Size of passes over (batch,time) tokens, for a backend to reserve memory.
   constexpr PassSize pass_size(int batch, int time) const { return {batch, time, head.size(batch, time)}; }
 
   /// Views of one unit's weights or gradients in flat buffers; no view outlives a pass.

@@ -20,7 +20,7 @@ constexpr bool matches(const Config& c) {
          (S.tied_head == Toggle::dynamic || (S.tied_head == Toggle::on) == c.tied_head);
 }
 
-/// Error for a precision that the CPU backend does not support. Names the closest one that it does.
+/// Error for a precision that the CPU backend does not support. Names the nearest supported one.
 inline UsageError unsupported_precision(PrecisionName name) {
   const Setting precision{"precision"}, device{"device"};
   return UsageError("{} {} needs {} cuda: on the CPU use {} {}", precision, precision_name(name), device, precision,
@@ -30,8 +30,8 @@ inline UsageError unsupported_precision(PrecisionName name) {
 /// Language model in bf16 on the CPU, for any config.
 using CausalLMInBf16 = CausalLM<any_shape, cpu::Backend, Bf16>;
 
-/// Calls f(std::type_identity<M>) with the type of fp32 language model for a config: one of static shape where the
-/// config is that of preset small (with MODERNGPT2_PRESETS also medium, large and xl), else CausalLM<any_shape>.
+/// Calls f(std::type_identity<M>{}) with the fp32 language-model type for a config: CausalLM<small_shape> if the config
+/// matches that shape (with MODERNGPT2_PRESETS also medium, large and xl), otherwise CausalLM<any_shape>.
 template <class F>
 decltype(auto) with_causal_lm(const Config& c, F&& f) {
   if (matches<small_shape>(c)) return f(std::type_identity<CausalLM<small_shape>>{});

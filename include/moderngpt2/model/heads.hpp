@@ -10,8 +10,8 @@
 
 namespace moderngpt2 {
 
-/// Language model. `CausalLM<any_shape>` runs any checkpoint; `CausalLM<small_shape>` has dimensions that are checked
-/// at compile time.
+/// Language model. `CausalLM<any_shape>` runs any config; the dimensions of `CausalLM<small_shape>` are compile-time
+/// constants.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using CausalLM = Model<S, LanguageModelHead<S.n_embd, S.tied_head>, Backend, Precision>;
 
@@ -19,15 +19,15 @@ using CausalLM = Model<S, LanguageModelHead<S.n_embd, S.tied_head>, Backend, Pre
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using DoubleHeadsModel = Model<S, DoubleHeads<S.n_embd, S.tied_head>, Backend, Precision>;
 
-/// Sequence classifier.
+/// Classifies whole texts, or predicts numbers for them.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using SequenceClassifier = Model<S, SequenceClassificationHead<S.n_embd>, Backend, Precision>;
 
-/// Token classifier.
+/// Classifies each token, as in named-entity recognition.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using TokenClassifier = Model<S, TokenClassificationHead<S.n_embd>, Backend, Precision>;
 
-/// Extractive question answering: first and last token of the answer.
+/// Extractive question answering: predicts first and last token of the answer in a context.
 template <ModelShape S, class Backend = cpu::Backend, class Precision = Fp32>
 using QuestionAnswerer = Model<S, QuestionAnsweringHead<S.n_embd>, Backend, Precision>;
 

@@ -38,7 +38,7 @@ class Workspace {
     reshape(batch, time);
   }
 
-  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error where it does not fit.
+  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
     batch_ = time_ = 0;  // invalid if place() throws
@@ -106,7 +106,7 @@ class Model {
   const Backend& backend() const { return backend_; }
   Weights& weights() { return weights_; }
   const Weights& weights() const { return weights_; }
-  /// Name, shape and place of all parameters.
+  /// Name, shape and offset of all parameters.
   const std::vector<ParameterInfo>& parameters() const { return table_; }
   std::int64_t parameter_count() const { return layers_.count().elements; }
 
@@ -121,7 +121,8 @@ class Model {
   /// Allocates activation memory for passes over up to (batch,time) tokens.
   Work workspace(int batch, int time, Mode mode) const { return Work(layers_, batch, time, mode); }
 
-  /// Sets the source that makes weights resident before passes use them; null: they always are. Must outlive its use.
+  /// Sets the source that makes weights resident before passes use them; null: all weights are always resident. The
+  /// source must outlive the passes.
   void set_weight_source(WeightSource* source) { source_ = source; }
   /// Whether this process holds only a shard of the matrices outside of passes (ZeRO stage 3).
   bool is_sharded() const { return source_ && source_->is_sharded(); }
@@ -140,7 +141,7 @@ class Model {
     layers_.head.predict(backend_, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
   }
 
-  /// Loss of a batch of ids (B,T), without gradients. Leaves the head's logits in work.views.head.
+  /// Loss of a batch of ids (B,T), without gradients. Classifier heads leave their logits in work.views.head.
   template <class Labels = typename Head::Labels>
   Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
     const Rows<T> hidden = forward(work, ids, pass);

@@ -12,18 +12,18 @@
 
 namespace moderngpt2 {
 
-/// Name, shape and place in its flat buffer of one parameter tensor.
+/// Name, shape and offset in its flat buffer of one parameter tensor.
 struct ParameterInfo {
   std::string name;
-  std::vector<std::int64_t> shape;  ///< two dimensions: in the matrices (weight decay); one: in the vectors
+  std::vector<std::int64_t> shape;  ///< two dimensions: in the buffer of matrices (weight decay); one: of vectors
   std::int64_t offset = 0;          ///< elements from the start of its buffer
-  std::int64_t size = 0;
+  std::int64_t size = 0;            ///< elements, without padding
   Init init = Init::normal;
 
   bool is_matrix() const { return shape.size() == 2; }
 };
 
-/// Visitor that lists all parameters with full name, shape and place.
+/// Visitor that lists all parameters with full name, shape and offset.
 class ListParameters {
  public:
   void matrix(const char* name, auto&, int rows, int cols, Init init) {
@@ -51,7 +51,7 @@ class ListParameters {
 };
 
 /// Weights, gradients or optimizer moments of a whole model: two flat, zero-filled buffers. `matrices` holds wte, the
-/// blocks and the head, `vectors` norms and biases in the same order. Memory: whose memory the buffers are in.
+/// blocks and the head, `vectors` norms and biases in the same order. Memory: type that owns the memory (host, device).
 template <class E, class Memory = AlignedBuffer>
 struct ParameterBuffers {
   FlatBuffer<typename E::MatrixType, Memory> matrices;
@@ -70,7 +70,7 @@ struct ParameterBuffers {
   }
 };
 
-/// Addresses of the flat buffers of a ParameterBuffers, or of two buffers of different owners, in a backend's memory.
+/// Pointers to the flat buffers of a ParameterBuffers, or to two separate buffers, in a backend's memory. Owns nothing.
 template <class E>
 struct ParameterPlaces {
   typename E::MatrixType* matrices = nullptr;
@@ -87,9 +87,9 @@ struct ParameterPlaces {
   }
 };
 
-/// Hook of a backward pass, called with each unit whose matrices have all of their gradients: the head first, then the
-/// half blocks from the last to the first. Gradients of the embedding and of all norms and biases are complete when the
-/// pass returns. This default does nothing.
+/// Default hook of a backward pass: does nothing. A hook is called with each unit when the gradients of its matrices
+/// are complete: first the head, then the half blocks from last to first. Gradients of the embedding, of norms and of
+/// biases are complete when the pass returns.
 struct NoGradientHook {
   void operator()(Unit) const {}
 };

@@ -5,9 +5,9 @@
 
 namespace moderngpt2 {
 
-/// A part of a model whose weights one step of a pass uses: the embedding, a half block (attention or MLP with its
-/// norms), or the final norm with the head. Ordered as a forward pass uses them. A Unit made without arguments is none
-/// of them, and comes before all others.
+/// Identifies a part of a model whose weights are used together: the embedding, a half block (attention or MLP with its
+/// norms), or the final norm with the head. Units compare in the order of a forward pass. A default-constructed Unit is
+/// none of them and compares less than all others.
 class Unit {
  public:
   constexpr Unit() = default;

@@ -22,10 +22,10 @@
 
 namespace moderngpt2 {
 
-/// The fields of Accelerate's YAML config that are used.
+/// Supported fields of an Accelerate YAML config, and the names of the others.
 struct AccelerateConfig {
-  std::string where;                       ///< the file
-  std::optional<std::string> precision{};  ///< mixed_precision, "no" as fp32
+  std::string where;                       ///< path of the file, prefix of messages
+  std::optional<std::string> precision{};  ///< mixed_precision; "no" becomes "fp32"
   std::optional<std::int64_t> num_processes{};
   std::vector<std::string> ignored{};  ///< fields that are not honoured
 };
@@ -34,7 +34,7 @@ namespace detail {
 
 using FieldText = std::pair<std::string_view, std::string_view>;
 
-/// Fields that need no warning: with any value (empty), or with this one.
+/// Fields that are ignored without a warning if they have this value; empty: any value.
 inline constexpr FieldText plain_accelerate_fields[]{{"compute_environment", "LOCAL_MACHINE"},
                                                      {"distributed_type", "NO"},
                                                      {"distributed_type", "MULTI_CPU"},
@@ -48,15 +48,15 @@ inline constexpr FieldText plain_accelerate_fields[]{{"compute_environment", "LO
                                                      {"same_network", ""},
                                                      {"enable_cpu_affinity", ""}};
 
-/// Fields that another flag or the launcher decides.
+/// Fields that are ignored with a warning, and what to use instead.
 inline constexpr FieldText declined_accelerate_fields[]{
-    {"deepspeed_config", "--deepspeed_config holds"},
-    {"gradient_accumulation_steps", "--gradient_accumulation_steps holds"},
-    {"use_cpu", "--device holds"},
-    {"num_machines", "the launcher says where processes are"},
-    {"machine_rank", "the launcher says where processes are"},
-    {"main_process_ip", "the launcher says where processes are"},
-    {"main_process_port", "the launcher says where processes are"}};
+    {"deepspeed_config", "use --deepspeed_config"},
+    {"gradient_accumulation_steps", "use --gradient_accumulation_steps"},
+    {"use_cpu", "use --device"},
+    {"num_machines", "the launcher places the processes"},
+    {"machine_rank", "the launcher places the processes"},
+    {"main_process_ip", "the launcher places the processes"},
+    {"main_process_port", "the launcher places the processes"}};
 
 /// Name of a field that is not honoured, with the reason or the nearest known name.
 std::string declined_accelerate_field(const std::string& key);
@@ -115,7 +115,7 @@ MODERNGPT2_INLINE AccelerateConfig parse_accelerate_config(const std::string& te
       throw Error("{}:{}: a field that cannot be read: {}", where, error.mark.line + 1, error.msg);
     }
     if (!seen.insert(key).second)
-      throw Error("{}:{}: {} stands twice", where, entry.first.Mark().line + 1, excerpt(key));
+      throw Error("{}:{}: {} occurs twice", where, entry.first.Mark().line + 1, excerpt(key));
     if (key == "mixed_precision") {
       if (value == "no" || value == "No" || value == "false" || value == "False") value = "fp32";
       if (entry.second.IsNull()) continue;
@@ -153,7 +153,7 @@ MODERNGPT2_INLINE LauncherEffect apply_accelerate_config(const AccelerateConfig&
   const auto other = flags.precision ? flags.precision : wish;
   if (effect.precision == "fp32" && other) effect.precision = other;  // "no" is the default of `accelerate config`
   if (effect.precision && other && *effect.precision != *other)
-    throw UsageError("{}: mixed_precision is {}, but {} was asked for: leave one of the two out", config.where,
+    throw UsageError("{}: mixed_precision is {}, but flags or DeepSpeed config say {}: remove one", config.where,
                      *effect.precision, *other);
   if (config.num_processes && *config.num_processes != ranks)
     effect.lines.push_back(

@@ -9,7 +9,8 @@
 
 namespace moderngpt2::detail {
 
-/// Throws UsageError if the CPU has no such precision. A dry run then plans with the nearest one and prints a note.
+/// Throws UsageError for a run on the CPU in tf32 or fp16, which need a GPU. A dry run prints a note instead and plans
+/// with the nearest supported precision. Prints a note if the CPU has no bf16 instructions.
 template <class Say>
 void check_precision(const TrainingRequest& request, Say&& say) {
   const PrecisionName name = request.precision;
@@ -23,12 +24,13 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   }
 }
 
-/// Throws UsageError if steps cannot be CUDA graphs. A dry run without a GPU plans for the CPU and prints a note.
+/// Throws UsageError if --cuda_graph is not supported: with several processes, in evaluation, or on the CPU. A dry run
+/// on the CPU prints a note instead.
 template <class Say>
 void check_cuda_graph(const TrainingRequest& request, Say&& say) {
   if (!request.settings.cuda_graph) return;
   if (request.settings.world_size > 1)
-    throw UsageError("--cuda_graph is for one process: several exchange gradients within a step");
+    throw UsageError("--cuda_graph is for one process: several processes exchange gradients within a step");
   if (request.eval_only) throw UsageError("--cuda_graph is for training: --eval_only has no steps");
   if (request.gpu) return;
   if (!request.dry_run) throw UsageError("--cuda_graph needs --device cuda");

@@ -23,14 +23,14 @@
 
 namespace moderngpt2 {
 
-/// DeepSpeed's JSON config. Fields that are absent or "auto" are empty: the flags' values are used.
+/// Supported fields of a DeepSpeed JSON config. Absent and "auto" fields are empty; the flags' values then apply.
 struct DeepSpeedConfig {
   struct Zero {
     std::optional<int> stage{};
     std::optional<std::int64_t> reduce_bucket_size{};  ///< elements; 1: the minimum, one block
   };
 
-  std::string where;  ///< the file
+  std::string where;  ///< path of the file, prefix of messages
   std::optional<std::int64_t> train_batch_size, train_micro_batch_size_per_gpu, gradient_accumulation_steps;
   std::optional<double> gradient_clipping;
   std::optional<double> lr, beta1, beta2, eps, weight_decay;  ///< optimizer.params
@@ -47,8 +47,8 @@ struct DeepSpeedConfig {
 
 /// Facts about a member of DeepSpeedConfig in addition to those of Field.
 struct InDeepSpeed {
-  std::string_view setting{};  ///< member of TrainingSettings that takes the value as it is; empty: set by hand
-  bool own_format = false;     ///< read by hand
+  std::string_view setting{};  ///< name of the TrainingSettings member that receives the value; empty: set by code
+  bool own_format = false;     ///< read by code of its own, not by DeepSpeedSection::read()
 };
 
 /// Names each number of a config once: by the key and, as `section` of the row, by the path of its object. The visitor
@@ -109,7 +109,7 @@ MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfi
   if (!type) throw Error("{}: optimizer.type is missing", out.where);
   const std::string name = lower_case(*type);
   if (name != "adam" && name != "adamw")
-    throw Error("{}: optimizer.type is {}, there are Adam and AdamW", out.where, excerpt(*type));
+    throw Error("{}: optimizer.type is {}, supported are Adam and AdamW", out.where, excerpt(*type));
   const Json* params = section.find("params");
   section.decline({"legacy_fusion"}, "", out.ignored);
   section.name_unknown(out.ignored);
@@ -125,13 +125,13 @@ MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfi
       const Json& beta = (*betas)[static_cast<std::size_t>(at)];
       if (beta != "auto") *target = json_as<double>(beta, "optimizer.params.betas", out.where);
       if (*target && !(**target >= 0 && **target < 1))
-        throw Error("{}: optimizer.params.betas holds {}, it must be from 0 on and below 1", out.where, **target);
+        throw Error("{}: optimizer.params.betas contains {}, it must be in [0, 1)", out.where, **target);
     }
   }
   if (name == "adam") out.decoupled_weight_decay = values.get<bool>("adam_w_mode").value_or(true);
   values.know({"torch_adam", "fused", "foreach", "bias_correction"});
   if (values.get<bool>("bias_correction") == false)
-    out.ignored.push_back("optimizer.params.bias_correction (it is on)");
+    out.ignored.push_back("optimizer.params.bias_correction (always on)");
   values.decline({"amsgrad", "maximize"}, "", out.ignored);
   values.name_unknown(out.ignored);
 }
@@ -143,7 +143,7 @@ MODERNGPT2_INLINE void read_deepspeed_scheduler(const Json& json, DeepSpeedConfi
   for (const std::string_view name : deepspeed_schedule_names)
     if (lower_case(*type) == lower_case(std::string(name))) out.scheduler = name;
   if (out.scheduler.empty())
-    throw Error("{}: scheduler.type is {}, there are {}", out.where, excerpt(*type),
+    throw Error("{}: scheduler.type is {}, supported are {}", out.where, excerpt(*type),
                 fmt::join(deepspeed_schedule_names, ", "));
   const Json* params = section.find("params");
   section.name_unknown(out.ignored);
@@ -163,7 +163,7 @@ MODERNGPT2_INLINE void read_deepspeed_scheduler(const Json& json, DeepSpeedConfi
   if (cosine) keep("warmup_min_ratio", values.not_negative("warmup_min_ratio"));
   if (cosine) keep("cos_min_ratio", values.not_negative("cos_min_ratio"));
   if (values.get<std::int64_t>("last_batch_iteration").value_or(-1) != -1)
-    out.ignored.push_back("scheduler.params.last_batch_iteration (--resume_from_checkpoint goes on)");
+    out.ignored.push_back("scheduler.params.last_batch_iteration (use --resume_from_checkpoint)");
   values.name_unknown(out.ignored);
   (void)DeepSpeedSchedule(out.scheduler, out.scheduler_kwargs, 1, 1, 1);  // throws for an unknown warmup_type
 }
@@ -212,7 +212,7 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
   if (const Json* size = section.find("reduce_bucket_size"); size && *size == "auto") zero.reduce_bucket_size = 1;
   const auto gathered = section.positive("allgather_bucket_size");
   if (gathered && gathered != zero.reduce_bucket_size)
-    out.ignored.push_back("zero_optimization.allgather_bucket_size (reduce_bucket_size holds for both)");
+    out.ignored.push_back("zero_optimization.allgather_bucket_size (reduce_bucket_size applies to both)");
   section.fix("overlap_comm", true, "exchanges always overlap the backward pass", out.ignored);
   section.fix("round_robin_gradients", false, "each process has a slice of every bucket", out.ignored);
   section.fix("contiguous_gradients", true, "gradients always are", out.ignored);
@@ -223,7 +223,7 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
   for (const char* key : {"stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save"})
     section.fix(key, true, "whole weights are always written", out.ignored);
   const bool shards_weights = zero.stage == 3;
-  const char* moved = shards_weights ? "half blocks are moved, one ahead; norms and biases stay" : "";
+  const char* moved = shards_weights ? "half blocks are gathered, one ahead; norms and biases are replicated" : "";
   if (shards_weights) section.decline({"reduce_bucket_size"}, moved, out.ignored);
   section.decline({"stage3_prefetch_bucket_size", "stage3_param_persistence_threshold",
                    "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance",
@@ -267,9 +267,9 @@ MODERNGPT2_INLINE DeepSpeedConfig parse_deepspeed_config(const Json& json, const
     section.name_unknown(out.ignored);
   }
   root.know({"zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"});
-  root.decline({"steps_per_print"}, "--logging_steps holds", out.ignored);
-  root.decline({"activation_checkpointing"}, "--gradient_checkpointing holds", out.ignored);
-  root.decline({"tensorboard", "wandb", "csv_monitor", "comet"}, "--report_to holds", out.ignored);
+  root.decline({"steps_per_print"}, "use --logging_steps", out.ignored);
+  root.decline({"activation_checkpointing"}, "use --gradient_checkpointing", out.ignored);
+  root.decline({"tensorboard", "wandb", "csv_monitor", "comet"}, "use --report_to", out.ignored);
   root.decline({"wall_clock_breakdown",
                 "dump_state",
                 "memory_breakdown",

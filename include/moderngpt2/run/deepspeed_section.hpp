@@ -24,10 +24,10 @@ class DeepSpeedSection {
   /// `name`: path of the object in the file with a trailing dot; empty for the root.
   DeepSpeedSection(const Json& json, std::string name, const std::string& where);
 
-  /// Value under `key`, which counts as known from now on. A null pointer if it is absent or null.
+  /// Marks `key` as known and returns its value; a null pointer if it is absent or null.
   const Json* find(const char* key);
 
-  /// Value under `key`; empty if it is absent or "auto". An integer may be written as 5e8.
+  /// Marks `key` as known and returns its value; empty if it is absent or "auto". An integer may be written as 5e8.
   template <class T>
   std::optional<T> get(const char* key) {
     const Json* value = find(key);
@@ -40,7 +40,9 @@ class DeepSpeedSection {
     }
     return json_as<T>(*value, name_ + key, where_);
   }
+  /// Integer under `key`, as by get(). Throws an Error that names the field if it is less than 1.
   std::optional<std::int64_t> positive(const char* key);
+  /// Number under `key`, as by get(). Throws an Error that names the field if it is negative.
   std::optional<double> not_negative(const char* key);
 
   /// Reads the members of a described config that belong to this object: positive integers and non-negative numbers.
@@ -57,18 +59,18 @@ class DeepSpeedSection {
 
   void know(std::initializer_list<const char*> keys) { known_.insert(known_.end(), keys.begin(), keys.end()); }
 
-  /// Fields that are known and not honoured: adds those that are on to `ignored`.
+  /// Marks keys as known but not honoured. Adds those that are enabled to `ignored`, with the hint `instead`.
   void decline(std::initializer_list<const char*> keys, const std::string& instead, std::vector<std::string>& ignored);
 
-  /// A switch whose value is fixed: adds it to `ignored` if the file has the other value.
+  /// Marks a switch as known whose value is always `holds`. Adds it to `ignored` if the file has the other value.
   void fix(const char* key, bool holds, const std::string& instead, std::vector<std::string>& ignored) {
     if (get<bool>(key).value_or(holds) != holds) ignored.push_back(name_ + key + " (" + instead + ")");
   }
 
-  /// Adds the fields that were never read to `ignored`.
+  /// Adds the fields that are not known to `ignored`, with the nearest known name.
   void name_unknown(std::vector<std::string>& ignored) const;
 
-  /// Whether a value turns something on: false, zero and empty values do not.
+  /// Whether a value enables a feature. False, null, 0, "auto", "none" and objects without an enabled field do not.
   static bool asks(const Json& value);
 
  private:

@@ -18,21 +18,21 @@
 
 namespace moderngpt2 {
 
-/// Flags on the command line, which a launcher's file must not contradict.
+/// Flags given on the command line, which a launcher's config file must not contradict.
 struct TypedFlags {
   std::function<bool(const std::string& flag)> typed;  ///< whether a flag was given
   std::optional<std::string> precision{};              ///< value of --precision or its short forms, if given
 };
 
-/// Effect of a launcher's file on the settings of a run.
+/// Effect of a launcher's config file (DeepSpeed, Accelerate) on a run, in addition to the changed settings.
 struct LauncherEffect {
   std::optional<std::string> precision{};  ///< requested by the file; empty: that of the flags
-  std::vector<std::string> lines{};        ///< messages
+  std::vector<std::string> lines{};        ///< messages to print
 };
 
 namespace detail {
 
-/// Copies the values of a file to settings, and collects those that contradict given flags.
+/// Copies values of a launcher's config file to settings, and collects contradictions with flags on the command line.
 class SettingsFromFile {
  public:
   SettingsFromFile(const std::string& where, const TypedFlags& flags) : where_(where), flags_(flags) {}
@@ -52,7 +52,7 @@ class SettingsFromFile {
     changed_.push_back(fmt::format("{} {}", name, *value));
     target = *value;
   }
-  /// Refuses `field` together with a flag that sets the same thing in another way.
+  /// Adds a contradiction if --`flag`, which sets the same thing as `field` in another way, is given.
   void exclude(const std::string& field, const char* flag) {
     if (flags_.typed(flag)) contradict(fmt::format("{} and --{}", field, flag));
   }
@@ -120,7 +120,7 @@ MODERNGPT2_INLINE void set_batch(const DeepSpeedConfig& config, int ranks, Train
                   micro && accumulation ? fmt::format("{}", rest) : fmt::format("{} n", rest));
   }
   for (const auto& size : {micro, accumulation})
-    if (size > std::int64_t{1} << 30) throw Error("{}: a batch of {} cannot be", config.where, *size);
+    if (size > std::int64_t{1} << 30) throw Error("{}: a batch size of {} is too large", config.where, *size);
   from.set("train_micro_batch_size_per_gpu", micro, s.per_device_train_batch_size, micro_flag);
   from.set("gradient_accumulation_steps", accumulation, s.gradient_accumulation_steps, accumulation_flag);
 }
@@ -192,8 +192,8 @@ MODERNGPT2_INLINE LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& c
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
   if (!config.decoupled_weight_decay && s.weight_decay != 0)
     throw Error(
-        "{}: optimizer.params.adam_w_mode is false: Adam that adds the decay to the gradient is not there, set "
-        "it to true or weight_decay to 0",
+        "{}: optimizer.params.adam_w_mode is false: Adam with L2 regularization is not supported, set it to true or "
+        "weight_decay to 0",
         config.where);
   if (!config.ignored.empty())
     effect.lines.push_back(fmt::format("warning: {}: not honoured: {}", config.where, fmt::join(config.ignored, ", ")));

@@ -15,8 +15,8 @@
 // Device of a run: the CPU, or one GPU per process.
 namespace moderngpt2 {
 
-/// Returns the backend that a request names. With several processes, each uses the GPU with its local rank. Throws
-/// UsageError if all were given the same GPU.
+/// Returns the backend for the device of a request. With several processes, each uses the GPU with its local rank;
+/// throws UsageError if the request names a GPU other than 0.
 template <class Backend>
 Backend make_backend(const TrainingRequest& request, const distributed::CommunicatorBase& ranks) {
   if constexpr (OnHost<Backend>) {
@@ -43,8 +43,8 @@ inline std::string memory_remedy(const TrainingSettings& s, bool eval_only) {
   return shards_more ? text + ", or a higher --zero_stage" : text;
 }
 
-/// Returns a line such as "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". With a `remedy`, throws Error
-/// if the run does not fit.
+/// Returns a line such as "GPU 0: 20.1 GiB of 79.1 GiB are free, the run takes 11.9 GiB". If the run does not fit and
+/// `remedy` (settings that reduce memory) is not empty, throws an Error that names it.
 template <class Backend>
 std::string device_memory_text(const Backend& backend, const MemoryPlan& plan, const std::string& remedy = {}) {
   const auto memory = backend.memory();

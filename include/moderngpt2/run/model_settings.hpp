@@ -20,23 +20,23 @@
 
 namespace moderngpt2 {
 
-/// Values for fields of config.json: they override the config file, which overrides the size.
+/// Values for fields of config.json. They override the config file and the size.
 ///
 ///   fields["n_layer"] = 12;
 ///
-/// A name must be that of a row of describe(Config) with a flag. 0 for a soft cap means none.
+/// Names are those of the model flags: the rows of describe(Config) with a section. 0 for a soft cap means none.
 class ModelFields {
  public:
   Json& operator[](std::string_view name) { return values_[std::string(name)]; }
 
-  /// Writes the given fields into a config.json. Throws an Error for a name that is no such field.
+  /// Writes the values into the JSON of a config. Throws an Error for an unknown name.
   void apply(Json& json) const;
 
  private:
   Json values_ = Json::object();
 };
 
-/// Sources of the config of a run.
+/// Sources of the model config of a run.
 struct ModelSource {
   std::optional<std::filesystem::path> config{};  ///< a config.json or its folder; empty: the size
   std::string size = "small";
@@ -70,7 +70,7 @@ MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
       if (alias) json.erase(alias);
     json[field.name] = rules.zero_is_none && *given == 0 ? Json(nullptr) : *given;
   });
-  if (known != values_.size()) throw Error("model fields {}: not all of these have a flag", values_.dump());
+  if (known != values_.size()) throw Error("model fields {}: not all of them are model flags", values_.dump());
   // Newer files keep these fields in objects.
   if (values_.contains("rope_scaling_factor")) json.erase("rope_scaling");
   if (!json.contains("rope_parameters")) return;
@@ -91,7 +91,7 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
     json = std::move(read.json);
   } else {
     const std::optional<Config> preset = preset_config(source.size);
-    if (!preset) throw Error("there is no size {}: known are small, medium, large and xl", source.size);
+    if (!preset) throw Error("model size {} is unknown, known are small, medium, large and xl", source.size);
     json["model_type"] = "moderngpt2";
     json["n_layer"] = preset->n_layer;
     json["n_embd"] = preset->n_embd;
@@ -105,7 +105,8 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
   ConfigFile file = parse_config(json, where);
   file.model_type = model_type;
   if (source.architecture == architectures[0] && file.architecture != architectures[0])
-    throw Error("{}: a {}, which --task trains: the default makes a {}", where, file.architecture, architectures[0]);
+    throw Error("{}: the model is a {}, set --task: the default task trains a {}", where, file.architecture,
+                architectures[0]);
   file.architecture = source.architecture;
   Config& c = file.config;
   if (tokenizer) {
@@ -132,7 +133,7 @@ MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config
   std::size_t row = 0;
   describe(wanted, [&](const auto&, const Field& field, const InConfig& rules) {
     if (rules.same_model && there[row] != here[row])
-      throw Error("{}: {} differs from what this run asks for ({} there): give the run's own flags again", where,
+      throw Error("{}: {} differs from this run's ({} in the checkpoint): use the flags of the first run", where,
                   field.name, there[row].dump());
     ++row;
   });

@@ -38,7 +38,7 @@ struct MemoryPlan {
   std::vector<Line> lines;
   std::uint64_t checkpoint_bytes = 0;  ///< weights and optimizer state on disk
   std::uint64_t model_bytes = 0;       ///< weights on disk
-  std::uint64_t device_bytes = 0;      ///< sum of the lines in the memory of the backend
+  std::uint64_t device_bytes = 0;      ///< sum of the lines in the backend's memory, host memory for a CPU
 
   std::uint64_t total() const {
     std::uint64_t sum = 0;
@@ -98,12 +98,12 @@ std::uint64_t bytes_of_pass(const Layers& layers, const TrainingSettings& s, std
   return most + std::uint64_t(layers.count().vectors) * gradient_bytes;
 }
 
-/// GPU memory of flat buffers of matrices that are only partly resident: gradients from ZeRO stage 2 on, weights in
-/// stage 3 (of the rank that needs most). In multiples of `chunk` bytes; parts that are never resident together share
-/// chunks.
+/// GPU memory in bytes of flat buffers that are only partly resident: gradients of matrices from ZeRO stage 2 on, and
+/// matrices in stage 3 (on the rank that needs most). Both are 0 otherwise.
 struct MappedBytes {
   std::uint64_t weights = 0, gradients = 0;
 };
+/// Computes MappedBytes in multiples of `chunk` bytes. Parts that are never resident together share chunks.
 template <class Layers>
 MappedBytes mapped_bytes(const Layers& layers, const TrainingSettings& s, std::size_t weight_bytes,
                          std::size_t gradient_bytes, std::size_t chunk = gpu_chunk_bytes) {
@@ -181,8 +181,8 @@ std::uint64_t state_bytes(const O& optimizer, std::int64_t matrices, std::int64_
   return bytes;
 }
 
-/// Memory of training a model of type M with optimizer O on blocks of `time` tokens, in each of s.world_size processes.
-/// Allocates nothing. `train_blocks` and `eval_blocks` limit the batch sizes; `sequences`: rows of ids per example.
+/// Plans the memory per process for training a model of type M with optimizer O on blocks of `time` tokens. Allocates
+/// nothing. `train_blocks` and `eval_blocks` limit the batch sizes; `sequences`: rows of ids per example.
 template <class M, OptimizerFor<M> O = AdamW<M>>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
                        std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
@@ -224,7 +224,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   return plan;
 }
 
-/// Memory of an evaluation: no gradients, optimizer state or files.
+/// Plans the memory per process for an evaluation: no gradients, optimizer state or files.
 template <class M>
 MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int time, int threads,
                            std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {

@@ -25,14 +25,14 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Packs the request's text into blocks and returns their metadata file. A dry run packs nothing and returns nothing
-/// unless the blocks exist.
+/// Packs the request's text into blocks and returns their metadata file. A dry run packs nothing and returns the file
+/// only if the blocks exist.
 std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun<>& run,
                                                     const TrainingHooks& hooks);
 
-/// Returns the generation_config.json of the model to train: the one of the model that it starts from, unless that was
-/// derived from config.json, with the special tokens of this run. With a chat template, the end of a message is an
-/// end-of-text token too.
+/// Returns the generation_config.json for the model to train: a copy of the initial model's file, unless that was
+/// derived from config.json, with the special tokens of this run. If the tokenizer has a chat template, its end-of-turn
+/// token is added to eos_token_id.
 GenerationConfigFile generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
                                           const std::optional<std::filesystem::path>& tokenizer_path);
 
@@ -123,12 +123,12 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
     run.block_size = run.data->train.block_size();
     const std::string& made_by = splits.metadata.tokenizer_fingerprint;
     if (tokenizer && !made_by.empty() && made_by != tokenizer->fingerprint_text())
-      say(fmt::format("warning: {} was made with another tokenizer.json than that of {}", dataset->string(),
+      say(fmt::format("warning: {} was tokenized with another tokenizer.json than the one in {}", dataset->string(),
                       tokenizer_path->string()));
   } else if (!request.dry_run) {
     throw UsageError(
-        "--pre_tokenized_dataset_path or --metadata_file is needed: what pretokenize_dataset wrote; or "
-        "text, by --input");
+        "training data is needed: --pre_tokenized_dataset_path or --metadata_file, which pretokenize_dataset writes, "
+        "or --input for text");
   }
   run.companions.config = resolve_config(source, tokenizer ? &*tokenizer : nullptr, run.block_size);
   if (run.checkpoint)

@@ -35,7 +35,7 @@ inline std::vector<std::string> class_names(const ConfigFile& file, const std::s
   return names;
 }
 
-/// Writes id2label, label2id and num_labels.
+/// Sets id2label, label2id and num_labels of a config.
 inline void set_labels(ConfigFile& file, const std::vector<std::string>& names) {
   Json ids = Json::object(), by_name = Json::object();
   for (std::size_t i = 0; i < names.size(); ++i) ids[std::to_string(i)] = names[i], by_name[names[i]] = i;
@@ -61,8 +61,8 @@ std::shared_ptr<Store> read_examples(const std::vector<std::string>& inputs, con
   return store;
 }
 
-/// Returns the index of the first example of the evaluation set, which is split off the end: 5%, at most `most`, at
-/// least one of two. All windows of one question stay in one set.
+/// Returns the index of the first example of the evaluation set, which is split off the end: 5% of the examples, at
+/// most `most`, at least 1 if there are 2 or more. All windows of one question stay in one set.
 template <class Store>
 std::int64_t first_held_out(const Store& store, std::int64_t count, std::int64_t most) {
   std::int64_t held_out = std::min(most, count / 20);

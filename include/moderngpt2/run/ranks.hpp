@@ -18,7 +18,7 @@
 #include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/training/state.hpp"
 
-// Runs of several processes: preparation, comparison of what ranks must have in common, output of one rank.
+// Runs of several processes: preparation on each rank, comparison of their inputs, output of rank 0 only.
 namespace moderngpt2 {
 
 /// Hooks of a rank: rank 0 reports everything, the others only poll signals and record times.
@@ -27,8 +27,8 @@ inline TrainingHooks hooks_of_rank(const TrainingHooks& hooks, const distributed
   return {.say = [](const std::string&) {}, .stop = hooks.stop, .on_span = hooks.on_span};
 }
 
-/// Returns the status of f(). An error on all ranks is reported by one of them, and all return; an error on one rank
-/// alone ends the job.
+/// Calls f() and returns its status. After a failure of all ranks, one of them reports it through hooks.complain and
+/// all return the same status; an error on one rank alone ends the job.
 template <class F>
 int status_on_ranks(distributed::CommunicatorBase& ranks, const TrainingHooks& hooks, F&& f) {
   return distributed::end_job_on_error(ranks, [&] {
@@ -47,7 +47,7 @@ int status_on_ranks(distributed::CommunicatorBase& ranks, const TrainingHooks& h
 
 namespace detail {
 
-/// Adds the sizes of a data set and a sample of its blocks.
+/// Adds the sizes of a data set and up to 16 of its blocks to a hash.
 inline void add_data(FileHash& hash, const BlockDataset& data) {
   const auto add = [&](const auto* values, std::size_t count) { hash.add(std::as_bytes(std::span(values, count))); };
   const std::int64_t sizes[]{data.size(), data.block_size()};
@@ -62,7 +62,7 @@ inline void add_data(FileHash& hash, const BlockDataset& data) {
   }
 }
 
-/// Adds the sizes of a set of examples and a sample of them.
+/// Adds the sizes of a set of examples and up to 16 of them to a hash.
 template <class Store>
 void add_data(FileHash& hash, const ExampleRange<Store>& data) {
   const auto add = [&](const auto* values, std::size_t count) { hash.add(std::as_bytes(std::span(values, count))); };
@@ -85,7 +85,7 @@ inline std::uint64_t hash_of(std::string_view text) {
   return hash.value();
 }
 
-/// Returns fingerprints of everything that must be the same on all ranks.
+/// Returns fingerprints of the inputs that must be the same on all ranks.
 template <class Task>
 std::vector<distributed::Fingerprint> fingerprints(const TrainingRequest& request, const PreparedRun<Task>& run) {
   const TrainingSettings& s = request.settings;

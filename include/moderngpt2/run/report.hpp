@@ -19,8 +19,8 @@
 
 namespace moderngpt2 {
 
-/// Destinations of a run's metrics beside metrics.jsonl. `wandb` writes a TensorBoard log and prints the command that
-/// uploads it.
+/// Destinations of a run's metrics in addition to metrics.jsonl. `wandb` and `all` write a TensorBoard log and print
+/// the command that uploads it.
 enum class ReportTo : unsigned char { none, tensorboard, wandb, all };
 
 /// Words of the values on a command line.
@@ -30,6 +30,7 @@ constexpr auto words_of(ReportTo) {
                     Word("wandb", ReportTo::wandb), Word("all", ReportTo::all)};
 }
 
+/// Settings of the TensorBoard log and of its upload to wandb.
 struct ReportSettings {
   ReportTo to = ReportTo::none;
   std::string project = "moderngpt2";
@@ -83,7 +84,7 @@ namespace moderngpt2 {
 MODERNGPT2_INLINE std::string report_name(const ReportSettings& settings, const std::string& size) {
   const std::string name = settings.run_name.empty() ? fmt::format("{}-{}", settings.project, size) : settings.run_name;
   if (name.find('/') != name.npos || name == "." || name == ".." || name.size() > 200)
-    throw UsageError("--wandb_run_name: {} is no name for the folder of the run's log", excerpt(name));
+    throw UsageError("--wandb_run_name: {} is not valid as the name of the log's folder", excerpt(name));
   return name;
 }
 
@@ -127,14 +128,14 @@ MODERNGPT2_INLINE void TensorBoardReport::add(const Json& line) {
   try {
     log_->add(get_field<std::int64_t>(line, "step", "metrics"), tensorboard_scalars(line));
   } catch (const Error& error) {
-    say_(fmt::format("warning: no more is logged for TensorBoard: {}", error.what()));
+    say_(fmt::format("warning: TensorBoard logging stopped: {}", error.what()));
     log_.reset();
   }
 }
 
 MODERNGPT2_INLINE void TensorBoardReport::finish() const {
   if (settings_.to != ReportTo::wandb && settings_.to != ReportTo::all) return;
-  say_("wandb: send the log with: " + sync_command());
+  say_("wandb: upload the log with: " + sync_command());
 }
 
 MODERNGPT2_INLINE std::string TensorBoardReport::sync_command() const {

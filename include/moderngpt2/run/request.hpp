@@ -29,10 +29,10 @@ struct ExampleFiles {
   ExampleOptions options{};              ///< columns, block size and labels
 };
 
-/// Input of run_training(): model, data and settings, by file names and values.
+/// Input of run_training(): file names and values of model, data and settings.
 struct TrainingRequest {
   TrainingSettings settings;
-  std::optional<std::string> model_size_name;  ///< default: small, or the model of the checkpoint to resume from
+  std::optional<std::string> model_size_name;  ///< default: the size of the resumed checkpoint, otherwise small
   ModelFields model_fields;                    ///< overrides fields of the size or of config_file
   std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
   std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
@@ -46,7 +46,7 @@ struct TrainingRequest {
   std::optional<std::filesystem::path>
       predictions_file{};  ///< classifiers: output of eval_only, a JSON line per example
   PrecisionName precision = PrecisionName::fp32;
-  std::optional<int> gpu{};  ///< device number; default: the CPU
+  std::optional<int> gpu{};  ///< GPU number; empty: the CPU
   SampleSettings samples{};
   ReportSettings report{};
   int threads = available_threads();
@@ -54,7 +54,8 @@ struct TrainingRequest {
   bool checkpoint_is_verified = false;             ///< rank 0 has compared the checkpoint's hashes
 };
 
-/// Everything that a request names, opened and checked. Made by prepare_run() and prepare_task_run().
+/// Opened and checked inputs of a request: config, tokenizer, data, checkpoint. Result of prepare_run() and
+/// prepare_task_run().
 template <class Task = LanguageModelling>
 struct PreparedRun {
   ModelCompanions companions;
@@ -68,11 +69,13 @@ namespace detail {
 
 bool has_tokenizer(const std::filesystem::path& folder);
 
-/// Folder of the run's tokenizer: the one named, or the one saved with the weights that the run starts from.
+/// Folder of the run's tokenizer: tokenizer_path, otherwise the folder of the initial weights if it has a
+/// tokenizer.json.
 std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
                                                       const std::optional<Checkpoint>& checkpoint);
 
-/// Opens and verifies the checkpoint to resume from. "latest" gives nothing if output_dir has none.
+/// Opens and verifies the checkpoint to resume from. Empty if none is requested, or for "latest" if output_dir has
+/// none.
 template <class Say>
 std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say) {
   if (!request.resume_from_checkpoint) return std::nullopt;

@@ -26,7 +26,7 @@ inline constexpr auto preset_names = [] {
 
 }  // namespace detail
 
-/// Names each member of a request once, and those of its settings, in the order of --help (see config/field.hpp).
+/// Names each member of a request and of its settings once, in the order of --help (see config/field.hpp).
 /// Members of other types (model_fields, text, gpu, ranks) have flags of their own.
 template <DescribedAs<TrainingRequest> R, class Visitor>
 void describe(R& r, Visitor&& visit) {
@@ -62,7 +62,7 @@ void describe(R& r, Visitor&& visit) {
                      .default_text = "taken from the shards"});
   own(r.streaming_eval_samples,
       {.name = "streaming_eval_samples",
-       .help = "Blocks held out for evaluation if the data has no evaluation set; at most 5%.",
+       .help = "Maximum number of blocks held out for evaluation if the data has no evaluation set; at most 5%.",
        .section = "Data",
        .at_least = 0});
   describe(r.settings, visit);
@@ -87,8 +87,8 @@ void describe(R& r, Visitor&& visit) {
   own(r.report.to, {.name = "report_to",
                     .help = "Write a TensorBoard log; wandb and all: also print the command that uploads it.",
                     .section = "Reports"});
-  own(r.report.project, {.name = "wandb_project", .help = "wandb project.", .section = "Reports"});
-  own(r.report.entity, {.name = "wandb_entity", .help = "wandb user or team.", .section = "Reports"});
+  own(r.report.project, {.name = "wandb_project", .help = "Name of the wandb project.", .section = "Reports"});
+  own(r.report.entity, {.name = "wandb_entity", .help = "Name of the wandb user or team.", .section = "Reports"});
   own(r.report.run_name, {.name = "wandb_run_name",
                           .help = "Name of the run and of its log's folder.",
                           .section = "Reports",
@@ -96,7 +96,7 @@ void describe(R& r, Visitor&& visit) {
   visit(r.precision, {.name = "precision"});
 }
 
-/// Values that must be the same on every rank, one NAME=VALUE a line.
+/// Text of the values that must be the same on every rank: lines NAME=VALUE.
 template <class S>
 std::string common_values(const S& settings) {
   std::string text;
@@ -106,7 +106,7 @@ std::string common_values(const S& settings) {
   return text;
 }
 
-/// "NAME VALUE, ..." of the settings that differ from their defaults and for which settings_text() has no phrase.
+/// Text "NAME VALUE, ..." of the settings that differ from their defaults and that settings_text() does not print.
 inline std::string other_settings(const TrainingSettings& settings) {
   std::vector<std::string> defaults, changed;
   const TrainingSettings standard;

@@ -27,15 +27,15 @@
 
 namespace moderngpt2 {
 
-/// Runs a prepared training on a GPU: passed in by programs, so that only they contain CUDA code. Returns the exit
-/// status.
+/// Function that runs a prepared request on a GPU and returns the exit status. Programs pass it in, so that only they
+/// contain CUDA code.
 template <class Task>
 using RunOnGpu = int (*)(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks);
 
 namespace detail {
 
-/// Loads the weights of request.model_path, or draws new ones. If that model has another head, its transformer is
-/// loaded and the task's head is drawn.
+/// Loads the weights of request.model_path, or initializes them randomly. If that model has another head, loads its
+/// transformer and initializes the task's head.
 template <class Task, class T>
 void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun<Task>& run,
                    const TrainingHooks& hooks) {
@@ -53,7 +53,7 @@ void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun
   }
 }
 
-/// Writes the prediction for each example as a line of JSON.
+/// Writes one line of JSON per example (Scores::prediction()).
 template <class Scores>
 void write_predictions(const std::filesystem::path& path, const Scores& scores) {
   AtomicFile file(path);
@@ -149,8 +149,8 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
     const double rate = measure_matmul<typename M::T>(model.backend());
     hooks.say(
-        fmt::format("speed: a matrix product alone does {:.1f} GFLOP/s here, now; matmul_utilization is the part "
-                    "of it that training reaches",
+        fmt::format("speed: a matrix product alone runs at {:.1f} GFLOP/s; matmul_utilization is the fraction of it "
+                    "that training reaches",
                     rate / 1e9));
     trainer.set_matmul_rate(rate * ranks.size());
   }
@@ -158,7 +158,7 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
   const std::int64_t peak = max_over_ranks(ranks, std::int64_t(peak_resident_bytes()), "memory");
   if (peak > 0)
     hooks.say(fmt::format("memory: {} planned, {} in RAM at most{}", byte_text(plan.total()),
-                          byte_text(std::uint64_t(peak)), ranks.size() > 1 ? ", of all processes" : ""));
+                          byte_text(std::uint64_t(peak)), ranks.size() > 1 ? " in any process" : ""));
   if (board) board->finish();
   return signal ? 128 + signal : 0;
 }
@@ -185,7 +185,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
     to_do = steps - first_step(run);
     (void)make_schedule(s, steps);
     run_name = log_name(request, run);
-    if (request.eval_only && eval_blocks == 0) throw Error("the data set has nothing to evaluate on");
+    if (request.eval_only && eval_blocks == 0) throw Error("the data set has no evaluation examples");
   });
   if (request.dry_run) {
     hooks.say(plan_text(plan));
@@ -207,7 +207,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
       output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
       if (!run.checkpoint && !older.empty())
-        hooks.say(fmt::format("note: {} is of an earlier run, which --resume_from_checkpoint latest would go on with",
+        hooks.say(fmt::format("note: {} belongs to an earlier run; --resume_from_checkpoint latest would continue it",
                               older.front().folder.string()));
     }
     auto backend = make_backend<typename M::Backend>(request, ranks);
@@ -224,7 +224,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   return train_model(run, request, model, hooks, plan, run_name, device_ranks);
 }
 
-/// Picks the model type by device, precision and config.
+/// Selects the model type by device, precision and config, and calls run_model() or `run_on_gpu`.
 template <class Task>
 int run_prepared(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks,
                  RunOnGpu<Task> run_on_gpu) {
@@ -268,7 +268,7 @@ int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
         fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
       return detail::run_prepared(request, run, hooks, run_on_gpu);
     } catch (const PackingStopped& stopped) {
-      hooks.say("packing was stopped: the same command goes on with it");
+      hooks.say("packing was stopped: run the same command again to continue");
       return 128 + stopped.signal;
     }
   });

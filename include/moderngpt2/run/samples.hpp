@@ -44,8 +44,8 @@ class SampleLog {
     }
   }
 
-  /// Completes every prompt and passes one line about each to `say`. Weights that are not finite give a line without a
-  /// completion, no Error.
+  /// Completes every prompt and passes one line about each to `say`. If generation fails, as with weights that are not
+  /// finite, the line states the reason; nothing is thrown.
   template <class M, class Say>
   void write(M& model, std::int64_t step, Say&& say) {
     for (std::size_t i = 0; i < ids_.size(); ++i) {

@@ -23,23 +23,24 @@ std::int64_t train_blocks(const PreparedRun<Task>& run) {
   return run.data ? run.data->train.size() : INT64_MAX;
 }
 
-/// Returns false for a dry run without data and max_steps: its length is unknown.
+/// Whether the number of steps is known: not in a dry run without data and max_steps.
 template <class Task>
 bool knows_last_step(const TrainingRequest& request, const PreparedRun<Task>& run) {
   return run.data || request.settings.max_steps > 0;
 }
-/// Returns the number of steps that the checkpoint has done.
+/// Returns the step of the checkpoint to resume from; 0 for a new run.
 template <class Task>
 std::int64_t first_step(const PreparedRun<Task>& run) {
   return run.checkpoint ? run.checkpoint->state.step : 0;
 }
+/// Returns the number of the run's last step.
 template <class Task>
 std::int64_t planned_last_step(const TrainingRequest& request, const PreparedRun<Task>& run) {
   const DataPosition at = run.checkpoint ? run.checkpoint->state.position : DataPosition{};
   return last_step(request.settings, train_blocks(run), first_step(run), at);
 }
 
-/// Returns the name of the run's folder with the TensorBoard log; empty: no log.
+/// Returns the name of the TensorBoard log's folder in OUTPUT_DIR/runs; empty: no log.
 template <class Task>
 std::string log_name(const TrainingRequest& request, const PreparedRun<Task>& run) {
   if (request.report.to == ReportTo::none) return "";

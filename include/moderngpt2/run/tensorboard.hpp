@@ -87,6 +87,7 @@ class ProtoMessage {
 
 }  // namespace detail
 
+/// Tags and values of a step.
 using Scalars = std::vector<std::pair<std::string, double>>;
 
 /// Returns the numbers of a line of metrics.jsonl under the names of the Hugging Face Trainer: "loss" becomes
@@ -103,7 +104,7 @@ class TensorBoardLog {
 
   const std::filesystem::path& path() const { return file_->path(); }
 
-  /// Throws Error if the file cannot be written.
+  /// Adds the values of a step. Throws Error if the file cannot be written.
   void add(std::int64_t step, const Scalars& scalars);
 
  private:

@@ -23,11 +23,11 @@
 
 namespace moderngpt2 {
 
-/// Text to train on. Packed once into OUTPUT_DIR/packed_text, in the format of pretokenize_dataset.
+/// Text to train on. Packed once into shards in OUTPUT_DIR/packed_text, in the format of pretokenize_dataset.
 struct TextData {
   SourceOptions source{};
   bool split_special_tokens = false;
-  double eval_fraction = 0;  ///< part of the blocks for evaluation; 0: split off when the data set is opened
+  double eval_fraction = 0;  ///< fraction of blocks for evaluation; 0: split off when the data set is opened
 };
 
 /// Thrown when a signal stops packing. Finished shards are kept for the next run.
@@ -50,8 +50,8 @@ class PackedText {
   }
   const std::filesystem::path& folder() const { return options_.output_path; }
 
-  /// Returns true if the folder holds the blocks of exactly this text. Reads files whose time stamps have changed.
-  /// Throws Error if the run to resume was trained on other text.
+  /// Returns true if the folder holds the blocks of exactly this text. Hashes files whose time stamps have changed.
+  /// Throws Error if the folder's blocks are of other text and a run was trained on them.
   bool is_there();
 
   /// Packs the text that is not packed yet and returns the metadata file of the blocks. Throws PackingStopped at a
@@ -77,7 +77,7 @@ class PackedText {
   PretokenizeOptions options_;
   std::vector<TextFile> files_;
   PretokenizeState record_;  // this run's text
-  std::string differs_;      // difference from the text that the folder was made of; empty: none
+  std::string differs_;      // first difference from the text that the folder was packed from; empty: none
 };
 
 }  // namespace moderngpt2
@@ -123,7 +123,7 @@ MODERNGPT2_INLINE std::filesystem::path PackedText::pack(int threads, const Trai
   }
   hooks.say("text: packing " + description());
   if (resumed_ && !std::filesystem::exists(record_file()))
-    hooks.say("warning: the blocks of the run that goes on are gone: they are the same only if the text is");
+    hooks.say("warning: the resumed run's blocks are missing: they are packed again, and differ if the text changed");
   const OutputFolder lock(output_dir_, 0);  // against other runs
   if (!differs_.empty()) std::filesystem::remove_all(folder());
   std::filesystem::create_directories(folder());
@@ -159,7 +159,7 @@ MODERNGPT2_INLINE void PackedText::identify() {
 MODERNGPT2_INLINE void PackedText::refuse_other_text() const {
   if (differs_.empty()) return;
   if (resumed_ || !find_checkpoints(output_dir_, [](const std::string&) {}).empty())
-    throw Error("{}: the run there was on other text: {}: give the same text and flags, or another --output_dir",
+    throw Error("{}: an earlier run used other text: {}: give the same text and flags, or another --output_dir",
                 folder().string(), differs_);
 }
 

@@ -13,15 +13,15 @@
 
 namespace moderngpt2 {
 
-/// A token that is matched in the text before the model runs. Fields as in Hugging Face `tokenizers`.
+/// Token that is matched in the text before the model runs. Fields as in Hugging Face `tokenizers`.
 struct AddedToken {
   int id = 0;
   std::string content;
-  bool single_word = false;  // matches only without adjacent word characters
-  bool lstrip = false;       // includes white space before it
-  bool rstrip = false;       // includes white space after it
-  bool normalized = false;   // matches the normalized text
-  bool special = false;      // left out of decoded text with skip_special_tokens
+  bool single_word = false;  ///< matches only without adjacent word characters
+  bool lstrip = false;       ///< includes white space before it
+  bool rstrip = false;       ///< includes white space after it
+  bool normalized = false;   ///< matches the normalized text
+  bool special = false;      ///< omitted from decoded text with skip_special_tokens
 };
 
 namespace detail {

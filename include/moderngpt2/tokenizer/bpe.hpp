@@ -53,12 +53,13 @@ class IdWriter {
   std::array<int, 1024> buffer_;
 };
 
+/// Settings of a BpeModel.
 struct BpeOptions {
-  int unk_id = -1;                           // -1: drop unknown characters
-  bool fuse_unk = false;                     // one unk for each run of unknown characters
-  bool marks_spaces = false;                 // treat spaces in the text as space marks
-  std::array<int, 256> byte_ids = no_ids();  // byte fallback; all -1: disabled
-  std::size_t window = 4096;                 // maximum characters merged at once in a long segment
+  int unk_id = -1;                           ///< -1: drop unknown characters
+  bool fuse_unk = false;                     ///< one unk for each run of unknown characters
+  bool marks_spaces = false;                 ///< treat spaces in the text as space marks
+  std::array<int, 256> byte_ids = no_ids();  ///< byte fallback; all -1: disabled
+  std::size_t window = 4096;                 ///< maximum characters merged at once in a long segment
 
   static std::array<int, 256> no_ids() {
     std::array<int, 256> ids;

@@ -43,9 +43,9 @@ class BorderFilter {
   std::vector<std::uint64_t> words_;
 };
 
-/// A merge rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its index in the list.
+/// Merge rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its index in the list.
 struct BpeMerge {
-  int left, right, result;  // ids
+  int left, right, result;  ///< ids
 };
 
 /// Merge rules as hash tables. Applies merges to symbols: lowest rank first, leftmost first among equals.
@@ -94,11 +94,11 @@ class BpeMerges {
   }
 
   /// Merges any number of symbols (below 2^31), initially characters, in place. Returns how many of them, from the
-  /// left, are final whatever text follows; the rest is left in an unspecified state. `following` is the next character
-  /// after the symbols, or -1 at the end of the text, where all symbols are final.
+  /// left, no later text can change; the rest is left in an unspecified state. `following` is the next character after
+  /// the symbols, or -1 at the end of the text, where all symbols are final.
   ///
   /// A symbol of several characters has its id at the position of the first; the positions of the second and the last
-  /// hold minus their number, which links symbols in both directions without more memory.
+  /// hold minus the number of characters, which links symbols in both directions without more memory.
   ///
   /// Before the end of the text, the symbol before the frontier may still merge with later text, at `bound` (rank,
   /// position) or later. A merge that comes before the bound is therefore also the next local merge in the whole text.

@@ -6,14 +6,15 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
-/// The text of a chat: after one `<|begin_of_text|>`, for each message
-/// `<|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>`.
+// Format of a chat: one `<|begin_of_text|>`, then for each message
+// `<|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>`.
 namespace moderngpt2 {
 
 inline constexpr const char* chat_begin_token = "<|begin_of_text|>";
 inline constexpr const char* chat_start_token = "<|start_header_id|>";
 inline constexpr const char* chat_end_token = "<|end_header_id|>";
 inline constexpr const char* chat_eot_token = "<|eot_id|>";
+/// All special tokens of the format.
 inline constexpr const char* chat_header_tokens[] = {chat_begin_token, chat_start_token, chat_end_token,
                                                      chat_eot_token};
 

@@ -16,8 +16,8 @@
 
 namespace moderngpt2 {
 
-/// Content of a SentencePiece .model file that tokenizer.json needs. Defaults are those of sentencepiece_model.proto.
-/// The library's packages have no header for this protocol buffer.
+/// Fields of a SentencePiece .model file that are needed for a tokenizer.json. Defaults are those of
+/// sentencepiece_model.proto, for which SentencePiece's packages have no header.
 struct SentencePieceModel {
   enum class Type { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
   enum class Algorithm { unigram = 1, bpe = 2, word = 3, character = 4 };
@@ -27,12 +27,12 @@ struct SentencePieceModel {
     Type type = Type::normal;
   };
 
-  std::vector<Piece> pieces;  // by id
+  std::vector<Piece> pieces;  ///< by id
   Algorithm algorithm = Algorithm::unigram;
   bool byte_fallback = false;
   bool treat_whitespace_as_suffix = false;
   std::string unk_piece = "<unk>", bos_piece = "<s>", eos_piece = "</s>", pad_piece = "<pad>";
-  bool has_character_map = false;  // normalization other than identity
+  bool has_character_map = false;  ///< normalization other than identity
   std::string normalization = "";
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;

@@ -10,8 +10,8 @@
 
 namespace moderngpt2 {
 
-/// Incremental decoder for text that is shown while it is generated. Returns whole characters, each once its last byte
-/// is complete. The concatenated output equals `Tokenizer::decode` of all ids, except for a run of byte tokens that is
+/// Incremental decoder for text that is shown while it is generated. Returns whole characters, each as soon as its last
+/// byte arrives. The concatenated output equals `Tokenizer::decode` of all ids, except for a run of byte tokens that is
 /// not valid UTF-8: characters returned before remain, the rest is one U+FFFD per byte.
 class StreamDecoder {
  public:

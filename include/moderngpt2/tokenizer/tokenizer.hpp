@@ -27,8 +27,9 @@
 
 namespace moderngpt2 {
 
-/// Encodes text to ids and decodes ids to text by a Hugging Face tokenizer.json (of the form that SentencePiece models
-/// are converted to), with the ids of the library `tokenizers`. Immutable and thread-safe; copies share their data.
+/// Encodes text to ids and decodes ids to text with a Hugging Face tokenizer.json (of the form to which SentencePiece
+/// models are converted). Ids equal those of the library `tokenizers`. Immutable and thread-safe; copies share their
+/// data.
 class Tokenizer {
  public:
   /// Reads tokenizer.json from a folder or as a file, and the eos, pad and unk tokens from tokenizer_config.json and
@@ -53,7 +54,7 @@ class Tokenizer {
   /// byte.
   std::string decode(std::span<const int> ids, bool skip_special_tokens = false) const;
 
-  /// Highest id + 1, including added tokens.
+  /// Number of tokens, including added tokens: highest id + 1.
   int vocab_size() const { return static_cast<int>(state_->file.tokens.size()); }
 
   std::optional<int> eos_id() const { return state_->eos_id; }
@@ -67,6 +68,7 @@ class Tokenizer {
   /// Token in the form of the vocabulary (with space marks). Throws Error for an id without a token.
   const std::string& token(int id) const;
 
+  /// Id of a token in the form of the vocabulary; nullopt for an unknown token.
   std::optional<int> id(std::string_view token) const;
 
   /// Ids that the file's post-processor adds before and after a single text (usually none). encode() does not add them.

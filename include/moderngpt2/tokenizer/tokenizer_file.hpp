@@ -21,16 +21,16 @@ namespace moderngpt2::detail {
 
 /// Content of a valid tokenizer.json: ids are contiguous from 0, and all referenced tokens exist.
 struct TokenizerFile {
-  std::vector<std::string> tokens;  // by id, including added tokens
+  std::vector<std::string> tokens;  ///< by id, including added tokens
   std::unordered_map<std::string, int> ids;
-  int model_size = 0;  // number of ids of the model; higher ids are added tokens
+  int model_size = 0;  ///< number of ids of the model; higher ids are added tokens
   bool unigram = false;
-  std::vector<double> scores;    // unigram
-  std::vector<BpeMerge> merges;  // BPE, by rank
-  BpeOptions options;            // unk and byte fallback apply to unigram too
+  std::vector<double> scores;    ///< unigram
+  std::vector<BpeMerge> merges;  ///< BPE, by rank
+  BpeOptions options;            ///< unk and byte fallback apply to unigram too
   std::vector<AddedToken> added_tokens;
-  bool replaces_spaces = false;     // the normalizer replaces " " by the space mark
-  std::vector<int> prefix, suffix;  // ids that the post-processor adds to a single text
+  bool replaces_spaces = false;     ///< the normalizer replaces " " by the space mark
+  std::vector<int> prefix, suffix;  ///< ids that the post-processor adds to a single text
 };
 
 /// Reader of tokenizer.json files of the form that SentencePiece models are converted to. Throws Error that names file

@@ -20,21 +20,22 @@
 
 namespace moderngpt2 {
 
-/// Settings of a tokenizer's training.
+/// Settings for training a tokenizer.
 struct TokenizerTraining {
   int vocab_size = 32000;
   /// Special tokens. <pad>, <unk> and <|endoftext|> always exist, with ids 0, 1 and 2; others follow in order.
   std::vector<std::string> special_tokens{"<|endoftext|>", "<unk>", "<pad>"};
-  bool chat_tokens = false;            // adds `chat_special_tokens`
-  double character_coverage = 0.9995;  // fraction of characters with a piece; others become bytes
+  bool chat_tokens = false;            ///< adds `chat_special_tokens`
+  double character_coverage = 0.9995;  ///< fraction of characters with a piece; others become bytes
   std::string model_type = "bpe";      // or unigram
-  int max_sentence_length = 16384;     // bytes; longer documents are split, never skipped
+  int max_sentence_length = 16384;     ///< bytes; longer documents are split, never skipped
   int num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 128u));
 };
 
 /// Reads the next document. Returns false at the end.
 using NextDocument = std::function<bool(std::string&)>;
 
+/// Special tokens that TokenizerTraining::chat_tokens adds, for chats in the format of tokenizer/chat_template.hpp.
 inline const std::vector<std::string>& chat_special_tokens() {
   static const std::vector<std::string> tokens{"<|system|>",
                                                "<|user|>",
@@ -137,7 +138,7 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   std::exception_ptr error_;
 };
 
-/// Special tokens after the three fixed ones.
+/// Special tokens of the settings except the three fixed ones, without duplicates. Throws Error for an invalid token.
 inline std::vector<std::string> further_special_tokens(const TokenizerTraining& training) {
   std::vector<std::string> all = training.special_tokens;
   if (training.chat_tokens) all.insert(all.end(), chat_special_tokens().begin(), chat_special_tokens().end());

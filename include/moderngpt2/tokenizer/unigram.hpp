@@ -15,9 +15,9 @@
 
 namespace moderngpt2::detail {
 
-/// Unigram language model (Kudo 2018): the segmentation with the highest sum of scores, by Viterbi search over the
+/// Unigram language model (Kudo 2018): finds the segmentation with the highest sum of scores by Viterbi search over the
 /// whole text in double precision, with the order of comparisons of Hugging Face `tokenizers`. SentencePiece adds in
-/// single precision and may choose another segmentation if two differ by less than rounding.
+/// single precision and may choose another segmentation if two scores differ by less than rounding.
 class UnigramModel {
  public:
   /// `vocabulary[id]` is text and score of each id. `byte_ids` are all -1 without byte fallback.

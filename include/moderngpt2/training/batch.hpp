@@ -13,18 +13,18 @@
 
 namespace moderngpt2 {
 
-/// Token id without labels: the pad id, unless it equals the eos id, whose labels count.
+/// Token id that is never a label: the pad id, unless it equals the eos id, which the model must predict.
 inline std::optional<int> unlabelled_id(const Config& c) {
   return c.pad_token_id != c.eos_token_id ? c.pad_token_id : std::nullopt;
 }
 
-/// Batch of a language model: ids and labels (rows, time), attention mask, and the number of labels that are not
+/// Batch of a language model: ids, labels and attention mask (rows, time each), and the number of labels that are not
 /// ignored. Loading allocates nothing.
 class TokenBatch {
  public:
   using Data = BlockDataset;
   using Divisors = std::int64_t;
-  static constexpr bool labels_are_counted_ahead = false;  ///< labels are counted when a batch is loaded
+  static constexpr bool labels_are_counted_ahead = false;  ///< load() counts the labels, not the data set
 
   TokenBatch(const BlockDataset& data, std::int64_t most_rows, const Config& config)
       : TokenBatch(most_rows, data.block_size(), moderngpt2::unlabelled_id(config)) {}

@@ -12,8 +12,8 @@
 
 namespace moderngpt2 {
 
-/// Examples of a batch (blocks of text, for language models): [first, first + rows) in an epoch's order. A rank's part
-/// of the examples of a step, [step_first, step_first + step_rows).
+/// Examples of a batch (blocks of text, for language models): [first, first + rows) in an epoch's order. They are one
+/// rank's part of the step's examples of all ranks, [step_first, step_first + step_rows).
 struct BatchPlace {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0, first = 0, rows = 0;

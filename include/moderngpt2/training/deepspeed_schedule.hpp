@@ -13,7 +13,7 @@
 
 namespace moderngpt2 {
 
-/// Schedules of DeepSpeed that a DeepSpeed config may name.
+/// Supported values of scheduler.type in a DeepSpeed config.
 inline constexpr std::array<std::string_view, 3> deepspeed_schedule_names{"WarmupLR", "WarmupDecayLR",
                                                                           "WarmupCosineLR"};
 
@@ -27,7 +27,8 @@ class DeepSpeedSchedule {
            deepspeed_schedule_names.end();
   }
 
-  /// `kwargs`: JSON object with DeepSpeed's names. Throws an Error for an unknown warmup_type.
+  /// `kwargs`: scheduler.params, a JSON object with DeepSpeed's names. `base_rate`: maximum learning rate. Throws an
+  /// Error for an unknown warmup_type.
   DeepSpeedSchedule(std::string_view name, const Json& kwargs, double base_rate, std::int64_t warmup_steps,
                     std::int64_t total_steps)
       : decays_(name == "WarmupDecayLR"), cosine_(name == "WarmupCosineLR"), base_(base_rate) {

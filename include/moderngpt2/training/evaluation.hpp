@@ -26,7 +26,7 @@ struct Evaluation {
   ScoreList scores{};
 
   double perplexity() const { return std::exp(loss); }
-  /// "loss 1.5, accuracy 0.75".
+  /// Text such as "loss 1.5, accuracy 0.75".
   std::string text() const {
     std::string text = fmt::format("loss {:.9g}", loss);
     for (const auto& [name, value] : scores) text += fmt::format(", {} {:.6g}", name, value);

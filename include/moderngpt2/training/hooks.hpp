@@ -14,9 +14,9 @@ struct PretokenizeProgress;
 /// Speed of a run, over the steps since the last log line.
 struct RunSpeed {
   double tokens_per_second = 0;
-  double matmul_utilization = 0;  ///< model FLOP/s / FLOP/s of a matrix product alone; 0: not measured
+  double matmul_utilization = 0;  ///< model FLOP/s divided by measure_matmul()'s FLOP/s; 0: not measured
   double data_wait = 0;           ///< fraction of the time spent waiting for data, 0 to 1
-  double seconds_left = 0;        ///< remaining time of training steps, at the mean speed of this process
+  double seconds_left = 0;        ///< estimated time of the remaining steps, from the mean of this process's steps
 };
 
 /// Result of an optimizer step, and progress of the run.
@@ -25,7 +25,7 @@ struct StepReport {
   double loss = 0;  ///< mean over the labels of the step
   double learning_rate = 0;
   double grad_norm = 0;      ///< before clipping
-  bool applied = true;       ///< false: gradients were not finite, or no label counted
+  bool applied = true;       ///< false: loss or gradients were not finite, or the batch had no labels
   double loss_scale = 0;     ///< factor of the gradients in fp16; 0: no loss scaling
   bool overflows = false;    ///< gradients overflowed and the loss scale can still shrink
   std::int64_t tokens = 0;   ///< number of tokens in the step
@@ -45,7 +45,7 @@ struct RunDescription {
 /// Callbacks of a run; each may be empty.
 struct TrainingHooks {
   std::function<void(const std::string& line)> say{};
-  std::function<void(const std::string& line)> complain{};  ///< error that ended a run of several processes
+  std::function<void(const std::string& line)> complain{};  ///< error message that ended a run of several processes
   std::function<void(const StepReport&)> on_step{};
   std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation{};
   std::function<void(const PretokenizeProgress&)>

@@ -18,7 +18,7 @@ struct LossScaling {
   double min_loss_scale = 1;  ///< minimum of a dynamic scale
   std::int64_t initial_scale_power = 16;
   std::int64_t loss_scale_window = 1000;  ///< steps without overflow after which the scale doubles
-  std::int64_t hysteresis = 2;            ///< overflows until the scale is halved
+  std::int64_t hysteresis = 2;            ///< number of overflows before the scale is halved
   bool consecutive_hysteresis =
       false;  ///< reset the overflow count after each step without overflow, not after each window
 
@@ -46,11 +46,11 @@ inline std::string loss_scaling_text(const LossScaling& s) {
 /// Loss scale of a run (Micikevicius et al. 2018), updated by DeepSpeed's rules (runtime/fp16/loss_scaler.py).
 class LossScale {
  public:
-  /// State stored in checkpoints.
+  /// Scale and counters, as stored in checkpoints.
   struct State {
     double scale = 1;
-    std::int64_t good_steps = 0;  ///< since the last overflow or doubling
-    std::int64_t overflows_left = 1;
+    std::int64_t good_steps = 0;      ///< since the last overflow or doubling
+    std::int64_t overflows_left = 1;  ///< the overflow that finds 1 here halves the scale
   };
 
   /// Throws an Error if initial_scale_power is out of range.

@@ -26,7 +26,7 @@ class MasterWeights {
     }
   }
 
-  /// Packed as the shard's pieces are; empty if the model's own weights have full precision.
+  /// Master weights in the order of the shard's pieces; empty if the model's own weights have full precision.
   const FlatBuffer<Element, typename M::Memory>& buffer() const { return buffer_; }
 
   /// Full-precision matrices of a piece of the shard: the masters, or the model's own.
@@ -37,7 +37,7 @@ class MasterWeights {
       return model.weights().matrices.data() + p.offset;
   }
 
-  /// All weights in full precision, where the backend has them. Valid if the shard is the whole model.
+  /// All weights in full precision, in the backend's memory. Valid only if the shard is the whole model.
   Places all(const M& model) const {
     if constexpr (M::rounds_weights)
       return {buffer_.data(), model.weights().vectors.data()};

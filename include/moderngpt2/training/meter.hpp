@@ -27,8 +27,8 @@ std::uint64_t resident_bytes();
 /// Peak resident memory of this process in bytes; 0 if /proc is not available.
 std::uint64_t peak_resident_bytes();
 
-/// Speed of one large matrix product on a backend in FLOP/s: the best of several within `seconds`. Upper limit of what
-/// training can reach on this machine.
+/// Measures a 1024 x 1024 x 1024 matrix product on a CPU backend and returns the highest FLOP/s of the products within
+/// `seconds`: an upper limit for training on this machine.
 template <class T, class Backend>
 double measure_matmul(Backend& backend, double seconds = 0.2) {
   constexpr int rows = 1024, width = 1024;

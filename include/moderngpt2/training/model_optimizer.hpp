@@ -43,7 +43,7 @@ std::uint64_t hash_of_weights(const M& model, bool has_all_matrices) {
   return hash.value();
 }
 
-/// Gradients of a shard's elements: in place in buffers of the whole model, or packed as the shard's state is.
+/// Gradients of a shard's elements: in buffers of the whole model, or `packed` in the order of the shard's pieces.
 template <class E>
 struct ShardGradients {
   ParameterPlaces<E> places;
@@ -65,8 +65,8 @@ class ModelOptimizer {
   ModelOptimizer(M& model, const TrainingSettings& settings, O rule)
       : ModelOptimizer(model, settings, std::move(rule),
                        distributed::Shard::whole(model.weights().matrices.size(), model.weights().vectors.size())) {}
-  /// Allocates the shard's state and master weights. Throws an Error if the rule needs whole matrices and the shard has
-  /// parts of some.
+  /// Allocates the shard's state and master weights. Throws an Error if the rule needs whole matrices and the shard is
+  /// not the whole model.
   ModelOptimizer(M& model, const TrainingSettings& settings, O rule, distributed::Shard shard)
       : shard_(std::move(shard)),
         rule_(std::move(rule)),
@@ -89,7 +89,7 @@ class ModelOptimizer {
   const O& rule() const { return rule_; }
   O& rule() { return rule_; }
 
-  /// Gives the model, and the master weights of this shard, the weights of a provider: see moderngpt2::fill().
+  /// Loads the model and the master weights of this shard from a provider: see moderngpt2::fill().
   template <class P>
   void fill(M& model, P&& provider) {
     moderngpt2::fill(model, masters_, shard_, provider);
@@ -110,7 +110,7 @@ class ModelOptimizer {
     return {norm, true};
   }
 
-  /// Clipping of gradients that carry a factor of `loss_scale`.
+  /// Returns the clipping rule for gradients that are multiplied by `loss_scale`.
   UpdateRule clipping(double loss_scale = 1) const {
     return {.max_grad_norm = max_grad_norm_, .loss_scale = loss_scale};
   }
@@ -124,9 +124,9 @@ class ModelOptimizer {
       sums.add_squares(model.backend(), gradients.vectors(p), p.length);
   }
 
-  /// Updates weights and state of the shard. Calls updated(i) after piece i: matrices first in numbering, then vectors.
-  /// Norms and biases are updated first, because every unit waits for them. The caller increments `updates` if the step
-  /// was applied.
+  /// Updates weights and state of the shard. Calls updated(i) after piece i; i numbers the matrix pieces, then the
+  /// vector pieces. Vectors (norms and biases) are updated first, because every unit waits for them. The caller
+  /// increments `updates` if the step was applied.
   template <class Updated>
   void update(M& model, const ShardGradients<typename M::FullElements>& gradients, UpdateStep step, Updated&& updated) {
     step.number = updates + 1;
@@ -162,7 +162,7 @@ class ModelOptimizer {
     if constexpr (M::rounds_weights) piece.rounded = model.weights().matrices.data() + p.offset;
     return piece;
   }
-  /// f(piece of one matrix) for each matrix of a piece that holds whole ones.
+  /// Calls f(piece of one matrix) for each matrix of a piece that consists of whole matrices.
   template <class F>
   void for_matrices_of(const M& model, const MatrixPiece<M>& piece, const distributed::Piece& p, F&& f) const {
     for (const ParameterInfo& info : model.parameters()) {

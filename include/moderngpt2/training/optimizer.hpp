@@ -29,11 +29,11 @@ struct UpdateStep {
 };
 
 /// Contiguous parameter elements that one call of an optimizer updates. Pointers are to the memory of the backend.
-/// Element: type of weights, gradients and, by default, state. Rounded: type that the model computes with where that is
-/// shorter than Element; void otherwise.
+/// Element: type of weights, gradients and, by default, state. Rounded: type that the model computes with if it is
+/// narrower than Element; void otherwise.
 template <class Element, class Rounded, bool matrix>
 struct ParameterPiece {
-  static constexpr bool is_matrix = matrix;  ///< part of matrices (decayed), not of norms and biases (not decayed)
+  static constexpr bool is_matrix = matrix;  ///< true: matrices (weight decay); false: norms and biases (no decay)
   static constexpr bool has_rounded = !std::is_void_v<Rounded>;
 
   Element* weights = nullptr;          ///< (count), updated in place

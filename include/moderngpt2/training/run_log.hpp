@@ -27,6 +27,7 @@ class RunLog {
   /// Creates metrics.jsonl in a folder, or appends to it if the run is resumed. Without this call, as on ranks other
   /// than 0, only log_history is kept.
   void open(const std::filesystem::path& output_dir, bool is_resumed);
+  /// Flushes metrics.jsonl to the disk.
   void sync() {
     if (metrics_) metrics_->sync();
   }
@@ -95,7 +96,7 @@ MODERNGPT2_INLINE void RunLog::add_skipped(const StepReport& report, double loss
     say("step {}: gradients times the loss scale {} are too large for fp16: the step is skipped, the scale is {} now",
         report.step, report.loss_scale, loss_scale);
   else if (state_.skipped_in_a_row == 0)
-    say("step {}: no label counts, the step is skipped", report.step);
+    say("step {}: the batch has no labels, the step is skipped", report.step);
   else
     say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
 }

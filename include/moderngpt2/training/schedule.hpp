@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// Values of lr_scheduler_type, with Hugging Face's names.
+/// Supported values of lr_scheduler_type, with Hugging Face's names.
 inline constexpr std::array<std::string_view, 9> schedule_names{"linear",
                                                                 "cosine",
                                                                 "cosine_with_restarts",
@@ -34,11 +34,11 @@ inline std::int64_t warmup_steps_of_ratio(double ratio, std::int64_t total) {
   return static_cast<std::int64_t>(std::ceil(ratio * static_cast<double>(total) * (1 - 1e-12)));
 }
 
-/// Learning rate by step: Hugging Face's schedules with their arguments and defaults.
+/// Learning rate as a function of the step: Hugging Face's schedules, with their arguments and defaults.
 class LearningRateSchedule {
  public:
-  /// `kwargs`: JSON object with the schedule's arguments. Accepts DeepSpeed's schedules too. Throws an Error that names
-  /// an unknown schedule or argument, or an argument out of range.
+  /// `kwargs`: JSON object with the schedule's arguments. `base_rate`: peak learning rate. Accepts DeepSpeed's
+  /// schedules too. Throws an Error that names an unknown schedule or argument, or an argument out of range.
   LearningRateSchedule(const std::string& name, const Json& kwargs, double base_rate, std::int64_t warmup_steps,
                        std::int64_t total_steps);
 
@@ -88,7 +88,7 @@ MODERNGPT2_INLINE LearningRateSchedule::LearningRateSchedule(const std::string& 
 
 MODERNGPT2_INLINE void LearningRateSchedule::read(const Json& kwargs) {
   const std::string where = "lr_scheduler_kwargs";
-  if (!kwargs.is_object()) throw Error("{}: an object is needed, such as {{\"num_cycles\": 2}}", where);
+  if (!kwargs.is_object()) throw Error("{}: must be a JSON object, such as {{\"num_cycles\": 2}}", where);
   std::string known;
   auto number = [&](const char* key, double otherwise) {
     known += std::string(known.empty() ? "" : ", ") + key;

@@ -26,9 +26,9 @@ struct TrainingSettings {
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
   int gradient_accumulation_steps = 1;
-  int world_size = 1;  ///< number of ranks, each with batches of its own
+  int world_size = 1;  ///< number of ranks (processes); each computes its own part of a batch
   int zero_stage = 1;
-  std::int64_t bucket_elements = distributed::default_bucket_elements;  ///< elements that ranks exchange at once
+  std::int64_t bucket_elements = distributed::default_bucket_elements;  ///< gradient bucket size, in elements
   std::int64_t check_replicas_steps = 0;
   std::uint64_t seed = 42;
   bool gradient_checkpointing = false;
@@ -208,8 +208,8 @@ void describe(S& s, Visitor&& visit) {
   describe(s.loss_scaling, visit);
 }
 
-/// Position of a run in its data: finished epochs, and blocks of the current one. Counted in samples, not in steps, so
-/// that a run can resume with another batch size.
+/// Position of a run in its data: finished epochs, and blocks read in the current epoch. Blocks, not steps, so that a
+/// run can resume with another batch size.
 struct DataPosition {
   std::int64_t epoch = 0;
   std::int64_t samples = 0;
@@ -232,6 +232,7 @@ std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::in
 /// Number of the last step of a run that has done `step` steps and is at `at`.
 std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0, DataPosition at = {});
 
+/// Number of warm-up steps: the setting warmup_steps, otherwise warmup_ratio of all steps, rounded up.
 std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps);
 
 /// Learning-rate schedule of a run of `total_steps`. Throws an Error for an unknown name or invalid arguments.

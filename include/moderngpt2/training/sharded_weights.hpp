@@ -39,7 +39,7 @@ distributed::Layout layout_of(const M& model, const TrainingSettings& s, int ran
   return make_layout(model.layers(), s, matrices, vectors, ranks);
 }
 
-/// Page allocation of weights: on demand in ZeRO stage 3, where a rank needs parts only.
+/// Page allocation of weights: on demand in ZeRO stage 3, where a rank uses only parts of the buffer at a time.
 inline Pages pages_of(const TrainingSettings& s) { return s.shards_weights() ? Pages::as_used : Pages::at_once; }
 
 /// Page allocation of gradients: on demand from ZeRO stage 2 on for GPUs, in stage 3 for the host. In stage 2 the host

@@ -26,9 +26,9 @@ struct TrainerState {
   std::int64_t skipped = 0;  ///< steps with a loss or gradients that were not finite
   std::int64_t skipped_in_a_row = 0;
   std::optional<LossScale::State> loss_scale{};  ///< fp16 only
-  std::int64_t tokens = 0;                       ///< processed so far
-  double flops = 0;
-  std::int64_t blocks = 0;  ///< blocks of the training data
+  std::int64_t tokens = 0;                       ///< tokens processed so far, padding included
+  double flops = 0;                              ///< floating-point operations so far
+  std::int64_t blocks = 0;                       ///< blocks of the training data
   int block_size = 0;
   double logged_loss_sum = 0;  ///< sum of losses since the last log line
   std::int64_t logged_steps = 0;

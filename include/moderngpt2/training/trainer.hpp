@@ -33,13 +33,13 @@
 
 namespace moderngpt2 {
 
-/// Number of consecutive steps with a loss or gradients that are not finite after which a run ends with an Error.
+/// Maximum number of consecutive steps whose loss or gradients are not finite. The run then ends with an Error.
 inline constexpr int most_skipped_steps = 10;
 
 /// Trains a model: steps with gradient accumulation and clipping, learning-rate schedule, logs, evaluation,
-/// checkpoints. Task: the data and its metrics, blocks of tokens by default; training/tasks/ has those of the other
-/// heads. O: the optimizer. On the CPU a run that is stopped and resumed computes the same bits as an uninterrupted
-/// one.
+/// checkpoints. Task: data and metrics, LanguageModelling by default; training/tasks/ has the tasks of the other heads.
+/// O: the optimizer. On the CPU, a run that is stopped and resumed gives results that are bit-identical to those of an
+/// uninterrupted run.
 template <class M, class Task = LanguageModelling, OptimizerFor<M> O = AdamW<M>>
 class Trainer {
  public:
@@ -87,15 +87,16 @@ class Trainer {
     return moderngpt2::last_step(settings_, state_.blocks, state_.step, state_.position);
   }
 
-  /// Gives the model random weights.
+  /// Initializes the model with random weights.
   void initialize(std::uint64_t seed) { fill(FreshWeights(model_.config(), seed)); }
-  /// Gives the model the weights of a provider, such as FileWeights. Master weights keep a file's full precision.
+  /// Loads the weights from a provider, such as FileWeights. Master weights keep a file's full precision.
   template <class P>
   void fill(P&& provider) {
     step_.optimizer().own().fill(model_, provider);
   }
 
-  /// Resumes a run from a checkpoint. Throws an Error if it was trained on other data or does not fit the model.
+  /// Resumes a run from a checkpoint. Throws an Error if number or length of its training blocks differ, or if it does
+  /// not fit the model. Keeps the checkpoint's seed.
   void resume(const Checkpoint& checkpoint) {
     const TrainerState& s = checkpoint.state;
     if (s.blocks != data_.train.size() || s.block_size != time())
@@ -104,12 +105,12 @@ class Trainer {
     load_checkpoint(checkpoint, model_, step_.optimizer().own());
     state_ = s;
     step_.resume_loss_scale(s);
-    if (s.seed != settings_.seed) say("seed {} of the checkpoint holds, not {}", s.seed, settings_.seed);
+    if (s.seed != settings_.seed) say("using seed {} of the checkpoint, not {}", s.seed, settings_.seed);
     resumed_ = true;
   }
 
-  /// Runs one optimizer step on the next batch, of which each rank computes a part. Allocates nothing once the data is
-  /// in memory.
+  /// Runs one optimizer step on the next batch; each rank computes a part of it. Allocates nothing once the data is in
+  /// memory.
   StepReport step(const LearningRateSchedule& schedule) {
     const StepReport report = step_.run(state_, schedule);
     wait_for_updates();
@@ -119,8 +120,9 @@ class Trainer {
   /// passes of the model wait by themselves.
   void wait_for_updates() { step_.optimizer().wait_for_updates(); }
 
-  /// Trains to the last step and writes a checkpoint, and the model to the output folder. Returns 0, or the number of
-  /// the signal that stopped the run, after a checkpoint was written. Throws an Error if training cannot continue.
+  /// Trains to the last step, writes a checkpoint, and writes the model to the output folder. If a signal stops the
+  /// run, writes a checkpoint and returns the signal's number; otherwise returns 0. Throws an Error if training cannot
+  /// continue.
   int run() {
     const std::int64_t last = last_step();
     state_.max_steps = last;
@@ -144,7 +146,7 @@ class Trainer {
       if (hooks_.on_step) hooks_.on_step(report);
       if (!report.applied) report_skipped(report);
       if (report.applied && spikes.add(report.loss))
-        say("warning: step {}: loss {:.6g} stands out, its running mean is {:.6g}", report.step, report.loss,
+        say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}", report.step, report.loss,
             spikes.mean());
       if (state_.step % settings_.logging_steps == 0 || state_.step == last) log_.add(report), meter.begin();
       agree_to_stop();
@@ -159,16 +161,15 @@ class Trainer {
       const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
       if (save_due || state_.step == last || signal) save();
       if (signal && state_.step < last) {
-        say("stopped at step {} of {}: {} latest goes on from there", state_.step, last,
-            Setting{"resume_from_checkpoint"});
+        say("stopped at step {} of {}: continue with {} latest", state_.step, last, Setting{"resume_from_checkpoint"});
         return signal;
       }
     }
     save_final_model();
     say("the model is in {}", settings_.output_dir.string());
     if (ranks_.size() > 1)
-      say("{} processes, of which each sent {:.1f} MiB", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));
-    if (state_.skipped > 0) say("{} steps of {} were skipped: not finite", state_.skipped, last);
+      say("{} processes, {:.1f} MiB sent by each", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));
+    if (state_.skipped > 0) say("{} steps of {} were skipped: loss or gradients not finite", state_.skipped, last);
     return 0;
   }
 
@@ -180,7 +181,7 @@ class Trainer {
   /// Loss and metrics on the evaluation data; empty if the run was asked to stop meanwhile. Throws an Error if there is
   /// no evaluation data.
   std::optional<Evaluation> evaluate() {
-    if (!evaluation_) throw Error("the data set has nothing to evaluate on");
+    if (!evaluation_) throw Error("the data set has no evaluation examples");
     typename Task::Scores scores(data_.eval, model_.config());
     return moderngpt2::evaluate(
         model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
@@ -201,9 +202,9 @@ class Trainer {
     if (ranks_.size() > 1) stop_ = int(max_over_ranks(ranks_, asked_to_stop(), "signals to stop"));
   }
 
-  /// A run that is resumed after its last step: repeats what a kill after the last save may have left undone.
+  /// Finishes a run that is resumed after its last step: repeats what a kill after the last save may have prevented.
   int finish_completed_run(std::int64_t last) {
-    say("step {} of {} is done already: nothing is left to train", state_.step, last);
+    say("the run is complete: step {} of {}", state_.step, last);
     save_final_model();
     const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
     if (is_first() && state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
@@ -229,7 +230,7 @@ class Trainer {
     log_.add(report);
     fail_together(
         ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
-                      "with a smaller {}; nothing was saved over it",
+                      "with a smaller {}; earlier checkpoints are unchanged",
                       state_.skipped_in_a_row, report.step, Setting{"learning_rate"}));
   }
 
@@ -250,7 +251,7 @@ class Trainer {
     // Weights that cannot be trained further must not become the newest checkpoint.
     if (max_over_ranks(ranks_, !step_.optimizer().has_finite_weights(), "whether the weights are finite") > 0)
       fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
-                                  "are as they were",
+                                  "are unchanged",
                                   state_.step));
     log_.sync();
     const std::filesystem::path folder =

@@ -55,10 +55,10 @@ class TrainingStep {
 
   ZeroOptimizer<M, O>& optimizer() { return optimizer_; }
   const ZeroOptimizer<M, O>& optimizer() const { return optimizer_; }
-  /// Examples of a micro-batch.
+  /// Maximum number of examples in a micro-batch.
   std::int64_t micro_batch() const { return rows_at_most(settings_.per_device_train_batch_size); }
   double flops_per_token() const { return flops_per_token_; }
-  /// Factor of the loss in fp16; 1 in other precisions.
+  /// Factor of the loss in fp16 (see LossScale); 1 in other precisions.
   double loss_scale() const { return scales_loss ? loss_scale_.value() : 1.0; }
   void resume_loss_scale(const TrainerState& state) {
     if (scales_loss && state.loss_scale) loss_scale_.resume(*state.loss_scale);

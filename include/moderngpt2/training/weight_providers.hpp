@@ -37,7 +37,7 @@ concept WeightProvider = requires(P& provider, const std::vector<ParameterInfo>&
   provider.read(range, to);
 };
 
-/// Random weights: see initialize_elements(). Norms and biases are 0.
+/// Provider of random weights: see initialize_elements(). Norms and biases are 0. The config must outlive it.
 class FreshWeights {
  public:
   FreshWeights(const Config& config, std::uint64_t seed) : config_(config), seed_(seed) {}
@@ -56,10 +56,10 @@ class FreshWeights {
   std::uint64_t seed_;
 };
 
-/// Weights of a checkpoint. Missing, extra and misshaped tensors are Errors that name the tensor.
+/// Provider of a checkpoint's weights. check() throws an Error that names a missing, extra or misshaped tensor.
 class FileWeights {
  public:
-  /// Both must outlive the provider. `config`: config.json of the checkpoint.
+  /// `file` and `config` must outlive the provider. `config`: config.json of the checkpoint.
   FileWeights(const CheckpointTensors& file, const ConfigFile& config) : file_(file), config_(config) {}
 
   void check(const std::vector<ParameterInfo>& parameters) const {
@@ -77,12 +77,12 @@ class FileWeights {
   const ConfigFile& config_;
 };
 
-/// Weights of a checkpoint whose head may differ from the model's: the whole transformer, and tensors of the head that
-/// have the same name and shape. The other parameters are fresh.
+/// Provider of a checkpoint's weights for a model with another head: the whole transformer, and tensors of the head
+/// with the same name and shape. The other parameters are initialized randomly.
 class TransferredWeights {
  public:
-  /// All references must outlive the provider. `config`: config.json of the checkpoint; `model_config` and `seed`: of
-  /// fresh weights.
+  /// All references must outlive the provider. `config`: config.json of the checkpoint; `model_config` and `seed`:
+  /// for the parameters that are initialized randomly.
   TransferredWeights(const CheckpointTensors& file, const ConfigFile& config, const Config& model_config,
                      std::uint64_t seed)
       : file_(file), config_(config), fresh_(model_config, seed) {}
@@ -90,7 +90,7 @@ class TransferredWeights {
   void check(const std::vector<ParameterInfo>& parameters) {
     shared_ = find_shared_weights(parameters, file_, config_);
   }
-  /// Tensors that the model and the file share, once check() was called.
+  /// Tensors that the model and the file share. Valid after check().
   const SharedWeights& shared() const { return shared_; }
 
   template <class E>
@@ -108,9 +108,9 @@ class TransferredWeights {
   SharedWeights shared_;
 };
 
-/// Gives a model the weights of a provider: master weights in full precision, and the model's own, rounded where it
-/// computes with rounded ones. All ranks get all norms and biases, and in ZeRO stage 3 the matrices of their shard
-/// only. `masters` may be empty, for models that do not train. Throws what the provider throws.
+/// Loads a model's weights from a provider: master weights in full precision, and the model's own, rounded to the type
+/// that it computes with. Each rank loads all weights; in ZeRO stage 3, norms, biases and the matrices of its shard.
+/// `masters` may be empty, for models that do not train. Throws what the provider throws.
 template <class M, class P>
 requires WeightProvider<std::remove_reference_t<P>>
 void fill(M& model, const MasterWeights<M>& masters, const distributed::Shard& shard, P&& provider) {

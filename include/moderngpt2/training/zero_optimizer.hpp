@@ -61,10 +61,11 @@ class ZeroOptimizer {
   void begin_pass(bool is_last) { exchange_.begin_pass(is_last); }
   /// Gradients that passes add to.
   typename M::Gradients& gradients() { return exchange_.gradients(); }
-  /// Called when a unit's gradients are complete (see NoGradientHook).
+  /// Starts to reduce a unit's gradients. Call it when they are complete (see NoGradientHook).
   void ready(Unit unit) { exchange_.ready(unit); }
+  /// Adds the loss of a pass to the sum of the step.
   void add(const typename M::Loss& loss) { sums_.add(model_.backend(), loss); }
-  /// Called on every rank, including ranks without a batch in the pass.
+  /// Ends a pass. Call it on every rank, including ranks without a batch in the pass.
   void end_pass() { exchange_.end_pass(); }
 
   /// Sums the squares of the gradients. With a single rank on a backend that satisfies DecidesUpdates, also queues the
@@ -79,7 +80,7 @@ class ZeroOptimizer {
   }
 
   /// Waits for the sums, reduces them over ranks, and sets loss, grad_norm and applied of the report, whose
-  /// learning_rate is given. Updates the weights unless the update is queued, no label counts, or the loss or a
+  /// learning_rate is given. Updates the weights unless the update is queued, the batch has no labels, or the loss or a
   /// gradient of any rank is not finite. All-gathers of new weights may be in progress on return.
   void finish(bool has_labels, double loss_scale, StepReport& report) {
     const StepTotals own = sums_.read(model_.backend());

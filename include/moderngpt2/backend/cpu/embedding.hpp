@@ -45,7 +45,7 @@ void embedding(Backend& b, Rows<T> x, const int* ids, ConstMatrix<T> wte, float 
   });
 }
 
-/// Threads divide the channels, and each adds all rows in order: the same bits for any thread count.
+/// Each thread adds all rows, in order, for a part of the channels: results do not depend on the thread count.
 template <class T>
 void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<T> dx, float scale, int time,
                         const Dropout& d) {

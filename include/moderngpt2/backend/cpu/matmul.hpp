@@ -76,7 +76,7 @@ void matmul_backward_weight(Backend& b, Matrix<float> dw, Rows<DY> dy, Rows<X> x
           dw.cols, true);
 }
 
-/// Threads divide the columns, and each sums all rows in order: the same bits for any thread count.
+/// Each thread sums all rows, in order, for a part of the columns: results do not depend on the thread count.
 template <class X>
 void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   parallel_ranges(b.threads(), sums.size, 64, [&](std::int64_t begin, std::int64_t end) {

@@ -24,7 +24,7 @@ void scatter_rows_add(Backend&, Rows<T> dx, ConstRows<T> dout, const int* index)
     });
 }
 
-/// to (n) = from, rounded to a shorter type.
+/// Copies `from` (n) to `to` (n), rounded if To is the shorter type.
 template <class To, class From>
 void cast(Backend& b, To* to, const From* from, std::int64_t n) {
   constexpr std::int64_t block = 1 << 14;

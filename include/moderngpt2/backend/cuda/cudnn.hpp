@@ -38,18 +38,20 @@ struct CudnnBackward {
   void *dq, *dk, *dv;
 };
 
-/// Attention by an external library. Functions queue work and return.
+/// Interface of attention by cuDNN. The functions queue work and return without waiting for the GPU.
 class CudnnAttention {
  public:
   virtual ~CudnnAttention() = default;
   /// Scratch bytes that run() needs. The first call for a shape builds its plan, which takes up to a second.
   virtual std::int64_t workspace_bytes(const CudnnShape& shape) = 0;
+  /// Queues the forward pass. workspace: workspace_bytes(shape) bytes of GPU memory.
   virtual void run(cudaStream_t stream, const CudnnShape& shape, const CudnnForward& tensors, void* workspace) = 0;
+  /// Queues the backward pass, with the same workspace.
   virtual void run(cudaStream_t stream, const CudnnShape& shape, const CudnnBackward& tensors, void* workspace) = 0;
 };
 
-/// Whether cuDNN supports the call: full causal sequences in bf16 or f16 with a head_dim of at most 128, without
-/// dropout, whose masks would differ from those of core/dropout.hpp. cuDNN's sliding windows, softcaps and right
+/// Whether cuDNN supports the call: full causal sequences in bf16 or f16, head_dim a multiple of 8 and at most
+/// 128, no dropout (its masks would differ from those of core/dropout.hpp). cuDNN's sliding windows, softcaps and right
 /// padding are not used.
 constexpr bool cudnn_takes(const AttentionCall& call, Dtype dtype) {
   return (dtype == Dtype::bf16 || dtype == Dtype::f16) && call.past == 0 && call.time > 1 &&

@@ -35,7 +35,7 @@ class Loss {
     }
     return a;
   }
-  /// Value of the loss. Waits for the stream.
+  /// Returns the value of the loss. Waits for the stream.
   explicit operator double() const {
     if (count_ == 0) return 0;
     double values[max_terms] = {}, sum = 0;
@@ -56,7 +56,7 @@ class LossMemory {
  public:
   static constexpr int slots = 8;
 
-  /// Slot for the next loss. Reused after `slots` calls.
+  /// Returns the slot for the next loss: a number in GPU memory, reused after `slots` calls.
   double* next() {
     next_ = (next_ + 1) % slots;
     return numbers_.data() + next_;

@@ -39,7 +39,7 @@ void cross_entropy_rows(Backend& b, Rows<T> d, Rows<const float> logits, const i
       b.stream());
 }
 
-/// Sum of the cross-entropies of logits (N,V) with labels (N); dlogits (N,V) = scale * gradient, or null.
+/// Returns the sum of the cross-entropies of logits (N,V) with labels (N); dlogits (N,V) = scale * gradient, or null.
 inline Loss cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale) {
   if (logits.count == 0) return {};
   const LossSum sum = detail::next_sum(b, logits.count);
@@ -47,7 +47,7 @@ inline Loss cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> log
   return {b.stream(), sum.total};
 }
 
-/// Sum of (logit - target)^2 over logits and targets (N,V); dlogits (N,V) = scale * gradient, or null.
+/// Returns the sum of (logit - target)^2 over logits and targets (N,V); dlogits (N,V) = scale * gradient, or null.
 inline Loss mean_squared_error(Backend& b, Rows<float> dlogits, Rows<const float> logits, const float* targets,
                                float scale) {
   return detail::element_loss(b, ElementLossKind::squared, dlogits, logits, targets, scale);

@@ -25,7 +25,7 @@ double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
 }
 
 /// Queues one AdamW step on n fp32 weights and their moments, all (n) in GPU memory (Loshchilov and Hutter 2019,
-/// arXiv:1711.05101). With `rounded`, also writes the new weights there (n) in T.
+/// arXiv:1711.05101). With `rounded`, also writes the new weights to it (n) in T.
 template <class T = bf16>
 void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient, std::int64_t n,
            const AdamWStep& s, T* rounded = nullptr) {
@@ -83,7 +83,7 @@ class StepSums {
         .launch(b.stream());
     return &n.decision;
   }
-  /// Both sums. Waits for the GPU.
+  /// Returns both sums. Waits for the GPU.
   StepTotals read(Backend& b) const {
     copy(b.stream(), host_.data(), static_cast<const StepTotals*>(&device_.data()->totals), 1);
     b.synchronize();

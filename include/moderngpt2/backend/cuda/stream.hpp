@@ -46,6 +46,7 @@ class Event {
   void record(cudaStream_t stream) { check(cudaEventRecord(handle_, stream), "cudaEventRecord"); }
   /// Makes later work of `stream` wait for the work that precedes the last record(). Does not block the host.
   void wait(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, handle_, 0), "cudaStreamWaitEvent"); }
+  /// Blocks the host until the work that precedes the last record() is complete.
   void synchronize() const { check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
   /// Milliseconds from `earlier` to this event. Both are timed, recorded and complete.
   float since(const Event& earlier) const {

@@ -28,21 +28,21 @@ void upload_into(Backend& b, E* to, std::int64_t n, F&& write) {
   b.inputs().add_to(b.stream(), to, n, write);
 }
 
-/// Copies from (n) in GPU memory to `to` on the host. Waits.
+/// Copies from (n) in GPU memory to `to` on the host. Waits for the copy.
 template <class E>
 void download(const Backend& b, E* to, const E* from, std::int64_t n) {
   copy(b.stream(), to, from, n);
   b.synchronize();
 }
 
-/// Copies from (n) on the host to `to` in GPU memory. Waits.
+/// Copies from (n) on the host to `to` in GPU memory. Waits for the copy.
 template <class E>
 void store(const Backend& b, E* to, const E* from, std::int64_t n) {
   copy(b.stream(), to, from, n);
   b.synchronize();
 }
 
-/// Allocates zero-filled memory for `use` of a buffer that was made with Pages::as_used. Waits.
+/// Allocates zero-filled memory for `use` of a buffer that was made with Pages::as_used. Waits for the GPU.
 template <class E>
 void commit_memory(const Backend& b, FlatBuffer<E, DeviceBuffer>& buffer, const PartialUse& use) {
   b.synchronize();
@@ -59,7 +59,7 @@ void zero_and_discard(const Backend& b, E* data, std::int64_t n) {
   fill_bytes(b.stream(), data, 0, std::size_t(n) * sizeof(E));
 }
 
-/// Copy of a host buffer in GPU memory. Waits.
+/// Returns a copy of a host buffer in GPU memory. Waits for the copy.
 template <class E>
 FlatBuffer<E, DeviceBuffer> move_to_backend(const Backend& b, FlatBuffer<E> buffer) {
   FlatBuffer<E, DeviceBuffer> there(buffer.size());

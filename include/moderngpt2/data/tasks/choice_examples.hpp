@@ -19,7 +19,7 @@ namespace moderngpt2 {
 /// question, space, choice.
 class ChoiceExamples {
  public:
-  /// Label counts of some questions: next tokens of the correct choices, and choices.
+  /// Label counts of a range of questions: next tokens of the correct choices (language), and questions.
   struct Divisors {
     std::int64_t language = 0, questions = 0;
 

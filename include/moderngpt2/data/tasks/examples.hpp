@@ -73,6 +73,7 @@ class ExampleRange {
   std::int64_t begin_ = 0, end_ = 0;
 };
 
+/// Training set and validation set of a task.
 template <class Store>
 struct ExampleSplits {
   ExampleRange<Store> train, eval;
@@ -84,11 +85,13 @@ class TextEncoder {
   TextEncoder(Tokenizer tokenizer, int block_size) : tokenizer_(std::move(tokenizer)), block_size_(block_size) {
     const int added = int(tokenizer_.prefix_ids().size() + tokenizer_.suffix_ids().size());
     if (block_size_ <= added)
-      throw Error("a block size of {} tokens leaves no room besides the tokens that the tokenizer adds", block_size_);
+      throw Error("a block size of {} tokens leaves no room for text beside the tokenizer's special tokens",
+                  block_size_);
   }
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   int block_size() const { return block_size_; }
+  /// Number of truncated texts so far.
   std::int64_t cut() const { return cut_; }
   void count_cut() { ++cut_; }
 

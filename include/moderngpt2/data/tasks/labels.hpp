@@ -26,8 +26,8 @@ class LabelSet {
       if (!ids_.emplace(names_[i], int(i)).second) throw Error("labels: {} occurs twice", excerpt(names_[i]));
   }
 
-  /// Adds a label, the id or name of a class. Returns a handle for id_of(). Throws Error that names the row if it is
-  /// neither, or not a class of the checkpoint.
+  /// Adds a label, which must be the id or name of a class. Returns a handle for id_of(). Throws Error that names the
+  /// row for another value, or for a class that the checkpoint lacks.
   int add(const Json& label, std::string_view column, const RowPlace& place) {
     if (label.is_string()) return add_name(label.get<std::string>(), column, place);
     if (!label.is_number_integer() && !label.is_boolean())

@@ -114,8 +114,7 @@ class QuestionExamples {
       const std::string& answer = question.answers[i];
       const auto byte = starts[i] < 0 ? std::nullopt : byte_of_character(question.context, std::size_t(starts[i]));
       if (!byte || question.context.compare(*byte, answer.size(), answer) != 0 || answer.empty())
-        throw Error("{}: the answer {} does not stand at character {} of the context", where, excerpt(answer, 40),
-                    starts[i]);
+        throw Error("{}: the answer {} is not at character {} of the context", where, excerpt(answer, 40), starts[i]);
       if (i == 0) first = {int(*byte), int(*byte + answer.size())};
     }
     return first;

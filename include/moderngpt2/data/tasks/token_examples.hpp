@@ -12,7 +12,8 @@
 
 namespace moderngpt2 {
 
-/// Texts split into words, with a class for each word. The first token of a word has its label, others are ignored.
+/// Texts split into words, with a class for each word. The label of a word is on its first token; its other tokens have
+/// ignored_label.
 class TokenExamples {
  public:
   RaggedRows rows, labels;

@@ -18,13 +18,13 @@ inline std::int64_t count_valid(const int* labels, std::int64_t n) {
 inline std::int64_t count_valid(const int* labels, std::int64_t n, int classes) {
   for (std::int64_t i = 0; i < n; ++i)
     if (labels[i] != ignored_label && (labels[i] < 0 || labels[i] >= classes))
-      throw Error("labels: {} at index {} is neither in 0..{} nor {}, which marks a label to ignore", labels[i], i,
-                  classes - 1, ignored_label);
+      throw Error("labels: {} at index {} is neither in 0..{} nor {} (a label to ignore)", labels[i], i, classes - 1,
+                  ignored_label);
   return count_valid(labels, n);
 }
 
-/// Number of labels that a mean loss divides by: `given`, that of the whole global batch, or where it is negative
-/// `counted`, that of this micro-batch.
+/// Number of labels by which a mean loss divides: `given` (of the global batch), or `counted` (of this micro-batch) if
+/// `given` is negative.
 constexpr std::int64_t mean_count(std::int64_t given, std::int64_t counted) { return given >= 0 ? given : counted; }
 
 /// 1 / count, or 0 for a count of 0: a batch without valid labels has loss 0 and gradient 0.

@@ -18,8 +18,8 @@ struct LanguageModelLabels {
   std::int64_t valid = -1;  ///< valid labels in the global batch, after the shift; negative: count them in this batch
 };
 
-/// Next-token prediction: logits (BT,V) by a matrix (V,C) of its own or the tied embedding, capped by
-/// final_logit_softcapping.
+/// Head for next-token prediction: logits (BT,V) by a matrix (V,C), which is its own or the tied embedding, with soft
+/// cap final_logit_softcapping.
 template <int C, Toggle Tied = Toggle::dynamic>
 struct LanguageModelHead {
   static constexpr const char* architecture = "ModernGPT2LMHeadModel";
@@ -58,28 +58,28 @@ struct LanguageModelHead {
 
   using Labels = LanguageModelLabels;
 
-  /// Number of labels (B,T) that count after the shift: valid ones beside the first of each row.
+  /// Number of labels (B,T) in the loss: the valid ones, except the first of each row, which no position predicts.
   static std::int64_t count_targets(const int* labels, int batch, int time) {
     std::int64_t count = 0;
     for (int b = 0; b < batch; ++b) count += count_valid(labels + std::int64_t(b) * time + 1, time - 1);
     return count;
   }
 
-  /// Matrix (V,C) of the logits: lm_head, or the embedding where tied.
+  /// Matrix (V,C) of the logits: lm_head, or the embedding if tied.
   template <class E>
   auto weight(const Params<E>& p, const typename Embedding<C>::template Params<E>& wte) const {
     return tied() ? wte.weight : p.lm_head.weight;
   }
 
-  /// Logits after the softcap: (N,C) -> (N,V).
+  /// Computes logits (N,V), after the soft cap, from hidden states (N,C).
   template <class B, class T, class E>
   void predict(B& b, Rows<compute_t<T>> out, Rows<const T> hidden, const Params<E>& p,
                const typename Embedding<C>::template Params<E>& wte) const {
     logits(b, out, hidden, weight(p, wte), real_t<T>(softcap));
   }
 
-  /// Mean cross-entropy of position t against label t + 1. With dhidden (BT,C), also sets it to the gradient of hidden
-  /// and adds the gradients of the weights to `g` and `dwte`.
+  /// Mean cross-entropy of position t against label t + 1, in nats. If dhidden (BT,C) is not null, also sets it to the
+  /// gradient of hidden and adds the gradients of the weights to `g` and `dwte`.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>& wte,

@@ -9,8 +9,8 @@
 
 namespace moderngpt2 {
 
-/// Next-token prediction and a score for each choice (GPT2DoubleHeadsModel of Transformers). Each choice is a row of
-/// the batch; rows of the same question are consecutive.
+/// Two heads: next-token prediction, and a score for each choice (GPT2DoubleHeadsModel of Transformers). Each choice is
+/// a row of the batch; rows of the same question are consecutive.
 template <int C, Toggle Tied = Toggle::dynamic>
 struct DoubleHeads {
   static constexpr const char* architecture = "ModernGPT2DoubleHeadsModel";
@@ -74,15 +74,15 @@ struct DoubleHeads {
     std::int64_t mc_valid = -1;         ///< valid questions in the global batch; negative: count them in this batch
   };
 
-  /// (N,C) -> (N,V) next-token logits.
+  /// Computes next-token logits (N,V) from hidden states (N,C).
   template <class B, class T, class E>
   void predict(B& b, Rows<compute_t<T>> out, Rows<const T> hidden, const Params<E>& p,
                const typename Embedding<C>::template Params<E>& wte) const {
     language.predict(b, out, hidden, p.language, wte);
   }
 
-  /// Sum of the language loss and the loss over the choices. With dhidden (BT,C), also its gradient and those of the
-  /// weights. Leaves the choice logits in s.mc_logits.
+  /// Sum of the language loss and the loss over the choices. If dhidden (BT,C) is not null, also sets it to the
+  /// gradient of hidden and adds the weight gradients to `g` and `dwte`. Leaves the choice logits in s.mc_logits.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>& wte,
@@ -97,7 +97,7 @@ struct DoubleHeads {
     return total + choice_loss(b, hidden, dhidden, p, g, s, labels, pass);
   }
 
-  /// Loss over the choices only. With dhidden (BT,C), adds its gradient to it.
+  /// Loss over the choices only. If dhidden (BT,C) is not null, adds the gradient of hidden to it.
   template <class B, class T, class E, class G>
   loss_of<B, T> choice_loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                             const Saved<T>& s, const Labels& labels, const Pass<real_t<T>>& pass) const {
@@ -112,7 +112,7 @@ struct DoubleHeads {
       copy_rows(b, s.mc_logits, s.scores);
     if (!labels.mc_labels) return loss_of<B, T>();
     if (labels.choices < 1 || pass.batch % labels.choices != 0)
-      throw Error("labels: a batch of {} rows does not hold questions of {} choices each", pass.batch, labels.choices);
+      throw Error("labels: {} rows are not a multiple of {} choices per question", pass.batch, labels.choices);
     const int questions = pass.batch / labels.choices;
     const std::int64_t valid = mean_count(labels.mc_valid, count_valid(labels.mc_labels, questions, labels.choices));
     const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),

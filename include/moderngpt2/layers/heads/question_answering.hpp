@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// Extractive question answering: logits (B,T) of the first and of the last token of the answer.
+/// Head for extractive question answering: logits (B,T) of the answer's first token, and of its last token.
 template <int C, Toggle = Toggle::dynamic>
 struct QuestionAnsweringHead {
   static constexpr const char* architecture = "ModernGPT2ForQuestionAnswering";
@@ -47,13 +47,14 @@ struct QuestionAnsweringHead {
   constexpr HeadSize size(int batch, int time) const { return {.rows = batch * time, .scores = 2}; }
 
   struct Labels {
-    const int* start_positions = nullptr;  ///< (B); null: logits only. Negative: clamped to 0; >= T: ignored
-    const int* end_positions = nullptr;    ///< (B)
-    std::int64_t valid = -1;  ///< valid start labels in the global batch, and as many end labels; negative: count here
+    const int* start_positions = nullptr;  ///< (B); negative: clamped to 0; >= T: ignored. null: no loss, only logits
+    const int* end_positions = nullptr;    ///< (B), as start_positions
+    std::int64_t valid =
+        -1;  ///< valid start positions in the global batch, equal to end positions; negative: count here
   };
 
-  /// Mean of the cross-entropies of start and end. With dhidden (BT,C), also its gradient and those of the weights.
-  /// Leaves the logits in s.start and s.end.
+  /// Mean of the cross-entropies of start and end. If dhidden (BT,C) is not null, also sets it to the gradient of
+  /// hidden and adds the weight gradients to `g`. Leaves the logits in s.start and s.end.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,

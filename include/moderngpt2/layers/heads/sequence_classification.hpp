@@ -11,8 +11,8 @@
 
 namespace moderngpt2 {
 
-/// Sequence classification or regression: logits (B,num_labels) from the hidden state of the last token that is not
-/// padding.
+/// Head for sequence classification or regression: logits (B,num_labels) from the hidden state of the last token that
+/// is not padding.
 template <int C, Toggle = Toggle::dynamic>
 struct SequenceClassificationHead {
   static constexpr const char* architecture = "ModernGPT2ForSequenceClassification";
@@ -59,8 +59,8 @@ struct SequenceClassificationHead {
   };
   using Labels = LabelsOf<float>;
 
-  /// Mean loss of the problem type. With dhidden (BT,C), also its gradient and those of the weights. Leaves the logits
-  /// in s.logits.
+  /// Mean loss for the problem type. If dhidden (BT,C) is not null, also sets it to the gradient of hidden and adds the
+  /// weight gradients to `g`. Leaves the logits in s.logits.
   template <class B, class T, class E, class G, class L>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,

@@ -10,7 +10,7 @@
 
 namespace moderngpt2 {
 
-/// Token classification: logits (BT,num_labels).
+/// Head for token classification: logits (BT,num_labels).
 template <int C, Toggle = Toggle::dynamic>
 struct TokenClassificationHead {
   static constexpr const char* architecture = "ModernGPT2ForTokenClassification";
@@ -50,8 +50,8 @@ struct TokenClassificationHead {
     std::int64_t valid = -1;      ///< valid labels in the global batch; negative: count them in this batch
   };
 
-  /// Mean cross-entropy. With dhidden (BT,C), also its gradient and those of the weights. Leaves the logits in
-  /// s.logits.
+  /// Mean cross-entropy. If dhidden (BT,C) is not null, also sets it to the gradient of hidden and adds the weight
+  /// gradients to `g`. Leaves the logits in s.logits.
   template <class B, class T, class E, class G>
   loss_of<B, T> loss(B& b, Rows<const T> hidden, Rows<T> dhidden, const Params<E>& p, const Params<G>& g,
                      const typename Embedding<C>::template Params<E>&, const typename Embedding<C>::template Params<G>&,

@@ -64,10 +64,10 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   return files;
 }
 
-/// Writes checkpoint-N of the state's step into an output folder, completely or not at all, and returns its folder. The
+/// Writes checkpoint-N, N = state.step, into an output folder, completely or not at all, and returns its folder. The
 /// files are verified before the checkpoint is published; then the oldest checkpoints beyond save_total_limit are
 /// deleted, except after a skipped step, when they may be the last good ones. All ranks write their optimizer state,
-/// rank 0 the rest; it sets saved_at and files of its state.
+/// rank 0 writes the rest and sets state.updates, saved_at and files.
 template <class M, class O>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,

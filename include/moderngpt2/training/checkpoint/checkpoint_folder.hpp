@@ -40,7 +40,7 @@ namespace detail {
 /// N of "checkpoint-N"; -1 for other names.
 std::int64_t checkpoint_number(const std::string& name);
 
-/// Whether a name is that of an incomplete checkpoint, hidden beside the others.
+/// Whether a name is the hidden name of a checkpoint that was being written or deleted.
 bool is_checkpoint_leftover(const std::string& name);
 
 std::string hash_file(const InputFile& file);
@@ -52,10 +52,10 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& output_dir, s
 /// Opens a checkpoint. Throws an Error that names a missing or truncated file.
 Checkpoint open_checkpoint(const std::filesystem::path& folder);
 
-/// Reads files of a folder. Throws an Error if a hash differs.
+/// Reads files of a folder and compares their hashes with the records. Throws an Error that names a differing file.
 void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files);
 
-/// Reads every file of a checkpoint. Throws an Error if one has changed since it was written.
+/// Reads every file of a checkpoint and compares its hash. Throws an Error that names a changed file.
 inline void verify_checkpoint(const Checkpoint& checkpoint) { verify_files(checkpoint.folder, checkpoint.state.files); }
 
 /// Complete checkpoints of an output folder, newest first: by the time of the save, then by step. Calls on_broken(text)
@@ -93,7 +93,7 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_
 
 namespace detail {
 
-/// Deletes a folder with its content. Tries twice, since leftovers occupy as much space as a checkpoint.
+/// Deletes a folder with its content. Tries twice and ignores errors, since a leftover only occupies disk space.
 void delete_folder(const std::filesystem::path& folder);
 
 /// Hidden name of a checkpoint that is being written or deleted.
@@ -101,10 +101,10 @@ std::filesystem::path hidden_path(const std::filesystem::path& folder);
 
 }  // namespace detail
 
-/// Deletes the oldest checkpoints beyond `limit`, except `keep`, and leftovers of earlier deletions.
+/// Keeps `keep` and the newest of the other checkpoints, `limit` in total, and deletes the rest and all leftovers.
 void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
 
-/// Folder that appears completely or not at all: filled under a hidden name, synced, renamed.
+/// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed.
 class AtomicFolder {
  public:
   /// Removes leftovers of a killed save.
@@ -131,8 +131,8 @@ class AtomicFolder {
 /// Output folder of a run, locked during the object's lifetime.
 class OutputFolder {
  public:
-  /// Creates the folder, tests that it is writable, and removes leftovers of a killed run. Throws an Error if it cannot
-  /// be written, if another process has locked it, or if the disk has less than `bytes` available.
+  /// Creates the folder, tests that it is writable, and removes leftovers of a killed run. Throws an Error if it is not
+  /// writable, if another process has locked it, or if the disk has less than `bytes` available.
   OutputFolder(const std::filesystem::path& folder, std::uint64_t bytes);
 
  private:
@@ -182,15 +182,15 @@ MODERNGPT2_INLINE Checkpoint open_checkpoint(const std::filesystem::path& folder
   const std::filesystem::path file = folder / "trainer_state.json";
   std::error_code error;
   if (!std::filesystem::exists(file, error))
-    throw Error("{}: no complete checkpoint, it has no trainer_state.json", folder.string());
+    throw Error("{}: no complete checkpoint, trainer_state.json is missing", folder.string());
   Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
   for (const FileRecord& record : checkpoint.state.files) {
     if (record.name.empty() || record.name.find('/') != record.name.npos)
-      throw Error("{}: files names {}, which is not a file beside it", file.string(), excerpt(record.name));
+      throw Error("{}: files contains {}, which is not a plain file name", file.string(), excerpt(record.name));
     const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
     if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
     if (bytes != record.bytes)
-      throw Error("{}: no complete checkpoint, {} has {} bytes of {}", folder.string(), record.name, bytes,
+      throw Error("{}: no complete checkpoint, {} has {} bytes instead of {}", folder.string(), record.name, bytes,
                   record.bytes);
   }
   return checkpoint;
@@ -199,7 +199,8 @@ MODERNGPT2_INLINE Checkpoint open_checkpoint(const std::filesystem::path& folder
 MODERNGPT2_INLINE void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
   for (const FileRecord& record : files)
     if (detail::hash_file(InputFile(folder / record.name)) != record.xxh3)
-      throw Error("{} is damaged: its bytes are not those that were written", (folder / record.name).string());
+      throw Error("{} is damaged: its hash differs from the one recorded when it was written",
+                  (folder / record.name).string());
 }
 
 }  // namespace moderngpt2

@@ -18,7 +18,7 @@
 
 namespace moderngpt2 {
 
-/// Files of a tokenizer, read when a run begins.
+/// Content of a tokenizer's files, read when a run begins and copied into every model folder that it writes.
 struct TokenizerFiles {
   static constexpr std::array<const char*, 8> names{"tokenizer.json",
                                                     "tokenizer.model",
@@ -30,7 +30,7 @@ struct TokenizerFiles {
                                                     "merges.txt"};
   std::vector<std::pair<std::string, std::string>> files;  ///< name and content
 
-  /// Reads the files of a folder, or of the folder of a tokenizer.json.
+  /// Reads the files in `names` that exist in a folder, or in the folder of a tokenizer.json.
   static TokenizerFiles read(const std::filesystem::path& folder_or_file) {
     const bool folder = std::filesystem::is_directory(folder_or_file);
     const std::filesystem::path home = folder ? folder_or_file : folder_or_file.parent_path();
@@ -49,14 +49,14 @@ struct TokenizerFiles {
   }
 };
 
-/// Files of a model's folder besides the weights.
+/// Content of a model folder's files other than the weights.
 struct ModelCompanions {
   ConfigFile config;
   TokenizerFiles tokenizer;
   std::optional<GenerationConfigFile> generation{};  ///< if empty, derived from `config`
 };
 
-/// Name of an element type in config.json.
+/// Name of an element type in config.json (torch_dtype): "bfloat16", "float16", "float32" or "float64".
 template <class T>
 constexpr const char* torch_dtype_name() {
   if constexpr (std::is_same_v<T, bf16>)
@@ -68,7 +68,7 @@ constexpr const char* torch_dtype_name() {
 }
 
 /// Writes a model folder in Hugging Face's format: weights, config.json, generation_config.json, and the tokenizer's
-/// files. `dtype`: torch_dtype_name() of the weights. Returns the files.
+/// files. `dtype`: torch_dtype_name() of the weights. Returns name, size and hash of each file.
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, std::span<const TensorSource> weights,
                                    const char* dtype, const ModelCompanions& companions);
 /// Writes `weights` from the memory of the model's backend.

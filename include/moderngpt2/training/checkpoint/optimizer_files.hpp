@@ -31,8 +31,8 @@ namespace moderngpt2 {
 /// (OptimizerFor::describe_state) and every parameter that has it, for AdamW exp_avg.NAME and exp_avg_sq.NAME.
 inline constexpr const char* optimizer_file = "optimizer.safetensors";
 
-/// File of one of several ranks: ranges of flat buffers, STATE.matrices.OFFSET and STATE.vectors.OFFSET. Offsets count
-/// elements of the flat buffer of a single process, so any number of ranks can read the files.
+/// Name of the file of one of several ranks. It holds ranges of flat buffers, STATE.matrices.OFFSET and
+/// STATE.vectors.OFFSET. Offsets are elements of a single process's buffer, so any number of ranks can read the files.
 inline std::string optimizer_file_of_rank(int rank, int ranks) {
   return fmt::format("optimizer-rank-{:05}-of-{:05}.safetensors", rank + 1, ranks);
 }
@@ -56,8 +56,8 @@ inline bool has_state(StateScope scope, const ParameterInfo& p) {
   return scope == StateScope::all || (scope == StateScope::matrices) == p.is_matrix();
 }
 
-/// Calls f(prefix of the names, elements in the model, pieces, first element in memory) for each flat buffer of an
-/// optimizer's state.
+/// Calls f(prefix, total, pieces, data) for each flat buffer of an optimizer's state: prefix of the tensor names in
+/// files, elements of the whole model, pieces of this rank, first element in memory.
 template <class M, class O, class F>
 void for_flat_states(const M& model, const ModelOptimizer<M, O>& optimizer, F&& f) {
   const CountParameters total = model.layers().count();
@@ -175,7 +175,7 @@ void load_state_by_name(const SafetensorsFile& file, M& model, ModelOptimizer<M,
     });
 }
 
-/// Size and hash of a rank's file, as ranks exchange them.
+/// Size and hash of a rank's file, in a fixed-size form for exchange between ranks.
 struct RecordOfRank {
   std::uint64_t bytes = 0;
   char xxh3[40] = {};
@@ -183,8 +183,8 @@ struct RecordOfRank {
 
 }  // namespace detail
 
-/// Writes the optimizer state into a checkpoint's folder: one file if each rank has all of it, otherwise one per rank.
-/// Returns the files of all ranks, on each rank; those of several ranks have been verified.
+/// Writes the optimizer state into a checkpoint's folder. If each rank has all of it, rank 0 writes one file and only
+/// rank 0 returns its record. Otherwise each rank writes and verifies its own file, and all ranks return all records.
 template <class M, class O>
 std::vector<FileRecord> save_optimizer_state(const std::filesystem::path& folder, const M& model,
                                              const ModelOptimizer<M, O>& optimizer,
@@ -240,8 +240,8 @@ class GatheredMasters {
     bucket_ = FlatBuffer<Element>(most);
   }
 
-  /// Copies elements [first, first + count) of the flat buffer to `out`. Successive calls ask for ascending elements.
-  /// The other ranks call finish() meanwhile.
+  /// Copies elements [first, first + count) of the flat buffer to `out`. Successive calls must ascend without overlap.
+  /// Called on one rank; the other ranks call finish() meanwhile.
   void read(std::int64_t first, std::int64_t count, std::byte* out) {
     while (count > 0) {
       while (first >= end_) next();

@@ -50,14 +50,14 @@ inline double answer_f1(std::string_view predicted, std::string_view actual) {
   return 2.0 * common / double(p.size() + a.size());
 }
 
-/// Span of a window and the sum of the logits of its ends.
+/// Answer span: tokens [start, end] of a window (both inclusive), and the sum of its start and end logits.
 struct Span {
   int start = -1, end = -1;
   float score = 0;
 };
 
-/// Best span in [begin, end) of at most `most_tokens` tokens, among the `n_best` best starts and ends of the window.
-/// Start is -1 if no span qualifies.
+/// Best span within tokens [begin, end), at most `most_tokens` long. Considers the `n_best` best starts and ends of the
+/// window. The result's start is -1 if no span qualifies.
 template <class T>
 Span best_span(std::span<T> starts, std::span<T> ends, int begin, int end, int most_tokens = 30, int n_best = 20) {
   const auto best = [&](std::span<T> scores) {

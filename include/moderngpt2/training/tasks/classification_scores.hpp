@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// Number of correct predictions, predictions, and labels of a class.
+/// Counts of one class: correct predictions (hits), predictions, and labels (actual).
 struct ClassCount {
   std::int64_t hits = 0, predicted = 0, actual = 0;
 
@@ -95,7 +95,7 @@ inline double pearson(std::span<const double> x, std::span<const double> y) {
   return xy / std::sqrt(xx * yy);
 }
 
-/// Ranks, counted from 1; equal values share their mean rank.
+/// Ranks of values in ascending order, counted from 1; equal values share their mean rank.
 inline std::vector<double> ranks(std::span<const double> x) {
   std::vector<std::size_t> order(x.size());
   std::iota(order.begin(), order.end(), std::size_t{0});

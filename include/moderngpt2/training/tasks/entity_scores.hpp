@@ -45,7 +45,7 @@ inline std::vector<Entity> entities_of(const std::vector<std::string_view>& tags
   return found;
 }
 
-/// Counts entities over sentences. An entity is correct if its type and both ends are.
+/// Accumulates entity-level scores over sentences. A predicted entity is correct if type, begin and end match.
 class EntityCount {
  public:
   void add(const std::vector<std::string_view>& predicted, const std::vector<std::string_view>& actual) {

@@ -26,8 +26,8 @@ class ExampleBatch {
         mask_(ids_.size()),
         places_(std::size_t(most_examples)) {}
 
-  /// Makes the next load() pad its rows to the longest of these examples too: the rows of all ranks in a step then have
-  /// the same length, and results, dropout included, equal those of a single process.
+  /// Sets the minimum row length of the next load() to the longest of these examples. Called with the examples of all
+  /// ranks in a step, so that results, dropout included, equal those of a single process.
   template <class Place>
   void pad_to_longest(const Data& data, std::int64_t rows, Place&& place) {
     least_time_ = 1;
@@ -47,7 +47,7 @@ class ExampleBatch {
   const std::int8_t* mask(std::int64_t example) const {
     return masked_ ? mask_.data() + example * sequences_ * time_ : nullptr;
   }
-  /// Number of labels, by which sums of losses are divided.
+  /// Number of labels in the batch: divisor of the summed losses.
   const Divisors& divisors() const { return divisors_; }
 
  protected:

@@ -15,7 +15,7 @@
 
 namespace moderngpt2 {
 
-/// Batch of questions, with a row for each choice. The language-model loss covers the correct choices only.
+/// Batch of multiple-choice questions, with one row per choice. The language-model loss covers correct choices only.
 class ChoiceBatch : public ExampleBatch<ChoiceExamples> {
  public:
   ChoiceBatch(const Data& data, std::int64_t most, const Config& config)
@@ -53,7 +53,7 @@ class ChoiceBatch : public ExampleBatch<ChoiceExamples> {
   std::vector<int> answers_, last_, labels_;
 };
 
-/// Task: select the correct choice, scored at the last token of each.
+/// Task of Trainer: select the correct choice of a question. Each choice is scored at its last token.
 struct MultipleChoice {
   using Store = ChoiceExamples;
   using Batch = ChoiceBatch;

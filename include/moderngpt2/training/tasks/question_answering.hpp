@@ -17,7 +17,7 @@
 
 namespace moderngpt2 {
 
-/// Batch of windows of contexts, with the positions of the answers.
+/// Batch of context windows, with start and end positions of the answers.
 class QuestionBatch : public ExampleBatch<QuestionExamples> {
  public:
   QuestionBatch(const Data& data, std::int64_t most, const Config& config)
@@ -40,7 +40,7 @@ class QuestionBatch : public ExampleBatch<QuestionExamples> {
   std::vector<int> starts_, ends_;
 };
 
-/// Task: find the span of a context that answers a question.
+/// Task of Trainer: find the span of a context that answers a question (SQuAD).
 struct QuestionAnswering {
   using Store = QuestionExamples;
   using Batch = QuestionBatch;

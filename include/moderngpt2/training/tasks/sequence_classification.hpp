@@ -47,7 +47,7 @@ class SequenceBatch : public ExampleBatch<SequenceExamples> {
   std::vector<float> values_;
 };
 
-/// Task: predict a class, several classes, or numbers for a text.
+/// Task of Trainer: predict a class, several classes, or numbers for a text.
 struct SequenceClassification {
   using Store = SequenceExamples;
   using Batch = SequenceBatch;

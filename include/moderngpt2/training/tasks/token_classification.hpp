@@ -40,7 +40,7 @@ class TokenLabelBatch : public ExampleBatch<TokenExamples> {
   std::vector<int> labels_;
 };
 
-/// Task: predict a class for every word of a text.
+/// Task of Trainer: predict a class for every word of a text (such as named entities).
 struct TokenClassification {
   using Store = TokenExamples;
   using Batch = TokenLabelBatch;

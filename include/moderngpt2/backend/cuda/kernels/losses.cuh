@@ -36,7 +36,7 @@ struct CrossEntropy {
   void launch(cudaStream_t stream) const;
 };
 
-/// Squared error, or binary cross-entropy of sigmoid(logit).
+/// Loss of an ElementLoss: squared error, or binary cross-entropy of sigmoid(logit).
 enum class ElementLossKind { squared, binary };
 
 /// Sum of (logit - target)^2, or of the cross-entropies of sigmoid(logit) with targets in [0, 1]; d = scale * gradient.

@@ -12,7 +12,7 @@
 // which queues the kernels.
 namespace moderngpt2::cuda {
 
-/// out (n,C) = x[index].
+/// out[i] (n,C) = x[index[i]].
 template <class T>
 struct GatherRows {
   Rows<T> out;

@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace detail
 
-/// Queues the sort.
+/// Queues the sort of the rows by id.
 inline void sort_segments(cudaStream_t stream, const SegmentSort& s) {
   constexpr int threads = detail::sort_threads, scan_threads = 1024;
   const int* order = nullptr;
