@@ -62,7 +62,10 @@ TEST_CASE("a stall report names ranks that do not answer, are behind or ahead") 
   CHECK(report.text() ==
         "rank 1 waits for the save in step 17, after it, rank 3 waits for reduce-scatter of bucket 0 in step 17, "
         "before it");
-  report.of(1) = report.of(3) = report.own();
+  report.of(1).step = -1;  // before the first step
+  report.of(3) = report.own();
+  CHECK(report.text() == "rank 1 waits for the save, after it");
+  report.of(1) = report.own();
   CHECK(report.text() == "all ranks wait for it (is the network slow or broken?)");
 }
 

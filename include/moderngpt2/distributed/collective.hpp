@@ -37,10 +37,13 @@ struct Collective {
   std::int64_t bytes() const { return count * element_size; }
 };
 
-/// Name and step of a collective, such as "all-gather of bucket 3 in step 17".
-inline std::string description(const Collective& c) {
-  return c.step < 0 ? std::string(c.what) : fmt::format("{} in step {}", c.what, c.step);
+/// Returns "NAME in step STEP", or only the name before the first step.
+inline std::string step_text(const char* name, std::int64_t step) {
+  return step < 0 ? std::string(name) : fmt::format("{} in step {}", name, step);
 }
+
+/// Name and step of a collective, such as "all-gather of bucket 3 in step 17".
+inline std::string description(const Collective& c) { return step_text(c.what, c.step); }
 
 /// Bytes that each of `size` = N ranks sends with ring algorithms, which are optimal for large buffers: (N-1)/N of the
 /// whole buffer for reduce-scatter and all-gather, twice that for all-reduce, the buffer for broadcast.
@@ -108,7 +111,7 @@ class StallReport {
       if (p.number < 0)
         text += fmt::format("rank {} does not answer (it is stopped, or busy with something else)", r);
       else
-        text += fmt::format("rank {} waits for {} in step {}, {} it", r, p.what, p.step,
+        text += fmt::format("rank {} waits for {}, {} it", r, step_text(p.what, p.step),
                             p.number < own().number ? "before" : "after");
     }
     return text.empty() ? "all ranks wait for it (is the network slow or broken?)" : text;
