@@ -165,6 +165,18 @@ TEST_CASE("linear scaling of positions, in each of its spellings") {
   CHECK_ERROR(parse(R"("rope_scaling":{"type":"linear","factor":2},"rope_scaling_factor":3)"), "rope_scaling",
               "factor of 2", "rope_scaling_factor", "3");
   CHECK_ERROR(parse(R"("rope_theta":1e4,"rope_parameters":{"rope_theta":500.0})"), "rope_theta", "rope_parameters");
+  CHECK_ERROR(parse(R"("rope_parameters":{"factor":2})"), "rope_parameters", "rope_type is missing");
+  // One set for each kind of layer, as Transformers 5 writes them.
+  const Config kinds = parse(R"("rope_parameters":{"full_attention":{"rope_type":"linear","factor":8,"rope_theta":7.0},
+                                "sliding_attention":{"rope_type":"linear","factor":8,"rope_theta":7.0}})")
+                           .config;
+  CHECK(kinds.rope_scaling_factor == 8.0);
+  CHECK(kinds.rope_theta == 7.0);
+  CHECK_ERROR(
+      parse(R"("rope_parameters":{"full_attention":{"rope_theta":7.0},"sliding_attention":{"rope_theta":8.0}})"),
+      "rope_parameters", "kinds of layers");
+  CHECK_ERROR(parse(R"("rope_parameters":{"full_attention":{"rope_theta":7.0},"rope_type":"default"})"),
+              "rope_parameters", "kinds of layers");
 }
 
 TEST_CASE("token ids: absent, null, a number, a list") {

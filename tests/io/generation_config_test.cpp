@@ -58,11 +58,26 @@ TEST_CASE("fields out of range or of a wrong type") {
   for (const char* field : {"max_length", "max_new_tokens", "num_beams", "num_return_sequences"})
     for (const char* value : {"0", "-1", "1.5", "\"3\""})
       CHECK_ERROR(parse_generation("{\"" + std::string(field) + "\":" + value + "}"), "g.json: ", field);
-  for (const char* text : {R"({"temperature":-1})", R"({"temperature":"1"})", R"({"top_p":1.5})", R"({"min_p":-0.1})",
-                           R"({"top_k":-1})", R"({"top_k":1.5})", R"({"repetition_penalty":0})", R"({"do_sample":1})",
-                           R"({"early_stopping":"always"})", R"({"early_stopping":1})", R"({"length_penalty":"1"})",
-                           R"({"no_repeat_ngram_size":-1})", R"({"min_new_tokens":-2})", R"({"eos_token_id":"x"})",
-                           R"({"bos_token_id":-1})", R"({"_from_model_config":0})", "[]"})
+  for (const char* text : {R"({"temperature":-1})",
+                           R"({"temperature":"1"})",
+                           R"({"top_p":1.5})",
+                           R"({"min_p":-0.1})",
+                           R"({"top_k":-1})",
+                           R"({"top_k":1.5})",
+                           R"({"repetition_penalty":0})",
+                           R"({"do_sample":1})",
+                           R"({"early_stopping":"always"})",
+                           R"({"early_stopping":1})",
+                           R"({"length_penalty":"1"})",
+                           R"({"no_repeat_ngram_size":-1})",
+                           R"({"min_new_tokens":-2})",
+                           R"({"eos_token_id":"x"})",
+                           R"({"bos_token_id":-1})",
+                           R"({"_from_model_config":0})",
+                           "[]",
+                           R"({"temperature":1e31})",
+                           R"({"repetition_penalty":1e31})",
+                           R"({"num_beams":2147483647})"})
     CHECK_ERROR(parse_generation(text), "g.json: ");
 }
 

@@ -329,7 +329,7 @@ TEST_CASE("Accelerate's file") {
               "occurs twice");
   CHECK_ERROR(read("num_processes: 0"), "num_processes is 0");
   CHECK(apply_accelerate_config(other, 1, {}, std::nullopt).precision == "bf16");
-  CHECK_ERROR(apply_accelerate_config(other, 1, {{}, "fp16"}, std::nullopt), "mixed_precision is bf16, but fp16");
+  CHECK_ERROR(apply_accelerate_config(other, 1, {{}, "fp16"}, std::nullopt), "mixed_precision is bf16", "say fp16");
   CHECK_ERROR(read("mixed_precision: fp8"), "mixed_precision is \"fp8\"");
   CHECK_ERROR(read("num_processes: two"), "num_processes must be an integer");
   CHECK_ERROR(read("- 1"), "not a map");

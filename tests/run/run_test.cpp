@@ -247,6 +247,16 @@ TEST_CASE("flags override the config file, which overrides the size") {
   CHECK(written["custom"] == 1);
   CHECK(written["bos_token_id"].is_null());
   CHECK(parse_config(written, "written").config.rope_scaling_factor == 4);
+  for (const char* parameters :
+       {R"({"rope_theta": 5, "rope_type": "default"})", "null", R"({"rope_type": "linear", "factor": 2})",
+        R"({"full_attention": {"rope_theta": 5}})"}) {
+    write_file(temporary / "config.json",
+               fmt::format(R"({{"model_type": "moderngpt2", "vocab_size": 100, "rope_parameters": {}}})", parameters));
+    source.fields["rope_theta"] = 500;
+    const Config c = resolve_config(source, &tokenizer, 16).config;
+    CHECK(c.rope_scaling_factor == 4);
+    CHECK(c.rope_theta == 500);
+  }
 }
 
 TEST_CASE("the memory plan is what is allocated") {

@@ -68,6 +68,13 @@ TEST_CASE("steps and warm-up") {
   CHECK(last_step(s, 50, 12, {1, 18}) == 23);
   s.per_device_train_batch_size = 1;  // 25 steps an epoch: 63 in all, of which 1 epoch and 9 steps are done
   CHECK(last_step(s, 50, 12, {1, 18}) == 12 + 63 - 34);
+  for (const double epochs : {1e17, 1e300}) {
+    s.num_train_epochs = epochs;
+    CHECK_ERROR(last_step(s, 50), "num_train_epochs", "too large");
+    s.total_train_samples = 30;
+    CHECK_ERROR(last_step(s, 50), "num_train_epochs", "too large");
+    s.total_train_samples = -1;
+  }
   s.max_steps = 5;
   CHECK(last_step(s, 50, 12, {1, 18}) == 5);
 }

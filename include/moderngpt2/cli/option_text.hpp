@@ -89,7 +89,9 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE std::string option_remarks(const Option& option) {
   std::string text;
-  for (const std::string& other : option.aliases()) text += fmt::format(" (also --{})", other);
+  for (const std::string& other : option.aliases())
+    text += fmt::format("{}--{}", text.empty() ? " (also " : ", ", other);
+  if (!text.empty()) text += ")";
   if (option.is_required()) return text + " (required)";
   return option.default_text().empty() ? text : text + fmt::format(" (default: {})", option.default_text());
 }
@@ -119,7 +121,10 @@ MODERNGPT2_INLINE std::string option_markdown(const OptionTable& table) {
                                      : option.default_text().empty() ? ""
                                                                      : "`" + option.default_text() + "`";
         std::string meaning = option.help();
-        for (const std::string& other : option.aliases()) meaning += fmt::format(" (also `--{}`)", other);
+        std::string others;
+        for (const std::string& other : option.aliases())
+          others += fmt::format("{}`--{}`", others.empty() ? "" : ", ", other);
+        if (!others.empty()) meaning += " (also " + others + ")";
         text += fmt::format("| `{}` | {} | {} |\n", markdown_cell(option.usage()), markdown_cell(fallback),
                             markdown_cell(detail::markdown_prose(meaning)));
       });

@@ -94,6 +94,7 @@ class Options {
       Option& option = add_value<Inner>(
           std::move(name), [&target](const Inner& value) { target = value; }, std::move(help));
       option.default_text_ = field_text(target);
+      if (option.default_text_ == " ") option.default_text_ = "a space";
       return option;
     }
   }

@@ -20,8 +20,9 @@ class TaskOptions {
              "Task to train: next-token prediction, or a classifier on labelled examples (docs/tasks.md).")
         .choices(
             {"causal-lm", "sequence-classification", "token-classification", "question-answering", "multiple-choice"});
-    options.add("eval_input", request.examples.eval_inputs, "Examples to evaluate on. Default: the last 5% of --input.")
+    options.add("eval_input", request.examples.eval_inputs, "Examples to evaluate on.")
         .metavar("PATH")
+        .default_text("the last 5% of --input")
         .alias("validation_file");
     options.add("label_column", examples.label_column, "Column of the labels.")
         .alias("label_column_name")

@@ -82,7 +82,8 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
         Field{.name = "temperature",
               .help = "Divides the logits: below 1 sharpens the distribution, above 1 flattens it.",
               .section = sampling,
-              .more_than = 0});
+              .more_than = 0,
+              .at_most = 1e30});
   visit(o.top_k, stored.top_k,
         Field{.name = "top_k",
               .help = "Sample from the K most likely tokens. 0: all.",
@@ -104,7 +105,8 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
         Field{.name = "repetition_penalty",
               .help = "Above 1 makes tokens of the text so far less likely.",
               .section = sampling,
-              .more_than = 0});
+              .more_than = 0,
+              .at_most = 1e30});
   visit(o.no_repeat_ngram_size, stored.no_repeat_ngram_size,
         Field{.name = "no_repeat_ngram_size",
               .help = "Size of n-grams that must not occur twice. 0: no restriction.",

@@ -125,7 +125,8 @@ class ConfigFields {
   int size_value(const Json& value, std::string_view name) const;
   Activation activation_value(const Json& value, std::string_view name) const;
   bool same(std::string_view name, const Json& a, const Json& b) const;
-  double scaling_value(const Json& scaling, std::string_view name) const;
+  std::optional<double> scaling_value(const Json& scaling, std::string_view name) const;
+  const Json* rope_parameters() const;
 
   const Json& json_;
   const std::string& where_;
@@ -196,14 +197,16 @@ MODERNGPT2_INLINE double ConfigFields::rope_scaling_factor() const {
       throw Error("{}: {} means a factor of {} but {} one of {}", where_, source, *factor, name, value);
     factor = value, source = name;
   };
-  for (std::string_view name : {std::string_view("rope_scaling"), std::string_view("rope_parameters")})
-    if (const Json* scaling = find(name); scaling && !scaling->is_null()) agree(name, scaling_value(*scaling, name));
+  for (const auto& [name, scaling] : {std::pair(std::string_view("rope_scaling"), find("rope_scaling")),
+                                      std::pair(std::string_view("rope_parameters"), rope_parameters())})
+    if (scaling && !scaling->is_null())
+      if (const std::optional<double> value = scaling_value(*scaling, name)) agree(name, *value);
   if (const auto direct = optional_number("rope_scaling_factor")) agree("rope_scaling_factor", *direct);
   return factor.value_or(1.0);
 }
 
 MODERNGPT2_INLINE double ConfigFields::rope_theta() const {
-  const Json* parameters = find("rope_parameters");
+  const Json* parameters = rope_parameters();
   if (!parameters || !parameters->is_object() || !parameters->contains("rope_theta"))
     return number("rope_theta", 10000.0);
   const double theta = get_field<double>(*parameters, "rope_theta", where_ + ": rope_parameters");
@@ -247,14 +250,33 @@ MODERNGPT2_INLINE bool ConfigFields::same(std::string_view name, const Json& a, 
   return a == b;
 }
 
-MODERNGPT2_INLINE double ConfigFields::scaling_value(const Json& scaling, std::string_view name) const {
+/// Returns rope_parameters; if it has one set for each kind of layer, that set. Throws Error if these differ.
+MODERNGPT2_INLINE const Json* ConfigFields::rope_parameters() const {
+  const Json* const parameters = find("rope_parameters");
+  if (!parameters || !parameters->is_object()) return parameters;
+  const Json* of_layers = nullptr;
+  std::size_t kinds = 0;
+  for (const Json& value : *parameters) {
+    if (!value.is_object()) continue;
+    ++kinds;
+    if (of_layers && *of_layers != value)
+      throw Error("{}: rope_parameters differ between kinds of layers, which is not supported", where_);
+    of_layers = &value;
+  }
+  if (of_layers && kinds != parameters->size())
+    throw Error("{}: rope_parameters has both values and sets of values for kinds of layers", where_);
+  return of_layers ? of_layers : parameters;
+}
+
+/// Returns the factor of an object, nothing if it names no type of scaling.
+MODERNGPT2_INLINE std::optional<double> ConfigFields::scaling_value(const Json& scaling, std::string_view name) const {
   const std::string here = where_ + ": " + std::string(name);
   const auto kind = get_optional_field<std::string>(scaling, "rope_type", here);
   const auto old_kind = get_optional_field<std::string>(scaling, "type", here);
   if (kind && old_kind && *kind != *old_kind)
     throw Error("{}: rope_type is {} but type is {}", here, excerpt(*kind), excerpt(*old_kind));
   if (!kind && !old_kind) {
-    if (name == "rope_parameters") return 1.0;
+    if (name == "rope_parameters" && !scaling.contains("factor")) return std::nullopt;
     throw Error("{}: rope_type is missing", here);
   }
   const std::string& type = kind ? *kind : *old_kind;

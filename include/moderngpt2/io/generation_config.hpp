@@ -66,12 +66,13 @@ MODERNGPT2_INLINE void check_stored_option(const Field& field, double value, con
   if (!std::isfinite(value)) throw Error("{}: {} is {}, it must be finite", where, name, value);
   if (field.at_least && value < *field.at_least)
     throw Error("{}: {} is {}, it must be at least {}", where, name, value, *field.at_least);
-  // Files of greedy models often hold 0.
-  if (field.more_than && (name == "temperature" ? value < *field.more_than : value <= *field.more_than))
+  // Files of greedy models often hold a temperature of 0.
+  if (name == "temperature" && value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, value);
+  if (field.more_than && name != "temperature" && value <= *field.more_than)
     throw Error("{}: {} is {}, it must be more than {}", where, name, value, *field.more_than);
-  // The maximum number of beams applies to the flag only.
-  if (field.at_most && name != "num_beams" && value > *field.at_most)
-    throw Error("{}: {} is {}, it must be at most {}", where, name, value, *field.at_most);
+  // Files may hold more beams than the flag accepts.
+  const std::optional<double> at_most = name == "num_beams" ? double(1 << 27) : field.at_most;
+  if (at_most && value > *at_most) throw Error("{}: {} is {}, it must be at most {}", where, name, value, *at_most);
 }
 
 MODERNGPT2_INLINE std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {

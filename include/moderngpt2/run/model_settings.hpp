@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
@@ -73,10 +74,16 @@ MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
   if (known != values_.size()) throw Error("model fields {}: not all of them are model flags", values_.dump());
   // Newer files keep these fields in objects.
   if (values_.contains("rope_scaling_factor")) json.erase("rope_scaling");
-  if (!json.contains("rope_parameters")) return;
-  if (values_.contains("rope_theta")) json["rope_parameters"].erase("rope_theta");
-  if (values_.contains("rope_scaling_factor"))
-    for (const char* key : {"type", "rope_type", "factor"}) json["rope_parameters"].erase(key);
+  const auto parameters = json.find("rope_parameters");
+  if (parameters == json.end() || !parameters->is_object()) return;
+  const auto erase = [&](Json& from) {
+    if (values_.contains("rope_theta")) from.erase("rope_theta");
+    if (values_.contains("rope_scaling_factor"))
+      for (const char* key : {"type", "rope_type", "factor"}) from.erase(key);
+  };
+  erase(*parameters);
+  for (Json& of_layers : *parameters)
+    if (of_layers.is_object()) erase(of_layers);
 }
 
 MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
@@ -129,12 +136,16 @@ MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config
              [&](const auto& member, const Field&, const InConfig&) { values.push_back(detail::field_json(member)); });
     return values;
   };
+  const auto equal = [](const Json& a, const Json& b) {  // the query scale may be rounded otherwise
+    if (!a.is_number_float() || !b.is_number_float()) return a == b;
+    return std::abs(a.get<double>() - b.get<double>()) <= 1e-12 * std::abs(a.get<double>());
+  };
   const std::vector<Json> there = values_of(checkpoint), here = values_of(wanted);
   std::size_t row = 0;
   describe(wanted, [&](const auto&, const Field& field, const InConfig& rules) {
-    if (rules.same_model && there[row] != here[row])
-      throw Error("{}: {} differs from this run's ({} in the checkpoint): use the flags of the first run", where,
-                  field.name, there[row].dump());
+    if (rules.same_model && !equal(there[row], here[row]))
+      throw Error("{}: {} differs from this run's ({} in the checkpoint, {} here): use the flags of the first run",
+                  where, field.name, there[row].dump(), here[row].dump());
     ++row;
   });
 }

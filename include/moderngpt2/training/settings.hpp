@@ -85,6 +85,7 @@ void describe(S& s, Visitor&& visit) {
                       .help = "Optimizer steps; if positive, overrides --num_train_epochs.",
                       .section = "Training",
                       .at_least = -1,
+                      .at_most = 1e12,
                       .in_summary = true});
   visit(s.total_train_samples, {.name = "total_train_samples",
                                 .help = "Blocks that --num_train_epochs counts as one epoch.",
@@ -256,16 +257,22 @@ MODERNGPT2_INLINE std::int64_t steps_of_samples(std::int64_t samples, std::int64
 MODERNGPT2_INLINE std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step,
                                          DataPosition at) {
   if (s.max_steps > 0) return s.max_steps;
+  const auto require_countable = [&](double planned) {
+    if (!(planned < 1e18))
+      throw Error("{} {} is too large: the run would have more than 1e18 steps", Setting{"num_train_epochs"},
+                  s.num_train_epochs);
+  };
   if (s.total_train_samples > 0) {
     const double planned = std::ceil(s.num_train_epochs * double(s.total_train_samples) * (1 - 1e-12));
+    require_countable(planned);
     const std::int64_t done = at.epoch * blocks + at.samples;
     return step + steps_of_samples(std::int64_t(planned) - done, blocks, s.global_batch(), at);
   }
   const std::int64_t epoch = steps_per_epoch(blocks, s.global_batch());
-  const auto planned =
-      static_cast<std::int64_t>(std::ceil(s.num_train_epochs * static_cast<double>(epoch) * (1 - 1e-12)));
+  const double planned = std::ceil(s.num_train_epochs * double(epoch) * (1 - 1e-12));
+  require_countable(planned);
   const std::int64_t done = at.epoch * epoch + steps_per_epoch(at.samples, s.global_batch());
-  return step + std::max<std::int64_t>(planned - done, 0);
+  return step + std::max<std::int64_t>(std::int64_t(planned) - done, 0);
 }
 
 MODERNGPT2_INLINE std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {

@@ -155,7 +155,7 @@ TEST_CASE("errors of CUDA say what to do") {
                {cudaErrorMpsConnectionFailed, "nvidia-cuda-mps-control"},
                {cudaErrorMpsServerNotReady, "nvidia-cuda-mps-control"},
                {cudaErrorECCUncorrectable, "Xid"},
-               {cudaErrorMemoryAllocation, "a higher --zero_stage"},
+               {cudaErrorMemoryAllocation, "a higher ZeRO stage"},
                {cudaErrorNoKernelImageForDevice, "MODERNGPT2_CUDA_ARCHITECTURES"},
                {cudaErrorUnsupportedPtxVersion, "a later driver"},
                {cudaErrorIllegalAddress, "compute-sanitizer"},
