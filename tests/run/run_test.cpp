@@ -251,7 +251,8 @@ TEST_CASE("flags override the config file, which overrides the size") {
        {R"({"rope_theta": 5, "rope_type": "default"})", "null", R"({"rope_type": "linear", "factor": 2})",
         R"({"full_attention": {"rope_theta": 5}})"}) {
     write_file(temporary / "config.json",
-               fmt::format(R"({{"model_type": "moderngpt2", "vocab_size": 100, "rope_parameters": {}}})", parameters));
+               fmt::format(R"({{"model_type": "moderngpt2", "vocab_size": 100, "n_head": 4, "rope_parameters": {}}})",
+                           parameters));
     source.fields["rope_theta"] = 500;
     const Config c = resolve_config(source, &tokenizer, 16).config;
     CHECK(c.rope_scaling_factor == 4);
