@@ -139,6 +139,8 @@ TEST_CASE("requests that do not fit") {
   refused([](auto& r) { r.pre_tokenized_dataset_path = "/nowhere/data"; }, "/nowhere/data");
   refused([](auto& r) { r.metadata_file = "/nowhere/m.yaml"; }, "/nowhere/m.yaml");
   refused([](auto& r) { r.block_size = 32; }, "16 ids where 32");
+  refused([](auto& r) { r.metadata_file = ""; }, "--metadata_file: the path is empty");
+  refused([](auto& r) { r.resume_from_checkpoint = ""; }, "--resume_from_checkpoint: the path is empty");
   refused([](auto& r) { r.model_fields["n_positions"] = 8; }, "n_positions");
   refused([](auto& r) { r.model_fields["n_head"] = 3; }, "n_head");
   refused([](auto& r) { r.model_size_name = "huge"; }, "huge");

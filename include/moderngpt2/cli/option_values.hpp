@@ -69,7 +69,6 @@ T parse_option_value(const std::string& flag, const std::string& text) {
     }
     return value;
   } else {
-    if (std::same_as<T, std::filesystem::path> && text.empty()) throw UsageError("--{}: the path is empty", flag);
     return T(text);
   }
 }

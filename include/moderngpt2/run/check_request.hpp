@@ -48,6 +48,15 @@ void check_request(const TrainingRequest& request, bool is_classifier, bool has_
     throw UsageError("--predictions_file: predictions are written with --eval_only");
   if (is_classifier && !request.samples.prompts.empty())
     throw UsageError("--sample_prompts: only a language model (--task causal-lm) continues texts");
+  const auto require_path = [](const char* flag, const auto& path) {
+    if (path && path->empty()) throw UsageError("--{}: the path is empty", flag);
+  };
+  require_path("config_file", request.config_file);
+  require_path("model_path", request.model_path);
+  require_path("tokenizer_path", request.tokenizer_path);
+  require_path("pre_tokenized_dataset_path", request.pre_tokenized_dataset_path);
+  require_path("metadata_file", request.metadata_file);
+  require_path("resume_from_checkpoint", request.resume_from_checkpoint);
   check_cuda_graph(request, say);
   check_precision(request, say);
 }
