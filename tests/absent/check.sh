@@ -54,11 +54,11 @@ hide() {
 left_out() {
   case $1 in
     cli) echo convert_tokenizer generate golden_check make_dialogues make_stories plot_loss \
-      pretokenize_dataset train train_on_text train_tokenizer ;;
-    data) echo custom_optimizer make_dialogues make_stories pretokenize_dataset train train_tokenizer ;;
+      pretokenize_dataset pretrain train train_on_text train_tokenizer ;;
+    data) echo custom_optimizer make_dialogues make_stories pretokenize_dataset pretrain train train_tokenizer ;;
     mpi) echo train/mpi ;;
-    parquet) echo pretokenize_dataset ;;
-    tokenizer_training) echo train_tokenizer ;;
+    parquet) echo pretokenize_dataset pretrain ;;
+    tokenizer_training) echo pretrain train_tokenizer ;;
   esac
 }
 
