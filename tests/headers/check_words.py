@@ -3,8 +3,8 @@
     check_words.py PROJECT_FOLDER
 
 Refuses comments that begin with a word which only makes sense after another sentence ("The same", "Of", "What", "Who",
-a pronoun), phrases with an established term ("is told": receives, "outranks": overrides, "by turns": alternately), and
-lines of more than 120 columns (in scripts: of comments). Prints each fault; exit status 1 if there is one.
+a pronoun), the phrases in PHRASES, for which it suggests established terms, and lines of more than 120 columns (in
+scripts: of comments). Prints each fault; exit status 1 if there is one.
 
 Openings are checked in comments, docstrings and the option tables of docs/tools/, which contain the texts of --help.
 "As" may begin a comment after code ("as in GPT-2").

@@ -48,23 +48,22 @@ class TrainFlags {
   /// Sets the members of the request that depend on several flags, on launcher configs or on the processes. Call after
   /// parsing. Rank 0 prints notes. Throws UsageError for contradictory flags, and an Error for unreadable files.
   void complete(const Processes& processes, TrainingHooks& hooks, RequireGpu require_gpu) {
-    TrainingRequest& request = request_;
-    TrainingSettings& s = request.settings;
+    TrainingSettings& s = request_.settings;
     const bool is_first = processes.rank() == 0;
-    request.gpu = gpu_number(device_);
-    if (request.gpu) require_gpu(device_, s.cudnn_attention);
-    if (!request.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
+    request_.gpu = gpu_number(device_);
+    if (request_.gpu) require_gpu(device_, s.cudnn_attention);
+    if (!request_.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
     task_.check();
     if (is_first) print_notes();
-    launcher_.set_world_size(s, processes, request.dry_run);
-    request.precision = launcher_.apply(s, precision_of(options_, precision_), is_first);
+    launcher_.set_world_size(s, processes, request_.dry_run);
+    request_.precision = launcher_.apply(s, precision_of(options_, precision_), is_first);
     if (task_.has_examples())
       task_.take(text_.source());
     else
-      request.text = text_.chosen(request.metadata_file || request.pre_tokenized_dataset_path, request.dry_run);
-    trace_ = launcher_.open_trace(request.ranks, hooks);
-    if (request.ranks && !options_.typed("threads"))
-      request.threads = threads_of_process(request.ranks->local_size(), request.ranks->local_processors());
+      request_.text = text_.chosen(request_.metadata_file || request_.pre_tokenized_dataset_path, request_.dry_run);
+    trace_ = launcher_.open_trace(request_.ranks, hooks);
+    if (request_.ranks && !options_.typed("threads"))
+      request_.threads = threads_of_process(request_.ranks->local_size(), request_.ranks->local_processors());
   }
 
  private:

@@ -6,6 +6,7 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/request_fields.hpp"
 
 namespace moderngpt2::detail {
 
@@ -48,15 +49,10 @@ void check_request(const TrainingRequest& request, bool is_classifier, bool has_
     throw UsageError("--predictions_file: predictions are written with --eval_only");
   if (is_classifier && !request.samples.prompts.empty())
     throw UsageError("--sample_prompts: only a language model (--task causal-lm) continues texts");
-  const auto require_path = [](const char* flag, const auto& path) {
-    if (path && path->empty()) throw UsageError("--{}: the path is empty", flag);
-  };
-  require_path("config_file", request.config_file);
-  require_path("model_path", request.model_path);
-  require_path("tokenizer_path", request.tokenizer_path);
-  require_path("pre_tokenized_dataset_path", request.pre_tokenized_dataset_path);
-  require_path("metadata_file", request.metadata_file);
-  require_path("resume_from_checkpoint", request.resume_from_checkpoint);
+  describe(request, []<class T>(const T& member, const Field& field) {
+    if constexpr (requires { member->empty(); })  // paths, and model_size_name, which has choices
+      if (member && member->empty() && field.choices.empty()) throw UsageError("--{}: the path is empty", field.name);
+  });
   check_cuda_graph(request, say);
   check_precision(request, say);
 }

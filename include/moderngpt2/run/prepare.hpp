@@ -95,24 +95,15 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
   PreparedRun<> run;
   run.checkpoint = detail::find_resumed(request, say);
 
-  const std::optional<std::filesystem::path> tokenizer_path = detail::tokenizer_folder(request, run.checkpoint);
-  std::optional<Tokenizer>& tokenizer = run.tokenizer;
-  if (tokenizer_path) {
-    tokenizer = Tokenizer::load(*tokenizer_path);
-    run.companions.tokenizer = TokenizerFiles::read(*tokenizer_path);
-  } else if (!request.dry_run) {
-    throw UsageError("--tokenizer_path is needed: the folder that train_tokenizer wrote");
-  }
+  const auto tokenizer_path = detail::load_tokenizer(request, !request.dry_run, run);
+  const Tokenizer* const tokenizer = run.tokenizer ? &*run.tokenizer : nullptr;
 
-  ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
-                     .size = request.model_size_name.value_or("small"),
-                     .fields = request.model_fields};
-  if (!source.config && !request.model_size_name && run.checkpoint) source.config = run.checkpoint->folder;
-  const ConfigFile first = resolve_config(source, tokenizer ? &*tokenizer : nullptr, 0);
+  const ModelSource source = detail::model_source(request, run.checkpoint);
+  const ConfigFile first = resolve_config(source, tokenizer, 0);
   auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
   run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
   if (!dataset && request.text && tokenizer) {
-    (void)resolve_config(source, &*tokenizer, run.block_size);  // reports errors before the text is packed
+    (void)resolve_config(source, tokenizer, run.block_size);  // reports errors before the text is packed
     dataset = detail::blocks_of_text(request, run, hooks);
   }
   if (dataset) {
@@ -130,7 +121,7 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
         "training data is needed: --pre_tokenized_dataset_path or --metadata_file, which pretokenize_dataset writes, "
         "or --input for text");
   }
-  run.companions.config = resolve_config(source, tokenizer ? &*tokenizer : nullptr, run.block_size);
+  run.companions.config = resolve_config(source, tokenizer, run.block_size);
   if (run.checkpoint)
     require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
                        run.checkpoint->folder.string());

@@ -161,20 +161,11 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
   const bool has_files = !request.examples.inputs.empty() || !request.examples.eval_inputs.empty();
   PreparedRun<Task> run;
   run.checkpoint = detail::find_resumed(request, say);
-  if (const auto folder = detail::tokenizer_folder(request, run.checkpoint)) {
-    run.tokenizer = Tokenizer::load(*folder);
-    run.companions.tokenizer = TokenizerFiles::read(*folder);
-  } else if (!request.dry_run || has_files) {
-    throw UsageError("--tokenizer_path is needed: the folder that train_tokenizer wrote");
-  }
+  detail::load_tokenizer(request, !request.dry_run || has_files, run);
   const Tokenizer* tokenizer = run.tokenizer ? &*run.tokenizer : nullptr;
 
   constexpr std::string_view architecture = Task::template Model<>::Head::architecture;
-  ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
-                     .size = request.model_size_name.value_or("small"),
-                     .fields = request.model_fields,
-                     .architecture = architecture};
-  if (!source.config && !request.model_size_name && run.checkpoint) source.config = run.checkpoint->folder;
+  const ModelSource source = detail::model_source(request, run.checkpoint, architecture);
   ConfigFile& config = run.companions.config;
   config = resolve_config(source, tokenizer, 0);
   run.block_size = request.block_size.value_or(std::min(1024, config.config.n_positions));

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "moderngpt2/config/precision.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
@@ -93,6 +95,26 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
   return found;
 }
 
+/// Loads the tokenizer of a run and returns its folder; nothing if the request names none. Throws UsageError if none is
+/// named and it `is_needed`.
+template <class Task>
+std::optional<std::filesystem::path> load_tokenizer(const TrainingRequest& request, bool is_needed,
+                                                    PreparedRun<Task>& run) {
+  const std::optional<std::filesystem::path> folder = tokenizer_folder(request, run.checkpoint);
+  if (folder) {
+    run.tokenizer = Tokenizer::load(*folder);
+    run.companions.tokenizer = TokenizerFiles::read(*folder);
+  } else if (is_needed) {
+    throw UsageError("--tokenizer_path is needed: the folder that train_tokenizer wrote");
+  }
+  return folder;
+}
+
+/// Returns the origin of a run's config: model_path, config_file, the checkpoint to resume from if no size is named, or
+/// a size. `architecture`: class of the model to train.
+ModelSource model_source(const TrainingRequest& request, const std::optional<Checkpoint>& checkpoint,
+                         std::string_view architecture = architectures[0]);
+
 }  // namespace detail
 
 }  // namespace moderngpt2
@@ -111,6 +133,16 @@ MODERNGPT2_INLINE std::optional<std::filesystem::path> tokenizer_folder(const Tr
   if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
   if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
   return std::nullopt;
+}
+
+MODERNGPT2_INLINE ModelSource model_source(const TrainingRequest& request, const std::optional<Checkpoint>& checkpoint,
+                                           std::string_view architecture) {
+  ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
+                     .size = request.model_size_name.value_or("small"),
+                     .fields = request.model_fields,
+                     .architecture = architecture};
+  if (!source.config && !request.model_size_name && checkpoint) source.config = checkpoint->folder;
+  return source;
 }
 
 }  // namespace moderngpt2::detail

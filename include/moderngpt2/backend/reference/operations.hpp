@@ -81,14 +81,16 @@ void column_sum(Backend&, Vector<T> sums, ConstRows<T> x) {
     for (int i = 0; i < sums.size; ++i) sums.data[i] += x.row(r)[i];
 }
 
+/// Rotates each head of each row by the angle of its position, or back by `direction` -1.
 template <class T>
-void rotary(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past, real_t<T> scale) {
+void rotate(Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past, real_t<T> scale,
+            real_t<T> direction) {
   for (int r = 0; r < heads.count; ++r) {
     const std::int64_t at = std::int64_t(past + r % time) * table.half;
     for (int h = 0; h < heads.width; h += 2 * table.half)
       for (int i = 0; i < table.half; ++i) {
         T &a = heads.row(r)[h + i], &b = heads.row(r)[h + i + table.half];
-        const real_t<T> c = table.cosine[at + i] * scale, s = table.sine[at + i] * scale;
+        const real_t<T> c = table.cosine[at + i] * scale, s = direction * table.sine[at + i] * scale;
         const T rotated_a = a * c - b * s, rotated_b = b * c + a * s;
         a = rotated_a, b = rotated_b;
       }
@@ -96,18 +98,14 @@ void rotary(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int ti
 }
 
 template <class T>
+void rotary(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past, real_t<T> scale) {
+  rotate(heads, table, time, past, scale, real_t<T>(1));
+}
+
+template <class T>
 void rotary_backward(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past,
                      real_t<T> scale) {
-  for (int r = 0; r < heads.count; ++r) {
-    const std::int64_t at = std::int64_t(past + r % time) * table.half;
-    for (int h = 0; h < heads.width; h += 2 * table.half)
-      for (int i = 0; i < table.half; ++i) {
-        T &a = heads.row(r)[h + i], &b = heads.row(r)[h + i + table.half];
-        const real_t<T> c = table.cosine[at + i] * scale, s = table.sine[at + i] * scale;
-        const T rotated_a = a * c + b * s, rotated_b = b * c - a * s;
-        a = rotated_a, b = rotated_b;
-      }
-  }
+  rotate(heads, table, time, past, scale, real_t<T>(-1));
 }
 
 template <class T>
