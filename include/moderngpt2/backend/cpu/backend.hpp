@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "moderngpt2/backend/cpu/gemm.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Context of the CPU backend: number of threads, and scratch memory. reserve() (cpu/scratch.hpp) allocates the scratch
 /// of a model once, so that steps allocate nothing; without it, scratch grows on demand.
@@ -70,4 +71,4 @@ class Backend {
 #endif
 };
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -8,13 +8,14 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Attention of one new token of each sequence to its KV cache. Time is bound by reading keys and values once, so they
 // are read in memory order, all heads of a token together. Work is divided into chunks of tokens and, if these are
 // fewer than the threads, ranges of heads (split-KV, as in Flash-Decoding).
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -114,4 +115,4 @@ void decode_attention(Backend& b, Rows<T> o, ConstRows<T> q, ConstRows<T> k, Con
     }
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

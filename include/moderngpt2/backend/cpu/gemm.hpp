@@ -14,13 +14,14 @@
 #include <Eigen/Core>
 #endif
 
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/owner.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
 // Only this header includes Eigen or oneDNN.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 enum class Transpose : bool { no, yes };
 
@@ -219,4 +220,4 @@ class PreparedProducts {
 
 #endif
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

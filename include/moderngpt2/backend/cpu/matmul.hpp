@@ -7,12 +7,13 @@
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Matrix products of linear layers. Products of few rows, as in decoding, are bound by reading the weights once, so
 // they have a kernel that reads weights in place; a library's product would repack them first.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Maximum number of rows for matvec(). With more rows, arithmetic dominates and a library product is faster.
 inline constexpr int most_matvec_rows = 8;
@@ -88,4 +89,4 @@ void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -14,8 +14,9 @@
 #else
 #include "moderngpt2/backend/cuda/cublaslt.hpp"
 #endif
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 class StepSums;
 class StepGraph;
@@ -127,4 +128,4 @@ class Backend {
   std::int64_t logits_bytes_ = default_logits_bytes;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -18,11 +18,12 @@
 #include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/owner.hpp"
 
 // Matrix products by cuBLASLt; no other header includes it. cuBLASLt's matrices are column-major, so it computes the
 // transpose C^T = op(B)^T op(A)^T of a row-major product.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Returns advice about a failed cuBLASLt call, for the end of an error message.
 inline const char* advice(cublasStatus_t status) {
@@ -239,6 +240,6 @@ class Blas {
   int proposals_ = 1;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 #endif

@@ -5,13 +5,14 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 
 // Interface of cuDNN's attention, an alternative to this library's kernels. The implementation is cudnn_attention.hpp,
 // which the target moderngpt2::cuda compiles with MODERNGPT2_CUDNN=ON.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Parameters of a cuDNN plan: sizes, and the row strides of q, k, v, ... in elements.
 struct CudnnShape {
@@ -85,4 +86,4 @@ inline std::unique_ptr<CudnnAttention> make_cudnn_attention() {
 }
 #endif
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -17,11 +17,12 @@
 
 #include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/owner.hpp"
 
 // Attention by cuDNN, built with the headers of cudnn-frontend; no other header includes either. One source file of
 // moderngpt2::cuda compiles this header, since make_cudnn_attention() is not inline.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 static_assert(CUDNN_VERSION >= 91900, "MODERNGPT2_CUDNN needs cuDNN 9.19 or later");
 static_assert(CUDNN_FRONTEND_VERSION >= 13200, "MODERNGPT2_CUDNN needs cudnn-frontend 1.32 or later");
@@ -193,6 +194,6 @@ class CudnnPlans final : public CudnnAttention {
 
 std::unique_ptr<CudnnAttention> make_cudnn_attention() { return std::make_unique<detail::CudnnPlans>(); }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 #endif

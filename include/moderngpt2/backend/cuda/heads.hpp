@@ -2,10 +2,11 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/heads.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Operations of classification heads, as listed in backend/host.hpp. Scores are few, so the kernels are simple.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Queues y (N,C) = a(x).
 template <class T>
@@ -35,4 +36,4 @@ void mean_rows_backward(Backend& b, Rows<T> dx, ConstRows<T> dout) {
   MeanRowsBackward<T>{.dx = dx, .dout = dout}.launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

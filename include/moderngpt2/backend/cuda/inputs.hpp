@@ -8,8 +8,9 @@
 
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Uploads the inputs of passes: small arrays (ids, masks, labels) are written to a pinned buffer and copied to the GPU
 /// in stream order. An array on the GPU is valid for all work queued before the next begin(). Passes use the pinned
@@ -114,4 +115,4 @@ class Inputs {
   int captured_ = 0;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

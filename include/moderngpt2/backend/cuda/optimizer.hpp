@@ -7,9 +7,10 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/optimizer.cuh"
 #include "moderngpt2/backend/step_sums.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Sum of the squares of x (n), in double. Waits for the GPU. The result depends on x and n only, not on the GPU.
 template <class T>
@@ -100,4 +101,4 @@ class StepSums {
   DeviceArray<Numbers> device_;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -2,9 +2,10 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/rows.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Queues out (n,C) = rows index[0..n) of x; index (n) is in GPU memory.
 template <class T>
@@ -27,4 +28,4 @@ void scatter_rows_add(Backend& b, Rows<T> dx, ConstRows<T> dout, const int* inde
       .launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

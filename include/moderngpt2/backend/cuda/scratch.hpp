@@ -17,9 +17,10 @@
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -88,4 +89,4 @@ void reserve(Backend& b, const Config& c, PassSize size) {
   b.inputs().reserve(std::size_t(detail::input_bytes(size)), size.queued);
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -3,10 +3,11 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/with_activation.hpp"
 #include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/abi.hpp"
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-namespace moderngpt2::cuda::detail {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail {
 
 struct ActivationAt {
   float value, slope;
@@ -49,6 +50,6 @@ MODERNGPT2_DEVICE ActivationAt activate(float x) {
   }
 }
 
-}  // namespace moderngpt2::cuda::detail
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail
 
 #endif  // MODERNGPT2_CUDA_KERNELS

@@ -6,12 +6,13 @@
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Rotates each pair (x[i], x[i + D/2]) of each head by the angle of its row's position past + row % time, then
 /// multiplies by `scale`, in place (Su et al. 2021, arXiv:2104.09864; pairs as in GPT-NeoX).
@@ -72,4 +73,4 @@ MODERNGPT2_CUDA_INSTANTIATE(Rotary);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

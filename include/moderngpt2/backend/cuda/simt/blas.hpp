@@ -8,8 +8,9 @@
 
 #include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Matrix products of the simulated GPU, by Eigen; same interface as the class of cublaslt.hpp. Inputs and results are
 /// rounded as on a GPU, sums are in fp32.
@@ -78,4 +79,4 @@ class Blas {
   }
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
