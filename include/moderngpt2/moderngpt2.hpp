@@ -3,6 +3,8 @@
 // The whole library but for what needs a package of its own: Parquet (data/dataset.hpp), training a tokenizer
 // (tokenizer/train.hpp), command lines (cli/) and helpers for tests (testing/).
 
+#include "moderngpt2/core/requirements.hpp"  // first: its messages come before the compiler's
+
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/config/flops.hpp"

@@ -43,7 +43,7 @@ class ShardWriter {
   std::filesystem::path folder_;
   int block_size_;
   std::int64_t max_rows_, blocks_ = 0;
-  std::unique_ptr<ParquetWriter> writer_;
+  std::unique_ptr<BlockWriter> writer_;
   std::vector<std::string> names_;
 };
 
@@ -62,7 +62,7 @@ MODERNGPT2_INLINE ShardWriter::ShardWriter(std::filesystem::path folder, int blo
 }
 
 MODERNGPT2_INLINE bool ShardWriter::add(std::span<const std::int32_t> block) {
-  if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
+  if (!writer_) writer_ = create_blocks(folder_ / shard_name(names_.size()), block_size_);
   writer_->add(block);
   ++blocks_;
   if (writer_->rows() < max_rows_) return false;

@@ -3,6 +3,9 @@
 #include <cstddef>
 #include <string>
 
+#if !__has_include(<nccl.h>)
+#error "moderngpt2: <nccl.h> not found: install NCCL's header (libnccl-dev), then link moderngpt2::cuda"
+#endif
 #include <dlfcn.h>
 #include <nccl.h>
 

@@ -8,6 +8,9 @@
 #include <string>
 
 #include <fmt/format.h>
+#if !__has_include(<xxhash.h>)
+#error "moderngpt2: <xxhash.h> not found: link moderngpt2::moderngpt2"
+#endif
 #include <xxhash.h>
 
 namespace moderngpt2 {

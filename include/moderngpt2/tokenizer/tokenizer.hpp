@@ -12,6 +12,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<xxhash.h>)
+#error "moderngpt2: <xxhash.h> not found: link moderngpt2::moderngpt2"
+#endif
 #include <xxhash.h>
 
 #include "moderngpt2/core/error.hpp"

@@ -6,11 +6,17 @@
 #ifdef MODERNGPT2_HAVE_ONEDNN
 #include <vector>
 
+#if !__has_include(<dnnl.h>)
+#error "moderngpt2: <dnnl.h> not found: link moderngpt2::moderngpt2, or compile without MODERNGPT2_HAVE_ONEDNN"
+#endif
 #include <dnnl.h>
 #if !defined(_OPENMP) && DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
 #error "This oneDNN uses OpenMP, and so must this program: compile with -fopenmp, or without MODERNGPT2_HAVE_ONEDNN."
 #endif
 #else
+#if !__has_include(<Eigen/Core>)
+#error "moderngpt2: <Eigen/Core> not found: link moderngpt2::moderngpt2"
+#endif
 #include <Eigen/Core>
 #endif
 

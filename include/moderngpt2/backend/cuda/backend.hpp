@@ -84,8 +84,10 @@ class Backend {
   /// a run, but another run may choose differently and round differently. Default: false, every run chooses the same.
   void search_products(bool yes) { blas_.search(yes); }
   /// Enables cuDNN's attention for the calls that it supports (cudnn_takes). Default: the kernels of this library for
-  /// all calls. Throws a UsageError if the program was built without cuDNN.
-  void use_cudnn_attention(bool yes) { use_cudnn_attention(yes ? make_cudnn_attention() : nullptr); }
+  /// all calls. Throws a UsageError if the calling source file, whose function `make` is, was compiled without cuDNN.
+  void use_cudnn_attention(bool yes, std::unique_ptr<CudnnAttention> (*make)() = make_cudnn_attention) {
+    use_cudnn_attention(yes ? make() : nullptr);
+  }
   void use_cudnn_attention(std::unique_ptr<CudnnAttention> cudnn) { cudnn_ = std::move(cudnn); }
   /// cuDNN's attention, or null if it is not enabled.
   CudnnAttention* cudnn_attention() const { return cudnn_.get(); }

@@ -11,6 +11,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<cublasLt.h>)
+#error "moderngpt2: <cublasLt.h> not found: link moderngpt2::cuda (find_package(moderngpt2 COMPONENTS cuda))"
+#endif
 #include <cublasLt.h>
 #include <fmt/format.h>
 

@@ -71,10 +71,16 @@ constexpr std::int64_t cudnn_workspace_bytes(const AttentionCall& call) {
 }
 
 #ifdef MODERNGPT2_HAVE_CUDNN
+inline namespace with_cudnn {
+
 /// cuDNN's attention on the current GPU. Throws an Error if cuDNN is missing or older than the one compiled for.
 std::unique_ptr<CudnnAttention> make_cudnn_attention();
 inline void require_cudnn() {}
+
+}  // namespace with_cudnn
 #else
+inline namespace without_cudnn {
+
 /// Throws a UsageError if this program was built without cuDNN.
 inline void require_cudnn() {
   throw UsageError("{}: this program was built without cuDNN (configure with -DMODERNGPT2_CUDNN=ON): turn it off",
@@ -84,6 +90,8 @@ inline std::unique_ptr<CudnnAttention> make_cudnn_attention() {
   require_cudnn();
   return nullptr;
 }
+
+}  // namespace without_cudnn
 #endif
 
 }  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

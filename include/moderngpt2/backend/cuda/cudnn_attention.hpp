@@ -12,6 +12,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<cudnn_frontend.h>)
+#error "moderngpt2: <cudnn_frontend.h> not found: configure with MODERNGPT2_CUDNN=ON, then link moderngpt2::cuda"
+#endif
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 
@@ -192,7 +195,7 @@ class CudnnPlans final : public CudnnAttention {
 
 }  // namespace detail
 
-std::unique_ptr<CudnnAttention> make_cudnn_attention() { return std::make_unique<detail::CudnnPlans>(); }
+std::unique_ptr<CudnnAttention> with_cudnn::make_cudnn_attention() { return std::make_unique<detail::CudnnPlans>(); }
 
 }  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 

@@ -4,6 +4,9 @@
 #include <bit>
 #include <cstdint>
 
+#if !__has_include(<Eigen/Core>)
+#error "moderngpt2: <Eigen/Core> not found: link moderngpt2::moderngpt2"
+#endif
 #include <Eigen/Core>
 
 #include "moderngpt2/backend/cuda/matmul_shape.hpp"
