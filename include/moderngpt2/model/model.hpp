@@ -317,7 +317,7 @@ class Model {
   Weights weights_;
   WeightSource* source_ = nullptr;
   Uses uses_{"model"};          // shared: passes; exclusive: changes of the weights
-  Uses context_uses_{"model"};  // of backend_ and source_
+  Uses context_uses_{"model"};  // exclusive: passes that use backend_ or source_
 };
 
 }  // namespace moderngpt2

@@ -11,9 +11,9 @@
 
 namespace moderngpt2 {
 
-/// What one thread needs to run forward passes of a model that other threads use too: a context of the backend (threads
-/// or stream, scratch) and activation memory. Many sessions may share one model; each computes the bits that it
-/// computes alone. For one thread at a time; the weights must not change meanwhile.
+/// Memory with which one thread runs forward passes of a model that other threads use too: a context of the backend
+/// (threads or stream, scratch) and activations. Many sessions may share one model; each computes the bits that it
+/// computes alone. A session is for one thread at a time, and the weights must not change meanwhile.
 template <class M>
 class Session {
  public:
