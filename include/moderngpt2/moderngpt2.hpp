@@ -3,13 +3,12 @@
 // The whole library but for what needs a package of its own: Parquet (data/dataset.hpp), training a tokenizer
 // (tokenizer/train.hpp), command lines (cli/) and helpers for tests (testing/).
 
-#include "moderngpt2/core/requirements.hpp"  // first: its messages come before the compiler's
-
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/core/requirements.hpp"  // first: its messages come before the compiler's
 #include "moderngpt2/core/version.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/order.hpp"
@@ -19,6 +18,7 @@
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/model/session.hpp"
 #include "moderngpt2/tokenizer/stream_decoder.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"

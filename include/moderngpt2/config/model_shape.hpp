@@ -4,6 +4,10 @@
 
 namespace moderngpt2 {
 
+// -Wshadow of g++ also warns about enumerators that only their enumeration's name reaches.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
 /// Activation of the gated MLP: the lines of config/activations.def. Formulas: backend/activation.hpp.
 enum class Activation : signed char {
   dynamic = -1,
@@ -13,6 +17,8 @@ enum class Activation : signed char {
 
 /// Compile-time switch; `dynamic`: decided at run time.
 enum class Toggle : signed char { dynamic = -1, off, on };
+
+#pragma GCC diagnostic pop
 
 /// Template argument of models: sizes, activation and switches. A field that is set is a compile-time constant; a
 /// `dynamic` field is read from the Config. A structural type, as template arguments must be.

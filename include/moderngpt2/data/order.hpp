@@ -18,7 +18,7 @@ class EpochOrder {
   /// Throws Error if `size` is negative.
   EpochOrder(std::uint64_t seed, std::int64_t size) : seed_(seed), size_(size) {
     if (size < 0) throw Error("an order of {} items: the size must not be negative", size);
-    const int bits = size > 1 ? std::bit_width(static_cast<std::uint64_t>(size - 1)) : 1;
+    const int bits = size > 1 ? static_cast<int>(std::bit_width(static_cast<std::uint64_t>(size - 1))) : 1;
     half_bits_ = (bits + 1) / 2;
     mask_ = (std::uint64_t{1} << half_bits_) - 1;
   }

@@ -44,8 +44,8 @@ class Generator {
     const double start = seconds_now();
     if (completion.finished()) return completion.take(start);
 
-    const std::size_t common = completion.result.cached_tokens = reuse(tokens);
-    run(tokens.subspan(common));
+    const int common = completion.result.cached_tokens = reuse(tokens);
+    run(tokens.subspan(std::size_t(common)));
     const double ready = seconds_now();
     completion.result.prefill_seconds = ready - start;
     while (true) {

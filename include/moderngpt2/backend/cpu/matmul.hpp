@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -28,7 +29,7 @@ void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int fi
   constexpr int step = products_at_once<X, W>, stride = chains * step;
   for (int o = first; o < last; ++o) {
     const W* row = w.data + std::int64_t(o) * w.cols;
-    f32v sums[N][chains] = {};
+    f32v sums[std::size_t(N)][std::size_t(chains)] = {};
     int i = 0;
     for (; i + stride <= w.cols; i += stride)
       for (int c = 0; c < chains; ++c)
