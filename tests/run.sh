@@ -138,8 +138,8 @@ if [ "$size" = area ]; then
       case $area in
         programs) tests='^(programs|original_commands|jobs|pretrain|ranks|openmp.*|golden_.*|custom_layer|custom_optimizer|train_on_text)$' ;;
         docs) tests='^(readme.*|tool_pages|flags_in_pages|tutorial|recipes|completion)$' ;;
-        headers) tests='^(two_units|needs|words.*|each_file_alone)$' ;;
-        consumers) tests='^(consumer_.*|add_model|installed_programs)$' ;;
+        headers) tests='^(two_units|needs|abi.*|words.*|each_file_alone)$' ;;
+        consumers) tests='^(consumer_.*|two_settings.*|parquet_in_one_file|strict_.*|messages|add_model|installed_programs)$' ;;
         memory) tests='^memory_plan' ;;
         *) tests="^$area" ;;
       esac
