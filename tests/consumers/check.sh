@@ -25,7 +25,7 @@ said=$("$(find "$scratch/build" -name consumer -type f)")
 echo "$said"
 [[ $said =~ ^$expected$ ]]
 
-# These projects set no build type. g++ shows the note on -O0 also from system includes; clang does not.
+# No build type is set here. g++ shows the note on -O0 also from system includes; clang does not.
 if ! "$compiler" --version | grep -q clang && ! grep -q MODERNGPT2_ALLOW_O0 "$scratch/log"; then
   echo "$way: no note on compilation without optimization"
   exit 1

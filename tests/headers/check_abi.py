@@ -1,6 +1,9 @@
 """Checks that source files of one program which were compiled with different options either work or do not link.
 
-    check_abi.py PROJECT_FOLDER
+    check_abi.py PROJECT_FOLDER [--fix]
+
+--fix first adds the inline namespaces of moderngpt2::cpu and moderngpt2::cuda, and the #include of core/abi.hpp, to files
+that lack them; clang-format then sorts the #include lines.
 
 Code that depends on compiler flags or options belongs into an inline namespace whose name depends on them
 (include/moderngpt2/core/abi.hpp). Refuses, in include/:
@@ -19,6 +22,7 @@ import sys
 from pathlib import Path
 
 ABI = "include/moderngpt2/core/abi.hpp"
+INCLUDE = '#include "moderngpt2/core/abi.hpp"\n'
 
 # Flags and options, and the macros of core/abi.hpp whose names depend on them.
 SETTINGS = [
@@ -50,7 +54,7 @@ def is_excepted(name, macro):
 def faults_of(name, text):
     """Yields a line for each fault of the header `name`, a path below include/moderngpt2."""
     tags = set(re.findall(r"^namespace [^{;]*\bMODERNGPT2_(CPU|CUDA|THREADS)_ABI", text, re.MULTILINE))
-    if tags and '#include "moderngpt2/core/abi.hpp"' not in text:
+    if tags and INCLUDE not in text:
         yield "uses the macros of core/abi.hpp without including it, so that their names are those of the namespaces"
     for number, line in enumerate(text.splitlines(), 1):
         opened = re.match(r"namespace moderngpt2::(cpu|cuda)(::(?!inline)\w+)* \{", line)
@@ -70,14 +74,33 @@ def faults_of(name, text):
                            "then add it to EXCEPTIONS of tests/headers/check_abi.py")
 
 
-def main(root):
+def fixed(text):
+    """Returns the text of a header with the inline namespaces of moderngpt2::cpu and moderngpt2::cuda."""
+    new = text
+    for name in ("cpu", "cuda"):
+        new = re.sub(rf"^(namespace |}}  // namespace )moderngpt2::{name}(?!::inline)", rf"\1moderngpt2::{name}::inline "
+                     rf"MODERNGPT2_{name.upper()}_ABI", new, flags=re.MULTILINE)
+    if new == text or INCLUDE in new:
+        return new
+    before, opening, rest = re.split(r"^(namespace )", new, maxsplit=1, flags=re.MULTILINE)
+    own = list(re.finditer(r'^#include "moderngpt2/[^"]*"\n', before, re.MULTILINE))
+    at = own[-1].end() if own else len(before)
+    return before[:at] + INCLUDE + ("" if own else "\n") + before[at:] + opening + rest
+
+
+def main(root, fix):
     faults, files = 0, sorted((root / "include/moderngpt2").rglob("*"))
     files = [f for f in files if f.suffix in (".hpp", ".cuh")]
     for file in files:
         name = file.relative_to(root / "include/moderngpt2").as_posix()
         if name == "core/abi.hpp":
             continue
-        for fault in faults_of(name, file.read_text(encoding="utf-8")):
+        text = file.read_text(encoding="utf-8")
+        if fix and name.startswith("backend/") and fixed(text) != text:
+            text = fixed(text)
+            file.write_text(text, encoding="utf-8")
+            print(f"include/moderngpt2/{name}: fixed")
+        for fault in faults_of(name, text):
             print(f"include/moderngpt2/{name}:{fault}")
             faults += 1
     version = re.search(r'version = "(\d+)\.(\d+)\.', (root / "include/moderngpt2/core/version.hpp").read_text())
@@ -90,4 +113,4 @@ def main(root):
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(Path(sys.argv[1]).resolve(), "--fix" in sys.argv[2:]))

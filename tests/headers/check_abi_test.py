@@ -36,6 +36,11 @@ for name, text in FAULTS:
 for name, text in SOUND:
     assert not list(check_abi.faults_of(name, text)), (name, text, list(check_abi.faults_of(name, text)))
 
+plain = '#pragma once\n\n#include "moderngpt2/core/view.hpp"\n\nnamespace moderngpt2::cpu {\n}  // namespace moderngpt2::cpu\n'
+mended = check_abi.fixed(plain)
+assert not list(check_abi.faults_of("backend/cpu/a.hpp", mended)) and check_abi.fixed(mended) == mended
+assert mended.count("MODERNGPT2_CPU_ABI") == 2, mended
+
 ZLIB = '#if !__has_include(<zlib.h>)\n#error "moderngpt2: <zlib.h> not found: link {}"\n#endif\n'
 assert list(check_needs.missing_messages("#include <zlib.h>\n"))
 assert list(check_needs.missing_messages("#include <unknown/library.hpp>\n"))
