@@ -18,7 +18,7 @@
 #include "moderngpt2/run/text_data.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
-#include "moderngpt2/training/checkpoint/model_folder.hpp"
+#include "moderngpt2/io/model_folder.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/settings.hpp"
 
