@@ -112,11 +112,10 @@ TEST_CASE("a run that a signal stops in its last evaluation evaluates when it is
 TEST_CASE("early stopping on the evaluation loss") {
   WatchedRun watched;
   watched.settings.eval_steps = 2, watched.settings.logging_steps = 100;
-  // Data of another kind: the loss on it soon rises, as the model learns the training data by heart.
   double best = std::numeric_limits<double>::infinity();
   int worse = 0;
   std::int64_t stopped_at = 0;
-  watched.settings.learning_rate = 0.05;
+  watched.settings.learning_rate = 0.1;  // too large: the loss rises after about 16 steps
   watched.hooks.on_evaluate = [&](const Evaluation& evaluation, TrainingControl& control) {
     worse = evaluation.loss < best ? 0 : worse + 1;
     best = std::min(best, evaluation.loss);

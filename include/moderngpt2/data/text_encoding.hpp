@@ -143,7 +143,8 @@ inline double utf16_score(std::string_view bytes, std::size_t high) {
   return units > 0 ? score / static_cast<double>(units) : 0;
 }
 
-/// Fraction of zeros among the bytes at offset `place` of each four: in UTF-32, all of them at one place.
+/// Fraction of zeros among the bytes at offset `place` of each four: in UTF-32, those of code points below
+/// U+10000 have zeros at two adjacent places.
 inline double zeros_at(std::string_view bytes, std::size_t place) {
   std::size_t zeros = 0;
   for (std::size_t i = place; i < bytes.size(); i += 4) zeros += bytes[i] == '\0';
@@ -163,7 +164,7 @@ inline bool looks_like_latin(std::string_view bytes) {
     ++high;
     beside_letters += is_letter(i + 1) || (i > 0 && is_letter(i - 1));
   }
-  return high * 4 <= bytes.size() && beside_letters * 10 >= high * 7;
+  return high > 0 && high * 4 <= bytes.size() && beside_letters * 10 >= high * 7;
 }
 
 }  // namespace moderngpt2::detail
@@ -175,8 +176,8 @@ MODERNGPT2_INLINE std::string_view guess_encoding(std::string_view bytes) {
   if (bytes.starts_with("\xFF\xFE\0\0"sv) || bytes.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
   if (bytes.starts_with("\xFF\xFE"sv) || bytes.starts_with("\xFE\xFF"sv)) return "UTF-16";
   if (bytes.find('\0') != bytes.npos) {
-    if (detail::zeros_at(bytes, 3) > 0.99) return "UTF-32LE";
-    if (detail::zeros_at(bytes, 0) > 0.99) return "UTF-32BE";
+    if (detail::zeros_at(bytes, 3) > 0.99 && detail::zeros_at(bytes, 2) > 0.9) return "UTF-32LE";
+    if (detail::zeros_at(bytes, 0) > 0.99 && detail::zeros_at(bytes, 1) > 0.9) return "UTF-32BE";
     const double little = detail::utf16_score(bytes, 1), big = detail::utf16_score(bytes, 0);
     if (std::max(little, big) >= 0.4) return little > big ? "UTF-16LE" : "UTF-16BE";
     return "";
