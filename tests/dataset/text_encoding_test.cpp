@@ -104,11 +104,11 @@ TEST_CASE_FIXTURE(EncodedSource, "text in other encodings is refused with the fi
   CHECK_ERROR(read(encodings / "utf16.txt"), "utf16.txt:1: ", "It looks like UTF-16: ");
   const std::string whole = read_file(encodings / "utf16.txt"), japanese = read_file(sjis);
   CHECK_ERROR(read(add("no_mark.txt", whole.substr(2))), "It looks like UTF-16LE");
-  CHECK_ERROR(read(add("ascii.txt", utf16("Plain English text.\nMore of it.\n", false))), "ascii.txt:1: ",
-              "It looks like UTF-16BE");
+  CHECK_ERROR(read(add("ascii.txt", utf16("Plain English text.\nMore of it.\n", false))),
+              "ascii.txt:1: ", "It looks like UTF-16BE");
   // The first line is ASCII; compressed files name the program that unpacks them.
-  CHECK_ERROR(read(add("late.txt.gz", test::gzip("Title\nof two lines\n" + japanese))), "late.txt.gz:3: ",
-              "convert it with gzip -dc ", "late.txt.gz | iconv -f SHIFT-JIS -t UTF-8");
+  CHECK_ERROR(read(add("late.txt.gz", test::gzip("Title\nof two lines\n" + japanese))),
+              "late.txt.gz:3: ", "convert it with gzip -dc ", "late.txt.gz | iconv -f SHIFT-JIS -t UTF-8");
   CHECK_ERROR(read(add("late.txt.zst", test::zstd("Title\n\n" + japanese))), "late.txt.zst:3: ", "zstd -dc ");
   for (const TextDocument document : {TextDocument::line, TextDocument::paragraph, TextDocument::file}) {
     options.text_document = document;

@@ -77,8 +77,7 @@ TEST_CASE("models of every type, precision and without a tokenizer") {
     CHECK(same_elements(load_model<M>(temporary / name).weights().matrices, model.weights().matrices));
   };
   check("language", "ModernGPT2LMHeadModel", "float32", CausalLM<any_shape>(saved_config()));
-  check("classifier", "ModernGPT2ForSequenceClassification", "float32",
-        SequenceClassifier<any_shape>(saved_config()));
+  check("classifier", "ModernGPT2ForSequenceClassification", "float32", SequenceClassifier<any_shape>(saved_config()));
   check("bf16", "ModernGPT2LMHeadModel", "bfloat16", CausalLM<any_shape, cpu::Backend, Bf16>(saved_config()));
 }
 

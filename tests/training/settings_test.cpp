@@ -29,7 +29,7 @@ BlockDataset blocks_in_memory(int count, int time = 8) {
   return {std::make_shared<MemoryBlocks>(std::move(tokens), time), 0, count};
 }
 
-/// What a user's project does: a model, blocks in memory, settings, and {} for the companions.
+/// Run of a user's project: a model, blocks in memory, settings, and {} for the companions.
 struct UserRun {
   test::TemporaryFolder temporary;
   SettingsModel model{test::tiny_config(), cpu::Backend(1)};
@@ -97,8 +97,9 @@ TEST_CASE("a setting out of range is an error that names it and what is accepted
   CHECK(test::contains(refused([](S& s) { s.lr_scheduler_kwargs = "{\"cycles\": 1}"; }), "has no argument \"cycles\""));
   CHECK(test::contains(refused([](S& s) { s.loss_scaling.initial_scale_power = -1; }), "initial_scale_power is -1"));
   CHECK(test::contains(refused([](S& s) {
-          s.per_device_train_batch_size = s.gradient_accumulation_steps = std::numeric_limits<int>::max();
-        }),
+                         s.per_device_train_batch_size = s.gradient_accumulation_steps =
+                             std::numeric_limits<int>::max();
+                       }),
                        "sequences a step"));
   CHECK(test::contains(refused([](S& s) { s.cuda_graph = true, s.world_size = 2; }), "cuda_graph is for one process"));
 }

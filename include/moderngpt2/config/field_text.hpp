@@ -71,7 +71,7 @@ void check_bounds(const T& value, const Field& field) {
   } else if constexpr (std::is_arithmetic_v<T> && !std::same_as<T, bool>) {
     const double number = double(value);
     const bool fits = std::isfinite(number) && !(field.at_least && number < *field.at_least) &&
-        !(field.more_than && number <= *field.more_than) && !(field.at_most && number > *field.at_most);
+                      !(field.more_than && number <= *field.more_than) && !(field.at_most && number > *field.at_most);
     if (fits) return;
     const std::string bounds = bounds_text(field);
     throw UsageError("{} is {}, it must be {}{}", Setting{field.name}, field_text(value),

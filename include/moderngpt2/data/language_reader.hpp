@@ -28,7 +28,7 @@ struct Reading {
   std::string reason;
   std::int64_t bytes_read = 0;  ///< compressed bytes of the language's files
   std::size_t file = 0;         ///< index in the language's files
-  TextBytes text_bytes{};       ///< of the document or the skipped line
+  TextBytes text_bytes{};       ///< bytes of the document or the skipped line
 };
 
 /// Stream of readings.

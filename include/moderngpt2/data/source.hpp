@@ -46,8 +46,8 @@ class DocumentSource {
     std::vector<TextFile> files;
     std::unique_ptr<ReadingStream> readings;
     std::int64_t bytes_read = 0;
-    std::size_t file = 0;    // of the last reading
-    TextBytes text_bytes{};  // of that file so far
+    std::size_t file = 0;    // file of the last reading
+    TextBytes text_bytes{};  // bytes of that file so far
   };
 
   bool next_of(Group& group, Document& out);
@@ -175,11 +175,12 @@ MODERNGPT2_INLINE void DocumentSource::check_encoding(const Group& group) const 
     const std::string beginning = read_beginning(file, std::size_t{1} << 16);
     if (find_invalid_utf8(beginning).bytes > 0) sample = beginning;
   }
-  throw Error("{}:{}: the file is not UTF-8 from this line on: {} of {} bytes are invalid ({:.3g}%), at most {:.3g}% are "
-              "accepted ({}). {}",
-              file.path.string(), all.line, all.invalid, all.bytes,
-              100 * static_cast<double>(all.invalid) / static_cast<double>(all.bytes), 100 * most,
-              options_.strict ? Setting{"strict"} : Setting{"max_invalid_utf8"}, encoding_advice(file, sample));
+  throw Error(
+      "{}:{}: the file is not UTF-8 from this line on: {} of {} bytes are invalid ({:.3g}%), at most {:.3g}% are "
+      "accepted ({}). {}",
+      file.path.string(), all.line, all.invalid, all.bytes,
+      100 * static_cast<double>(all.invalid) / static_cast<double>(all.bytes), 100 * most,
+      options_.strict ? Setting{"strict"} : Setting{"max_invalid_utf8"}, encoding_advice(file, sample));
 }
 
 MODERNGPT2_INLINE void DocumentSource::end_file(Group& group) {

@@ -72,13 +72,13 @@ struct ByteRange {
 struct DoubleByteEncoding {
   const char* name;
   std::array<ByteRange, 2> lead, trail;
-  ByteRange single;             // characters of one byte besides ASCII
+  ByteRange single;  // characters of one byte besides ASCII
   std::array<ByteRange, 2> frequent;
-  double least_frequent_share;  // of the characters of two bytes
+  double least_frequent_share;  // minimum fraction of frequent characters, among those of two bytes
 };
 
-// In the order of testing: an encoding whose valid sequences are rarer in other encodings comes first. Frequent: kana in
-// Japanese, Hangul, the 5401 common characters of Big5, and the 3755 of GB 2312.
+// In the order of testing: an encoding whose valid sequences are rarer in other encodings comes first. Frequent: kana
+// in Japanese, Hangul, the 5401 common characters of Big5, and the 3755 of GB 2312.
 inline constexpr std::array<DoubleByteEncoding, 5> double_byte_encodings{
     DoubleByteEncoding{"SHIFT-JIS",
                        {{{0x81, 0x9F}, {0xE0, 0xFC}}},
@@ -88,18 +88,10 @@ inline constexpr std::array<DoubleByteEncoding, 5> double_byte_encodings{
                        0.2},
     DoubleByteEncoding{"EUC-JP", {{{0xA1, 0xFE}, {0x8E, 0x8E}}}, {{{0xA1, 0xFE}, {}}}, {}, {{{0xA4, 0xA5}, {}}}, 0.2},
     DoubleByteEncoding{"EUC-KR", {{{0xA1, 0xFE}, {}}}, {{{0xA1, 0xFE}, {}}}, {}, {{{0xB0, 0xC8}, {0xA1, 0xA3}}}, 0.97},
-    DoubleByteEncoding{"BIG5",
-                       {{{0xA1, 0xF9}, {}}},
-                       {{{0x40, 0x7E}, {0xA1, 0xFE}}},
-                       {},
-                       {{{0xA4, 0xC6}, {0xA1, 0xA1}}},
-                       0.9},
-    DoubleByteEncoding{"GB18030",
-                       {{{0x81, 0xFE}, {}}},
-                       {{{0x40, 0x7E}, {0x80, 0xFE}}},
-                       {},
-                       {{{0xB0, 0xD7}, {0xA1, 0xA3}}},
-                       0.7}};
+    DoubleByteEncoding{
+        "BIG5", {{{0xA1, 0xF9}, {}}}, {{{0x40, 0x7E}, {0xA1, 0xFE}}}, {}, {{{0xA4, 0xC6}, {0xA1, 0xA1}}}, 0.9},
+    DoubleByteEncoding{
+        "GB18030", {{{0x81, 0xFE}, {}}}, {{{0x40, 0x7E}, {0x80, 0xFE}}}, {}, {{{0xB0, 0xD7}, {0xA1, 0xA3}}}, 0.7}};
 
 inline bool has_byte(const std::array<ByteRange, 2>& ranges, unsigned char byte) {
   return ranges[0].has(byte) || ranges[1].has(byte);

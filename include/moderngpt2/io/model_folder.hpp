@@ -124,9 +124,10 @@ template <class M, class Tokenizer>
 requires requires(const Tokenizer& t) { t.path(), t.fingerprint(), t.vocab_size(); }
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model, const Tokenizer& tokenizer) {
   if (tokenizer.path().empty())
-    throw Error("{}: the tokenizer was not loaded from a file, so that it cannot be copied: write its tokenizer.json "
-                "to a folder and load it with Tokenizer::load()",
-                folder.string());
+    throw Error(
+        "{}: the tokenizer was not loaded from a file, so that it cannot be copied: write its tokenizer.json "
+        "to a folder and load it with Tokenizer::load()",
+        folder.string());
   ModelCompanions companions;
   companions.tokenizer = TokenizerFiles::read(tokenizer.path());
   if (companions.tokenizer.fingerprint() != tokenizer.fingerprint())

@@ -37,8 +37,8 @@ void check_cuda_graph(const TrainingRequest& request, Say&& say) {
   say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
 }
 
-/// Throws UsageError for invalid settings and for those that exclude each other. `is_classifier`: whether the run trains on labelled
-/// examples. `has_gpu`: whether the program was built with CUDA.
+/// Throws UsageError for invalid settings and for those that exclude each other. `is_classifier`: whether the run
+/// trains on labelled examples. `has_gpu`: whether the program was built with CUDA.
 template <class Say>
 void check_request(const TrainingRequest& request, bool is_classifier, bool has_gpu, Say&& say) {
   validate(request.settings);

@@ -273,8 +273,8 @@ MODERNGPT2_INLINE std::uint64_t plan_disk(const MemoryPlan& plan, const Training
   // Without save_steps, one checkpoint if a signal stops the run.
   const std::int64_t saves = (s.save_steps > 0 ? std::max<std::int64_t>(steps, 0) / s.save_steps : 0) + 1;
   const std::int64_t most = s.save_total_limit > 0
-      ? std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1)
-      : existing + saves;
+                                ? std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1)
+                                : existing + saves;
   const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
   return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }

@@ -62,11 +62,11 @@ class TrainingCallback {
   TrainingCallback() = default;
   template <class F>
   requires(std::invocable<F&, Arguments..., TrainingControl&> && !std::same_as<F, TrainingCallback>)
-  TrainingCallback(F f) : function_(std::move(f)) {}
+      TrainingCallback(F f)
+      : function_(std::move(f)) {}
   template <class F>
   requires(std::invocable<F&, Arguments...> && !std::invocable<F&, Arguments..., TrainingControl&> &&
-           !std::same_as<F, TrainingCallback>)
-  TrainingCallback(F f) {
+           !std::same_as<F, TrainingCallback>) TrainingCallback(F f) {
     if constexpr (std::same_as<F, std::function<void(Arguments...)>>)
       if (!f) return;
     function_ = [f = std::move(f)](Arguments... arguments, TrainingControl&) mutable {
@@ -89,9 +89,9 @@ class TrainingCallback {
 };
 
 /// Callbacks of a run; each may be empty. The Trainer calls them on the thread of run(), on every rank whose hooks have
-/// them; run_training() keeps only `stop` and `on_span` on ranks other than 0. The order within a step: on_step, on_log,
-/// on_evaluate, on_samples, on_save. Requests (TrainingControl) of on_save are met after the next step, those of the
-/// others in the same step. A callback that throws ends the run.
+/// them; run_training() keeps only `stop` and `on_span` on ranks other than 0. The order within a step: on_step,
+/// on_log, on_evaluate, on_samples, on_save. Requests (TrainingControl) of on_save are met after the next step, those
+/// of the others in the same step. A callback that throws ends the run.
 struct TrainingHooks {
   std::function<void(const std::string& line)> say{};       ///< lines for people: logs, evaluations, saves, warnings
   std::function<void(const std::string& line)> complain{};  ///< error message that ended a run of several processes
@@ -99,9 +99,9 @@ struct TrainingHooks {
   /// After each batch of an evaluation: examples done, and all examples.
   std::function<void(std::int64_t done, std::int64_t examples)> on_evaluation_progress{};
   std::function<void(const PretokenizeProgress&)>
-      on_packing{};             ///< after each document, while text is tokenized and packed
-  std::function<int()> stop{};  ///< number of the signal that requests a stop, else 0
-  std::function<void(const RunDescription&)> on_start{};      ///< by run_training(), before on_train_begin
+      on_packing{};                                       ///< after each document, while text is tokenized and packed
+  std::function<int()> stop{};                            ///< number of the signal that requests a stop, else 0
+  std::function<void(const RunDescription&)> on_start{};  ///< by run_training(), before on_train_begin
   std::function<void(const TrainerState&)> on_train_begin{};  ///< before the first step of this process
   TrainingCallback<const Json&> on_log{};                     ///< each line of metrics.jsonl, when it is written
   TrainingCallback<const Evaluation&> on_evaluate{};          ///< loss and metrics after each evaluation of run()

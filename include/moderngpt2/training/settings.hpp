@@ -190,11 +190,12 @@ void describe(S& s, Visitor&& visit) {
                        .help = "Optimizer steps between two evaluations, also after the last step. 0: never.",
                        .section = "Run",
                        .at_least = 0});
-  visit(s.save_steps, {.name = "save_steps",
-                       .help = "Optimizer steps between two checkpoints, also after the last step. 0: none, except when "
-                               "a signal stops the run. The final model is always written.",
-                       .section = "Run",
-                       .at_least = 0});
+  visit(s.save_steps,
+        {.name = "save_steps",
+         .help = "Optimizer steps between two checkpoints, also after the last step. 0: none, except when "
+                 "a signal stops the run. The final model is always written.",
+         .section = "Run",
+         .at_least = 0});
   visit(s.save_total_limit, {.name = "save_total_limit",
                              .help = "Checkpoints to keep; older ones are deleted. 0: all are kept.",
                              .section = "Run",
@@ -219,8 +220,8 @@ void describe(S& s, Visitor&& visit) {
 }
 
 /// Throws an Error for the first setting that is out of the bounds of its row in describe(), not finite, or contradicts
-/// another one. The message names the field, its value and what is accepted. The Trainer calls it before it allocates or
-/// writes anything.
+/// another one. The message names the field, its value and what is accepted. The Trainer calls it before it allocates
+/// or writes anything.
 void validate(const TrainingSettings& s);
 
 /// Position of a run in its data: finished epochs, and blocks read in the current epoch. Blocks, not steps, so that a

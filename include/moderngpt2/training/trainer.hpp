@@ -28,6 +28,7 @@
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
+#include "moderngpt2/training/run_control.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
@@ -131,7 +132,7 @@ class Trainer {
   int run() {
     const std::int64_t last = last_step();
     state_.max_steps = last;
-    requests_ = control_ = {};
+    control_.begin_run();
     if (state_.step >= last) return finish_completed_run(last);
     const LearningRateSchedule schedule = make_schedule(settings_, last);
     open_log();
@@ -141,37 +142,37 @@ class Trainer {
     LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
-    while (state_.step < last && !control_.should_training_stop) {
+    while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
       StepReport report = step_.run(state_, schedule);
       report.last_step = last;
       report.skipped = state_.skipped;
       meter.add(seconds_now() - begin, report.data_seconds, report.tokens);
       report.speed = meter.speed(last - report.step);
-      if (hooks_.on_step) hooks_.on_step(report, requests_);
+      if (hooks_.on_step) hooks_.on_step(report, control_.requests());
       if (!report.applied) report_skipped(report);
       if (report.applied && spikes.add(report.loss))
         say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}", report.step, report.loss,
             spikes.mean());
-      const auto log = [&] { log_.add(report, requests_), meter.begin(); };
-      const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || requests_.should_log;
+      const auto log = [&] { log_.add(report, control_.requests()), meter.begin(); };
+      const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || control_.requests().should_log;
       if (is_logged) log();
-      agree();
-      if (control_.should_training_stop && !is_logged) log();
-      if (wants_evaluation() && !stopped()) {
+      control_.agree();
+      if (control_.agreed().should_training_stop && !is_logged) log();
+      if (wants_evaluation() && !control_.signal()) {
         evaluate_and_sample();
-        agree();
+        control_.agree();
       }
-      const int signal = stopped();
+      const int signal = control_.signal();
       if (ranks_.size() > 1 && is_due(settings_.check_replicas_steps)) check_replicas();
       // Not after a skipped step: rotation would delete the checkpoints from before.
       const bool save_due = is_due(settings_.save_steps) && state_.skipped_in_a_row == 0;
-      if (save_due || (ends_here() && settings_.save_steps > 0) || control_.should_save || signal) save();
+      if (save_due || (ends_here() && settings_.save_steps > 0) || control_.agreed().should_save || signal) save();
       if (signal && !ends_here()) {
         say("stopped at step {} of {}: continue with {} latest", state_.step, last, Setting{"resume_from_checkpoint"});
         return signal;
       }
-      control_.should_evaluate = control_.should_save = false;
+      control_.end_step();
     }
     if (state_.step < last) say("a callback ended the run at step {} of {}", state_.step, last);
     save_final_model();
@@ -205,7 +206,7 @@ class Trainer {
         model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
         [&](std::int64_t done) {
           if (hooks_.on_evaluation_progress) hooks_.on_evaluation_progress(done, data_.eval.size());
-          return asked_to_stop() == 0;
+          return control_.own_signal() == 0;
         },
         &ranks_);
     if (result) result->step = state_.step;
@@ -215,22 +216,6 @@ class Trainer {
  private:
   int time() const { return data_.train.block_size(); }
   bool is_first() const { return ranks_.rank() == 0; }
-  int asked_to_stop() const { return hooks_.stop ? hooks_.stop() : 0; }
-  /// Number of the signal that ends the run, 0 if none. With several ranks: as of the last agree().
-  int stopped() const { return ranks_.size() == 1 ? asked_to_stop() : stop_; }
-  /// Takes over the callbacks' requests and, with several ranks, the signals of all of them.
-  void agree() {
-    std::int64_t asked[]{0, requests_.should_training_stop, requests_.should_evaluate, requests_.should_save};
-    requests_ = {};
-    if (ranks_.size() > 1) {
-      asked[0] = asked_to_stop();
-      ranks_.all_reduce(asked, 4, distributed::ReduceOp::max, "signals to stop").wait();
-      stop_ = int(asked[0]);
-    }
-    control_.should_training_stop |= asked[1] != 0;
-    control_.should_evaluate |= asked[2] != 0;
-    control_.should_save |= asked[3] != 0;
-  }
 
   /// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks.
   static void check(const M& model, const Splits& data, const TrainingSettings& s,
@@ -266,8 +251,8 @@ class Trainer {
     if (evaluation_ && settings_.eval_steps > 0 && !log_.is_evaluated()) {
       open_log();
       evaluate_and_sample();
-      agree();
-      signal = stopped();
+      control_.agree();
+      signal = control_.signal();
       // The checkpoint's log gets the evaluation, so that it is not repeated.
       if (log_.is_evaluated() && settings_.save_steps > 0) save();
     }
@@ -292,7 +277,7 @@ class Trainer {
   void report_skipped(const StepReport& report) {
     log_.add_skipped(report, step_.loss_scale());
     if (state_.skipped_in_a_row < most_skipped_steps) return;
-    log_.add(report, requests_);
+    log_.add(report, control_.requests());
     fail_together(
         ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
                       "with a smaller {}; earlier checkpoints are unchanged",
@@ -302,18 +287,19 @@ class Trainer {
   /// Whether the current step is a multiple of a setting such as save_steps; 0: never.
   bool is_due(std::int64_t steps) const { return steps > 0 && state_.step > 0 && state_.step % steps == 0; }
   /// Whether the run ends with the current step.
-  bool ends_here() const { return state_.step >= state_.max_steps || control_.should_training_stop; }
+  bool ends_here() const { return state_.step >= state_.max_steps || control_.agreed().should_training_stop; }
   bool wants_evaluation() const {
-    return control_.should_evaluate || is_due(settings_.eval_steps) || (ends_here() && settings_.eval_steps > 0);
+    return control_.agreed().should_evaluate || is_due(settings_.eval_steps) ||
+           (ends_here() && settings_.eval_steps > 0);
   }
   /// Evaluates, if there is evaluation data or a callback asked for it, and generates the samples. Does neither if the
   /// run is asked to stop.
   void evaluate_and_sample() {
-    if (evaluation_ || control_.should_evaluate) {
+    if (evaluation_ || control_.agreed().should_evaluate) {
       const std::optional<Evaluation> result = evaluate();
       if (!result) return;
-      log_.add(*result, requests_);
-      if (hooks_.on_evaluate) hooks_.on_evaluate(*result, requests_);
+      log_.add(*result, control_.requests());
+      if (hooks_.on_evaluate) hooks_.on_evaluate(*result, control_.requests());
     }
     step_.optimizer().run_on_rank0([&] {
       if (hooks_.on_samples) hooks_.on_samples(state_.step);
@@ -331,12 +317,12 @@ class Trainer {
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer(), companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
-    if (hooks_.on_save) hooks_.on_save(folder, requests_);
+    if (hooks_.on_save) hooks_.on_save(folder, control_.requests());
   }
 
   void save_final_model() {
     save_model(settings_.output_dir);
-    if (hooks_.on_save) hooks_.on_save(settings_.output_dir, requests_);
+    if (hooks_.on_save) hooks_.on_save(settings_.output_dir, control_.requests());
   }
 
   M& model_;
@@ -350,9 +336,7 @@ class Trainer {
   TrainerState state_;
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
-  TrainingControl requests_{};  // of this rank's callbacks since the last agree()
-  TrainingControl control_{};   // of all ranks
-  int stop_ = 0;
+  RunControl control_{hooks_, ranks_};
   double matmul_rate_ = 0;
 };
 
