@@ -68,8 +68,8 @@ struct TokenizerFiles {
 /// Content of a model folder's files other than the weights. {}: config.json and generation_config.json of the model,
 /// no tokenizer. A plain value: no thread rules.
 struct ModelCompanions {
-  ConfigFile config;  ///< further fields of config.json (`json`, `eos_token_ids`); the rest is the model's own
-  TokenizerFiles tokenizer;
+  ConfigFile config{};  ///< further fields of config.json (`json`, `eos_token_ids`); the rest is the model's own
+  TokenizerFiles tokenizer{};
   std::optional<GenerationConfigFile> generation{};  ///< if empty, derived from `config`
 };
 

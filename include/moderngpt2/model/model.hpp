@@ -153,8 +153,8 @@ class Model {
   /// Ids, and integer labels (see labels_of()), as spans or vectors, whose sizes must be those of the pass.
   template <class Labels = typename Head::Labels>
   Loss loss(Work& work, std::span<const int> ids, const Labels& labels, Pass<R> pass) {
-    return loss(backend_, work, require_size(ids, rows_of(pass), "ids"),
-                labels_of<typename Head::Labels>(labels, pass), pass);
+    return loss(backend_, work, require_size(ids, rows_of(pass), "ids"), labels_of<typename Head::Labels>(labels, pass),
+                pass);
   }
 
   /// Loss of a batch of ids (B,T). Adds its gradients to `gradients`, and calls on_ready(unit) when those of a unit's
@@ -320,9 +320,8 @@ class Model {
   /// Validates a pass, shapes the workspace for it, and uploads ids and the pass's arrays. Returns the uploaded ids.
   const int* prepare(Backend& b, Work& work, const int* ids, Pass<R>& pass) const {
     if (pass.past < 0) throw Error("a pass has {} tokens in the cache", pass.past);
-    if (pass.past > config_.n_positions - pass.time)
-      throw Error("a sequence of {} tokens is longer than the model's n_positions {}",
-                  std::int64_t(pass.past) + pass.time, config_.n_positions);
+    if (const std::int64_t length = std::int64_t(pass.past) + pass.time; length > config_.n_positions)
+      throw Error("a sequence of {} tokens is longer than the model's n_positions {}", length, config_.n_positions);
     work.reshape(pass.batch, pass.time);
     if (!ids) throw Error("ids are null, a pass of batch {} and time {} needs them", pass.batch, pass.time);
     for (int i = 0; i < pass.rows(); ++i)
