@@ -127,8 +127,9 @@ class Trainer {
   void wait_for_updates() { step_.optimizer().wait_for_updates(); }
 
   /// Trains to the last step, evaluates, writes a checkpoint, and writes the model to the output folder, which is made
-  /// with its parents. A callback may end the run earlier (TrainingControl). If a signal stops the run, writes a
-  /// checkpoint and returns the signal's number; otherwise returns 0. Throws an Error if training cannot continue.
+  /// with its parents. A callback may end the run earlier (TrainingControl). If a signal stops the run, also in its
+  /// last evaluation, writes a checkpoint and returns the signal's number; otherwise returns 0. Throws an Error if
+  /// training cannot continue.
   int run() {
     const std::int64_t last = last_step();
     state_.max_steps = last;
@@ -142,6 +143,7 @@ class Trainer {
     LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
+    int signal = 0;
     while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
       StepReport report = step_.run(state_, schedule);
@@ -163,7 +165,7 @@ class Trainer {
         evaluate_and_sample();
         control_.agree();
       }
-      const int signal = control_.signal();
+      signal = control_.signal();
       if (ranks_.size() > 1 && is_due(settings_.check_replicas_steps)) check_replicas();
       // Not after a skipped step: rotation would delete the checkpoints from before.
       const bool save_due = is_due(settings_.save_steps) && state_.skipped_in_a_row == 0;
@@ -182,7 +184,9 @@ class Trainer {
     if (state_.skipped > 0)
       say("{} steps of {} were skipped: loss or gradients not finite", state_.skipped, state_.step);
     if (hooks_.on_train_end) hooks_.on_train_end(state_);
-    return 0;
+    if (!lacks_evaluation()) return 0;
+    say("stopped before the last evaluation: continue with {} latest", Setting{"resume_from_checkpoint"});
+    return signal;
   }
 
   /// Writes the model, in full precision, and the companions into a folder, which is made with its parents (see
@@ -248,13 +252,14 @@ class Trainer {
   int finish_completed_run(std::int64_t last) {
     say("the run is complete: step {} of {}", state_.step, last);
     int signal = 0;
-    if (evaluation_ && settings_.eval_steps > 0 && !log_.is_evaluated()) {
+    if (lacks_evaluation()) {
       open_log();
       evaluate_and_sample();
       control_.agree();
-      signal = control_.signal();
-      // The checkpoint's log gets the evaluation, so that it is not repeated.
-      if (log_.is_evaluated() && settings_.save_steps > 0) save();
+      if (lacks_evaluation())
+        signal = control_.signal();
+      else if (settings_.save_steps > 0)
+        save();  // with the evaluation in its log, so that it is not repeated
     }
     save_final_model();
     const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
@@ -292,6 +297,8 @@ class Trainer {
     return control_.agreed().should_evaluate || is_due(settings_.eval_steps) ||
            (ends_here() && settings_.eval_steps > 0);
   }
+  /// Whether the evaluation after the last step is missing.
+  bool lacks_evaluation() const { return evaluation_ && settings_.eval_steps > 0 && !log_.is_evaluated(); }
   /// Evaluates, if there is evaluation data or a callback asked for it, and generates the samples. Does neither if the
   /// run is asked to stop.
   void evaluate_and_sample() {
