@@ -16,6 +16,7 @@
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/model_folder.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/model/session.hpp"

@@ -180,7 +180,7 @@ TEST_CASE("samples and reports change nothing, and a resumed run goes on with bo
                       .stop = [&] { return !steps.empty() && steps.back() >= stop_after ? 15 : 0; },
                       .on_start = [&](const RunDescription& run) { starts += run.config.contains("n_embd"); },
                       .on_log = [&](const Json& line) { steps.push_back(line.at("step").get<std::int64_t>()); },
-                      .on_saved = [&] { ++saves; }};
+                      .on_save = [&](const std::filesystem::path&) { ++saves; }};
   f.said.clear();
   CHECK(run_training(f.request, hooks) == 128 + 15);
   stop_after = 100;
@@ -190,7 +190,7 @@ TEST_CASE("samples and reports change nothing, and a resumed run goes on with bo
   CHECK(read_file(out / "checkpoint-6" / "optimizer.safetensors") ==
         read_file(plain / "checkpoint-6" / "optimizer.safetensors"));
   CHECK(starts == 2);
-  CHECK(saves == 2);
+  CHECK(saves == 3);  // two checkpoints and the final model
   CHECK(steps == std::vector<std::int64_t>{1, 2, 2, 3, 4, 4, 5, 6, 6});
   const std::string samples = read_file(out / "samples.jsonl");
   CHECK(std::count(samples.begin(), samples.end(), '\n') == 3 * 3);
@@ -362,7 +362,7 @@ TEST_CASE("a step is a graph where one process trains on a GPU, and refused else
   };
   CHECK(on_gpu() == 7);
   f.request.settings.world_size = 2;
-  CHECK_ERROR(on_gpu(), "--cuda_graph is for one process");
+  CHECK_ERROR(on_gpu(), "cuda_graph is for one process");
   f.request.settings.world_size = 1, f.request.eval_only = true, f.request.model_path = f.temporary / "model";
   CHECK_ERROR(on_gpu(), "--cuda_graph is for training");
 }

@@ -44,9 +44,13 @@ class MemoryBlocks final : public BlockSource {
 class BlockDataset {
  public:
   BlockDataset() = default;
-  /// Blocks [begin, end) of a source.
+  /// Blocks [begin, end) of a source. Throws an Error if the source does not have them.
   BlockDataset(std::shared_ptr<BlockSource> source, std::int64_t begin, std::int64_t end)
-      : source_(std::move(source)), begin_(begin), end_(end) {}
+      : source_(std::move(source)), begin_(begin), end_(end) {
+    const std::int64_t size = source_ ? source_->size() : 0;
+    if (begin < 0 || end < begin || end > size)
+      throw Error("blocks {} to {} of a source were requested, it has {}", begin, end, size);
+  }
 
   std::int64_t size() const { return end_ - begin_; }
   int block_size() const { return source_ ? source_->block_size() : 0; }

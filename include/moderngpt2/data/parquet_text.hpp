@@ -124,6 +124,7 @@ MODERNGPT2_INLINE ParquetDocumentReader::Result ParquetDocumentReader::next(Docu
   out.text = piece;
   out.line = row_;
   rest_.remove_prefix(piece.size());
+  text_bytes_ = TextBytes::of(out.text, row_, false);
   return Result::document;
 }
 

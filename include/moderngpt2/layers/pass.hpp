@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
 
@@ -13,6 +15,13 @@ struct KvView {
   T* values = nullptr;
   int capacity = 0;  ///< tokens; 0: no cache
 };
+
+/// Returns the data of an array of a pass. Throws an Error if it does not have `size` elements.
+inline const int* require_size(std::span<const int> values, std::int64_t size, const char* what) {
+  if (std::int64_t(values.size()) != size)
+    throw Error("{}: {} elements, but the pass needs {} (see its batch and time)", what, values.size(), size);
+  return values.data();
+}
 
 /// Inputs of a forward or backward pass in addition to token ids, weights and activations: sizes, masks, positions,
 /// dropout and loss scale. R: real type of the activations.

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/model/decoder.hpp"
@@ -93,9 +95,13 @@ class Workspace {
     reshape(batch, time);
   }
 
-  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit.
+  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit, or if
+  /// batch or time is less than 1.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
+    if (batch < 1 || time < 1 || std::int64_t(batch) * time > INT_MAX)
+      throw Error("a pass of batch {} and time {}: both must be at least 1, and their product at most {}", batch, time,
+                  INT_MAX);
     batch_ = time_ = 0;  // invalid if place() throws
     views.place(arena_, layers_, batch, time, mode_);
     batch_ = batch, time_ = time;

@@ -24,6 +24,7 @@ struct Evaluation {
   double loss = 0;          ///< mean over the labels that are not ignored; nats for cross-entropies
   std::int64_t labels = 0;  ///< number of labels that are not ignored
   ScoreList scores{};
+  std::int64_t step = 0;  ///< step of the run after which the Trainer evaluated; 0 outside of a run
 
   double perplexity() const { return std::exp(loss); }
   /// Text such as "loss 1.5, accuracy 0.75".

@@ -101,7 +101,8 @@ std::filesystem::path hidden_path(const std::filesystem::path& folder);
 
 }  // namespace detail
 
-/// Keeps `keep` and the newest of the other checkpoints, `limit` in total, and deletes the rest and all leftovers.
+/// Keeps `keep` and the newest of the other checkpoints, `limit` in total (0: all), and deletes the rest and all
+/// leftovers.
 void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
 
 /// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed.
@@ -227,7 +228,7 @@ MODERNGPT2_INLINE void rotate_checkpoints(const std::filesystem::path& output_di
     if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
   int kept = 1;
   for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
-    if (checkpoint.folder == keep || kept++ < limit) continue;
+    if (limit == 0 || checkpoint.folder == keep || kept++ < limit) continue;
     // Renamed first, so that an interrupted deletion leaves no incomplete checkpoint.
     std::error_code ignored;
     const std::filesystem::path hidden = detail::hidden_path(checkpoint.folder);
