@@ -2,7 +2,11 @@
 // generates with a model in fp32 and in bf16.
 #include <vector>
 
+#ifdef ALL_HEADERS
+#include "all_headers.hpp"
+#else
 #include "moderngpt2/moderngpt2.hpp"
+#endif
 
 using namespace moderngpt2;
 
