@@ -134,6 +134,8 @@ TEST_CASE("requests that do not fit") {
     f.request = before;
     CHECK_FALSE(fs::exists(f.request.settings.output_dir));
   };
+  refused([](auto& r) { r.settings.eval_steps = -1; }, "eval_steps is -1, it must be at least 0");
+  refused([](auto& r) { r.settings.per_device_train_batch_size = 0; }, "per_device_train_batch_size is 0");
   refused([](auto& r) { r.tokenizer_path.reset(); }, "--tokenizer_path");
   refused([](auto& r) { r.pre_tokenized_dataset_path.reset(); }, "--pre_tokenized_dataset_path");
   refused([](auto& r) { r.pre_tokenized_dataset_path = "/nowhere/data"; }, "/nowhere/data");
