@@ -284,11 +284,13 @@ class Model {
       if (ids[i] < 0 || ids[i] >= config_.vocab_size)
         throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / pass.time,
                     i % pass.time, config_.vocab_size);
+    pass.check_pasts();
     work.reshape(pass.batch, pass.time);
     begin_pass(backend_);
     pass.rotary = rotary_.table();
     pass.key_mask = upload(backend_, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));
     pass.first_key = upload(backend_, pass.first_key, pass.rows());
+    pass.pasts = upload(backend_, pass.pasts, pass.batch);
     return upload(backend_, ids, pass.rows());
   }
 
