@@ -140,7 +140,9 @@ class BatchGenerator {
   /// Bytes of the KV cache of a generator of these sizes. Throws an Error for settings out of range.
   static std::size_t bytes(const Config& config, const BatchGeneratorSettings& settings = {}) {
     const BatchGeneratorSettings used = checked(config, settings);
-    return KvCache<typename M::T, typename M::Memory>::bytes(config, used.slots, used.slot_tokens);
+    const typename M::Layers layers(config);
+    return KvCache<typename M::T, typename M::Memory>::bytes(layers.n_layer, used.slots, used.slot_tokens,
+                                                             layers.cache_width());
   }
 
  private:

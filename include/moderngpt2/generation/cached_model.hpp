@@ -67,6 +67,10 @@ class CachedModel {
   void step(std::span<const int> tokens, int past) { run_step(tokens, {.past = past}); }
   /// Like step() with one column for all rows, but for row i at column pasts[i].
   void step(std::span<const int> tokens, std::span<const int> pasts) {
+    static_assert(
+        requires { requires M::Layers::Attention::reads_pasts; },
+        "sequences of unequal lengths need an attention layer that reads Pass::pasts, where they are given, "
+        "in place of Pass::past, and says so: static constexpr bool reads_pasts = true");
     run_step(tokens, {.past = std::ranges::max(pasts), .pasts = pasts.data()});
   }
 

@@ -78,9 +78,6 @@ class KvCache {
     const std::size_t each = std::size_t(batch) * std::size_t(capacity) * std::size_t(width) * sizeof(T);
     return 2 * std::size_t(layers) * round_up(each, alignment);
   }
-  static constexpr std::size_t bytes(const Config& config, int batch, int capacity) {
-    return bytes(config.n_layer, batch, capacity, config.kv_width());
-  }
 
   /// Valid tokens of each sequence: `Pass::past` of the next pass.
   int length() const { return length_; }

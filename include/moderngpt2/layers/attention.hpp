@@ -24,6 +24,8 @@ struct GroupedQueryAttention {
   [[no_unique_address]] Extent<H> n_head;
   [[no_unique_address]] Extent<K> n_kv_head;
   [[no_unique_address]] Extent<D> head_dim;
+  /// Decodes sequences of unequal lengths in one pass (Pass::pasts), as BatchGenerator requires.
+  static constexpr bool reads_pasts = true;
   bool run_time_bias = false;
   double query_scale = 1;
   double softcap = 0;
