@@ -51,15 +51,16 @@ struct BatchGeneratorSettings {
 /// running text therefore waits at most for one chunk of prompts between two tokens, and a long prompt takes several
 /// steps. Tokens of a prompt that begin another text in the cache are copied, not computed.
 ///
-/// A text has the tokens that Generator gives its request alone, unless rounding decides between two tokens of almost
-/// equal probability: it does not depend on other requests or on their order.
+/// A text does not depend on other requests: it has the tokens that Generator gives its request alone, unless rounding
+/// decides between two tokens of almost equal probability.
 ///
 /// Threads: add(), cancel(), running() and waiting() may be called from any thread, also during step(), and from
 /// callbacks. step() runs in one thread at a time, which uses the model and calls the callbacks; not from a callback.
 template <class M>
 class BatchGenerator {
  public:
-  /// Throws an Error for settings out of range, or if the memory is not available. The model must outlive this object.
+  /// Throws an Error for settings out of range, or if the memory is not available. The model must outlive this object,
+  /// and its weights must not change meanwhile.
   explicit BatchGenerator(M& model, const BatchGeneratorSettings& settings = {})
       : model_(&model),
         settings_(checked(model.config(), settings)),
@@ -88,9 +89,9 @@ class BatchGenerator {
                     config.vocab_size);
     auto added = std::make_unique<Request>(std::move(request), std::move(callbacks));
     const std::lock_guard lock(mutex_);
-    const RequestId id = added->id = last_id_ + 1;
+    added->id = last_id_ + 1;
     waiting_.push_back(std::move(added));
-    return last_id_ = id;
+    return ++last_id_;
   }
 
   /// Ends a request. Its on_done is called by the step() in progress or the next one, with the tokens so far and
@@ -173,8 +174,7 @@ class BatchGenerator {
     return s;
   }
 
-  /// Ends the step when it goes out of scope.
-  struct Stepping {
+  struct Stepping {  // ends the step when it goes out of scope
     std::atomic<bool>& flag;
     ~Stepping() { flag = false; }
   };
@@ -317,7 +317,7 @@ class BatchGenerator {
     return result;
   }
 
-  /// Makes the first `count` tokens of row `from` those of row `to`. Copies keys and values that differ.
+  /// Copies the first `count` tokens of one row to another; keys and values only from the first token that differs.
   void copy_text(std::size_t from, std::size_t to, std::size_t count, bool with_logits) {
     const std::vector<int>& source = cached_[from];
     std::vector<int>& target = cached_[to];
@@ -340,7 +340,6 @@ class BatchGenerator {
   std::vector<int> tokens_, pasts_, indices_, chosen_;  // by row: of a pass, and of a choice in device memory
   std::vector<TokenChoice> choices_;
   std::atomic<bool> stepping_ = false;
-
   mutable std::mutex mutex_;  // for the members below; step() alone changes the first two, and reads them without it
   std::vector<std::unique_ptr<Request>> running_;  // by row
   std::unique_ptr<Request> prefilling_;            // request whose prompt is being computed
