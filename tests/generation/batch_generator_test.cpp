@@ -46,7 +46,7 @@ std::vector<GenerationRequest> passing_requests() {
 }
 
 template <class M>
-std::vector<GenerationResult> one_by_one(M& model, const std::vector<GenerationRequest>& requests) {
+std::vector<GenerationResult> results_alone(M& model, const std::vector<GenerationRequest>& requests) {
   std::vector<GenerationResult> results;
   for (const GenerationRequest& r : requests) results.push_back(generate(model, r.prompt, r.options));
   return results;
@@ -60,13 +60,13 @@ struct Outcome {
 };
 
 /// Callbacks that record into an Outcome, which must outlive the request.
-RequestCallbacks record(Outcome& outcome) {
+RequestCallbacks recorded_in(Outcome& outcome) {
   return {.on_token = [&](RequestId, int token) { return outcome.tokens.push_back(token), true; },
           .on_done = [&](RequestId, GenerationResult r) { outcome.result = std::move(r), ++outcome.done; }};
 }
 
 template <class M>
-void run(BatchGenerator<M>& texts) {
+void run_all(BatchGenerator<M>& texts) {
   while (texts.step()) {
   }
 }
@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("requests that come and go get the tokens that each gets alon
   std::set<StopReason> reasons;  // for an end
   for (const Config& config : variants()) {
     M model = random_model<M>(config);
-    const std::vector<GenerationResult> expected = one_by_one(model, requests);
+    const std::vector<GenerationResult> expected = results_alone(model, requests);
     for (const int slots : {1, 2, 3, 20})
       for (const int chunk : {3, 512})
         for (const std::size_t stride : {1, 3, 7})  // orders of arrival
@@ -92,11 +92,11 @@ TEST_CASE_TEMPLATE("requests that come and go get the tokens that each gets alon
             std::vector<Outcome> outcomes(requests.size());
             for (std::size_t i = 0; i < requests.size(); ++i) {
               const std::size_t which = i * stride % requests.size();
-              CHECK(texts.add(requests[which], record(outcomes[which])) == i + 1);
+              CHECK(texts.add(requests[which], recorded_in(outcomes[which])) == i + 1);
               for (int step = 0; step < gap; ++step) texts.step();
               CHECK(texts.running() <= slots);
             }
-            run(texts);
+            run_all(texts);
             CHECK(texts.running() == 0);
             CHECK(texts.waiting() == 0);
             for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -119,14 +119,14 @@ TEST_CASE("a step computes one token of each running text and a limited number o
   CpuModel model = random_model<CpuModel>(tiny_config());
   BatchGenerator texts(model, {.slots = 3, .prefill_chunk = 5});
   std::vector<Outcome> outcomes(4);
-  texts.add({{1, 2}, greedy(12)}, record(outcomes[0]));
+  texts.add({{1, 2}, greedy(12)}, recorded_in(outcomes[0]));
   CHECK(texts.waiting() == 1);
   CHECK(texts.step());
   CHECK(texts.running() == 1);
   CHECK(outcomes[0].tokens.size() == 1);
-  texts.add({std::vector<int>(17, 3), greedy(2)}, record(outcomes[1]));  // 4 steps of at most 5 tokens
-  texts.add({{4, 5, 6}, greedy(2)}, record(outcomes[2]));                // fits the rest of the 4th
-  texts.add({{7, 8}, greedy(2)}, record(outcomes[3]));                   // waits for a slot
+  texts.add({std::vector<int>(17, 3), greedy(2)}, recorded_in(outcomes[1]));  // 4 steps of at most 5 tokens
+  texts.add({{4, 5, 6}, greedy(2)}, recorded_in(outcomes[2]));                // fits the rest of the 4th
+  texts.add({{7, 8}, greedy(2)}, recorded_in(outcomes[3]));                   // waits for a slot
   for (std::size_t step = 1; step <= 4; ++step) {
     CHECK(texts.step());
     CHECK(outcomes[0].tokens.size() == 1 + step);
@@ -135,7 +135,7 @@ TEST_CASE("a step computes one token of each running text and a limited number o
     CHECK(texts.waiting() == (step < 4 ? 2 : 1));
   }
   CHECK(outcomes[2].tokens.size() == 1);
-  run(texts);
+  run_all(texts);
   CHECK(outcomes[1].result.tokens == generate(model, std::vector<int>(17, 3), greedy(2)).tokens);
   CHECK(outcomes[3].result.tokens == generate(model, std::vector{7, 8}, greedy(2)).tokens);
 }
@@ -150,15 +150,15 @@ TEST_CASE("a prefix that is in the cache is copied") {
   const std::vector<std::vector<int>> prompts{with({20, 21}), with({22}), with({20, 21}), {1, 2, 30}, {31}};
   BatchGenerator texts(model, {.slots = 3});
   std::vector<Outcome> outcomes(prompts.size());
-  for (std::size_t i = 0; i < prompts.size(); ++i) texts.add({prompts[i], greedy(5)}, record(outcomes[i]));
-  run(texts);
+  for (std::size_t i = 0; i < prompts.size(); ++i) texts.add({prompts[i], greedy(5)}, recorded_in(outcomes[i]));
+  run_all(texts);
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     CHECK(outcomes[i].result.tokens == generate(model, prompts[i], greedy(5)).tokens);
     CHECK(outcomes[i].result.cached_tokens == std::vector{0, 8, 9, 2, 0}[i]);
   }
   Outcome again;  // the text ended long ago, but is still in a free slot
-  texts.add({prompts[3], greedy(5)}, record(again));
-  run(texts);
+  texts.add({prompts[3], greedy(5)}, recorded_in(again));
+  run_all(texts);
   CHECK(again.result.tokens == outcomes[3].result.tokens);
   CHECK(again.result.cached_tokens == 2);
 }
@@ -166,7 +166,7 @@ TEST_CASE("a prefix that is in the cache is copied") {
 TEST_CASE("a cancelled request ends with its tokens so far, the others are not disturbed") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   const std::vector<GenerationRequest> requests = passing_requests();
-  const std::vector<GenerationResult> expected = one_by_one(model, requests);
+  const std::vector<GenerationResult> expected = results_alone(model, requests);
   for (const std::size_t victim : {0u, 2u, 3u, 8u})
     for (const int after : {0, 1, 2, 5})
       for (const std::size_t by : {victim, std::size_t(6), requests.size()}) {  // by a callback, or between steps
@@ -181,7 +181,7 @@ TEST_CASE("a cancelled request ends with its tokens so far, the others are not d
           CHECK(!texts.cancel(victim + 1));
         };
         for (std::size_t i = 0; i < requests.size(); ++i) {
-          RequestCallbacks callbacks = record(outcomes[i]);
+          RequestCallbacks callbacks = recorded_in(outcomes[i]);
           if (i == by)
             callbacks.on_token = [&, i](RequestId, int token) {
               outcomes[i].tokens.push_back(token);
@@ -211,7 +211,7 @@ TEST_CASE("a cancelled request ends with its tokens so far, the others are not d
   BatchGenerator texts(model);
   CHECK(!texts.cancel(1));
   texts.add({{1}, greedy(1)});
-  run(texts);
+  run_all(texts);
   CHECK(!texts.cancel(1));
 }
 
@@ -219,11 +219,12 @@ TEST_CASE("a callback stops its text, adds requests, and may throw") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   BatchGenerator texts(model, {.slots = 2});
   std::vector<Outcome> outcomes(4);
-  RequestCallbacks stops = record(outcomes[0]), throws = record(outcomes[1]), done_throws = record(outcomes[2]);
+  RequestCallbacks stops = recorded_in(outcomes[0]), throws = recorded_in(outcomes[1]),
+                   done_throws = recorded_in(outcomes[2]);
   stops.on_token = [&](RequestId, int token) { return outcomes[0].tokens.push_back(token), token < 0; };
   stops.on_done = [&](RequestId, GenerationResult r) {
     outcomes[0].result = std::move(r);
-    texts.add({{7, 8, 9}, greedy(4)}, record(outcomes[3]));
+    texts.add({{7, 8, 9}, greedy(4)}, recorded_in(outcomes[3]));
     CHECK_THROWS_WITH_AS(
         texts.step(),
         "BatchGenerator::step() was called while it runs: call it from one thread, and not from a callback", Error);
@@ -264,10 +265,10 @@ TEST_CASE("logits that are not finite end their text, not the others") {
   impossible.min_new_tokens = 4;
   BatchGenerator texts(model);
   std::vector<Outcome> outcomes(2);
-  texts.add({{3}, impossible}, record(outcomes[0]));
-  texts.add({{1, 2}, greedy(4)}, record(outcomes[1]));
+  texts.add({{3}, impossible}, recorded_in(outcomes[0]));
+  texts.add({{1, 2}, greedy(4)}, recorded_in(outcomes[1]));
   CHECK_THROWS_AS(texts.step(), Error);
-  run(texts);
+  run_all(texts);
   CHECK(outcomes[0].done == 0);
   CHECK(outcomes[1].result.tokens == expected);
 }
@@ -293,7 +294,7 @@ TEST_CASE("requests and settings are checked before anything is computed") {
   refused({1}, bad, "max_new_tokens is -1, it must not be negative");
   CHECK(texts.waiting() == 0);
   texts.add({std::vector<int>(14, 1), greedy(6)});
-  run(texts);
+  run_all(texts);
   CHECK_THROWS_WITH_AS(BatchGenerator(model, {.slots = 0}), "BatchGeneratorSettings: slots is 0, expected at least 1",
                        Error);
   CHECK_THROWS_AS(BatchGenerator(model, {.slot_tokens = -1}), Error);
@@ -314,7 +315,7 @@ TEST_CASE("the memory of the cache is known before it is allocated") {
 TEST_CASE("requests are added and cancelled by other threads while one thread steps") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   const std::vector<GenerationRequest> requests = passing_requests();
-  const std::vector<GenerationResult> expected = one_by_one(model, requests);
+  const std::vector<GenerationResult> expected = results_alone(model, requests);
   constexpr std::size_t threads = 3, rounds = 4;
   BatchGenerator texts(model, {.slots = 4, .prefill_chunk = 8});
   std::vector<Outcome> outcomes(threads * rounds * requests.size());
@@ -324,7 +325,7 @@ TEST_CASE("requests are added and cancelled by other threads while one thread st
     clients.emplace_back([&, thread] {
       for (std::size_t i = 0; i < rounds * requests.size(); ++i) {
         const RequestId id =
-            texts.add(requests[i % requests.size()], record(outcomes[thread * rounds * requests.size() + i]));
+            texts.add(requests[i % requests.size()], recorded_in(outcomes[thread * rounds * requests.size() + i]));
         if (i % 3 == thread) texts.cancel(id);
         CHECK(texts.running() + texts.waiting() >= 0);
         std::this_thread::yield();
@@ -334,7 +335,7 @@ TEST_CASE("requests are added and cancelled by other threads while one thread st
   while (texts.step() || adding > 0) {
   }
   for (std::thread& client : clients) client.join();
-  run(texts);
+  run_all(texts);
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     const GenerationResult& alone = expected[i % requests.size()];
     CHECK(outcomes[i].done == 1);
