@@ -12,6 +12,7 @@
 #include "moderngpt2/core/version.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/order.hpp"
+#include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/generation_config.hpp"

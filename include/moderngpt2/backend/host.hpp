@@ -31,6 +31,7 @@
 //   zero_and_discard(b, data, n)         discard, after which the elements read as 0 when used again
 //   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x
+//   append_rows(b, cache, x, pasts)      row pasts[i] of sequence i of cache (B,capacity,C) = row i of x (B,C)
 //   activation(b, y, x, a)               y (N,C) = a(x), for scores
 //   activation_backward(b, dx, x, a)     dx *= a'(x), in place
 //   mean_rows(b, out, x)                 out (n,C) = means of N / n consecutive rows of x (N,C)
@@ -202,6 +203,12 @@ void copy_rows(B&, Rows<T> out, ConstRows<T> x) {
     return;
   }
   for (int r = 0; r < out.count; ++r) std::copy_n(x.row(r), out.width, out.row(r));
+}
+
+template <OnHost B, class T>
+void append_rows(B&, Rows<T> cache, ConstRows<T> x, const int* pasts) {
+  for (int i = 0, capacity = x.count > 0 ? cache.count / x.count : 0; i < x.count; ++i)
+    std::copy_n(x.row(i), x.width, cache.row(i * capacity + pasts[i]));
 }
 
 template <OnHost B, class T>

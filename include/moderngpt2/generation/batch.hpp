@@ -15,14 +15,9 @@
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"
 #include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/request.hpp"
 
 namespace moderngpt2 {
-
-/// Prompt and options of one text of a batch.
-struct GenerationRequest {
-  std::vector<int> prompt;  ///< empty: starts from the eos token
-  GenerationOptions options{};
-};
 
 namespace detail {
 

@@ -17,10 +17,10 @@
 
 namespace moderngpt2 {
 
-/// Model with a KV cache for several sequences. Each sequence is a row of the cache, tokens are columns. All rows end
-/// at the same column, so that one pass computes the next token of each; a shorter text begins at a later column (left
-/// padding), before which queries see no keys. Rotary attention depends only on differences of positions, so a shifted
-/// text has the same logits up to rounding.
+/// Model with a KV cache for several sequences. Each sequence is a row of the cache, tokens are columns. One pass
+/// computes the next token of each row, at a column of its own or at the same column for all. In the latter case a
+/// shorter text begins at a later column (left padding), before which queries see no keys. Rotary attention depends
+/// only on differences of positions, so a shifted text has the same logits up to rounding.
 template <class M>
 class CachedModel {
  public:
@@ -44,8 +44,8 @@ class CachedModel {
   int capacity() const { return cache_.capacity(); }
 
   /// Runs passes over tokens of one row, at columns from `past` on of a text that begins at `first_column`, and
-  /// computes the logits of the last token.
-  void prefill(int row, std::span<const int> tokens, int past, int first_column = 0) {
+  /// computes the logits of the last token unless `with_logits` is false.
+  void prefill(int row, std::span<const int> tokens, int past, int first_column = 0, bool with_logits = true) {
     first_column_[std::size_t(row)] = first_column;
     Rows<T> hidden;
     while (!tokens.empty()) {
@@ -59,16 +59,19 @@ class CachedModel {
       past += int(part.size());
       tokens = tokens.subspan(part.size());
     }
-    compute_logits(row, hidden.slice(hidden.count - 1, 1));
+    if (with_logits) compute_logits(row, hidden.slice(hidden.count - 1, 1));
   }
 
   /// Runs one pass over one token for each of the first tokens.size() rows, at column `past`, and computes their
   /// logits.
-  void step(std::span<const int> tokens, int past) {
-    Pass<typename M::R> pass{.batch = int(tokens.size()), .time = 1, .past = past};
-    if (std::any_of(first_column_.begin(), first_column_.begin() + pass.batch, [](int c) { return c > 0; }))
-      pass.first_key = first_column_.data();
-    compute_logits(0, model_->forward(work_, tokens.data(), pass, cache_.views()));
+  void step(std::span<const int> tokens, int past) { run_step(tokens, {.past = past}); }
+  /// Like step() with one column for all rows, but for row i at column pasts[i].
+  void step(std::span<const int> tokens, std::span<const int> pasts) {
+    static_assert(
+        requires { requires M::Layers::Attention::reads_pasts; },
+        "sequences of unequal lengths need an attention layer that reads Pass::pasts, where they are given, "
+        "in place of Pass::past, and says so: static constexpr bool reads_pasts = true");
+    run_step(tokens, {.past = std::ranges::max(pasts), .pasts = pasts.data()});
   }
 
   /// Logits (V) of the last token of a row, in host memory. The caller may overwrite them.
@@ -105,6 +108,13 @@ class CachedModel {
   }
 
  private:
+  /// Runs a decoding pass, with the pass's columns.
+  void run_step(std::span<const int> tokens, Pass<typename M::R> pass) {
+    pass.batch = int(tokens.size());
+    if (std::any_of(first_column_.begin(), first_column_.begin() + pass.batch, [](int c) { return c > 0; }))
+      pass.first_key = first_column_.data();
+    compute_logits(0, model_->forward(work_, tokens.data(), pass, cache_.views()));
+  }
   /// Computes logits of the rows from `first` on, from their hidden states.
   void compute_logits(int first, Rows<T> hidden) {
     if constexpr (OnHost<typename M::Backend>) {

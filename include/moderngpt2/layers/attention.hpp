@@ -6,6 +6,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/joint_linear.hpp"
@@ -23,6 +24,8 @@ struct GroupedQueryAttention {
   [[no_unique_address]] Extent<H> n_head;
   [[no_unique_address]] Extent<K> n_kv_head;
   [[no_unique_address]] Extent<D> head_dim;
+  /// Decodes sequences of unequal lengths in one pass (Pass::pasts), as BatchGenerator requires.
+  static constexpr bool reads_pasts = true;
   bool run_time_bias = false;
   double query_scale = 1;
   double softcap = 0;
@@ -101,8 +104,8 @@ struct GroupedQueryAttention {
     using R = real_t<T>;
     const auto [q, k, v] = split(s.qkv);
     joint_forward(b, s.qkv, u, p.qkv_weights(), p.qkv_biases());
-    rotary(b, q, pass.rotary, pass.time, pass.past, R(query_scale));
-    rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
+    rotate(b, q, pass, R(query_scale));
+    rotate(b, k, pass, R(1));
     AttentionCall call = this->call(pass, layer);
     if (cache.capacity > 0) {
       append(b, cache.keys, k, pass, cache.capacity);
@@ -112,6 +115,7 @@ struct GroupedQueryAttention {
       attention(b, s.o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
                 Rows<T>(cache.values, cached, kv_width()), call);
     } else {
+      if (pass.pasts) throw Error("internal: Pass::pasts without a KV cache");
       attention(b, s.o, s.lse, q, k, v, call);
     }
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
@@ -149,13 +153,23 @@ struct GroupedQueryAttention {
             .softcap = softcap,
             .key_mask = pass.key_mask,
             .first_key = pass.first_key,
+            .pasts = pass.pasts,
             .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
   }
+  /// Rotates heads (BT,HD) by the positions of their tokens.
+  template <class B, class T, class R>
+  static void rotate(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
+    if (pass.pasts)
+      rotary(b, heads, pass.rotary, pass.time, pass.pasts, scale);
+    else
+      rotary(b, heads, pass.rotary, pass.time, pass.past, scale);
+  }
   /// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
-  /// new token for each sequence this is one strided copy, so that decoding a batch on a GPU queues as few operations
-  /// as decoding one sequence.
+  /// new token for each sequence this is one operation, so that decoding a batch on a GPU queues as few operations as
+  /// decoding one sequence.
   template <class B, class T, class R>
   static void append(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
+    if (pass.pasts) return append_rows(b, Rows<T>(cache, pass.batch * capacity, rows.width), rows, pass.pasts);
     const std::int64_t sequence = std::int64_t(capacity) * rows.width;
     T* const end = cache + std::int64_t(pass.past) * rows.width;
     constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA

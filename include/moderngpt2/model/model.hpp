@@ -328,10 +328,12 @@ class Model {
       if (ids[i] < 0 || ids[i] >= config_.vocab_size)
         throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / pass.time,
                     i % pass.time, config_.vocab_size);
+    pass.check_pasts();
     begin_pass(b);
     pass.rotary = rotary_.table();
     pass.key_mask = upload(b, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));
     pass.first_key = upload(b, pass.first_key, pass.rows());
+    pass.pasts = upload(b, pass.pasts, pass.batch);
     return upload(b, ids, pass.rows());
   }
 

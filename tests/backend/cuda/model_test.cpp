@@ -6,7 +6,9 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -15,6 +17,7 @@
 #include "backend/cuda/host_copies.hpp"
 #include "model/model_under_test.hpp"
 #include "moderngpt2/backend/cuda.hpp"
+#include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/beam_search.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
@@ -254,6 +257,17 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
     requests[2].prompt.pop_back();
     for (const auto& result : generate_batch(model, requests, 3)) texts.push_back(result.tokens);
     texts.push_back(generate(model, prompt, requests[1].options).tokens);
+    BatchGenerator arriving(model, {.slots = 2, .prefill_chunk = 4});
+    for (GenerationRequest& request : requests) {
+      request.prompt.pop_back();
+      texts.emplace_back();
+      arriving.add(request, {.on_done = [&texts, i = texts.size() - 1](RequestId, GenerationResult result) {
+                     texts[i] = std::move(result.tokens);
+                   }});
+      arriving.step();
+    }
+    while (arriving.step()) {
+    }
     options.num_beams = 3;
     for (const auto& beam : beam_search(model, prompt, options, 2)) texts.push_back(beam.tokens);
     return texts;
@@ -269,6 +283,24 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
 
 #ifndef MODERNGPT2_SIMT_TSAN
 #ifdef MODERNGPT2_CUDA_SIMULATED  // only the simulated GPU counts
+TEST_CASE("a decoding pass over rows of unequal lengths queues the work of one row and one upload") {
+  using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
+  Gpu model(test::tiny_config());
+  model.initialize(1);
+  CachedModel<Gpu> rows(model, 4, 16, 4);
+  const std::vector<int> ids{1, 2, 3, 4}, pasts{1, 3, 2, 4};
+  for (int row = 0; row < 4; ++row) rows.prefill(row, std::span(ids).first(std::size_t(pasts[std::size_t(row)])), 0);
+  const auto queued_by = [&](auto&& step) {
+    const std::int64_t before = simt::device().queued;
+    step();
+    return simt::device().queued - before;
+  };
+  const std::int64_t one = queued_by([&] { rows.step(std::span(ids).first(1), 1); });
+  CHECK(one > 0);
+  CHECK(queued_by([&] { rows.step(ids, 4); }) == one);
+  CHECK(queued_by([&] { rows.step(ids, pasts); }) == one + 2);  // a copy and its event
+}
+
 TEST_CASE("a step on the GPU waits once, allocates nothing, and is skipped if it is not finite") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
   bool cuda_graph = false;

@@ -45,6 +45,7 @@
   DECLARE void column_sum<const T>(Backend&, Vector<float>, Rows<const T>);                                            \
   DECLARE void column_sum<T>(Backend&, Vector<float>, Rows<T>);                                                        \
   DECLARE void rotary<T>(Backend&, Rows<T>, const RotaryTable<float>&, int, int, float);                               \
+  DECLARE void rotary<T>(Backend&, Rows<T>, const RotaryTable<float>&, int, const int*, float);                        \
   DECLARE void rotary_backward<T>(Backend&, Rows<T>, const RotaryTable<float>&, int, int, float);                      \
   DECLARE void attention<T>(Backend&, Rows<T>, float*, ConstRows<T>, ConstRows<T>, ConstRows<T>,                       \
                             const AttentionCall&);                                                                     \

@@ -14,6 +14,13 @@ void gather_rows(Backend& b, Rows<T> out, ConstRows<T> x, const int* index) {
   GatherRows<T>{.out = out, .x = x, .index = index}.launch(b.stream());
 }
 
+/// Queues cache[i,pasts[i]] = x[i] for x (B,C) and cache (B,capacity,C); pasts (B) is in GPU memory.
+template <class T>
+void append_rows(Backend& b, Rows<T> cache, ConstRows<T> x, const int* pasts) {
+  if (x.count == 0) return;
+  AppendRows<T>{.cache = cache, .x = x, .pasts = pasts}.launch(b.stream());
+}
+
 /// Queues dx[index[i]] += dout[i] for dout (n,C); index (n) is in GPU memory and may repeat rows. Sums have a fixed
 /// order.
 template <class T>

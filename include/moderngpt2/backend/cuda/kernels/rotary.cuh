@@ -22,6 +22,7 @@ struct Rotary {
   const float *cosine, *sine;  ///< (positions, D/2)
   int half;                    ///< D/2
   int time, past;
+  const int* pasts;  ///< (B) past of each sequence; null: `past` for all
   float scale;
   bool back;  ///< rotates by the negative angle, for the backward pass
 
@@ -41,7 +42,8 @@ __global__ void __launch_bounds__(256) rotary_kernel(const Rotary<T> a, bool in_
   const int head = pack / packs, first = pack % packs * n, count = a.half - first;
   if (head * 2 * a.half >= a.heads.width) return;
   const int r = int(blockIdx.x);
-  const std::int64_t angle = std::int64_t(a.past + r % a.time) * a.half + first;
+  const int past = a.pasts ? a.pasts[r / a.time] : a.past;
+  const std::int64_t angle = std::int64_t(past + r % a.time) * a.half + first;
   T *low_at = a.heads.row(r) + head * 2 * a.half + first, *high_at = low_at + a.half;
   float low[n], high[n], cosine[n], sine[n];
   load_floats(low, low_at, count, in_packs);

@@ -33,6 +33,7 @@ class Device {
   std::map<const void*, int> dynamic_shared_limits;  ///< raised limits, by kernel
   std::int64_t waits = 0;                            ///< number of times the host waited for pending work
   std::int64_t allocations = 0;                      ///< number of allocations of GPU and pinned memory
+  std::int64_t queued = 0;                           ///< number of operations queued, without those of captures
   std::int64_t graphs_instantiated = 0, graphs_updated = 0;
 
   Device() = default;
@@ -91,6 +92,7 @@ class Device {
     }
     sanitizer::release(op.issued.get());
     sanitizer::Quiet quiet;
+    ++queued;
     s.queue.push_back(std::move(op));
     while (machine().random() && machine().choose(4) == 0 && run_one()) {
     }
