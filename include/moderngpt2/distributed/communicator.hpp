@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <exception>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -283,10 +285,17 @@ class SingleCommunicator final : public CommunicatorBase {
 
 static_assert(Communicator<SingleCommunicator>);
 
-/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null.
+/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null. The latter outlives its thread, so
+/// that an object that refers to it may be used by another one.
 inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
-  static thread_local SingleCommunicator single;
-  return ranks ? *ranks : single;
+  if (ranks) return *ranks;
+  static std::mutex mutex;
+  static std::deque<SingleCommunicator> all;
+  static thread_local SingleCommunicator& own = [&]() -> SingleCommunicator& {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return all.emplace_back();
+  }();
+  return own;
 }
 
 }  // namespace moderngpt2::distributed

@@ -66,6 +66,7 @@ class TrainingStep {
 
   /// Runs the step after `state` and advances the state. All-gathers of new weights may be in progress on return.
   StepReport run(TrainerState& state, const LearningRateSchedule& schedule) {
+    const auto use = model_.exclusive_use();  // also between passes and update, and while a graph is captured
     const double begin = seconds_now();
     ranks_.set_step(state.step + 1);
     const BatchPlace place = batch_at(state, state.position), own = part_of(place);

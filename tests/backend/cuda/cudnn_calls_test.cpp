@@ -27,6 +27,7 @@ class CountedAttention final : public cuda::CudnnAttention {
 #endif
   }
 
+  std::unique_ptr<cuda::CudnnAttention> clone() const override { return std::make_unique<CountedAttention>(calls_); }
   std::int64_t workspace_bytes(const cuda::CudnnShape& shape) override {
     return inner_ ? inner_->workspace_bytes(shape) : 512;
   }

@@ -221,6 +221,7 @@ class Blas {
     proposals_ = yes ? 12 : 1;
     products_.clear();
   }
+  bool searches() const { return proposals_ > 1; }
 
  private:
   static constexpr std::size_t max_products = 256;
