@@ -96,10 +96,7 @@ class Model {
 
   /// Sets the source that makes weights resident before passes use them; null: all weights are always resident. The
   /// source must outlive the passes.
-  void set_weight_source(WeightSource* source) {
-    const auto use = exclusive_use();
-    source_ = source;
-  }
+  void set_weight_source(WeightSource* source) { source_ = source; }
   /// Whether this process holds only a shard of the matrices outside of passes (ZeRO stage 3).
   bool is_sharded() const { return source_ && source_->is_sharded(); }
   /// Announces a change of the weights by the calling thread, until the result is destroyed. Throws an Error if another
