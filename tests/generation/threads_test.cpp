@@ -25,7 +25,7 @@ std::vector<int> prompt_of(int i) {
   return prompt;
 }
 
-GenerationOptions options_of(int i) {
+GenerationOptions text_options(int i) {
   GenerationOptions o;
   o.max_new_tokens = 8 + i % 5;
   o.do_sample = i % 4 == 1;
@@ -40,7 +40,7 @@ GenerationOptions options_of(int i) {
 template <class M>
 std::vector<int> text_of(const M& model, int i) {
   const std::vector<int> prompt = prompt_of(i);
-  const GenerationOptions options = options_of(i);
+  const GenerationOptions options = text_options(i);
   std::vector<GenerationResult> results;
   if (i % 4 == 2) {
     results = beam_search(model, prompt, options, 2);
@@ -51,7 +51,8 @@ std::vector<int> text_of(const M& model, int i) {
     results.push_back(generate(model, prompt, options));
   }
   std::vector<int> tokens;
-  for (const GenerationResult& result : results) tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
+  for (const GenerationResult& result : results)
+    tokens.insert(tokens.end(), result.tokens.begin(), result.tokens.end());
   return tokens;
 }
 

@@ -64,10 +64,10 @@ TEST_CASE("while one thread trains, others can neither use the model nor change 
   ThreadsModel model(config, cpu::Backend(1));
   model.initialize(1);
   test::TemporaryFolder folder;
-  write_config(folder.path(), {.config = config});
+  ConfigFile file;
+  file.config = config;
   save_weights(folder.path(), model);
   const CheckpointTensors tensors(folder.path());
-  const ConfigFile file = read_config(folder.path());
   ModelOptimizer<ThreadsModel, WatchedSgd> optimizer(model, {});
   ModelOptimizer<ThreadsModel> others(model, {});
   const std::vector<int> ids{5, 9, 13, 2, 40, 41, 42, 43};
@@ -89,9 +89,9 @@ TEST_CASE("while one thread trains, others can neither use the model nor change 
       {"evaluate", [&] { evaluate<LanguageModelling>(model, blocks_in_memory(3, 4), 2); }}};
   std::filesystem::create_directory(folder / "other");
   const auto check_uses = [&](const std::string& message) {
-    for (const auto& [name, use] : uses) {
-      CAPTURE(name);
-      CHECK(test::on_other_thread(use) == message);
+    for (const auto& use : uses) {
+      CAPTURE(use.first);
+      CHECK(test::on_other_thread(use.second) == message);
     }
   };
 

@@ -285,8 +285,8 @@ class SingleCommunicator final : public CommunicatorBase {
 
 static_assert(Communicator<SingleCommunicator>);
 
-/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null. The latter outlives its thread, so
-/// that an object that refers to it may be used by another one.
+/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null. The latter outlives its thread,
+/// so that an object that refers to it may be used by another one.
 inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
   if (ranks) return *ranks;
   static std::mutex mutex;

@@ -13,8 +13,8 @@
 namespace moderngpt2 {
 
 /// KV cache: keys and values of all layers for `batch` sequences, (B,capacity,KD) each, in one allocation of fixed
-/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence. Threads: for one
-/// thread at a time.
+/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence. Threads: for
+/// one thread at a time.
 template <class T, class Memory = AlignedBuffer>
 class KvCache {
  public:

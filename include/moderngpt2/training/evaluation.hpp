@@ -86,8 +86,8 @@ std::optional<Evaluation> evaluate_passes(Passes& passes, Batch& batch, const ty
       }
     const std::int64_t rows = std::min<std::int64_t>(batch_size, data.size() - first);
     batch.load(data, rows, [&](std::int64_t i) { return first + i; });
-    sum += double(passes.loss(batch.ids(0), batch.head_labels(0, rows, divisors),
-                              pass_of<typename Passes::R>(batch, 0, rows)));
+    sum += double(
+        passes.loss(batch.ids(0), batch.head_labels(0, rows, divisors), pass_of<typename Passes::R>(batch, 0, rows)));
     scores.add(passes.backend(), passes.work().views.head, batch, first);
     result.labels += batch.valid();
     gave_up = !proceed(first + rows);

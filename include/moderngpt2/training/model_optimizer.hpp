@@ -54,8 +54,8 @@ struct ShardGradients {
 };
 
 /// Optimizer of a model or of one rank's shard of it: master weights, optimizer state, clipping and the update.
-/// O: the update rule and its state. Threads: for the thread that trains the model; an update throws an Error if another
-/// thread uses the model.
+/// O: the update rule and its state. Threads: for the thread that trains the model; an update throws an Error if
+/// another thread uses the model.
 template <class M, OptimizerFor<M> O = AdamW<M>>
 class ModelOptimizer {
  public:

@@ -110,8 +110,8 @@ class TransferredWeights {
 
 /// Loads a model's weights from a provider: master weights in full precision, and the model's own, rounded to the type
 /// that it computes with. Each rank loads all weights; in ZeRO stage 3, norms, biases and the matrices of its shard.
-/// `masters` may be empty, for models that do not train. Throws what the provider throws, and an Error if another thread
-/// uses the model.
+/// `masters` may be empty, for models that do not train. Throws what the provider throws, and an Error if another
+/// thread uses the model.
 template <class M, class P>
 requires WeightProvider<std::remove_reference_t<P>>
 void fill(M& model, const MasterWeights<M>& masters, const distributed::Shard& shard, P&& provider) {

@@ -112,6 +112,16 @@ void check_option(const cases::AttentionOptions& o, bool taken) {
 
 }  // namespace
 
+TEST_CASE("another context has cuDNN's attention if the first has it, in an instance of its own") {
+  int calls = 0;
+  cuda::Backend b;
+  CHECK(new_context(b).cudnn_attention() == nullptr);
+  b.use_cudnn_attention(std::make_unique<CountedAttention>(calls));
+  const cuda::Backend other = new_context(b);
+  CHECK(other.cudnn_attention() != nullptr);
+  CHECK(other.cudnn_attention() != b.cudnn_attention());
+}
+
 TEST_CASE("supported calls of attention go to cuDNN, with all arguments") {
   const cases::AttentionOptions plain{
       .batch = 2, .time = 37, .n_head = 6, .n_kv_head = 2, .head_dim = 16, .extra_columns = 8};

@@ -137,8 +137,8 @@ class Backend {
   std::int64_t logits_bytes_ = default_logits_bytes;
 };
 
-/// Makes the GPU of `b` the current one of the calling thread: for kernels, allocations and events. A thread begins with
-/// GPU 0.
+/// Makes the GPU of `b` the current one of the calling thread: for kernels, allocations and events. A thread begins
+/// with GPU 0.
 inline void select_device(const Backend& b) { check(cudaSetDevice(b.device()), "cudaSetDevice"); }
 
 /// Another stream on the same GPU, with its own scratch memory and the same settings, for another thread. With
