@@ -29,7 +29,7 @@ struct Reading {
   std::int64_t bytes_read = 0;  ///< compressed bytes of the language's files
 };
 
-/// Stream of readings.
+/// Stream of readings. Threads: one at a time.
 class ReadingStream {
  public:
   virtual ~ReadingStream() = default;

@@ -25,7 +25,7 @@ namespace moderngpt2::distributed {
 class CommunicatorBase;
 
 /// Handle of an asynchronous collective. Its buffer must not be used until wait() returns or done() returns true. A
-/// default-constructed Request is done. The destructor waits.
+/// default-constructed Request is done. The destructor waits. Threads: that of its communicator.
 class Request {
  public:
   Request() = default;
@@ -61,7 +61,7 @@ class Request {
 /// Base class of all communicators: typed collectives, timeout, byte count, trace. Code that does not know the type of
 /// communicator at compile time uses a CommunicatorBase&. Each rank calls it from one thread; all ranks must issue the
 /// same collectives in the same order. Buffers are in host memory, for NCCL in GPU memory. `what` names a collective in
-/// messages and traces.
+/// messages and traces. Threads: one at a time.
 class CommunicatorBase {
  public:
   CommunicatorBase(int rank, int size, double timeout_seconds) : rank_(rank), size_(size), timeout_(timeout_seconds) {}
@@ -270,7 +270,7 @@ concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int6
   { k.bytes_moved() } -> std::same_as<std::int64_t>;
 };
 
-/// Communicator of a job with one rank: every collective is a no-op, abort() throws JobEnded.
+/// Communicator of a job with one rank: every collective is a no-op, abort() throws JobEnded. Threads: one at a time.
 class SingleCommunicator final : public CommunicatorBase {
  public:
   SingleCommunicator() : CommunicatorBase(0, 1, 0) {}

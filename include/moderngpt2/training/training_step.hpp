@@ -26,7 +26,7 @@
 namespace moderngpt2 {
 
 /// Optimizer steps of a run: loads the data, accumulates gradients over micro-batches, scales the loss in fp16, and
-/// updates the weights. Each rank computes a contiguous part of every batch.
+/// updates the weights. Each rank computes a contiguous part of every batch. Threads: one at a time.
 template <class M, class Task, OptimizerFor<M> O>
 class TrainingStep {
  public:

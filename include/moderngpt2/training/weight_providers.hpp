@@ -37,7 +37,8 @@ concept WeightProvider = requires(P& provider, const std::vector<ParameterInfo>&
   provider.read(range, to);
 };
 
-/// Provider of random weights: see initialize_elements(). Norms and biases are 0. The config must outlive it.
+/// Provider of random weights: see initialize_elements(). Norms and biases are 0. The config must outlive it. Threads:
+/// several may read at once.
 class FreshWeights {
  public:
   FreshWeights(const Config& config, std::uint64_t seed) : config_(config), seed_(seed) {}
@@ -57,6 +58,7 @@ class FreshWeights {
 };
 
 /// Provider of a checkpoint's weights. check() throws an Error that names a missing, extra or misshaped tensor.
+/// Threads: several may read at once.
 class FileWeights {
  public:
   /// `file` and `config` must outlive the provider. `config`: config.json of the checkpoint.
@@ -78,7 +80,7 @@ class FileWeights {
 };
 
 /// Provider of a checkpoint's weights for a model with another head: the whole transformer, and tensors of the head
-/// with the same name and shape. The other parameters are initialized randomly.
+/// with the same name and shape. The other parameters are initialized randomly. Threads: one at a time.
 class TransferredWeights {
  public:
   /// All references must outlive the provider. `config`: config.json of the checkpoint; `model_config` and `seed`:

@@ -127,7 +127,7 @@ class Backend {
   int device_;
   int multiprocessors_ = 0, compute_capability_ = 0, shared_bytes_ = 0;
   Stream stream_;
-  mutable Event others_;  // of order_after(), which does not change results of operations
+  mutable Event others_;  // recorded by order_after() only
   DeviceMemory scratch_;
   Blas blas_;
   Inputs inputs_;
