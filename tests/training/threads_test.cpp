@@ -8,19 +8,28 @@
 
 #include <doctest/doctest.h>
 
+#include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/core/random.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "support/on_threads.hpp"
 #include "support/temporary_folder.hpp"
-#include "training/tiny_run.hpp"
 
 using namespace moderngpt2;
 
 namespace {
 
 using ThreadsModel = CausalLM<any_shape>;
+
+Config two_layers() {
+  Config c = size_config(2, 16, 2, 64);
+  c.n_positions = 32;
+  c.n_inner = 32;
+  c.n_kv_head = 1;
+  return c;
+}
 
 const std::string used_by_another = "this model is in use by another thread";
 
@@ -60,7 +69,7 @@ class WatchedSource final : public WeightSource {
 }  // namespace
 
 TEST_CASE("while one thread trains, others can neither use the model nor change it") {
-  const Config config = test::tiny_config();
+  const Config config = two_layers();
   ThreadsModel model(config, cpu::Backend(1));
   model.initialize(1);
   test::TemporaryFolder folder;
@@ -115,7 +124,7 @@ TEST_CASE("while one thread trains, others can neither use the model nor change 
 }
 
 TEST_CASE("a session is for one thread, and a model with a weight source for one pass at a time") {
-  ThreadsModel model(test::tiny_config(), cpu::Backend(1));
+  ThreadsModel model(two_layers(), cpu::Backend(1));
   model.initialize(1);
   const std::vector<int> ids{5, 9, 13};
   const Pass<float> pass{.batch = 1, .time = 3};
@@ -139,7 +148,7 @@ TEST_CASE("a session is for one thread, and a model with a weight source for one
 
 TEST_CASE("threads evaluate and generate with one model at once, and get the results of one") {
   const BlockDataset data = blocks_in_memory(11, 16);
-  ThreadsModel model(test::tiny_config(), cpu::Backend(2));
+  ThreadsModel model(two_layers(), cpu::Backend(2));
   model.initialize(1);
   const ThreadsModel& shared = model;
   const Evaluation alone = evaluate<LanguageModelling>(shared, data, 4);
@@ -168,8 +177,11 @@ TEST_CASE("threads evaluate and generate with one model at once, and get the res
 TEST_CASE("a step excludes other threads from begin to end, a trainer may change its thread") {
   test::TemporaryFolder folder;
   const TrainAndEval data{blocks_in_memory(20, 16), blocks_in_memory(4, 16)};
-  TrainingSettings settings = test::tiny_settings(folder.path());
-  ThreadsModel model(test::tiny_config(), cpu::Backend(1)), same(test::tiny_config(), cpu::Backend(1));
+  TrainingSettings settings;
+  settings.output_dir = folder.path();
+  settings.per_device_train_batch_size = 3;
+  settings.learning_rate = 1e-2;
+  ThreadsModel model(two_layers(), cpu::Backend(1)), same(two_layers(), cpu::Backend(1));
   ModelCompanions companions;
   companions.config.config = model.config();
   int spans = 0;

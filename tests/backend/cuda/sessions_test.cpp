@@ -55,7 +55,7 @@ TEST_CASE("a new context has the settings of the first and a stream of its own")
   CHECK_FALSE(new_context(cuda::Backend()).tf32());
 }
 
-TEST_CASE("sessions on one GPU, in turns and from two threads, compute what the model's own stream does") {
+TEST_CASE("sessions on one GPU, alternately and from two threads, compute what the model's own stream does") {
   GpuModel model(test::tiny_config());
   model.initialize(3);
   constexpr int count = 4;
