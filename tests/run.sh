@@ -164,7 +164,7 @@ fi
 stage "Build programs, tests and benchmarks with warnings as errors" build all
 stage "Run the tests" ctest --preset all -j "$jobs"
 stage "AddressSanitizer and UndefinedBehaviorSanitizer" build_and_test asan core config io tokenizer data distributed
-stage "clang and ThreadSanitizer on the parallel loops" build_and_test tsan core
+stage "clang and ThreadSanitizer on the parallel loops and on threads that share a model" build_and_test tsan core threads
 stage "CUDA kernels by nvcc for all architectures, and models linked with them" kernels_by_nvcc
 stage "Fuzzers" bash tests/fuzz/run.sh 60
 stage "Build without each optional dependency, and without all" bash tests/absent/check.sh build/absent each all

@@ -20,6 +20,7 @@
 // clang-format off
 //   begin_pass(b)                        releases the uploads of the previous pass
 //   new_context(b)                       another context on the same device with the same settings, for another thread
+//   select_device(b)                     makes the device of b the current one of the calling thread
 //   order_after(b, works)                later operations of context b wait for the queued ones of context `works`
 //   upload(b, from, n)                   copy of `from` (host) in the backend's memory, valid until next begin_pass
 //   upload_into(b, to, n, write)         calls write(host array of n), and copies it to `to` before later operations
@@ -91,6 +92,9 @@ B new_context(const B& b) {
   else
     return B();
 }
+
+template <OnHost B>
+void select_device(const B&) {}
 
 template <OnHost B>
 void order_after(const B&, const B&) {}

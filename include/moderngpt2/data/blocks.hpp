@@ -22,7 +22,7 @@ class BlockSource {
   virtual void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) = 0;
 };
 
-/// Tokens in memory, split into blocks. The last, partial block is discarded.
+/// Tokens in memory, split into blocks. The last, partial block is discarded. Threads: several at once.
 class MemoryBlocks final : public BlockSource {
  public:
   MemoryBlocks(std::vector<std::int32_t> tokens, int block_size) : tokens_(std::move(tokens)), block_size_(block_size) {
@@ -41,6 +41,7 @@ class MemoryBlocks final : public BlockSource {
 };
 
 /// Range of blocks of a source, read by index in any order. All blocks have the same length. Copies share the source.
+/// Threads: several may read at once.
 class BlockDataset {
  public:
   BlockDataset() = default;

@@ -31,7 +31,7 @@ struct Reading {
   TextBytes text_bytes{};       ///< bytes of the document or the skipped line
 };
 
-/// Stream of readings.
+/// Stream of readings. Threads: one at a time.
 class ReadingStream {
  public:
   virtual ~ReadingStream() = default;

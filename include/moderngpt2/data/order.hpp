@@ -12,7 +12,7 @@ namespace moderngpt2 {
 ///
 /// A Feistel network of 8 rounds permutes the smallest set of 4^k numbers that contains [0, size). Results outside the
 /// range are permuted again until they are inside (cycle walking: Black and Rogaway, "Ciphers with Arbitrary Finite
-/// Domains", 2002), which takes fewer than 4 iterations on average.
+/// Domains", 2002), which takes fewer than 4 iterations on average. Threads: several may read at once.
 class EpochOrder {
  public:
   /// Throws Error if `size` is negative.

@@ -33,7 +33,7 @@ struct DataRow {
   RowPlace place;
 };
 
-/// Reader of a file's rows.
+/// Reader of a file's rows. Threads: one at a time.
 class RowReader {
  public:
   virtual ~RowReader() = default;

@@ -17,7 +17,7 @@ namespace moderngpt2 {
 /// File name of a shard: shard_00000.parquet, shard_00001.parquet, ...
 inline std::string shard_name(std::size_t number) { return fmt::format("shard_{:05}.parquet", number); }
 
-/// Writes blocks to consecutive shards in a folder.
+/// Writes blocks to consecutive shards in a folder. Threads: one at a time.
 class ShardWriter {
  public:
   /// `finished_shards`: number of full shards that exist already; writing continues after them.

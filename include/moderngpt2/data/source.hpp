@@ -17,7 +17,7 @@
 namespace moderngpt2 {
 
 /// Documents of all inputs, in an order that depends on the inputs only: round-robin over the languages, one document
-/// each, until all are exhausted. The files of a language are read in order.
+/// each, until all are exhausted. The files of a language are read in order. Threads: one at a time.
 class DocumentSource {
  public:
   /// Throws Error for an input that matches no file or a file of unknown format.

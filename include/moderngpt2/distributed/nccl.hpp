@@ -21,7 +21,7 @@
 namespace moderngpt2::distributed {
 
 /// Calls of NCCL and the CUDA runtime that NcclCommunicator uses. The constructor throws an Error if NCCL is not
-/// installed.
+/// installed. Threads: several at once.
 class NcclLibrary {
  public:
   using Id = ncclUniqueId;

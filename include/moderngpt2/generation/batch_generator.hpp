@@ -61,7 +61,7 @@ class BatchGenerator {
  public:
   /// Throws an Error for settings out of range, or if the memory is not available. The model must outlive this object,
   /// and its weights must not change meanwhile.
-  explicit BatchGenerator(M& model, const BatchGeneratorSettings& settings = {})
+  explicit BatchGenerator(const M& model, const BatchGeneratorSettings& settings = {})
       : model_(&model),
         settings_(checked(model.config(), settings)),
         rows_(model, settings_.slots, settings_.slot_tokens, settings_.prefill_chunk),
@@ -330,7 +330,7 @@ class BatchGenerator {
     target.resize(count);
   }
 
-  M* model_;
+  const M* model_;
   BatchGeneratorSettings settings_;
   CachedModel<M> rows_;
   std::vector<std::vector<int>> cached_;  // by row: tokens whose keys and values are in the cache, also of ended texts

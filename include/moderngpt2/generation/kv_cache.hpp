@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "moderngpt2/backend/host.hpp"
-#include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/pass.hpp"
@@ -14,7 +13,8 @@
 namespace moderngpt2 {
 
 /// KV cache: keys and values of all layers for `batch` sequences, (B,capacity,KD) each, in one allocation of fixed
-/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence.
+/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence. Threads: for
+/// one thread at a time.
 template <class T, class Memory = AlignedBuffer>
 class KvCache {
  public:
@@ -46,9 +46,6 @@ class KvCache {
     }
     one_ = views_;
   }
-
-  KvCache(const Config& config, int batch, int capacity)
-      : KvCache(config.n_layer, batch, capacity, config.kv_width()) {}
 
   /// One view for each layer, for Model::forward.
   std::span<const KvView<T>> views() const { return views_; }

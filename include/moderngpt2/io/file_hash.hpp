@@ -22,7 +22,7 @@ struct FileRecord {
   std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
 };
 
-/// Incremental XXH3 (64 bits).
+/// Incremental XXH3 (64 bits). Threads: one at a time.
 class FileHash {
  public:
   FileHash() : state_(XXH3_createState()) {

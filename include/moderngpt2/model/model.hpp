@@ -34,7 +34,8 @@ namespace moderngpt2 {
 /// BlocksType: layers of the blocks.
 ///
 /// Threads: const members may be called by several threads at once, each with its own context and workspace (Session).
-/// The others, which use the model's own context or change weights, are for one thread at a time.
+/// The others, which use the model's own context or change weights, are for one thread at a time. With a weight source,
+/// so are all passes. A call that finds another thread in its way throws an Error.
 template <ModelShape S, class HeadType, class BackendType, class Precision, class BlocksType = Blocks<>>
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
@@ -98,8 +99,15 @@ class Model {
   void set_weight_source(WeightSource* source) { source_ = source; }
   /// Whether this process holds only a shard of the matrices outside of passes (ZeRO stage 3).
   bool is_sharded() const { return source_ && source_->is_sharded(); }
-  /// Announces a change of the weights until the result is destroyed. Throws an Error if another thread uses the model.
-  [[nodiscard]] Uses::Use exclusive_use() const { return uses_.exclusive(); }
+  /// Announces a change of the weights by the calling thread, until the result is destroyed. Throws an Error if another
+  /// thread uses the model, or if this thread holds a shared_use().
+  [[nodiscard]] Uses::Use exclusive_use() const {
+    select_device(backend_);
+    return uses_.exclusive();
+  }
+  /// Requires that the weights do not change until the result is destroyed, as while a text is generated. Other threads
+  /// may do so too. Throws an Error if another thread is changing the weights.
+  [[nodiscard]] Uses::Use shared_use() const { return uses_.shared(); }
 
   // Passes come in two forms: with a context of the backend, for any thread, and without, in the model's own context.
 

@@ -19,7 +19,7 @@
 namespace moderngpt2 {
 
 /// Log of a run: metrics.jsonl, log_history of trainer_state.json, and lines of text. `state` and `hooks` must outlive
-/// it.
+/// it. Threads: one at a time.
 class RunLog {
  public:
   RunLog(TrainerState& state, const TrainingHooks& hooks) : state_(state), hooks_(hooks) {}

@@ -26,7 +26,7 @@
 namespace moderngpt2 {
 
 /// Optimizer steps of a run: loads the data, accumulates gradients over micro-batches, scales the loss in fp16, and
-/// updates the weights. Each rank computes a contiguous part of every batch.
+/// updates the weights. Each rank computes a contiguous part of every batch. Threads: one at a time.
 template <class M, class Task, OptimizerFor<M> O>
 class TrainingStep {
  public:
@@ -63,6 +63,7 @@ class TrainingStep {
 
   /// Runs the step after `state` and advances the state. All-gathers of new weights may be in progress on return.
   StepReport run(TrainerState& state, const LearningRateSchedule& schedule) {
+    const auto use = model_.exclusive_use();  // also between passes and update, and while a graph is captured
     const double begin = seconds_now();
     ranks_.set_step(state.step + 1);
     const BatchPlace place = batch_at(state, state.position), own = part_of(place);

@@ -12,7 +12,8 @@
 namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Context of the CPU backend: number of threads, and scratch memory. reserve() (cpu/scratch.hpp) allocates the scratch
-/// of a model once, so that steps allocate nothing; without it, scratch grows on demand.
+/// of a model once, so that steps allocate nothing; without it, scratch grows on demand. Threads: one at a time;
+/// several share a CPU with a context each (new_context).
 class Backend {
  public:
   static constexpr const char* name = "cpu";

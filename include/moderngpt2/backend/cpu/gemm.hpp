@@ -209,7 +209,8 @@ class PreparedProduct {
 
 }  // namespace detail
 
-/// Cache of prepared products, by shape. The products of a training step are made in its first run.
+/// Cache of prepared products, by shape. The products of a training step are made in its first run. Threads: one at a
+/// time.
 class PreparedProducts {
  public:
   detail::PreparedProduct& find(const ProductShape& shape) {

@@ -202,7 +202,7 @@ class CublasProduct {
 
 /// Matrix products by cuBLASLt, with a workspace of 32 MiB. simt/blas.hpp has a class of the same interface for the
 /// simulated GPU. The algorithm for a shape is chosen once: the first proposal of the heuristic, which is the same in
-/// every run, or after search(true) the fastest of up to 12, which may differ between runs.
+/// every run, or after search(true) the fastest of up to 12, which may differ between runs. Threads: one at a time.
 class Blas {
  public:
   static constexpr std::size_t workspace_size = std::size_t(32) << 20;
@@ -225,6 +225,7 @@ class Blas {
     proposals_ = yes ? 12 : 1;
     products_.clear();
   }
+  bool searches() const { return proposals_ > 1; }
 
  private:
   static constexpr std::size_t max_products = 256;

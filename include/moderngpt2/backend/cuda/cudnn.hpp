@@ -39,10 +39,13 @@ struct CudnnBackward {
   void *dq, *dk, *dv;
 };
 
-/// Interface of attention by cuDNN. The functions queue work and return without waiting for the GPU.
+/// Interface of attention by cuDNN. The functions queue work and return without waiting for the GPU. Threads: for one
+/// thread at a time.
 class CudnnAttention {
  public:
   virtual ~CudnnAttention() = default;
+  /// Another instance on the current GPU, without plans, for another thread.
+  virtual std::unique_ptr<CudnnAttention> clone() const = 0;
   /// Scratch bytes that run() needs. The first call for a shape builds its plan, which takes up to a second.
   virtual std::int64_t workspace_bytes(const CudnnShape& shape) = 0;
   /// Queues the forward pass. workspace: workspace_bytes(shape) bytes of GPU memory.

@@ -170,6 +170,7 @@ class CudnnPlans final : public CudnnAttention {
     handle_.reset(handle);
   }
 
+  std::unique_ptr<CudnnAttention> clone() const override { return std::make_unique<CudnnPlans>(); }
   std::int64_t workspace_bytes(const CudnnShape& shape) override { return plan(shape).workspace_bytes(); }
   void run(cudaStream_t stream, const CudnnShape& shape, const CudnnForward& tensors, void* workspace) override {
     on(stream, shape).run(handle_.get(), tensors, workspace);

@@ -52,7 +52,7 @@ class Loss {
   Term terms_[max_terms] = {};
 };
 
-/// Ring of GPU memory slots that receive losses.
+/// Ring of GPU memory slots that receive losses. Threads: one at a time.
 class LossMemory {
  public:
   static constexpr int slots = 8;

@@ -52,7 +52,7 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
 }
 
 /// Loss and gradient norm of a training step, summed in GPU memory, and the decision on its update. Only read() waits
-/// for the GPU. The results are bit-identical to HostStepSums of backend/step_sums.hpp.
+/// for the GPU. The results are bit-identical to HostStepSums of backend/step_sums.hpp. Threads: one at a time.
 class StepSums {
  public:
   explicit StepSums(Backend&) : host_(1), device_(1) {}

@@ -71,7 +71,7 @@ class Capture {
 /// Launches a training step as one CUDA graph instead of kernel by kernel. Each step is captured again, and the
 /// executable graph of its shape is updated with the new arguments of kernels and copies (seeds, rates, addresses)
 /// by cudaGraphExecUpdate; it is instantiated anew only if that fails. The first step of a shape runs without a graph:
-/// loading kernels and choosing cuBLASLt algorithms may involve calls that a capture forbids.
+/// loading kernels and choosing cuBLASLt algorithms may involve calls that a capture forbids. Threads: one at a time.
 class StepGraph {
  public:
   /// Keeps up to `max_graphs` executable graphs, those of the shapes used last. Default: 8.

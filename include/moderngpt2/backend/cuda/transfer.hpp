@@ -12,8 +12,11 @@
 // Transfers between host and GPU memory, and copies of rows, as listed in backend/host.hpp.
 namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
-/// Begins a pass: discards the uploads of the previous one.
-inline void begin_pass(Backend& b) { b.inputs().begin(); }
+/// Begins a pass: discards the uploads of the previous one. The pass may run in another thread than the previous one.
+inline void begin_pass(Backend& b) {
+  select_device(b);
+  b.inputs().begin();
+}
 
 /// Queues an upload of from (n) on the host. Returns the array in GPU memory, valid until the next pass begins; null
 /// for null.

@@ -14,7 +14,7 @@
 
 namespace moderngpt2 {
 
-/// Texts or pairs of texts with labels: a class, several classes, or numbers.
+/// Texts or pairs of texts with labels: a class, several classes, or numbers. Threads: several may read at once.
 class SequenceExamples {
  public:
   RaggedRows rows;

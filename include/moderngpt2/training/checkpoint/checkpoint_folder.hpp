@@ -105,7 +105,8 @@ std::filesystem::path hidden_path(const std::filesystem::path& folder);
 /// leftovers.
 void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
 
-/// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed.
+/// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed. Threads: one
+/// at a time.
 class AtomicFolder {
  public:
   /// Removes leftovers of a killed save.
@@ -129,7 +130,7 @@ class AtomicFolder {
   std::filesystem::path target_, temporary_;
 };
 
-/// Output folder of a run, locked during the object's lifetime.
+/// Output folder of a run, locked during the object's lifetime. Threads: one at a time.
 class OutputFolder {
  public:
   /// Creates the folder, tests that it is writable, and removes leftovers of a killed run. Throws an Error if it is not

@@ -30,7 +30,9 @@ class Blas {
                                run_short<f16>(shape, a, b, c, bias);
                            }});
   }
-  void search(bool) {}
+  /// No-op but for searches(): there is one algorithm.
+  void search(bool yes) { searches_ = yes; }
+  bool searches() const { return searches_; }
   static constexpr std::size_t workspace_size = 0;
   std::size_t workspace_bytes() const { return workspace_size; }
 
@@ -80,6 +82,8 @@ class Blas {
   static float rounded_to_tf32(float x) {
     return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) + 0x1000u) & 0xffffe000u);
   }
+
+  bool searches_ = false;
 };
 
 }  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
