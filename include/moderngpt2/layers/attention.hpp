@@ -14,6 +14,20 @@
 
 namespace moderngpt2 {
 
+/// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
+/// new token for each sequence this is one strided copy, so that decoding a batch on a GPU queues as few operations
+/// as decoding one sequence.
+template <class B, class T, class R>
+void append_to_cache(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
+  const std::int64_t sequence = std::int64_t(capacity) * rows.width;
+  T* const end = cache + std::int64_t(pass.past) * rows.width;
+  constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA
+  if (pass.time == 1 && sequence <= max_stride)
+    return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
+  for (int seq = 0; seq < pass.batch; ++seq)
+    copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
+}
+
 /// Causal self-attention of width C: H query heads of dimension D in groups that share K key/value heads (GQA, Ainslie
 /// et al. 2023), rotary positions, query scale, logit softcap, dropout on the probabilities.
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
@@ -45,6 +59,8 @@ struct GroupedQueryAttention {
   constexpr int qkv_width() const { return q_width() + 2 * kv_width(); }
   /// Channels of the keys, and of the values, of a token in a KvView.
   constexpr int cache_width() const { return kv_width(); }
+  /// Forward operations of the two products without weights; a query sees (time + 1) / 2 keys on average.
+  constexpr double extra_flops_per_token(int time) const { return 4.0 * q_width() * ((time + 1) / 2.0); }
   constexpr Linear<C, extent_product(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
   constexpr Linear<C, extent_product(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
   constexpr Linear<extent_product(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }
@@ -105,8 +121,8 @@ struct GroupedQueryAttention {
     rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
     AttentionCall call = this->call(pass, layer);
     if (cache.capacity > 0) {
-      append(b, cache.keys, k, pass, cache.capacity);
-      append(b, cache.values, v, pass, cache.capacity);
+      append_to_cache(b, cache.keys, k, pass, cache.capacity);
+      append_to_cache(b, cache.values, v, pass, cache.capacity);
       call.key_rows = cache.capacity;
       const int cached = pass.batch * cache.capacity;
       attention(b, s.o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
@@ -150,19 +166,6 @@ struct GroupedQueryAttention {
             .key_mask = pass.key_mask,
             .first_key = pass.first_key,
             .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
-  }
-  /// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
-  /// new token for each sequence this is one strided copy, so that decoding a batch on a GPU queues as few operations
-  /// as decoding one sequence.
-  template <class B, class T, class R>
-  static void append(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
-    const std::int64_t sequence = std::int64_t(capacity) * rows.width;
-    T* const end = cache + std::int64_t(pass.past) * rows.width;
-    constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA
-    if (pass.time == 1 && sequence <= max_stride)
-      return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
-    for (int seq = 0; seq < pass.batch; ++seq)
-      copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
   }
 };
 
