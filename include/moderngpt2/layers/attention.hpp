@@ -28,6 +28,35 @@ void append_to_cache(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capa
     copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
 }
 
+/// Arguments of attention in a pass, without softcap, window and dropout.
+template <class R>
+AttentionCall attention_call(const Pass<R>& pass, int n_head, int n_kv_head, int head_dim) {
+  return {.batch = pass.batch,
+          .time = pass.time,
+          .past = pass.past,
+          .key_rows = pass.time,
+          .n_head = n_head,
+          .n_kv_head = n_kv_head,
+          .head_dim = head_dim,
+          .key_mask = pass.key_mask,
+          .first_key = pass.first_key,
+          .dropout = {}};
+}
+
+/// Attention o (BT,HD) of q over k and v (BT,KD). Without a cache (capacity 0), leaves the log-sum-exp in `lse`. With
+/// one, first appends k and v to it; queries then attend to all cached tokens.
+template <class B, class T, class R>
+void attention_with_cache(B& b, Rows<T> o, compute_t<T>* lse, Rows<T> q, Rows<T> k, Rows<T> v, KvView<T> cache,
+                          const Pass<R>& pass, AttentionCall call) {
+  if (cache.capacity == 0) return attention(b, o, lse, q, k, v, call);
+  append_to_cache(b, cache.keys, k, pass, cache.capacity);
+  append_to_cache(b, cache.values, v, pass, cache.capacity);
+  call.key_rows = cache.capacity;
+  const int cached = pass.batch * cache.capacity;
+  attention(b, o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, k.width),
+            Rows<T>(cache.values, cached, v.width), call);
+}
+
 /// Causal self-attention of width C: H query heads of dimension D in groups that share K key/value heads (GQA, Ainslie
 /// et al. 2023), rotary positions, query scale, logit softcap, dropout on the probabilities.
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
@@ -119,17 +148,7 @@ struct GroupedQueryAttention {
     joint_forward(b, s.qkv, u, p.qkv_weights(), p.qkv_biases());
     rotary(b, q, pass.rotary, pass.time, pass.past, R(query_scale));
     rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
-    AttentionCall call = this->call(pass, layer);
-    if (cache.capacity > 0) {
-      append_to_cache(b, cache.keys, k, pass, cache.capacity);
-      append_to_cache(b, cache.values, v, pass, cache.capacity);
-      call.key_rows = cache.capacity;
-      const int cached = pass.batch * cache.capacity;
-      attention(b, s.o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
-                Rows<T>(cache.values, cached, kv_width()), call);
-    } else {
-      attention(b, s.o, s.lse, q, k, v, call);
-    }
+    attention_with_cache(b, s.o, s.lse, q, k, v, cache, pass, call(pass, layer));
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }
 
@@ -155,17 +174,10 @@ struct GroupedQueryAttention {
   }
   template <class R>
   AttentionCall call(const Pass<R>& pass, int layer) const {
-    return {.batch = pass.batch,
-            .time = pass.time,
-            .past = pass.past,
-            .key_rows = pass.time,
-            .n_head = n_head,
-            .n_kv_head = n_kv_head,
-            .head_dim = head_dim,
-            .softcap = softcap,
-            .key_mask = pass.key_mask,
-            .first_key = pass.first_key,
-            .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
+    AttentionCall call = attention_call(pass, n_head, n_kv_head, head_dim);
+    call.softcap = softcap;
+    call.dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer);
+    return call;
   }
 };
 

@@ -70,15 +70,14 @@ struct SlidingWindowAttention {
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
-    const int n = batch * time;
-    auto rows = [&](int width) { return Rows<T>(arena.take<T>(std::int64_t(n) * width), n, width); };
+    auto rows = [&](int width) { return take_rows<T>(arena, batch * time, width); };
     return {rows(q_width()),
             rows(kv_width()),
             rows(kv_width()),
             rows(q_width()),
             rows(kv_width()),
             rows(q_width()),
-            arena.take<compute_t<T>>(std::int64_t(n) * heads)};
+            arena.take<compute_t<T>>(std::int64_t(batch) * time * heads)};
   }
   template <class T>
   struct Scratch {
@@ -86,8 +85,7 @@ struct SlidingWindowAttention {
   };
   template <class T>
   constexpr Scratch<T> scratch(Arena& arena, int batch, int time) const {
-    const int n = batch * time;
-    auto rows = [&](int width) { return Rows<T>(arena.take<T>(std::int64_t(n) * width), n, width); };
+    auto rows = [&](int width) { return take_rows<T>(arena, batch * time, width); };
     return {rows(q_width()), rows(kv_width()), rows(kv_width()), rows(q_width())};
   }
 
@@ -102,17 +100,7 @@ struct SlidingWindowAttention {
     rms_norm(b, by_head(s.rotated_k), by_head(s.k), p.k_norm, R(eps));
     rotary(b, s.rotated_q, pass.rotary, pass.time, pass.past, R(1 / std::sqrt(double(head_dim))));
     rotary(b, s.rotated_k, pass.rotary, pass.time, pass.past, R(1));
-    AttentionCall call = this->call(pass, layer);
-    if (cache.capacity == 0) {
-      attention(b, s.o, s.lse, s.rotated_q, s.rotated_k, s.v, call);
-    } else {
-      append_to_cache(b, cache.keys, s.rotated_k, pass, cache.capacity);
-      append_to_cache(b, cache.values, s.v, pass, cache.capacity);
-      const int rows = pass.batch * cache.capacity;
-      call.key_rows = cache.capacity;
-      attention(b, s.o, static_cast<compute_t<T>*>(nullptr), s.rotated_q, Rows<T>(cache.keys, rows, kv_width()),
-                Rows<T>(cache.values, rows, kv_width()), call);
-    }
+    attention_with_cache(b, s.o, s.lse, s.rotated_q, s.rotated_k, s.v, cache, pass, call(pass, layer));
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }
 
@@ -140,17 +128,9 @@ struct SlidingWindowAttention {
   }
   template <class R>
   AttentionCall call(const Pass<R>& pass, int layer) const {
-    return {.batch = pass.batch,
-            .time = pass.time,
-            .past = pass.past,
-            .key_rows = pass.time,
-            .n_head = heads,
-            .n_kv_head = groups,
-            .head_dim = head_dim,
-            .window = layer % 2 == 0 ? window : 0,
-            .key_mask = pass.key_mask,
-            .first_key = pass.first_key,
-            .dropout = {}};
+    AttentionCall call = attention_call(pass, heads, groups, head_dim);
+    if (layer % 2 == 0) call.window = window;
+    return call;
   }
 };
 
@@ -188,9 +168,7 @@ struct TwoExperts {
   };
   template <class T>
   constexpr Saved<T> saved(Arena& arena, int batch, int time) const {
-    auto rows = [&](int width) {
-      return Rows<T>(arena.take<T>(std::int64_t(batch) * time * width), batch * time, width);
-    };
+    auto rows = [&](int width) { return take_rows<T>(arena, batch * time, width); };
     return {rows(2), rows(2 * size), rows(2 * size)};
   }
   template <class T>
@@ -199,8 +177,7 @@ struct TwoExperts {
   };
   template <class T>
   constexpr Scratch<T> scratch(Arena& arena, int batch, int time) const {
-    const int n = batch * time;
-    return {{arena.take<T>(std::int64_t(n) * 2), n, 2}, {arena.take<T>(std::int64_t(n) * 2 * size), n, 2 * size}};
+    return {take_rows<T>(arena, batch * time, 2), take_rows<T>(arena, batch * time, 2 * size)};
   }
 
   template <class B, class T, class E>

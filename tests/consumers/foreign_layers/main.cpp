@@ -101,7 +101,7 @@ Run train(const std::string& text, const fs::path& output_dir, int steps, const 
   settings.bucket_elements = 3000;
   settings.learning_rate = 1e-2;
   fs::create_directories(output_dir);
-  M model(small_model(), cpu::Backend(ranks ? 1 : 2), distributed::buffer_granule(world_size));
+  M model(small_model(), cpu::Backend(1), distributed::buffer_granule(world_size));
   ModelCompanions companions;
   companions.config.config = model.config();
   Run run;
