@@ -13,58 +13,14 @@
 
 using namespace moderngpt2;
 using namespace moderngpt2::test;
-using foreign::NormWithoutGain, foreign::SlidingWindowAttention, foreign::TwoExperts;
+using foreign::ChannelScaling, foreign::NormWithoutGain, foreign::SlidingWindowAttention, foreign::TwoExperts;
 
 namespace {
 
 using Foreign = Blocks<SlidingWindowAttention, TwoExperts, NormWithoutGain>;
 using ForeignModel = CausalLM<any_shape, cpu::Backend, Fp32, Foreign>;
 
-/// A layer without matrices: scales each channel. It has initial values of its own.
-struct ScalingMlp {
-  static constexpr const char* name = "scaling";
-  int width;
-
-  constexpr explicit ScalingMlp(const Config& c) : width(c.n_embd) {}
-  template <class E>
-  struct Params {
-    Vector<typename E::VectorType> ones, zeros, normal;  // (C)
-  };
-  template <class E>
-  constexpr void describe(Params<E>& p, auto& visitor) const {
-    visitor.vector("ones", p.ones, width, Init::ones);
-    visitor.vector("zeros", p.zeros, width);
-    visitor.vector("normal", p.normal, width, Init::normal);
-  }
-  template <class T>
-  struct Saved {};
-  template <class T>
-  constexpr Saved<T> saved(Arena&, int, int) const {
-    return {};
-  }
-  template <class T>
-  struct Scratch {};
-  template <class T>
-  constexpr Scratch<T> scratch(Arena&, int, int) const {
-    return {};
-  }
-  template <class B, class T, class E>
-  void forward(B&, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>&, const Pass<real_t<T>>&, int) const {
-    for (int r = 0; r < u.count; ++r)
-      for (int i = 0; i < width; ++i) y.row(r)[i] = u.row(r)[i] * (p.ones.data[i] + p.normal.data[i]) + p.zeros.data[i];
-  }
-  template <class B, class T, class E, class G>
-  void backward(B&, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
-                const Saved<T>&, const Scratch<T>&, const Pass<real_t<T>>&, int) const {
-    for (int r = 0; r < u.count; ++r)
-      for (int i = 0; i < width; ++i) {
-        const T d = dy.row(r)[i];
-        g.ones.data[i] += d * u.row(r)[i], g.normal.data[i] += d * u.row(r)[i], g.zeros.data[i] += d;
-        du.row(r)[i] = d * (p.ones.data[i] + p.normal.data[i]);
-      }
-  }
-};
-using ScalingModel = CausalLM<any_shape, cpu::Backend, Fp32, Blocks<Standard, ScalingMlp, NormWithoutGain>>;
+using ScalingModel = CausalLM<any_shape, cpu::Backend, Fp32, Blocks<Standard, ChannelScaling, NormWithoutGain>>;
 
 }  // namespace
 

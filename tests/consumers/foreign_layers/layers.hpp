@@ -9,7 +9,7 @@
 #include "moderngpt2/layers/concepts.hpp"
 #include "moderngpt2/layers/linear.hpp"
 
-// Three layers as a user of the library writes them, in a project of his own.
+// Layers as users of the library write them in projects of their own.
 namespace foreign {
 
 using namespace moderngpt2;
@@ -259,6 +259,52 @@ struct NormWithoutGain {
   void backward(B& b, Rows<T> dx, Rows<const T> du, Rows<const T> x, const Params<E>&, const Params<G>&,
                 bool accumulate) const {
     rms_norm_backward(b, dx, Vector<compute_t<T>>{}, du, x, Vector<const compute_t<T>>{}, real_t<T>(eps), accumulate);
+  }
+};
+
+/// MLP without matrices: scales and shifts each channel. Its own loops run on the host.
+struct ChannelScaling {
+  static constexpr const char* name = "channel_scaling";
+  int width;
+
+  constexpr explicit ChannelScaling(const Config& c) : width(c.n_embd) {}
+  template <class E>
+  struct Params {
+    Vector<typename E::VectorType> ones, zeros, normal;  // (C)
+  };
+  template <class E>
+  constexpr void describe(Params<E>& p, auto& visitor) const {
+    visitor.vector("ones", p.ones, width, Init::ones);
+    visitor.vector("zeros", p.zeros, width);
+    visitor.vector("normal", p.normal, width, Init::normal);
+  }
+  template <class T>
+  struct Saved {};
+  template <class T>
+  constexpr Saved<T> saved(Arena&, int, int) const {
+    return {};
+  }
+  template <class T>
+  struct Scratch {};
+  template <class T>
+  constexpr Scratch<T> scratch(Arena&, int, int) const {
+    return {};
+  }
+  template <class B, class T, class E>
+  void forward(B&, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>&, const Pass<real_t<T>>&, int) const {
+    for (int r = 0; r < u.count; ++r)
+      for (int i = 0; i < width; ++i)
+        y.row(r)[i] = T(compute_t<T>(u.row(r)[i]) * (p.ones.data[i] + p.normal.data[i]) + p.zeros.data[i]);
+  }
+  template <class B, class T, class E, class G>
+  void backward(B&, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
+                const Saved<T>&, const Scratch<T>&, const Pass<real_t<T>>&, int) const {
+    for (int r = 0; r < u.count; ++r)
+      for (int i = 0; i < width; ++i) {
+        const compute_t<T> d(dy.row(r)[i]), product = d * compute_t<T>(u.row(r)[i]);
+        g.ones.data[i] += product, g.normal.data[i] += product, g.zeros.data[i] += d;
+        du.row(r)[i] = T(d * (p.ones.data[i] + p.normal.data[i]));
+      }
   }
 };
 

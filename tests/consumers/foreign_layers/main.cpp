@@ -1,40 +1,39 @@
 // Models with foreign layers: gradients, training on real text, checkpoints, generation, bf16 and ranks.
 //
-//   foreign_layers check TEXT_FILE              everything in one process
-//   foreign_layers ranks TEXT_FILE ZERO_STAGE   as each process of an MPI job: losses equal those of one process
+//   PROGRAM check TEXT_FILE FOLDER         everything in one process; checkpoints are written to the folder
+//   PROGRAM ranks TEXT_FILE FOLDER STAGE   as each process of an MPI job, in this ZeRO stage
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 #include "layers.hpp"
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/data/blocks.hpp"
-#include "moderngpt2/distributed/mpi.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/testing/test_layer.hpp"
 #include "moderngpt2/testing/test_model.hpp"
 #include "moderngpt2/training/trainer.hpp"
+#ifdef MODERNGPT2_HAVE_MPI
+#include "moderngpt2/distributed/mpi.hpp"
+#endif
 
 using namespace moderngpt2;
-using foreign::NormWithoutGain, foreign::SlidingWindowAttention, foreign::TwoExperts;
+using foreign::ChannelScaling, foreign::NormWithoutGain, foreign::SlidingWindowAttention, foreign::TwoExperts;
 namespace fs = std::filesystem;
 
 namespace {
 
-#ifndef FOREIGN_BLOCKS
-#define FOREIGN_BLOCKS SlidingWindowAttention, TwoExperts, NormWithoutGain
-#endif
 using Layers = Blocks<FOREIGN_BLOCKS>;
 using Model = CausalLM<any_shape, cpu::Backend, Fp32, Layers>;
 using RoundedModel = CausalLM<any_shape, cpu::Backend, Bf16, Layers>;
@@ -116,8 +115,7 @@ Run train(const std::string& text, const fs::path& output_dir, int steps, const 
     trainer.resume(open_checkpoint(from));
   trainer.run();
   if (settings.shards_weights()) return run;
-  for (const auto* values : {model.weights().vectors.data()})
-    run.weights.assign(values, values + model.weights().vectors.size());
+  run.weights.assign(model.weights().vectors.data(), model.weights().vectors.data() + model.weights().vectors.size());
   for (std::int64_t i = 0; i < model.weights().matrices.size(); ++i)
     run.weights.push_back(float(model.weights().matrices.data()[i]));
   return run;
@@ -182,7 +180,9 @@ int check_all(const std::string& text, const fs::path& folder) {
   return failures;
 }
 
-int check_ranks(const std::string& text, int zero_stage, const fs::path& folder) {
+#ifdef MODERNGPT2_HAVE_MPI
+/// Ranks together have the losses and weights of one process.
+int check_ranks(const std::string& text, const fs::path& folder, int zero_stage) {
   const distributed::MpiSession session;
   distributed::MpiCommunicator ranks(session, 60);
   const int steps = 20;
@@ -199,23 +199,24 @@ int check_ranks(const std::string& text, int zero_stage, const fs::path& folder)
       for (std::int64_t i = 0; i < p.size; ++i)
         most = std::max(most, std::abs(one.weights().at(p)[i] - other.weights().at(p)[i]));
     std::printf("weights differ by %.1e\n", double(most));
+    check("the ranks have the weights of one process", most < 1e-3);
   }
   ranks.barrier("the end");
   return failures;
 }
+#endif
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) return 2;
-  const std::string text = read_file(argv[2]);
-  const bool as_rank = std::strcmp(argv[1], "ranks") == 0;
-  const fs::path folder =
-      as_rank ? fs::path(argv[4]) : fs::temp_directory_path() / ("foreign_layers-" + std::to_string(getpid()));
+  const std::string mode = argc > 3 ? argv[1] : "";
   try {
-    const int status = as_rank ? check_ranks(text, std::atoi(argv[3]), folder) : check_all(text, folder);
-    if (!as_rank) fs::remove_all(folder);
-    return status == 0 ? 0 : 1;
+    if (mode == "check") return check_all(read_file(argv[2]), argv[3]) == 0 ? 0 : 1;
+#ifdef MODERNGPT2_HAVE_MPI
+    if (mode == "ranks" && argc > 4) return check_ranks(read_file(argv[2]), argv[3], std::atoi(argv[4])) == 0 ? 0 : 1;
+#endif
+    std::fprintf(stderr, "usage: see main.cpp\n");
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
