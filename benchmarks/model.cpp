@@ -116,7 +116,8 @@ void say_plan(const Work& work, const Config& c) {
     bytes = double(plan.lines.front().bytes) +  // the weights
             2.0 * c.n_layer * c.kv_width() * sizeof(typename M::T) * work.batch * (work.time + work.tokens);
   fmt::print("{{\"gib\": {:.3f}, \"flops\": {:.6g}, \"weight_bytes\": {:.6g}}}\n", bytes / (1 << 30),
-             work.part == Part::prefill ? flops - head : flops, double(layers.matmul_parameters()) * sizeof(typename M::T));
+             work.part == Part::prefill ? flops - head : flops,
+             double(layers.matmul_parameters()) * sizeof(typename M::T));
 }
 
 template <class M>

@@ -16,8 +16,8 @@
 using namespace moderngpt2;
 
 struct WindowAttention {
-  static constexpr const char* name = "window_attention";         // its type in config.json
-  static constexpr std::array fields{LayerField{"window", 128}};  // its fields there, with their defaults
+  static constexpr const char* name = "window_attention";         // type in config.json
+  static constexpr std::array fields{LayerField{"window", 128}};  // fields there, with their defaults
 
   int width, heads, window;
 
@@ -98,8 +98,7 @@ struct WindowAttention {
     return call;
   }
 };
-static_assert(
-    AttentionFor<WindowAttention, cpu::Backend, Bf16>);  // what does not satisfy the contract does not compile
+static_assert(AttentionFor<WindowAttention, cpu::Backend, Bf16>);  // an error names the member that is missing
 
 int main() {
   Config config = size_config(2, 12, 2, 19);  // layers, width, heads, vocabulary

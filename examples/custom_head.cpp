@@ -24,7 +24,7 @@
 using namespace moderngpt2;
 
 struct ValueHead {
-  static constexpr const char* architecture = "ModernGPT2ForValues";  // its class in config.json
+  static constexpr const char* architecture = "ModernGPT2ForValues";  // class in config.json
 
   int n_embd;
 

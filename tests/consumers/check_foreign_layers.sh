@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the project with foreign layers against an installed copy of the library, and runs its programs: in one process,
-# and as two MPI processes in ZeRO stages 1 and 3.
+# Builds the project with foreign layers against an installed copy of the library, and runs its programs: in one
+# process, and as two MPI processes in ZeRO stages 1 and 3.
 #
 #   check_foreign_layers.sh BUILD_FOLDER COMPILER [MPIEXEC]
 set -euo pipefail

@@ -105,9 +105,9 @@ TEST_CASE("initial values of parameters") {
     double sum = 0, squares = 0;
     for (std::int64_t i = 0; i < p.size; ++i) sum += m.weights().at(p)[i], squares += std::abs(m.weights().at(p)[i]);
     const double n = double(p.size);
-    if (p.name.ends_with(".ones")) CHECK(sum == n), ++found;
-    if (p.name.ends_with(".zeros")) CHECK(squares == 0), ++found;
-    if (p.name.ends_with(".normal")) CHECK((squares > 0 && squares < n * 0.1)), ++found;
+    found += p.name.ends_with(".ones") && sum == n;
+    found += p.name.ends_with(".zeros") && squares == 0;
+    found += p.name.ends_with(".normal") && squares > 0 && squares < n * 0.1;
   }
   CHECK(found == 3 * m.config().n_layer);
   CHECK(m.layers().list().front().init == Init::normal);

@@ -113,4 +113,16 @@ mistake 2 "--precision bf16" train --fp16 --pre_tokenized_dataset_path blocks --
 mistake 2 "choose one precision" train --fp16 --bf16 --pre_tokenized_dataset_path blocks --output_dir nothing
 mistake 1 "ModernGPT2ForTokenClassification" generate --model_path token-classification --prompt x
 mistake 2 "--input" train --task multiple-choice --model_path whole --output_dir nothing
+
+# A model with layers of a program of the user's own.
+mkdir foreign
+cp whole/*.* foreign/
+sed -i '0,/{/s//{"blocks": {"attention": {"type": "sliding_window", "window": 64}},/' foreign/config.json
+mistake 1 "^generate: error: foreign: blocks.attention is .*sliding_window" generate --model_path foreign --prompt x
+for data in "--pre_tokenized_dataset_path blocks" "--dry_run"; do
+  mistake 1 "foreign/config.json: blocks.attention is .*sliding_window" train --model_path foreign $data \
+    --tokenizer_path bpe --output_dir nothing
+  mistake 1 "foreign/config.json: blocks.attention is .*sliding_window" train --config_file foreign/config.json $data \
+    --tokenizer_path bpe --output_dir nothing
+done
 echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"

@@ -47,6 +47,7 @@ class LayerConfig {
 
   /// Type of the layer; empty: the library's own layer.
   constexpr std::string_view type() const { return type_.view(); }
+  constexpr bool is_standard() const { return type_.empty() && size_ == 0; }
   constexpr void set_type(std::string_view type) { type_ = FixedText<max_name>(type); }
   constexpr int size() const { return size_; }
   constexpr LayerField field(int i) const { return {names_[std::size_t(i)].view(), values_[std::size_t(i)]}; }
@@ -89,7 +90,7 @@ class LayerConfig {
 struct BlocksConfig {
   LayerConfig attention, mlp, norm;
 
-  constexpr bool is_standard() const { return *this == BlocksConfig{}; }
+  constexpr bool is_standard() const { return attention.is_standard() && mlp.is_standard() && norm.is_standard(); }
   friend constexpr bool operator==(const BlocksConfig&, const BlocksConfig&) = default;
 };
 

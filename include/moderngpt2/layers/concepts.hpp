@@ -38,7 +38,8 @@
 //                                                                sets du; adds the gradients of the weights to g
 //     int cache_width()                                          attention: channels of the keys, and of the values,
 //                                                                of a token in the KV cache
-//     double extra_flops_per_token(int time)                     forward operations beyond 2 per matrix element; optional
+//     double extra_flops_per_token(int time)                     optional: forward operations beyond 2 per element of
+//                                                                a matrix
 //
 //   Norm (NormFor): u (N,C) of x (N,C)
 //     forward(b, Rows<T> u, Rows<const T> x, const Params<E>& p)

@@ -48,6 +48,10 @@ struct Blocks {
     complete_layer_config<NormLayer>(c.blocks.norm, "blocks.norm");
     return c;
   }
+  /// Throws an Error if a config is of other layers.
+  static constexpr void check(const Config& c) {
+    if (!std::is_same_v<Blocks, Blocks<>> || !c.blocks.is_standard()) complete(c);
+  }
 };
 
 }  // namespace moderngpt2

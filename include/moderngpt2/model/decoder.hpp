@@ -39,7 +39,7 @@ struct Decoder {
   Head head;
 
   constexpr explicit Decoder(const Config& c)
-      : n_layer((require_match<S>(c), BlocksType::complete(c), c.n_layer)),
+      : n_layer((require_match<S>(c), BlocksType::check(c), c.n_layer)),
         n_embd(c.n_embd),
         wte(c),
         attention_half(c, attention_names),

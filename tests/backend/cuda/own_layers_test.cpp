@@ -41,7 +41,8 @@ Result result_of(const Config& config, Mode mode) {
   reserve<typename M::T>(m.backend(), m.config(), m.layers().pass_size(batch, tokens));
   const std::int64_t allocations = simt::device().allocations;
   std::vector<int> ids;
-  for (int i = 0; i < batch * tokens; ++i) ids.push_back(int(mix64(std::uint64_t(i)) % std::uint64_t(config.vocab_size)));
+  for (int i = 0; i < batch * tokens; ++i)
+    ids.push_back(int(mix64(std::uint64_t(i)) % std::uint64_t(config.vocab_size)));
   Pass<typename M::R> pass{.batch = batch, .time = tokens};
   pass.training = true, pass.seed = 9, pass.step = 3;
   Result result{
