@@ -140,7 +140,8 @@ void time_requests(const Work& work, M& model) {
 template <class M>
 void say_plan(const Work& work, const Config& c) {
   const double head = 2.0 * c.n_embd * c.vocab_size;  // a prompt computes the logits of its last token only
-  const double flops = training_flops_per_token(c, work.time) / (work.part == Part::step ? 1 : 3);
+  const typename M::Layers layers(c);
+  const double flops = layers.training_flops_per_token(work.time) / (work.part == Part::step ? 1 : 3);
   TrainingSettings settings;
   settings.per_device_train_batch_size = settings.per_device_eval_batch_size = work.batch;
   settings.gradient_checkpointing = work.recompute;
@@ -150,7 +151,8 @@ void say_plan(const Work& work, const Config& c) {
     bytes = double(plan.lines.front().bytes) +  // the weights
             2.0 * c.n_layer * c.kv_width() * sizeof(typename M::T) * work.batch * (work.time + work.tokens);
   fmt::print("{{\"gib\": {:.3f}, \"flops\": {:.6g}, \"weight_bytes\": {:.6g}}}\n", bytes / (1 << 30),
-             work.part == Part::prefill ? flops - head : flops, double(matmul_parameters(c)) * sizeof(typename M::T));
+             work.part == Part::prefill ? flops - head : flops,
+             double(layers.matmul_parameters()) * sizeof(typename M::T));
 }
 
 template <class M>

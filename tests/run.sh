@@ -136,7 +136,7 @@ if [ "$size" = area ]; then
     programs | faults | docs | headers | consumers | memory | compile_fail | include_order)
       targets=(all)
       case $area in
-        programs) tests='^(programs|original_commands|jobs|pretrain|ranks|openmp.*|golden_.*|custom_layer|custom_optimizer|train_on_text)$' ;;
+        programs) tests='^(programs|original_commands|jobs|pretrain|ranks|openmp.*|golden_.*|custom_.*|train_on_text)$' ;;
         docs) tests='^(readme.*|tool_pages|flags_in_pages|tutorial|recipes|completion)$' ;;
         headers) tests='^(two_units|needs|abi.*|words.*|each_file_alone)$' ;;
         consumers) tests='^(consumer_.*|two_settings.*|parquet_in_one_file|strict_.*|messages|add_model|installed_programs)$' ;;

@@ -5,7 +5,6 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/requirements.hpp"  // first: its messages come before the compiler's

@@ -293,6 +293,57 @@ TEST_CASE("each field of a config is read as it was written") {
   });
 }
 
+TEST_CASE("layers of the blocks") {
+  CHECK(parse("").config.blocks.is_standard());
+  CHECK(parse(R"("blocks":null)").config.blocks.is_standard());
+  CHECK(parse(R"("blocks":{})").config.blocks.is_standard());
+  const ConfigFile file = parse(R"("blocks":{"attention":{"window":64,"type":"sliding_window","eps":1e-5},
+      "norm":{"type":"plain"}})");
+  const BlocksConfig& blocks = file.config.blocks;
+  CHECK(blocks.attention.type() == "sliding_window");
+  CHECK(blocks.attention.size() == 2);
+  CHECK(blocks.attention.field(1).value == 1e-5);
+  CHECK(blocks.mlp.type() == "");
+  CHECK(blocks.norm.type() == "plain");
+  CHECK(config_to_json(file)["blocks"].dump() ==
+        R"({"attention":{"type":"sliding_window","window":64,"eps":1e-05},"norm":{"type":"plain"}})");
+  CHECK(!config_to_json(ConfigFile{}).contains("blocks"));
+  ConfigFile standard = file;  // a model whose layers are the library's again
+  standard.config.blocks = {};
+  CHECK(!config_to_json(standard).contains("blocks"));
+  CHECK_ERROR(require_library_layers(file.config, "m"), "m: blocks.attention is ", "sliding_window",
+              "the program that");
+  require_library_layers(standard.config, "m");
+}
+
+TEST_CASE("layers of the blocks that no program wrote") {
+  CHECK_ERROR(parse(R"("blocks":[])"), "c.json: blocks must be an object");
+  CHECK_ERROR(parse(R"("blocks":"gpt")"), "c.json: blocks must be an object");
+  CHECK_ERROR(parse(R"("blocks":{"embedding":{"type":"x"}})"), "known are attention, mlp and norm");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{}})"), "c.json: blocks.mlp", "type");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":7})"), "blocks.mlp");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":7}})"), "blocks.mlp", "type");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":""}})"), "is not the name of a layer");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"a\nb"}})"), "is not the name of a layer");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":")" + std::string(65, 'x') + R"("}})"), "is not the name of a layer");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","":1}})"), "is not the name of a field");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x",")" + std::string(9999, 'y') + R"(":1}})"),
+              "not the name of a field");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","a":"1"}})"), "blocks.mlp", "a must be");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","a":null}})"), "blocks.mlp", "a must be");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1}})"),
+              "blocks.mlp: more than 8 fields");
+}
+
+TEST_CASE("a head of the user's own is read by those who know it") {
+  ConfigFile file;
+  file.architecture = "MyHead";
+  const Json json = config_to_json(file);
+  CHECK(parse_config(json, "c", "MyHead").architecture == "MyHead");
+  CHECK_ERROR(parse_config(json, "c"), "c: architecture ", "MyHead", "is unknown");
+  CHECK_ERROR(parse_config(json, "c", "OtherHead"), "MyHead", "is unknown");
+}
+
 TEST_CASE("a gemma2 config is read through its own defaults") {
   const ConfigFile file = parse_gemma(R"("max_position_embeddings":4096,"architectures":["Gemma2ForCausalLM"])");
   const Config& c = file.config;

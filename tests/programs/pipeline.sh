@@ -140,4 +140,15 @@ grep -q "latin.jsonl:1: the line is not UTF-8" err.txt || fail "train said: $(ca
 "$bin/pretokenize_dataset" --input "$sjis" --tokenizer_path bpe --output_path any --block_size 64 \
   --max_invalid_utf8 1 >out.txt 2>err.txt || fail "pretokenize_dataset --max_invalid_utf8 1: $(cat err.txt)"
 grep -q "bytes of this file are not UTF-8" err.txt || fail "no warning: $(cat err.txt)"
+# A model with layers of a program of the user's own.
+mkdir foreign
+cp whole/*.* foreign/
+sed -i '0,/{/s//{"blocks": {"attention": {"type": "sliding_window", "window": 64}},/' foreign/config.json
+mistake 1 "^generate: error: foreign: blocks.attention is .*sliding_window" generate --model_path foreign --prompt x
+for data in "--pre_tokenized_dataset_path blocks" "--dry_run"; do
+  mistake 1 "foreign/config.json: blocks.attention is .*sliding_window" train --model_path foreign $data \
+    --tokenizer_path bpe --output_dir nothing
+  mistake 1 "foreign/config.json: blocks.attention is .*sliding_window" train --config_file foreign/config.json $data \
+    --tokenizer_path bpe --output_dir nothing
+done
 echo "text, tokenizers, blocks, a model, its resumption and its words: all as they should be"

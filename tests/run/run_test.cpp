@@ -264,6 +264,20 @@ TEST_CASE("flags override the config file, which overrides the size") {
   }
 }
 
+TEST_CASE("a config with layers that are not the library's is refused") {
+  test::TemporaryFolder temporary;
+  write_file(temporary / "config.json", R"({"model_type": "moderngpt2", "blocks": {"mlp": {"type": "two_experts"}}})");
+  const ModelSource source{.config = temporary / "config.json"};
+  CHECK_ERROR(resolve_config(source, nullptr, 16), "config.json: blocks.mlp is", "two_experts", "use the program that");
+  Config own;
+  own.blocks.attention.set_type("sliding_window"), own.blocks.attention.set("window", 8);
+  Config other = own;
+  other.blocks.attention.set("window", 16);
+  require_same_model(own, own, "checkpoint-5");
+  CHECK_ERROR(require_same_model(own, other, "checkpoint-5"), "checkpoint-5: blocks differs", "8", "16");
+  CHECK_ERROR(require_same_model(own, Config(), "checkpoint-5"), "checkpoint-5: blocks differs", "sliding_window");
+}
+
 TEST_CASE("the memory plan is what is allocated") {
   using TinyModel = CausalLM<any_shape>;
   Config c = test::tiny_config();

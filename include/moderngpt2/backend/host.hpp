@@ -140,7 +140,7 @@ void discard(B& b, E* data, std::int64_t n) {
 template <OnHost B, class E>
 void add_to(B& b, E* to, const E* from, std::int64_t n) {
   parallel_ranges(b.threads(), n, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) to[i] += from[i];
+    for (std::int64_t i = begin; i < end; ++i) to[i] = E(compute_t<E>(to[i]) + compute_t<E>(from[i]));
   });
 }
 

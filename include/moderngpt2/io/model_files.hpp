@@ -114,7 +114,7 @@ void save_weights(const std::filesystem::path& folder, const M& model) {
 /// Loads a model from a checkpoint folder: config.json and weights. Throws Error if they do not fit the model type.
 template <class M>
 M load_model(const std::filesystem::path& folder, typename M::Backend backend = typename M::Backend()) {
-  const ConfigFile config = read_config(folder);
+  const ConfigFile config = read_config(folder, M::Head::architecture);
   M model(config.config, std::move(backend));
   load_weights(model, CheckpointTensors(folder), config);
   return model;

@@ -5,8 +5,16 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/view.hpp"
 
 namespace moderngpt2 {
+
+/// Places rows (count,width) in an arena.
+template <class T>
+constexpr Rows<T> take_rows(Arena& arena, int count, int width) {
+  return {arena.take<T>(std::int64_t(count) * width), count, width};
+}
 
 /// Cached keys and values of one layer, (B,capacity,KD) each.
 template <class T>

@@ -16,6 +16,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/uses.hpp"
+#include "moderngpt2/layers/concepts.hpp"
 #include "moderngpt2/layers/norm.hpp"
 #include "moderngpt2/layers/pass.hpp"
 #include "moderngpt2/layers/rotary.hpp"
@@ -39,6 +40,12 @@ namespace moderngpt2 {
 template <ModelShape S, class HeadType, class BackendType, class Precision, class BlocksType = Blocks<>>
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
+  // Fail with the name of a member that a layer lacks.
+  static_assert(detail::check_attention<typename BlocksType::template Attention<S>, BackendType, Precision>());
+  static_assert(detail::check_mixer<typename BlocksType::template Mlp<S>, BackendType, Precision>());
+  static_assert(detail::check_norm<typename BlocksType::template Norm<S>, BackendType, Precision>());
+  static_assert(detail::check_head<HeadType, BackendType, Precision, S.n_embd>());
+
  public:
   using Head = HeadType;
   using Backend = BackendType;

@@ -13,7 +13,6 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "moderngpt2/backend/step_graph.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
@@ -48,7 +47,7 @@ class TrainingStep {
         batches_(data.train, Batch(data.train, largest_part(rows_at_most(settings.global_batch())), model.config()),
                  settings.dataloader_num_workers > 0),
         loss_scale_(settings.loss_scaling),
-        flops_per_token_(training_flops_per_token(model.config(), data.train.block_size(), Task::predicts_tokens)) {}
+        flops_per_token_(model.layers().training_flops_per_token(data.train.block_size())) {}
 
   ZeroOptimizer<M, O>& optimizer() { return optimizer_; }
   const ZeroOptimizer<M, O>& optimizer() const { return optimizer_; }

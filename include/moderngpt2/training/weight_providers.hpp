@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -37,8 +36,7 @@ concept WeightProvider = requires(P& provider, const std::vector<ParameterInfo>&
   provider.read(range, to);
 };
 
-/// Provider of random weights: see initialize_elements(). Norms and biases are 0. The config must outlive it. Threads:
-/// several may read at once.
+/// Provider of new weights: see initialize_elements(). The config must outlive it. Threads: several may read at once.
 class FreshWeights {
  public:
   FreshWeights(const Config& config, std::uint64_t seed) : config_(config), seed_(seed) {}
@@ -46,10 +44,7 @@ class FreshWeights {
   void check(const std::vector<ParameterInfo>&) const {}
   template <class E>
   void read(const ParameterRange& r, E* to) const {
-    if (r.parameter.is_matrix())
-      initialize_elements(to, r.parameter, r.number, r.first, r.count, config_, seed_, r.threads);
-    else
-      std::fill_n(to, r.count, E(0));
+    initialize_elements(to, r.parameter, r.number, r.first, r.count, config_, seed_, r.threads);
   }
 
  private:

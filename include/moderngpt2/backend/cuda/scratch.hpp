@@ -43,8 +43,9 @@ inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype d
 template <class T>
 std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64_t logits_bytes) {
   const HeadSize& head = size.head;
-  const int rows = size.rows(), widest = std::max(c.n_embd, c.n_head * c.head_dim);
-  std::int64_t floats = attention_backward_scratch(rows, c.n_head);
+  const OperationSizes& own = size.operations;
+  const int rows = size.rows(), widest = std::max({c.n_embd, c.n_head * c.head_dim, own.width});
+  std::int64_t floats = attention_backward_scratch(rows, std::max(c.n_head, own.n_head));
   if (head.predicts_tokens) floats = std::max(floats, classifier_scratch(logits_bytes, rows, c.vocab_size));
   if (head.rows > 0) {
     if (sizeof(T) < sizeof(float)) floats = std::max(floats, head_scratch(head.rows, c.n_embd, head.scores));
@@ -52,7 +53,7 @@ std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64
     floats = std::max({floats, std::int64_t(losses), column_sum_scratch(head.rows, head.scores)});
   }
   floats = std::max(floats, column_sum_scratch(rows, widest));
-  floats = std::max(floats, norm_scratch(rows, 2, c.n_embd));
+  floats = std::max(floats, norm_scratch(rows * std::max(own.norm_rows, 1), 2, std::max(c.n_embd, own.width)));
   std::int64_t bytes = floats * std::int64_t(sizeof(float));
   bytes = std::max(bytes, SegmentSort::scratch_ints(rows) * std::int64_t(sizeof(int)));
   bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias rounded to T

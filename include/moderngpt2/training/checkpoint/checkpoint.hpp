@@ -104,7 +104,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
 template <class M, class O>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
   const CheckpointTensors tensors(checkpoint.folder);
-  const ConfigFile config = read_config(checkpoint.folder);
+  const ConfigFile config = read_config(checkpoint.folder, M::Head::architecture);
   optimizer.fill(model, FileWeights(tensors, config));
   load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
