@@ -29,7 +29,7 @@
 //   zero_and_discard(b, data, n)         discard, after which the elements read as 0 when used again
 //   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x
-//   activation(b, y, x, a)               y (N,C) = a(x), for scores
+//   activation(b, y, x, a)               y (N,C) = a(x), for scores; a: an Activation or a functor (ActivationFor)
 //   activation_backward(b, dx, x, a)     dx *= a'(x), in place
 //   mean_rows(b, out, x)                 out (n,C) = means of N / n consecutive rows of x (N,C)
 //   mean_rows_backward(b, dx, dout)      dx (N,C) += n / N dout (n,C), each row of dout to its N / n rows
@@ -191,16 +191,21 @@ void copy_rows(B&, Rows<T> out, ConstRows<T> x) {
   for (int r = 0; r < out.count; ++r) std::copy_n(x.row(r), out.width, out.row(r));
 }
 
-template <OnHost B, class T>
-void activation(B&, Rows<T> y, ConstRows<T> x, Activation a) {
+template <OnHost B, class T, class A>
+requires ActivationChoice<A, compute_t<T>>
+void activation(B&, Rows<T> y, ConstRows<T> x, A a) {
   for (int r = 0; r < y.count; ++r)
-    for (int i = 0; i < y.width; ++i) y.row(r)[i] = activate(a, x.row(r)[i]).value;
+    for (int i = 0; i < y.width; ++i) y.row(r)[i] = T(activate(a, compute_t<T>(x.row(r)[i])).value);
 }
 
-template <OnHost B, class T>
-void activation_backward(B&, Rows<T> dx, ConstRows<T> x, Activation a) {
+template <OnHost B, class T, class A>
+requires ActivationChoice<A, compute_t<T>>
+void activation_backward(B&, Rows<T> dx, ConstRows<T> x, A a) {
   for (int r = 0; r < dx.count; ++r)
-    for (int i = 0; i < dx.width; ++i) dx.row(r)[i] *= activate(a, x.row(r)[i]).slope;
+    for (int i = 0; i < dx.width; ++i) {
+      T& d = dx.row(r)[i];
+      d = T(d * activate(a, compute_t<T>(x.row(r)[i])).slope);
+    }
 }
 
 template <OnHost B, class T>
