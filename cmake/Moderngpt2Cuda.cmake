@@ -114,6 +114,7 @@ function(moderngpt2_add_cuda include_folder)
     list(APPEND flags -isystem ${folder})
   endforeach()
 
+  set_property(GLOBAL PROPERTY moderngpt2_cuda_nvcc ${CUDAToolkit_NVCC_EXECUTABLE})
   set_property(GLOBAL PROPERTY moderngpt2_cuda_flags ${flags} -I${include_folder})  # for moderngpt2_add_kernels()
 
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/moderngpt2_cuda)
@@ -179,7 +180,11 @@ function(moderngpt2_add_kernels target)
   if(NOT TARGET ${target} OR NOT ARGN)
     message(FATAL_ERROR "moderngpt2_add_kernels: write moderngpt2_add_kernels(TARGET file.cu...) after add_executable")
   endif()
+  get_property(nvcc GLOBAL PROPERTY moderngpt2_cuda_nvcc)
   get_property(flags GLOBAL PROPERTY moderngpt2_cuda_flags)
+  if(NOT nvcc)
+    message(FATAL_ERROR "moderngpt2_add_kernels(${target}): the target moderngpt2::cuda does not exist")
+  endif()
   set(folders "$<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>")
   set(output ${CMAKE_CURRENT_BINARY_DIR}/${target}_kernels)
   file(MAKE_DIRECTORY ${output})
@@ -191,10 +196,10 @@ function(moderngpt2_add_kernels target)
     cmake_path(GET file STEM name)
     set(object ${output}/${name}.o)
     add_custom_command(OUTPUT ${object} BYPRODUCTS ${output}/${name}.resources
-      COMMAND ${CMAKE_COMMAND} -DNVCC=${CUDAToolkit_NVCC_EXECUTABLE} -DSOURCE=${file} -DOBJECT=${object}
+      COMMAND ${CMAKE_COMMAND} -DNVCC=${nvcc} -DSOURCE=${file} -DOBJECT=${object}
         -DREPORT=${output}/${name}.resources "-DFLAGS=${flags};$<$<BOOL:${folders}>:-I$<JOIN:${folders},;-I>>"
-        -P ${moderngpt2_cuda_cmake_folder}/compile_kernels.cmake
-      DEPENDS ${file} ${moderngpt2_cuda_cmake_folder}/compile_kernels.cmake
+        -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/compile_kernels.cmake
+      DEPENDS ${file} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/compile_kernels.cmake
       DEPFILE ${object}.d
       COMMENT "nvcc: ${name}.cu of ${target}" VERBATIM)
     set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)

@@ -116,4 +116,9 @@ struct GatedMlp {
   }
 };
 
+/// Gated MLP with the activation functor A and sizes from the config: the blocks of a model as
+/// Blocks<Standard, GatedMlpWith<StarRelu>> (model/blocks.hpp).
+template <class A>
+using GatedMlpWith = GatedMlp<dynamic, dynamic, A{}>;
+
 }  // namespace moderngpt2

@@ -1,5 +1,8 @@
 #pragma once
 
+// Before the first #include: keeps nvcc from compiling the library's kernels here once more.
+#define MODERNGPT2_CUDA_USER_KERNELS
+
 #include <deque>
 #include <mutex>
 #include <string_view>
