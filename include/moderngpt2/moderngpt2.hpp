@@ -18,6 +18,7 @@
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/model/session.hpp"
 #include "moderngpt2/tokenizer/stream_decoder.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"

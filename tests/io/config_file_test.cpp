@@ -278,6 +278,8 @@ TEST_CASE("each field of a config is read as it was written") {
       member = 7;
     else if constexpr (std::is_same_v<T, std::optional<Activation>>)
       member = Activation::tanh;
+    else if constexpr (std::is_same_v<T, BlocksConfig>)
+      member.mlp.set_type("two_experts"), member.mlp.set("experts", 2), member.mlp.set("load", 0.01);
     else
       member = words_of(member)[1].second;
   });

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "moderngpt2/layers/attention.hpp"
+#include "moderngpt2/layers/gated_mlp.hpp"
 #include "moderngpt2/layers/half_block.hpp"
 #include "moderngpt2/testing/test_layer.hpp"
 
@@ -9,30 +11,26 @@ using namespace moderngpt2;
 
 namespace {
 
-constexpr double eps = 1e-6;
-
 /// One norm, as before the first half block.
-struct OneNorm : Norm<dynamic> {
-  template <class B, class T, class P>
-  void forward(B& b, Rows<T> y, Rows<const T> x, const P& p) const {
-    rms_norm(b, y, x, p.weight, real_t<T>(eps));
-  }
+struct OneNorm : RmsNorm<dynamic> {
+  using RmsNorm<dynamic>::RmsNorm;
+
   template <class B, class T, class P>
   void backward(B& b, Rows<T> dx, Rows<const T> dy, Rows<const T> x, const P& p, const P& g) const {
-    rms_norm_backward(b, dx, g.weight, dy, x, p.weight, real_t<T>(eps), false);
+    RmsNorm<dynamic>::backward(b, dx, dy, x, p, g, false);
   }
 };
 
 /// A whole half block around a mixer, then the next norm: (BT,C) -> (BT,2C), the stream and its norm side by side.
 template <class Mixer>
 struct Around {
-  HalfBlock<dynamic, Mixer> half;
+  HalfBlock<RmsNorm<dynamic>, Mixer> half;
   double dropout_rate;
 
   template <class E>
   struct Params {
-    typename HalfBlock<dynamic, Mixer>::template Params<E> half;
-    typename Norm<dynamic>::template Params<E> next;
+    typename HalfBlock<RmsNorm<dynamic>, Mixer>::template Params<E> half;
+    typename RmsNorm<dynamic>::template Params<E> next;
   };
   template <class E>
   constexpr void describe(Params<E>& p, auto& visitor) const {
@@ -46,7 +44,7 @@ struct CallHalfBlock {
   void operator()(B& b, const Layer& layer, const LayerRun<T, P>& run) const {
     const int n = run.x.count, width = run.x.width;
     const auto& mixer = layer.half.mixer;
-    const real_t<T> e(eps);
+    const auto& norm = layer.half.norm;
     const Dropout drop = run.pass.dropout(RandomUse::residual_dropout, layer.dropout_rate, 3);
     Arena arena;
     auto place = [&] {
@@ -71,19 +69,19 @@ struct CallHalfBlock {
     const AlignedBuffer memory(arena.peak());
     arena = Arena(memory);
     const auto v = place();
-    rms_norm(b, v.u, run.x, run.p.half.pre_norm.weight, e);
+    norm.forward(b, v.u, run.x, run.p.half.pre_norm);
     mixer.forward(b, v.y, Rows<const T>(v.u), run.p.half.mixer, v.saved, run.pass, 0);
-    add_norm(b, v.x_out, v.next, run.x, v.y, run.p.half.post_norm.weight, run.p.next.weight, e, run.pass.time, drop);
+    norm.add_forward(b, v.x_out, v.next, run.x, v.y, run.p.half.post_norm, run.p.next, run.pass.time, drop);
     for (int r = 0; r < n; ++r)
       for (int i = 0; i < width; ++i) run.y.row(r)[i] = v.x_out.row(r)[i], run.y.row(r)[width + i] = v.next.row(r)[i];
     if (!run.backward()) return;
     for (int r = 0; r < n; ++r)
       for (int i = 0; i < width; ++i) v.dx.row(r)[i] = run.dy.row(r)[i], v.dnext.row(r)[i] = run.dy.row(r)[width + i];
-    add_norm_backward(b, v.dx, v.dy, run.g.half.post_norm.weight, run.g.next.weight, v.dnext, v.x_out, v.y,
-                      run.p.half.post_norm.weight, run.p.next.weight, e, run.pass.time, drop);
+    norm.add_backward(b, v.dx, v.dy, run.g.half.post_norm, run.g.next, Rows<const T>(v.dnext), Rows<const T>(v.x_out),
+                      Rows<const T>(v.y), run.p.half.post_norm, run.p.next, run.pass.time, drop);
     mixer.backward(b, v.du, Rows<const T>(v.dy), Rows<const T>(v.u), run.p.half.mixer, run.g.half.mixer, v.saved,
                    v.scratch, run.pass, 0);
-    rms_norm_backward(b, v.dx, run.g.half.pre_norm.weight, v.du, run.x, run.p.half.pre_norm.weight, e, true);
+    norm.backward(b, v.dx, Rows<const T>(v.du), run.x, run.p.half.pre_norm, run.g.half.pre_norm, true);
     for (int r = 0; r < n; ++r)
       for (int i = 0; i < width; ++i) run.dx.row(r)[i] = v.dx.row(r)[i];
   }
@@ -101,7 +99,9 @@ Config dropping() {
 TEST_CASE("norm") {
   for (int width : {1, 2, 7, 16, 33}) {
     CAPTURE(width);
-    const auto report = test_layer(OneNorm{{width}}, {.time = 20, .in = width, .out = width});
+    Config c;
+    c.n_embd = width;
+    const auto report = test_layer(OneNorm(c), {.time = 20, .in = width, .out = width});
     // A norm of one channel is almost a sign: its gradient is eps / x^3 and mostly rounding in fp32.
     CHECK_MESSAGE(report.good(1e-6, 1e-10, 1e-5, width == 1 ? 1e9 : 1e-5), report.text());
   }

@@ -85,7 +85,7 @@ TEST_CASE("an optimizer that needs whole matrices is refused where ZeRO cuts the
 TEST_CASE("the memory plan counts the state tensors of an optimizer") {
   using M = CausalLM<any_shape>;
   const TrainingSettings settings;
-  const CountParameters count = Decoder<M::shape, M::Head>(test::tiny_config()).count();
+  const CountParameters count = M::Layers(test::tiny_config()).count();
   const auto state = [&](const MemoryPlan& plan) {
     for (const MemoryPlan::Line& line : plan.lines)
       if (line.what == "optimizer state") return line.bytes;

@@ -63,7 +63,7 @@ struct RankRun {
     GatheredRun<M> all;
     all.weights.resize(std::size_t(ranks));
     all.status.resize(std::size_t(ranks), -1);
-    const auto total = Decoder<M::shape, typename M::Head>(config).count();
+    const auto total = typename M::Layers(config).count();
     const std::int64_t granule = distributed::buffer_granule(4) * 3;
     all.first = ParameterBuffers<typename M::FullElements>(total.matrices + granule, total.vectors + granule);
     all.second = ParameterBuffers<typename M::FullElements>(total.matrices + granule, total.vectors + granule);
@@ -128,7 +128,7 @@ bool same_state(const GatheredRun<M>& a, const GatheredRun<M>& b) {
   const auto same = [](const auto* x, const auto* y, std::int64_t n) {
     return std::memcmp(x, y, std::size_t(n) * sizeof *x) == 0;
   };
-  const auto total = Decoder<M::shape, typename M::Head>(tiny_config()).count();
+  const auto total = typename M::Layers(tiny_config()).count();
   bool result = same_bytes(a.masters, b.masters);
   for (const auto& [x, y] : {std::pair(&a.first, &b.first), std::pair(&a.second, &b.second)})
     result = result && same(x->matrices.data(), y->matrices.data(), total.matrices) &&

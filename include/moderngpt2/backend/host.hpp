@@ -19,6 +19,8 @@
 //
 // clang-format off
 //   begin_pass(b)                        releases the uploads of the previous pass
+//   new_context(b)                       another context on the same device with the same settings, for another thread
+//   order_after(b, works)                later operations of context b wait for the queued ones of context `works`
 //   upload(b, from, n)                   copy of `from` (host) in the backend's memory, valid until next begin_pass
 //   upload_into(b, to, n, write)         calls write(host array of n), and copies it to `to` before later operations
 //   download(b, to, from, n)             to (host) = from; waits for queued operations and the copy
@@ -80,6 +82,17 @@ using loss_of = typename detail::NamedOr<sum_t<T>, detail::NamedLoss, B>::type;
 
 template <OnHost B>
 void begin_pass(B&) {}
+
+template <OnHost B>
+B new_context(const B& b) {
+  if constexpr (std::constructible_from<B, int>)
+    return B(b.threads());
+  else
+    return B();
+}
+
+template <OnHost B>
+void order_after(const B&, const B&) {}
 
 template <OnHost B, class E>
 const E* upload(B&, const E* from, std::int64_t) {

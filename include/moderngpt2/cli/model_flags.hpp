@@ -16,8 +16,9 @@ inline void add_model_flags(Options& options, ModelFields& fields) {
     field.aliases = {};  // names of keys, not of flags
     using Inner = typename detail::OptionalTraits<T>::value_type;
     using Value = std::conditional_t<std::is_enum_v<Inner>, std::string, Inner>;  // parse_config() checks the word
-    if (*field.section)
-      options.add<Value>(field, [&fields, name = field.name](const Value& value) { fields[name] = value; });
+    if constexpr (!std::is_same_v<T, BlocksConfig>)
+      if (*field.section)
+        options.add<Value>(field, [&fields, name = field.name](const Value& value) { fields[name] = value; });
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "moderngpt2/config/activation.hpp"
 #include "moderngpt2/config/field.hpp"
+#include "moderngpt2/config/layer_config.hpp"
 #include "moderngpt2/config/model_shape.hpp"
 #include "moderngpt2/core/error.hpp"
 
@@ -75,6 +76,8 @@ struct Config {
   bool summary_proj_to_labels = true;
   std::optional<Activation> summary_activation;  ///< applied to the summary; none when null
   double summary_first_dropout = 0.1;
+
+  BlocksConfig blocks{};  ///< layers of the user's own, with their fields
 
   /// Multiplier of the queries: head_dim^-0.5 unless query_pre_attn_scalar gives it directly.
   double query_scale() const { return query_pre_attn_scalar.value_or(1.0 / std::sqrt(double(head_dim))); }
@@ -228,6 +231,8 @@ constexpr void describe(C& c, Visitor&& visit) {
   visit(c.num_labels, {.name = "num_labels", .help = "Number of labels of a classifier."},
         InConfig{.range = Range::size, .own_format = true, .same_model = false});
   visit(c.problem_type, {.name = "problem_type", .help = "Kind of labels of a sequence classifier."}, special);
+  visit(c.blocks, {.name = "blocks", .help = "Layers that are not the library's, with their fields."},
+        InConfig{.own_format = true});
 }
 
 namespace detail {

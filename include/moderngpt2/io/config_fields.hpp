@@ -121,6 +121,9 @@ class ConfigFields {
   /// Number of labels from num_labels, id2label and label2id, which must agree; `otherwise` without any.
   int num_labels(int otherwise) const;
 
+  /// The object `blocks`: {"attention": {"type": name, field: number, ...}, "mlp": ..., "norm": ...}.
+  BlocksConfig blocks() const;
+
  private:
   int size_value(const Json& value, std::string_view name) const;
   Activation activation_value(const Json& value, std::string_view name) const;
@@ -229,6 +232,31 @@ MODERNGPT2_INLINE int ConfigFields::num_labels(int otherwise) const {
     count = n, source = name;
   }
   return count.value_or(otherwise);
+}
+
+MODERNGPT2_INLINE BlocksConfig ConfigFields::blocks() const {
+  BlocksConfig blocks;
+  const Json* object = find("blocks");
+  if (!object || object->is_null()) return blocks;
+  if (!object->is_object()) throw Error("{}: blocks must be an object, found {}", where_, json_excerpt(*object));
+  for (const auto& [part, layer] : object->items()) {
+    const std::string here = where_ + ": blocks." + part;
+    LayerConfig* const config = part == "attention" ? &blocks.attention
+                                : part == "mlp"     ? &blocks.mlp
+                                : part == "norm"    ? &blocks.norm
+                                                    : nullptr;
+    if (!config) throw Error("{}: blocks has {}, known are attention, mlp and norm", where_, excerpt(part));
+    const auto type = get_field<std::string>(layer, "type", here);
+    if (type.empty() || type.size() > 64) throw Error("{}: type {} is not a layer's name", here, excerpt(type));
+    config->set_type(type);
+    for (const auto& [key, value] : layer.items()) {
+      if (key == "type") continue;
+      if (key.empty() || key.size() > 64 || config->size() == LayerConfig::max_fields)
+        throw Error("{}: field {} is too long, or one of more than {}", here, excerpt(key), LayerConfig::max_fields);
+      config->set(key, json_as<double>(value, key, here));
+    }
+  }
+  return blocks;
 }
 
 MODERNGPT2_INLINE int ConfigFields::size_value(const Json& value, std::string_view name) const {

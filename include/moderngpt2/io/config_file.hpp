@@ -1,6 +1,8 @@
 #pragma once
 
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -34,10 +36,15 @@ struct ConfigFile {
 
 namespace detail {
 
+/// The object `blocks` of config.json; null for the library's own layers.
+Json blocks_json(const BlocksConfig& blocks);
+
 /// Value of a field in config.json: enumerations by name, an empty optional as null.
 template <class T>
 Json field_json(const T& value) {
-  if constexpr (requires { value.has_value(); }) {
+  if constexpr (std::is_same_v<T, BlocksConfig>) {
+    return blocks_json(value);
+  } else if constexpr (requires { value.has_value(); }) {
     return value ? field_json(*value) : Json(nullptr);
   } else if constexpr (std::is_enum_v<T>) {
     for (const auto& [word, known] : words_of(value))
@@ -117,7 +124,25 @@ MODERNGPT2_INLINE void write_own_format(Json& out, const ConfigFile& file, std::
     out["eos_token_id"] = several ? Json(file.eos_token_ids) : field_json(c.eos_token_id);
   } else if (name == "pad_token_id") {
     out["pad_token_id"] = field_json(c.pad_token_id);
+  } else if (name == "blocks") {
+    out.erase("blocks");
+    if (!c.blocks.is_standard()) out["blocks"] = blocks_json(c.blocks);
   }
+}
+
+MODERNGPT2_INLINE Json blocks_json(const BlocksConfig& blocks) {
+  Json out = nullptr;
+  for (const auto& [part, layer] :
+       {std::pair("attention", &blocks.attention), std::pair("mlp", &blocks.mlp), std::pair("norm", &blocks.norm)}) {
+    if (layer->type().empty()) continue;
+    out[part]["type"] = layer->type();
+    for (int i = 0; i < layer->size(); ++i) {
+      const auto [name, value] = layer->field(i);
+      const bool whole = std::abs(value) < 0x1p53 && value == std::floor(value);
+      out[part][std::string(name)] = whole ? Json(static_cast<std::int64_t>(value)) : Json(value);
+    }
+  }
+  return out;
 }
 
 MODERNGPT2_INLINE void write_labels(Json& out, const ConfigFile& file) {
@@ -171,6 +196,7 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
   c.pad_token_id = detail::first(fields.token_ids("pad_token_id", {}, false));
   c.num_labels = fields.num_labels(c.num_labels);
   c.problem_type = fields.choice("problem_type", words_of(c.problem_type), ProblemType::automatic);
+  c.blocks = fields.blocks();
   try {
     validate(c);
   } catch (const Error& error) {

@@ -43,6 +43,8 @@ struct GroupedQueryAttention {
   constexpr int q_width() const { return n_head * head_dim; }
   constexpr int kv_width() const { return n_kv_head * head_dim; }
   constexpr int qkv_width() const { return q_width() + 2 * kv_width(); }
+  /// Channels of the keys, and of the values, of a token in a KvView.
+  constexpr int cache_width() const { return kv_width(); }
   constexpr Linear<C, extent_product(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
   constexpr Linear<C, extent_product(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
   constexpr Linear<extent_product(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }

@@ -1,10 +1,7 @@
 #pragma once
 
 #include "moderngpt2/config/config.hpp"
-#include "moderngpt2/core/extent.hpp"
-#include "moderngpt2/core/view.hpp"
-#include "moderngpt2/layers/attention.hpp"
-#include "moderngpt2/layers/gated_mlp.hpp"
+#include "moderngpt2/layers/norm.hpp"
 
 namespace moderngpt2 {
 
@@ -17,35 +14,20 @@ struct HalfBlockNames {
 inline constexpr HalfBlockNames attention_names{"input_layernorm", "attn", "post_attention_layernorm"};
 inline constexpr HalfBlockNames mlp_names{"pre_feedforward_layernorm", "mlp", "post_feedforward_layernorm"};
 
-/// Gain of an RMSNorm over C channels, stored as an offset from 1 as in Gemma: y = x / rms(x) * (1 + weight).
-template <int C>
-struct Norm {
-  [[no_unique_address]] Extent<C> width;
-
-  template <class E>
-  struct Params {
-    Vector<typename E::VectorType> weight;  // (C)
-  };
-  template <class E>
-  constexpr void describe(Params<E>& p, auto& visitor) const {
-    visitor.vector("weight", p.weight, width);
-  }
-};
-
 /// Half of a transformer block: x + post_norm(dropout(mixer(pre_norm(x)))), where the mixer is attention or the MLP. It
 /// owns the parameters of both norms; Model applies them, because one operation (`add_norm`) computes the post-norm of
 /// a half block together with the pre-norm of the next.
-template <int C, class Mixer>
+template <class Norm, class Mixer>
 struct HalfBlock {
-  Norm<C> norm;
+  Norm norm;
   Mixer mixer;
   HalfBlockNames names;
 
-  constexpr HalfBlock(const Config& c, HalfBlockNames n) : norm{c.n_embd}, mixer(c), names(n) {}
+  constexpr HalfBlock(const Config& c, HalfBlockNames n) : norm(c), mixer(c), names(n) {}
 
   template <class E>
   struct Params {
-    typename Norm<C>::template Params<E> pre_norm, post_norm;
+    typename Norm::template Params<E> pre_norm, post_norm;
     typename Mixer::template Params<E> mixer;
   };
   template <class E>

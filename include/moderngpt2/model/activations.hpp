@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -16,23 +17,22 @@ enum class Mode : unsigned char { infer, train, train_recompute };
 
 /// Views of all activations of a pass over (batch,time) tokens, in one arena. The residual stream and the saved
 /// activations of each half block are kept from forward to backward; scratch is shared by the half blocks. In `infer`
-/// mode all half blocks use the same memory.
-template <ModelShape S, class Head, class T>
+/// mode all half blocks use the same memory. Layers: a Decoder.
+template <class Layers, class T>
 struct Activations {
-  using Layers = Decoder<S, Head>;
-  using AttentionSaved = typename decltype(Layers::AttentionHalf::mixer)::template Saved<T>;
-  using MlpSaved = typename decltype(Layers::MlpHalf::mixer)::template Saved<T>;
+  using AttentionSaved = typename Layers::Attention::template Saved<T>;
+  using MlpSaved = typename Layers::Mlp::template Saved<T>;
 
   std::vector<Rows<T>> x;  ///< residual stream before half block k; the last is the input of ln_f
   std::vector<Rows<T>> u;  ///< normed input of half block k; the last is the final hidden state
   std::vector<Rows<T>> y;  ///< output of the mixer of half block k, dropout applied
   std::vector<AttentionSaved> attention;
   std::vector<MlpSaved> mlp;
-  typename Head::template Saved<T> head;
+  typename Layers::Head::template Saved<T> head;
 
   Rows<T> dx, du, dy;  ///< gradients of the stream, of a normed input, of a mixer's output
-  typename decltype(Layers::AttentionHalf::mixer)::template Scratch<T> attention_scratch;
-  typename decltype(Layers::MlpHalf::mixer)::template Scratch<T> mlp_scratch;
+  typename Layers::Attention::template Scratch<T> attention_scratch;
+  typename Layers::Mlp::template Scratch<T> mlp_scratch;
 
   /// Places all views from the start of the arena. An arena without memory only counts bytes. Placing again for another
   /// batch or time allocates nothing.
@@ -72,6 +72,41 @@ struct Activations {
     views.reserve(std::size_t(count));
     for (int i = 0; i < count; ++i) views.push_back(i < distinct ? make() : views.back());
   }
+};
+
+/// Activation memory for passes over up to (batch,time) tokens, with its views. Layers: a Decoder. For one thread.
+template <class Layers, class T, class Memory = AlignedBuffer>
+class Workspace {
+ public:
+  Workspace(const Layers& layers, int batch, int time, Mode mode)
+      : layers_(layers),
+        memory_(Activations<Layers, T>::bytes(layers, batch, time, mode)),
+        arena_(memory_.data(), memory_.size()),
+        mode_(mode) {
+    reshape(batch, time);
+  }
+
+  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit.
+  void reshape(int batch, int time) {
+    if (batch == batch_ && time == time_) return;
+    batch_ = time_ = 0;  // invalid if place() throws
+    views.place(arena_, layers_, batch, time, mode_);
+    batch_ = batch, time_ = time;
+  }
+  int batch() const { return batch_; }
+  int time() const { return time_; }
+  Mode mode() const { return mode_; }
+  std::size_t bytes() const { return memory_.size(); }
+
+  Activations<Layers, T> views;
+
+ private:
+  Layers layers_;
+  Memory memory_;
+  Arena arena_;
+  Mode mode_;
+  int batch_ = 0;
+  int time_ = 0;
 };
 
 }  // namespace moderngpt2

@@ -12,6 +12,7 @@
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/half_block.hpp"
 #include "moderngpt2/layers/parameter.hpp"
+#include "moderngpt2/model/blocks.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/model/unit.hpp"
 
@@ -19,19 +20,21 @@ namespace moderngpt2 {
 
 /// Layers of a model and the offsets of their parameters in the flat buffers. Units in order: the embedding, 2 n_layer
 /// half blocks (attention, MLP, attention, ...), the final norm with the head.
-template <ModelShape S, class HeadType>
+template <ModelShape S, class HeadType, class BlocksType = Blocks<>>
 struct Decoder {
   using Head = HeadType;
-  using AttentionHalf =
-      HalfBlock<S.n_embd, GroupedQueryAttention<S.n_embd, S.n_head, S.n_kv_head, S.head_dim, S.attention_bias>>;
-  using MlpHalf = HalfBlock<S.n_embd, GatedMlp<S.n_embd, S.n_inner, S.activation>>;
+  using Norm = typename BlocksType::template Norm<S>;
+  using Attention = typename BlocksType::template Attention<S>;
+  using Mlp = typename BlocksType::template Mlp<S>;
+  using AttentionHalf = HalfBlock<Norm, Attention>;
+  using MlpHalf = HalfBlock<Norm, Mlp>;
 
   [[no_unique_address]] Extent<S.n_layer> n_layer;
   [[no_unique_address]] Extent<S.n_embd> n_embd;
   Embedding<S.n_embd> wte;
   AttentionHalf attention_half;
   MlpHalf mlp_half;
-  Norm<S.n_embd> ln_f;
+  Norm ln_f;
   Head head;
 
   constexpr explicit Decoder(const Config& c)
@@ -40,7 +43,7 @@ struct Decoder {
         wte(c),
         attention_half(c, attention_names),
         mlp_half(c, mlp_names),
-        ln_f{c.n_embd},
+        ln_f(c),
         head(c) {}
 
   constexpr int half_blocks() const { return 2 * n_layer; }
@@ -48,7 +51,7 @@ struct Decoder {
 
   template <class E>
   struct FinalParams {
-    typename Norm<S.n_embd>::template Params<E> ln_f;
+    typename Norm::template Params<E> ln_f;
     typename Head::template Params<E> head;
   };
 
@@ -110,6 +113,9 @@ struct Decoder {
       return false;
   }
 
+  /// Channels of the keys, and of the values, that attention caches for each token.
+  constexpr int cache_width() const { return attention_half.mixer.cache_width(); }
+
   /// Size of passes over (batch,time) tokens, for a backend to reserve memory.
   constexpr PassSize pass_size(int batch, int time) const { return {batch, time, head.size(batch, time)}; }
 
@@ -142,11 +148,11 @@ struct Decoder {
     head.describe(p.head, binder);
     return p;
   }
-  /// Gain (C) of the norm before half block k; for k = half_blocks(), of ln_f.
+  /// Parameters of the norm before half block k; for k = half_blocks(), of ln_f.
   template <class E, class Memory>
   auto bind_pre_norm(const ParameterBuffers<E, Memory>& buffers, int k) const {
-    if (k == half_blocks()) return bind_final(buffers).ln_f.weight;
-    return k % 2 == 0 ? bind_attention(buffers, k / 2).pre_norm.weight : bind_mlp(buffers, k / 2).pre_norm.weight;
+    if (k == half_blocks()) return bind_final(buffers).ln_f;
+    return k % 2 == 0 ? bind_attention(buffers, k / 2).pre_norm : bind_mlp(buffers, k / 2).pre_norm;
   }
 
  private:

@@ -15,9 +15,12 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/uses.hpp"
+#include "moderngpt2/layers/norm.hpp"
 #include "moderngpt2/layers/pass.hpp"
 #include "moderngpt2/layers/rotary.hpp"
 #include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/model/blocks.hpp"
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/model/init.hpp"
 #include "moderngpt2/model/parameters.hpp"
@@ -26,49 +29,19 @@
 
 namespace moderngpt2 {
 
-/// Activation memory for passes over up to (batch,time) tokens, with its views.
-template <ModelShape S, class Head, class T, class Memory = AlignedBuffer>
-class Workspace {
- public:
-  Workspace(const Decoder<S, Head>& layers, int batch, int time, Mode mode)
-      : layers_(layers),
-        memory_(Activations<S, Head, T>::bytes(layers, batch, time, mode)),
-        arena_(memory_.data(), memory_.size()),
-        mode_(mode) {
-    reshape(batch, time);
-  }
-
-  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit.
-  void reshape(int batch, int time) {
-    if (batch == batch_ && time == time_) return;
-    batch_ = time_ = 0;  // invalid if place() throws
-    views.place(arena_, layers_, batch, time, mode_);
-    batch_ = batch, time_ = time;
-  }
-  int batch() const { return batch_; }
-  int time() const { return time_; }
-  Mode mode() const { return mode_; }
-  std::size_t bytes() const { return memory_.size(); }
-
-  Activations<S, Head, T> views;
-
- private:
-  Decoder<S, Head> layers_;
-  Memory memory_;
-  Arena arena_;
-  Mode mode_;
-  int batch_ = 0;
-  int time_ = 0;
-};
-
 /// ModernGPT2 with a head: embedding, 2 n_layer half blocks, ln_f, head. S: dimensions fixed at compile time;
-/// BackendType: backend that computes (cpu::Backend, cuda::Backend, reference::Backend); Precision: element types.
-template <ModelShape S, class HeadType, class BackendType, class Precision>
+/// BackendType: backend that computes (cpu::Backend, cuda::Backend, reference::Backend); Precision: element types;
+/// BlocksType: layers of the blocks.
+///
+/// Threads: const members may be called by several threads at once, each with its own context and workspace (Session).
+/// The others, which use the model's own context or change weights, are for one thread at a time.
+template <ModelShape S, class HeadType, class BackendType, class Precision, class BlocksType = Blocks<>>
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
  public:
   using Head = HeadType;
   using Backend = BackendType;
+  using Layers = Decoder<S, Head, BlocksType>;
   using T = typename Precision::Activation;
   using R = real_t<T>;
   using Loss = loss_of<Backend, T>;   ///< a number, or a handle that a conversion to double waits for
@@ -79,7 +52,7 @@ class Model {
   /// Element types of master weights, gradients and optimizer moments.
   using FullElements = typename Precision::Gradients;
   static constexpr bool rounds_weights = !std::is_same_v<typename Precision::Weights, FullElements>;
-  using Work = Workspace<S, Head, T, Memory>;
+  using Work = Workspace<Layers, T, Memory>;
   static constexpr ModelShape shape = S;
 
   /// Allocates weights, which are zero until initialize() or a checkpoint fills them. Throws an Error for a config that
@@ -87,21 +60,19 @@ class Model {
   /// it, for ranks that shard them. `pages`: how the memory of the matrices is allocated.
   explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1,
                  Pages pages = Pages::at_once)
-      : config_((validate(config), config)),
-        layers_(config),
+      : config_((validate(config), BlocksType::complete(config))),
+        layers_(config_),
         backend_(std::move(backend)),
         table_(layers_.list()),
-        rotary_(backend_, RotaryPositions<R>(config)) {
+        rotary_(backend_, RotaryPositions<R>(config_)) {
     const CountParameters n = layers_.count();
     weights_ = Weights(round_up(n.matrices, granule), round_up(n.vectors, granule), pages);
   }
 
-  static constexpr std::int64_t parameter_count(const Config& config) {
-    return Decoder<S, Head>(config).count().elements;
-  }
+  static constexpr std::int64_t parameter_count(const Config& config) { return Layers(config).count().elements; }
 
   const Config& config() const { return config_; }
-  const Decoder<S, Head>& layers() const { return layers_; }
+  const Layers& layers() const { return layers_; }
   Backend& backend() { return backend_; }
   const Backend& backend() const { return backend_; }
   Weights& weights() { return weights_; }
@@ -112,6 +83,7 @@ class Model {
 
   /// Fills the weights with random initial values (Init), a function of the seed.
   void initialize(std::uint64_t seed) {
+    const auto use = exclusive_use();
     moderngpt2::initialize(backend_, ParameterPlaces(weights_), table_, config_, seed);
   }
   /// Allocates gradients, all 0.
@@ -126,34 +98,51 @@ class Model {
   void set_weight_source(WeightSource* source) { source_ = source; }
   /// Whether this process holds only a shard of the matrices outside of passes (ZeRO stage 3).
   bool is_sharded() const { return source_ && source_->is_sharded(); }
+  /// Announces a change of the weights until the result is destroyed. Throws an Error if another thread uses the model.
+  [[nodiscard]] Uses::Use exclusive_use() const { return uses_.exclusive(); }
+
+  // Passes come in two forms: with a context of the backend, for any thread, and without, in the model's own context.
 
   /// Forward pass: ids (B,T) -> final hidden states (BT,C), in the workspace. `caches`: one view for each layer, or
   /// empty. Ids, key mask and first keys are in host memory for all backends. Throws an Error for a token id outside of
   /// the vocabulary or more than n_positions tokens.
+  Rows<T> forward(Backend& context, Work& work, const int* ids, Pass<R> pass,
+                  std::span<const KvView<T>> caches = {}) const {
+    const PassUse use = begin_use(context);
+    ids = prepare(context, work, ids, pass);
+    return run_forward(context, work, ids, pass, caches);
+  }
   Rows<T> forward(Work& work, const int* ids, Pass<R> pass, std::span<const KvView<T>> caches = {}) {
-    ids = prepare(work, ids, pass);
-    return run_forward(work, ids, pass, caches);
+    return forward(backend_, work, ids, pass, caches);
   }
 
   /// Computes logits (N,V) of final hidden states (N,C), for heads with token logits.
-  void logits(Rows<Score> out, Rows<const T> hidden) {
-    acquire(layers_.head_unit());
-    layers_.head.predict(backend_, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
+  void logits(Backend& context, Rows<Score> out, Rows<const T> hidden) const {
+    const PassUse use = begin_use(context);
+    acquire(context, layers_.head_unit());
+    layers_.head.predict(context, out, hidden, layers_.bind_final(weights_).head, layers_.bind_embedding(weights_));
   }
+  void logits(Rows<Score> out, Rows<const T> hidden) { logits(backend_, out, hidden); }
 
   /// Loss of a batch of ids (B,T), without gradients. Classifier heads leave their logits in work.views.head.
   template <class Labels = typename Head::Labels>
-  Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
-    const Rows<T> hidden = forward(work, ids, pass);
+  Loss loss(Backend& context, Work& work, const int* ids, const Labels& labels, Pass<R> pass) const {
+    const PassUse use = begin_use(context);
+    const int* const uploaded = prepare(context, work, ids, pass);
+    const Rows<T> hidden = run_forward(context, work, uploaded, pass, {});
     const auto p = layers_.bind_final(weights_).head;
     const auto wte = layers_.bind_embedding(weights_);
     const typename Head::template Params<FullElements> no_gradients{};
     const typename Embedding<S.n_embd>::template Params<FullElements> no_wte_gradient{};
-    acquire(layers_.head_unit());
-    const Loss loss = layers_.head.loss(backend_, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
+    acquire(context, layers_.head_unit());
+    const Loss loss = layers_.head.loss(context, Rows<const T>(hidden), Rows<T>{}, p, no_gradients, wte,
                                         no_wte_gradient, work.views.head, ids, labels, pass);
-    if (source_) source_->release_all();
+    release_all(context);
     return loss;
+  }
+  template <class Labels = typename Head::Labels>
+  Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
+    return loss(backend_, work, ids, labels, pass);
   }
 
   /// Loss of a batch of ids (B,T). Adds its gradients to `gradients`, and calls on_ready(unit) when those of a unit's
@@ -162,26 +151,27 @@ class Model {
   Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
                           OnReady&& on_ready = {}) {
     if (work.mode() == Mode::infer) throw Error("internal: loss_and_gradients() requires a workspace for training");
+    const auto use = exclusive_use();
     auto& v = work.views;
-    const int* const uploaded = prepare(work, ids, pass);
-    const Rows<T> hidden = run_forward(work, uploaded, pass, {});
+    const int* const uploaded = prepare(backend_, work, ids, pass);
+    const Rows<T> hidden = run_forward(backend_, work, uploaded, pass, {});
     const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
-    acquire(layers_.head_unit(), layers_.head_unit().previous());
+    acquire(backend_, layers_.head_unit(), layers_.head_unit().previous());
     const Loss loss =
         layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
                           layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
     on_ready(layers_.head_unit());
     for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
-      acquire(Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
+      acquire(backend_, Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
       backward_half(work, k, gradients, pass);
       on_ready(Unit::half_block(k));
     }
-    rms_norm_backward(backend_, v.dx, layers_.bind_pre_norm(gradients, 0), v.du, v.x[0],
-                      layers_.bind_pre_norm(weights_, 0), R(config_.rms_norm_eps), true);
+    layers_.ln_f.backward(backend_, v.dx, Rows<const T>(v.du), Rows<const T>(v.x[0]),
+                          layers_.bind_pre_norm(weights_, 0), layers_.bind_pre_norm(gradients, 0), true);
     layers_.wte.backward(backend_, Rows<const T>(v.dx), uploaded, d_wte, pass);
-    if (source_) source_->release_all();
+    release_all(backend_);
     return loss;
   }
 
@@ -197,60 +187,87 @@ class Model {
     acquire_forward(layers_.head_unit().previous());
     on_ready(layers_.head_unit());
     for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
-      acquire(Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
+      acquire(backend_, Unit::half_block(k), k > 0 ? Unit::half_block(k - 1) : Unit());
       on_ready(Unit::half_block(k));
     }
     source_->release_all();
   }
 
  private:
-  void acquire(Unit unit, Unit next = {}) {
-    if (source_) source_->acquire(unit, next);
+  /// Use of the weights by a pass that only reads them, and of what such passes share.
+  struct PassUse {
+    Uses::Use weights, shared;
+  };
+  /// Begins a pass that only reads the weights. Passes in the model's own context, and all passes if a weight source
+  /// serves them, exclude each other.
+  PassUse begin_use(const Backend& context) const {
+    return {uses_.shared(), &context == &backend_ || source_ ? context_uses_.exclusive() : Uses::Use()};
   }
+
+  /// Makes a unit's weights resident for operations of `context`. A source works in the order of the model's own
+  /// context.
+  void acquire(const Backend& context, Unit unit, Unit next = {}) const {
+    if (!source_) return;
+    if (&context != &backend_) order_after(backend_, context);
+    source_->acquire(unit, next);
+    if (&context != &backend_) order_after(context, backend_);
+  }
+  void release_all(const Backend& context) const { acquire(context, {}); }
   /// Acquires all units in the order of a forward pass; `next` is used after the head.
   void acquire_forward(Unit next) {
-    for (Unit unit = Unit::embedding(); unit < layers_.head_unit(); unit = unit.next()) acquire(unit, unit.next());
-    acquire(layers_.head_unit(), next);
+    for (Unit unit = Unit::embedding(); unit < layers_.head_unit(); unit = unit.next())
+      acquire(backend_, unit, unit.next());
+    acquire(backend_, layers_.head_unit(), next);
   }
 
   /// Forward pass with ids and the pass's arrays in the backend's memory.
-  Rows<T> run_forward(Work& work, const int* ids, const Pass<R>& pass, std::span<const KvView<T>> caches) {
+  Rows<T> run_forward(Backend& b, Work& work, const int* ids, const Pass<R>& pass,
+                      std::span<const KvView<T>> caches) const {
     auto& v = work.views;
-    const R eps = R(config_.rms_norm_eps);
-    acquire(Unit::embedding(), Unit::embedding().next());
-    layers_.wte.forward(backend_, v.x[0], ids, layers_.bind_embedding(weights_), pass);
-    rms_norm(backend_, v.u[0], v.x[0], layers_.bind_pre_norm(weights_, 0), eps);
+    acquire(b, Unit::embedding(), Unit::embedding().next());
+    layers_.wte.forward(b, v.x[0], ids, layers_.bind_embedding(weights_), pass);
+    layers_.ln_f.forward(b, v.u[0], Rows<const T>(v.x[0]), layers_.bind_pre_norm(weights_, 0));
     for (int k = 0; k < layers_.half_blocks(); ++k) {
-      acquire(Unit::half_block(k), Unit::half_block(k).next());
+      acquire(b, Unit::half_block(k), Unit::half_block(k).next());
       with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
         const auto p = bind(weights_);
-        const KvView<T> cache = caches.empty() ? KvView<T>{} : caches[std::size_t(layer)];
-        half.mixer.forward(backend_, v.y[k], Rows<const T>(v.u[k]), p.mixer, saved, pass, layer, cache);
-        add_norm(backend_, v.x[k + 1], v.u[k + 1], v.x[k], v.y[k], p.post_norm.weight,
-                 layers_.bind_pre_norm(weights_, k + 1), eps, pass.time, residual_dropout(pass, k));
+        const bool cached = !caches.empty() && k % 2 == 0;
+        mix(b, half.mixer, v.y[k], v.u[k], p.mixer, saved, pass, layer,
+            cached ? caches[std::size_t(layer)] : KvView<T>{});
+        add_and_norm(b, half.norm, v.x[k + 1], v.u[k + 1], v.x[k], v.y[k], p.post_norm,
+                     layers_.bind_pre_norm(weights_, k + 1), pass.time, residual_dropout(pass, k));
       });
     }
     return v.u.back();
+  }
+
+  /// Computes y (BT,C) of u (BT,C). An MLP need not have a parameter for the cache.
+  template <class Mixer, class P, class Saved>
+  static void mix(Backend& b, const Mixer& mixer, Rows<T> y, Rows<const T> u, const P& p, const Saved& saved,
+                  const Pass<R>& pass, int layer, const KvView<T>& cache) {
+    if constexpr (requires { mixer.forward(b, y, u, p, saved, pass, layer, cache); })
+      mixer.forward(b, y, u, p, saved, pass, layer, cache);
+    else
+      mixer.forward(b, y, u, p, saved, pass, layer);
   }
 
   /// Backward pass of half block k. Input: v.du, the gradient of u[k+1], and v.dx, the gradient of x[k+1] through the
   /// residual path. Output: v.du of u[k] and v.dx of x[k].
   void backward_half(Work& work, int k, Gradients& gradients, const Pass<R>& pass) {
     auto& v = work.views;
-    const R eps = R(config_.rms_norm_eps);
     const Dropout residual = residual_dropout(pass, k);
     with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto& scratch, int layer) {
       const auto p = bind(weights_);
       const auto g = bind(gradients);
       const Rows<const T> u = v.u[k];
       if (work.mode() == Mode::train_recompute) {
-        rms_norm(backend_, v.u[k], v.x[k], p.pre_norm.weight, eps);
-        half.mixer.forward(backend_, v.y[k], u, p.mixer, saved, pass, layer);
+        half.norm.forward(backend_, v.u[k], Rows<const T>(v.x[k]), p.pre_norm);
+        mix(backend_, half.mixer, v.y[k], v.u[k], p.mixer, saved, pass, layer, KvView<T>{});
         dropout(backend_, v.y[k], pass.time, residual);
       }
-      add_norm_backward(backend_, v.dx, v.dy, g.post_norm.weight, layers_.bind_pre_norm(gradients, k + 1), v.du,
-                        v.x[k + 1], v.y[k], p.post_norm.weight, layers_.bind_pre_norm(weights_, k + 1), eps, pass.time,
-                        residual);
+      add_and_norm_backward(backend_, half.norm, v.dx, v.dy, g.post_norm, layers_.bind_pre_norm(gradients, k + 1),
+                            Rows<const T>(v.du), Rows<const T>(v.x[k + 1]), Rows<const T>(v.y[k]), p.post_norm,
+                            layers_.bind_pre_norm(weights_, k + 1), pass.time, residual);
       half.mixer.backward(backend_, v.du, Rows<const T>(v.dy), u, p.mixer, g.mixer, saved, scratch, pass, layer);
     });
   }
@@ -258,7 +275,7 @@ class Model {
   /// Calls f(half block k, bind, saved, scratch, layer), where bind(buffers) returns views of its parameters in
   /// buffers.
   template <class F>
-  void with_half(Work& work, int k, F&& f) {
+  void with_half(Work& work, int k, F&& f) const {
     const int layer = k / 2;
     auto& v = work.views;
     if (k % 2 == 0)
@@ -276,7 +293,7 @@ class Model {
   }
 
   /// Validates a pass, shapes the workspace for it, and uploads ids and the pass's arrays. Returns the uploaded ids.
-  const int* prepare(Work& work, const int* ids, Pass<R>& pass) {
+  const int* prepare(Backend& b, Work& work, const int* ids, Pass<R>& pass) const {
     if (pass.past + pass.time > config_.n_positions)
       throw Error("a sequence of {} tokens is longer than the model's n_positions {}", pass.past + pass.time,
                   config_.n_positions);
@@ -285,20 +302,22 @@ class Model {
         throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / pass.time,
                     i % pass.time, config_.vocab_size);
     work.reshape(pass.batch, pass.time);
-    begin_pass(backend_);
+    begin_pass(b);
     pass.rotary = rotary_.table();
-    pass.key_mask = upload(backend_, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));
-    pass.first_key = upload(backend_, pass.first_key, pass.rows());
-    return upload(backend_, ids, pass.rows());
+    pass.key_mask = upload(b, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));
+    pass.first_key = upload(b, pass.first_key, pass.rows());
+    return upload(b, ids, pass.rows());
   }
 
   Config config_;
-  Decoder<S, Head> layers_;
+  Layers layers_;
   Backend backend_;
   std::vector<ParameterInfo> table_;
   RotaryPositions<R, Memory> rotary_;
   Weights weights_;
   WeightSource* source_ = nullptr;
+  Uses uses_{"model"};          // shared: passes; exclusive: changes of the weights
+  Uses context_uses_{"model"};  // exclusive: passes that use backend_ or source_
 };
 
 }  // namespace moderngpt2

@@ -186,10 +186,9 @@ std::uint64_t state_bytes(const O& optimizer, std::int64_t matrices, std::int64_
 template <class M, OptimizerFor<M> O = AdamW<M>>
 MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time, int threads,
                        std::int64_t train_blocks = INT64_MAX, std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
-  using Head = typename M::Head;
   using Full = typename M::FullElements;
   validate(config);
-  const Decoder<M::shape, Head> layers(config);
+  const typename M::Layers layers(config);
   const CountParameters count = layers.count();
   const std::uint64_t gradients = std::uint64_t(count.matrices) * sizeof(typename Full::MatrixType) +
                                   std::uint64_t(count.vectors) * sizeof(typename Full::VectorType);
@@ -200,7 +199,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   if (!s.shards_weights()) kept_gradients += beside;
   const int batch = int(std::min<std::int64_t>(s.per_device_train_batch_size, train_blocks)) * sequences;
   const int eval_batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
-  using Views = Activations<M::shape, Head, typename M::T>;
+  using Views = Activations<typename M::Layers, typename M::T>;
   MemoryPlan plan;
   plan.lines = {{"weights", detail::kept_weights<M>(layers, s)},
                 {"gradients", kept_gradients},
@@ -228,15 +227,14 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
 template <class M>
 MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int time, int threads,
                            std::int64_t eval_blocks = INT64_MAX, int sequences = 1) {
-  using Head = typename M::Head;
   validate(config);
-  const Decoder<M::shape, Head> layers(config);
+  const typename M::Layers layers(config);
   const int batch = int(std::min<std::int64_t>(s.per_device_eval_batch_size, eval_blocks)) * sequences;
   MemoryPlan plan;
   plan.lines = {{"weights", detail::kept_weights<M>(layers, s)}};
   if (s.shards_weights()) plan.lines.push_back({"weights of a pass", detail::bytes_beside<M>(layers, s, false)});
   plan.lines.push_back({"activations of the evaluation",
-                        Activations<M::shape, Head, typename M::T>::bytes(layers, batch, time, Mode::infer)});
+                        Activations<typename M::Layers, typename M::T>::bytes(layers, batch, time, Mode::infer)});
   detail::end_plan<M>(plan, config, s, layers.pass_size(batch, time), threads, batch);
   return plan;
 }

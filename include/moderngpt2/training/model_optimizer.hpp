@@ -129,6 +129,7 @@ class ModelOptimizer {
   /// increments `updates` if the step was applied.
   template <class Updated>
   void update(M& model, const ShardGradients<typename M::FullElements>& gradients, UpdateStep step, Updated&& updated) {
+    const auto use = model.exclusive_use();
     step.number = updates + 1;
     std::size_t done = shard_.matrices.size();
     for (const distributed::Piece& p : shard_.vectors) {

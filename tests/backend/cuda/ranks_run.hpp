@@ -135,7 +135,7 @@ struct RanksTask {
 template <class M, class Task>
 void check_mapped(const RanksTask<M, Task>& task, const RanksRun& got, int stage) {
   const int ranks = int(got.mapped.size());
-  const Decoder<M::shape, typename M::Head> layers(task.config);
+  const typename M::Layers layers(task.config);
   const auto planned = detail::mapped_bytes(layers, task.settings(ranks, stage), sizeof(typename M::T),
                                             sizeof(typename M::FullElements::MatrixType), simulated_chunk);
   CHECK(*std::max_element(got.mapped.begin(), got.mapped.end()) == planned.weights + planned.gradients);

@@ -127,4 +127,19 @@ class Backend {
   std::int64_t logits_bytes_ = default_logits_bytes;
 };
 
+/// Another stream on the same GPU, with its own scratch memory and the same settings, for another thread.
+inline Backend new_context(const Backend& b) {
+  Backend other(b.device());
+  other.use_tf32(b.tf32());
+  other.limit_logits(b.logits_bytes());
+  return other;
+}
+
+/// Makes later operations of `waits` wait for those that `works` has queued. Does not block the host.
+inline void order_after(const Backend& waits, const Backend& works) {
+  Event queued;
+  queued.record(works.stream());
+  queued.wait(waits.stream());
+}
+
 }  // namespace moderngpt2::cuda

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <type_traits>
+
+#include "moderngpt2/config/config.hpp"
+#include "moderngpt2/config/layer_config.hpp"
+#include "moderngpt2/layers/attention.hpp"
+#include "moderngpt2/layers/gated_mlp.hpp"
+#include "moderngpt2/layers/norm.hpp"
+
+namespace moderngpt2 {
+
+/// In Blocks: the library's own layer, with the dimensions of the model's shape.
+struct Standard {};
+
+/// Layers of the blocks of a model. A layer that is not Standard is a type with a constructor from a Config; see
+/// layers/concepts.hpp for its members.
+///
+///   using MyModel = CausalLM<any_shape, cpu::Backend, Fp32, Blocks<SlidingWindowAttention, Standard>>;
+///
+/// AttentionLayer: first half of a block, which may mix tokens. MlpLayer: second half, which computes each token by
+/// itself. NormLayer: the norms before and after each half, and the final norm.
+template <class AttentionLayer = Standard, class MlpLayer = Standard, class NormLayer = Standard>
+struct Blocks {
+  template <ModelShape S>
+  using Attention =
+      std::conditional_t<std::is_same_v<AttentionLayer, Standard>,
+                         GroupedQueryAttention<S.n_embd, S.n_head, S.n_kv_head, S.head_dim, S.attention_bias>,
+                         AttentionLayer>;
+  template <ModelShape S>
+  using Mlp =
+      std::conditional_t<std::is_same_v<MlpLayer, Standard>, GatedMlp<S.n_embd, S.n_inner, S.activation>, MlpLayer>;
+  template <ModelShape S>
+  using Norm = std::conditional_t<std::is_same_v<NormLayer, Standard>, RmsNorm<S.n_embd>, NormLayer>;
+
+  /// Returns `c` with the types of these layers and the defaults of their fields. Throws an Error if the config is of
+  /// other layers.
+  static constexpr Config complete(Config c) {
+    complete_layer_config<AttentionLayer>(c.blocks.attention, "blocks.attention");
+    complete_layer_config<MlpLayer>(c.blocks.mlp, "blocks.mlp");
+    complete_layer_config<NormLayer>(c.blocks.norm, "blocks.norm");
+    return c;
+  }
+};
+
+}  // namespace moderngpt2
