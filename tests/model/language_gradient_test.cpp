@@ -1,6 +1,4 @@
-#include "backend/user_activations.hpp"
 #include "check_model.hpp"
-#include "moderngpt2/backend/register_activation.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::test;
@@ -20,10 +18,4 @@ TEST_CASE("language model without optional parts") {
   c.attn_logit_softcapping.reset(), c.final_logit_softcapping.reset(), c.query_pre_attn_scalar.reset();
   c.n_kv_head = 4, c.n_layer = 1, c.activation = Activation::silu;
   check_model<Language>(c, false);
-}
-
-TEST_CASE("language model with a registered activation") {
-  Config c = tiny_config();
-  c.activation = register_activation<Snake>();
-  check_model<Language>(c, true);
 }

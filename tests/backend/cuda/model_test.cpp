@@ -225,6 +225,11 @@ TEST_CASE("models with activations of a program on the GPU equal those on the CP
   c.activation = register_activation<test::Snake>();
   check_kind<test::Language>(c);
   if (one_model) return;
+  using InType = CausalLM<any_shape, cuda::Backend, Fp32, Blocks<Standard, GatedMlpWith<test::Snake>>>;
+  const Step registered = step_of<CausalLM<any_shape, cuda::Backend, Fp32>, test::Language>(c, Mode::train);
+  const Step in_type = step_of<InType, test::Language>(c, Mode::train);
+  CHECK(in_type.loss == registered.loss);
+  CHECK(in_type.gradients == registered.gradients);
   c.summary_activation = register_activation<test::StarRelu>();
   check_kind<test::DoubleHead>(c);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <numbers>
 #include <tuple>
@@ -56,25 +57,6 @@ inline void activate(f32v x, f32v& value, f32v& slope) {
   }
 }
 
-/// Value and derivative of a functor on one register: its vectorized form `at_vector(x, value, slope)` if it has one,
-/// otherwise its scalar formula for each lane.
-template <class A>
-inline void activate_functor(f32v x, f32v& value, f32v& slope) {
-  if constexpr (requires { A::at_vector(x, value, slope); }) {
-    A::at_vector(x, value, slope);
-  } else {
-    float at[lanes], values[lanes], slopes[lanes];  // arrays, so that the compiler may vectorize the loop
-    store(at, x);
-    for (int i = 0; i < lanes; ++i) {
-      const ActivationValue<float> scalar = A::at(at[i]);
-      values[i] = scalar.value;
-      slopes[i] = scalar.slope;
-    }
-    value = load(values);
-    slope = load(slopes);
-  }
-}
-
 /// h = a(gate) * up for one row of `width` elements. `evaluate` computes value and derivative of a on a register.
 template <auto evaluate, class T>
 inline void gated_row(T* h, const T* gate, const T* up, int width) {
@@ -97,14 +79,73 @@ inline void gated_row_backward(T* d_gate, T* d_up, const T* dh, const T* gate, c
   });
 }
 
-/// gated_row() and its backward pass for a functor, as functions whose address a table may contain.
+/// Functor with a vectorized form, `at_vector(x, value, slope)`, beside its scalar formula.
+template <class A>
+concept HasVectorForm = requires(f32v x, f32v& result) {
+  A::at_vector(x, result, result);
+};
+
+template <class A>
+inline void activate_functor(f32v x, f32v& value, f32v& slope) {
+  A::at_vector(x, value, slope);
+}
+
+/// Values and derivatives of a functor at up to `size` elements, by its scalar formula in a loop over arrays, which the
+/// compiler vectorizes if the formula allows.
+template <class A>
+struct FunctorBlock {
+  static constexpr int size = 128;
+  float x[size], value[size], slope[size];
+
+  template <class T>
+  FunctorBlock(const T* from, int n) {
+    convert(x, from, n);
+    if (n == size)
+      evaluate(size);  // a constant, which g++ -O2 needs to vectorize
+    else
+      evaluate(n);
+  }
+
+ private:
+  [[gnu::always_inline]] void evaluate(int n) {
+    for (int i = 0; i < n; ++i) {
+      const ActivationValue<float> at = A::at(x[i]);
+      value[i] = at.value;
+      slope[i] = at.slope;
+    }
+  }
+};
+
+/// gated_row() for a functor, as a function whose address a table may contain.
 template <class A, class T>
 void functor_row(T* h, const T* gate, const T* up, int width) {
-  gated_row<activate_functor<A>>(h, gate, up, width);
+  if constexpr (HasVectorForm<A>) {
+    gated_row<activate_functor<A>>(h, gate, up, width);
+  } else {
+    for (int i = 0; i < width; i += FunctorBlock<A>::size) {
+      const int n = std::min(width - i, FunctorBlock<A>::size);
+      const FunctorBlock<A> a(gate + i, n);
+      vector_loop(n,
+                  [&](int j, auto part) { store(h + i + j, load(a.value + j, part) * load(up + i + j, part), part); });
+    }
+  }
 }
+/// gated_row_backward() for a functor.
 template <class A, class T>
 void functor_row_backward(T* d_gate, T* d_up, const T* dh, const T* gate, const T* up, int width) {
-  gated_row_backward<activate_functor<A>>(d_gate, d_up, dh, gate, up, width);
+  if constexpr (HasVectorForm<A>) {
+    gated_row_backward<activate_functor<A>>(d_gate, d_up, dh, gate, up, width);
+  } else {
+    for (int i = 0; i < width; i += FunctorBlock<A>::size) {
+      const int n = std::min(width - i, FunctorBlock<A>::size);
+      const FunctorBlock<A> a(gate + i, n);
+      vector_loop(n, [&](int j, auto part) {
+        const f32v d = load(dh + i + j, part), u = load(up + i + j, part);
+        store(d_gate + i + j, d * u * load(a.slope + j, part), part);
+        store(d_up + i + j, d * load(a.value + j, part), part);
+      });
+    }
+  }
 }
 
 /// Row functions of a registered activation; null for a built-in one.
