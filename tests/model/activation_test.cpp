@@ -24,7 +24,8 @@ void check_equal_to_run_time(const Config& c) {
   CausalLM<any_shape, cpu::Backend, Precision, Blocks<Standard, GatedMlpWith<StarRelu>>> functor(c, cpu::Backend(2));
   fill_weights(run_time);
   fill_weights(functor);
-  const auto want = step<Language>(run_time, true), got = step<LanguageOf<StarRelu>>(functor, true);
+  const auto want = step<Language>(run_time, true);
+  const auto got = step<LanguageOf<StarRelu>>(functor, true);
   CHECK(got.loss == want.loss);
   CHECK(same_bits(got.gradients, want.gradients));
 }
