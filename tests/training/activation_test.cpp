@@ -1,6 +1,7 @@
 // Activations that a program registers, in a whole run.
 #include <filesystem>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -21,6 +22,9 @@ using namespace moderngpt2;
 
 namespace {
 
+/// Model whose type contains the activation.
+using InType = CausalLM<any_shape, cpu::Backend, Fp32, Blocks<Standard, GatedMlpWith<test::StarRelu>>>;
+
 /// Trains to step 5 with a checkpoint after step 3, or resumes from that of `from`.
 template <class M>
 M train_five_steps(const Config& config, const DatasetSplits& data, const std::filesystem::path& folder,
@@ -40,7 +44,8 @@ M train_five_steps(const Config& config, const DatasetSplits& data, const std::f
   return model;
 }
 
-template <class M>
+/// RunTime: the model that reads the activation from the config.
+template <class M, class RunTime = M>
 void check_run() {
   const test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
@@ -59,20 +64,29 @@ void check_run() {
   const GenerationOptions greedy{.max_new_tokens = 8, .do_sample = false};
   CHECK(generate(loaded, prompt, greedy).tokens == generate(model, prompt, greedy).tokens);
 
+  RunTime at_run_time = load_model<RunTime>(temporary / "out", cpu::Backend(1));
+  CHECK(generate(at_run_time, prompt, greedy).tokens == generate(model, prompt, greedy).tokens);
+
   Json json = read_json_file(temporary / "out/config.json");
   json["activation_function"] = "relu2";
   write_json_file(temporary / "out/config.json", json);
-  M other = load_model<M>(temporary / "out", cpu::Backend(1));
-  const Pass<float> pass{.batch = 1, .time = 3};
-  auto work = model.workspace(1, 3, Mode::infer), other_work = other.workspace(1, 3, Mode::infer);
-  CHECK(model.forward(work, prompt.data(), pass).row(2)[0] != other.forward(other_work, prompt.data(), pass).row(2)[0]);
+  if constexpr (std::is_same_v<M, InType>) {
+    CHECK_ERROR(load_model<M>(temporary / "out"), "built for activation_function star_relu, the config says relu2");
+  } else {
+    M other = load_model<M>(temporary / "out", cpu::Backend(1));
+    const Pass<float> pass{.batch = 1, .time = 3};
+    auto work = model.workspace(1, 3, Mode::infer), other_work = other.workspace(1, 3, Mode::infer);
+    CHECK(model.forward(work, prompt.data(), pass).row(2)[0] !=
+          other.forward(other_work, prompt.data(), pass).row(2)[0]);
+  }
 }
 
 }  // namespace
 
-TEST_CASE("a model with a registered activation is trained, resumed, saved, loaded, and generates") {
+TEST_CASE("a model with an activation of a program is trained, resumed, saved, loaded, and generates") {
   SUBCASE("fp32") { check_run<CausalLM<any_shape>>(); }
   SUBCASE("bf16") { check_run<CausalLMInBf16>(); }
+  SUBCASE("functor in the model's type") { check_run<InType, CausalLM<any_shape>>(); }
 }
 
 TEST_CASE("a config with an activation that is not registered is an error of one line on each rank") {

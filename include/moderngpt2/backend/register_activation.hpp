@@ -12,8 +12,8 @@ namespace moderngpt2 {
 namespace detail {
 
 template <class T, class A>
-constexpr ActivationFunctions::Rows<T> activation_rows{cpu::detail::functor_row<A, T>,
-                                                       cpu::detail::functor_row_backward<A, T>};
+inline constexpr ActivationFunctions::Rows<T> activation_rows{cpu::detail::functor_row<A, T>,
+                                                              cpu::detail::functor_row_backward<A, T>};
 
 /// Formulas of A. Its address identifies A in the table of registered activations.
 template <class A>

@@ -103,7 +103,7 @@ const ActivationLaunchers<T>* user_launchers(A) {
 namespace detail {
 
 template <class A, class T>
-constexpr ActivationLaunchers<T> activation_launchers{launch_formula<A, T>, launch_formula<A, T>, launch_formula<A, T>};
+inline constexpr ActivationLaunchers<T> activation_launchers{launch_formula<A, T>, launch_formula<A, T>, launch_formula<A, T>};
 
 }  // namespace detail
 
