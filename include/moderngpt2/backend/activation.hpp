@@ -173,7 +173,9 @@ ActivationValue<T> activate(Activation a, T x) {
 }
 
 /// Value and derivative of a functor at x.
-template <class T, class A>
-requires ActivationFor<A, T> ActivationValue<T> activate(A, T x) { return A::at(x); }
+template <class T, ActivationFor<T> A>
+ActivationValue<T> activate(A, T x) {
+  return A::at(x);
+}
 
 }  // namespace moderngpt2

@@ -204,21 +204,23 @@ void copy_rows(B&, Rows<T> out, ConstRows<T> x) {
   for (int r = 0; r < out.count; ++r) std::copy_n(x.row(r), out.width, out.row(r));
 }
 
-template <OnHost B, class T, class A>
-requires ActivationChoice<A, compute_t<T>>
-void activation(B&, Rows<T> y, ConstRows<T> x, A a) {
-  for (int r = 0; r < y.count; ++r)
-    for (int i = 0; i < y.width; ++i) y.row(r)[i] = T(activate(a, compute_t<T>(x.row(r)[i])).value);
+template <OnHost B, class T, ActivationChoice<compute_t<T>> A>
+void activation(B& b, Rows<T> y, ConstRows<T> x, A a) {
+  parallel_ranges(b.threads(), y.count, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r)
+      for (int i = 0; i < y.width; ++i) y.row(r)[i] = T(activate(a, compute_t<T>(x.row(r)[i])).value);
+  });
 }
 
-template <OnHost B, class T, class A>
-requires ActivationChoice<A, compute_t<T>>
-void activation_backward(B&, Rows<T> dx, ConstRows<T> x, A a) {
-  for (int r = 0; r < dx.count; ++r)
-    for (int i = 0; i < dx.width; ++i) {
-      T& d = dx.row(r)[i];
-      d = T(d * activate(a, compute_t<T>(x.row(r)[i])).slope);
-    }
+template <OnHost B, class T, ActivationChoice<compute_t<T>> A>
+void activation_backward(B& b, Rows<T> dx, ConstRows<T> x, A a) {
+  parallel_ranges(b.threads(), dx.count, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r)
+      for (int i = 0; i < dx.width; ++i) {
+        T& d = dx.row(r)[i];
+        d = T(d * activate(a, compute_t<T>(x.row(r)[i])).slope);
+      }
+  });
 }
 
 template <OnHost B, class T>

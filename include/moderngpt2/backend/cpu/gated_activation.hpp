@@ -190,8 +190,7 @@ void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, C
   });
 }
 
-template <class T, class A>
-requires ActivationFor<A, float>
+template <class T, ActivationFor<float> A>
 void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, A) {
   parallel_ranges(b.threads(), h.count, 4, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r)
@@ -199,8 +198,7 @@ void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, A) {
   });
 }
 
-template <class T, class A>
-requires ActivationFor<A, float>
+template <class T, ActivationFor<float> A>
 void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, A) {
   parallel_ranges(b.threads(), dh.count, 4, [&](std::int64_t begin, std::int64_t end) {
     for (int r = int(begin); r < end; ++r)

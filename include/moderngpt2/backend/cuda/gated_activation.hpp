@@ -9,8 +9,7 @@
 namespace moderngpt2::cuda {
 
 /// Queues h (N,F) = a(gate) * up, where gate_up (N,2F) holds gate and up side by side (Shazeer 2020, arXiv:2002.05202).
-template <class T, class A>
-requires ActivationChoice<A, float>
+template <class T, ActivationChoice<float> A>
 void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, A a) {
   if (h.count == 0) return;
   const GatedActivation<T> call{.h = h, .gate_up = gate_up, .activation = detail::kernel_choice(a)};
@@ -21,8 +20,7 @@ void gated_activation(Backend& b, Rows<T> h, ConstRows<T> gate_up, A a) {
 }
 
 /// Queues d_gate_up (N,2F) = gradient of gate_up for dh (N,F). d_gate_up may be gate_up.
-template <class T, class A>
-requires ActivationChoice<A, float>
+template <class T, ActivationChoice<float> A>
 void gated_activation_backward(Backend& b, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, A a) {
   if (dh.count == 0) return;
   const GatedActivationBackward<T> call{

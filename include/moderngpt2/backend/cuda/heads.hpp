@@ -10,8 +10,7 @@
 namespace moderngpt2::cuda {
 
 /// Queues y (N,C) = a(x).
-template <class T, class A>
-requires ActivationChoice<A, float>
+template <class T, ActivationChoice<float> A>
 void activation(Backend& b, Rows<T> y, ConstRows<T> x, A a) {
   if (y.count == 0) return;
   const ActivateRows<T> call{.y = y, .x = x, .kind = detail::kernel_choice(a), .slope = false};
@@ -22,8 +21,7 @@ void activation(Backend& b, Rows<T> y, ConstRows<T> x, A a) {
 }
 
 /// Queues dx (N,C) *= a'(x), in place.
-template <class T, class A>
-requires ActivationChoice<A, float>
+template <class T, ActivationChoice<float> A>
 void activation_backward(Backend& b, Rows<T> dx, ConstRows<T> x, A a) {
   if (dx.count == 0) return;
   const ActivateRows<T> call{.y = dx, .x = x, .kind = detail::kernel_choice(a), .slope = true};

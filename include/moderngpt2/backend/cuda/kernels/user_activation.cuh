@@ -103,7 +103,8 @@ const ActivationLaunchers<T>* user_launchers(A) {
 namespace detail {
 
 template <class A, class T>
-inline constexpr ActivationLaunchers<T> activation_launchers{launch_formula<A, T>, launch_formula<A, T>, launch_formula<A, T>};
+inline constexpr ActivationLaunchers<T> activation_launchers{launch_formula<A, T>, launch_formula<A, T>,
+                                                             launch_formula<A, T>};
 
 }  // namespace detail
 
