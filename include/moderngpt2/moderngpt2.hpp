@@ -5,6 +5,7 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/requirements.hpp"  // first: its messages come before the compiler's

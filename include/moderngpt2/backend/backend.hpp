@@ -34,7 +34,8 @@
 //   add_norm_backward(dx, dy, dpost, dnext, du, x_out, y, post, next, eps, time, d)
 //                                                         input: du, dx of the residual path; output: dx, dy
 //                                                         Norms without gain: w, dw (post, dpost, next, dnext) null
-//   gated_activation(h, gate_up, a)                       h (N,F) = a(gate) * up; gate_up (N,2F)
+//   gated_activation(h, gate_up, a)                       h (N,F) = a(gate) * up; gate_up (N,2F); a: an Activation or
+//                                                         a functor (ActivationFor, backend/activation.hpp)
 //   gated_activation_backward(d_gate_up, dh, gate_up, a)  d_gate_up may be gate_up (in place)
 //   logits(out, hidden, w, softcap)                       out (N,V) = c tanh(hidden w^T / c)
 //   classifier(dhidden, dw, hidden, w, labels, softcap, scale)

@@ -33,7 +33,7 @@
 //   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x
 //   append_rows(b, cache, x, pasts)      row pasts[i] of sequence i of cache (B,capacity,C) = row i of x (B,C)
-//   activation(b, y, x, a)               y (N,C) = a(x), for scores
+//   activation(b, y, x, a)               y (N,C) = a(x), for scores; a: an Activation or a functor (ActivationFor)
 //   activation_backward(b, dx, x, a)     dx *= a'(x), in place
 //   mean_rows(b, out, x)                 out (n,C) = means of N / n consecutive rows of x (N,C)
 //   mean_rows_backward(b, dx, dout)      dx (N,C) += n / N dout (n,C), each row of dout to its N / n rows
@@ -215,16 +215,23 @@ void append_rows(B&, Rows<T> cache, ConstRows<T> x, const int* pasts) {
     std::copy_n(x.row(i), x.width, cache.row(i * capacity + pasts[i]));
 }
 
-template <OnHost B, class T>
-void activation(B&, Rows<T> y, ConstRows<T> x, Activation a) {
-  for (int r = 0; r < y.count; ++r)
-    for (int i = 0; i < y.width; ++i) y.row(r)[i] = activate(a, x.row(r)[i]).value;
+template <OnHost B, class T, ActivationChoice<compute_t<T>> A>
+void activation(B& b, Rows<T> y, ConstRows<T> x, A a) {
+  parallel_ranges(b.threads(), y.count, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r)
+      for (int i = 0; i < y.width; ++i) y.row(r)[i] = T(activate(a, compute_t<T>(x.row(r)[i])).value);
+  });
 }
 
-template <OnHost B, class T>
-void activation_backward(B&, Rows<T> dx, ConstRows<T> x, Activation a) {
-  for (int r = 0; r < dx.count; ++r)
-    for (int i = 0; i < dx.width; ++i) dx.row(r)[i] *= activate(a, x.row(r)[i]).slope;
+template <OnHost B, class T, ActivationChoice<compute_t<T>> A>
+void activation_backward(B& b, Rows<T> dx, ConstRows<T> x, A a) {
+  parallel_ranges(b.threads(), dx.count, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r)
+      for (int i = 0; i < dx.width; ++i) {
+        T& d = dx.row(r)[i];
+        d = T(d * activate(a, compute_t<T>(x.row(r)[i])).slope);
+      }
+  });
 }
 
 template <OnHost B, class T>

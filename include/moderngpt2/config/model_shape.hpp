@@ -8,7 +8,8 @@ namespace moderngpt2 {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
 
-/// Activation of the gated MLP: the lines of config/activations.def. Formulas: backend/activation.hpp.
+/// Activation of the gated MLP: the lines of config/activations.def, then values of register_activation(). Formulas:
+/// backend/activation.hpp.
 enum class Activation : signed char {
   dynamic = -1,
 #define MODERNGPT2_ACTIVATION(value, ...) value,

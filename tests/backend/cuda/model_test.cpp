@@ -15,8 +15,10 @@
 
 #include "backend/cuda/check_cuda_case.hpp"
 #include "backend/cuda/host_copies.hpp"
+#include "backend/user_activations.hpp"
 #include "model/model_under_test.hpp"
 #include "moderngpt2/backend/cuda.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
 #include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/beam_search.hpp"
 #include "moderngpt2/generation/generate.hpp"
@@ -219,6 +221,20 @@ TEST_CASE(
   SUBCASE("sequence classifier") { check_kind<test::Sequence>(); }
   SUBCASE("token classifier") { check_kind<test::Token>(); }
   SUBCASE("question answering") { check_kind<test::Question>(); }
+}
+
+TEST_CASE("models with activations of a program on the GPU equal those on the CPU") {
+  Config c = test::tiny_config();
+  c.activation = register_activation<test::Snake>();
+  check_kind<test::Language>(c);
+  if (one_model) return;
+  using InType = CausalLM<any_shape, cuda::Backend, Fp32, Blocks<Standard, GatedMlpWith<test::Snake>>>;
+  const Step registered = step_of<CausalLM<any_shape, cuda::Backend, Fp32>, test::Language>(c, Mode::train);
+  const Step in_type = step_of<InType, test::Language>(c, Mode::train);
+  CHECK(in_type.loss == registered.loss);
+  CHECK(in_type.gradients == registered.gradients);
+  c.summary_activation = register_activation<test::StarRelu>();
+  check_kind<test::DoubleHead>(c);
 }
 
 TEST_CASE("weights of a model on the GPU are saved and loaded") {

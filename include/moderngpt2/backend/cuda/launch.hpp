@@ -34,8 +34,9 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 
 
 /// MODERNGPT2_CUDA_INSTANTIATE(entry) stands at the end of kernels/NAME.cuh, once for each argument struct: nvcc
 /// compiles its launch() and kernels for float, bf16 and f16. The build compiles each kernels/*.cuh that contains a
-/// line which starts with this macro. The simulated GPU instantiates what is called and needs no list.
-#ifdef __CUDACC__
+/// line which starts with this macro. The simulated GPU instantiates what is called and needs no list, and files with
+/// kernels of a program (MODERNGPT2_CUDA_USER_KERNELS) contain none of the library's.
+#if defined(__CUDACC__) && !defined(MODERNGPT2_CUDA_USER_KERNELS)
 #define MODERNGPT2_CUDA_INSTANTIATE(entry)   \
   template struct entry<float>;              \
   template struct entry<::moderngpt2::bf16>; \

@@ -117,14 +117,14 @@ void rotary_backward(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& tabl
       heads, table, time, [=](int) { return past; }, scale, real_t<T>(-1));
 }
 
-template <class T>
-void gated_activation(Backend&, Rows<T> h, ConstRows<T> gate_up, Activation a) {
+template <class T, ActivationChoice<T> A>
+void gated_activation(Backend&, Rows<T> h, ConstRows<T> gate_up, A a) {
   for (int r = 0; r < h.count; ++r)
     for (int i = 0; i < h.width; ++i) h.row(r)[i] = activate(a, gate_up.row(r)[i]).value * gate_up.row(r)[h.width + i];
 }
 
-template <class T>
-void gated_activation_backward(Backend&, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, Activation a) {
+template <class T, ActivationChoice<T> A>
+void gated_activation_backward(Backend&, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, A a) {
   for (int r = 0; r < dh.count; ++r)
     for (int i = 0; i < dh.width; ++i) {
       const auto [value, slope] = activate(a, gate_up.row(r)[i]);

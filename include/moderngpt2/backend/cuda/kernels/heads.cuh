@@ -50,13 +50,13 @@ struct MeanRowsBackward {
 // One block per row; a thread handles every blockDim.x-th element.
 namespace detail {
 
-template <class T>
+template <class T, class A>
 __global__ void __launch_bounds__(256) activate_rows_kernel(const ActivateRows<T> a) {
   const T* x = a.x.row(int(blockIdx.x));
   T* y = a.y.row(int(blockIdx.x));
   for (int i = int(threadIdx.x); i < a.y.width; i += int(blockDim.x))
-    with_activation(a.kind, [&]<Activation A>() {
-      const ActivationAt at = activate<A>(to_float(x[i]));
+    with_formula<A>(a.kind, [&]<class Formula>() {
+      const ActivationAt at = Formula::at(to_float(x[i]));
       y[i] = from_float<T>(a.slope ? to_float(y[i]) * at.slope : at.value);
     });
 }
@@ -80,11 +80,16 @@ __global__ void __launch_bounds__(256) mean_rows_backward_kernel(const MeanRowsB
     to[i] = from_float<T>(to_float(to[i]) + to_float(from[i]) / float(each));
 }
 
+template <class A, class T>
+void launch_formula(const ActivateRows<T>& a, cudaStream_t stream) {
+  cuda::launch(stream, activate_rows_kernel<T, A>, unsigned(a.y.count), row_threads(a.y.width, 1), 0, a);
+}
+
 }  // namespace detail
 
 template <class T>
 void ActivateRows<T>::launch(cudaStream_t stream) const {
-  cuda::launch(stream, detail::activate_rows_kernel<T>, unsigned(y.count), detail::row_threads(y.width, 1), 0, *this);
+  detail::launch_formula<detail::BuiltInFormulas>(*this, stream);
 }
 
 template <class T>
