@@ -14,6 +14,7 @@
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/abi.hpp"
 
 // Kernels of activations that are not built in. A source file that nvcc compiles,
 //
@@ -24,7 +25,7 @@
 // contains the kernels of the functor for fp32, bf16 and fp16, and adds their launchers to a table when the program
 // starts. Operations find them by the functor's name. Link the object file into the program itself: a linker leaves it
 // out of a static library in which nothing else refers to it.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Functions that launch the kernels of one activation on elements of type T.
 template <class T>
@@ -120,7 +121,7 @@ bool add_activation_kernels() {
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 /// Compiles the kernels of an activation functor, and registers them when the program starts. Stands at namespace
 /// scope, once for each functor, in a file that nvcc compiles (with the simulated GPU: the C++ compiler).
