@@ -47,12 +47,13 @@ struct RunDescription {
 };
 
 /// Requests of callbacks to the Trainer, as in Hugging Face's TrainerControl. A callback sets a member to true; the
-/// Trainer resets it once the request is met. With several ranks, a request of one rank holds for all.
+/// Trainer resets it once the request is met. With several ranks, a request of one rank holds for all,
+/// except should_log.
 struct TrainingControl {
   bool should_training_stop = false;  ///< end the run with this step: it is evaluated and saved like the last step
-  bool should_log = false;            ///< write a line of the log after this step; on this rank only
-  bool should_evaluate = false;       ///< evaluate after this step, regardless of eval_steps
-  bool should_save = false;           ///< write a checkpoint after this step, regardless of save_steps
+  bool should_log = false;            ///< from on_step: write a line of the log on this rank
+  bool should_evaluate = false;       ///< from on_step and on_log: evaluate after this step
+  bool should_save = false;           ///< write a checkpoint after this step
 };
 
 /// Callback of a run: empty, or a function with the parameters (Arguments...) or (Arguments..., TrainingControl&).
@@ -90,8 +91,8 @@ class TrainingCallback {
 
 /// Callbacks of a run; each may be empty. The Trainer calls them on the thread of run(), on every rank whose hooks have
 /// them; run_training() keeps only `stop` and `on_span` on ranks other than 0. The order within a step: on_step,
-/// on_log, on_evaluate, on_samples, on_save. Requests (TrainingControl) of on_save are met after the next step, those
-/// of the others in the same step. A callback that throws ends the run.
+/// on_log, on_evaluate, on_samples, on_save. Requests (TrainingControl) are met in the same step, those of on_save
+/// after the next one. A callback that throws ends the run.
 struct TrainingHooks {
   std::function<void(const std::string& line)> say{};       ///< lines for people: logs, evaluations, saves, warnings
   std::function<void(const std::string& line)> complain{};  ///< error message that ended a run of several processes

@@ -15,7 +15,7 @@ namespace moderngpt2 {
 /// Error if there are more or fewer.
 template <class HeadLabels, class Labels, class R>
 auto labels_of(const Labels& labels, const Pass<R>& pass) {
-  if constexpr (std::convertible_to<const Labels&, std::span<const int>>) {
+  if constexpr (!std::same_as<Labels, HeadLabels> && std::convertible_to<const Labels&, std::span<const int>>) {
     HeadLabels made{};
     if constexpr (requires { made.labels; })
       made.labels = require_size(labels, std::int64_t(pass.batch) * pass.time, "labels");
