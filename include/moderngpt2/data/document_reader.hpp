@@ -39,7 +39,7 @@ inline std::unique_ptr<ByteReader> open_bytes(const TextFile& file) {
   return std::make_unique<FileReader>(file.path);
 }
 
-/// Reader of a file's documents. Threads: one at a time.
+/// Reader of a file's documents.
 class DocumentReader {
  public:
   enum class Result { document, skipped, end };

@@ -35,7 +35,6 @@ struct BlockGroup {
 
 /// Reader of a Parquet shard of token blocks. `input_ids` is a list, large_list or fixed_size_list of int32 or int64,
 /// with rows of equal length. `attention_mask` is optional, a list of integers or booleans. Other columns are ignored.
-/// Threads: one at a time.
 class ParquetReader {
  public:
   /// Opens the file and reads its footer. All members throw Error for a file with other columns or types.

@@ -66,7 +66,7 @@ inline std::int64_t rows_per_group(int block_size) {
 #ifdef MODERNGPT2_HAVE_PARQUET
 
 /// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, all 1), zstd.
-/// Deterministic for one version of Arrow. finish() publishes the file. Threads: one at a time.
+/// Deterministic for one version of Arrow. finish() publishes the file.
 class ParquetWriter {
  public:
   /// All members throw Error if the file cannot be written.

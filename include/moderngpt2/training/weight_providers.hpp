@@ -37,8 +37,7 @@ concept WeightProvider = requires(P& provider, const std::vector<ParameterInfo>&
   provider.read(range, to);
 };
 
-/// Provider of random weights: see initialize_elements(). Norms and biases are 0. The config must outlive it. Threads:
-/// several may read at once.
+/// Provider of random weights: see initialize_elements(). Norms and biases are 0. The config must outlive it.
 class FreshWeights {
  public:
   FreshWeights(const Config& config, std::uint64_t seed) : config_(config), seed_(seed) {}
