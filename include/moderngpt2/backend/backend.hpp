@@ -63,6 +63,9 @@ concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compu
                               T* data, real_t<T> r, const AttentionCall& call, const RotaryTable<real_t<T>>& table,
                               const Dropout& drop) {
   { b.threads() } -> std::convertible_to<int>;
+  { new_context(b) } -> std::same_as<B>;
+  select_device(b);
+  order_after(b, b);
   begin_pass(b);
   { upload(b, ids, std::int64_t(1)) } -> std::same_as<const int*>;
   upload_into(b, data, std::int64_t(1), [](T*) {});

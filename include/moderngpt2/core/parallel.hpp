@@ -22,7 +22,7 @@ inline int team_limit() { return omp_get_active_level() < omp_get_max_active_lev
 /// Team size that a library (oneDNN, Eigen) gets if it requests `threads` now, with dynamic teams off: 1 inside an
 /// active parallel region, where libraries use one thread. OpenMP does not report every limit (KMP_DEVICE_THREAD_LIMIT
 /// of LLVM's runtime), so each calling thread tests a size with a parallel region, once and after each change of a
-/// limit.
+/// limit. That limit is for the whole process: it must allow the teams of all threads that compute at once.
 inline int team_size(int threads) {
   threads = omp_in_parallel() ? 1 : std::min(threads, team_limit());
   if (threads <= 1) return 1;

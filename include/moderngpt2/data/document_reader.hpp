@@ -74,7 +74,7 @@ struct TextBytes {
   }
 };
 
-/// Reader of a file's documents. Threads: one at a time.
+/// Reader of a file's documents.
 class DocumentReader {
  public:
   enum class Result { document, skipped, end };

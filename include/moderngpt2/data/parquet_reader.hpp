@@ -34,7 +34,7 @@ struct BlockGroup {
   std::size_t bytes() const { return ids.size() * sizeof(std::int32_t) + mask.size(); }
 };
 
-/// Reader of a shard of token blocks. Threads: one at a time.
+/// Reader of a shard of token blocks.
 class BlockReader {
  public:
   virtual ~BlockReader() = default;

@@ -100,7 +100,7 @@ inline std::unique_ptr<BlockWriter> create_blocks(const std::filesystem::path& p
 #ifdef MODERNGPT2_HAVE_PARQUET
 
 /// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, all 1), zstd.
-/// Deterministic for one version of Arrow. finish() publishes the file. Threads: one at a time.
+/// Deterministic for one version of Arrow. finish() publishes the file.
 class ParquetWriter final : public BlockWriter {
  public:
   /// All members throw Error if the file cannot be written.

@@ -42,7 +42,7 @@ inline constexpr int most_skipped_steps = 10;
 /// Trains a model: steps with gradient accumulation and clipping, learning-rate schedule, logs, evaluation,
 /// checkpoints. Task: data and metrics, LanguageModelling by default; training/tasks/ has the tasks of the other heads.
 /// O: the optimizer. On the CPU, a run that is stopped and resumed gives results that are bit-identical to those of an
-/// uninterrupted run. Threads: one at a time, which also calls the hooks. Others may not use the model meanwhile.
+/// uninterrupted run.
 template <class M, class Task = LanguageModelling, OptimizerFor<M> O = AdamW<M>>
 class Trainer {
  public:

@@ -36,7 +36,7 @@ concept WeightProvider = requires(P& provider, const std::vector<ParameterInfo>&
   provider.read(range, to);
 };
 
-/// Provider of new weights: see initialize_elements(). The config must outlive it. Threads: several may read at once.
+/// Provider of new weights: see initialize_elements(). The config must outlive it.
 class FreshWeights {
  public:
   FreshWeights(const Config& config, std::uint64_t seed) : config_(config), seed_(seed) {}
