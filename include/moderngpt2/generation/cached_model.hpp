@@ -31,7 +31,8 @@ class CachedModel {
   /// bounds the memory of activations. The model must outlive this object.
   CachedModel(M& model, int rows, std::int64_t max_tokens, int chunk)
       : model_(&model),
-        cache_(model.config(), rows, int(std::clamp<std::int64_t>(max_tokens, 1, model.config().n_positions))),
+        cache_(model.config().n_layer, rows, int(std::clamp<std::int64_t>(max_tokens, 1, model.config().n_positions)),
+               model.layers().cache_width()),
         chunk_(std::clamp(chunk, 1, cache_.capacity())),
         work_(model.workspace(1, std::max(chunk_, rows), Mode::infer)),
         logits_(std::int64_t(rows) * model.config().vocab_size),

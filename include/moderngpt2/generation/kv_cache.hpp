@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "moderngpt2/backend/host.hpp"
-#include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/layers/pass.hpp"
@@ -47,9 +46,6 @@ class KvCache {
     }
     one_ = views_;
   }
-
-  KvCache(const Config& config, int batch, int capacity)
-      : KvCache(config.n_layer, batch, capacity, config.kv_width()) {}
 
   /// One view for each layer, for Model::forward.
   std::span<const KvView<T>> views() const { return views_; }

@@ -28,6 +28,12 @@ void append_to_cache(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capa
     copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
 }
 
+/// Rotates heads (BT,HD) by the positions of their tokens, times `scale`.
+template <class B, class T, class R>
+void rotate_by_position(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
+  rotary(b, heads, pass.rotary, pass.time, pass.past, scale);
+}
+
 /// Arguments of attention in a pass, without softcap, window and dropout.
 template <class R>
 AttentionCall attention_call(const Pass<R>& pass, int n_head, int n_kv_head, int head_dim) {
@@ -146,8 +152,8 @@ struct GroupedQueryAttention {
     using R = real_t<T>;
     const auto [q, k, v] = split(s.qkv);
     joint_forward(b, s.qkv, u, p.qkv_weights(), p.qkv_biases());
-    rotary(b, q, pass.rotary, pass.time, pass.past, R(query_scale));
-    rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
+    rotate_by_position(b, q, pass, R(query_scale));
+    rotate_by_position(b, k, pass, R(1));
     attention_with_cache(b, s.o, s.lse, q, k, v, cache, pass, call(pass, layer));
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }
