@@ -65,8 +65,8 @@ struct WindowAttention {
                int /*layer*/, KvView<T> cache = {}) const {
     const auto [q, k, v] = split(s.qkv);
     qkv().forward(b, s.qkv, u, p.qkv);
-    rotate_heads(b, q, pass, scale<T>());
-    rotate_heads(b, k, pass, real_t<T>(1));
+    rotate_by_position(b, q, pass, scale<T>());
+    rotate_by_position(b, k, pass, real_t<T>(1));
     attention_with_cache(b, s.o, s.lse, q, k, v, cache, pass, call(pass));
     out().forward(b, y, Rows<const T>(s.o), p.out);
   }

@@ -18,7 +18,7 @@ cmake -S "$here/foreign_layers" -B "$scratch/build" -DCMAKE_CXX_COMPILER="$compi
   -DCMAKE_PREFIX_PATH="$scratch/prefix" -Werror=dev
 cmake --build "$scratch/build"
 export OMP_NUM_THREADS=1
-for program in attention mlp norm scaling all; do
+for program in attention mlp norm scaling together; do
   echo "== $program"
   "$scratch/build/$program" check "$text" "$scratch/$program"
   [ -n "$mpiexec" ] || continue

@@ -15,9 +15,9 @@
 
 namespace moderngpt2 {
 
-/// Rotates heads (BT,HD) by the positions of their tokens, times scale.
+/// Rotates heads (BT,HD) by the positions of their tokens, times `scale`.
 template <class B, class T, class R>
-void rotate_heads(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
+void rotate_by_position(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
   if (pass.pasts)
     rotary(b, heads, pass.rotary, pass.time, pass.pasts, scale);
   else
@@ -163,8 +163,8 @@ struct GroupedQueryAttention {
     using R = real_t<T>;
     const auto [q, k, v] = split(s.qkv);
     joint_forward(b, s.qkv, u, p.qkv_weights(), p.qkv_biases());
-    rotate_heads(b, q, pass, R(query_scale));
-    rotate_heads(b, k, pass, R(1));
+    rotate_by_position(b, q, pass, R(query_scale));
+    rotate_by_position(b, k, pass, R(1));
     attention_with_cache(b, s.o, s.lse, q, k, v, cache, pass, call(pass, layer));
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }

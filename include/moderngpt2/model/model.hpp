@@ -74,6 +74,8 @@ class Model {
         table_(layers_.list()),
         rotary_(backend_, RotaryPositions<R>(config_)) {
     const CountParameters n = layers_.count();
+    if (n.elements < 0 || n.elements > 1'000'000'000'000'000)  // far from overflowing the offsets
+      throw Error("config: the layers have {} parameters, which is beyond any model", n.elements);
     weights_ = Weights(round_up(n.matrices, granule), round_up(n.vectors, granule), pages);
   }
 

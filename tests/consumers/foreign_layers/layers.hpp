@@ -99,8 +99,8 @@ struct SlidingWindowAttention {
     kv_proj().forward(b, s.v, u, p.v_proj);
     rms_norm(b, by_head(s.rotated_q), by_head(s.q), p.q_norm, R(eps));
     rms_norm(b, by_head(s.rotated_k), by_head(s.k), p.k_norm, R(eps));
-    rotate_heads(b, s.rotated_q, pass, R(1 / std::sqrt(double(head_dim))));
-    rotate_heads(b, s.rotated_k, pass, R(1));
+    rotate_by_position(b, s.rotated_q, pass, R(1 / std::sqrt(double(head_dim))));
+    rotate_by_position(b, s.rotated_k, pass, R(1));
     attention_with_cache(b, s.o, s.lse, s.rotated_q, s.rotated_k, s.v, cache, pass, call(pass, layer));
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }

@@ -12,9 +12,9 @@
 #include "moderngpt2/backend/cuda/kernels/gated_activation.cuh"
 #include "moderngpt2/backend/cuda/kernels/heads.cuh"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/abi.hpp"
 
 // Kernels of activations that are not built in. A source file that nvcc compiles,
 //
