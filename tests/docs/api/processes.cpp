@@ -17,7 +17,7 @@ int main() {
 
   std::vector<int> ids(32 * 200);
   for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = int(i * i % 64);
-  const TrainAndEval data = hold_out(std::make_shared<MemoryBlocks>(ids, 32), 4);  // the same on every rank
+  const TrainAndEval data = hold_out(std::make_shared<MemoryBlocks>(ids, 32), 4);  // equal on every rank
   TrainingSettings settings{.output_dir = "my_ranks", .max_steps = 20, .per_device_train_batch_size = 4};
   settings.world_size = ranks.size(), settings.zero_stage = 3;  // 0: shard nothing .. 3: weights too
   settings.logging_steps = 10;

@@ -24,7 +24,7 @@ int main() {
     return id;
   };
   const RequestId first = add("You may", 40);
-  for (int i = 0; i < 6; ++i) add("The", 4 + i);  // those without a slot wait
+  for (int i = 0; i < 6; ++i) add("The", 4 + i);  // without a free slot they wait
   for (int step = 0; texts.step(); ++step) {      // one token of each running text
     if (step == 5) add("License", 8);             // requests may come at any time, from any thread
     if (step == 10) texts.cancel(first);
