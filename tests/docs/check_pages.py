@@ -1,5 +1,5 @@
 """Code in README.md and docs/ must be code that is compiled: each C++ block must occur word for word, up to a common
-indentation, in a file below tests/docs/ or examples/, and each file of tests/docs/api/ must be a block of a page as a
+indentation, in a file below tests/docs/, tests/consumers/ or examples/, and each file of tests/docs/api/ must be a block of a page as a
 whole. README.md must name only scripts that exist. Links between pages must lead to a file and, with #, to a heading
 of it.
 
@@ -37,7 +37,8 @@ def occurs(block, text):
     return any(f"\n{textwrap.indent(block, indent)}" in f"\n{text}" for indent in indents)
 
 
-sources = [path for folder in ("tests/docs", "examples") for path in sorted((root / folder).rglob("*.cpp"))]
+folders = ("tests/docs", "tests/consumers", "examples")
+sources = [path for folder in folders for path in sorted((root / folder).rglob("*.[ch]pp"))]
 texts = {path: path.read_text() for path in sources}
 blocks = set()
 for page in pages:
@@ -47,8 +48,8 @@ for page in pages:
         blocks.add(block)
         if not any(occurs(block, text) for text in texts.values()):
             first = block.strip().splitlines()[0]
-            faults.append(f"{page.relative_to(root)}: the C++ block that begins with '{first}' is in no file of tests/docs/ "
-                          "or examples/, so that no test compiles it")
+            faults.append(f"{page.relative_to(root)}: the C++ block that begins with '{first}' is in no file of "
+                          f"{', '.join(folders)}, so that no test compiles it")
 for path in sorted((root / "tests/docs/api").glob("*.cpp")):
     if texts[path] not in blocks:
         faults.append(f"{path.relative_to(root)} is not a block of a page")
