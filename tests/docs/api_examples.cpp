@@ -4,9 +4,11 @@
 //   api_examples [NAME...]        (default: all that do not use MPI)
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -16,9 +18,11 @@
 #include <utility>
 #include <vector>
 
+#include <moderngpt2/backend/register_activation.hpp>
 #include <moderngpt2/distributed/agreement.hpp>
 #include <moderngpt2/moderngpt2.hpp>
 #include <moderngpt2/run/plan.hpp>
+#include <moderngpt2/testing/test_layer.hpp>
 #ifdef MODERNGPT2_HAVE_MPI
 #include <moderngpt2/distributed/mpi.hpp>
 #endif
@@ -53,6 +57,12 @@ namespace precision {
 namespace memory {
 #include "api/memory.cpp"
 }
+namespace resume {
+#include "api/resume.cpp"
+}
+namespace activation {
+#include "api/activation.cpp"
+}
 #ifdef MODERNGPT2_HAVE_MPI
 namespace communicator {
 #include "api/communicator.cpp"
@@ -79,6 +89,8 @@ int main(int argc, char** argv) {
       {"requests", requests::main},
       {"precision", precision::main},
       {"memory", memory::main},
+      {"resume", resume::main},
+      {"activation", activation::main},
 #ifdef MODERNGPT2_HAVE_MPI
       {"communicator", communicator::main, false},
       {"processes", processes::main, false},  // MPI starts once
