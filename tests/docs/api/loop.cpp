@@ -11,8 +11,8 @@ using namespace moderngpt2;
 /// Questions with answers: ids, labels and mask, (rows,time) each.
 struct Batch {
   int rows, time;
-  std::vector<int> ids, labels;
-  std::vector<std::int8_t> mask;
+  std::vector<int> ids{}, labels{};
+  std::vector<std::int8_t> mask{};
 };
 
 /// Pads to the longest text. Only answers have labels.

@@ -19,11 +19,10 @@ int main() {
   }
   const int time = int(ids.size());
   auto work = model.workspace(1, time, Mode::infer);
-  const double packed =
-      model.loss(work, ids.data(), {labels.data()}, {.batch = 1, .time = time, .first_key = first_key.data()});
+  const double packed = model.loss(work, ids, labels, {.batch = 1, .time = time, .first_key = first_key.data()});
   double sum = 0;
   for (const std::vector<int>& d : documents)
-    sum += model.loss(work, d.data(), {d.data()}, {.batch = 1, .time = int(d.size())}) * double(d.size() - 1);
+    sum += model.loss(work, d, d, {.batch = 1, .time = int(d.size())}) * double(d.size() - 1);
   std::printf("loss packed %.4f, one by one %.4f\n", packed, sum / double(ids.size() - documents.size()));
   return 0;
 }

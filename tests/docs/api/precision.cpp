@@ -14,7 +14,7 @@ int main() {
   ModelOptimizer optimizer(model, {});      // fp32 master weights
   for (int step = 0; step < 3; ++step) {
     set_to_zero(model.backend(), gradients);
-    const double loss = model.loss_and_gradients(work, ids.data(), {ids.data()}, gradients, {.batch = 1, .time = 8});
+    const double loss = model.loss_and_gradients(work, ids, ids, gradients, {.batch = 1, .time = 8});
     optimizer.step(model, gradients, 1e-3);
     std::printf("loss %.3f\n", loss);
   }
