@@ -1,12 +1,11 @@
 // One training step (forward, backward, clipping, AdamW) and one forward pass of `tiny` and `small`, static against
-// dynamic. Counters: tokens/s, and floating-point operations per second by config/flops.hpp.
+// dynamic. Counters: tokens/s, and floating-point operations per second (Decoder::training_flops_per_token).
 
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
 #include "moderngpt2/backend/cpu/scratch.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "sizes.hpp"
@@ -42,7 +41,7 @@ void training_step(benchmark::State& state, const Config& c, int batch, int time
                                                       {.batch = batch, .time = time, .training = true}));
     optimizer.step(model, gradients, 1e-4);
   }
-  count(state, batch * time, training_flops_per_token(c, time));
+  count(state, batch * time, model.layers().training_flops_per_token(time));
 }
 
 template <class M>
@@ -53,7 +52,7 @@ void forward(benchmark::State& state, const Config& c, int batch, int time) {
   const std::vector<int> ids = some_ids(c, batch * time);
   for (auto _ : state)
     benchmark::DoNotOptimize(model.loss(work, ids.data(), {ids.data()}, {.batch = batch, .time = time}));
-  count(state, batch * time, training_flops_per_token(c, time) / 3);
+  count(state, batch * time, model.layers().training_flops_per_token(time) / 3);
 }
 
 using bench::tiny_config, bench::tiny_shape;

@@ -105,7 +105,7 @@ set(moderngpt2_name_cli CLI11)
 string(CONCAT moderngpt2_cost_data "the component data is left out, and with it train, train_tokenizer, "
   "pretokenize_dataset, make_stories and make_dialogues")
 set(moderngpt2_cost_tokenizer_training "the component tokenizer_training is left out, and train_tokenizer with it")
-set(moderngpt2_cost_cli "the component cli is left out, and with it all programs but custom_layer and custom_optimizer")
+set(moderngpt2_cost_cli "the component cli is left out, and with it all programs but custom_*")
 foreach(component data tokenizer_training cli)
   cmake_language(CALL moderngpt2_find_${component})
   if(moderngpt2_missing)

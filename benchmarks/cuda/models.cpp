@@ -18,7 +18,6 @@
 #include <fmt/format.h>
 
 #include "measure.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
@@ -107,7 +106,8 @@ void time_step(const std::string& size, int batch, int time, double peak, const 
       const double rate = double(batch) * time / step_seconds(c, batch, time, ways);
       fmt::print("training {}: batch {} x {}, {:.0f} tokens/s", size, batch, time, rate);
       if (peak > 0)
-        fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s", rate * training_flops_per_token(c, time) / peak / 1e10, peak);
+        fmt::print(", MFU {:.1f}% of {:.0f} TFLOP/s",
+                   rate * Model::Layers(c).training_flops_per_token(time) / peak / 1e10, peak);
       fmt::print("{}{}{}\n", ways.searched ? ", products searched" : "", ways.graph ? ", as a graph" : "",
                  ways.cudnn ? ", cuDNN's attention" : "");
       return;

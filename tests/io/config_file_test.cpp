@@ -9,7 +9,9 @@
 
 #include <doctest/doctest.h>
 
+#include "backend/user_activations.hpp"
 #include "expect_error.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "support/temporary_folder.hpp"
@@ -27,6 +29,11 @@ ConfigFile parse(const std::string& fields) {
   const std::string comma = fields.empty() ? "" : ",";
   return parse_config(parse_json(R"({"model_type":"moderngpt2")" + comma + fields + "}", "c.json"), "c.json");
 }
+
+/// Activation that only one test registers.
+struct IoSnake : moderngpt2::test::Snake {
+  static constexpr std::string_view name = "io_snake";
+};
 
 ConfigFile parse_gemma(const std::string& fields) {
   return parse_config(parse_json(R"({"model_type":"gemma2",)" + fields + "}", "g.json"), "g.json");
@@ -291,6 +298,74 @@ TEST_CASE("each field of a config is read as it was written") {
   describe(standard, [&](const auto& member, const Field& field, const InConfig&) {
     CHECK_MESSAGE(detail::field_json(member) != written[row++], field.name);
   });
+}
+
+TEST_CASE("layers of the blocks") {
+  CHECK(parse("").config.blocks.is_standard());
+  CHECK(parse(R"("blocks":null)").config.blocks.is_standard());
+  CHECK(parse(R"("blocks":{})").config.blocks.is_standard());
+  const ConfigFile file = parse(R"("blocks":{"attention":{"window":64,"type":"sliding_window","eps":1e-5},
+      "norm":{"type":"plain"}})");
+  const BlocksConfig& blocks = file.config.blocks;
+  CHECK(blocks.attention.type() == "sliding_window");
+  CHECK(blocks.attention.size() == 2);
+  CHECK(blocks.attention.field(1).value == 1e-5);
+  CHECK(blocks.mlp.type() == "");
+  CHECK(blocks.norm.type() == "plain");
+  CHECK(config_to_json(file)["blocks"].dump() ==
+        R"({"attention":{"type":"sliding_window","window":64,"eps":1e-05},"norm":{"type":"plain"}})");
+  CHECK(!config_to_json(ConfigFile{}).contains("blocks"));
+  ConfigFile standard = file;  // a model whose layers are the library's again
+  standard.config.blocks = {};
+  CHECK(!config_to_json(standard).contains("blocks"));
+  CHECK_ERROR(require_library_layers(file.config, "m"), "m: blocks.attention is ", "sliding_window",
+              "the program that");
+  require_library_layers(standard.config, "m");
+}
+
+TEST_CASE("layers of the blocks that no program wrote") {
+  CHECK_ERROR(parse(R"("blocks":[])"), "c.json: blocks must be an object");
+  CHECK_ERROR(parse(R"("blocks":"gpt")"), "c.json: blocks must be an object");
+  CHECK_ERROR(parse(R"("blocks":{"embedding":{"type":"x"}})"), "known are attention, mlp and norm");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{}})"), "c.json: blocks.mlp", "type");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":7})"), "blocks.mlp");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":7}})"), "blocks.mlp", "type");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":""}})"), "is not the name of a layer");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"a\nb"}})"), "is not the name of a layer");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":")" + std::string(65, 'x') + R"("}})"), "is not the name of a layer");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","":1}})"), "is not the name of a field");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x",")" + std::string(9999, 'y') + R"(":1}})"),
+              "not the name of a field");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","a":"1"}})"), "blocks.mlp", "a must be");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","a":null}})"), "blocks.mlp", "a must be");
+  CHECK_ERROR(parse(R"("blocks":{"mlp":{"type":"x","a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1}})"),
+              "blocks.mlp: more than 8 fields");
+}
+
+TEST_CASE("a head of the user's own is read by those who know it") {
+  ConfigFile file;
+  file.architecture = "MyHead";
+  const Json json = config_to_json(file);
+  CHECK(parse_config(json, "c", "MyHead").architecture == "MyHead");
+  CHECK_ERROR(parse_config(json, "c"), "c: architecture ", "MyHead", "is unknown");
+  CHECK_ERROR(parse_config(json, "c", "OtherHead"), "MyHead", "is unknown");
+}
+
+TEST_CASE("a registered activation is read and written by its name") {
+  CHECK_ERROR(parse(R"("hidden_act":"io_snake")"), "c.json: hidden_act \"io_snake\" is unknown",
+              "gelu_pytorch_tanh, gelu, ", "register_activation()");
+  const Activation a = register_activation<IoSnake>();
+  const ConfigFile file = parse(R"("hidden_act":"io_snake","activation_function":"io_snake",
+                                   "summary_activation":"io_snake")");
+  CHECK(file.config.activation == a);
+  CHECK(file.config.summary_activation == a);
+  const Json json = config_to_json(file);
+  CHECK(json["activation_function"] == "io_snake");
+  CHECK(json["summary_activation"] == "io_snake");
+  CHECK(parse_config(json, "c").config.activation == a);
+  CHECK_ERROR(parse(R"("hidden_act":"io_snake","activation_function":"silu")"), "activation_function", "hidden_act");
+  CHECK(parse_gemma(R"("sliding_window":8192,"hidden_act":"io_snake","hidden_activation":"io_snake")")
+            .config.activation == a);
 }
 
 TEST_CASE("a gemma2 config is read through its own defaults") {

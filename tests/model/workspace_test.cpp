@@ -24,7 +24,7 @@ void check_plan() {
     }
     step<Family>(m, true);
     CHECK(m.backend().scratch_bytes() <=
-          round_up(cpu::scratch_bytes<float>(c, tiny_batch, tiny_time, threads), alignment));
+          round_up(cpu::scratch_bytes<float>(c, {tiny_batch, tiny_time}, threads), alignment));
   }
 }
 

@@ -5,8 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/config/presets.hpp"
+#include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/schedule.hpp"
 #include "moderngpt2/training/settings.hpp"
@@ -87,7 +87,9 @@ TEST_CASE("clipping is PyTorch's") {
 }
 
 TEST_CASE("operations a token") {
-  constexpr Config c = small_config;
-  static_assert(matmul_parameters(c) == 12 * (4 * 768 * 768 + 3 * 768 * 3072) + 768 * 50257);
-  static_assert(training_flops_per_token(c, 1023) == 6.0 * double(matmul_parameters(c)) + 12.0 * 12 * 768 * 512);
+  constexpr std::int64_t blocks = 12 * (4 * 768 * 768 + 3 * 768 * 3072), head = 768 * 50257;
+  constexpr CausalLM<any_shape>::Layers layers(small_config);
+  static_assert(layers.matmul_parameters() == blocks + head);
+  static_assert(layers.training_flops_per_token(1023) == 6.0 * double(blocks + head) + 12.0 * 12 * 768 * 512);
+  static_assert(SequenceClassifier<any_shape>::Layers(small_config).matmul_parameters() == blocks);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
@@ -20,11 +21,29 @@ struct HeadSize {
   int scores = 0;                ///< scores for each of these rows
 };
 
+/// Sizes of a layer's operations where they exceed those of the config, so that memory is planned for them; 0: as in
+/// the config.
+struct OperationSizes {
+  int n_head = 0;     ///< attention: query heads
+  int group = 0;      ///< attention: query heads that share a key/value head
+  int head_dim = 0;   ///< attention: channels of a head
+  int width = 0;      ///< channels of rows with a norm, or with a bias; set from the vectors that a layer describes
+  int norm_rows = 0;  ///< rows of a norm for each token, such as the heads of a norm of queries
+
+  /// Maximum of each size.
+  constexpr void include(const OperationSizes& other) {
+    n_head = std::max(n_head, other.n_head), group = std::max(group, other.group);
+    head_dim = std::max(head_dim, other.head_dim), width = std::max(width, other.width);
+    norm_rows = std::max(norm_rows, other.norm_rows);
+  }
+};
+
 /// Upper bounds on the passes of a run.
 struct PassSize {
   int batch = 1;  ///< sequences
   int time = 1;   ///< tokens of each sequence
   HeadSize head{};
+  OperationSizes operations{};
   int queued = 2;                ///< passes whose inputs the host may have to keep at the same time
   bool cudnn_attention = false;  ///< requests attention by cuDNN on a GPU
 

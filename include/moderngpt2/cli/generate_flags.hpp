@@ -145,6 +145,7 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   if (config.architecture != architectures[0])
     throw Error("{}: the model is a {}; text generation needs a {}", flags.model_path.string(), config.architecture,
                 architectures[0]);
+  require_library_layers(config.config, flags.model_path.string());
   GenerationConfigFile stored;
   if (std::filesystem::exists(flags.model_path / "generation_config.json"))
     stored = read_generation_config(flags.model_path);

@@ -43,10 +43,12 @@ struct LayerField {
 class LayerConfig {
  public:
   static constexpr int max_fields = 8;
+  static constexpr std::size_t max_name = 64;  ///< bytes of a type or a field's name
 
   /// Type of the layer; empty: the library's own layer.
   constexpr std::string_view type() const { return type_.view(); }
-  constexpr void set_type(std::string_view type) { type_ = FixedText<64>(type); }
+  constexpr bool is_standard() const { return type_.empty() && size_ == 0; }
+  constexpr void set_type(std::string_view type) { type_ = FixedText<max_name>(type); }
   constexpr int size() const { return size_; }
   constexpr LayerField field(int i) const { return {names_[std::size_t(i)].view(), values_[std::size_t(i)]}; }
   constexpr bool contains(std::string_view name) const { return find(name) < size_; }
@@ -55,7 +57,7 @@ class LayerConfig {
   constexpr void set(std::string_view name, double value) {
     const int at = find(name);
     if (at == max_fields) throw Error("config: layer {} has more than {} fields", type(), max_fields);
-    names_[std::size_t(at)] = FixedText<64>(name);
+    names_[std::size_t(at)] = FixedText<max_name>(name);
     values_[std::size_t(at)] = value;
     size_ = std::max(size_, at + 1);
   }
@@ -78,8 +80,8 @@ class LayerConfig {
     return at;
   }
 
-  FixedText<64> type_;
-  std::array<FixedText<64>, max_fields> names_{};
+  FixedText<max_name> type_;
+  std::array<FixedText<max_name>, max_fields> names_{};
   std::array<double, max_fields> values_{};
   int size_ = 0;
 };
@@ -88,7 +90,7 @@ class LayerConfig {
 struct BlocksConfig {
   LayerConfig attention, mlp, norm;
 
-  constexpr bool is_standard() const { return *this == BlocksConfig{}; }
+  constexpr bool is_standard() const { return attention.is_standard() && mlp.is_standard() && norm.is_standard(); }
   friend constexpr bool operator==(const BlocksConfig&, const BlocksConfig&) = default;
 };
 

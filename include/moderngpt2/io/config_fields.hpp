@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -236,6 +238,10 @@ MODERNGPT2_INLINE int ConfigFields::num_labels(int otherwise) const {
 
 MODERNGPT2_INLINE BlocksConfig ConfigFields::blocks() const {
   BlocksConfig blocks;
+  const auto is_name = [](const std::string& text) {
+    const auto fits = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; };
+    return !text.empty() && text.size() <= LayerConfig::max_name && std::all_of(text.begin(), text.end(), fits);
+  };
   const Json* object = find("blocks");
   if (!object || object->is_null()) return blocks;
   if (!object->is_object()) throw Error("{}: blocks must be an object, found {}", where_, json_excerpt(*object));
@@ -247,12 +253,13 @@ MODERNGPT2_INLINE BlocksConfig ConfigFields::blocks() const {
                                                     : nullptr;
     if (!config) throw Error("{}: blocks has {}, known are attention, mlp and norm", where_, excerpt(part));
     const auto type = get_field<std::string>(layer, "type", here);
-    if (type.empty() || type.size() > 64) throw Error("{}: type {} is not a layer's name", here, excerpt(type));
+    if (!is_name(type)) throw Error("{}: type {} is not the name of a layer", here, excerpt(type));
     config->set_type(type);
     for (const auto& [key, value] : layer.items()) {
       if (key == "type") continue;
-      if (key.empty() || key.size() > 64 || config->size() == LayerConfig::max_fields)
-        throw Error("{}: field {} is too long, or one of more than {}", here, excerpt(key), LayerConfig::max_fields);
+      if (!is_name(key)) throw Error("{}: {} is not the name of a field", here, excerpt(key));
+      if (config->size() == LayerConfig::max_fields)
+        throw Error("{}: more than {} fields", here, LayerConfig::max_fields);
       config->set(key, json_as<double>(value, key, here));
     }
   }
@@ -269,7 +276,8 @@ MODERNGPT2_INLINE int ConfigFields::size_value(const Json& value, std::string_vi
 MODERNGPT2_INLINE Activation ConfigFields::activation_value(const Json& value, std::string_view name) const {
   const auto text = json_as<std::string>(value, name, where_);
   if (const auto activation = activation_from_name(text)) return *activation;
-  throw Error("{}: {} {} is unknown", where_, name, excerpt(text));
+  throw Error("{}: {} {} is unknown. Known are {}; a program may add one with register_activation().", where_, name,
+              excerpt(text), activation_names());
 }
 
 MODERNGPT2_INLINE bool ConfigFields::same(std::string_view name, const Json& a, const Json& b) const {

@@ -55,7 +55,7 @@ Json field_json(const T& value) {
   }
 }
 
-std::string read_architecture(const ConfigFields& fields, const std::string& where);
+std::string read_architecture(const ConfigFields& fields, const std::string& where, std::string_view own);
 
 /// Computes the sizes that a file leaves out (0 in `c`) from the others.
 void derive_sizes(const std::string& where, Config& c);
@@ -71,11 +71,14 @@ std::optional<int> first(const std::vector<int>& ids);
 }  // namespace detail
 
 /// Reads the fields of a config.json, with defaults and aliases, and validates them; a gemma2 config is translated.
-/// `where`, usually the file's name, begins each Error.
-ConfigFile parse_config(const Json& json, const std::string& where);
+/// `where`, usually the file's name, begins each Error. `own_architecture`: class of a head that is not the library's.
+ConfigFile parse_config(const Json& json, const std::string& where, std::string_view own_architecture = {});
 
 /// Reads a config.json, or the one in a folder.
-ConfigFile read_config(const std::filesystem::path& file_or_folder);
+ConfigFile read_config(const std::filesystem::path& file_or_folder, std::string_view own_architecture = {});
+
+/// Throws an Error if the blocks of a config have layers that are not the library's, for programs that know no others.
+void require_library_layers(const Config& config, const std::string& where);
 
 /// Returns the config.json to write: the fields of `file.config` under their own names, after the other keys of
 /// `file.json`.
@@ -90,7 +93,8 @@ FileRecord write_config(const std::filesystem::path& path, const ConfigFile& fil
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE std::string read_architecture(const ConfigFields& fields, const std::string& where) {
+MODERNGPT2_INLINE std::string read_architecture(const ConfigFields& fields, const std::string& where,
+                                                std::string_view own) {
   const Json* names = fields.find("architectures");
   if (!names || names->is_null()) return std::string(architectures[0]);
   if (!names->is_array() || names->empty())
@@ -98,6 +102,7 @@ MODERNGPT2_INLINE std::string read_architecture(const ConfigFields& fields, cons
   const auto name = json_as<std::string>((*names)[0], "architectures", where);
   for (std::string_view known : architectures)
     if (name == known) return name;
+  if (!own.empty() && name == own) return name;
   throw Error("{}: architecture {} is unknown; a language model is {}", where, excerpt(name), architectures[0]);
 }
 
@@ -169,7 +174,8 @@ MODERNGPT2_INLINE std::optional<int> first(const std::vector<int>& ids) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& where) {
+MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& where,
+                                          std::string_view own_architecture) {
   ConfigFile file;
   file.model_type = get_field<std::string>(json, "model_type", where);
   if (file.model_type == "gemma2")
@@ -180,7 +186,7 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
     throw Error("{}: model_type {} is not supported, moderngpt2 and gemma2 are", where, excerpt(file.model_type));
 
   const detail::ConfigFields fields(file.json, where);
-  file.architecture = detail::read_architecture(fields, where);
+  file.architecture = detail::read_architecture(fields, where, own_architecture);
   Config& c = file.config;
   describe(c, [&](auto& member, const Field& field, const InConfig& rules) {
     if constexpr (std::is_same_v<decltype(member), int&>)
@@ -207,11 +213,22 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
   return file;
 }
 
-MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_folder) {
+MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_folder,
+                                         std::string_view own_architecture) {
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;
-  return parse_config(read_json_file(path), path.string());
+  return parse_config(read_json_file(path), path.string(), own_architecture);
+}
+
+MODERNGPT2_INLINE void require_library_layers(const Config& config, const std::string& where) {
+  const BlocksConfig& blocks = config.blocks;
+  for (const auto& [part, layer] :
+       {std::pair("attention", &blocks.attention), std::pair("mlp", &blocks.mlp), std::pair("norm", &blocks.norm)})
+    if (!layer->type().empty())
+      throw Error(
+          "{}: blocks.{} is {}, a layer that this program does not have: use the program that trained the model", where,
+          part, excerpt(layer->type()));
 }
 
 MODERNGPT2_INLINE Json config_to_json(const ConfigFile& file) {

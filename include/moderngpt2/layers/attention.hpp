@@ -6,6 +6,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/joint_linear.hpp"
@@ -13,6 +14,63 @@
 #include "moderngpt2/layers/pass.hpp"
 
 namespace moderngpt2 {
+
+/// Rotates heads (BT,HD) by the positions of their tokens, times `scale`.
+template <class B, class T, class R>
+void rotate_by_position(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
+  if (pass.pasts)
+    rotary(b, heads, pass.rotary, pass.time, pass.pasts, scale);
+  else
+    rotary(b, heads, pass.rotary, pass.time, pass.past, scale);
+}
+
+/// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
+/// new token for each sequence this is one operation, so that decoding a batch on a GPU queues as few operations as
+/// decoding one sequence.
+template <class B, class T, class R>
+void append_to_cache(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
+  if (pass.pasts) return append_rows(b, Rows<T>(cache, pass.batch * capacity, rows.width), rows, pass.pasts);
+  const std::int64_t sequence = std::int64_t(capacity) * rows.width;
+  T* const end = cache + std::int64_t(pass.past) * rows.width;
+  constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA
+  if (pass.time == 1 && sequence <= max_stride)
+    return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
+  for (int seq = 0; seq < pass.batch; ++seq)
+    copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
+}
+
+/// Arguments of attention in a pass, without softcap, window and dropout.
+template <class R>
+AttentionCall attention_call(const Pass<R>& pass, int n_head, int n_kv_head, int head_dim) {
+  return {.batch = pass.batch,
+          .time = pass.time,
+          .past = pass.past,
+          .key_rows = pass.time,
+          .n_head = n_head,
+          .n_kv_head = n_kv_head,
+          .head_dim = head_dim,
+          .key_mask = pass.key_mask,
+          .first_key = pass.first_key,
+          .pasts = pass.pasts,
+          .dropout = {}};
+}
+
+/// Attention o (BT,HD) of q over k and v (BT,KD). Without a cache (capacity 0), leaves the log-sum-exp in `lse`. With
+/// one, first appends k and v to it; queries then attend to all cached tokens.
+template <class B, class T, class R>
+void attention_with_cache(B& b, Rows<T> o, compute_t<T>* lse, Rows<T> q, Rows<T> k, Rows<T> v, KvView<T> cache,
+                          const Pass<R>& pass, AttentionCall call) {
+  if (cache.capacity == 0) {
+    if (pass.pasts) throw Error("internal: Pass::pasts without a KV cache");
+    return attention(b, o, lse, q, k, v, call);
+  }
+  append_to_cache(b, cache.keys, k, pass, cache.capacity);
+  append_to_cache(b, cache.values, v, pass, cache.capacity);
+  call.key_rows = cache.capacity;
+  const int cached = pass.batch * cache.capacity;
+  attention(b, o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, k.width),
+            Rows<T>(cache.values, cached, v.width), call);
+}
 
 /// Causal self-attention of width C: H query heads of dimension D in groups that share K key/value heads (GQA, Ainslie
 /// et al. 2023), rotary positions, query scale, logit softcap, dropout on the probabilities.
@@ -23,6 +81,8 @@ struct GroupedQueryAttention {
   [[no_unique_address]] Extent<H> n_head;
   [[no_unique_address]] Extent<K> n_kv_head;
   [[no_unique_address]] Extent<D> head_dim;
+  /// Decodes sequences of unequal lengths in one pass (Pass::pasts), as BatchGenerator requires.
+  static constexpr bool reads_pasts = true;
   bool run_time_bias = false;
   double query_scale = 1;
   double softcap = 0;
@@ -45,6 +105,8 @@ struct GroupedQueryAttention {
   constexpr int qkv_width() const { return q_width() + 2 * kv_width(); }
   /// Channels of the keys, and of the values, of a token in a KvView.
   constexpr int cache_width() const { return kv_width(); }
+  /// Forward operations of the two products without weights; a query sees (time + 1) / 2 keys on average.
+  constexpr double extra_flops_per_token(int time) const { return 4.0 * q_width() * ((time + 1) / 2.0); }
   constexpr Linear<C, extent_product(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
   constexpr Linear<C, extent_product(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
   constexpr Linear<extent_product(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }
@@ -101,19 +163,9 @@ struct GroupedQueryAttention {
     using R = real_t<T>;
     const auto [q, k, v] = split(s.qkv);
     joint_forward(b, s.qkv, u, p.qkv_weights(), p.qkv_biases());
-    rotary(b, q, pass.rotary, pass.time, pass.past, R(query_scale));
-    rotary(b, k, pass.rotary, pass.time, pass.past, R(1));
-    AttentionCall call = this->call(pass, layer);
-    if (cache.capacity > 0) {
-      append(b, cache.keys, k, pass, cache.capacity);
-      append(b, cache.values, v, pass, cache.capacity);
-      call.key_rows = cache.capacity;
-      const int cached = pass.batch * cache.capacity;
-      attention(b, s.o, static_cast<compute_t<T>*>(nullptr), q, Rows<T>(cache.keys, cached, kv_width()),
-                Rows<T>(cache.values, cached, kv_width()), call);
-    } else {
-      attention(b, s.o, s.lse, q, k, v, call);
-    }
+    rotate_by_position(b, q, pass, R(query_scale));
+    rotate_by_position(b, k, pass, R(1));
+    attention_with_cache(b, s.o, s.lse, q, k, v, cache, pass, call(pass, layer));
     o_proj().forward(b, y, Rows<const T>(s.o), p.o_proj);
   }
 
@@ -139,30 +191,10 @@ struct GroupedQueryAttention {
   }
   template <class R>
   AttentionCall call(const Pass<R>& pass, int layer) const {
-    return {.batch = pass.batch,
-            .time = pass.time,
-            .past = pass.past,
-            .key_rows = pass.time,
-            .n_head = n_head,
-            .n_kv_head = n_kv_head,
-            .head_dim = head_dim,
-            .softcap = softcap,
-            .key_mask = pass.key_mask,
-            .first_key = pass.first_key,
-            .dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer)};
-  }
-  /// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
-  /// new token for each sequence this is one strided copy, so that decoding a batch on a GPU queues as few operations
-  /// as decoding one sequence.
-  template <class B, class T, class R>
-  static void append(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
-    const std::int64_t sequence = std::int64_t(capacity) * rows.width;
-    T* const end = cache + std::int64_t(pass.past) * rows.width;
-    constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA
-    if (pass.time == 1 && sequence <= max_stride)
-      return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
-    for (int seq = 0; seq < pass.batch; ++seq)
-      copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
+    AttentionCall call = attention_call(pass, n_head, n_kv_head, head_dim);
+    call.softcap = softcap;
+    call.dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer);
+    return call;
   }
 };
 

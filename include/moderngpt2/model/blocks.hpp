@@ -5,6 +5,7 @@
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/config/layer_config.hpp"
 #include "moderngpt2/layers/attention.hpp"
+#include "moderngpt2/layers/concepts.hpp"
 #include "moderngpt2/layers/gated_mlp.hpp"
 #include "moderngpt2/layers/norm.hpp"
 
@@ -22,6 +23,12 @@ struct Standard {};
 /// itself. NormLayer: the norms before and after each half, and the final norm.
 template <class AttentionLayer = Standard, class MlpLayer = Standard, class NormLayer = Standard>
 struct Blocks {
+  template <class L>
+  static constexpr bool has_name = std::is_same_v<L, Standard> || detail::HasName<L>;
+  static_assert(has_name<AttentionLayer>, "the attention layer has no name: static constexpr const char* name = ...");
+  static_assert(has_name<MlpLayer>, "the MLP layer has no name: static constexpr const char* name = ...");
+  static_assert(has_name<NormLayer>, "the norm layer has no name: static constexpr const char* name = ...");
+
   template <ModelShape S>
   using Attention =
       std::conditional_t<std::is_same_v<AttentionLayer, Standard>,
@@ -40,6 +47,10 @@ struct Blocks {
     complete_layer_config<MlpLayer>(c.blocks.mlp, "blocks.mlp");
     complete_layer_config<NormLayer>(c.blocks.norm, "blocks.norm");
     return c;
+  }
+  /// Throws an Error if a config is of other layers.
+  static constexpr void check(const Config& c) {
+    if (!std::is_same_v<Blocks, Blocks<>> || !c.blocks.is_standard()) complete(c);
   }
 };
 

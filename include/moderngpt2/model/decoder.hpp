@@ -9,6 +9,7 @@
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/config/precision.hpp"
+#include "moderngpt2/layers/concepts.hpp"
 #include "moderngpt2/layers/embedding.hpp"
 #include "moderngpt2/layers/half_block.hpp"
 #include "moderngpt2/layers/parameter.hpp"
@@ -38,7 +39,7 @@ struct Decoder {
   Head head;
 
   constexpr explicit Decoder(const Config& c)
-      : n_layer((require_match<S>(c), c.n_layer)),
+      : n_layer((require_match<S>(c), BlocksType::check(c), c.n_layer)),
         n_embd(c.n_embd),
         wte(c),
         attention_half(c, attention_names),
@@ -63,7 +64,26 @@ struct Decoder {
     head.describe(p, last);
     return {first.elements + n_layer * (a.elements + m.elements) + last.elements,
             first.matrices + n_layer * (a.matrices + m.matrices) + last.matrices,
-            first.vectors + n_layer * (a.vectors + m.vectors) + last.vectors};
+            first.vectors + n_layer * (a.vectors + m.vectors) + last.vectors,
+            first.matrix_elements + n_layer * (a.matrix_elements + m.matrix_elements) + last.matrix_elements};
+  }
+
+  /// Elements of all matrices that multiply a token's activations: those of the half blocks and, if the head predicts
+  /// tokens, of its logits (tied or not). The embedding is a look-up and does not count.
+  constexpr std::int64_t matmul_parameters() const {
+    return n_layer * (count_of(attention_half).matrix_elements + count_of(mlp_half).matrix_elements) +
+           (head.size(1, 1).predicts_tokens ? count_of(wte).matrix_elements : 0);
+  }
+  /// Floating-point operations per token for training on sequences of `time` tokens: 6 for each parameter of a matrix
+  /// product (2 forward, 4 backward), and 3 times the extra_flops_per_token() of the layers. Recomputation is not
+  /// counted (as for model FLOPs utilisation: Chowdhery et al., PaLM, 2022, appendix B).
+  constexpr double training_flops_per_token(int time) const {
+    double extra = 0;
+    if constexpr (requires { attention_half.mixer.extra_flops_per_token(time); })
+      extra += attention_half.mixer.extra_flops_per_token(time);
+    if constexpr (requires { mlp_half.mixer.extra_flops_per_token(time); })
+      extra += mlp_half.mixer.extra_flops_per_token(time);
+    return 6.0 * double(matmul_parameters()) + 3.0 * n_layer * extra;
   }
 
   /// All parameters in the order of the flat buffers, with their names in checkpoints.
@@ -117,7 +137,13 @@ struct Decoder {
   constexpr int cache_width() const { return attention_half.mixer.cache_width(); }
 
   /// Size of passes over (batch,time) tokens, for a backend to reserve memory.
-  constexpr PassSize pass_size(int batch, int time) const { return {batch, time, head.size(batch, time)}; }
+  constexpr PassSize pass_size(int batch, int time) const {
+    PassSize size{batch, time, head.size(batch, time)};
+    include_sizes(size.operations, attention_half.mixer);
+    include_sizes(size.operations, mlp_half.mixer);
+    include_sizes(size.operations, ln_f);
+    return size;
+  }
 
   /// Views of one unit's weights or gradients in flat buffers; no view outlives a pass.
   template <class E, class Memory>
@@ -161,6 +187,12 @@ struct Decoder {
     CountParameters n;
     layer.describe(p, n);
     return n;
+  }
+  /// Includes the sizes that a layer states, and its longest vector. The library's own layers keep to the config.
+  static constexpr void include_sizes(OperationSizes& sizes, const auto& layer) {
+    if constexpr (detail::HasName<std::remove_cvref_t<decltype(layer)>>)
+      sizes.include({.width = count_of(layer).longest_vector});
+    if constexpr (requires { layer.operation_sizes(); }) sizes.include(layer.operation_sizes());
   }
   /// Binder at half 0 or 1 of `layer`; layer n_layer is the head's unit.
   template <class E, class Memory>

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "moderngpt2/backend/host.hpp"
@@ -14,12 +16,16 @@
 
 namespace moderngpt2 {
 
-/// Initializes elements [first, first + count) of a matrix with random numbers of its distribution (see Init).
-/// `number` is the matrix's index in the list of parameters: random numbers are a function of (seed, number, element),
-/// so that any range of any matrix can be initialized alone.
+/// Initializes elements [first, first + count) of a parameter as its Init says. `number` is its index in the list of
+/// parameters: random numbers are a function of (seed, number, element), so that any range of any parameter can be
+/// initialized alone.
 template <class M>
 void initialize_elements(M* to, const ParameterInfo& p, std::size_t number, std::int64_t first, std::int64_t count,
                          const Config& c, std::uint64_t seed, int threads = 1) {
+  if (p.init == Init::zeros || p.init == Init::ones) {
+    std::fill_n(to, count, M(compute_t<M>(p.init == Init::ones)));
+    return;
+  }
   const double deviation = c.initializer_range / (p.init == Init::scaled_normal ? std::sqrt(2.0 * c.n_layer) : 1.0);
   const std::uint64_t key = random_key(seed, RandomUse::init, 0, number);
   const std::int64_t first_pair = first / 2, pairs = (first + count + 1) / 2 - first_pair;
@@ -34,18 +40,18 @@ void initialize_elements(M* to, const ParameterInfo& p, std::size_t number, std:
   });
 }
 
-/// Initializes matrices with initialize_elements(), norms and biases with 0.
+/// Initializes all parameters with initialize_elements().
 template <class B, class E>
 void initialize(B& b, ParameterPlaces<E> weights, const std::vector<ParameterInfo>& table, const Config& c,
                 std::uint64_t seed) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     const ParameterInfo& p = table[i];
-    if (p.is_matrix())
-      write_pieces(b, weights.matrices + p.offset, p.size, [&](std::int64_t first, std::int64_t n, auto* to) {
+    weights.visit(p, [&](auto* parameter) {
+      if (p.init == Init::zeros) return fill(b, parameter, p.size, std::remove_reference_t<decltype(*parameter)>(0));
+      write_pieces(b, parameter, p.size, [&](std::int64_t first, std::int64_t n, auto* to) {
         initialize_elements(to, p, i, first, n, c, seed, host_threads(b));
       });
-    else
-      fill(b, weights.vectors + p.offset, p.size, typename E::VectorType(0));
+    });
   }
 }
 

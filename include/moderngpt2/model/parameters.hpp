@@ -26,13 +26,13 @@ struct ParameterInfo {
 /// Visitor that lists all parameters with full name, shape and offset.
 class ListParameters {
  public:
-  void matrix(const char* name, auto&, int rows, int cols, Init init) {
+  void matrix(const char* name, auto&, int rows, int cols, Init init = Init::normal) {
     const std::int64_t size = std::int64_t(rows) * cols;
     table.push_back({prefix_ + name, {rows, cols}, matrices_, size, init});
     matrices_ += padded_size(size);
   }
-  void vector(const char* name, auto&, int size) {
-    table.push_back({prefix_ + name, {size}, vectors_, size, Init::normal});
+  void vector(const char* name, auto&, int size, Init init = Init::zeros) {
+    table.push_back({prefix_ + name, {size}, vectors_, size, init});
     vectors_ += padded_size(size);
   }
   void nested(const std::string& name, const auto& layer, auto& params) {

@@ -110,6 +110,7 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
   if (tokenizer && !json.contains("vocab_size")) json["vocab_size"] = tokenizer->vocab_size();
   if (!json.contains("bos_token_id")) json["bos_token_id"] = nullptr;
   ConfigFile file = parse_config(json, where);
+  require_library_layers(file.config, where);
   file.model_type = model_type;
   if (source.architecture == architectures[0] && file.architecture != architectures[0])
     throw Error("{}: the model is a {}, set --task: the default task trains a {}", where, file.architecture,

@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "moderngpt2/config/flops.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/request_fields.hpp"
@@ -59,7 +58,7 @@ std::string settings_text(const TrainingRequest& request, const PreparedRun<Task
                           const char* backend) {
   const TrainingSettings& s = request.settings;
   const Config& c = run.companions.config.config;
-  const double flops = training_flops_per_token(c, run.block_size, Task::predicts_tokens);
+  const double flops = typename Task::template Model<>::Layers(c).training_flops_per_token(run.block_size);
   std::string text = fmt::format(
       "model: {} parameters, {} layers, n_embd {}, {} heads ({} kv) of {}, intermediate {}, {}, vocabulary {}, "
       "positions "

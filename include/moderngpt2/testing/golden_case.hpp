@@ -33,7 +33,9 @@ struct Case {
       : folder(path),
         config(read_config(path)),
         description(read_json_file(path / "case.json")),
-        expected(path / "expected.safetensors") {}
+        expected(path / "expected.safetensors") {
+    require_library_layers(config.config, path.string());
+  }
 
   bool has(const std::string& name) const { return expected.find(name) != nullptr; }
   std::vector<double> values(const std::string& name) const { return expected.read_vector<double>(name); }

@@ -51,8 +51,9 @@ struct LayerRun {
   bool backward() const { return dy.data != nullptr; }
 };
 
-/// Default call of a layer: with the interface of Linear (forward, backward) or of a mixer (saved, scratch, forward and
-/// backward with a pass). For other interfaces, pass a function with the same arguments to `test_layer`.
+/// Default call of a layer: with the interface of a norm or of Linear (forward, backward) or of a mixer (saved,
+/// scratch, forward and backward with a pass). For other interfaces, pass a function with the same arguments to
+/// `test_layer`.
 struct CallLayer {
   template <class B, class Layer, class T, class P>
   void operator()(B& b, const Layer& layer, const LayerRun<T, P>& run) const {
@@ -68,7 +69,11 @@ struct CallLayer {
       if (run.backward()) layer.backward(b, run.dx, run.dy, run.x, run.p, run.g, saved, scratch, run.pass, 0);
     } else {
       layer.forward(b, run.y, run.x, run.p);
-      if (run.backward()) layer.backward(b, run.dx, run.dy, run.x, run.p, run.g);
+      if (!run.backward()) return;
+      if constexpr (requires { layer.backward(b, run.dx, run.dy, run.x, run.p, run.g, false); })
+        layer.backward(b, run.dx, run.dy, run.x, run.p, run.g, false);
+      else
+        layer.backward(b, run.dx, run.dy, run.x, run.p, run.g);
     }
   }
 };

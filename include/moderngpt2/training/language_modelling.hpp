@@ -20,7 +20,6 @@ struct LanguageModelling {
   using Model = CausalLM<any_shape, Backend, Precision>;
   static constexpr const char* name = "causal-lm";
   static constexpr const char* examples = "blocks";
-  static constexpr bool predicts_tokens = true;  ///< whether the model computes logits over the vocabulary
 
   /// Metrics of an evaluation: perplexity.
   struct Scores {

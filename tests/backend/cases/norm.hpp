@@ -55,6 +55,35 @@ inline std::vector<Case> norm_cases() {
         backward.tolerance = 1e-4;  // the norm of two channels is almost constant: its gradient is rounding
       table.push_back(std::move(backward));
     }
+  for (const auto& [rows, width] : {std::array{40, 33}, {3, 2304}}) {  // without gain
+    const int n = rows, c = width;
+    const TensorSpec x{Role::input, std::int64_t(rows) * width}, out{Role::output, x.size}, inout{Role::added, x.size};
+    const std::string size = fmt::format("without gain N{} C{}", rows, width);
+    table.push_back(make_case("rms_norm " + size, {out, x}, [=](auto& b, const auto& t) {
+      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+      rms_norm(b, Rows<T>(t[0], n, c), Rows<T>(t[1], n, c), Vector<F>{}, T(1e-6));
+    }));
+    table.push_back(make_case("rms_norm_backward " + size, {inout, x, x}, [=](auto& b, const auto& t) {
+      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+      rms_norm_backward(b, Rows<T>(t[0], n, c), Vector<F>{}, Rows<T>(t[1], n, c), Rows<T>(t[2], n, c), Vector<F>{},
+                        T(1e-6), true);
+    }));
+    table.push_back(make_case("add_norm " + size, {out, out, x, inout}, [=](auto& b, const auto& t) {
+      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+      auto r = [&](int i) { return Rows<T>(t[std::size_t(i)], n, c); };
+      add_norm(b, r(0), r(1), r(2), r(3), Vector<F>{}, Vector<F>{}, T(1e-6), n, Dropout{});
+    }));
+    table.push_back(make_case("add_norm_backward " + size, {inout, out, x, x, x}, [=](auto& b, const auto& t) {
+      using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+      using F = full_of<std::remove_cvref_t<decltype(t)>>;
+      auto r = [&](int i) { return Rows<T>(t[std::size_t(i)], n, c); };
+      add_norm_backward(b, r(0), r(1), Vector<F>{}, Vector<F>{}, r(2), r(3), r(4), Vector<F>{}, Vector<F>{}, T(1e-6), n,
+                        Dropout{});
+    }));
+  }
   return table;
 }
 

@@ -11,15 +11,17 @@
 #include "moderngpt2/backend/cuda/column_sum.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/kernels/segments.cuh"
+#include "moderngpt2/backend/cuda/kernels/user_activation.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -42,8 +44,9 @@ inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype d
 template <class T>
 std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64_t logits_bytes) {
   const HeadSize& head = size.head;
-  const int rows = size.rows(), widest = std::max(c.n_embd, c.n_head * c.head_dim);
-  std::int64_t floats = attention_backward_scratch(rows, c.n_head);
+  const OperationSizes& own = size.operations;
+  const int rows = size.rows(), widest = std::max({c.n_embd, c.n_head * c.head_dim, own.width});
+  std::int64_t floats = attention_backward_scratch(rows, std::max(c.n_head, own.n_head));
   if (head.predicts_tokens) floats = std::max(floats, classifier_scratch(logits_bytes, rows, c.vocab_size));
   if (head.rows > 0) {
     if (sizeof(T) < sizeof(float)) floats = std::max(floats, head_scratch(head.rows, c.n_embd, head.scores));
@@ -51,7 +54,7 @@ std::int64_t operation_scratch(const Config& c, const PassSize& size, std::int64
     floats = std::max({floats, std::int64_t(losses), column_sum_scratch(head.rows, head.scores)});
   }
   floats = std::max(floats, column_sum_scratch(rows, widest));
-  floats = std::max(floats, norm_scratch(rows, 2, c.n_embd));
+  floats = std::max(floats, norm_scratch(rows * std::max(own.norm_rows, 1), 2, std::max(c.n_embd, own.width)));
   std::int64_t bytes = floats * std::int64_t(sizeof(float));
   bytes = std::max(bytes, SegmentSort::scratch_ints(rows) * std::int64_t(sizeof(int)));
   bytes = std::max(bytes, std::int64_t(widest) * std::int64_t(sizeof(T)));  // a bias rounded to T
@@ -67,11 +70,20 @@ inline std::int64_t input_bytes(const PassSize& size) {
          ints(std::int64_t(size.batch) * std::max(size.head.scores, 1));
 }
 
+/// Throws Error if an activation of the config has no kernels in this program.
+template <class T>
+void require_activation_kernels(const Config& c) {
+  user_launchers<T>(c.activation);
+  if (c.summary_activation) user_launchers<T>(*c.summary_activation);
+}
+
 }  // namespace detail
 
-/// Memory of passes of this size beside tensors, with the default of Backend::limit_logits.
+/// Memory of passes of this size beside tensors, with the default of Backend::limit_logits. Throws Error if the config
+/// names a registered activation without kernels.
 template <class T>
 PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int /*threads*/) {
+  detail::require_activation_kernels<T>(c);
   const std::uint64_t inputs = std::uint64_t(detail::input_bytes(size));
   return {.scratch = std::uint64_t(detail::operation_scratch<T>(c, size, Backend::default_logits_bytes)) +
                      Blas::workspace_size,
@@ -83,9 +95,10 @@ PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassS
 /// allocate and free no GPU or pinned memory. Exception: search_products(true) allocates while it times algorithms.
 template <class T>
 void reserve(Backend& b, const Config& c, PassSize size) {
+  detail::require_activation_kernels<T>(c);
   size.cudnn_attention = b.cudnn_attention() != nullptr;
   b.scratch<std::byte>(detail::operation_scratch<T>(c, size, b.logits_bytes()));
   b.inputs().reserve(std::size_t(detail::input_bytes(size)), size.queued);
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -18,6 +18,12 @@ T reciprocal_rms(const T* x, int width, real_t<T> eps) {
   return T(1) / std::sqrt(sum / real_t<T>(width) + eps);
 }
 
+/// 1 + w of channel i; 1 for a norm without gain (null).
+template <class T>
+T gain(const T* w, int i) {
+  return w ? T(1) + w[i] : T(1);
+}
+
 /// Backward pass of y = x rstd (1 + w) for one row: dx (+)= gradient of x, dw += gradient of w. Derivation:
 /// docs/math.md.
 template <class T>
@@ -25,12 +31,12 @@ void norm_row_backward(T* dx, T* dw, const T* dy, const T* x, const T* w, int wi
   const T rstd = reciprocal_rms(x, width, eps);
   T mean = T(0);
   for (int i = 0; i < width; ++i) {
-    mean += dy[i] * (T(1) + w[i]) * x[i] * rstd;
-    dw[i] += dy[i] * x[i] * rstd;
+    mean += dy[i] * gain(w, i) * x[i] * rstd;
+    if (dw) dw[i] += dy[i] * x[i] * rstd;
   }
   mean /= real_t<T>(width);
   for (int i = 0; i < width; ++i) {
-    const T d = rstd * (dy[i] * (T(1) + w[i]) - x[i] * rstd * mean);
+    const T d = rstd * (dy[i] * gain(w, i) - x[i] * rstd * mean);
     dx[i] = accumulate ? dx[i] + d : d;
   }
 }
@@ -41,7 +47,7 @@ template <class T>
 void rms_norm(Backend&, Rows<T> u, ConstRows<T> x, ConstVector<T> w, real_t<T> eps) {
   for (int r = 0; r < x.count; ++r) {
     const T rstd = detail::reciprocal_rms(x.row(r), x.width, eps);
-    for (int i = 0; i < x.width; ++i) u.row(r)[i] = x.row(r)[i] * rstd * (T(1) + w.data[i]);
+    for (int i = 0; i < x.width; ++i) u.row(r)[i] = x.row(r)[i] * rstd * detail::gain(w.data, i);
   }
 }
 
@@ -58,7 +64,7 @@ void add_norm(Backend& b, Rows<T> x_out, Rows<T> u, ConstRows<T> x, Rows<T> y, C
   dropout(b, y, time, d);
   for (int r = 0; r < x.count; ++r) {
     const T rstd = detail::reciprocal_rms(y.row(r), x.width, eps);
-    for (int i = 0; i < x.width; ++i) x_out.row(r)[i] = x.row(r)[i] + y.row(r)[i] * rstd * (T(1) + post.data[i]);
+    for (int i = 0; i < x.width; ++i) x_out.row(r)[i] = x.row(r)[i] + y.row(r)[i] * rstd * detail::gain(post.data, i);
   }
   rms_norm(b, u, ConstRows<T>(x_out), next, eps);
 }

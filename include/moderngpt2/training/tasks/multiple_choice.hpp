@@ -62,7 +62,6 @@ struct MultipleChoice {
   using Model = DoubleHeadsModel<any_shape, Backend, Precision>;
   static constexpr const char* name = "multiple-choice";
   static constexpr const char* examples = "questions";
-  static constexpr bool predicts_tokens = true;
   static constexpr bool has_labels = false;
 
   class Scores {

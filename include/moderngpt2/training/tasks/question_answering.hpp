@@ -49,7 +49,6 @@ struct QuestionAnswering {
   using Model = QuestionAnswerer<any_shape, Backend, Precision>;
   static constexpr const char* name = "question-answering";
   static constexpr const char* examples = "windows";
-  static constexpr bool predicts_tokens = false;
   static constexpr bool has_labels = false;
 
   class Scores {

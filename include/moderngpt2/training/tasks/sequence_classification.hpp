@@ -56,7 +56,6 @@ struct SequenceClassification {
   using Model = SequenceClassifier<any_shape, Backend, Precision>;
   static constexpr const char* name = "sequence-classification";
   static constexpr const char* examples = "texts";
-  static constexpr bool predicts_tokens = false;
   static constexpr bool has_labels = true;
 
   class Scores {

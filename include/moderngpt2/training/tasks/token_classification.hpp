@@ -49,7 +49,6 @@ struct TokenClassification {
   using Model = TokenClassifier<any_shape, Backend, Precision>;
   static constexpr const char* name = "token-classification";
   static constexpr const char* examples = "texts";
-  static constexpr bool predicts_tokens = false;
   static constexpr bool has_labels = true;
 
   class Scores {

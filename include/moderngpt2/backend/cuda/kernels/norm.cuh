@@ -8,18 +8,21 @@
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels. Rows are views (N,C) with strides.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Number of groups of rows over which gradients of gains are summed separately, then in order. Depends on `rows` only,
 /// so that every GPU gets the same bits; 512 blocks fill any current GPU.
 inline constexpr int norm_partitions = 512;
 inline int norm_parts(int rows) { return rows < norm_partitions ? rows : norm_partitions; }
+
+// A norm without gain has null gains (w, or post and next) and null gradients of them.
 
 /// u = x rstd (1 + w), with rstd = 1 / sqrt(mean(x^2) + eps).
 template <class T>
@@ -151,7 +154,7 @@ MODERNGPT2_DEVICE void normalize(RowPart<N, items>& x, const float* w, int width
   block_sum(squares, memory);
   const float rstd = 1.0f / sqrtf(squares[0] / float(width) + eps);
   RowPart<N, items> gain;
-  gain.load(w, width);
+  gain.load(w, w ? width : 0);
   each<N, items>([&](int i, int j) { x.at[i][j] *= rstd * (1.0f + gain.at[i][j]); });
 }
 
@@ -160,7 +163,7 @@ template <int N, int items>
 MODERNGPT2_DEVICE void normalize_backward(RowPart<N, items>& d, RowPart<N, items>& dw, const RowPart<N, items>& x,
                                           const float* w, int width, float eps, BlockSums<2>& memory) {
   RowPart<N, items> gain;
-  gain.load(w, width);
+  gain.load(w, w ? width : 0);
   float sums[2] = {};
   each<N, items>([&](int i, int j) {
     sums[0] += x.at[i][j] * x.at[i][j];
@@ -305,6 +308,7 @@ void RmsNormBackward<T>::launch(cudaStream_t stream) const {
     cuda::launch(stream, detail::rms_norm_backward_kernel<T, decltype(n)::value, decltype(items)::value>,
                  unsigned(parts), unsigned(threads), 0, *this);
   });
+  if (!dw) return;
   cuda::launch(stream, detail::sum_parts_kernel<1>, unsigned(x.width + 31) / 32, 256, 0, dw, dw, partial, parts,
                x.width);
 }
@@ -329,6 +333,7 @@ void AddNormBackward<T>::launch(cudaStream_t stream) const {
     cuda::launch(stream, detail::add_norm_backward_kernel<T, decltype(n)::value, decltype(items)::value>,
                  unsigned(parts), unsigned(threads), 0, *this);
   });
+  if (!dnext) return;
   cuda::launch(stream, detail::sum_parts_kernel<2>, dim3(unsigned(dx.width + 31) / 32, 2), 256, 0, dnext, dpost,
                partial, parts, dx.width);
 }
@@ -340,4 +345,4 @@ MODERNGPT2_CUDA_INSTANTIATE(AddNormBackward);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
