@@ -27,7 +27,8 @@ for program in sorted(programs.iterdir()):
     if source.exists() and "Options options(" in source.read_text() and os.access(program, os.X_OK):
         known |= set(re.findall(r"--[a-z][a-z_0-9-]*", subprocess.run([program, "--help"], capture_output=True, text=True).stdout))
 faults = []
-for page in [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted((root / "docs/decisions").glob("*.md"))]:
+folders = ("docs", "docs/api", "docs/decisions")
+for page in [root / "README.md", *(page for folder in folders for page in sorted((root / folder).glob("*.md")))]:
     for flag in sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z_0-9-]*", page.read_text()))):
         if flag not in known:
             faults.append(f"{page.relative_to(root)}: no program has {flag}")
