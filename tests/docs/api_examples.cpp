@@ -18,7 +18,6 @@
 #include <utility>
 #include <vector>
 
-#include <moderngpt2/backend/register_activation.hpp>
 #include <moderngpt2/distributed/agreement.hpp>
 #include <moderngpt2/moderngpt2.hpp>
 #include <moderngpt2/run/plan.hpp>

@@ -1,7 +1,6 @@
 #include <cstdio>
 #include <vector>
 
-#include <moderngpt2/backend/register_activation.hpp>
 #include <moderngpt2/moderngpt2.hpp>
 #include <moderngpt2/testing/test_layer.hpp>
 
