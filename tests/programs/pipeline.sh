@@ -126,8 +126,10 @@ mistake 2 "--input" train --task multiple-choice --model_path whole --output_dir
 sjis=$encodings/sjis.txt utf16=$encodings/utf16.txt
 mistake 1 "sjis.txt:1: the file is not UTF-8.*iconv -f SHIFT-JIS -t UTF-8" \
   train_tokenizer --input "$sjis" --output_path nothing --vocab_size 300
-mistake 1 "looks like UTF-16" pretokenize_dataset --input "$utf16" --tokenizer_path bpe --output_path nothing \
-  --block_size 64
+if "$bin/pretokenize_dataset" --input "$utf16" --tokenizer_path bpe --output_path any --block_size 64 >out.txt \
+  2>err.txt; then fail "pretokenize_dataset accepts UTF-16"; fi
+grep -q "looks like UTF-16" err.txt || fail "pretokenize_dataset said: $(cat err.txt)"
+[ -z "$(ls -A any)" ] || fail "pretokenize_dataset left $(ls -A any)"
 refused() {
   if "$bin/train" --config_file config.json --tokenizer_path bpe --block_size 64 --max_steps 1 --output_dir other \
     "$@" >out.txt 2>err.txt; then fail "train $* accepts it"; fi
