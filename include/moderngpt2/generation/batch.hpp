@@ -167,7 +167,7 @@ inline BatchPlan plan_batches(std::span<const GenerationRequest> requests, std::
 /// model at once.
 template <class M, class Callback, class Done>
 void generate_batch(const M& model, std::span<const GenerationRequest> requests, int batch_size, Callback&& callback,
-                    Done&& done, std::optional<typename M::Backend> context = {}) {
+                    Done&& done, std::optional<typename M::Backend>&& context = {}) {
   if (batch_size < 1) throw Error("batch_size is {}, it must be positive", batch_size);
   std::size_t longest_prompt = 1;
   int chunk = GenerationOptions{}.prefill_chunk;

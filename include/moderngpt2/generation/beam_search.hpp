@@ -318,7 +318,7 @@ class BeamSearch {
 template <class M, class Callback>
 std::vector<GenerationResult> beam_search(const M& model, std::span<const int> prompt, const GenerationOptions& options,
                                           int num_return_sequences, Callback&& callback,
-                                          std::optional<typename M::Backend> context = {}) {
+                                          std::optional<typename M::Backend>&& context = {}) {
   validate(options);
   if (num_return_sequences < 1 || num_return_sequences > options.num_beams)
     throw Error("num_return_sequences is {}, it must be between 1 and num_beams {}", num_return_sequences,

@@ -33,7 +33,7 @@ class CachedModel {
   /// `max_tokens`: columns, clamped to 1..n_positions. `chunk`: maximum number of tokens in one prefill pass, which
   /// bounds the memory of activations. `context`: as for Session. The model must outlive this object.
   CachedModel(const M& model, int rows, std::int64_t max_tokens, int chunk,
-              std::optional<typename M::Backend> context = {})
+              std::optional<typename M::Backend>&& context = {})
       : capacity_(int(std::clamp<std::int64_t>(max_tokens, 1, model.config().n_positions))),
         chunk_(std::clamp(chunk, 1, capacity_)),
         session_(model, 1, std::max(chunk_, rows), std::move(context)),

@@ -20,7 +20,7 @@ namespace moderngpt2 {
 /// range. Several threads may call it with one model at once.
 template <class M, class Callback>
 GenerationResult generate(const M& model, std::span<const int> prompt, const GenerationOptions& options,
-                          Callback&& callback, std::optional<typename M::Backend> context = {}) {
+                          Callback&& callback, std::optional<typename M::Backend>&& context = {}) {
   validate(options);
   const std::int64_t length = std::max<std::int64_t>(std::int64_t(prompt.size()), 1);
   Generator<M> generator(model, length + options.max_new_tokens,

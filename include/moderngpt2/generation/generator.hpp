@@ -33,7 +33,7 @@ class Generator {
   /// number of prompt tokens in one pass. `context`: such as cpu::Backend(1), for one OpenMP thread; default: a new one
   /// with the settings of the model's own. The model must outlive the generator.
   explicit Generator(const M& model, std::int64_t max_tokens, int prefill_chunk = GenerationOptions{}.prefill_chunk,
-                     std::optional<typename M::Backend> context = {})
+                     std::optional<typename M::Backend>&& context = {})
       : rows_(model, 1, max_tokens, prefill_chunk, std::move(context)) {
     cached_.reserve(std::size_t(rows_.capacity()));
   }

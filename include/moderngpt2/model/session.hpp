@@ -26,7 +26,7 @@ class Session {
 
   /// For passes over up to (batch,time) tokens. The model must outlive the session. `context`: the session's own, such
   /// as cpu::Backend(1); default: a new one with the settings of the model's, such as its number of threads.
-  Session(const M& model, int batch, int time, std::optional<typename M::Backend> context = {})
+  Session(const M& model, int batch, int time, std::optional<typename M::Backend>&& context = {})
       : model_(&model),
         context_(context ? std::move(*context) : new_context(model.backend())),
         work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {}

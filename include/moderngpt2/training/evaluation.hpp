@@ -125,7 +125,7 @@ std::optional<Evaluation> evaluate(M& model, typename M::Work& work, Batch& batc
 /// batches of `batch_size` examples; `context`: as for Session. Several threads may call it with one model at once.
 template <class Task, class M>
 Evaluation evaluate(const M& model, const typename Task::Batch::Data& data, int batch_size,
-                    std::optional<typename M::Backend> context = {}) {
+                    std::optional<typename M::Backend>&& context = {}) {
   if (batch_size < 1) throw Error("evaluate: batch_size is {}, it must be positive", batch_size);
   if (data.size() < 1) throw Error("evaluate: the data set is empty");
   const int rows = int(std::clamp<std::int64_t>(data.size(), 1, batch_size));
