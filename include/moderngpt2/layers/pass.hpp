@@ -53,6 +53,23 @@ struct Pass {
 
   constexpr int rows() const { return batch * time; }
 
+  /// Returns ids (B,T). Throws an Error if there are more or fewer.
+  const int* ids_of(std::span<const int> ids) const { return require_size(ids, std::int64_t(batch) * time, "ids"); }
+
+  /// Throws an Error if the sequences are longer than a model's n_positions.
+  void check_length(int n_positions) const {
+    if (past < 0) throw Error("a pass has {} tokens in the cache", past);
+    if (const std::int64_t length = std::int64_t(past) + time; length > n_positions)
+      throw Error("a sequence of {} tokens is longer than the model's n_positions {}", length, n_positions);
+  }
+  /// Throws an Error if ids (B,T) in host memory are null or outside of the vocabulary.
+  void check_ids(const int* ids, int vocab_size) const {
+    if (!ids) throw Error("ids are null, a pass of batch {} and time {} needs them", batch, time);
+    for (int i = 0; i < rows(); ++i)
+      if (ids[i] < 0 || ids[i] >= vocab_size)
+        throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / time, i % time,
+                    vocab_size);
+  }
   /// Throws an Error if `pasts`, in host memory, is given for a pass that does not support it, or contradicts `past`.
   void check_pasts() const {
     if (!pasts) return;

@@ -119,6 +119,7 @@ class Model {
   [[nodiscard]] Uses::Use shared_use() const { return uses_.shared(); }
 
   // Passes come in two forms: with a context of the backend, for any thread, and without, in the model's own context.
+  // The latter also take ids and integer labels (see labels_of()) as spans or vectors, which must have the pass's size.
 
   /// Forward pass: ids (B,T) -> final hidden states (BT,C), in the workspace. `caches`: one view for each layer, or
   /// empty. Ids, key mask and first keys are in host memory for all backends. Throws an Error for null ids, a token id
@@ -132,10 +133,8 @@ class Model {
   Rows<T> forward(Work& work, const int* ids, Pass<R> pass, std::span<const KvView<T>> caches = {}) {
     return forward(backend_, work, ids, pass, caches);
   }
-
-  /// `ids`: a span or vector, whose size must be that of the pass.
   Rows<T> forward(Work& work, std::span<const int> ids, Pass<R> pass, std::span<const KvView<T>> caches = {}) {
-    return forward(backend_, work, require_size(ids, rows_of(pass), "ids"), pass, caches);
+    return forward(backend_, work, pass.ids_of(ids), pass, caches);
   }
 
   /// Computes logits (N,V) of final hidden states (N,C), for heads with token logits.
@@ -167,11 +166,9 @@ class Model {
   Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
     return loss(backend_, work, ids, labels, pass);
   }
-  /// Ids, and integer labels (see labels_of()), as spans or vectors, whose sizes must be those of the pass.
   template <class Labels = typename Head::Labels>
   Loss loss(Work& work, std::span<const int> ids, const Labels& labels, Pass<R> pass) {
-    return loss(backend_, work, require_size(ids, rows_of(pass), "ids"), labels_of<typename Head::Labels>(labels, pass),
-                pass);
+    return loss(backend_, work, pass.ids_of(ids), labels_of<typename Head::Labels>(labels, pass), pass);
   }
 
   /// Loss of a batch of ids (B,T). Adds its gradients to `gradients`, and calls on_ready(unit) when those of a unit's
@@ -179,20 +176,17 @@ class Model {
   template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
   Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
                           OnReady&& on_ready = {}) {
-    if (work.mode() == Mode::infer)
-      throw Error("loss_and_gradients(): the workspace is of Mode::infer. Make one of Mode::train");
-    if (gradients.matrices.size() != weights_.matrices.size() || gradients.vectors.size() != weights_.vectors.size())
-      throw Error("loss_and_gradients(): the gradients are not of this model. Make them with make_gradients()");
+    if (work.mode() == Mode::infer) throw Error("the workspace is of Mode::infer: gradients need one of Mode::train");
+    if (!gradients.has_sizes_of(weights_)) throw Error("the gradients are not of this model: use make_gradients()");
     const auto use = exclusive_use();
     auto& v = work.views;
     const int* const uploaded = prepare(backend_, work, ids, pass);
     const Rows<T> hidden = run_forward(backend_, work, uploaded, pass, {});
-    const auto d_final = layers_.bind_final(gradients);
     const auto d_wte = layers_.bind_embedding(gradients);
     acquire(backend_, layers_.head_unit(), layers_.head_unit().previous());
-    const Loss loss =
-        layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head, d_final.head,
-                          layers_.bind_embedding(weights_), d_wte, v.head, ids, labels, pass);
+    const Loss loss = layers_.head.loss(backend_, Rows<const T>(hidden), v.du, layers_.bind_final(weights_).head,
+                                        layers_.bind_final(gradients).head, layers_.bind_embedding(weights_), d_wte,
+                                        v.head, ids, labels, pass);
     fill(backend_, v.dx.data, v.dx.size(), T(0));
     on_ready(layers_.head_unit());
     for (int k = layers_.half_blocks() - 1; k >= 0; --k) {
@@ -206,13 +200,11 @@ class Model {
     release_all(backend_);
     return loss;
   }
-
-  /// Ids and integer labels as in loss(): spans or vectors of the pass's size.
   template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
   Loss loss_and_gradients(Work& work, std::span<const int> ids, const Labels& labels, Gradients& gradients,
                           Pass<R> pass, OnReady&& on_ready = {}) {
-    return loss_and_gradients(work, require_size(ids, rows_of(pass), "ids"),
-                              labels_of<typename Head::Labels>(labels, pass), gradients, pass, on_ready);
+    return loss_and_gradients(work, pass.ids_of(ids), labels_of<typename Head::Labels>(labels, pass), gradients, pass,
+                              on_ready);
   }
 
   /// Serves the weight gathers of a loss() that other ranks run, without a batch of its own (ZeRO stage 3).
@@ -318,17 +310,13 @@ class Model {
   void with_half(Work& work, int k, F&& f) const {
     const int layer = k / 2;
     auto& v = work.views;
+    const auto bind_attention = [&](const auto& buffers) { return layers_.bind_attention(buffers, layer); };
+    const auto bind_mlp = [&](const auto& buffers) { return layers_.bind_mlp(buffers, layer); };
     if (k % 2 == 0)
-      f(
-          layers_.attention_half, [&](const auto& buffers) { return layers_.bind_attention(buffers, layer); },
-          v.attention[std::size_t(layer)], v.attention_scratch, layer);
+      f(layers_.attention_half, bind_attention, v.attention[std::size_t(layer)], v.attention_scratch, layer);
     else
-      f(
-          layers_.mlp_half, [&](const auto& buffers) { return layers_.bind_mlp(buffers, layer); },
-          v.mlp[std::size_t(layer)], v.mlp_scratch, layer);
+      f(layers_.mlp_half, bind_mlp, v.mlp[std::size_t(layer)], v.mlp_scratch, layer);
   }
-
-  static std::int64_t rows_of(const Pass<R>& pass) { return std::int64_t(pass.batch) * pass.time; }
 
   Dropout residual_dropout(const Pass<R>& pass, int k) const {
     return pass.dropout(RandomUse::residual_dropout, config_.resid_pdrop, k);
@@ -336,15 +324,9 @@ class Model {
 
   /// Validates a pass, shapes the workspace for it, and uploads ids and the pass's arrays. Returns the uploaded ids.
   const int* prepare(Backend& b, Work& work, const int* ids, Pass<R>& pass) const {
-    if (pass.past < 0) throw Error("a pass has {} tokens in the cache", pass.past);
-    if (const std::int64_t length = std::int64_t(pass.past) + pass.time; length > config_.n_positions)
-      throw Error("a sequence of {} tokens is longer than the model's n_positions {}", length, config_.n_positions);
+    pass.check_length(config_.n_positions);
     work.reshape(pass.batch, pass.time);
-    if (!ids) throw Error("ids are null, a pass of batch {} and time {} needs them", pass.batch, pass.time);
-    for (int i = 0; i < pass.rows(); ++i)
-      if (ids[i] < 0 || ids[i] >= config_.vocab_size)
-        throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / pass.time,
-                    i % pass.time, config_.vocab_size);
+    pass.check_ids(ids, config_.vocab_size);
     pass.check_pasts();
     begin_pass(b);
     pass.rotary = rotary_.table();

@@ -64,6 +64,11 @@ struct ParameterBuffers {
   ParameterBuffers(std::int64_t matrix_elements, std::int64_t vector_elements, Pages pages)
       : matrices(matrix_elements, pages), vectors(vector_elements) {}
 
+  /// Whether both buffers have as many elements as those of another set.
+  template <class Other>
+  bool has_sizes_of(const Other& other) const {
+    return matrices.size() == other.matrices.size() && vectors.size() == other.vectors.size();
+  }
   /// First element of a tensor; requires both buffers to have the same element type.
   auto* at(const ParameterInfo& p) const {
     return p.is_matrix() ? matrices.data() + p.offset : vectors.data() + p.offset;
