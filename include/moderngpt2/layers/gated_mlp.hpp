@@ -120,6 +120,10 @@ struct GatedMlp {
 /// Gated MLP with the activation functor A and sizes from the config: the blocks of a model as
 /// Blocks<Standard, GatedMlpWith<StarRelu>> (model/blocks.hpp).
 template <class A>
-using GatedMlpWith = GatedMlp<dynamic, dynamic, A{}>;
+struct GatedMlpWith : GatedMlp<dynamic, dynamic, A{}> {
+  static constexpr const char* name = "";  ///< in config.json: the library's MLP, and A as its activation_function
+
+  using GatedMlp<dynamic, dynamic, A{}>::GatedMlp;
+};
 
 }  // namespace moderngpt2
