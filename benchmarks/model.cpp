@@ -1,8 +1,10 @@
-/// Times a training step, the prefill of a prompt or the decoding of tokens. With --serve, works for compare.py: prints
-/// "ready" after a warm-up, then runs once for each line of standard input and prints the seconds. Without it, runs
+/// Times a training step, the prefill of a prompt, the decoding of tokens, or requests one by one and at once. With
+/// --serve, works for compare.py: prints "ready" after a warm-up, then runs once for each line of standard input and
+/// prints the seconds. Without it, runs
 /// --repeat times.
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -16,6 +18,7 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/core/clock.hpp"
+#include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/run/plan.hpp"
@@ -26,7 +29,7 @@ namespace {
 
 using namespace moderngpt2;
 
-enum class Part { step, prefill, decode };
+enum class Part { step, prefill, decode, requests };
 
 struct Work {
   std::string size = "small";
@@ -101,6 +104,38 @@ void time_decode(const Work& work, M& model) {
   });
 }
 
+/// Prints the tokens/s of one request and of --batch requests at once, each with --time prompt tokens and --tokens new
+/// ones, and their ratio. Both are timed alternately, so that the load of the machine changes the ratio little.
+template <class M>
+void time_requests(const Work& work, M& model) {
+  BatchGenerator texts(model, {.slots = work.batch, .slot_tokens = work.time + work.tokens});
+  GenerationOptions options;
+  options.max_new_tokens = work.tokens;
+  std::uint64_t serial = 0;
+  const auto seconds_of = [&](int requests) {
+    const double begin = seconds_now();
+    for (int i = 0; i < requests; ++i) {
+      std::vector<int> prompt = some_ids(model.config(), work.time);
+      prompt[0] = int(serial++ % std::uint64_t(model.config().vocab_size));  // no two prompts share a prefix
+      options.sequence = std::uint64_t(i);
+      texts.add({prompt, options});
+    }
+    while (texts.step()) {
+    }
+    return seconds_now() - begin;
+  };
+  seconds_of(work.batch), seconds_of(1);
+  std::vector<double> ratios;
+  for (int i = 0; i < work.repeat; ++i) {
+    const double alone = work.tokens / seconds_of(1), together = work.batch * work.tokens / seconds_of(work.batch);
+    ratios.push_back(together / alone);
+    fmt::print("1 request: {:.1f} tokens/s, {} requests: {:.1f} tokens/s, ratio {:.2f}\n", alone, work.batch, together,
+               ratios.back());
+  }
+  std::ranges::sort(ratios);
+  fmt::print("median ratio {:.2f}, cache {:.2f} GiB\n", ratios[ratios.size() / 2], double(texts.bytes()) / (1 << 30));
+}
+
 /// Prints as JSON: memory, floating-point operations per token, bytes of weights that each token reads.
 template <class M>
 void say_plan(const Work& work, const Config& c) {
@@ -132,6 +167,8 @@ void run(const Work& work, const Config& config) {
       return time_prefill(work, model);
     case Part::decode:
       return time_decode(work, model);
+    case Part::requests:
+      return time_requests(work, model);
   }
 }
 
@@ -139,8 +176,10 @@ int program(int argc, char** argv) {
   Work work;
   Options options("bench_model", "Times a training step, a prefill or decoding, with random weights.");
   options.add("size", work.size, "Model size.").choices({"tiny", "small", "medium", "large", "xl"});
-  options.add_choice("part", work.part, {{"step", Part::step}, {"prefill", Part::prefill}, {"decode", Part::decode}},
-                     "what is timed");
+  options.add_choice(
+      "part", work.part,
+      {{"step", Part::step}, {"prefill", Part::prefill}, {"decode", Part::decode}, {"requests", Part::requests}},
+      "what is timed");
   options.add("batch", work.batch, "Batch size in sequences.").at_least(1);
   options.add("time", work.time, "Tokens of each sequence, or of each prompt.").at_least(1);
   options.add("tokens", work.tokens, "Tokens to decode.").at_least(1);

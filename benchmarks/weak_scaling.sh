@@ -57,8 +57,8 @@ run() { # PROCESSES
   [ "$1" = 1 ] || launcher=(mpirun -n "$1")
   rm -rf out
   "${launcher[@]}" bash -c "$pinned" - "$bin/train" --config_file config.json --tokenizer_path tokenizer \
-    --pre_tokenized_dataset_path blocks --output_dir out --max_steps "$steps" --logging_steps 1 --eval_steps 1000000 \
-    --save_steps 1000000 --per_device_train_batch_size "$batch" --threads 1 --zero_stage 1 >log 2>&1 || fail
+    --pre_tokenized_dataset_path blocks --output_dir out --max_steps "$steps" --logging_steps 1 --eval_steps 0 \
+    --save_steps 0 --per_device_train_batch_size "$batch" --threads 1 --zero_stage 1 >log 2>&1 || fail
   sed -n 's/.*"step":\([0-9]*\),.*"tokens_per_second":\([0-9.]*\).*/\1 \2/p' out/metrics.jsonl |
     awk '$1 > 2 {print $2}' >>"speed-$1"
 }

@@ -1,4 +1,4 @@
-# moderngpt2_add_model(NAME CONFIG config.json)
+# moderngpt2_add_model(NAME CONFIG config.json [REGISTERED_ACTIVATION name])
 #
 # Reads a Hugging Face config.json (model_type moderngpt2 or gemma2) and creates the INTERFACE target NAME. A target
 # that links it can include the generated header:
@@ -6,7 +6,8 @@
 #   #include "moderngpt2/models/NAME.hpp"
 #   using Model = moderngpt2::CausalLM<moderngpt2::models::NAME, ...>;
 #
-# where moderngpt2::models::NAME is a ModelShape whose every field is a compile-time constant.
+# where moderngpt2::models::NAME is a ModelShape whose every field is a compile-time constant. If the file has the
+# activation REGISTERED_ACTIVATION, which the program adds by register_activation(), only the activation is not.
 
 include_guard(GLOBAL)
 
@@ -53,9 +54,10 @@ function(_moderngpt2_read_field result default)
 endfunction()
 
 function(moderngpt2_add_model model)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "CONFIG" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "CONFIG;REGISTERED_ACTIVATION" "")
   if(NOT arg_CONFIG OR arg_UNPARSED_ARGUMENTS)
-    message(FATAL_ERROR "moderngpt2_add_model: write moderngpt2_add_model(NAME CONFIG config.json)")
+    message(FATAL_ERROR "moderngpt2_add_model: write moderngpt2_add_model(NAME CONFIG config.json "
+      "[REGISTERED_ACTIVATION name])")
   endif()
   if(NOT model MATCHES "^[A-Za-z][A-Za-z0-9_]*$")
     message(FATAL_ERROR "moderngpt2_add_model: ${model} is no name of a C++ constant")
@@ -136,9 +138,14 @@ function(moderngpt2_add_model model)
       set(enumerator ${row_enumerator})
     endif()
   endforeach()
-  if(NOT enumerator)
+  if(arg_REGISTERED_ACTIVATION IN_LIST known_names)
+    message(FATAL_ERROR "${where}: REGISTERED_ACTIVATION ${arg_REGISTERED_ACTIVATION} is the name of a built-in one")
+  elseif(NOT enumerator AND arg_REGISTERED_ACTIVATION AND activation STREQUAL arg_REGISTERED_ACTIVATION)
+    set(enumerator dynamic)
+  elseif(NOT enumerator)
     list(JOIN known_names ", " known_names)
-    message(FATAL_ERROR "${where}: unknown activation ${activation}; known are ${known_names}")
+    message(FATAL_ERROR "${where}: unknown activation ${activation}; known are ${known_names}. If the program adds it "
+      "by register_activation(), write REGISTERED_ACTIVATION ${activation} after CONFIG.")
   endif()
   set(activation ${enumerator})
   foreach(toggle bias tied)

@@ -1,6 +1,6 @@
 # moderngpt2::cuda: the kernels of backend/cuda/kernels, compiled by nvcc in the project that links them, one unit per
 # operation, and the launchers' dependencies (CUDA's host headers and runtime, cuBLASLt). CMake's CUDA language is not
-# enabled.
+# enabled. moderngpt2_add_kernels() compiles CUDA files of a program.
 #
 #   MODERNGPT2_CUDA_ARCHITECTURES   such as "90" or "80;86": code for all that the toolkit supports, and PTX of the
 #                                   newest, which drivers compile for later GPUs. Default: 80 86 89 90 100 120
@@ -114,6 +114,9 @@ function(moderngpt2_add_cuda include_folder)
     list(APPEND flags -isystem ${folder})
   endforeach()
 
+  set_property(GLOBAL PROPERTY moderngpt2_cuda_nvcc ${CUDAToolkit_NVCC_EXECUTABLE})
+  set_property(GLOBAL PROPERTY moderngpt2_cuda_flags ${flags} -I${include_folder})  # for moderngpt2_add_kernels()
+
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/moderngpt2_cuda)
   set(objects)
   file(GLOB kernels CONFIGURE_DEPENDS ${include_folder}/moderngpt2/backend/cuda/kernels/*.cuh)
@@ -167,4 +170,39 @@ function(moderngpt2_add_cuda include_folder)
     target_compile_definitions(moderngpt2_cuda INTERFACE MODERNGPT2_HAVE_NCCL=1)
     target_link_libraries(moderngpt2_cuda INTERFACE ${CMAKE_DL_LIBS})
   endif()
+endfunction()
+
+# moderngpt2_add_kernels(TARGET file.cu...)
+#
+# Compiles CUDA files with the flags of the library's kernels and TARGET's own include folders, and links them into
+# TARGET, an executable or a shared library. Use: kernels of an activation (backend/cuda/kernels/user_activation.cuh).
+function(moderngpt2_add_kernels target)
+  if(NOT TARGET ${target} OR NOT ARGN)
+    message(FATAL_ERROR "moderngpt2_add_kernels: write moderngpt2_add_kernels(TARGET file.cu...) after add_executable")
+  endif()
+  get_property(nvcc GLOBAL PROPERTY moderngpt2_cuda_nvcc)
+  get_property(flags GLOBAL PROPERTY moderngpt2_cuda_flags)
+  if(NOT nvcc)
+    message(FATAL_ERROR "moderngpt2_add_kernels(${target}): the target moderngpt2::cuda does not exist")
+  endif()
+  set(folders "$<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>")
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${target}_kernels)
+  file(MAKE_DIRECTORY ${output})
+  foreach(file IN LISTS ARGN)
+    cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE)
+    if(NOT EXISTS ${file})
+      message(FATAL_ERROR "moderngpt2_add_kernels(${target}): ${file}: no such file")
+    endif()
+    cmake_path(GET file STEM name)
+    set(object ${output}/${name}.o)
+    add_custom_command(OUTPUT ${object} BYPRODUCTS ${output}/${name}.resources
+      COMMAND ${CMAKE_COMMAND} -DNVCC=${nvcc} -DSOURCE=${file} -DOBJECT=${object}
+        -DREPORT=${output}/${name}.resources "-DFLAGS=${flags};$<$<BOOL:${folders}>:-I$<JOIN:${folders},;-I>>"
+        -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/compile_kernels.cmake
+      DEPENDS ${file} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/compile_kernels.cmake
+      DEPFILE ${object}.d
+      COMMENT "nvcc: ${name}.cu of ${target}" VERBATIM)
+    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+    target_sources(${target} PRIVATE ${object})
+  endforeach()
 endfunction()

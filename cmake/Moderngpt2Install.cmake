@@ -13,7 +13,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/moderngpt2 DESTINATION ${CMAKE_I
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/moderngpt2Config.cmake.in
   ${PROJECT_BINARY_DIR}/moderngpt2Config.cmake INSTALL_DESTINATION ${package_folder})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/moderngpt2ConfigVersion.cmake
-  COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+  COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
 install(FILES
   ${PROJECT_BINARY_DIR}/moderngpt2Config.cmake
   ${PROJECT_BINARY_DIR}/moderngpt2ConfigVersion.cmake
@@ -29,6 +29,39 @@ install(FILES
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/cmake/compiled DESTINATION ${package_folder} COMPONENT development
   FILES_MATCHING PATTERN *.cpp)
+
+# pkg-config files for projects without CMake. `prefix` follows the folder if it is moved.
+set(pkg_config_folder ${CMAKE_INSTALL_DATAROOTDIR}/pkgconfig)
+function(moderngpt2_install_pkg_config name description requires cflags libraries)
+  set(includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+  if(NOT IS_ABSOLUTE "${includedir}")
+    string(PREPEND includedir "\${prefix}/")
+  endif()
+  string(REGEX REPLACE "[^/]+" ".." up "${pkg_config_folder}")
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/${name}.pc @ONLY CONTENT "prefix=\${pcfiledir}/@up@
+includedir=@includedir@
+
+Name: @name@
+Description: @description@
+Version: @PROJECT_VERSION@
+Requires: @requires@
+Cflags: @cflags@
+Libs: @libraries@
+")
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${pkg_config_folder} COMPONENT development)
+endfunction()
+if(NOT IS_ABSOLUTE "${pkg_config_folder}")
+  moderngpt2_install_pkg_config(moderngpt2 "Header-only C++20 library for GPT-2-like language models"
+    "fmt eigen3 nlohmann_json libxxhash" "-I\${includedir} -fopenmp" "-fopenmp")
+  moderngpt2_install_pkg_config(moderngpt2-onednn "moderngpt2 with matrix products by oneDNN"
+    "moderngpt2 = ${PROJECT_VERSION}" "-DMODERNGPT2_HAVE_ONEDNN=1" "-ldnnl")
+  moderngpt2_install_pkg_config(moderngpt2-data "Text and shards for moderngpt2, without Parquet"
+    "moderngpt2 = ${PROJECT_VERSION} zlib libzstd yaml-cpp" "" "")
+  moderngpt2_install_pkg_config(moderngpt2-tokenizer_training "Training of tokenizers for moderngpt2"
+    "moderngpt2 = ${PROJECT_VERSION} sentencepiece" "" "")
+  moderngpt2_install_pkg_config(moderngpt2-cli "Command lines for moderngpt2"
+    "moderngpt2 = ${PROJECT_VERSION} CLI11" "" "")
+endif()
 
 set(licence_folder ${CMAKE_INSTALL_DATAROOTDIR}/licenses/moderngpt2)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${licence_folder} COMPONENT development)

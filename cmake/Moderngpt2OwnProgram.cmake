@@ -94,7 +94,8 @@ function(moderngpt2_own_flags target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -fno-math-errno
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
     $<$<BOOL:${MODERNGPT2_WERROR}>:-Werror> $<$<BOOL:${MODERNGPT2_ARCH}>:-march=${MODERNGPT2_ARCH}>)
-  target_compile_definitions(${target} PRIVATE $<$<BOOL:${MODERNGPT2_PRESETS}>:MODERNGPT2_PRESETS=1>)
+  target_compile_definitions(${target} PRIVATE $<$<BOOL:${MODERNGPT2_PRESETS}>:MODERNGPT2_PRESETS=1>
+    $<$<CONFIG:Debug>:MODERNGPT2_ALLOW_O0=1>)
   set_target_properties(${target} PROPERTIES CXX_STANDARD 20 CXX_EXTENSIONS OFF UNITY_BUILD OFF)
   if(MODERNGPT2_SANITIZE)
     set(sanitizers -fsanitize=${MODERNGPT2_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -37,7 +37,7 @@ packages=(
   libsentencepiece-dev libcli11-dev
 )
 test_packages=(
-  clang-16 libomp-16-dev ccache doctest-dev libopenmpi-dev openmpi-bin procps shellcheck
+  clang-16 libomp-16-dev ccache doctest-dev libopenmpi-dev openmpi-bin pkg-config procps shellcheck
 )
 all_test_packages=(libclang-rt-16-dev libbenchmark-dev dpkg-dev debootstrap)
 

@@ -17,6 +17,7 @@ using namespace moderngpt2;
 
 struct WindowAttention {
   static constexpr const char* name = "window_attention";         // type in config.json
+  static constexpr bool reads_pasts = true;                       // works in BatchGenerator
   static constexpr std::array fields{LayerField{"window", 128}};  // fields there, with their defaults
 
   int width, heads, window;

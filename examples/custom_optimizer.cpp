@@ -102,7 +102,6 @@ Result train(int ranks, const fs::path& output_dir, const fs::path& from = {}) {
   settings.max_steps = 40, settings.save_steps = 20, settings.logging_steps = 10, settings.eval_steps = 20;
   settings.per_device_train_batch_size = 8 / ranks, settings.world_size = ranks, settings.zero_stage = 1;
   settings.learning_rate = 0.1;
-  fs::create_directories(output_dir);
   Result result;
   const auto run_rank = [&](distributed::CommunicatorBase& communicator) {
     Model model(small_model(), cpu::Backend(1), distributed::buffer_granule(ranks));
@@ -110,9 +109,7 @@ Result train(int ranks, const fs::path& output_dir, const fs::path& from = {}) {
     hooks.on_step = [&](const StepReport& report) {
       if (communicator.rank() == 0) result.losses.push_back(report.loss);
     };
-    ModelCompanions companions;
-    companions.config.config = model.config();
-    Trainer trainer(SgdMomentum<Model>(settings, 0.8), model, data, companions, settings, hooks, &communicator);
+    Trainer trainer(SgdMomentum<Model>(settings, 0.8), model, data, {}, settings, hooks, &communicator);
     if (from.empty())
       trainer.initialize(1);
     else

@@ -74,15 +74,14 @@ int pretrain(const SourceOptions& text, int vocab_size, TrainingSettings setting
   });
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_folder);
   const DatasetSplits data = DatasetSplits::open(shards, {.vocab_size = tokenizer.vocab_size()});
-  ConfigFile config_file;
-  Config& c = config_file.config = config;
+  Config c = config;
   c.vocab_size = tokenizer.vocab_size(), c.eos_token_id = tokenizer.eos_id(), c.pad_token_id = tokenizer.pad_id();
   settings.world_size = ranks.size();
-  LanguageModel model(config_file.config, LanguageModel::Backend(threads), distributed::buffer_granule(ranks.size()));
+  LanguageModel model(c, LanguageModel::Backend(threads), distributed::buffer_granule(ranks.size()));
   const auto say = [](const std::string& line) { std::puts(line.c_str()); };
   TrainingHooks hooks{.stop = interrupted};
   if (ranks.rank() == 0) hooks.say = say;
-  Trainer<LanguageModel> trainer(model, data, {config_file, TokenizerFiles::read(tokenizer_folder)}, settings, hooks,
+  Trainer<LanguageModel> trainer(model, data, {.tokenizer = TokenizerFiles::read(tokenizer_folder)}, settings, hooks,
                                  &ranks);
   const std::optional<Checkpoint> checkpoint = latest_checkpoint(settings.output_dir, say);
   checkpoint ? trainer.resume(*checkpoint) : trainer.initialize(settings.seed);

@@ -71,8 +71,9 @@ int program(int argc, char** argv) {
       for (int t = 0; t < time; ++t) ids[std::size_t(b * time + t)] = static_cast<unsigned char>(from[t]);
     }
     set_to_zero(model.backend(), gradients);
-    const double loss = model.loss_and_gradients(work, ids.data(), {ids.data()}, gradients,
-                                                 {.batch = batch, .time = time, .training = true});
+    // The labels are the ids: the head compares position t with label t + 1.
+    const double loss =
+        model.loss_and_gradients(work, ids, ids, gradients, {.batch = batch, .time = time, .training = true});
     const auto [norm, applied] = optimizer.step(model, gradients, schedule.at(step));
     if (step % 20 == 0 || step + 1 == steps)
       fmt::print("step {:4} loss {:.4f} gradient norm {:.3f}\n", step, loss, norm);

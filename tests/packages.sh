@@ -237,7 +237,8 @@ bare_stage "contents"
 [ "$only" = headers ] || check_contents "$programs_deb" usr/bin/train usr/bin/generate usr/share/man/man1/train.1.gz \
   usr/share/doc/moderngpt2/copyright usr/share/licenses/moderngpt2/arrow/LICENSE.txt
 [ "$only" = programs ] || check_contents "$headers_deb" usr/include/moderngpt2/moderngpt2.hpp \
-  usr/share/cmake/moderngpt2/moderngpt2Config.cmake usr/share/doc/libmoderngpt2-dev/copyright
+  usr/share/cmake/moderngpt2/moderngpt2Config.cmake usr/share/pkgconfig/moderngpt2.pc \
+  usr/share/doc/libmoderngpt2-dev/copyright
 dpkg-deb -f "$packages_folder/$programs_deb" Package Architecture Depends
 dpkg-deb -f "$packages_folder/$headers_deb" Package Architecture Depends Recommends
 if command -v lintian >/dev/null; then

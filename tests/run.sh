@@ -138,8 +138,8 @@ if [ "$size" = area ]; then
       case $area in
         programs) tests='^(programs|original_commands|jobs|pretrain|ranks|openmp.*|golden_.*|custom_.*|train_on_text)$' ;;
         docs) tests='^(readme.*|tool_pages|flags_in_pages|tutorial|recipes|completion)$' ;;
-        headers) tests='^(two_units|needs|words.*|each_file_alone)$' ;;
-        consumers) tests='^(consumer_.*|add_model|installed_programs)$' ;;
+        headers) tests='^(two_units|needs|abi.*|words.*|each_file_alone)$' ;;
+        consumers) tests='^(consumer_.*|two_settings.*|parquet_in_one_file|strict_.*|messages|add_model|installed_programs)$' ;;
         memory) tests='^memory_plan' ;;
         *) tests="^$area" ;;
       esac
@@ -164,7 +164,7 @@ fi
 stage "Build programs, tests and benchmarks with warnings as errors" build all
 stage "Run the tests" ctest --preset all -j "$jobs"
 stage "AddressSanitizer and UndefinedBehaviorSanitizer" build_and_test asan core config io tokenizer data distributed
-stage "clang and ThreadSanitizer on the parallel loops" build_and_test tsan core
+stage "clang and ThreadSanitizer on the parallel loops and on threads that share a model" build_and_test tsan core threads
 stage "CUDA kernels by nvcc for all architectures, and models linked with them" kernels_by_nvcc
 stage "Fuzzers" bash tests/fuzz/run.sh 60
 stage "Build without each optional dependency, and without all" bash tests/absent/check.sh build/absent each all

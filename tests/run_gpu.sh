@@ -181,6 +181,8 @@ if wanted kernels || wanted golden || wanted sanitizer || wanted benchmarks; the
     make "$build/$name.o" "${device[@]}" -c "$build/$name.cu"
     kernels+=("$name")
   done
+  make "$build/user_activations.o" "${device[@]}" -c tests/backend/cuda/user_activations.cu
+  kernels+=(user_activations)
   declare -A parts=()  # object files of each program without kernels, one per line
   # program NAME SOURCE...: compiles a program. Programs with cuDNN (NAME_with_cudnn) are separate, so that errors there
   # do not affect the others.

@@ -20,6 +20,7 @@ TEST_CASE("copies, activations and means of the heads") { test::check_cases(case
 TEST_CASE("rotary") { test::check_cases(cases::rotary_cases()); }
 TEST_CASE("rms_norm and add_norm") { test::check_cases(cases::norm_cases()); }
 TEST_CASE("gated activations") { test::check_cases(cases::activation_cases()); }
+TEST_CASE("gated activations of a program") { test::check_cases(cases::user_activation_cases()); }
 
 TEST_CASE("the backward rotation is the transpose of the forward one") {
   const int rows = 6, time = 3, half = 3, width = 12;

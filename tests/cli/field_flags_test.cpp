@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include "backend/user_activations.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/run/request_fields.hpp"
@@ -50,6 +52,11 @@ TEST_CASE("model flags set fields of config.json") {
   CHECK(c.activation == Activation::silu);
   CHECK(c.rope_theta == 500);
   CHECK_THROWS_AS(options.parse({"--num_hidden_layers=3"}), UsageError);  // a key, not a flag
+
+  register_activation<test::StarRelu>();
+  options.parse({"--activation_function=star_relu"});
+  fields.apply(json);
+  CHECK(activation_name(parse_config(json, "c.json").config.activation) == "star_relu");
 
   ModelFields misspelled;
   misspelled["n_layers"] = 3;

@@ -66,12 +66,12 @@ TEST_CASE("a report of nothing yet, and one that cannot be written") {
   test::TemporaryFolder folder;
   TrainingProgress progress("train");
   const TrainingHooks hooks = progress.hooks();
-  hooks.on_saved();  // before the start: nothing to write
+  hooks.on_save(folder.path());  // before the start: nothing to write
   hooks.on_start(description(folder.path()));
-  hooks.on_saved();
+  hooks.on_save(folder.path());
   CHECK(test::contains(read_file(folder / "report.html"), "no line in the log yet"));
   write_file(folder / "metrics.jsonl", "{\"step\":\"x\",\"loss\":1}\n[1]\n");
-  hooks.on_saved();  // tells what is wrong, and ends nothing
+  hooks.on_save(folder.path());  // tells what is wrong, and ends nothing
   CHECK(test::contains(read_file(folder / "report.html"), "no line in the log yet"));
 }
 

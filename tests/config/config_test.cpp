@@ -104,6 +104,7 @@ TEST_CASE("validate names the field that is wrong") {
   faults.push_back({"beyond any model", [](Config& c) { c.n_head = c.n_kv_head = 1 << 20, c.head_dim = 1 << 20; }});
   faults.push_back({"intermediate_size make", [](Config& c) { c.n_embd = c.n_inner = 1 << 27, c.n_layer = 100'000; }});
   faults.push_back({"activation_function", [](Config& c) { c.activation = Activation::dynamic; }});
+  faults.push_back({"activation_function is 99", [](Config& c) { c.activation = Activation(99); }});
   for (const Fault& fault : faults) {
     Config c;
     fault.plant(c);

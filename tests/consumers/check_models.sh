@@ -9,17 +9,19 @@ cat >"$scratch/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.24)
 project(models LANGUAGES NONE)
 include("$here/../../cmake/Moderngpt2AddModel.cmake")
-moderngpt2_add_model(\${MODEL} CONFIG config.json)
+moderngpt2_add_model(\${MODEL} CONFIG config.json \${FURTHER})
 END
 failures=0
 cases=0
 
-# run NAME JSON: configures with that file. $said is the output of CMake, folded to one line.
+# run NAME JSON: configures with that file and further arguments $further. $said is the output of CMake, folded to one
+# line.
+further=
 run() {
   cases=$((cases + 1))
   printf '%s' "$2" >"$scratch/config.json"
   rm -rf "$scratch/build"
-  said=$(cmake -S "$scratch" -B "$scratch/build" -DMODEL="$1" 2>&1)
+  said=$(cmake -S "$scratch" -B "$scratch/build" -DMODEL="$1" "-DFURTHER=$further" 2>&1)
   local status=$?
   said=$(tr -s ' \n' '  ' <<<"$said")
   return $status
@@ -81,6 +83,14 @@ refuses 'does not divide n_head 12' '{"num_key_value_heads": 5}'
 refuses 'so head_dim must be given' '{"n_embd": 100}'
 refuses 'head_dim 7 is odd' '{"head_dim": 7}'
 refuses 'unknown activation softmax' '{"activation_function": "softmax"}'
+refuses 'write REGISTERED_ACTIVATION softmax after CONFIG' '{"activation_function": "softmax"}'
+further='REGISTERED_ACTIVATION;star_relu'
+makes '{"activation_function": "star_relu"}' '.n_layer = 12' '.activation = Activation::dynamic' '.tied_head = Toggle::on'
+makes '{"activation_function": "silu"}' '.activation = Activation::silu'
+refuses 'unknown activation softmax' '{"activation_function": "softmax"}'
+further='REGISTERED_ACTIVATION;swish'
+refuses 'REGISTERED_ACTIVATION swish is the name of a built-in one' '{}'
+further=
 refuses 'is no name of a C++ constant' '{}' my-model
 
 echo "$cases cases, $failures failures"

@@ -127,12 +127,15 @@ TEST_CASE_FIXTURE(SourceFixture, "lines that give no document are skipped and co
       std::string(200000, '[') + "\n{\"text\":\"end\"}\n";
   add("a.jsonl", text);
   CHECK(read({"a.jsonl"}) == Texts{"good", "end"});
-  REQUIRE(warnings.size() == 7);
+  REQUIRE(warnings.size() == 8);
   CHECK(warnings[0].ends_with("a.jsonl:2: skipped: no field 'text'"));
   CHECK(warnings[1].ends_with("a.jsonl:3: skipped: the field 'text' is not a string"));
   CHECK(warnings[2].ends_with("a.jsonl:4: skipped: not a JSON object"));
   CHECK(warnings[3].find("a.jsonl:5: skipped: broken JSON at byte") != std::string::npos);
-  CHECK(warnings[6] == "8 lines without a document were skipped");
+  CHECK(warnings[4].ends_with("a.jsonl:6: skipped: the line is not UTF-8"));
+  CHECK(warnings[6].find("a.jsonl:6: 1 of 200") != std::string::npos);
+  CHECK(warnings[6].find("bytes of this file are not UTF-8") != std::string::npos);
+  CHECK(warnings[7] == "8 lines without a document were skipped");
   options.strict = true;
   CHECK(error({"a.jsonl"}) == "a.jsonl:2: no field 'text'");
 }

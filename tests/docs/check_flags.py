@@ -17,9 +17,9 @@ ignored = """--dataloader_pin_memory --dataloader_prefetch_factor --language --n
 scripts = """--all --all-tests --area --bundle --check --held_out --llama_bench --page --parts --quick
 --serve --sizes""".split()
 # Flags of CMake, compilers, launchers, schedulers, and other projects.
-others = """--bind-to --build --gpus-per-node --gpus-per-task --hostfile --install --logdir --map-by --mca --mpi
---no-python --nodes --nproc-per-node --ntasks --ntasks-per-node --num_gpus --num_processes --nv --parallel --prefix
---preset --random-source --signal --target --time""".split()
+others = """--bind-to --build --cflags --gpus-per-node --gpus-per-task --hostfile --install --libs --logdir --map-by
+--mca --mpi --no-python --nodes --nproc-per-node --ntasks --ntasks-per-node --num_gpus --num_processes --nv --parallel
+--prefix --preset --random-source --signal --target --time""".split()
 
 known = set(ignored + scripts + others)
 for program in sorted(programs.iterdir()):
@@ -27,7 +27,8 @@ for program in sorted(programs.iterdir()):
     if source.exists() and "Options options(" in source.read_text() and os.access(program, os.X_OK):
         known |= set(re.findall(r"--[a-z][a-z_0-9-]*", subprocess.run([program, "--help"], capture_output=True, text=True).stdout))
 faults = []
-for page in [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted((root / "docs/decisions").glob("*.md"))]:
+folders = ("docs", "docs/api", "docs/decisions")
+for page in [root / "README.md", *(page for folder in folders for page in sorted((root / folder).glob("*.md")))]:
     for flag in sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z_0-9-]*", page.read_text()))):
         if flag not in known:
             faults.append(f"{page.relative_to(root)}: no program has {flag}")

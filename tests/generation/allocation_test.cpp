@@ -8,6 +8,7 @@
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/model/heads.hpp"
 
@@ -67,5 +68,14 @@ TEST_CASE("nothing is allocated from token to token") {
     CHECK(counts.front() > 0);
     // The second token's pass is the first of its shape.
     CHECK(counts.back() == counts[1]);
+    counts.clear();
+    BatchGenerator texts(model, {.slots = 3});
+    for (const int length : {1, 2, 3})
+      texts.add({std::vector<int>(std::size_t(length * prompt_tokens), 4), options},
+                {.on_token = [&](RequestId id, int) { return id < 3 || (counts.push_back(allocations), true); }});
+    while (texts.step()) {
+    }
+    REQUIRE(counts.size() > 100);
+    CHECK(counts[100] == counts[1]);
   }
 }

@@ -4,6 +4,15 @@ through headers of this project, must match a line there that names the header's
     check_needs.py PROJECT_FOLDER
 
 An #include between #ifdef MODERNGPT2_HAVE_X and its #else or #endif is not a need: the file builds without X.
+
+Also checks that each third-party #include of include/ follows a message for users without the library:
+
+    #if !__has_include(<zlib.h>)
+    #error "moderngpt2: <zlib.h> not found: link moderngpt2::data (find_package(moderngpt2 COMPONENTS data))"
+    #endif
+    #include <zlib.h>
+
+core/requirements.hpp, which moderngpt2.hpp and core/error.hpp include, has the message for fmt.
 """
 
 import re
@@ -19,6 +28,20 @@ COMPONENTS = {
     "mpi": r"mpi\.h",
     "nccl": r"nccl\.h",
 }
+# Third-party headers, and the target that a user links to have them.
+TARGETS = {
+    r"fmt/": "moderngpt2::moderngpt2",
+    r"(Eigen/|nlohmann/|xxhash\.h|dnnl)": "moderngpt2::moderngpt2",
+    r"CLI/": "moderngpt2::cli",
+    r"(zstd\.h|zlib\.h|yaml-cpp/|arrow/|parquet/)": "moderngpt2::data",
+    r"sentencepiece": "moderngpt2::tokenizer_training",
+    r"mpi\.h": "moderngpt2::mpi",
+    r"(cuda|cublas|cudnn|nccl)": "moderngpt2::cuda",
+}
+# Headers of the compiler and the system: C++'s have neither a dot nor a folder.
+SYSTEM = re.compile(r"^([a-z_]+|(sys|sanitizer)/\w+\.h|(dlfcn|errno|fcntl|glob|immintrin|netdb|omp|poll|pthread|sched|"
+                    r"signal|spawn|stdio|stdlib|string|termios|time|ucontext|unistd|xmmintrin)\.h|(arpa|netinet)/\w+\.h)$")
+MESSAGE = re.compile(r'#if [^\n]*!__has_include\(<[^\n]*\n#error[ \\\n]*"moderngpt2: ([^"]*)"\n#endif\n')
 INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
 LINE = re.compile(r"^(.*): ([a-z_ ]+)$")
 
@@ -63,6 +86,21 @@ def reached(path, root):
     return found
 
 
+def missing_messages(text):
+    """Yields a line for each third-party #include in the text of a header without a message for users who lack it."""
+    messages = [(found.end(), found[0]) for found in MESSAGE.finditer(text)]
+    for found in re.finditer(r"^\s*#\s*include\s*<([^>]+)>", text, re.MULTILINE):
+        if SYSTEM.match(found[1]):
+            continue
+        target = next((t for pattern, t in TARGETS.items() if re.match(pattern, found[1])), None)
+        if target is None:
+            yield f"<{found[1]}>: add it to TARGETS or SYSTEM of tests/headers/check_needs.py"
+        elif not found[1].startswith("fmt/") and not any(end <= found.start() and target in message
+                                                         for end, message in messages):
+            yield (f"<{found[1]}>: precede it by #if !__has_include(<{found[1]}>) and an #error that begins with "
+                   f"\"moderngpt2: \" and names {target}")
+
+
 def main(root):
     declared = [found for line in (root / "cmake/needs.txt").read_text(encoding="utf-8").splitlines()
                 if not line.startswith("#") and (found := LINE.match(line))]
@@ -77,6 +115,10 @@ def main(root):
         needs = {need for line in matching for need in line[2].split()}
         if name.startswith("tests/") and not name.endswith("_test.cpp"):
             continue  # a part of tests, or a program with a rule of its own
+        if name.startswith("include/"):
+            for message in missing_messages(file.read_text(encoding="utf-8")):
+                faults += 1
+                print(f"{name}: {message}")
         for component in sorted(reached(file, root) - needs):
             faults += 1
             print(f"{name} includes headers of {component}: add a line to cmake/needs.txt")

@@ -9,7 +9,9 @@
 
 #include <doctest/doctest.h>
 
+#include "backend/user_activations.hpp"
 #include "expect_error.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "support/temporary_folder.hpp"
@@ -27,6 +29,11 @@ ConfigFile parse(const std::string& fields) {
   const std::string comma = fields.empty() ? "" : ",";
   return parse_config(parse_json(R"({"model_type":"moderngpt2")" + comma + fields + "}", "c.json"), "c.json");
 }
+
+/// Activation that only one test registers.
+struct IoSnake : moderngpt2::test::Snake {
+  static constexpr std::string_view name = "io_snake";
+};
 
 ConfigFile parse_gemma(const std::string& fields) {
   return parse_config(parse_json(R"({"model_type":"gemma2",)" + fields + "}", "g.json"), "g.json");
@@ -342,6 +349,23 @@ TEST_CASE("a head of the user's own is read by those who know it") {
   CHECK(parse_config(json, "c", "MyHead").architecture == "MyHead");
   CHECK_ERROR(parse_config(json, "c"), "c: architecture ", "MyHead", "is unknown");
   CHECK_ERROR(parse_config(json, "c", "OtherHead"), "MyHead", "is unknown");
+}
+
+TEST_CASE("a registered activation is read and written by its name") {
+  CHECK_ERROR(parse(R"("hidden_act":"io_snake")"), "c.json: hidden_act \"io_snake\" is unknown",
+              "gelu_pytorch_tanh, gelu, ", "register_activation()");
+  const Activation a = register_activation<IoSnake>();
+  const ConfigFile file = parse(R"("hidden_act":"io_snake","activation_function":"io_snake",
+                                   "summary_activation":"io_snake")");
+  CHECK(file.config.activation == a);
+  CHECK(file.config.summary_activation == a);
+  const Json json = config_to_json(file);
+  CHECK(json["activation_function"] == "io_snake");
+  CHECK(json["summary_activation"] == "io_snake");
+  CHECK(parse_config(json, "c").config.activation == a);
+  CHECK_ERROR(parse(R"("hidden_act":"io_snake","activation_function":"silu")"), "activation_function", "hidden_act");
+  CHECK(parse_gemma(R"("sliding_window":8192,"hidden_act":"io_snake","hidden_activation":"io_snake")")
+            .config.activation == a);
 }
 
 TEST_CASE("a gemma2 config is read through its own defaults") {

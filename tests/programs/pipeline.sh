@@ -5,6 +5,7 @@
 #   pipeline.sh FOLDER_OF_PROGRAMS
 set -euo pipefail
 bin=$1
+encodings=$(cd "$(dirname "$0")/../data/encodings" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -79,15 +80,22 @@ for task in sequence-classification:accuracy token-classification:f1 question-an
   multiple-choice:accuracy; do
   score=${task#*:} task=${task%:*}
   train_head() {
-    "$bin/train" --task "$task" --max_steps 2 --eval_steps 2 --logging_steps 1 --per_device_train_batch_size 4 \
+    "$bin/train" --task "$task" --max_steps 2 --logging_steps 1 --per_device_train_batch_size 4 \
       --block_size 64 "$@" >train.log 2>&1 || fail "$task: $(tail -n 3 train.log)"
   }
   train_head --model_path whole --input "$task.jsonl" --output_dir "$task"
   grep -q "the transformer's weights are loaded" train.log || fail "$task: no line about the weights"
-  grep -q "\"eval_$score\"" "$task/metrics.jsonl" || fail "$task: no eval_$score"
+  # The last step is evaluated, long before the 500 steps of --eval_steps.
+  [ "$(grep -c "\"step\":2.*\"eval_$score\"" "$task/metrics.jsonl")" = 1 ] || fail "$task: no eval_$score at step 2"
   train_head --model_path "$task" --eval_input "$task.jsonl" --eval_only --predictions_file "$task.out"
   [ "$(wc -l <"$task.out")" = 40 ] || fail "$task: not 40 predictions"
 done
+
+# A model that a program saves with its tokenizer.
+"$bin/save_model" bpe saved || fail "save_model"
+"$bin/generate" --model_path saved --prompt "Once there was" --max_new_tokens 5 >saved.txt 2>err.txt ||
+  fail "generate with a saved model: $(cat err.txt)"
+[ -s saved.txt ] || fail "generate with a saved model wrote nothing"
 
 "$bin/plot_loss" --metrics_file whole/metrics.jsonl --output_path loss.svg >/dev/null
 grep -q "</svg>" loss.svg || fail "plot_loss wrote no picture"
@@ -114,6 +122,24 @@ mistake 2 "choose one precision" train --fp16 --bf16 --pre_tokenized_dataset_pat
 mistake 1 "ModernGPT2ForTokenClassification" generate --model_path token-classification --prompt x
 mistake 2 "--input" train --task multiple-choice --model_path whole --output_dir nothing
 
+# Text that is not UTF-8: the programs name the file, the line and the encoding. Under the limit, it is a warning.
+sjis=$encodings/sjis.txt utf16=$encodings/utf16.txt
+mistake 1 "sjis.txt:1: the file is not UTF-8.*iconv -f SHIFT-JIS -t UTF-8" \
+  train_tokenizer --input "$sjis" --output_path nothing --vocab_size 300
+mistake 1 "looks like UTF-16" pretokenize_dataset --input "$utf16" --tokenizer_path bpe --output_path nothing \
+  --block_size 64
+refused() {
+  if "$bin/train" --config_file config.json --tokenizer_path bpe --block_size 64 --max_steps 1 --output_dir other \
+    "$@" >out.txt 2>err.txt; then fail "train $* accepts it"; fi
+}
+refused --input "$sjis"
+grep -q "sjis.txt:1: .*(--max_invalid_utf8).*SHIFT-JIS" err.txt || fail "train said: $(cat err.txt)"
+LC_ALL=C sed 's/}/, "note": "\xe9"}/' sequence-classification.jsonl >latin.jsonl
+refused --task sequence-classification --model_path whole --input latin.jsonl
+grep -q "latin.jsonl:1: the line is not UTF-8" err.txt || fail "train said: $(cat err.txt)"
+"$bin/pretokenize_dataset" --input "$sjis" --tokenizer_path bpe --output_path any --block_size 64 \
+  --max_invalid_utf8 1 >out.txt 2>err.txt || fail "pretokenize_dataset --max_invalid_utf8 1: $(cat err.txt)"
+grep -q "bytes of this file are not UTF-8" err.txt || fail "no warning: $(cat err.txt)"
 # A model with layers of a program of the user's own.
 mkdir foreign
 cp whole/*.* foreign/

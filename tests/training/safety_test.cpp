@@ -242,16 +242,17 @@ TEST_CASE("a stop while steps are skipped saves, but deletes nothing from before
   TinyModel* model = nullptr;
   std::int64_t step = 0;
   float good = 0;
-  SafeRun run(
-      settings,
-      {.on_step =
-           [&](const StepReport& r) {
-             step = r.step;
-             if (step == 8) model->weights().vectors[0] = good;
-           },
-       .stop = [&] { return step == 8 ? 15 : 0; },
-       .on_saved =
-           [&] { good = std::exchange(model->weights().vectors[0], std::numeric_limits<float>::quiet_NaN()); }});
+  SafeRun run(settings, {.on_step =
+                             [&](const StepReport& r) {
+                               step = r.step;
+                               if (step == 8) model->weights().vectors[0] = good;
+                             },
+                         .stop = [&] { return step == 8 ? 15 : 0; },
+                         .on_save =
+                             [&](const fs::path&) {
+                               good =
+                                   std::exchange(model->weights().vectors[0], std::numeric_limits<float>::quiet_NaN());
+                             }});
   model = &run.model;
   CHECK(run.trainer.run() == 15);
   CHECK(run.trainer.state().skipped_in_a_row == 3);

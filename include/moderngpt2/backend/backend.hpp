@@ -23,7 +23,8 @@
 //   matmul_backward_weight(dw, dy, x)                     dw (Out,In) += dy^T x
 //   column_sum(sums, x)                                   sums += sum of the rows of x
 //   rotary(heads, table, time, past, scale)               rotates each head of each row by its position, times scale
-//   rotary_backward(...)                                  inverse rotation, times scale
+//   rotary(heads, table, time, pasts, scale)              with a past for each sequence: pasts (B)
+//   rotary_backward(heads, table, time, past, scale)      inverse rotation, times scale
 //   attention(o, lse, q, k, v, call)                      o (BT,HD), lse (B,H,T) or null; masks after the softcap
 //   attention_backward(dq, dk, dv, do, o, lse, q, k, v, call)
 //   rms_norm(u, x, w, eps)                                u = x rsqrt(mean x^2 + eps) (1 + w)
@@ -33,7 +34,8 @@
 //   add_norm_backward(dx, dy, dpost, dnext, du, x_out, y, post, next, eps, time, d)
 //                                                         input: du, dx of the residual path; output: dx, dy
 //                                                         Norms without gain: w, dw (post, dpost, next, dnext) null
-//   gated_activation(h, gate_up, a)                       h (N,F) = a(gate) * up; gate_up (N,2F)
+//   gated_activation(h, gate_up, a)                       h (N,F) = a(gate) * up; gate_up (N,2F); a: an Activation or
+//                                                         a functor (ActivationFor, backend/activation.hpp)
 //   gated_activation_backward(d_gate_up, dh, gate_up, a)  d_gate_up may be gate_up (in place)
 //   logits(out, hidden, w, softcap)                       out (N,V) = c tanh(hidden w^T / c)
 //   classifier(dhidden, dw, hidden, w, labels, softcap, scale)
@@ -61,11 +63,15 @@ concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compu
                               T* data, real_t<T> r, const AttentionCall& call, const RotaryTable<real_t<T>>& table,
                               const Dropout& drop) {
   { b.threads() } -> std::convertible_to<int>;
+  { new_context(b) } -> std::same_as<B>;
+  select_device(b);
+  order_after(b, b);
   begin_pass(b);
   { upload(b, ids, std::int64_t(1)) } -> std::same_as<const int*>;
   upload_into(b, data, std::int64_t(1), [](T*) {});
   download(b, data, static_cast<const T*>(data), std::int64_t(1));
   copy_rows(b, rows, rows);
+  append_rows(b, rows, rows, ids);
   activation(b, scores, scores, Activation::silu);
   activation_backward(b, scores, scores, Activation::silu);
   mean_rows(b, rows, rows);
@@ -78,6 +84,7 @@ concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compu
   matmul_backward_weight(b, gradient, rows, rows);
   column_sum(b, vector, rows);
   rotary(b, rows, table, 1, 0, r);
+  rotary(b, rows, table, 1, ids, r);
   rotary_backward(b, rows, table, 1, 0, r);
   attention(b, rows, lse, rows, rows, rows, call);
   attention_backward(b, rows, rows, rows, rows, rows, lse, rows, rows, rows, call);

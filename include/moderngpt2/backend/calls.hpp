@@ -15,7 +15,7 @@ inline constexpr int ignored_label = -100;
 struct AttentionCall {
   int batch = 1;     ///< sequences
   int time = 1;      ///< queries of each sequence
-  int past = 0;      ///< keys before the first query: the length of the KV cache
+  int past = 0;      ///< keys before the first query: the length of the KV cache; with `pasts`, the largest
   int key_rows = 1;  ///< rows of each sequence in the buffers of k and v, at least past + time
   int n_head = 1;
   int n_kv_head = 1;
@@ -25,17 +25,23 @@ struct AttentionCall {
   const std::int8_t* key_mask = nullptr;  ///< (B,past+T) 0: padding, which no query sees; null: no padding
   const int* first_key = nullptr;         ///< (B,T) first key that a query may see (document bounds), at most the
                                           ///< query's own; null: 0
+  const int* pasts = nullptr;             ///< (B) keys before the query of each sequence, for forward passes with time
+                                          ///< 1, without lse, key_mask and dropout; null: `past` for all
   Dropout dropout;                        ///< dropout of the probabilities, by sequence, head, query and key
 
-  /// Number of keys of each sequence, including those of the KV cache.
+  /// Number of keys of each sequence, including those of the KV cache; with `pasts`, of the longest.
   constexpr int keys() const { return past + time; }
+  /// Keys of sequence b before its first query.
+  constexpr int past_of(int b) const { return pasts ? pasts[b] : past; }
   /// Number of query heads that share a key/value head.
   constexpr int group() const { return n_head / n_kv_head; }
   /// First key that query t of sequence b may see by window and document bounds; the key mask is not applied.
-  constexpr int begin(int b, int t) const {
-    const int by_window = window > 0 ? past + t + 1 - window : 0;
+  constexpr int begin(int b, int t) const { return begin(b, t, past); }
+  /// begin() for a sequence with `before` keys before its first query.
+  constexpr int begin(int b, int t, int before) const {
+    const int by_window = window > 0 ? before + t + 1 - window : 0;
     const int by_document = first_key ? first_key[std::int64_t(b) * time + t] : 0;
-    return std::clamp(std::max(by_window, by_document), 0, past + t);
+    return std::clamp(std::max(by_window, by_document), 0, before + t);
   }
   /// Whether key `key` of sequence b is padding.
   constexpr bool masked(int b, int key) const { return key_mask && key_mask[std::int64_t(b) * keys() + key] == 0; }

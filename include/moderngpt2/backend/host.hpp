@@ -20,6 +20,7 @@
 // clang-format off
 //   begin_pass(b)                        releases the uploads of the previous pass
 //   new_context(b)                       another context on the same device with the same settings, for another thread
+//   select_device(b)                     makes the device of b the current one of the calling thread
 //   order_after(b, works)                later operations of context b wait for the queued ones of context `works`
 //   upload(b, from, n)                   copy of `from` (host) in the backend's memory, valid until next begin_pass
 //   upload_into(b, to, n, write)         calls write(host array of n), and copies it to `to` before later operations
@@ -31,7 +32,8 @@
 //   zero_and_discard(b, data, n)         discard, after which the elements read as 0 when used again
 //   add_to(b, to, from, n)               to (n) += from
 //   copy_rows(b, out, x)                 out (N,C) = x
-//   activation(b, y, x, a)               y (N,C) = a(x), for scores
+//   append_rows(b, cache, x, pasts)      row pasts[i] of sequence i of cache (B,capacity,C) = row i of x (B,C)
+//   activation(b, y, x, a)               y (N,C) = a(x), for scores; a: an Activation or a functor (ActivationFor)
 //   activation_backward(b, dx, x, a)     dx *= a'(x), in place
 //   mean_rows(b, out, x)                 out (n,C) = means of N / n consecutive rows of x (N,C)
 //   mean_rows_backward(b, dx, dout)      dx (N,C) += n / N dout (n,C), each row of dout to its N / n rows
@@ -90,6 +92,9 @@ B new_context(const B& b) {
   else
     return B();
 }
+
+template <OnHost B>
+void select_device(const B&) {}
 
 template <OnHost B>
 void order_after(const B&, const B&) {}
@@ -205,15 +210,28 @@ void copy_rows(B&, Rows<T> out, ConstRows<T> x) {
 }
 
 template <OnHost B, class T>
-void activation(B&, Rows<T> y, ConstRows<T> x, Activation a) {
-  for (int r = 0; r < y.count; ++r)
-    for (int i = 0; i < y.width; ++i) y.row(r)[i] = activate(a, x.row(r)[i]).value;
+void append_rows(B&, Rows<T> cache, ConstRows<T> x, const int* pasts) {
+  for (int i = 0, capacity = x.count > 0 ? cache.count / x.count : 0; i < x.count; ++i)
+    std::copy_n(x.row(i), x.width, cache.row(i * capacity + pasts[i]));
 }
 
-template <OnHost B, class T>
-void activation_backward(B&, Rows<T> dx, ConstRows<T> x, Activation a) {
-  for (int r = 0; r < dx.count; ++r)
-    for (int i = 0; i < dx.width; ++i) dx.row(r)[i] *= activate(a, x.row(r)[i]).slope;
+template <OnHost B, class T, ActivationChoice<compute_t<T>> A>
+void activation(B& b, Rows<T> y, ConstRows<T> x, A a) {
+  parallel_ranges(b.threads(), y.count, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r)
+      for (int i = 0; i < y.width; ++i) y.row(r)[i] = T(activate(a, compute_t<T>(x.row(r)[i])).value);
+  });
+}
+
+template <OnHost B, class T, ActivationChoice<compute_t<T>> A>
+void activation_backward(B& b, Rows<T> dx, ConstRows<T> x, A a) {
+  parallel_ranges(b.threads(), dx.count, 64, [&](std::int64_t begin, std::int64_t end) {
+    for (int r = int(begin); r < end; ++r)
+      for (int i = 0; i < dx.width; ++i) {
+        T& d = dx.row(r)[i];
+        d = T(d * activate(a, compute_t<T>(x.row(r)[i])).slope);
+      }
+  });
 }
 
 template <OnHost B, class T>

@@ -14,7 +14,7 @@ struct StepTotals {
 };
 
 /// Sums of a step on the host. An asynchronous backend has a StepSums of its own, with the same functions and decide():
-/// its sums stay in device memory, where they decide on the update.
+/// its sums stay in device memory, where they decide on the update. Threads: one at a time.
 class HostStepSums {
  public:
   template <class B>

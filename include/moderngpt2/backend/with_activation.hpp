@@ -4,8 +4,8 @@
 
 namespace moderngpt2 {
 
-/// Calls f.template operator()<A>() with the activation as a compile-time constant. Kernels call it too: that is what
-/// constexpr is for.
+/// Calls f.template operator()<A>() with a built-in activation as a compile-time constant; no call for other values.
+/// Kernels call it too: that is what constexpr is for.
 template <class F>
 constexpr void with_activation(Activation a, const F& f) {
   switch (a) {

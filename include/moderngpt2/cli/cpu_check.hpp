@@ -14,8 +14,9 @@ namespace moderngpt2::detail {
 
 /// Ends the program with one line on standard error and exit status 1 if the processor lacks instructions that it was
 /// compiled for. Runs before all other initializers of the program and is compiled for any x86-64 processor: main() and
-/// the initializers of global variables may contain the missing instructions.
-[[gnu::constructor(101), gnu::used, gnu::target("arch=x86-64")]] inline void require_cpu() {
+/// the initializers of global variables may contain the missing instructions. `static`: each source file checks what
+/// its own flags need.
+[[gnu::constructor(101), gnu::used, gnu::target("arch=x86-64")]] static void require_cpu() {
   __builtin_cpu_init();
   const char* missing = nullptr;
 #ifdef __SSE4_2__

@@ -21,6 +21,9 @@
 #include "moderngpt2/core/version.hpp"
 
 #ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+#if !__has_include(<CLI/App.hpp>)
+#error "moderngpt2: <CLI/App.hpp> not found: link moderngpt2::cli (find_package(moderngpt2 COMPONENTS cli))"
+#endif
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>

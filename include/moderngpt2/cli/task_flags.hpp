@@ -47,8 +47,9 @@ class TaskOptions {
          {"eval_input", "label_column", "problem_type", "word_separator", "doc_stride", "predictions_file"})
       if (!has_examples() && options_.typed(flag))
         throw UsageError("--{} is not for --task causal-lm, but for classifiers", flag);
-    for (const char* flag : {"pre_tokenized_dataset_path", "metadata_file", "txt_document", "max_input_lines_total",
-                             "strict", "dataset", "c4_langs", "split_special_tokens", "eval_fraction"})
+    for (const char* flag :
+         {"pre_tokenized_dataset_path", "metadata_file", "txt_document", "max_input_lines_total", "strict",
+          "max_invalid_utf8", "dataset", "c4_langs", "split_special_tokens", "eval_fraction"})
       if (has_examples() && options_.typed(flag))
         throw UsageError("--{} is for --task causal-lm only; --task {} reads examples from --input", flag, task_);
   }

@@ -32,6 +32,10 @@ class TextOptions {
         "Unit that is one document in a .txt file. A blank line ends a paragraph.");
     options.add(documents, source.max_documents, "Maximum number of documents over all languages. 0: all.").at_least(0);
     options.add("strict", source.strict, "Stop with an error at an invalid line, instead of a warning.");
+    options
+        .add("max_invalid_utf8", source.max_invalid_utf8,
+             "Maximum fraction of a file's bytes that are not UTF-8; they become U+FFFD. More is an error.")
+        .between(0, 1);
     options.add("dataset", streamed_.dataset, "Data set to stream if --input is not given (not supported yet).")
         .choices({"c4", "fineweb2"});
     options.add(languages, streamed_.languages, "Languages of --dataset (not supported yet).");

@@ -5,9 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
-namespace moderngpt2 {
+namespace moderngpt2::inline MODERNGPT2_THREADS_ABI {
 
 /// Message with the reason if OpenMP gives fewer threads than requested; empty otherwise. std::nullopt requests
 /// OpenMP's default count.
@@ -27,4 +28,4 @@ inline std::string thread_shortage_message([[maybe_unused]] std::optional<int> r
 #endif
 }
 
-}  // namespace moderngpt2
+}  // namespace moderngpt2::inline MODERNGPT2_THREADS_ABI

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,7 +21,7 @@
 namespace moderngpt2 {
 
 /// Displays a training run: lines on standard output, a progress line on standard error, report.html at each
-/// checkpoint. SIGINT and SIGTERM stop the run.
+/// checkpoint and at the end. SIGINT and SIGTERM stop the run.
 class TrainingProgress {
  public:
   /// `command_line` is shown in the report.
@@ -31,11 +32,11 @@ class TrainingProgress {
     return {.say = [this](const std::string& line) { say(line); },
             .complain = [this](const std::string& line) { complain(line); },
             .on_step = [this](const StepReport& report) { step(report); },
-            .on_evaluation = [this](std::int64_t done, std::int64_t blocks) { evaluation(done, blocks); },
+            .on_evaluation_progress = [this](std::int64_t done, std::int64_t blocks) { evaluation(done, blocks); },
             .on_packing = [this](const PretokenizeProgress& now) { packing(now); },
             .stop = [] { return interrupted(); },
             .on_start = [this](const RunDescription& run) { report_.emplace(run, command_line_); },
-            .on_saved = [this] { write_report(); }};
+            .on_save = [this](const std::filesystem::path&) { write_report(); }};
   }
 
  private:

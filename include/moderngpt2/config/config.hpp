@@ -2,13 +2,12 @@
 
 #include <array>
 #include <cmath>
-#include <initializer_list>
-#include <iterator>
 #include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "moderngpt2/config/activation.hpp"
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/layer_config.hpp"
 #include "moderngpt2/config/model_shape.hpp"
@@ -274,6 +273,8 @@ inline void validate(const Config& c) {
   if (const double n = 2.0 * c.vocab_size * c.n_embd + c.n_layer * layer; n > 1e15)  // far from overflowing 64 bits
     throw Error("config: n_layer, n_embd and intermediate_size make {:.1e} parameters, which is beyond any model", n);
   if (c.activation == Activation::dynamic) throw Error("config: activation_function is missing");
+  if (activation_name(c.activation) == "dynamic")
+    throw Error("config: activation_function is {}, which is not the value of an activation", int(c.activation));
 }
 
 namespace detail {
@@ -289,31 +290,6 @@ constexpr void match_toggle(std::string_view field, Toggle built, bool given) {
 }
 
 }  // namespace detail
-
-/// Hugging Face's name of each activation, as written to config.json.
-constexpr auto words_of(Activation) {
-  using Word = std::pair<std::string_view, Activation>;
-  return std::to_array<Word>({
-#define MODERNGPT2_ACTIVATION(value, ...) {*std::begin({__VA_ARGS__}), Activation::value},
-#include "moderngpt2/config/activations.def"
-  });
-}
-
-/// Hugging Face's name of an activation; "dynamic" for Activation::dynamic.
-constexpr std::string_view activation_name(Activation a) {
-  for (const auto& [name, value] : words_of(a))
-    if (value == a) return name;
-  return "dynamic";
-}
-
-/// Activation with a Hugging Face name or alias; empty for an unknown name.
-constexpr std::optional<Activation> activation_from_name(std::string_view name) {
-#define MODERNGPT2_ACTIVATION(value, ...)            \
-  for (const std::string_view known : {__VA_ARGS__}) \
-    if (name == known) return Activation::value;
-#include "moderngpt2/config/activations.def"
-  return std::nullopt;
-}
 
 /// Throws an Error if a config differs from a compile-time constant of a model's shape. Names the field and both
 /// values.

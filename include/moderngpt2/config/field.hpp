@@ -24,7 +24,7 @@ struct Field {
   const char* name;          ///< flag without dashes, and key in a file
   const char* help = "";     ///< text of --help
   const char* section = "";  ///< heading in --help that lists the flag; empty: the member has no flag
-  std::optional<double> at_least{}, more_than{}, at_most{};  ///< bounds of a number that a flag accepts
+  std::optional<double> at_least{}, more_than{}, at_most{};  ///< bounds of a number, see check_bounds()
   std::span<const std::string_view> choices{};               ///< words that a text may be; empty: any
   const char* default_text = nullptr;                        ///< default shown in --help; null: the member's value
   const char* metavar = nullptr;                             ///< placeholder for the value in --help, such as PATH

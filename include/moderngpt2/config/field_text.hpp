@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <filesystem>
 #include <optional>
@@ -9,6 +10,9 @@
 #include <vector>
 
 #include <fmt/core.h>
+
+#include "moderngpt2/config/field.hpp"
+#include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
 
@@ -43,6 +47,35 @@ std::string field_text(const T& value) {
     return text;
   } else {
     return fmt::format("{}", value);
+  }
+}
+
+/// Text of the bounds of a number, such as "at least 1" or "more than 0 and at most 1"; empty without bounds.
+inline std::string bounds_text(const Field& field) {
+  std::string text;
+  const auto add = [&](const char* words, const std::optional<double>& bound) {
+    if (bound) text += fmt::format("{}{} {}", text.empty() ? "" : " and ", words, field_text(*bound));
+  };
+  add("at least", field.at_least);
+  add("more than", field.more_than);
+  add("at most", field.at_most);
+  return text;
+}
+
+/// Throws UsageError that names the member and the accepted values if a number is not finite or out of the bounds of
+/// its row. Members of other types, and optionals without a value, are accepted.
+template <class T>
+void check_bounds(const T& value, const Field& field) {
+  if constexpr (requires { value.has_value(); }) {
+    if (value) check_bounds(*value, field);
+  } else if constexpr (std::is_arithmetic_v<T> && !std::same_as<T, bool>) {
+    const double number = double(value);
+    const bool fits = std::isfinite(number) && !(field.at_least && number < *field.at_least) &&
+                      !(field.more_than && number <= *field.more_than) && !(field.at_most && number > *field.at_most);
+    if (fits) return;
+    const std::string bounds = bounds_text(field);
+    throw UsageError("{} is {}, it must be {}{}", Setting{field.name}, field_text(value),
+                     std::isfinite(number) || bounds.empty() ? "" : "finite, ", bounds.empty() ? "finite" : bounds);
   }
 }
 

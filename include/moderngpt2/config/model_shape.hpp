@@ -4,7 +4,12 @@
 
 namespace moderngpt2 {
 
-/// Activation of the gated MLP: the lines of config/activations.def. Formulas: backend/activation.hpp.
+// -Wshadow of g++ also warns about enumerators that only their enumeration's name reaches.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+
+/// Activation of the gated MLP: the lines of config/activations.def, then values of register_activation(). Formulas:
+/// backend/activation.hpp.
 enum class Activation : signed char {
   dynamic = -1,
 #define MODERNGPT2_ACTIVATION(value, ...) value,
@@ -13,6 +18,8 @@ enum class Activation : signed char {
 
 /// Compile-time switch; `dynamic`: decided at run time.
 enum class Toggle : signed char { dynamic = -1, off, on };
+
+#pragma GCC diagnostic pop
 
 /// Template argument of models: sizes, activation and switches. A field that is set is a compile-time constant; a
 /// `dynamic` field is read from the Config. A structural type, as template arguments must be.

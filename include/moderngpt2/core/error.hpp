@@ -6,6 +6,8 @@
 
 #include <fmt/core.h>
 
+#include "moderngpt2/core/requirements.hpp"
+
 namespace moderngpt2 {
 
 /// Prefix of the names of settings in messages. Empty by default: messages name fields, such as zero_stage. run_main()

@@ -38,6 +38,7 @@ enum class Pages { at_once, as_used };
 inline void zero_and_release(std::byte* data, std::size_t bytes);
 
 /// Owns one zero-filled block, aligned to `alignment` bytes. Throws Error with the size if the allocation fails.
+/// Threads: as for std::vector.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
@@ -92,6 +93,7 @@ inline void zero_and_release(std::byte* data, std::size_t bytes) {
 }
 
 /// Array of trivial elements in an AlignedBuffer, or in another `Memory` that the host cannot access, such as a GPU's.
+/// Threads: as for std::vector.
 template <class T, class Memory = AlignedBuffer>
 class FlatBuffer {
  public:
@@ -114,7 +116,8 @@ class FlatBuffer {
 };
 
 /// Bump allocator over one block; without a block it only counts bytes. One function can therefore plan the memory of a
-/// model and bind its views. `mark` and `rewind` let tensors with disjoint lifetimes share bytes.
+/// model and bind its views. `mark` and `rewind` let tensors with disjoint lifetimes share bytes. Threads: one at a
+/// time.
 class Arena {
  public:
   constexpr Arena() = default;

@@ -10,18 +10,19 @@
 #include <omp.h>
 #endif
 
-namespace moderngpt2 {
-
-namespace detail {
+#include "moderngpt2/core/abi.hpp"
 
 #ifdef _OPENMP
+
+namespace moderngpt2::detail::inline MODERNGPT2_THREADS_ABI {
+
 /// Maximum team size of a parallel region started now, by OpenMP's limits (OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS).
 inline int team_limit() { return omp_get_active_level() < omp_get_max_active_levels() ? omp_get_thread_limit() : 1; }
 
 /// Team size that a library (oneDNN, Eigen) gets if it requests `threads` now, with dynamic teams off: 1 inside an
 /// active parallel region, where libraries use one thread. OpenMP does not report every limit (KMP_DEVICE_THREAD_LIMIT
 /// of LLVM's runtime), so each calling thread tests a size with a parallel region, once and after each change of a
-/// limit.
+/// limit. That limit is for the whole process: it must allow the teams of all threads that compute at once.
 inline int team_size(int threads) {
   threads = omp_in_parallel() ? 1 : std::min(threads, team_limit());
   if (threads <= 1) return 1;
@@ -34,9 +35,12 @@ inline int team_size(int threads) {
   if (size == threads) tried = now;
   return size;
 }
+
+}  // namespace moderngpt2::detail::inline MODERNGPT2_THREADS_ABI
+
 #endif
 
-}  // namespace detail
+namespace moderngpt2::inline MODERNGPT2_THREADS_ABI {
 
 /// Maximum threads of a parallel region started now: the minimum of OpenMP's default count and its limits.
 inline int available_threads() {
@@ -79,7 +83,9 @@ class ThreadScope {
 #endif
 };
 
-namespace detail {
+}  // namespace moderngpt2::inline MODERNGPT2_THREADS_ABI
+
+namespace moderngpt2::detail {
 
 /// Keeps the first exception of a parallel region, because exceptions must not leave a region.
 class ExceptionKeeper {
@@ -101,7 +107,9 @@ class ExceptionKeeper {
   std::exception_ptr exception_;
 };
 
-}  // namespace detail
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2::inline MODERNGPT2_THREADS_ABI {
 
 /// Calls f(task, thread) for every task in [0, n). Threads take one task at a time, which balances uneven work. Results
 /// must not depend on which thread runs which task.
@@ -136,4 +144,4 @@ void parallel_ranges(int threads, std::int64_t n, std::int64_t grain, F&& f) {
   parallel_tasks(int(parts), parts, [&](std::int64_t part, int) { f(cut(part), cut(part + 1)); });
 }
 
-}  // namespace moderngpt2
+}  // namespace moderngpt2::inline MODERNGPT2_THREADS_ABI

@@ -7,6 +7,9 @@
 #include <string_view>
 
 #ifdef MODERNGPT2_HAVE_PARQUET
+#if !__has_include(<arrow/status.h>)
+#error "moderngpt2: <arrow/status.h> not found: link moderngpt2::data, or compile without MODERNGPT2_HAVE_PARQUET"
+#endif
 #include <arrow/status.h>
 #endif
 
@@ -14,9 +17,7 @@
 
 namespace moderngpt2::detail {
 
-#ifndef MODERNGPT2_HAVE_PARQUET
-
-/// Throws Error for a build without Arrow's Parquet library, which cannot read or write the Parquet file `path`.
+/// Throws Error for a program without Arrow's Parquet library, which cannot read or write the Parquet file `path`.
 [[noreturn]] inline void refuse_parquet(const std::filesystem::path& path) {
   throw Error(
       "{}: this program was built without Parquet and cannot read or write this file. Run "
@@ -24,7 +25,7 @@ namespace moderngpt2::detail {
       path.string());
 }
 
-#else
+#ifdef MODERNGPT2_HAVE_PARQUET
 
 /// Runs `body` on a Parquet file and converts Arrow's exceptions and statuses to a one-line Error. `body` receives a
 /// function that throws for a status that is not OK.

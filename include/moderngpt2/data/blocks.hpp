@@ -22,7 +22,7 @@ class BlockSource {
   virtual void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) = 0;
 };
 
-/// Tokens in memory, split into blocks. The last, partial block is discarded.
+/// Tokens in memory, split into blocks. The last, partial block is discarded. Threads: several at once.
 class MemoryBlocks final : public BlockSource {
  public:
   MemoryBlocks(std::vector<std::int32_t> tokens, int block_size) : tokens_(std::move(tokens)), block_size_(block_size) {
@@ -41,12 +41,17 @@ class MemoryBlocks final : public BlockSource {
 };
 
 /// Range of blocks of a source, read by index in any order. All blocks have the same length. Copies share the source.
+/// Threads: several may read at once.
 class BlockDataset {
  public:
   BlockDataset() = default;
-  /// Blocks [begin, end) of a source.
+  /// Blocks [begin, end) of a source. Throws an Error if the source does not have them.
   BlockDataset(std::shared_ptr<BlockSource> source, std::int64_t begin, std::int64_t end)
-      : source_(std::move(source)), begin_(begin), end_(end) {}
+      : source_(std::move(source)), begin_(begin), end_(end) {
+    const std::int64_t size = source_ ? source_->size() : 0;
+    if (begin < 0 || end < begin || end > size)
+      throw Error("blocks {} to {} of a source were requested, it has {}", begin, end, size);
+  }
 
   std::int64_t size() const { return end_ - begin_; }
   int block_size() const { return source_ ? source_->block_size() : 0; }

@@ -14,7 +14,7 @@
 
 namespace moderngpt2 {
 
-/// Stream of a file's bytes after decompression.
+/// Stream of a file's bytes after decompression. Threads: one at a time.
 class ByteReader {
  public:
   virtual ~ByteReader() = default;

@@ -5,6 +5,9 @@
 #include <memory>
 #include <vector>
 
+#if !__has_include(<zlib.h>) || !__has_include(<zstd.h>)
+#error "moderngpt2: <zlib.h> or <zstd.h> not found: link moderngpt2::data (find_package(moderngpt2 COMPONENTS data))"
+#endif
 #include <zlib.h>
 #include <zstd.h>
 

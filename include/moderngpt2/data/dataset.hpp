@@ -53,7 +53,7 @@ class ShardSet final : public BlockSource {
 
   std::shared_ptr<const BlockGroup> find(std::size_t shard, std::int64_t row);
 
-  ParquetReader& open(std::size_t shard);
+  BlockReader& open(std::size_t shard);
 
   DatasetOptions options_;
   std::vector<std::filesystem::path> paths_;
@@ -62,7 +62,7 @@ class ShardSet final : public BlockSource {
   std::list<Entry> recent_;
   std::map<Key, std::list<Entry>::iterator> cache_;
   std::size_t cached_bytes_ = 0;
-  std::list<std::pair<std::size_t, std::unique_ptr<ParquetReader>>> readers_;
+  std::list<std::pair<std::size_t, std::unique_ptr<BlockReader>>> readers_;
 };
 
 /// Number in a name such as "shard_12.parquet", or -1 for other names.
@@ -190,7 +190,7 @@ MODERNGPT2_INLINE ShardSet::ShardSet(const std::vector<std::filesystem::path>& f
     : options_(options) {
   starts_.push_back(0);
   for (const std::filesystem::path& path : files) {
-    auto reader = std::make_unique<ParquetReader>(path);
+    auto reader = open_blocks(path);
     const std::int64_t rows = std::min(reader->rows(), max_rows_each);
     if (reader->rows() > 0) {
       if (options_.block_size == 0) options_.block_size = reader->block_size();
@@ -224,7 +224,7 @@ MODERNGPT2_INLINE std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t s
       return recent_.front().group;
     }
   }
-  ParquetReader& reader = open(shard);
+  BlockReader& reader = open(shard);
   const std::vector<std::int64_t>& starts = reader.group_starts();
   const int number = static_cast<int>(std::upper_bound(starts.begin(), starts.end(), row) - starts.begin()) - 1;
   if (number >= reader.groups()) throw Error("{}: the file has changed while in use", paths_[shard].string());
@@ -240,13 +240,13 @@ MODERNGPT2_INLINE std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t s
   return group;
 }
 
-MODERNGPT2_INLINE ParquetReader& ShardSet::open(std::size_t shard) {
+MODERNGPT2_INLINE BlockReader& ShardSet::open(std::size_t shard) {
   constexpr std::size_t open_files = 64;
   auto found = std::find_if(readers_.begin(), readers_.end(), [&](const auto& entry) { return entry.first == shard; });
   if (found != readers_.end()) {
     readers_.splice(readers_.begin(), readers_, found);
   } else {
-    readers_.emplace_front(shard, std::make_unique<ParquetReader>(paths_[shard]));
+    readers_.emplace_front(shard, open_blocks(paths_[shard]));
     if (readers_.size() > open_files) readers_.pop_back();
   }
   return *readers_.front().second;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +13,7 @@
 #include "moderngpt2/data/compressed_readers.hpp"
 #include "moderngpt2/data/json_field.hpp"
 #include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/text_encoding.hpp"
 #include "moderngpt2/data/text_files.hpp"
 
 namespace moderngpt2 {
@@ -39,17 +42,54 @@ inline std::unique_ptr<ByteReader> open_bytes(const TextFile& file) {
   return std::make_unique<FileReader>(file.path);
 }
 
+/// First `limit` bytes of a file, after decompression.
+inline std::string read_beginning(const TextFile& file, std::size_t limit) {
+  const std::unique_ptr<ByteReader> bytes = open_bytes(file);
+  std::string text(limit, '\0');
+  std::size_t size = 0;
+  while (size < limit) {
+    const std::size_t count = bytes->read(text.data() + size, limit - size);
+    if (count == 0) break;
+    size += count;
+  }
+  text.resize(size);
+  return text;
+}
+
+/// Bytes of a document or skipped line, and those that are not UTF-8.
+struct TextBytes {
+  std::int64_t bytes = 0, invalid = 0;
+  std::int64_t line = 0;  ///< line or row of the first invalid byte, if there is one
+  std::string sample;     ///< text from that byte on, at most 4 KiB
+
+  /// Counts the bytes of a text that begins in `line`. `has_lines`: whether its line ends are line ends of the file.
+  static TextBytes of(std::string_view text, std::int64_t line, bool has_lines) {
+    TextBytes counts{static_cast<std::int64_t>(text.size()), 0, line, {}};
+    const InvalidUtf8 found = find_invalid_utf8(text);
+    counts.invalid = found.bytes;
+    if (found.bytes == 0) return counts;
+    if (has_lines) counts.line += std::count(text.begin(), text.begin() + std::ptrdiff_t(found.first), '\n');
+    counts.sample = text.substr(found.first, 4096);
+    return counts;
+  }
+};
+
 /// Reader of a file's documents.
 class DocumentReader {
  public:
   enum class Result { document, skipped, end };
 
   virtual ~DocumentReader() = default;
+  /// Bytes of the last document or skipped line.
+  const TextBytes& text_bytes() const { return text_bytes_; }
   /// Reads the next document, or returns `skipped` with a `reason` for a line without one. Text longer than the limit
   /// is returned as several documents. Sets all fields except the language. Throws Error if the file cannot be read.
   virtual Result next(Document& out, std::string& reason) = 0;
   /// Number of bytes read from the file, for progress.
   virtual std::int64_t position() const = 0;
+
+ protected:
+  TextBytes text_bytes_;
 };
 
 /// Documents of a text file: JSON lines or plain text.
@@ -66,7 +106,9 @@ class LineDocumentReader final : public DocumentReader {
     out.text.clear();
     out.file = file_.path.string();
     if (file_.format.content == TextFormat::Content::json_lines) return next_json(out, reason);
-    return next_text(out);
+    const Result result = next_text(out);
+    if (result == Result::document) text_bytes_ = TextBytes::of(out.text, out.line, true);
+    return result;
   }
   std::int64_t position() const override { return lines_.position(); }
 
@@ -102,11 +144,15 @@ class LineDocumentReader final : public DocumentReader {
     if (lines_.unfinished()) {
       while (lines_.unfinished() && lines_.next(line_)) {
       }
+      text_bytes_ = {};
       return reason = fmt::format("the line is longer than {} bytes", max_bytes_), Result::skipped;
     }
     reason = read_json_field(line_, text_column_, out.text);
-    if (!reason.empty()) return Result::skipped;
-    return Result::document;
+    text_bytes_ = {static_cast<std::int64_t>(out.text.size()), 0, out.line, {}};  // the parser accepts UTF-8 only
+    if (reason.empty()) return Result::document;
+    text_bytes_ = TextBytes::of(line_, out.line, false);
+    if (text_bytes_.invalid > 0) reason = "the line is not UTF-8";
+    return Result::skipped;
   }
 
   TextFile file_;

@@ -27,9 +27,11 @@ struct Reading {
   Document document;
   std::string reason;
   std::int64_t bytes_read = 0;  ///< compressed bytes of the language's files
+  std::size_t file = 0;         ///< index in the language's files
+  TextBytes text_bytes{};       ///< bytes of the document or the skipped line
 };
 
-/// Stream of readings.
+/// Stream of readings. Threads: one at a time.
 class ReadingStream {
  public:
   virtual ~ReadingStream() = default;
@@ -138,6 +140,8 @@ MODERNGPT2_INLINE bool LanguageReader::next(Reading& out) {
     }
     const DocumentReader::Result result = reader_->next(out.document, out.reason);
     out.bytes_read = finished_bytes_ + reader_->position();
+    out.file = file_;
+    out.text_bytes = result == DocumentReader::Result::end ? TextBytes{} : reader_->text_bytes();
     if (result != DocumentReader::Result::end) {
       const bool found = result == DocumentReader::Result::document;
       out.kind = found ? Reading::Kind::document : Reading::Kind::skipped;

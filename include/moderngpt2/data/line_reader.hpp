@@ -28,7 +28,8 @@ inline std::size_t unfinished_character(std::string_view text) {
 }  // namespace detail
 
 /// Reads the lines of a stream, without line ends (LF or CRLF) and without a byte-order mark. A line longer than the
-/// limit is returned in pieces of at most that length, split between characters, which bounds memory.
+/// limit is returned in pieces of at most that length, split between characters, which bounds memory. Threads: one at a
+/// time.
 class LineReader {
  public:
   LineReader(std::unique_ptr<ByteReader> bytes, std::size_t limit)

@@ -6,6 +6,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<yaml-cpp/yaml.h>)
+#error "moderngpt2: <yaml-cpp/yaml.h> not found: link moderngpt2::data (find_package(moderngpt2 COMPONENTS data))"
+#endif
 #include <yaml-cpp/yaml.h>
 
 #include "moderngpt2/core/error.hpp"

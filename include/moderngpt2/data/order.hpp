@@ -12,13 +12,13 @@ namespace moderngpt2 {
 ///
 /// A Feistel network of 8 rounds permutes the smallest set of 4^k numbers that contains [0, size). Results outside the
 /// range are permuted again until they are inside (cycle walking: Black and Rogaway, "Ciphers with Arbitrary Finite
-/// Domains", 2002), which takes fewer than 4 iterations on average.
+/// Domains", 2002), which takes fewer than 4 iterations on average. Threads: several may read at once.
 class EpochOrder {
  public:
   /// Throws Error if `size` is negative.
   EpochOrder(std::uint64_t seed, std::int64_t size) : seed_(seed), size_(size) {
     if (size < 0) throw Error("an order of {} items: the size must not be negative", size);
-    const int bits = size > 1 ? std::bit_width(static_cast<std::uint64_t>(size - 1)) : 1;
+    const int bits = size > 1 ? static_cast<int>(std::bit_width(static_cast<std::uint64_t>(size - 1))) : 1;
     half_bits_ = (bits + 1) / 2;
     mask_ = (std::uint64_t{1} << half_bits_) - 1;
   }

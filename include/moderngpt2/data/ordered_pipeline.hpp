@@ -15,7 +15,8 @@
 
 namespace moderngpt2 {
 
-/// Parallel map over a stream of items that preserves their order.
+/// Parallel map over a stream of items that preserves their order. Threads: one at a time; the mapped function runs on
+/// several.
 template <class In, class Out>
 class OrderedPipeline {
  public:

@@ -36,7 +36,7 @@ inline bool is_white_space(std::string_view text) {
   return true;
 }
 
-/// Packs documents end to end into blocks. Only the last, partial block is dropped.
+/// Packs documents end to end into blocks. Only the last, partial block is dropped. Threads: one at a time.
 class BlockPacker {
  public:
   using Emit = std::function<void(std::span<const std::int32_t> block)>;

@@ -9,6 +9,9 @@
 #include <vector>
 
 #ifdef MODERNGPT2_HAVE_PARQUET
+#if !__has_include(<arrow/api.h>)
+#error "moderngpt2: <arrow/api.h> not found: link moderngpt2::data, or compile without MODERNGPT2_HAVE_PARQUET"
+#endif
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <parquet/arrow/reader.h>
@@ -31,16 +34,11 @@ struct BlockGroup {
   std::size_t bytes() const { return ids.size() * sizeof(std::int32_t) + mask.size(); }
 };
 
-#ifdef MODERNGPT2_HAVE_PARQUET
-
-/// Reader of a Parquet shard of token blocks. `input_ids` is a list, large_list or fixed_size_list of int32 or int64,
-/// with rows of equal length. `attention_mask` is optional, a list of integers or booleans. Other columns are ignored.
-class ParquetReader {
+/// Reader of a shard of token blocks.
+class BlockReader {
  public:
-  /// Opens the file and reads its footer. All members throw Error for a file with other columns or types.
-  explicit ParquetReader(std::filesystem::path path);
+  virtual ~BlockReader() = default;
 
-  const std::filesystem::path& path() const { return path_; }
   std::int64_t rows() const { return group_starts_.back(); }
   /// Ids per row according to the footer; 0 for a file without rows.
   int block_size() const { return block_size_; }
@@ -50,7 +48,39 @@ class ParquetReader {
 
   /// Decodes a row group. Throws Error that names the row for a length other than block_size() or an id that is
   /// negative or not below `vocab_size` (0: no limit).
-  BlockGroup read(int group, std::int64_t vocab_size);
+  virtual BlockGroup read(int group, std::int64_t vocab_size) = 0;
+
+ protected:
+  std::vector<std::int64_t> group_starts_;
+  int block_size_ = 0;
+};
+
+namespace detail {
+
+/// Opens a Parquet shard; null unless a source file of the program was compiled with MODERNGPT2_HAVE_PARQUET. Class
+/// layouts and the functions below are therefore the same in files with and without it.
+inline std::unique_ptr<BlockReader> (*arrow_block_reader)(const std::filesystem::path&) = nullptr;
+
+}  // namespace detail
+
+/// Opens a Parquet shard of token blocks. Throws Error for a file with other columns or types, and in programs without
+/// Parquet.
+inline std::unique_ptr<BlockReader> open_blocks(const std::filesystem::path& path) {
+  if (!detail::arrow_block_reader) detail::refuse_parquet(path);
+  return detail::arrow_block_reader(path);
+}
+
+#ifdef MODERNGPT2_HAVE_PARQUET
+
+/// Reader of a Parquet shard of token blocks. `input_ids` is a list, large_list or fixed_size_list of int32 or int64,
+/// with rows of equal length. `attention_mask` is optional, a list of integers or booleans. Other columns are ignored.
+class ParquetReader final : public BlockReader {
+ public:
+  /// Opens the file and reads its footer. All members throw Error for a file with other columns or types.
+  explicit ParquetReader(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return path_; }
+  BlockGroup read(int group, std::int64_t vocab_size) override;
 
  private:
   static bool is_list(const arrow::DataType& type);
@@ -147,26 +177,18 @@ class ParquetReader {
   std::filesystem::path path_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
   int ids_column_ = -1, mask_column_ = -1;
-  std::vector<std::int64_t> group_starts_;
-  int block_size_ = 0;
 };
 
-#else
+namespace detail {
 
-/// Replacement in builds without Parquet: the constructor throws Error.
-class ParquetReader {
- public:
-  explicit ParquetReader(const std::filesystem::path& path) { detail::refuse_parquet(path); }
+inline const bool reads_blocks = [] {
+  arrow_block_reader = [](const std::filesystem::path& path) -> std::unique_ptr<BlockReader> {
+    return std::make_unique<ParquetReader>(path);
+  };
+  return true;
+}();
 
-  std::int64_t rows() const { return 0; }
-  int block_size() const { return 0; }
-  int groups() const { return 0; }
-  const std::vector<std::int64_t>& group_starts() const { return group_starts_; }
-  BlockGroup read(int, std::int64_t) { return {}; }
-
- private:
-  std::vector<std::int64_t> group_starts_;
-};
+}  // namespace detail
 
 #endif
 

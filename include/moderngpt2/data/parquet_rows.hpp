@@ -9,6 +9,9 @@
 #include <vector>
 
 #ifdef MODERNGPT2_HAVE_PARQUET
+#if !__has_include(<arrow/api.h>)
+#error "moderngpt2: <arrow/api.h> not found: link moderngpt2::data, or compile without MODERNGPT2_HAVE_PARQUET"
+#endif
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <parquet/arrow/reader.h>
@@ -21,6 +24,19 @@
 #include "moderngpt2/data/row_reader.hpp"
 
 namespace moderngpt2 {
+
+namespace detail {
+
+/// Opens a Parquet file of rows; null unless a source file of the program was compiled with MODERNGPT2_HAVE_PARQUET.
+inline OpenParquetRows arrow_row_reader = nullptr;
+
+}  // namespace detail
+
+/// Opens a Parquet file for for_each_row(). Throws Error in programs without Parquet.
+inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
+  if (!detail::arrow_row_reader) detail::refuse_parquet(file.path);
+  return detail::arrow_row_reader(file);
+}
 
 #ifdef MODERNGPT2_HAVE_PARQUET
 
@@ -111,16 +127,18 @@ class ParquetRowReader final : public RowReader {
   std::int64_t row_ = 0, line_ = 0;
 };
 
-#endif
+namespace detail {
 
-/// Opens a Parquet file for for_each_row(). Throws Error in builds without Parquet.
-inline std::unique_ptr<RowReader> open_parquet_rows(const TextFile& file) {
-#ifdef MODERNGPT2_HAVE_PARQUET
-  return std::make_unique<ParquetRowReader>(file);
-#else
-  detail::refuse_parquet(file.path);
+inline const bool reads_rows = [] {
+  arrow_row_reader = [](const TextFile& file) -> std::unique_ptr<RowReader> {
+    return std::make_unique<ParquetRowReader>(file);
+  };
+  return true;
+}();
+
+}  // namespace detail
+
 #endif
-}
 
 }  // namespace moderngpt2
 

@@ -10,6 +10,9 @@
 #include <utility>
 
 #ifdef MODERNGPT2_HAVE_PARQUET
+#if !__has_include(<arrow/io/file.h>)
+#error "moderngpt2: <arrow/io/file.h> not found: link moderngpt2::data, or compile without MODERNGPT2_HAVE_PARQUET"
+#endif
 #include <arrow/io/file.h>
 #include <parquet/column_reader.h>
 #include <parquet/file_reader.h>
@@ -21,9 +24,24 @@
 #include "moderngpt2/data/arrow_error.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/source_options.hpp"
 #include "moderngpt2/data/text_files.hpp"
 
 namespace moderngpt2 {
+
+namespace detail {
+
+/// Opens a Parquet file of text; null unless a source file of the program was compiled with MODERNGPT2_HAVE_PARQUET.
+inline SourceOptions::OpenParquet arrow_text_reader = nullptr;
+
+}  // namespace detail
+
+/// Opens a Parquet file; a value of SourceOptions::open_parquet. Throws Error in programs without Parquet.
+inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file, const std::string& text_column,
+                                                         std::size_t max_document_bytes) {
+  if (!detail::arrow_text_reader) detail::refuse_parquet(file.path);
+  return detail::arrow_text_reader(file, text_column, max_document_bytes);
+}
 
 #ifdef MODERNGPT2_HAVE_PARQUET
 
@@ -63,18 +81,19 @@ class ParquetDocumentReader final : public DocumentReader {
   std::int64_t row_ = 0;   // from 1
 };
 
-#endif
+namespace detail {
 
-/// Opens a Parquet file; a value of SourceOptions::open_parquet. Throws Error in builds without Parquet.
-inline std::unique_ptr<DocumentReader> open_parquet_text(const TextFile& file,
-                                                         [[maybe_unused]] const std::string& text_column,
-                                                         [[maybe_unused]] std::size_t max_document_bytes) {
-#ifdef MODERNGPT2_HAVE_PARQUET
-  return std::make_unique<ParquetDocumentReader>(file, text_column, max_document_bytes);
-#else
-  detail::refuse_parquet(file.path);
+inline const bool reads_text = [] {
+  arrow_text_reader = [](const TextFile& file, const std::string& text_column,
+                         std::size_t max_document_bytes) -> std::unique_ptr<DocumentReader> {
+    return std::make_unique<ParquetDocumentReader>(file, text_column, max_document_bytes);
+  };
+  return true;
+}();
+
+}  // namespace detail
+
 #endif
-}
 
 }  // namespace moderngpt2
 
@@ -105,6 +124,7 @@ MODERNGPT2_INLINE ParquetDocumentReader::Result ParquetDocumentReader::next(Docu
   out.text = piece;
   out.line = row_;
   rest_.remove_prefix(piece.size());
+  text_bytes_ = TextBytes::of(out.text, row_, false);
   return Result::document;
 }
 

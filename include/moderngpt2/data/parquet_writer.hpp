@@ -11,6 +11,9 @@
 #include <vector>
 
 #ifdef MODERNGPT2_HAVE_PARQUET
+#if !__has_include(<arrow/api.h>)
+#error "moderngpt2: <arrow/api.h> not found: link moderngpt2::data, or compile without MODERNGPT2_HAVE_PARQUET"
+#endif
 #include <arrow/api.h>
 #include <arrow/io/interfaces.h>
 #include <parquet/arrow/writer.h>
@@ -63,22 +66,49 @@ inline std::int64_t rows_per_group(int block_size) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 15) / std::max(block_size, 1), 1, 1000);
 }
 
+/// Writes one shard of token blocks. finish() publishes the file. Used by one thread at a time.
+class BlockWriter {
+ public:
+  virtual ~BlockWriter() = default;
+
+  /// Appends a row of block_size ids.
+  virtual void add(std::span<const std::int32_t> block) = 0;
+
+  /// Writes the remaining rows and publishes the file.
+  virtual void finish() = 0;
+
+  std::int64_t rows() const { return rows_; }
+
+ protected:
+  std::int64_t rows_ = 0;
+};
+
+namespace detail {
+
+/// Creates a Parquet shard; null unless a source file of the program was compiled with MODERNGPT2_HAVE_PARQUET.
+inline std::unique_ptr<BlockWriter> (*arrow_block_writer)(const std::filesystem::path&, int block_size) = nullptr;
+
+}  // namespace detail
+
+/// Creates a Parquet shard of blocks of `block_size` tokens. Throws Error if the file cannot be written, and in
+/// programs without Parquet.
+inline std::unique_ptr<BlockWriter> create_blocks(const std::filesystem::path& path, int block_size) {
+  if (!detail::arrow_block_writer) detail::refuse_parquet(path);
+  return detail::arrow_block_writer(path, block_size);
+}
+
 #ifdef MODERNGPT2_HAVE_PARQUET
 
 /// Writes one shard of blocks: columns `input_ids` (list<int32>) and `attention_mask` (list<int8>, all 1), zstd.
 /// Deterministic for one version of Arrow. finish() publishes the file.
-class ParquetWriter {
+class ParquetWriter final : public BlockWriter {
  public:
   /// All members throw Error if the file cannot be written.
   ParquetWriter(std::filesystem::path path, int block_size);
 
-  /// Appends a row of block_size ids.
-  void add(std::span<const std::int32_t> block);
+  void add(std::span<const std::int32_t> block) override;
+  void finish() override;
 
-  /// Writes the remaining rows and publishes the file.
-  void finish();
-
-  std::int64_t rows() const { return rows_; }
   const std::filesystem::path& path() const { return path_; }
 
  private:
@@ -100,20 +130,18 @@ class ParquetWriter {
   arrow::ListBuilder ids_, mask_;
   std::vector<std::int8_t> ones_;
   std::unique_ptr<parquet::arrow::FileWriter> writer_;
-  std::int64_t rows_ = 0;
 };
 
-#else
+namespace detail {
 
-/// Replacement in builds without Parquet: the constructor throws Error.
-class ParquetWriter {
- public:
-  ParquetWriter(const std::filesystem::path& path, int) { detail::refuse_parquet(path); }
+inline const bool writes_blocks = [] {
+  arrow_block_writer = [](const std::filesystem::path& path, int block_size) -> std::unique_ptr<BlockWriter> {
+    return std::make_unique<ParquetWriter>(path, block_size);
+  };
+  return true;
+}();
 
-  void add(std::span<const std::int32_t>) {}
-  void finish() {}
-  std::int64_t rows() const { return 0; }
-};
+}  // namespace detail
 
 #endif
 

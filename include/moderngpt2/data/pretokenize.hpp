@@ -113,12 +113,12 @@ MODERNGPT2_INLINE void split_evaluation(const DatasetStaging& staging, const Pre
   eval.finish();
   const std::int64_t whole = kept / options.max_samples_per_shard, rest = kept % options.max_samples_per_shard;
   if (rest > 0) {
-    ParquetWriter shard(staging.cut_shard(), options.block_size);
+    const auto shard = create_blocks(staging.cut_shard(), options.block_size);
     for (std::int64_t i = kept - rest; i < kept; ++i) {
       shards.get(i, block, {});
-      shard.add(block);
+      shard->add(block);
     }
-    shard.finish();
+    shard->finish();
   }
   metadata.train_files.resize(static_cast<std::size_t>(whole + (rest > 0 ? 1 : 0)));
   for (const std::string& name : eval.names()) metadata.eval_files.push_back("eval/" + name);

@@ -13,6 +13,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/text_encoding.hpp"
 #include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/io/json.hpp"
 
@@ -32,7 +33,7 @@ struct DataRow {
   RowPlace place;
 };
 
-/// Reader of a file's rows.
+/// Reader of a file's rows. Threads: one at a time.
 class RowReader {
  public:
   virtual ~RowReader() = default;
@@ -45,13 +46,13 @@ class RowReader {
 /// Rows of a file of JSON lines, which may be compressed.
 class JsonRowReader final : public RowReader {
  public:
-  explicit JsonRowReader(const TextFile& file) : path_(file.path.string()), lines_(open_bytes(file), max_line_bytes) {}
+  explicit JsonRowReader(TextFile file) : file_(std::move(file)), lines_(open_bytes(file_), max_line_bytes) {}
 
   bool next(Json& fields, std::int64_t& line) override;
 
  private:
   static constexpr std::size_t max_line_bytes = std::size_t{1} << 26;
-  std::string path_;
+  TextFile file_;
   LineReader lines_;
 };
 
@@ -96,7 +97,7 @@ inline const Json& require_column(const DataRow& row, const std::vector<std::str
               column_names(row.fields), setting.empty() ? "" : fmt::format(". Name it with {}", Setting{setting}));
 }
 
-/// Returns a field as text. Throws Error that names the row if it is not a string.
+/// Returns a field as text. Throws Error that names the row if it is not a string of UTF-8.
 std::string text_of(const Json& value, std::string_view column, const RowPlace& place);
 
 }  // namespace moderngpt2
@@ -112,7 +113,15 @@ MODERNGPT2_INLINE std::string column_names(const Json& fields) {
 }
 
 MODERNGPT2_INLINE std::string text_of(const Json& value, std::string_view column, const RowPlace& place) {
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    if (const std::size_t valid = valid_utf8_prefix(text); valid != text.size()) {
+      const std::string_view encoding = guess_encoding(text);
+      throw Error("{}: {} is not UTF-8 from byte {} on{}{}. Convert the column to UTF-8.", place.text(), column,
+                  valid + 1, encoding.empty() ? "" : ", it looks like ", encoding);
+    }
+    return text;
+  }
   throw Error("{}: {} must be a string, found {}", place.text(), column, detail::json_excerpt(value));
 }
 
@@ -126,7 +135,10 @@ MODERNGPT2_INLINE bool JsonRowReader::next(Json& fields, std::int64_t& line) {
     if (!lines_.next(text)) return false;
   } while (text.find_first_not_of(" \t\r\f\v") == text.npos);
   line = lines_.number();
-  const std::string where = fmt::format("{}:{}", path_, line);
+  const std::string where = fmt::format("{}:{}", file_.path.string(), line);
+  if (find_invalid_utf8(text).bytes > 0)
+    throw Error("{}: the line is not UTF-8. {}", where,
+                encoding_advice(file_, line == 1 ? read_beginning(file_, std::size_t{1} << 16) : std::string(text)));
   if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
   if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
     throw Error("{}: a JSON list, expected one object per line. Write it as JSON lines", where);

@@ -17,7 +17,7 @@ namespace moderngpt2 {
 /// File name of a shard: shard_00000.parquet, shard_00001.parquet, ...
 inline std::string shard_name(std::size_t number) { return fmt::format("shard_{:05}.parquet", number); }
 
-/// Writes blocks to consecutive shards in a folder.
+/// Writes blocks to consecutive shards in a folder. Threads: one at a time.
 class ShardWriter {
  public:
   /// `finished_shards`: number of full shards that exist already; writing continues after them.
@@ -43,7 +43,7 @@ class ShardWriter {
   std::filesystem::path folder_;
   int block_size_;
   std::int64_t max_rows_, blocks_ = 0;
-  std::unique_ptr<ParquetWriter> writer_;
+  std::unique_ptr<BlockWriter> writer_;
   std::vector<std::string> names_;
 };
 
@@ -62,7 +62,7 @@ MODERNGPT2_INLINE ShardWriter::ShardWriter(std::filesystem::path folder, int blo
 }
 
 MODERNGPT2_INLINE bool ShardWriter::add(std::span<const std::int32_t> block) {
-  if (!writer_) writer_ = std::make_unique<ParquetWriter>(folder_ / shard_name(names_.size()), block_size_);
+  if (!writer_) writer_ = create_blocks(folder_ / shard_name(names_.size()), block_size_);
   writer_->add(block);
   ++blocks_;
   if (writer_->rows() < max_rows_) return false;

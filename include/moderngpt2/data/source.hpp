@@ -17,14 +17,15 @@
 namespace moderngpt2 {
 
 /// Documents of all inputs, in an order that depends on the inputs only: round-robin over the languages, one document
-/// each, until all are exhausted. The files of a language are read in order.
+/// each, until all are exhausted. The files of a language are read in order. Threads: one at a time.
 class DocumentSource {
  public:
   /// Throws Error for an input that matches no file or a file of unknown format.
   explicit DocumentSource(SourceOptions options);
 
-  /// Reads the next document. Returns false at the end. Throws Error if a file cannot be read, if lines were read but
-  /// none contained a document, and with `strict` at the first line without a document.
+  /// Reads the next document. Returns false at the end. Throws Error if a file cannot be read, if more of its bytes are
+  /// not UTF-8 than max_invalid_utf8 accepts (compared after 4 MiB of text, then continuously, and at its end), if
+  /// lines were read but none contained a document, and with `strict` at the first line without a document.
   bool next(Document& out);
 
   /// Files in reading order within each language.
@@ -42,11 +43,20 @@ class DocumentSource {
  private:
   struct Group {
     std::string language;
+    std::vector<TextFile> files;
     std::unique_ptr<ReadingStream> readings;
-    std::int64_t bytes_read;
+    std::int64_t bytes_read = 0;
+    std::size_t file = 0;    // file of the last reading
+    TextBytes text_bytes{};  // bytes of that file so far
   };
 
   bool next_of(Group& group, Document& out);
+
+  // Adds a reading to the counts of its file, and checks the fraction of invalid bytes.
+  void count(Group& group, const Reading& reading);
+  void check_encoding(const Group& group) const;
+  // Checks the file that was read last, and warns of its invalid bytes.
+  void end_file(Group& group);
 
   void skip(const Document& where, const std::string& reason);
 
@@ -57,6 +67,7 @@ class DocumentSource {
   }
 
   static constexpr std::int64_t shown_warnings = 5;
+  static constexpr std::int64_t checked_bytes = std::int64_t{1} << 22;  // text before the first check of a file
 
   SourceOptions options_;
   std::vector<TextFile> files_;
@@ -87,10 +98,10 @@ MODERNGPT2_INLINE DocumentSource::DocumentSource(SourceOptions options) : option
   }
   for (std::vector<TextFile>& group : files) {
     const std::string language = group.front().language;
-    std::unique_ptr<ReadingStream> stream = std::make_unique<LanguageReader>(std::move(group), options_);
+    std::unique_ptr<ReadingStream> stream = std::make_unique<LanguageReader>(group, options_);
     if (options_.read_ahead_bytes > 0)
       stream = std::make_unique<ReadAhead>(std::move(stream), options_.read_ahead_bytes / files.size());
-    groups_.push_back({language, std::move(stream), 0});
+    groups_.push_back({language, std::move(group), std::move(stream)});
   }
 }
 
@@ -123,6 +134,7 @@ MODERNGPT2_INLINE bool DocumentSource::next_of(Group& group, Document& out) {
   Reading reading;
   while (group.readings->next(reading)) {
     group.bytes_read = reading.bytes_read;
+    count(group, reading);
     switch (reading.kind) {
       case Reading::Kind::document:
         out = std::move(reading.document);
@@ -135,7 +147,50 @@ MODERNGPT2_INLINE bool DocumentSource::next_of(Group& group, Document& out) {
         warn(fmt::format("{}: contains no text", reading.document.file));
     }
   }
+  end_file(group);
   return false;
+}
+
+MODERNGPT2_INLINE void DocumentSource::count(Group& group, const Reading& reading) {
+  if (reading.file != group.file) {
+    end_file(group);
+    group.file = reading.file;
+  }
+  TextBytes& all = group.text_bytes;
+  all.bytes += reading.text_bytes.bytes;
+  if (reading.text_bytes.invalid > 0) {
+    if (all.invalid == 0) all.line = reading.text_bytes.line, all.sample = reading.text_bytes.sample;
+    all.invalid += reading.text_bytes.invalid;
+  }
+  if (all.invalid > 0 && (options_.strict || all.bytes >= checked_bytes)) check_encoding(group);
+}
+
+MODERNGPT2_INLINE void DocumentSource::check_encoding(const Group& group) const {
+  const TextBytes& all = group.text_bytes;
+  const double most = options_.strict ? 0 : options_.max_invalid_utf8;
+  if (static_cast<double>(all.invalid) <= most * static_cast<double>(all.bytes)) return;
+  const TextFile& file = group.files[group.file];
+  std::string sample = all.sample;
+  if (file.format.content != TextFormat::Content::parquet) {
+    const std::string beginning = read_beginning(file, std::size_t{1} << 16);
+    if (find_invalid_utf8(beginning).bytes > 0) sample = beginning;
+  }
+  throw Error(
+      "{}:{}: the file is not UTF-8 from this line on: {} of {} bytes are invalid ({:.3g}%), at most {:.3g}% are "
+      "accepted ({}). {}",
+      file.path.string(), all.line, all.invalid, all.bytes,
+      100 * static_cast<double>(all.invalid) / static_cast<double>(all.bytes), 100 * most,
+      options_.strict ? Setting{"strict"} : Setting{"max_invalid_utf8"}, encoding_advice(file, sample));
+}
+
+MODERNGPT2_INLINE void DocumentSource::end_file(Group& group) {
+  if (group.text_bytes.invalid > 0) {
+    check_encoding(group);
+    warn(fmt::format("{}:{}: {} of {} bytes of this file are not UTF-8, the first in this line. {}",
+                     group.files[group.file].path.string(), group.text_bytes.line, group.text_bytes.invalid,
+                     group.text_bytes.bytes, encoding_advice(group.files[group.file], group.text_bytes.sample)));
+  }
+  group.text_bytes = {};
 }
 
 MODERNGPT2_INLINE void DocumentSource::skip(const Document& where, const std::string& reason) {
@@ -147,6 +202,7 @@ MODERNGPT2_INLINE void DocumentSource::skip(const Document& where, const std::st
 }
 
 MODERNGPT2_INLINE bool DocumentSource::finish() {
+  for (Group& group : groups_) end_file(group);
   if (documents_ == 0 && skipped_ > 0) throw Error("no line contains a document; the first one is {}", first_reason_);
   if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines without a document were skipped", skipped_));
   finished_ = true;

@@ -19,6 +19,9 @@ struct SourceOptions {
   TextDocument text_document = TextDocument::paragraph;  ///< end of a document in .txt files
   std::int64_t max_documents = 0;                        ///< maximum over all languages; 0: no limit
   bool strict = false;  ///< whether a line without a document is an Error instead of a warning
+  /// Maximum fraction of a file's bytes that are not UTF-8, 0 to 1. Such bytes become U+FFFD, with a warning for each
+  /// file; a larger fraction is an Error. With `strict`, the first such byte is an Error.
+  double max_invalid_utf8 = 0.01;
   /// Maximum size of a document. Longer JSON lines are skipped, other longer text is split. Bounds the memory of a run:
   /// a unigram tokenizer can need twenty times the size of a text that is one word.
   std::size_t max_document_bytes = std::size_t{1} << 24;

@@ -18,7 +18,7 @@ namespace moderngpt2 {
 
 /// Hidden folder inside the output folder in which a data set is written, so that the output is complete or empty. The
 /// next run discards the files of a killed run, including shards already moved to the output, unless it resumes that
-/// run.
+/// run. Threads: one at a time.
 class DatasetStaging {
  public:
   enum class Start { fresh, resume };

@@ -65,7 +65,7 @@ void for_common_elements(std::span<const Piece> pieces, std::int64_t offset, std
 /// Division of a model's flat buffers into buckets and slices of ranks. Parameters have the same offsets for any number
 /// of ranks; only the ends of the buffers are padded. A bucket begins at the first multiple of ranks x slice_alignment
 /// at or after the first element of a block, so that its gradients are complete when those of the block are, and
-/// collectives work in place.
+/// collectives work in place. Threads: several may read at once.
 class Layout {
  public:
   /// `unit_begins`: units at which a bucket may begin, ascending (Decoder::unit_begins). `matrices`, `vectors`:

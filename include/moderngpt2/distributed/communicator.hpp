@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <exception>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -23,7 +25,7 @@ namespace moderngpt2::distributed {
 class CommunicatorBase;
 
 /// Handle of an asynchronous collective. Its buffer must not be used until wait() returns or done() returns true. A
-/// default-constructed Request is done. The destructor waits.
+/// default-constructed Request is done. The destructor waits. Threads: that of its communicator.
 class Request {
  public:
   Request() = default;
@@ -59,7 +61,7 @@ class Request {
 /// Base class of all communicators: typed collectives, timeout, byte count, trace. Code that does not know the type of
 /// communicator at compile time uses a CommunicatorBase&. Each rank calls it from one thread; all ranks must issue the
 /// same collectives in the same order. Buffers are in host memory, for NCCL in GPU memory. `what` names a collective in
-/// messages and traces.
+/// messages and traces. Threads: one at a time.
 class CommunicatorBase {
  public:
   CommunicatorBase(int rank, int size, double timeout_seconds) : rank_(rank), size_(size), timeout_(timeout_seconds) {}
@@ -268,7 +270,7 @@ concept Communicator = requires(C& c, const C& k, float* f, double* d, std::int6
   { k.bytes_moved() } -> std::same_as<std::int64_t>;
 };
 
-/// Communicator of a job with one rank: every collective is a no-op, abort() throws JobEnded.
+/// Communicator of a job with one rank: every collective is a no-op, abort() throws JobEnded. Threads: one at a time.
 class SingleCommunicator final : public CommunicatorBase {
  public:
   SingleCommunicator() : CommunicatorBase(0, 1, 0) {}
@@ -283,10 +285,17 @@ class SingleCommunicator final : public CommunicatorBase {
 
 static_assert(Communicator<SingleCommunicator>);
 
-/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null.
+/// Returns `*ranks`, or a SingleCommunicator of the calling thread if `ranks` is null. The latter outlives its thread,
+/// so that an object that refers to it may be used by another one.
 inline CommunicatorBase& ranks_or_single(CommunicatorBase* ranks) {
-  static thread_local SingleCommunicator single;
-  return ranks ? *ranks : single;
+  if (ranks) return *ranks;
+  static std::mutex mutex;
+  static std::deque<SingleCommunicator> all;
+  static thread_local SingleCommunicator& own = [&]() -> SingleCommunicator& {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return all.emplace_back();
+  }();
+  return own;
 }
 
 }  // namespace moderngpt2::distributed

@@ -7,7 +7,7 @@
 namespace moderngpt2::distributed {
 
 /// Second communicator of the same ranks, for buffers in the device memory of backend B. Backends in host memory have
-/// none; cuda_ranks.hpp specializes it for GPUs.
+/// none; cuda_ranks.hpp specializes it for GPUs. Threads: one at a time.
 template <class B>
 class DeviceRanks {
  public:

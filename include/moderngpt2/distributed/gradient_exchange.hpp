@@ -22,7 +22,7 @@ namespace moderngpt2::distributed {
 ///   stage 1     reduce-scatter after the last pass of a step: a rank has the sums of its shard
 ///   stages 2, 3 reduce-scatter after each pass: gradients of other shards are discarded after it
 /// Reduction of a bucket overlaps with the rest of the backward pass. E: element types of gradients; Backend: backend
-/// that owns their memory, which `ranks` must support.
+/// that owns their memory, which `ranks` must support. Threads: one at a time.
 template <class E, class Backend>
 class GradientExchange {
  public:

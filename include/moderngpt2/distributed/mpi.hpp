@@ -22,7 +22,7 @@ namespace moderngpt2::distributed {
 
 /// Communicator over MPI: each rank is a process; buffers are in host memory. MPI libraries copy the operands of
 /// reductions, so reductions are cut into pieces with at most sum_bytes_under_way bytes started at a time. MPI requires
-/// all ranks to start collectives in the same order, so collectives wait in a queue.
+/// all ranks to start collectives in the same order, so collectives wait in a queue. Threads: that of the MpiSession.
 class MpiCommunicator final : public CommunicatorBase {
  public:
   static constexpr std::int64_t sum_bytes = 1 << 20;            ///< bytes of a piece of a reduction

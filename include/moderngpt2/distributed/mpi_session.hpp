@@ -16,6 +16,9 @@
 #include <thread>
 #include <unistd.h>
 
+#if !__has_include(<mpi.h>)
+#error "moderngpt2: <mpi.h> not found: link moderngpt2::mpi (find_package(moderngpt2 COMPONENTS mpi))"
+#endif
 #include <mpi.h>
 
 #include "moderngpt2/core/error.hpp"

@@ -3,6 +3,9 @@
 #include <cstddef>
 #include <string>
 
+#if !__has_include(<nccl.h>)
+#error "moderngpt2: <nccl.h> not found: install NCCL's header (libnccl-dev), then link moderngpt2::cuda"
+#endif
 #include <dlfcn.h>
 #include <nccl.h>
 
@@ -18,7 +21,7 @@
 namespace moderngpt2::distributed {
 
 /// Calls of NCCL and the CUDA runtime that NcclCommunicator uses. The constructor throws an Error if NCCL is not
-/// installed.
+/// installed. Threads: several at once.
 class NcclLibrary {
  public:
   using Id = ncclUniqueId;

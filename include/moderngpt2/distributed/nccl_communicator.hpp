@@ -42,7 +42,8 @@ typename Api::Id shared_nccl_id(Api& api, CommunicatorBase& host) {
 
 /// Communicator over NCCL: each rank has one GPU; buffers are in GPU memory. Collectives run on a separate stream,
 /// after the work that is queued on the compute stream when they are issued. Once wait() returns, the compute stream
-/// may use the result. `Api` provides the calls of NCCL and CUDA: NcclLibrary of nccl.hpp, or a mock in tests.
+/// may use the result. `Api` provides the calls of NCCL and CUDA: NcclLibrary of nccl.hpp, or a mock in tests. Threads:
+/// one at a time.
 template <class Api>
 class NcclCommunicator final : public CommunicatorBase {
  public:

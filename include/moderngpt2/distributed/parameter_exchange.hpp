@@ -21,7 +21,7 @@ namespace moderngpt2::distributed {
 
 /// Sharded matrices of a model: each rank keeps its slice of every bucket (ZeRO stage 3, Rajbhandari et al. 2020).
 /// Passes acquire units; the exchange gathers the matrices of a unit, prefetches those of the next, and discards all
-/// others (their memory is freed or reused). T: element type.
+/// others (their memory is freed or reused). T: element type. Threads: one at a time.
 template <class T, class Backend>
 class ParameterExchange final : public WeightSource {
  public:

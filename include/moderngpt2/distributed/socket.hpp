@@ -15,7 +15,8 @@
 
 namespace moderngpt2::distributed {
 
-/// TCP socket, closed at the end of its scope. Calls fail at a deadline, in seconds of seconds_now().
+/// TCP socket, closed at the end of its scope. Calls fail at a deadline, in seconds of seconds_now(). Threads: one at a
+/// time.
 class Socket {
  public:
   Socket() = default;

@@ -12,7 +12,7 @@
 namespace moderngpt2::distributed {
 
 /// Map from units to the buckets that hold their matrices: in general a unit's own bucket and the one before, which
-/// holds its first elements.
+/// holds its first elements. Threads: several may read at once.
 class UnitBuckets {
  public:
   /// `unit_begins`: Decoder::all_unit_begins. `head_reads_embedding`: the head also uses the buckets of the embedding.

@@ -20,7 +20,7 @@ namespace moderngpt2::distributed {
 ///   stages 1, 2 all weights; gathers overlap with the next forward pass, which waits for each unit in acquire()
 ///   stage 3     norms and biases only; passes gather the matrices (ParameterExchange)
 /// Code that reads weights outside of passes must call finish() first. Weights: ParameterBuffers in memory that `ranks`
-/// supports.
+/// supports. Threads: one at a time.
 template <class Weights>
 class UpdateExchange final : public WeightSource {
  public:

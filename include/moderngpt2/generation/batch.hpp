@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -15,14 +16,9 @@
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"
 #include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/request.hpp"
 
 namespace moderngpt2 {
-
-/// Prompt and options of one text of a batch.
-struct GenerationRequest {
-  std::vector<int> prompt;  ///< empty: starts from the eos token
-  GenerationOptions options{};
-};
 
 namespace detail {
 
@@ -166,11 +162,12 @@ inline BatchPlan plan_batches(std::span<const GenerationRequest> requests, std::
 /// Generates completions of several prompts, up to `batch_size` of them in one pass. Each completion equals that of its
 /// prompt alone, up to rounding (which may decide between almost equally likely tokens). Consecutive equal prompts are
 /// computed once. `callback(index, token)` is called for each new token and returns whether to continue that text;
-/// `done(index, result)` is called at the end of each text. Throws an Error for a prompt longer than n_positions or
-/// options out of range, before any token is generated.
+/// `done(index, result)` is called at the end of each text. `context`: as for Generator. Throws an Error for a prompt
+/// longer than n_positions or options out of range, before any token is generated. Several threads may call it with one
+/// model at once.
 template <class M, class Callback, class Done>
-void generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size, Callback&& callback,
-                    Done&& done) {
+void generate_batch(const M& model, std::span<const GenerationRequest> requests, int batch_size, Callback&& callback,
+                    Done&& done, std::optional<typename M::Backend>&& context = {}) {
   if (batch_size < 1) throw Error("batch_size is {}, it must be positive", batch_size);
   std::size_t longest_prompt = 1;
   int chunk = GenerationOptions{}.prefill_chunk;
@@ -183,7 +180,9 @@ void generate_batch(M& model, std::span<const GenerationRequest> requests, int b
   }
   if (requests.empty()) return;
   const detail::BatchPlan plan = detail::plan_batches(requests, std::size_t(batch_size), model.config().n_positions);
-  CachedModel<M> cached(model, int(plan.rows), plan.columns, int(std::min(std::size_t(chunk), longest_prompt)));
+  const auto use = model.shared_use();
+  CachedModel<M> cached(model, int(plan.rows), plan.columns, int(std::min(std::size_t(chunk), longest_prompt)),
+                        std::move(context));
   std::size_t first = 0;
   for (const std::size_t end : plan.ends) {
     std::deque<detail::Completion<typename M::Score>> completions;
@@ -198,7 +197,8 @@ void generate_batch(M& model, std::span<const GenerationRequest> requests, int b
 
 /// Generates completions without callbacks; returns the results in the order of the requests.
 template <class M>
-std::vector<GenerationResult> generate_batch(M& model, std::span<const GenerationRequest> requests, int batch_size) {
+std::vector<GenerationResult> generate_batch(const M& model, std::span<const GenerationRequest> requests,
+                                             int batch_size) {
   std::vector<GenerationResult> results(requests.size());
   generate_batch(
       model, requests, batch_size, [](std::size_t, int) { return true; },

@@ -180,7 +180,7 @@ class BeamSearch {
  public:
   using T = typename M::Score;
 
-  BeamSearch(M& model, CachedModel<M>& rows, std::span<const int> prompt, const GenerationOptions& options)
+  BeamSearch(const M& model, CachedModel<M>& rows, std::span<const int> prompt, const GenerationOptions& options)
       : options_(options),
         rows_(rows),
         prompt_(prompt_or_eos(prompt, options.eos_token_ids)),
@@ -313,23 +313,25 @@ class BeamSearch {
 /// of a prompt, best first: `num_return_sequences` of them, or fewer if the search finds fewer. Logits
 /// processors apply to log-probabilities; a text that ends is kept if it is among the first num_beams candidates of its
 /// step. `callback(n)` is called after each step, with the number n of new tokens, and returns whether to continue; if
-/// not, the running beams are the results. Throws an Error for a prompt longer than n_positions or options out of
-/// range.
+/// not, the running beams are the results. `context`: as for Generator. Throws an Error for a prompt longer than
+/// n_positions or options out of range. Several threads may call it with one model at once.
 template <class M, class Callback>
-std::vector<GenerationResult> beam_search(M& model, std::span<const int> prompt, const GenerationOptions& options,
-                                          int num_return_sequences, Callback&& callback) {
+std::vector<GenerationResult> beam_search(const M& model, std::span<const int> prompt, const GenerationOptions& options,
+                                          int num_return_sequences, Callback&& callback,
+                                          std::optional<typename M::Backend>&& context = {}) {
   validate(options);
   if (num_return_sequences < 1 || num_return_sequences > options.num_beams)
     throw Error("num_return_sequences is {}, it must be between 1 and num_beams {}", num_return_sequences,
                 options.num_beams);
   const std::int64_t length = std::max<std::int64_t>(std::int64_t(prompt.size()), 1);
+  const auto use = model.shared_use();
   CachedModel<M> rows(model, options.num_beams, length + options.max_new_tokens,
-                      int(std::min<std::int64_t>(length, options.prefill_chunk)));
+                      int(std::min<std::int64_t>(length, options.prefill_chunk)), std::move(context));
   return detail::BeamSearch<M>(model, rows, prompt, options).run(num_return_sequences, callback);
 }
 
 template <class M>
-std::vector<GenerationResult> beam_search(M& model, std::span<const int> prompt, const GenerationOptions& options,
+std::vector<GenerationResult> beam_search(const M& model, std::span<const int> prompt, const GenerationOptions& options,
                                           int num_return_sequences = 1) {
   return beam_search(model, prompt, options, num_return_sequences, [](int) { return true; });
 }

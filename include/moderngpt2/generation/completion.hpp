@@ -14,8 +14,9 @@
 
 namespace moderngpt2 {
 
-/// Reason for the end of a completion: an eos token, max_new_tokens, the model's n_positions, or the callback.
-enum class StopReason : unsigned char { eos, max_new_tokens, n_positions, callback };
+/// Reason for the end of a completion: an eos token, max_new_tokens, the model's n_positions, the callback, or
+/// BatchGenerator::cancel().
+enum class StopReason : unsigned char { eos, max_new_tokens, n_positions, callback, cancelled };
 
 /// Completion of one prompt, with its statistics.
 struct GenerationResult {
@@ -54,6 +55,13 @@ inline int max_new_tokens_after(std::size_t prompt, const Config& config) {
 
 namespace detail {
 
+/// Maximum number of new tokens of a completion. Throws an Error for beams, or a prompt longer than n_positions.
+inline int completion_limit(std::size_t prompt, const GenerationOptions& options, const Config& config) {
+  if (options.num_beams > 1)
+    throw Error("num_beams is {}, it must be 1: use beam_search() for several beams", options.num_beams);
+  return std::min(max_new_tokens_after(prompt, config), options.max_new_tokens);
+}
+
 /// State of one completion: text so far, sampler, limits and result.
 template <class T>
 class Completion {
@@ -63,12 +71,9 @@ class Completion {
         eos_token_ids_(options.eos_token_ids),
         text_(prompt_or_eos(prompt, options.eos_token_ids)),
         prompt_tokens_(text_.size()) {
-    if (options.num_beams > 1)
-      throw Error("num_beams is {}, it must be 1: use beam_search() for several beams", options.num_beams);
-    const int room = max_new_tokens_after(prompt_tokens_, config);
-    limit_ = std::min(room, options.max_new_tokens);
+    limit_ = completion_limit(prompt_tokens_, options, config);
     result.prompt_tokens = int(prompt_tokens_);
-    result.stop = room < options.max_new_tokens ? StopReason::n_positions : StopReason::max_new_tokens;
+    result.stop = limit_ < options.max_new_tokens ? StopReason::n_positions : StopReason::max_new_tokens;
     text_.reserve(prompt_tokens_ + std::size_t(limit_));
     finished_ = limit_ == 0;
   }
@@ -87,6 +92,10 @@ class Completion {
     append(sampler_.checked_token(token), callback);
   }
 
+  /// Ends an unfinished completion.
+  void cancel() {
+    if (!finished_) finish(StopReason::cancelled);
+  }
   bool finished() const { return finished_; }
   /// Maximum number of new tokens.
   int limit() const { return limit_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -15,19 +16,20 @@ namespace moderngpt2 {
 
 /// Generates a completion of `prompt` by greedy decoding or sampling; an empty prompt starts from the eos token.
 /// `callback(token)` is called for each new token but eos, and returns whether to continue. For beams, see
-/// `beam_search`. Throws an Error for a prompt longer than n_positions or options out of range.
+/// `beam_search`. `context`: as for Generator. Throws an Error for a prompt longer than n_positions or options out of
+/// range. Several threads may call it with one model at once.
 template <class M, class Callback>
-GenerationResult generate(M& model, std::span<const int> prompt, const GenerationOptions& options,
-                          Callback&& callback) {
+GenerationResult generate(const M& model, std::span<const int> prompt, const GenerationOptions& options,
+                          Callback&& callback, std::optional<typename M::Backend>&& context = {}) {
   validate(options);
   const std::int64_t length = std::max<std::int64_t>(std::int64_t(prompt.size()), 1);
   Generator<M> generator(model, length + options.max_new_tokens,
-                         int(std::min<std::int64_t>(length, options.prefill_chunk)));
+                         int(std::min<std::int64_t>(length, options.prefill_chunk)), std::move(context));
   return generator.generate(prompt, options, std::forward<Callback>(callback));
 }
 
 template <class M>
-GenerationResult generate(M& model, std::span<const int> prompt, const GenerationOptions& options) {
+GenerationResult generate(const M& model, std::span<const int> prompt, const GenerationOptions& options) {
   return generate(model, prompt, options, [](int) { return true; });
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "moderngpt2/backend/host.hpp"
@@ -18,25 +20,33 @@ namespace moderngpt2 {
 
 /// Generates completions with one model, one text at a time. The KV cache persists between calls: a prompt that shares
 /// a prefix with the last text (a chat, or another completion of the same prompt) is computed only after that prefix.
+/// The weights must not change between calls.
+///
+/// Threads: for one thread at a time. Several may generate with one model at once, with a Generator each; a text does
+/// not depend on the others.
 template <class M>
 class Generator {
  public:
   using T = typename M::T;
 
   /// `max_tokens`: maximum length of prompt and completion together, clamped to n_positions. `prefill_chunk`: maximum
-  /// number of prompt tokens in one pass. The model must outlive the generator.
-  Generator(M& model, std::int64_t max_tokens, int prefill_chunk = GenerationOptions{}.prefill_chunk)
-      : model_(&model), rows_(model, 1, max_tokens, prefill_chunk) {
+  /// number of prompt tokens in one pass. `context`: such as cpu::Backend(1), for one OpenMP thread; default: a new one
+  /// with the settings of the model's own. The model must outlive the generator.
+  explicit Generator(const M& model, std::int64_t max_tokens, int prefill_chunk = GenerationOptions{}.prefill_chunk,
+                     std::optional<typename M::Backend>&& context = {})
+      : rows_(model, 1, max_tokens, prefill_chunk, std::move(context)) {
     cached_.reserve(std::size_t(rows_.capacity()));
   }
 
   const KvCache<T, typename M::Memory>& cache() const { return rows_.cache(); }
 
   /// Generates tokens after `prompt` until an eos token, max_new_tokens or n_positions is reached, or `callback(token)`
-  /// returns false. Throws an Error for a prompt longer than n_positions or options out of range.
+  /// returns false. Throws an Error for a prompt longer than n_positions, options out of range, or a model that another
+  /// thread trains.
   template <class Callback>
   GenerationResult generate(std::span<const int> prompt, const GenerationOptions& options, Callback&& callback) {
-    detail::Completion<typename M::Score> completion(prompt, options, model_->config());
+    const auto use = rows_.model().shared_use();
+    detail::Completion<typename M::Score> completion(prompt, options, rows_.model().config());
     const std::span<const int> tokens = completion.prompt();
     if (tokens.size() + std::size_t(completion.limit()) > std::size_t(rows_.capacity()))
       throw Error("internal: a generator for {} tokens received a prompt of {} and max_new_tokens {}", rows_.capacity(),
@@ -44,8 +54,8 @@ class Generator {
     const double start = seconds_now();
     if (completion.finished()) return completion.take(start);
 
-    const std::size_t common = completion.result.cached_tokens = reuse(tokens);
-    run(tokens.subspan(common));
+    const int common = completion.result.cached_tokens = reuse(tokens);
+    run(tokens.subspan(std::size_t(common)));
     const double ready = seconds_now();
     completion.result.prefill_seconds = ready - start;
     while (true) {
@@ -85,7 +95,6 @@ class Generator {
     cached_.insert(cached_.end(), tokens.begin(), tokens.end());
   }
 
-  M* model_;
   CachedModel<M> rows_;
   std::vector<int> cached_;  // tokens whose keys and values are in the cache
 };

@@ -13,7 +13,8 @@
 namespace moderngpt2 {
 
 /// KV cache: keys and values of all layers for `batch` sequences, (B,capacity,KD) each, in one allocation of fixed
-/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence.
+/// size. The model writes through `views()`; `length()` is the number of valid tokens of each sequence. Threads: for
+/// one thread at a time.
 template <class T, class Memory = AlignedBuffer>
 class KvCache {
  public:
@@ -25,16 +26,15 @@ class KvCache {
     if (layers < 0 || batch < 1 || capacity < 1 || width < 1)
       throw Error("internal: a cache of {} layers x {} sequences x {} tokens x {} channels", layers, batch, capacity,
                   width);
-    const double bytes = 2.0 * layers * batch * capacity * width * sizeof(T);
+    const double least = 2.0 * layers * batch * capacity * width * sizeof(T);
     const auto refuse = [&] {
       throw Error("cannot allocate {:.2f} GiB for the keys and values of {} tokens: use fewer tokens",
-                  bytes / (1 << 30), std::int64_t(batch) * capacity);
+                  least / (1 << 30), std::int64_t(batch) * capacity);
     };
-    if (bytes > 0x1p62) refuse();
+    if (least > 0x1p62) refuse();
     const std::int64_t each = std::int64_t(batch) * capacity * width;
-    const std::size_t padded = round_up(std::size_t(each) * sizeof(T), alignment);
     try {
-      memory_ = Memory(2 * std::size_t(layers) * padded);
+      memory_ = Memory(bytes(layers, batch, capacity, width));
     } catch (const Error&) {
       refuse();
     }
@@ -70,6 +70,11 @@ class KvCache {
   int batch() const { return batch_; }
   int capacity() const { return capacity_; }
   std::size_t bytes() const { return memory_.size(); }
+  /// Bytes of a cache of these sizes.
+  static constexpr std::size_t bytes(int layers, int batch, int capacity, int width) {
+    const std::size_t each = std::size_t(batch) * std::size_t(capacity) * std::size_t(width) * sizeof(T);
+    return 2 * std::size_t(layers) * round_up(each, alignment);
+  }
 
   /// Valid tokens of each sequence: `Pass::past` of the next pass.
   int length() const { return length_; }

@@ -15,6 +15,7 @@
 namespace moderngpt2 {
 
 /// Chooses the next token of one sequence from its logits, by greedy decoding or sampling. choose() allocates nothing.
+/// Threads: one at a time.
 template <class T>
 class Sampler {
  public:

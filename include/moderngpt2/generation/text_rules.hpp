@@ -33,7 +33,7 @@ void require_finite(std::span<const T> logits) {
 
 /// Logits processors that depend on the text so far, in the order of Hugging Face's generate(): repetition_penalty,
 /// no_repeat_ngram_size, min_new_tokens. They apply to greedy decoding, sampling and beam search. apply() allocates
-/// nothing.
+/// nothing. Threads: one at a time.
 template <class T>
 class TextRules {
  public:

@@ -57,7 +57,7 @@ inline constexpr std::string_view pickle_hint =
 }  // namespace detail
 
 /// Tensors of a checkpoint: one safetensors file, or a folder with model.safetensors or with shards and
-/// model.safetensors.index.json. Same interface as SafetensorsFile.
+/// model.safetensors.index.json. Same interface as SafetensorsFile. Threads: several may read at once.
 class CheckpointTensors {
  public:
   explicit CheckpointTensors(const std::filesystem::path& file_or_folder);

@@ -276,7 +276,8 @@ MODERNGPT2_INLINE int ConfigFields::size_value(const Json& value, std::string_vi
 MODERNGPT2_INLINE Activation ConfigFields::activation_value(const Json& value, std::string_view name) const {
   const auto text = json_as<std::string>(value, name, where_);
   if (const auto activation = activation_from_name(text)) return *activation;
-  throw Error("{}: {} {} is unknown", where_, name, excerpt(text));
+  throw Error("{}: {} {} is unknown. Known are {}; a program may add one with register_activation().", where_, name,
+              excerpt(text), activation_names());
 }
 
 MODERNGPT2_INLINE bool ConfigFields::same(std::string_view name, const Json& a, const Json& b) const {

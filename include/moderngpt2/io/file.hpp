@@ -163,7 +163,8 @@ inline void sync_folder(const std::filesystem::path& folder) {
     throw Error("cannot sync the folder {}: {}", name.string(), std::strerror(errno));
 }
 
-/// File to which lines are appended. The constructor and add() throw Error if it cannot be written.
+/// File to which lines are appended. The constructor and add() throw Error if it cannot be written. Threads: one at a
+/// time.
 class AppendFile {
  public:
   enum class Start { anywhere, new_file };
@@ -191,7 +192,7 @@ class AppendFile {
 };
 
 /// File that appears complete or not at all: written beside its target under a hidden temporary name, synced, then
-/// renamed. Without commit() the target is unchanged and the temporary file is removed.
+/// renamed. Without commit() the target is unchanged and the temporary file is removed. Threads: one at a time.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)) {

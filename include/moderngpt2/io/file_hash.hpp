@@ -8,6 +8,9 @@
 #include <string>
 
 #include <fmt/format.h>
+#if !__has_include(<xxhash.h>)
+#error "moderngpt2: <xxhash.h> not found: link moderngpt2::moderngpt2"
+#endif
 #include <xxhash.h>
 
 namespace moderngpt2 {
@@ -19,7 +22,7 @@ struct FileRecord {
   std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
 };
 
-/// Incremental XXH3 (64 bits).
+/// Incremental XXH3 (64 bits). Threads: one at a time.
 class FileHash {
  public:
   FileHash() : state_(XXH3_createState()) {

@@ -16,6 +16,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<nlohmann/json.hpp>)
+#error "moderngpt2: <nlohmann/json.hpp> not found: link moderngpt2::moderngpt2"
+#endif
 #include <nlohmann/json.hpp>
 
 #include "moderngpt2/core/error.hpp"

@@ -72,9 +72,10 @@ void load_weights(B& backend, ParameterPlaces<E> places, const std::vector<Param
     detail::read_tensor(backend, places, table[i], file, file.at(names[i]));
 }
 
-/// Reads all weights of a model from a checkpoint.
+/// Reads all weights of a model from a checkpoint. Throws an Error if another thread uses the model.
 template <class M>
 void load_weights(M& model, const CheckpointTensors& file, const ConfigFile& config) {
+  const auto use = model.exclusive_use();
   load_weights(model.backend(), ParameterPlaces(model.weights()), model.parameters(), file, config);
 }
 
@@ -102,9 +103,11 @@ std::vector<TensorSource> tensor_sources(const B& backend, ParameterPlaces<E> pl
   return sources;
 }
 
-/// Writes model.safetensors, or shards with an index if larger than 5 GB. A tied head is not stored.
+/// Writes model.safetensors, or shards with an index if larger than 5 GB. A tied head is not stored. Other threads may
+/// use the model meanwhile, but not change its weights.
 template <class M>
 void save_weights(const std::filesystem::path& folder, const M& model) {
+  const auto use = model.shared_use();
   write_sharded(folder, tensor_sources(model.backend(), ParameterPlaces(model.weights()), model.parameters()));
 }
 

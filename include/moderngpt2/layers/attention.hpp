@@ -6,6 +6,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/joint_linear.hpp"
@@ -14,11 +15,21 @@
 
 namespace moderngpt2 {
 
+/// Rotates heads (BT,HD) by the positions of their tokens, times `scale`.
+template <class B, class T, class R>
+void rotate_by_position(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
+  if (pass.pasts)
+    rotary(b, heads, pass.rotary, pass.time, pass.pasts, scale);
+  else
+    rotary(b, heads, pass.rotary, pass.time, pass.past, scale);
+}
+
 /// Writes rows (BT,KD) of a pass into the cache (B,capacity,KD), after the cached tokens of each sequence. With one
-/// new token for each sequence this is one strided copy, so that decoding a batch on a GPU queues as few operations
-/// as decoding one sequence.
+/// new token for each sequence this is one operation, so that decoding a batch on a GPU queues as few operations as
+/// decoding one sequence.
 template <class B, class T, class R>
 void append_to_cache(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capacity) {
+  if (pass.pasts) return append_rows(b, Rows<T>(cache, pass.batch * capacity, rows.width), rows, pass.pasts);
   const std::int64_t sequence = std::int64_t(capacity) * rows.width;
   T* const end = cache + std::int64_t(pass.past) * rows.width;
   constexpr std::int64_t max_stride = INT32_MAX / std::int64_t(sizeof(T));  // largest pitch of a strided copy in CUDA
@@ -26,12 +37,6 @@ void append_to_cache(B& b, T* cache, Rows<T> rows, const Pass<R>& pass, int capa
     return copy_rows(b, Rows<T>(end, pass.batch, rows.width, int(sequence)), rows);
   for (int seq = 0; seq < pass.batch; ++seq)
     copy_rows(b, Rows<T>(end + seq * sequence, pass.time, rows.width), rows.slice(seq * pass.time, pass.time));
-}
-
-/// Rotates heads (BT,HD) by the positions of their tokens, times `scale`.
-template <class B, class T, class R>
-void rotate_by_position(B& b, Rows<T> heads, const Pass<R>& pass, R scale) {
-  rotary(b, heads, pass.rotary, pass.time, pass.past, scale);
 }
 
 /// Arguments of attention in a pass, without softcap, window and dropout.
@@ -46,6 +51,7 @@ AttentionCall attention_call(const Pass<R>& pass, int n_head, int n_kv_head, int
           .head_dim = head_dim,
           .key_mask = pass.key_mask,
           .first_key = pass.first_key,
+          .pasts = pass.pasts,
           .dropout = {}};
 }
 
@@ -54,7 +60,10 @@ AttentionCall attention_call(const Pass<R>& pass, int n_head, int n_kv_head, int
 template <class B, class T, class R>
 void attention_with_cache(B& b, Rows<T> o, compute_t<T>* lse, Rows<T> q, Rows<T> k, Rows<T> v, KvView<T> cache,
                           const Pass<R>& pass, AttentionCall call) {
-  if (cache.capacity == 0) return attention(b, o, lse, q, k, v, call);
+  if (cache.capacity == 0) {
+    if (pass.pasts) throw Error("internal: Pass::pasts without a KV cache");
+    return attention(b, o, lse, q, k, v, call);
+  }
   append_to_cache(b, cache.keys, k, pass, cache.capacity);
   append_to_cache(b, cache.values, v, pass, cache.capacity);
   call.key_rows = cache.capacity;
@@ -68,10 +77,13 @@ void attention_with_cache(B& b, Rows<T> o, compute_t<T>* lse, Rows<T> q, Rows<T>
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
 requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
 struct GroupedQueryAttention {
+  static constexpr const char* name = "";  ///< one of the library's own layers
   [[no_unique_address]] Extent<C> n_embd;
   [[no_unique_address]] Extent<H> n_head;
   [[no_unique_address]] Extent<K> n_kv_head;
   [[no_unique_address]] Extent<D> head_dim;
+  /// Decodes sequences of unequal lengths in one pass (Pass::pasts), as BatchGenerator requires.
+  static constexpr bool reads_pasts = true;
   bool run_time_bias = false;
   double query_scale = 1;
   double softcap = 0;

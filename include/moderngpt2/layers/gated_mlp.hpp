@@ -1,8 +1,13 @@
 #pragma once
 
 #include <array>
+#include <concepts>
+#include <string_view>
+#include <type_traits>
 
+#include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/joint_linear.hpp"
@@ -11,17 +16,46 @@
 
 namespace moderngpt2 {
 
-/// Gated MLP without biases (GLU variants, Shazeer 2020): down(act(gate(x)) * up(x)), C -> F -> C.
-template <int C, int F, Activation A = Activation::dynamic>
+namespace detail {
+
+/// Throws Error if the config of a model that is built with an activation functor names another activation.
+constexpr void match_activation(std::string_view built, const Config& c) {
+  if (built != activation_name(c.activation))
+    throw Error(
+        "this model is built for activation_function {}, the config says {}. Set Config::activation to the "
+        "value of register_activation() for this functor.",
+        built, activation_name(c.activation));
+}
+
+}  // namespace detail
+
+/// Gated MLP without biases (GLU variants, Shazeer 2020): down(act(gate(x)) * up(x)), C -> F -> C. A: an Activation, or
+/// a functor (ActivationFor, backend/activation.hpp) as in GatedMlp<C, F, StarRelu{}>. With a functor, a config must
+/// name it, so that config.json says what the model computes.
+template <int C, int F, auto A = Activation::dynamic>
 struct GatedMlp {
+  static constexpr const char* name = "";  ///< one of the library's own layers
+  static constexpr bool has_functor = !std::same_as<std::remove_const_t<decltype(A)>, Activation>;
+
   [[no_unique_address]] Extent<C> n_embd;
   [[no_unique_address]] Extent<F> n_inner;
-  Activation run_time_activation = A;
+  Activation run_time_activation;
 
   constexpr explicit GatedMlp(const Config& c)
-      : n_embd(c.n_embd), n_inner(c.n_inner), run_time_activation(c.activation) {}
+      : n_embd(c.n_embd), n_inner(c.n_inner), run_time_activation(c.activation) {
+    if constexpr (has_functor) {
+      static_assert(detail::require_activation_functor<std::remove_const_t<decltype(A)>>());
+      detail::match_activation(decltype(A)::name, c);
+    }
+  }
 
-  constexpr Activation activation() const { return A == Activation::dynamic ? run_time_activation : A; }
+  /// Activation of the operations: a value of Activation, or the functor.
+  constexpr auto activation() const {
+    if constexpr (has_functor)
+      return A;
+    else
+      return A == Activation::dynamic ? run_time_activation : A;
+  }
   constexpr Linear<C, F> up_proj() const { return {n_embd, n_inner}; }
   constexpr Linear<F, C> down_proj() const { return {n_inner, n_embd, false, Init::scaled_normal}; }
 
@@ -82,5 +116,10 @@ struct GatedMlp {
     joint_backward(b, du, Rows<const T>(s.gate_up), u, p.gate_up_weights(), g.gate_up_weights(), g.gate_up_biases());
   }
 };
+
+/// Gated MLP with the activation functor A and sizes from the config: the blocks of a model as
+/// Blocks<Standard, GatedMlpWith<StarRelu>> (model/blocks.hpp).
+template <class A>
+using GatedMlpWith = GatedMlp<dynamic, dynamic, A{}>;
 
 }  // namespace moderngpt2

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "moderngpt2/backend/calls.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -22,16 +24,25 @@ struct KvView {
   int capacity = 0;  ///< tokens; 0: no cache
 };
 
+/// Returns the data of an array of a pass. Throws an Error if it does not have `size` elements.
+inline const int* require_size(std::span<const int> values, std::int64_t size, const char* what) {
+  if (std::int64_t(values.size()) != size)
+    throw Error("{}: {} elements, but the pass needs {} (see its batch and time)", what, values.size(), size);
+  return values.data();
+}
+
 /// Inputs of a forward or backward pass in addition to token ids, weights and activations: sizes, masks, positions,
 /// dropout and loss scale. R: real type of the activations.
 template <class R>
 struct Pass {
   int batch = 1;                          ///< B, sequences
   int time = 1;                           ///< T, tokens of each sequence in this pass
-  int past = 0;                           ///< tokens of each sequence in the cache
+  int past = 0;                           ///< tokens of each sequence in the cache; with `pasts`, of the longest
   const std::int8_t* key_mask = nullptr;  ///< (B,past+T) attention mask, 0 for padding; null: no padding
   const int* first_key = nullptr;         ///< (B,T) first key that a token attends to (documents packed
                                           ///< in one sequence); null: 0
+  const int* pasts = nullptr;             ///< (B) tokens of each sequence in the cache, for passes of one token a
+                                          ///< sequence with a cache and without key_mask; null: `past` for all
   RotaryTable<R> rotary{};
 
   bool training = false;  ///< enables dropout
@@ -41,6 +52,19 @@ struct Pass {
   std::int64_t first_sequence = 0;  ///< index of row 0 in the global batch, so that dropout ignores micro-batches
 
   constexpr int rows() const { return batch * time; }
+
+  /// Throws an Error if `pasts`, in host memory, is given for a pass that does not support it, or contradicts `past`.
+  void check_pasts() const {
+    if (!pasts) return;
+    if (time != 1 || key_mask || training)
+      throw Error(
+          "internal: Pass::pasts is for decoding: one token a sequence (here {}), no key mask (here {}), no training "
+          "(here {})",
+          time, key_mask != nullptr, training);
+    for (int b = 0; b < batch; ++b)
+      if (pasts[b] < 0 || pasts[b] > past)
+        throw Error("internal: sequence {} has {} tokens in the cache, expected 0 to Pass::past {}", b, pasts[b], past);
+  }
 
   /// Dropout of a layer in this pass; its rate is 0 unless `training`.
   Dropout dropout(RandomUse use, double rate, int layer) const {

@@ -12,7 +12,8 @@
 namespace moderngpt2 {
 
 /// Rotary position tables (RoPE, Su et al. 2021; half-split layout): cos and sin, (n_positions,D/2) each, computed in
-/// double. Linear scaling divides positions by rope_scaling_factor (position interpolation, Chen et al. 2023).
+/// double. Linear scaling divides positions by rope_scaling_factor (position interpolation, Chen et al. 2023). Threads:
+/// several may read at once.
 template <class R, class Memory = AlignedBuffer>
 class RotaryPositions {
  public:

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/model/decoder.hpp"
@@ -15,6 +17,13 @@ namespace moderngpt2 {
 /// backward pass (gradient checkpointing, Chen et al. 2016).
 enum class Mode : unsigned char { infer, train, train_recompute };
 
+/// std::vector with an int as index, the number of a half block.
+template <class V>
+struct ByHalfBlock : std::vector<V> {
+  V& operator[](int k) { return std::vector<V>::operator[](std::size_t(k)); }
+  const V& operator[](int k) const { return std::vector<V>::operator[](std::size_t(k)); }
+};
+
 /// Views of all activations of a pass over (batch,time) tokens, in one arena. The residual stream and the saved
 /// activations of each half block are kept from forward to backward; scratch is shared by the half blocks. In `infer`
 /// mode all half blocks use the same memory. Layers: a Decoder.
@@ -23,9 +32,9 @@ struct Activations {
   using AttentionSaved = typename Layers::Attention::template Saved<T>;
   using MlpSaved = typename Layers::Mlp::template Saved<T>;
 
-  std::vector<Rows<T>> x;  ///< residual stream before half block k; the last is the input of ln_f
-  std::vector<Rows<T>> u;  ///< normed input of half block k; the last is the final hidden state
-  std::vector<Rows<T>> y;  ///< output of the mixer of half block k, dropout applied
+  ByHalfBlock<Rows<T>> x;  ///< residual stream before half block k; the last is the input of ln_f
+  ByHalfBlock<Rows<T>> u;  ///< normed input of half block k; the last is the final hidden state
+  ByHalfBlock<Rows<T>> y;  ///< output of the mixer of half block k, dropout applied
   std::vector<AttentionSaved> attention;
   std::vector<MlpSaved> mlp;
   typename Layers::Head::template Saved<T> head;
@@ -86,9 +95,13 @@ class Workspace {
     reshape(batch, time);
   }
 
-  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit.
+  /// Places the views for a pass of (batch,time) tokens in the same memory. Throws an Error if they do not fit, or if
+  /// batch or time is less than 1.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
+    if (batch < 1 || time < 1 || std::int64_t(batch) * time > INT_MAX)
+      throw Error("a pass of batch {} and time {}: both must be at least 1, and their product at most {}", batch, time,
+                  INT_MAX);
     batch_ = time_ = 0;  // invalid if place() throws
     views.place(arena_, layers_, batch, time, mode_);
     batch_ = batch, time_ = time;

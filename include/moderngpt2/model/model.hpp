@@ -35,7 +35,8 @@ namespace moderngpt2 {
 /// BlocksType: layers of the blocks.
 ///
 /// Threads: const members may be called by several threads at once, each with its own context and workspace (Session).
-/// The others, which use the model's own context or change weights, are for one thread at a time.
+/// The others, which use the model's own context or change weights, are for one thread at a time. With a weight source,
+/// so are all passes. A call that finds another thread in its way throws an Error.
 template <ModelShape S, class HeadType, class BackendType, class Precision, class BlocksType = Blocks<>>
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
@@ -107,14 +108,21 @@ class Model {
   void set_weight_source(WeightSource* source) { source_ = source; }
   /// Whether this process holds only a shard of the matrices outside of passes (ZeRO stage 3).
   bool is_sharded() const { return source_ && source_->is_sharded(); }
-  /// Announces a change of the weights until the result is destroyed. Throws an Error if another thread uses the model.
-  [[nodiscard]] Uses::Use exclusive_use() const { return uses_.exclusive(); }
+  /// Announces a change of the weights by the calling thread, until the result is destroyed. Throws an Error if another
+  /// thread uses the model, or if this thread holds a shared_use().
+  [[nodiscard]] Uses::Use exclusive_use() const {
+    select_device(backend_);
+    return uses_.exclusive();
+  }
+  /// Requires that the weights do not change until the result is destroyed, as while a text is generated. Other threads
+  /// may do so too. Throws an Error if another thread is changing the weights.
+  [[nodiscard]] Uses::Use shared_use() const { return uses_.shared(); }
 
   // Passes come in two forms: with a context of the backend, for any thread, and without, in the model's own context.
 
   /// Forward pass: ids (B,T) -> final hidden states (BT,C), in the workspace. `caches`: one view for each layer, or
-  /// empty. Ids, key mask and first keys are in host memory for all backends. Throws an Error for a token id outside of
-  /// the vocabulary or more than n_positions tokens.
+  /// empty. Ids, key mask and first keys are in host memory for all backends. Throws an Error for null ids, a token id
+  /// outside of the vocabulary, more than n_positions tokens, or a pass that does not fit the workspace.
   Rows<T> forward(Backend& context, Work& work, const int* ids, Pass<R> pass,
                   std::span<const KvView<T>> caches = {}) const {
     const PassUse use = begin_use(context);
@@ -125,6 +133,11 @@ class Model {
     return forward(backend_, work, ids, pass, caches);
   }
 
+  /// `ids`: a span or vector, whose size must be that of the pass.
+  Rows<T> forward(Work& work, std::span<const int> ids, Pass<R> pass, std::span<const KvView<T>> caches = {}) {
+    return forward(backend_, work, require_size(ids, rows_of(pass), "ids"), pass, caches);
+  }
+
   /// Computes logits (N,V) of final hidden states (N,C), for heads with token logits.
   void logits(Backend& context, Rows<Score> out, Rows<const T> hidden) const {
     const PassUse use = begin_use(context);
@@ -133,7 +146,8 @@ class Model {
   }
   void logits(Rows<Score> out, Rows<const T> hidden) { logits(backend_, out, hidden); }
 
-  /// Loss of a batch of ids (B,T), without gradients. Classifier heads leave their logits in work.views.head.
+  /// Loss of a batch of ids (B,T), without gradients. Classifier heads leave their logits in work.views.head. Throws an
+  /// Error as forward() does, and for missing or invalid labels.
   template <class Labels = typename Head::Labels>
   Loss loss(Backend& context, Work& work, const int* ids, const Labels& labels, Pass<R> pass) const {
     const PassUse use = begin_use(context);
@@ -153,13 +167,22 @@ class Model {
   Loss loss(Work& work, const int* ids, const Labels& labels, Pass<R> pass) {
     return loss(backend_, work, ids, labels, pass);
   }
+  /// Ids, and integer labels (see labels_of()), as spans or vectors, whose sizes must be those of the pass.
+  template <class Labels = typename Head::Labels>
+  Loss loss(Work& work, std::span<const int> ids, const Labels& labels, Pass<R> pass) {
+    return loss(backend_, work, require_size(ids, rows_of(pass), "ids"), labels_of<typename Head::Labels>(labels, pass),
+                pass);
+  }
 
   /// Loss of a batch of ids (B,T). Adds its gradients to `gradients`, and calls on_ready(unit) when those of a unit's
   /// matrices are complete (see NoGradientHook).
   template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
   Loss loss_and_gradients(Work& work, const int* ids, const Labels& labels, Gradients& gradients, Pass<R> pass,
                           OnReady&& on_ready = {}) {
-    if (work.mode() == Mode::infer) throw Error("internal: loss_and_gradients() requires a workspace for training");
+    if (work.mode() == Mode::infer)
+      throw Error("loss_and_gradients(): the workspace is of Mode::infer. Make one of Mode::train");
+    if (gradients.matrices.size() != weights_.matrices.size() || gradients.vectors.size() != weights_.vectors.size())
+      throw Error("loss_and_gradients(): the gradients are not of this model. Make them with make_gradients()");
     const auto use = exclusive_use();
     auto& v = work.views;
     const int* const uploaded = prepare(backend_, work, ids, pass);
@@ -182,6 +205,14 @@ class Model {
     layers_.wte.backward(backend_, Rows<const T>(v.dx), uploaded, d_wte, pass);
     release_all(backend_);
     return loss;
+  }
+
+  /// Ids and integer labels as in loss(): spans or vectors of the pass's size.
+  template <class Labels = typename Head::Labels, class OnReady = NoGradientHook>
+  Loss loss_and_gradients(Work& work, std::span<const int> ids, const Labels& labels, Gradients& gradients,
+                          Pass<R> pass, OnReady&& on_ready = {}) {
+    return loss_and_gradients(work, require_size(ids, rows_of(pass), "ids"),
+                              labels_of<typename Head::Labels>(labels, pass), gradients, pass, on_ready);
   }
 
   /// Serves the weight gathers of a loss() that other ranks run, without a batch of its own (ZeRO stage 3).
@@ -297,24 +328,29 @@ class Model {
           v.mlp[std::size_t(layer)], v.mlp_scratch, layer);
   }
 
+  static std::int64_t rows_of(const Pass<R>& pass) { return std::int64_t(pass.batch) * pass.time; }
+
   Dropout residual_dropout(const Pass<R>& pass, int k) const {
     return pass.dropout(RandomUse::residual_dropout, config_.resid_pdrop, k);
   }
 
   /// Validates a pass, shapes the workspace for it, and uploads ids and the pass's arrays. Returns the uploaded ids.
   const int* prepare(Backend& b, Work& work, const int* ids, Pass<R>& pass) const {
-    if (pass.past + pass.time > config_.n_positions)
-      throw Error("a sequence of {} tokens is longer than the model's n_positions {}", pass.past + pass.time,
-                  config_.n_positions);
+    if (pass.past < 0) throw Error("a pass has {} tokens in the cache", pass.past);
+    if (const std::int64_t length = std::int64_t(pass.past) + pass.time; length > config_.n_positions)
+      throw Error("a sequence of {} tokens is longer than the model's n_positions {}", length, config_.n_positions);
+    work.reshape(pass.batch, pass.time);
+    if (!ids) throw Error("ids are null, a pass of batch {} and time {} needs them", pass.batch, pass.time);
     for (int i = 0; i < pass.rows(); ++i)
       if (ids[i] < 0 || ids[i] >= config_.vocab_size)
         throw Error("token id {} at row {}, column {} is outside the vocabulary of {}", ids[i], i / pass.time,
                     i % pass.time, config_.vocab_size);
-    work.reshape(pass.batch, pass.time);
+    pass.check_pasts();
     begin_pass(b);
     pass.rotary = rotary_.table();
     pass.key_mask = upload(b, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));
     pass.first_key = upload(b, pass.first_key, pass.rows());
+    pass.pasts = upload(b, pass.pasts, pass.batch);
     return upload(b, ids, pass.rows());
   }
 

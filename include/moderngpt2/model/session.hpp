@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -12,22 +13,23 @@
 namespace moderngpt2 {
 
 /// Memory with which one thread runs forward passes of a model that other threads use too: a context of the backend
-/// (threads or stream, scratch) and activations. Many sessions may share one model; each computes the bits that it
-/// computes alone. A session is for one thread at a time, and the weights must not change meanwhile.
+/// (threads or stream, scratch) and activations. Sessions with equal settings compute equal bits, alone or at once.
+///
+/// Threads: any number of sessions may run passes of one model at once. A session is for one thread at a time. The
+/// weights must not change during a pass: the call that finds a conflict throws an Error. On a GPU a pass ends with a
+/// download or backend().synchronize(), not when its call returns.
 template <class M>
 class Session {
  public:
   using T = typename M::T;
   using R = typename M::R;
 
-  /// For passes over up to (batch,time) tokens. The model must outlive the session. The context has the settings of the
-  /// model's own, such as its number of threads.
-  Session(const M& model, int batch, int time) : Session(model, batch, time, new_context(model.backend())) {}
-  /// With a context of the caller's, such as cpu::Backend(1).
-  Session(const M& model, int batch, int time, typename M::Backend context)
-      : model_(&model), context_(std::move(context)), work_(model.workspace(batch, time, Mode::infer)) {
-    order_after(context_, model.backend());  // the weights may have been written by queued operations
-  }
+  /// For passes over up to (batch,time) tokens. The model must outlive the session. `context`: the session's own, such
+  /// as cpu::Backend(1); default: a new one with the settings of the model's, such as its number of threads.
+  Session(const M& model, int batch, int time, std::optional<typename M::Backend>&& context = {})
+      : model_(&model),
+        context_(context ? std::move(*context) : new_context(model.backend())),
+        work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {}
 
   const M& model() const { return *model_; }
   typename M::Backend& backend() { return context_; }
@@ -35,22 +37,34 @@ class Session {
 
   /// See Model::forward().
   Rows<T> forward(const int* ids, const Pass<R>& pass, std::span<const KvView<T>> caches = {}) {
-    const auto use = uses_.exclusive();
+    const auto use = begin();
     return model_->forward(context_, work_, ids, pass, caches);
   }
   /// See Model::logits().
   void logits(Rows<typename M::Score> out, Rows<const T> hidden) {
-    const auto use = uses_.exclusive();
+    const auto use = begin();
     model_->logits(context_, out, hidden);
   }
   /// See Model::loss(). Classifier heads leave their logits in work().views.head.
   template <class Labels = typename M::Head::Labels>
   typename M::Loss loss(const int* ids, const Labels& labels, const Pass<R>& pass) {
-    const auto use = uses_.exclusive();
+    const auto use = begin();
     return model_->loss(context_, work_, ids, labels, pass);
   }
 
  private:
+  /// Uses of this session and of the model's weights.
+  struct BothUses {
+    Uses::Use session, weights;
+  };
+  /// Begins a call. Operations that the model's own context has queued, such as an update of the weights, come first.
+  BothUses begin() {
+    BothUses use{uses_.exclusive(), model_->shared_use()};
+    select_device(context_);
+    order_after(context_, model_->backend());
+    return use;
+  }
+
   const M* model_;
   typename M::Backend context_;
   typename M::Work work_;

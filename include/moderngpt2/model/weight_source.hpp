@@ -5,7 +5,7 @@
 namespace moderngpt2 {
 
 /// Makes weights resident before a pass uses them, for a model whose matrices are not in memory all the time. A head
-/// that reads the embedding's matrix is acquired together with it.
+/// that reads the embedding's matrix is acquired together with it. Threads: one at a time, which the model ensures.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -18,7 +18,7 @@ class WeightSource {
   virtual bool is_sharded() const { return false; }
 };
 
-/// Sets a model's WeightSource for the lifetime of this object.
+/// Sets a model's WeightSource for the lifetime of this object. Threads: one at a time.
 template <class M>
 class WeightSourceUse {
  public:

@@ -12,6 +12,9 @@
 #include <vector>
 
 #include <fmt/format.h>
+#if !__has_include(<yaml-cpp/yaml.h>)
+#error "moderngpt2: <yaml-cpp/yaml.h> not found: link moderngpt2::data (find_package(moderngpt2 COMPONENTS data))"
+#endif
 #include <yaml-cpp/yaml.h>
 
 #include "moderngpt2/core/error.hpp"

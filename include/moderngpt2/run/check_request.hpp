@@ -7,6 +7,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/request_fields.hpp"
+#include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2::detail {
 
@@ -25,23 +26,22 @@ void check_precision(const TrainingRequest& request, Say&& say) {
   }
 }
 
-/// Throws UsageError if --cuda_graph is not supported: with several processes, in evaluation, or on the CPU. A dry run
-/// on the CPU prints a note instead.
+/// Throws UsageError if --cuda_graph is not supported: in evaluation or on the CPU. A dry run on the CPU prints a note
+/// instead.
 template <class Say>
 void check_cuda_graph(const TrainingRequest& request, Say&& say) {
   if (!request.settings.cuda_graph) return;
-  if (request.settings.world_size > 1)
-    throw UsageError("--cuda_graph is for one process: several processes exchange gradients within a step");
   if (request.eval_only) throw UsageError("--cuda_graph is for training: --eval_only has no steps");
   if (request.gpu) return;
   if (!request.dry_run) throw UsageError("--cuda_graph needs --device cuda");
   say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
 }
 
-/// Throws UsageError for settings that exclude each other. `is_classifier`: whether the run trains on labelled
-/// examples. `has_gpu`: whether the program was built with CUDA.
+/// Throws UsageError for invalid settings and for those that exclude each other. `is_classifier`: whether the run
+/// trains on labelled examples. `has_gpu`: whether the program was built with CUDA.
 template <class Say>
 void check_request(const TrainingRequest& request, bool is_classifier, bool has_gpu, Say&& say) {
+  validate(request.settings);
   if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");

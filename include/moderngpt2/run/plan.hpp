@@ -244,8 +244,8 @@ MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int 
 /// 4.1), and 8 MiB for MPI's start-up if it has not started.
 void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size);
 
-/// Maximum number of bytes that a run adds to its output folder: checkpoints, one more than save_total_limit while the
-/// oldest is about to be deleted, and the final model. `existing`: number of checkpoints at the start.
+/// Maximum number of bytes that a run adds to its output folder: checkpoints, one more than save_total_limit (0: no
+/// limit) while the oldest is about to be deleted, and the final model. `existing`: number of checkpoints at the start.
 std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
                         std::int64_t existing = 0);
 
@@ -269,8 +269,11 @@ MODERNGPT2_INLINE void add_libraries(MemoryPlan& plan, std::uint64_t resident, i
 
 MODERNGPT2_INLINE std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
                                           std::int64_t existing) {
-  const std::int64_t saves = std::max<std::int64_t>(steps, 0) / s.save_steps + 1;
-  const std::int64_t most = std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1);
+  // Without save_steps, one checkpoint if a signal stops the run.
+  const std::int64_t saves = (s.save_steps > 0 ? std::max<std::int64_t>(steps, 0) / s.save_steps : 0) + 1;
+  const std::int64_t most = s.save_total_limit > 0
+                                ? std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1)
+                                : existing + saves;
   const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
   return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }

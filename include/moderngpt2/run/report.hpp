@@ -52,7 +52,7 @@ std::string shell_word(const std::string& word);
 std::string shell_command(int argc, const char* const* argv);
 
 /// Writes metrics to a TensorBoard log in OUTPUT_DIR/runs/NAME. If writing fails, prints one warning and stops logging;
-/// training continues.
+/// training continues. Threads: one at a time.
 class TensorBoardReport {
  public:
   TensorBoardReport(const ReportSettings& settings, const std::filesystem::path& output_dir, const std::string& name,

@@ -89,7 +89,7 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
   const auto result = evaluate(
       model, work, batch, data, batch_size, scores,
       [&](std::int64_t done) {
-        if (hooks.on_evaluation) hooks.on_evaluation(done, data.size());
+        if (hooks.on_evaluation_progress) hooks.on_evaluation_progress(done, data.size());
         return !hooks.stop || hooks.stop() == 0;
       },
       &ranks);
@@ -116,9 +116,9 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
   std::optional<SampleLog> samples;
   const bool has_board = is_first && !run_name.empty(), has_samples = is_first && !request.samples.prompts.empty();
   if (has_board)
-    with.on_log = [&](const Json& line) {
+    with.on_log = [&](const Json& line, TrainingControl& control) {
       board->add(line);
-      if (hooks.on_log) hooks.on_log(line);
+      if (hooks.on_log) hooks.on_log(line, control);
     };
   if constexpr (std::is_same_v<Task, LanguageModelling>)
     if (has_samples)

@@ -21,7 +21,8 @@ struct SampleSettings {
 };
 
 /// Completes the prompts and appends the completions to samples.jsonl: {"step", "prompt", "completion"}. Uses its own
-/// random numbers, the same at each call, and changes neither weights nor the run's random state.
+/// random numbers, the same at each call, and changes neither weights nor the run's random state. Threads: one at a
+/// time.
 class SampleLog {
  public:
   /// `eos_token_ids` end a completion. `step`: step of the checkpoint to resume from; 0 starts an empty file. Throws

@@ -95,7 +95,7 @@ using Scalars = std::vector<std::pair<std::string, double>>;
 Scalars tensorboard_scalars(const Json& line);
 
 /// Writes a log for TensorBoard: a folder of event files, one per process. Messages are Event and Summary of
-/// TensorFlow's event.proto and summary.proto.
+/// TensorFlow's event.proto and summary.proto. Threads: one at a time.
 class TensorBoardLog {
  public:
   /// Starts a new file in `folder`. TensorBoard then discards the steps after `step` of older files there. `step`: step

@@ -35,7 +35,7 @@ struct PackingStopped {
   int signal = 0;
 };
 
-/// Packs the text of a run into blocks on disk, or reuses the blocks of an earlier run.
+/// Packs the text of a run into blocks on disk, or reuses the blocks of an earlier run. Threads: one at a time.
 class PackedText {
  public:
   /// `checkpoint`: folder of the checkpoint to resume from. Throws Error if an input does not exist.

@@ -28,7 +28,7 @@ struct ThreadPlan {
 };
 
 /// Rank that is a thread of this process. Sums are taken in the order of ranks, so that they are deterministic. A
-/// failure of one rank is thrown as JobEnded on all.
+/// failure of one rank is thrown as JobEnded on all. Threads: that of its rank.
 class ThreadCommunicator final : public CommunicatorBase {
  public:
   /// `plan` must outlive the communicator.

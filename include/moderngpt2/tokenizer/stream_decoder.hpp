@@ -12,7 +12,8 @@ namespace moderngpt2 {
 
 /// Incremental decoder for text that is shown while it is generated. Returns whole characters, each as soon as its last
 /// byte arrives. The concatenated output equals `Tokenizer::decode` of all ids, except for a run of byte tokens that is
-/// not valid UTF-8: characters returned before remain, the rest is one U+FFFD per byte.
+/// not valid UTF-8: characters returned before remain, the rest is one U+FFFD per byte. Threads: one at a time; several
+/// decoders may share a tokenizer.
 class StreamDecoder {
  public:
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = true)

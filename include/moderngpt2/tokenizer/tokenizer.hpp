@@ -12,6 +12,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<xxhash.h>)
+#error "moderngpt2: <xxhash.h> not found: link moderngpt2::moderngpt2"
+#endif
 #include <xxhash.h>
 
 #include "moderngpt2/core/error.hpp"
@@ -78,6 +81,8 @@ class Tokenizer {
   /// Byte value of a byte-fallback token, or -1.
   int byte_value(int id) const { return has(id) ? state_->byte_values[static_cast<std::size_t>(id)] : -1; }
 
+  /// Folder or file that load() has read; empty for a tokenizer of parse().
+  const std::filesystem::path& path() const { return state_->path; }
   /// XXH3 (64 bits) of the bytes of tokenizer.json.
   std::uint64_t fingerprint() const { return state_->fingerprint; }
   /// Fingerprint in metadata.yaml: 16 hexadecimal digits.
@@ -91,6 +96,7 @@ class Tokenizer {
 
     detail::TokenizerFile file;
     std::uint64_t fingerprint;
+    std::filesystem::path path;
     std::optional<detail::BpeModel> bpe;
     std::optional<detail::UnigramModel> unigram;
     detail::AddedTokenMatcher before_normalizer, after_normalizer;
@@ -126,6 +132,7 @@ MODERNGPT2_INLINE Tokenizer Tokenizer::load(const std::filesystem::path& folder_
   const std::filesystem::path file = is_folder ? folder_or_file / "tokenizer.json" : folder_or_file;
   Tokenizer tokenizer = parse(read_file(file, largest_file), file.string());
   auto state = std::make_shared<State>(*tokenizer.state_);
+  state->path = folder_or_file;
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
     const std::filesystem::path path = file.parent_path() / name;
     if (!std::filesystem::exists(path)) continue;

@@ -12,6 +12,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<sentencepiece_trainer.h>)
+#error "moderngpt2: <sentencepiece_trainer.h> not found: link moderngpt2::tokenizer_training, a component of moderngpt2"
+#endif
 #include <sentencepiece_trainer.h>
 
 #include "moderngpt2/core/error.hpp"

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -83,6 +84,14 @@ inline bool is_plain_utf8_of_three(std::string_view text, std::size_t at) {
          is_utf8_continuation(text[at + 2]);
 }
 
+/// Whether the first six of eight bytes, loaded as a word, are two such characters.
+inline bool starts_with_two_of_three(std::uint64_t word) {
+  if constexpr (std::endian::native != std::endian::little) return false;
+  if ((word & 0xC0C0F0C0C0F0u) != 0x8080E08080E0u) return false;
+  const auto first = word & 0xF, second = word >> 24 & 0xF;
+  return first != 0 && first != 0xD && second != 0 && second != 0xD;
+}
+
 }  // namespace detail
 
 /// Number of leading bytes of `text` that are complete, valid characters.
@@ -94,6 +103,10 @@ inline std::size_t valid_utf8_prefix(std::string_view text) {
       __builtin_memcpy(&word, text.data() + at, sizeof word);
       if (!(word & 0x8080808080808080u)) {
         at += sizeof word;
+        continue;
+      }
+      if (detail::starts_with_two_of_three(word)) {
+        at += 6;
         continue;
       }
     }

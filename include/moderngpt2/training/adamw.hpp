@@ -6,7 +6,7 @@
 
 namespace moderngpt2 {
 
-/// AdamW (Loshchilov & Hutter 2019). Matrices decay, norms and biases do not.
+/// AdamW (Loshchilov & Hutter 2019). Matrices decay, norms and biases do not. Threads: one at a time.
 template <class M>
 class AdamW {
  public:

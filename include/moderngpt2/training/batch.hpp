@@ -19,7 +19,7 @@ inline std::optional<int> unlabelled_id(const Config& c) {
 }
 
 /// Batch of a language model: ids, labels and attention mask (rows, time each), and the number of labels that are not
-/// ignored. Loading allocates nothing.
+/// ignored. Loading allocates nothing. Threads: one at a time.
 class TokenBatch {
  public:
   using Data = BlockDataset;

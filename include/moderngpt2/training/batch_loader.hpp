@@ -23,7 +23,7 @@ struct BatchPlace {
 };
 
 /// Loads the batches of a run in order. A background thread reads the next batch while the current one is in use; order
-/// and content do not depend on it. Batch: TokenBatch, or a batch of training/tasks/.
+/// and content do not depend on it. Batch: TokenBatch, or a batch of training/tasks/. Threads: one at a time.
 template <class Batch>
 class BatchLoader {
  public:

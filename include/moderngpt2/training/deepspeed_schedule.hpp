@@ -19,7 +19,7 @@ inline constexpr std::array<std::string_view, 3> deepspeed_schedule_names{"Warmu
 
 /// Learning-rate schedules of DeepSpeed (runtime/lr_schedules.py): logarithmic or linear warm-up, then a constant rate,
 /// linear decay to 0, or a cosine. DeepSpeed counts iterations from -1: step 0 has the minimum rate, and step s > 0 the
-/// rate of iteration s - 1.
+/// rate of iteration s - 1. Threads: several may read at once.
 class DeepSpeedSchedule {
  public:
   static bool has(std::string_view name) {

@@ -1,15 +1,19 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2 {
 
+struct Evaluation;
 struct PretokenizeProgress;
+struct TrainerState;
 
 /// Speed of a run, over the steps since the last log line.
 struct RunSpeed {
@@ -42,19 +46,70 @@ struct RunDescription {
   Json config;           ///< the model's config.json
 };
 
-/// Callbacks of a run; each may be empty.
+/// Requests of callbacks to the Trainer, as in Hugging Face's TrainerControl. A callback sets a member to true; the
+/// Trainer resets it once the request is met. With several ranks, a request of one rank holds for all,
+/// except should_log.
+struct TrainingControl {
+  bool should_training_stop = false;  ///< end the run with this step: it is evaluated and saved like the last step
+  bool should_log = false;            ///< from on_step: write a line of the log on this rank
+  bool should_evaluate = false;       ///< from on_step and on_log: evaluate after this step
+  bool should_save = false;           ///< write a checkpoint after this step
+};
+
+/// Callback of a run: empty, or a function with the parameters (Arguments...) or (Arguments..., TrainingControl&).
+template <class... Arguments>
+class TrainingCallback {
+ public:
+  TrainingCallback() = default;
+  template <class F>
+  requires(std::invocable<F&, Arguments..., TrainingControl&> && !std::same_as<F, TrainingCallback>)
+      TrainingCallback(F f)
+      : function_(std::move(f)) {}
+  template <class F>
+  requires(std::invocable<F&, Arguments...> && !std::invocable<F&, Arguments..., TrainingControl&> &&
+           !std::same_as<F, TrainingCallback>) TrainingCallback(F f) {
+    if constexpr (std::same_as<F, std::function<void(Arguments...)>>)
+      if (!f) return;
+    function_ = [f = std::move(f)](Arguments... arguments, TrainingControl&) mutable {
+      f(std::forward<Arguments>(arguments)...);
+    };
+  }
+
+  explicit operator bool() const { return bool(function_); }
+  void operator()(Arguments... arguments, TrainingControl& control) const {
+    function_(std::forward<Arguments>(arguments)..., control);
+  }
+  /// Calls the function and ignores its requests.
+  void operator()(Arguments... arguments) const {
+    TrainingControl ignored;
+    function_(std::forward<Arguments>(arguments)..., ignored);
+  }
+
+ private:
+  std::function<void(Arguments..., TrainingControl&)> function_;
+};
+
+/// Callbacks of a run; each may be empty. The Trainer calls them on the thread of run(), on every rank whose hooks have
+/// them; run_training() keeps only `stop` and `on_span` on ranks other than 0. The order within a step: on_step,
+/// on_log, on_evaluate, on_samples, on_save. Requests (TrainingControl) are met in the same step, those of on_save
+/// after the next one. A callback that throws ends the run.
 struct TrainingHooks {
-  std::function<void(const std::string& line)> say{};
+  std::function<void(const std::string& line)> say{};       ///< lines for people: logs, evaluations, saves, warnings
   std::function<void(const std::string& line)> complain{};  ///< error message that ended a run of several processes
-  std::function<void(const StepReport&)> on_step{};
-  std::function<void(std::int64_t done, std::int64_t blocks)> on_evaluation{};
+  TrainingCallback<const StepReport&> on_step{};            ///< after each optimizer step, also if it was skipped
+  /// After each batch of an evaluation: examples done, and all examples.
+  std::function<void(std::int64_t done, std::int64_t examples)> on_evaluation_progress{};
   std::function<void(const PretokenizeProgress&)>
-      on_packing{};             ///< after each document, while text is tokenized and packed
-  std::function<int()> stop{};  ///< number of the signal that requests a stop, else 0
-  std::function<void(const RunDescription&)> on_start{};
-  std::function<void(const Json& line)> on_log{};       ///< each line of metrics.jsonl, when it is written
-  std::function<void(std::int64_t step)> on_samples{};  ///< every eval_steps steps and at the end
-  std::function<void()> on_saved{};                     ///< after each checkpoint
+      on_packing{};                                       ///< after each document, while text is tokenized and packed
+  std::function<int()> stop{};                            ///< number of the signal that requests a stop, else 0
+  std::function<void(const RunDescription&)> on_start{};  ///< by run_training(), before on_train_begin
+  std::function<void(const TrainerState&)> on_train_begin{};  ///< before the first step of this process
+  TrainingCallback<const Json&> on_log{};                     ///< each line of metrics.jsonl, when it is written
+  TrainingCallback<const Evaluation&> on_evaluate{};          ///< loss and metrics after each evaluation of run()
+  std::function<void(std::int64_t step)> on_samples{};        ///< after each evaluation, to generate text
+  /// After each checkpoint, with its folder; after the final model, with the output folder.
+  TrainingCallback<const std::filesystem::path&> on_save{};
+  std::function<void(const TrainerState&)> on_train_end{};  ///< after the final model, unless a signal stopped the run
   /// Duration of a phase such as "forward and backward"; begin and end by seconds_now().
   std::function<void(const char* what, double begin, double end)> on_span{};
 };

@@ -43,7 +43,8 @@ inline std::string loss_scaling_text(const LossScaling& s) {
                      s.consecutive_hysteresis ? " in a row" : "");
 }
 
-/// Loss scale of a run (Micikevicius et al. 2018), updated by DeepSpeed's rules (runtime/fp16/loss_scaler.py).
+/// Loss scale of a run (Micikevicius et al. 2018), updated by DeepSpeed's rules (runtime/fp16/loss_scaler.py). Threads:
+/// one at a time.
 class LossScale {
  public:
   /// Scale and counters, as stored in checkpoints.

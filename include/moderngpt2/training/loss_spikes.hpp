@@ -6,7 +6,8 @@
 namespace moderngpt2 {
 
 /// Detects steps whose loss exceeds the running mean by more than 6 standard deviations and by more than 10%. Mean and
-/// variance are exponential averages over about 50 steps. For warnings only: training does not depend on it.
+/// variance are exponential averages over about 50 steps. For warnings only: training does not depend on it. Threads:
+/// one at a time.
 class LossSpikes {
  public:
   /// Adds a step's loss and returns whether it is a spike. The first 50 steps of a process never are.

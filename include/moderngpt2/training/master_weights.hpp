@@ -8,7 +8,7 @@
 namespace moderngpt2 {
 
 /// Full-precision matrices of a shard, for a model that computes with rounded ones. Empty for other models, whose own
-/// weights have full precision.
+/// weights have full precision. Threads: one at a time.
 template <class M>
 class MasterWeights {
  public:

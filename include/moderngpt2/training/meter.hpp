@@ -56,7 +56,7 @@ void add_speed(Json& line, const RunSpeed& speed);
 /// Speed and memory as text, without tokens/s and remaining time: "93% of matmul speed, 2% waiting for data, 0.45 GiB".
 std::string speed_text(const RunSpeed& speed, std::string_view separator);
 
-/// Measures the speed of a process's training steps.
+/// Measures the speed of a process's training steps. Threads: one at a time.
 class Meter {
  public:
   /// `matmul_rate`: FLOP/s of a matrix product alone (0: not measured).

@@ -12,7 +12,7 @@
 
 namespace moderngpt2 {
 
-/// metrics.jsonl: one JSON object per line. Numbers that are not finite are written as null.
+/// metrics.jsonl: one JSON object per line. Numbers that are not finite are written as null. Threads: one at a time.
 class MetricsFile {
  public:
   /// Creates an empty file.

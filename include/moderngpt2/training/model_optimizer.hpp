@@ -54,7 +54,8 @@ struct ShardGradients {
 };
 
 /// Optimizer of a model or of one rank's shard of it: master weights, optimizer state, clipping and the update.
-/// O: the update rule and its state.
+/// O: the update rule and its state. Threads: for the thread that trains the model; an update throws an Error if
+/// another thread uses the model.
 template <class M, OptimizerFor<M> O = AdamW<M>>
 class ModelOptimizer {
  public:
@@ -102,6 +103,7 @@ class ModelOptimizer {
 
   /// Clips the gradients of a whole model and updates weights and state.
   Outcome step(M& model, const Gradients& gradients, double learning_rate) {
+    const auto use = model.exclusive_use();
     const double norm = gradient_norm(model.backend(), gradients);
     if (!std::isfinite(norm)) return {norm, false};
     update(model, {{gradients.matrices.data(), gradients.vectors.data()}},

@@ -19,7 +19,7 @@
 namespace moderngpt2 {
 
 /// Log of a run: metrics.jsonl, log_history of trainer_state.json, and lines of text. `state` and `hooks` must outlive
-/// it.
+/// it. Threads: one at a time.
 class RunLog {
  public:
   RunLog(TrainerState& state, const TrainingHooks& hooks) : state_(state), hooks_(hooks) {}
@@ -37,18 +37,18 @@ class RunLog {
     if (hooks_.say) hooks_.say(fmt::format(format, std::forward<Arguments>(arguments)...));
   }
 
-  /// Logs the steps since the last log line.
-  void add(const StepReport& report);
+  /// Logs the steps since the last log line. `control` receives the requests of on_log.
+  void add(const StepReport& report, TrainingControl& control);
 
   /// Logs a step that was skipped. `loss_scale`: scale of the next step.
   void add_skipped(const StepReport& report, double loss_scale) const;
 
-  void add(const Evaluation& evaluation);
+  void add(const Evaluation& evaluation, TrainingControl& control);
   /// Whether the last line is the evaluation of the state's step.
   bool is_evaluated() const;
 
  private:
-  void write(Json line);
+  void write(Json line, TrainingControl& control);
 
   TrainerState& state_;
   const TrainingHooks& hooks_;
@@ -69,7 +69,7 @@ MODERNGPT2_INLINE void RunLog::open(const std::filesystem::path& output_dir, boo
     metrics_.emplace(path);
 }
 
-MODERNGPT2_INLINE void RunLog::add(const StepReport& report) {
+MODERNGPT2_INLINE void RunLog::add(const StepReport& report, TrainingControl& control) {
   const double loss = state_.logged_loss_sum / double(state_.logged_steps);
   const RunSpeed& speed = report.speed;
   Json line = Json::object();
@@ -81,7 +81,7 @@ MODERNGPT2_INLINE void RunLog::add(const StepReport& report) {
   if (report.loss_scale > 0) line["loss_scale"] = report.loss_scale;
   add_speed(line, speed);
   if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
-  write(std::move(line));
+  write(std::move(line), control);
   const auto s = std::int64_t(speed.seconds_left);
   const std::string more = speed_text(speed, "  ");
   say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
@@ -101,13 +101,13 @@ MODERNGPT2_INLINE void RunLog::add_skipped(const StepReport& report, double loss
     say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
 }
 
-MODERNGPT2_INLINE void RunLog::add(const Evaluation& evaluation) {
+MODERNGPT2_INLINE void RunLog::add(const Evaluation& evaluation, TrainingControl& control) {
   Json line = Json::object();
   line["step"] = state_.step;
   line["epoch"] = state_.epoch();
   line["eval_loss"] = evaluation.loss;
   for (const auto& [name, value] : evaluation.scores) line["eval_" + name] = value;
-  write(std::move(line));
+  write(std::move(line), control);
   say("step {}  evaluation {}", state_.step, evaluation.text());
 }
 
@@ -117,9 +117,9 @@ MODERNGPT2_INLINE bool RunLog::is_evaluated() const {
   return last.contains("eval_loss") && last.value("step", std::int64_t{-1}) == state_.step;
 }
 
-MODERNGPT2_INLINE void RunLog::write(Json line) {
+MODERNGPT2_INLINE void RunLog::write(Json line, TrainingControl& control) {
   if (metrics_) metrics_->add(line);
-  if (hooks_.on_log) hooks_.on_log(line);
+  if (hooks_.on_log) hooks_.on_log(line, control);
   state_.log_history.push_back(std::move(line));
 }
 

@@ -34,7 +34,8 @@ inline std::int64_t warmup_steps_of_ratio(double ratio, std::int64_t total) {
   return static_cast<std::int64_t>(std::ceil(ratio * static_cast<double>(total) * (1 - 1e-12)));
 }
 
-/// Learning rate as a function of the step: Hugging Face's schedules, with their arguments and defaults.
+/// Learning rate as a function of the step: Hugging Face's schedules, with their arguments and defaults. Threads:
+/// several may read at once.
 class LearningRateSchedule {
  public:
   /// `kwargs`: JSON object with the schedule's arguments. `base_rate`: peak learning rate. Accepts DeepSpeed's

@@ -8,6 +8,8 @@
 #include <string>
 
 #include "moderngpt2/config/field.hpp"
+#include "moderngpt2/config/field_text.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -17,7 +19,7 @@
 namespace moderngpt2 {
 
 /// Settings of a training run, under the names of Hugging Face's TrainingArguments. describe() below says what each
-/// means, its bounds and its flag.
+/// means, its bounds and its flag; validate() checks them. A plain value: no thread rules.
 struct TrainingSettings {
   std::filesystem::path output_dir = "output_dir";
   double num_train_epochs = 1;
@@ -88,9 +90,10 @@ void describe(S& s, Visitor&& visit) {
                       .at_most = 1e12,
                       .in_summary = true});
   visit(s.total_train_samples, {.name = "total_train_samples",
-                                .help = "Blocks that --num_train_epochs counts as one epoch.",
+                                .help = "Blocks that --num_train_epochs counts as one epoch, if positive.",
                                 .section = "Training",
-                                .at_least = 1,
+                                .at_least = -1,
+                                .at_most = 1e15,
                                 .default_text = "all",
                                 .in_summary = true});
   visit(s.per_device_train_batch_size, {.name = "per_device_train_batch_size",
@@ -179,17 +182,24 @@ void describe(S& s, Visitor&& visit) {
                           .at_least = 0,
                           .in_summary = true});
   visit(s.logging_steps, {.name = "logging_steps",
-                          .help = "Optimizer steps between two lines of the log.",
+                          .help = "Optimizer steps between two lines of the log. The last step is always logged; 0: "
+                                  "only that one.",
                           .section = "Run",
-                          .at_least = 1});
-  visit(s.eval_steps,
-        {.name = "eval_steps", .help = "Optimizer steps between two evaluations.", .section = "Run", .at_least = 1});
+                          .at_least = 0});
+  visit(s.eval_steps, {.name = "eval_steps",
+                       .help = "Optimizer steps between two evaluations, also after the last step. 0: never.",
+                       .section = "Run",
+                       .at_least = 0});
   visit(s.save_steps,
-        {.name = "save_steps", .help = "Optimizer steps between two checkpoints.", .section = "Run", .at_least = 1});
+        {.name = "save_steps",
+         .help = "Optimizer steps between two checkpoints, also after the last step. 0: none, except when "
+                 "a signal stops the run. The final model is always written.",
+         .section = "Run",
+         .at_least = 0});
   visit(s.save_total_limit, {.name = "save_total_limit",
-                             .help = "Checkpoints to keep; older ones are deleted.",
+                             .help = "Checkpoints to keep; older ones are deleted. 0: all are kept.",
                              .section = "Run",
-                             .at_least = 1,
+                             .at_least = 0,
                              .same_on_ranks = false});
   visit(s.zero_stage,
         {.name = "zero_stage",
@@ -204,10 +214,15 @@ void describe(S& s, Visitor&& visit) {
          .help = "Optimizer steps between two comparisons of the weights of all ranks. 0: never.",
          .section = "Several processes",
          .at_least = 0});
-  visit(s.world_size, {.name = "world_size", .same_on_ranks = false, .in_summary = true});
-  visit(s.bucket_elements, {.name = "reduce_bucket_size"});
+  visit(s.world_size, {.name = "world_size", .at_least = 1, .same_on_ranks = false, .in_summary = true});
+  visit(s.bucket_elements, {.name = "reduce_bucket_size", .at_least = 1});
   describe(s.loss_scaling, visit);
 }
+
+/// Throws an Error for the first setting that is out of the bounds of its row in describe(), not finite, or contradicts
+/// another one. The message names the field, its value and what is accepted. The Trainer calls it before it allocates
+/// or writes anything.
+void validate(const TrainingSettings& s);
 
 /// Position of a run in its data: finished epochs, and blocks read in the current epoch. Blocks, not steps, so that a
 /// run can resume with another batch size.
@@ -244,6 +259,24 @@ LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2 {
+
+MODERNGPT2_INLINE void validate(const TrainingSettings& s) {
+  describe(s, [](const auto& member, const Field& field) { check_bounds(member, field); });
+  if (s.output_dir.empty()) throw UsageError("{} is empty, it must name a folder", Setting{"output_dir"});
+  constexpr double most_sequences = 1e15;  // products of steps and sequences stay far from overflow
+  const double sequences =
+      double(s.per_device_train_batch_size) * double(s.gradient_accumulation_steps) * double(s.world_size);
+  if (sequences > most_sequences)
+    throw UsageError("{} {} times {} {} times {} processes is {} sequences a step, it must be at most {}",
+                     Setting{"per_device_train_batch_size"}, s.per_device_train_batch_size,
+                     Setting{"gradient_accumulation_steps"}, s.gradient_accumulation_steps, s.world_size, sequences,
+                     most_sequences);
+  if (s.cuda_graph && s.world_size > 1)
+    throw UsageError("{} is for one process, {} is {}: several processes exchange gradients within a step",
+                     Setting{"cuda_graph"}, Setting{"world_size"}, s.world_size);
+  (void)LossScale(s.loss_scaling);
+  (void)make_schedule(s, std::max<std::int64_t>(s.max_steps, 1));
+}
 
 MODERNGPT2_INLINE std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
                                                 DataPosition at) {

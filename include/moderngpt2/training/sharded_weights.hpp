@@ -68,7 +68,7 @@ distributed::UnitBuckets unit_buckets(const M& model, const distributed::Layout&
 }
 
 /// Keeps only the matrices of this rank's shard in a model, during its lifetime; passes gather the others (ZeRO stage
-/// 3).
+/// 3). Threads: one at a time.
 template <class M>
 class ShardedWeights {
  public:

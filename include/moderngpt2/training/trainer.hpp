@@ -14,10 +14,12 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/pass_memory.hpp"
+#include "moderngpt2/backend/step_graph.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/model/activations.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
@@ -26,6 +28,7 @@
 #include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
+#include "moderngpt2/training/run_control.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
@@ -46,13 +49,16 @@ class Trainer {
   using Batch = typename Task::Batch;
   using Splits = typename Task::Splits;
 
-  /// Allocates all memory that steps need. The model, the data and the ranks must outlive the trainer. `ranks`:
-  /// settings.world_size ranks that train one model, built with granule distributed::buffer_granule(world_size); null:
-  /// a single rank. `device_ranks`: the same ranks as a communicator of the device's memory, if the model is on a
-  /// device.
+  /// Validates the settings, then allocates all memory that steps need; writes no file. Throws an Error that names a
+  /// setting that is out of range or does not fit the model, the data or the ranks. The model, the data and the ranks
+  /// must outlive the trainer. `companions`: files that saved models get beside the weights; {}: the model's config
+  /// only. `ranks`: settings.world_size ranks that train one model, built with granule
+  /// distributed::buffer_granule(world_size); null: a single rank. `device_ranks`: the same ranks as a communicator of
+  /// the device's memory, if the model is on a device.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
-      : Trainer(O(settings), model, data, std::move(companions), settings, std::move(hooks), ranks, device_ranks) {}
+      : Trainer(O((check(model, data, settings, ranks), settings)), model, data, std::move(companions), settings,
+                std::move(hooks), ranks, device_ranks) {}
   /// Trains with an instance of an optimizer, which may have hyperparameters that are not in TrainingSettings.
   Trainer(O optimizer, M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings,
           TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
@@ -60,7 +66,7 @@ class Trainer {
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
-        settings_(std::move(settings)),
+        settings_((check(model, data, settings, ranks), std::move(settings))),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_single(ranks)),
         step_(model, data, settings_, hooks_, std::move(optimizer), ranks_, device_ranks) {
@@ -120,57 +126,74 @@ class Trainer {
   /// passes of the model wait by themselves.
   void wait_for_updates() { step_.optimizer().wait_for_updates(); }
 
-  /// Trains to the last step, writes a checkpoint, and writes the model to the output folder. If a signal stops the
-  /// run, writes a checkpoint and returns the signal's number; otherwise returns 0. Throws an Error if training cannot
-  /// continue.
+  /// Trains to the last step, evaluates, writes a checkpoint, and writes the model to the output folder, which is made
+  /// with its parents. A callback may end the run earlier (TrainingControl). If a signal stops the run, also in its
+  /// last evaluation, writes a checkpoint and returns the signal's number; otherwise returns 0. Throws an Error if
+  /// training cannot continue.
   int run() {
     const std::int64_t last = last_step();
     state_.max_steps = last;
+    control_.begin_run();
     if (state_.step >= last) return finish_completed_run(last);
     const LearningRateSchedule schedule = make_schedule(settings_, last);
-    run_or_fail_together(ranks_, "metrics.jsonl", [&] {
-      if (is_first()) log_.open(settings_.output_dir, resumed_);
-    });
+    open_log();
     if (ranks_.size() > 1) check_replicas("all must start from the same files");
+    if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
     LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
-    if (resumed_ && evaluation_ && evaluation_due() && !log_.is_evaluated()) evaluate_and_sample();
-    while (state_.step < last) {
+    if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
+    int signal = 0;
+    while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
       StepReport report = step_.run(state_, schedule);
       report.last_step = last;
       report.skipped = state_.skipped;
       meter.add(seconds_now() - begin, report.data_seconds, report.tokens);
       report.speed = meter.speed(last - report.step);
-      if (hooks_.on_step) hooks_.on_step(report);
+      if (hooks_.on_step) hooks_.on_step(report, control_.requests());
       if (!report.applied) report_skipped(report);
       if (report.applied && spikes.add(report.loss))
         say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}", report.step, report.loss,
             spikes.mean());
-      if (state_.step % settings_.logging_steps == 0 || state_.step == last) log_.add(report), meter.begin();
-      agree_to_stop();
-      if ((evaluation_due() || state_.step == last) && !stopped()) {
+      const auto log = [&] { log_.add(report, control_.requests()), meter.begin(); };
+      const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || control_.requests().should_log;
+      if (is_logged) log();
+      control_.agree();
+      if (control_.agreed().should_training_stop && !is_logged) log();
+      if (wants_evaluation() && !control_.signal()) {
         evaluate_and_sample();
-        agree_to_stop();
+        control_.agree();
       }
-      const int signal = stopped();
-      const std::int64_t check = settings_.check_replicas_steps;
-      if (ranks_.size() > 1 && check > 0 && state_.step % check == 0) check_replicas();
+      signal = control_.signal();
+      if (ranks_.size() > 1 && is_due(settings_.check_replicas_steps)) check_replicas();
       // Not after a skipped step: rotation would delete the checkpoints from before.
-      const bool save_due = state_.step % settings_.save_steps == 0 && state_.skipped_in_a_row == 0;
-      if (save_due || state_.step == last || signal) save();
-      if (signal && state_.step < last) {
+      const bool save_due = is_due(settings_.save_steps) && state_.skipped_in_a_row == 0;
+      if (save_due || (ends_here() && settings_.save_steps > 0) || control_.agreed().should_save || signal) save();
+      if (signal && !ends_here()) {
         say("stopped at step {} of {}: continue with {} latest", state_.step, last, Setting{"resume_from_checkpoint"});
         return signal;
       }
+      control_.end_step();
     }
+    if (state_.step < last) say("a callback ended the run at step {} of {}", state_.step, last);
     save_final_model();
     say("the model is in {}", settings_.output_dir.string());
     if (ranks_.size() > 1)
       say("{} processes, {:.1f} MiB sent by each", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));
-    if (state_.skipped > 0) say("{} steps of {} were skipped: loss or gradients not finite", state_.skipped, last);
-    return 0;
+    if (state_.skipped > 0)
+      say("{} steps of {} were skipped: loss or gradients not finite", state_.skipped, state_.step);
+    if (hooks_.on_train_end) hooks_.on_train_end(state_);
+    if (!lacks_evaluation()) return 0;
+    say("stopped before the last evaluation: continue with {} latest", Setting{"resume_from_checkpoint"});
+    return signal;
+  }
+
+  /// Writes the model, in full precision, and the companions into a folder, which is made with its parents (see
+  /// io/model_folder.hpp). All ranks call it; rank 0 writes.
+  void save_model(const std::filesystem::path& folder) {
+    wait_for_updates();
+    save_trained_model(folder, model_, optimizer(), companions_, ranks_);
   }
 
   /// Sets the speed of a matrix product alone (measure_matmul()), from which matmul_utilization is computed.
@@ -183,34 +206,66 @@ class Trainer {
   std::optional<Evaluation> evaluate() {
     if (!evaluation_) throw Error("the data set has no evaluation examples");
     typename Task::Scores scores(data_.eval, model_.config());
-    return moderngpt2::evaluate(
+    std::optional<Evaluation> result = moderngpt2::evaluate(
         model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
         [&](std::int64_t done) {
-          if (hooks_.on_evaluation) hooks_.on_evaluation(done, data_.eval.size());
-          return asked_to_stop() == 0;
+          if (hooks_.on_evaluation_progress) hooks_.on_evaluation_progress(done, data_.eval.size());
+          return control_.own_signal() == 0;
         },
         &ranks_);
+    if (result) result->step = state_.step;
+    return result;
   }
 
  private:
   int time() const { return data_.train.block_size(); }
   bool is_first() const { return ranks_.rank() == 0; }
-  int asked_to_stop() const { return hooks_.stop ? hooks_.stop() : 0; }
-  /// Number of the signal that ends the run, 0 if none. With several ranks: as of the last agree_to_stop().
-  int stopped() const { return ranks_.size() == 1 ? asked_to_stop() : stop_; }
-  void agree_to_stop() {
-    if (ranks_.size() > 1) stop_ = int(max_over_ranks(ranks_, asked_to_stop(), "signals to stop"));
+
+  /// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks.
+  static void check(const M& model, const Splits& data, const TrainingSettings& s,
+                    const distributed::CommunicatorBase* ranks) {
+    validate(s);
+    if (const int size = ranks ? ranks->size() : 1; s.world_size != size)
+      throw Error("{} is {}, but the trainer has {}: it must be the number of ranks", Setting{"world_size"},
+                  s.world_size, size == 1 ? std::string("no other ranks") : fmt::format("{} ranks", size));
+    if (s.cuda_graph && !CapturesSteps<typename M::Backend>)
+      throw Error("{} is for one process that trains on a GPU", Setting{"cuda_graph"});
+    if (data.train.size() < 1) throw Error("the data set has no training examples");
+    if (const int longest = std::max(data.train.block_size(), data.eval.block_size());
+        longest > model.config().n_positions)
+      throw Error("the data set has sequences of {} tokens, the model's n_positions is {}: use shorter blocks", longest,
+                  model.config().n_positions);
   }
 
-  /// Finishes a run that is resumed after its last step: repeats what a kill after the last save may have prevented.
+  /// Opens metrics.jsonl in the output folder, which is made if it does not exist.
+  void open_log() {
+    run_or_fail_together(ranks_, "metrics.jsonl", [&] {
+      if (!is_first()) return;
+      make_folder(settings_.output_dir);
+      log_.open(settings_.output_dir, resumed_);
+    });
+    resumed_ = true;  // a further run() continues the log
+  }
+
+  /// Finishes a run that is resumed after its last step: repeats what a kill after the last save, or a signal before
+  /// the last evaluation, may have prevented.
   int finish_completed_run(std::int64_t last) {
     say("the run is complete: step {} of {}", state_.step, last);
+    int signal = 0;
+    if (lacks_evaluation()) {
+      open_log();
+      evaluate_and_sample();
+      control_.agree();
+      if (lacks_evaluation())
+        signal = control_.signal();
+      else if (settings_.save_steps > 0)
+        save();  // with the evaluation in its log, so that it is not repeated
+    }
     save_final_model();
     const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
     if (is_first() && state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
       rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved);
-    if (hooks_.on_saved) hooks_.on_saved();
-    return 0;
+    return signal;
   }
 
   template <class... Arguments>
@@ -227,19 +282,31 @@ class Trainer {
   void report_skipped(const StepReport& report) {
     log_.add_skipped(report, step_.loss_scale());
     if (state_.skipped_in_a_row < most_skipped_steps) return;
-    log_.add(report);
+    log_.add(report, control_.requests());
     fail_together(
         ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
                       "with a smaller {}; earlier checkpoints are unchanged",
                       state_.skipped_in_a_row, report.step, Setting{"learning_rate"}));
   }
 
-  bool evaluation_due() const { return state_.step > 0 && state_.step % settings_.eval_steps == 0; }
+  /// Whether the current step is a multiple of a setting such as save_steps; 0: never.
+  bool is_due(std::int64_t steps) const { return steps > 0 && state_.step > 0 && state_.step % steps == 0; }
+  /// Whether the run ends with the current step.
+  bool ends_here() const { return state_.step >= state_.max_steps || control_.agreed().should_training_stop; }
+  bool wants_evaluation() const {
+    return control_.agreed().should_evaluate || is_due(settings_.eval_steps) ||
+           (ends_here() && settings_.eval_steps > 0);
+  }
+  /// Whether the evaluation after the last step is missing.
+  bool lacks_evaluation() const { return evaluation_ && settings_.eval_steps > 0 && !log_.is_evaluated(); }
+  /// Evaluates, if there is evaluation data or a callback asked for it, and generates the samples. Does neither if the
+  /// run is asked to stop.
   void evaluate_and_sample() {
-    if (evaluation_ && evaluation_due()) {
+    if (evaluation_ || control_.agreed().should_evaluate) {
       const std::optional<Evaluation> result = evaluate();
-      if (!result) return;  // the run was asked to stop meanwhile
-      log_.add(*result);
+      if (!result) return;
+      log_.add(*result, control_.requests());
+      if (hooks_.on_evaluate) hooks_.on_evaluate(*result, control_.requests());
     }
     step_.optimizer().run_on_rank0([&] {
       if (hooks_.on_samples) hooks_.on_samples(state_.step);
@@ -257,10 +324,13 @@ class Trainer {
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer(), companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
-    if (hooks_.on_saved) hooks_.on_saved();
+    if (hooks_.on_save) hooks_.on_save(folder, control_.requests());
   }
 
-  void save_final_model() { save_trained_model(settings_.output_dir, model_, optimizer(), companions_, ranks_); }
+  void save_final_model() {
+    save_model(settings_.output_dir);
+    if (hooks_.on_save) hooks_.on_save(settings_.output_dir, control_.requests());
+  }
 
   M& model_;
   const Splits& data_;
@@ -273,7 +343,7 @@ class Trainer {
   TrainerState state_;
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
-  int stop_ = 0;
+  RunControl control_{hooks_, ranks_};
   double matmul_rate_ = 0;
 };
 

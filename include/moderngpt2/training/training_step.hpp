@@ -25,7 +25,7 @@
 namespace moderngpt2 {
 
 /// Optimizer steps of a run: loads the data, accumulates gradients over micro-batches, scales the loss in fp16, and
-/// updates the weights. Each rank computes a contiguous part of every batch.
+/// updates the weights. Each rank computes a contiguous part of every batch. Threads: one at a time.
 template <class M, class Task, OptimizerFor<M> O>
 class TrainingStep {
  public:
@@ -47,10 +47,7 @@ class TrainingStep {
         batches_(data.train, Batch(data.train, largest_part(rows_at_most(settings.global_batch())), model.config()),
                  settings.dataloader_num_workers > 0),
         loss_scale_(settings.loss_scaling),
-        flops_per_token_(model.layers().training_flops_per_token(data.train.block_size())) {
-    if (settings.cuda_graph && (ranks.size() > 1 || !CapturesSteps<typename M::Backend>))
-      throw Error("cuda_graph is for one process that trains on a GPU");
-  }
+        flops_per_token_(model.layers().training_flops_per_token(data.train.block_size())) {}
 
   ZeroOptimizer<M, O>& optimizer() { return optimizer_; }
   const ZeroOptimizer<M, O>& optimizer() const { return optimizer_; }
@@ -65,6 +62,7 @@ class TrainingStep {
 
   /// Runs the step after `state` and advances the state. All-gathers of new weights may be in progress on return.
   StepReport run(TrainerState& state, const LearningRateSchedule& schedule) {
+    const auto use = model_.exclusive_use();  // also between passes and update, and while a graph is captured
     const double begin = seconds_now();
     ranks_.set_step(state.step + 1);
     const BatchPlace place = batch_at(state, state.position), own = part_of(place);

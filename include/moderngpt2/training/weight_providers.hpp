@@ -53,6 +53,7 @@ class FreshWeights {
 };
 
 /// Provider of a checkpoint's weights. check() throws an Error that names a missing, extra or misshaped tensor.
+/// Threads: several may read at once.
 class FileWeights {
  public:
   /// `file` and `config` must outlive the provider. `config`: config.json of the checkpoint.
@@ -74,7 +75,7 @@ class FileWeights {
 };
 
 /// Provider of a checkpoint's weights for a model with another head: the whole transformer, and tensors of the head
-/// with the same name and shape. The other parameters are initialized randomly.
+/// with the same name and shape. The other parameters are initialized randomly. Threads: one at a time.
 class TransferredWeights {
  public:
   /// All references must outlive the provider. `config`: config.json of the checkpoint; `model_config` and `seed`:
@@ -106,10 +107,12 @@ class TransferredWeights {
 
 /// Loads a model's weights from a provider: master weights in full precision, and the model's own, rounded to the type
 /// that it computes with. Each rank loads all weights; in ZeRO stage 3, norms, biases and the matrices of its shard.
-/// `masters` may be empty, for models that do not train. Throws what the provider throws.
+/// `masters` may be empty, for models that do not train. Throws what the provider throws, and an Error if another
+/// thread uses the model.
 template <class M, class P>
 requires WeightProvider<std::remove_reference_t<P>>
 void fill(M& model, const MasterWeights<M>& masters, const distributed::Shard& shard, P&& provider) {
+  const auto use = model.exclusive_use();
   const std::vector<ParameterInfo>& parameters = model.parameters();
   provider.check(parameters);
   auto& backend = model.backend();

@@ -22,7 +22,7 @@ namespace moderngpt2 {
 /// the shard of this rank, and gathers the new weights. Also used with a single rank. The calls of a step are
 ///   begin_step(); for each pass begin_pass(), ready() for its units, add() of its loss, end_pass();
 ///   end_passes(); finish()
-/// With a single rank on a GPU, only finish() waits for the GPU.
+/// With a single rank on a GPU, only finish() waits for the GPU. Threads: one at a time.
 template <class M, OptimizerFor<M> O = AdamW<M>>
 class ZeroOptimizer {
  public:

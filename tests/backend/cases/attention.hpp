@@ -18,21 +18,22 @@ struct AttentionOptions {
   int window = 0;
   bool key_mask = false;   ///< sequence 0: right padding; 1: left padding; 2: no key at all
   bool documents = false;  ///< document bounds at thirds
+  bool unequal = false;    ///< the last sequence has `past` keys in the cache, the others from 0 to `past`
   double dropout = 0;
   bool saves = true;      ///< stores the log-sum-exp for the backward pass
   int extra_columns = 3;  ///< after each row of q in the forward pass: with 3, rows of 16 bits are not aligned
 
   std::string text() const {
-    return fmt::format("B{} T{} past {}+{} H{}/{} D{} cap {} window {}{}{}{} dropout {}", batch, time, past,
+    return fmt::format("B{} T{} past {}+{} H{}/{} D{} cap {} window {}{}{}{}{} dropout {}", batch, time, past,
                        extra_key_rows, n_head, n_kv_head, head_dim, softcap, window, key_mask ? " mask" : "",
-                       documents ? " documents" : "", saves ? "" : " forward only", dropout);
+                       documents ? " documents" : "", unequal ? " unequal" : "", saves ? "" : " forward only", dropout);
   }
 };
 
 struct AttentionData {
   AttentionCall call;
   std::vector<std::int8_t> mask;
-  std::vector<int> first_key;
+  std::vector<int> first_key, pasts;
 
   explicit AttentionData(const AttentionOptions& o) {
     call = {.batch = o.batch,
@@ -58,6 +59,11 @@ struct AttentionData {
         for (int t = 0; t < o.time; ++t) first_key.push_back((o.past + t) / length * length);
       call.first_key = first_key.data();
     }
+    if (o.unequal) {
+      for (int b = 0; b < o.batch; ++b)
+        pasts.push_back(b + 1 < o.batch ? (b * 5 + 3) * o.past / 8 % (o.past + 1) : o.past);
+      call.pasts = pasts.data();
+    }
   }
   AttentionData(const AttentionData&) = delete;
 
@@ -66,8 +72,10 @@ struct AttentionData {
     AttentionCall there = call;
     there.key_mask = tensors.on_device(mask.data(), mask.size());
     there.first_key = tensors.on_device(first_key.data(), first_key.size());
+    there.pasts = tensors.on_device(pasts.data(), pasts.size());
     if (mask.empty()) there.key_mask = nullptr;
     if (first_key.empty()) there.first_key = nullptr;
+    if (pasts.empty()) there.pasts = nullptr;
     return there;
   }
 
@@ -183,7 +191,11 @@ inline std::vector<Case> attention_cases() {
           .batch = 3, .past = past, .extra_key_rows = 7, .n_head = 6, .n_kv_head = 2, .head_dim = head_dim};
       o.saves = false;
       table.push_back(attention_case(o));
+      o.unequal = true, o.batch = 5;
+      table.push_back(attention_case(o));
       o.softcap = 2, o.window = 80, o.documents = true;
+      table.push_back(attention_case(o));
+      o.unequal = false, o.batch = 3;
       table.push_back(attention_case(o));
     }
   table.push_back(attention_case(

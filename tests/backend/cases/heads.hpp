@@ -1,11 +1,14 @@
 #pragma once
 
 #include <array>
+#include <string_view>
 
 #include <fmt/core.h>
 
 #include "backend/cases.hpp"
+#include "backend/user_activations.hpp"
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
 
 namespace moderngpt2::cases {
 
@@ -29,19 +32,21 @@ inline std::vector<Case> heads_cases() {
                                 using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
                                 copy_rows(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, stride).columns(2, width));
                               }));
-    for (const Activation a : {Activation::tanh, Activation::gelu}) {
-      table.push_back(make_case<false>(fmt::format("activation {} {}", int(a), size),
-                                       {{Role::output, all}, {Role::input, all}}, [=](auto& b, const auto& t) {
-                                         using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                         activation(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width), a);
-                                       }));
-      table.push_back(make_case<false>(fmt::format("activation_backward {} {}", int(a), size),
-                                       {{Role::added, all}, {Role::input, all}}, [=](auto& b, const auto& t) {
-                                         using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-                                         activation_backward(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width),
-                                                             a);
-                                       }));
-    }
+    const auto add_activation = [&](std::string_view name, auto a) {
+      table.push_back(make_case(fmt::format("activation {} {}", name, size), {{Role::output, all}, {Role::input, all}},
+                                [=](auto& b, const auto& t) {
+                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                                  activation(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width), a);
+                                }));
+      table.push_back(make_case(fmt::format("activation_backward {} {}", name, size),
+                                {{Role::added, all}, {Role::input, all}}, [=](auto& b, const auto& t) {
+                                  using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                                  activation_backward(b, Rows<T>(t[0], rows, width), Rows<T>(t[1], rows, width), a);
+                                }));
+    };
+    for (const Activation a : {Activation::tanh, Activation::gelu, register_activation<test::Snake>()})
+      add_activation(activation_name(a), a);
+    add_activation("functor star_relu", test::StarRelu());
     table.push_back(
         make_case("mean_rows " + size, {{Role::output, few}, {Role::input, all}}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;

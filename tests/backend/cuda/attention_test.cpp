@@ -38,7 +38,11 @@ TEST_CASE("attention of one new token per sequence on the GPU") {
                                 .saves = false,
                                 .extra_columns = head_dim == 8 ? 3 : 0};
       table.push_back(cases::attention_case(o));
+      o.unequal = true, o.batch = 3;
+      table.push_back(cases::attention_case(o));
       o.softcap = 2, o.window = 80, o.documents = true;
+      table.push_back(cases::attention_case(o));
+      o.unequal = false, o.batch = 2;
       table.push_back(cases::attention_case(o));
     }
   for (int head_dim : {80, 128, 256})

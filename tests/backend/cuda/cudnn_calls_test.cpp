@@ -27,6 +27,7 @@ class CountedAttention final : public cuda::CudnnAttention {
 #endif
   }
 
+  std::unique_ptr<cuda::CudnnAttention> clone() const override { return std::make_unique<CountedAttention>(calls_); }
   std::int64_t workspace_bytes(const cuda::CudnnShape& shape) override {
     return inner_ ? inner_->workspace_bytes(shape) : 512;
   }
@@ -110,6 +111,16 @@ void check_option(const cases::AttentionOptions& o, bool taken) {
 }
 
 }  // namespace
+
+TEST_CASE("another context has cuDNN's attention if the first has it, in an instance of its own") {
+  int calls = 0;
+  cuda::Backend b;
+  CHECK(new_context(b).cudnn_attention() == nullptr);
+  b.use_cudnn_attention(std::make_unique<CountedAttention>(calls));
+  const cuda::Backend other = new_context(b);
+  CHECK(other.cudnn_attention() != nullptr);
+  CHECK(other.cudnn_attention() != b.cudnn_attention());
+}
 
 TEST_CASE("supported calls of attention go to cuDNN, with all arguments") {
   const cases::AttentionOptions plain{

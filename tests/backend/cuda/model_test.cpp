@@ -6,15 +6,20 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "backend/cuda/check_cuda_case.hpp"
 #include "backend/cuda/host_copies.hpp"
+#include "backend/user_activations.hpp"
 #include "model/model_under_test.hpp"
 #include "moderngpt2/backend/cuda.hpp"
+#include "moderngpt2/backend/register_activation.hpp"
+#include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/beam_search.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/io/model_files.hpp"
@@ -218,6 +223,20 @@ TEST_CASE(
   SUBCASE("question answering") { check_kind<test::Question>(); }
 }
 
+TEST_CASE("models with activations of a program on the GPU equal those on the CPU") {
+  Config c = test::tiny_config();
+  c.activation = register_activation<test::Snake>();
+  check_kind<test::Language>(c);
+  if (one_model) return;
+  using InType = CausalLM<any_shape, cuda::Backend, Fp32, Blocks<Standard, GatedMlpWith<test::Snake>>>;
+  const Step registered = step_of<CausalLM<any_shape, cuda::Backend, Fp32>, test::Language>(c, Mode::train);
+  const Step in_type = step_of<InType, test::Language>(c, Mode::train);
+  CHECK(in_type.loss == registered.loss);
+  CHECK(in_type.gradients == registered.gradients);
+  c.summary_activation = register_activation<test::StarRelu>();
+  check_kind<test::DoubleHead>(c);
+}
+
 TEST_CASE("weights of a model on the GPU are saved and loaded") {
   const test::TemporaryFolder folder;
   test::use_schedule(2);
@@ -254,6 +273,17 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
     requests[2].prompt.pop_back();
     for (const auto& result : generate_batch(model, requests, 3)) texts.push_back(result.tokens);
     texts.push_back(generate(model, prompt, requests[1].options).tokens);
+    BatchGenerator arriving(model, {.slots = 2, .prefill_chunk = 4});
+    for (GenerationRequest& request : requests) {
+      request.prompt.pop_back();
+      texts.emplace_back();
+      arriving.add(request, {.on_done = [&texts, i = texts.size() - 1](RequestId, GenerationResult result) {
+                     texts[i] = std::move(result.tokens);
+                   }});
+      arriving.step();
+    }
+    while (arriving.step()) {
+    }
     options.num_beams = 3;
     for (const auto& beam : beam_search(model, prompt, options, 2)) texts.push_back(beam.tokens);
     return texts;
@@ -269,6 +299,24 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
 
 #ifndef MODERNGPT2_SIMT_TSAN
 #ifdef MODERNGPT2_CUDA_SIMULATED  // only the simulated GPU counts
+TEST_CASE("a decoding pass over rows of unequal lengths queues the work of one row and one upload") {
+  using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
+  Gpu model(test::tiny_config());
+  model.initialize(1);
+  CachedModel<Gpu> rows(model, 4, 16, 4);
+  const std::vector<int> ids{1, 2, 3, 4}, pasts{1, 3, 2, 4};
+  for (int row = 0; row < 4; ++row) rows.prefill(row, std::span(ids).first(std::size_t(pasts[std::size_t(row)])), 0);
+  const auto queued_by = [&](auto&& step) {
+    const std::int64_t before = simt::device().queued;
+    step();
+    return simt::device().queued - before;
+  };
+  const std::int64_t one = queued_by([&] { rows.step(std::span(ids).first(1), 1); });
+  CHECK(one > 0);
+  CHECK(queued_by([&] { rows.step(ids, 4); }) == one);
+  CHECK(queued_by([&] { rows.step(ids, pasts); }) == one + 2);  // a copy and its event
+}
+
 TEST_CASE("a step on the GPU waits once, allocates nothing, and is skipped if it is not finite") {
   using Gpu = CausalLM<any_shape, cuda::Backend, Fp32>;
   bool cuda_graph = false;

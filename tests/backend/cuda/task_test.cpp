@@ -149,8 +149,9 @@ TEST_CASE("train --task on the GPU: losses and scores as on the CPU, which evalu
       training.settings.logging_steps = 1;
     }
     said.clear();
-    const TrainingHooks hooks{.say = [&](const std::string& line) { said.push_back(line); },
-                              .on_evaluation = [&](std::int64_t, std::int64_t) { used = simt::device().used(); }};
+    const TrainingHooks hooks{
+        .say = [&](const std::string& line) { said.push_back(line); },
+        .on_evaluation_progress = [&](std::int64_t, std::int64_t) { used = simt::device().used(); }};
     const int status = run_training<Task>(
         request, hooks, [](const TrainingRequest& r, const PreparedRun<Task>& run, const TrainingHooks& h) {
           return detail::run_model<Task::Model<cuda::Backend>>(r, run, h);

@@ -18,6 +18,7 @@ using namespace moderngpt2;
 /// head of q and k before RoPE (QK-norm). Calls only operations that every backend has.
 struct SlidingWindowAttention {
   static constexpr const char* name = "sliding_window";
+  static constexpr bool reads_pasts = true;
   static constexpr std::array fields{LayerField{"window", 8}, LayerField{"qk_norm_eps", 1e-5}};
 
   int n_embd, heads, groups, head_dim, window;

@@ -10,11 +10,12 @@
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/decode_attention.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Causal grouped-query attention in tiles with an online softmax (Milakov & Gimelshein 2018; FlashAttention, Dao et al.
 // 2022): no (T,T) buffer, only scratch of a few tiles for each thread.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Floats of scratch that `attention` uses for each thread.
 template <class T>
@@ -109,4 +110,4 @@ void attention(Backend& b, Rows<T> o, float* lse, ConstRows<T> q, ConstRows<T> k
   });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -9,11 +9,12 @@
 #include "moderngpt2/backend/cpu/attention_tiles.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Backward pass of attention in the tiles of the forward pass: recomputes probabilities from the saved log-sum-exp.
 // Derivation: docs/math.md.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Floats of scratch that `attention_backward` uses for each thread.
 template <class T>
@@ -154,4 +155,4 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
   });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -10,11 +10,12 @@
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dropout.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Shared parts of attention's forward and backward passes: tile sizes, visible keys of a query, products of tiles.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -124,4 +125,4 @@ class TileProducts {
 
 }  // namespace detail
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

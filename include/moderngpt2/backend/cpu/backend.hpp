@@ -5,13 +5,15 @@
 #include <vector>
 
 #include "moderngpt2/backend/cpu/gemm.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Context of the CPU backend: number of threads, and scratch memory. reserve() (cpu/scratch.hpp) allocates the scratch
-/// of a model once, so that steps allocate nothing; without it, scratch grows on demand.
+/// of a model once, so that steps allocate nothing; without it, scratch grows on demand. Threads: one at a time;
+/// several share a CPU with a context each (new_context).
 class Backend {
  public:
   static constexpr const char* name = "cpu";
@@ -70,4 +72,4 @@ class Backend {
 #endif
 };
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

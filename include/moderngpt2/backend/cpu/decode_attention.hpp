@@ -8,13 +8,14 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Attention of one new token of each sequence to its KV cache. Time is bound by reading keys and values once, so they
 // are read in memory order, all heads of a token together. Work is divided into chunks of tokens and, if these are
 // fewer than the threads, ranges of heads (split-KV, as in Flash-Decoding).
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -90,28 +91,29 @@ void decode_attention(Backend& b, Rows<T> o, ConstRows<T> q, ConstRows<T> k, Con
   parallel_tasks(b.threads(), std::int64_t(call.batch) * used * ranges, [&](std::int64_t task, int thread) {
     const int range = int(task % ranges), chunk = int(task / ranges % used), seq = int(task / ranges / used);
     const int head = K * range / ranges, heads = K * (range + 1) / ranges - head;
-    const int first = std::max(chunk * decode_chunk, call.begin(seq, 0));
-    const int count = std::min((chunk + 1) * decode_chunk, call.keys()) - first, row = seq * call.key_rows + first;
+    const int past = call.past_of(seq), first = std::max(chunk * decode_chunk, call.begin(seq, 0, past));
+    const int count = std::min((chunk + 1) * decode_chunk, past + 1) - first, row = seq * call.key_rows + first;
     if (count <= 0) return;
     decode_keys(parts + ((std::int64_t(seq) * chunks + chunk) * H + head * group) * part,
                 scores + std::int64_t(thread) * H * decode_chunk, q.row(seq) + head * group * D, k.row(row) + head * D,
                 v.row(row) + head * D, k.stride, count, heads, call);
   });
-  for (int seq = 0; seq < call.batch; ++seq)
+  for (int seq = 0; seq < call.batch; ++seq) {
+    const int past = call.past_of(seq), begin = call.begin(seq, 0, past) / decode_chunk, end = past / decode_chunk + 1;
     for (int h = 0; h < H; ++h) {
       float* first = parts + (std::int64_t(seq) * chunks * H + h) * part;
       const auto of = [&](int chunk) { return first + std::int64_t(chunk) * H * part; };
-      const int begin = call.begin(seq, 0) / decode_chunk;
       float top = -std::numeric_limits<float>::infinity(), total = 0;
-      for (int c = begin; c < used; ++c) top = std::max(top, of(c)[0]);
-      for (int c = begin; c < used; ++c) total += of(c)[1] * std::exp(of(c)[0] - top);
-      for (int c = begin; c < used; ++c) of(c)[1] = std::exp(of(c)[0] - top) / total;  // now the weight of the chunk
+      for (int c = begin; c < end; ++c) top = std::max(top, of(c)[0]);
+      for (int c = begin; c < end; ++c) total += of(c)[1] * std::exp(of(c)[0] - top);
+      for (int c = begin; c < end; ++c) of(c)[1] = std::exp(of(c)[0] - top) / total;  // now the weight of the chunk
       vector_loop(D, [&](int d, auto p) {
         f32v sum{};
-        for (int c = begin; c < used; ++c) sum += load(of(c) + 2 + d, p) * of(c)[1];
+        for (int c = begin; c < end; ++c) sum += load(of(c) + 2 + d, p) * of(c)[1];
         store(o.row(seq) + h * D + d, sum, p);
       });
     }
+  }
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

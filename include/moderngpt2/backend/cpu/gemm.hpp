@@ -6,21 +6,28 @@
 #ifdef MODERNGPT2_HAVE_ONEDNN
 #include <vector>
 
+#if !__has_include(<dnnl.h>)
+#error "moderngpt2: <dnnl.h> not found: link moderngpt2::moderngpt2, or compile without MODERNGPT2_HAVE_ONEDNN"
+#endif
 #include <dnnl.h>
 #if !defined(_OPENMP) && DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_OMP
 #error "This oneDNN uses OpenMP, and so must this program: compile with -fopenmp, or without MODERNGPT2_HAVE_ONEDNN."
 #endif
 #else
+#if !__has_include(<Eigen/Core>)
+#error "moderngpt2: <Eigen/Core> not found: link moderngpt2::moderngpt2"
+#endif
 #include <Eigen/Core>
 #endif
 
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/owner.hpp"
 #include "moderngpt2/core/parallel.hpp"
 
 // Only this header includes Eigen or oneDNN.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 enum class Transpose : bool { no, yes };
 
@@ -202,7 +209,8 @@ class PreparedProduct {
 
 }  // namespace detail
 
-/// Cache of prepared products, by shape. The products of a training step are made in its first run.
+/// Cache of prepared products, by shape. The products of a training step are made in its first run. Threads: one at a
+/// time.
 class PreparedProducts {
  public:
   detail::PreparedProduct& find(const ProductShape& shape) {
@@ -219,4 +227,4 @@ class PreparedProducts {
 
 #endif
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -17,6 +17,7 @@
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/rotary.hpp"
 #include "moderngpt2/backend/cpu/rows.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 
@@ -44,6 +45,7 @@
   DECLARE void column_sum<const T>(Backend&, Vector<float>, Rows<const T>);                                            \
   DECLARE void column_sum<T>(Backend&, Vector<float>, Rows<T>);                                                        \
   DECLARE void rotary<T>(Backend&, Rows<T>, const RotaryTable<float>&, int, int, float);                               \
+  DECLARE void rotary<T>(Backend&, Rows<T>, const RotaryTable<float>&, int, const int*, float);                        \
   DECLARE void rotary_backward<T>(Backend&, Rows<T>, const RotaryTable<float>&, int, int, float);                      \
   DECLARE void attention<T>(Backend&, Rows<T>, float*, ConstRows<T>, ConstRows<T>, ConstRows<T>,                       \
                             const AttentionCall&);                                                                     \
@@ -69,8 +71,8 @@
   DECLARE double sum_of_squares<T>(Backend&, const T*, std::int64_t);
 
 #ifdef MODERNGPT2_SEPARATE_COMPILATION
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 MODERNGPT2_CPU_OPERATIONS(extern template, float)
 MODERNGPT2_CPU_OPERATIONS(extern template, bf16)
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI
 #endif

@@ -11,10 +11,11 @@
 #include "moderngpt2/backend/cpu/matmul.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -150,11 +151,11 @@ double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hi
   return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI
 
 #ifndef MODERNGPT2_DECLARE_FILES
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 MODERNGPT2_INLINE double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
                                        float scale) {
@@ -190,6 +191,6 @@ MODERNGPT2_INLINE double binary_cross_entropy(Backend&, Rows<float> dlogits, Row
   return loss;
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI
 
 #endif

@@ -1,45 +1,71 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Matrix products of linear layers. Products of few rows, as in decoding, are bound by reading the weights once, so
 // they have a kernel that reads weights in place; a library's product would repack them first.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Maximum number of rows for matvec(). With more rows, arithmetic dominates and a library product is faster.
 inline constexpr int most_matvec_rows = 8;
 
 namespace detail {
 
-/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x. Reads the rows of w one after the
-/// other, since hardware prefetchers follow one long stream better than many short ones.
-template <int N, class Y, class X, class W>
-void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int first, int last) {
+/// Rows of w that matvec_outputs() multiplies with N rows of x at once. For one or two rows, and for rows in bf16,
+/// reading w is the limit, and hardware prefetchers follow one long stream better than several short ones. More rows in
+/// fp32 take more time to load than w; each register of x is then used for several products, whose sums fit the 32
+/// registers of AVX-512.
+template <int N, class X>
+inline constexpr int matvec_outputs_at_once = lanes == 16 && N > 2 && std::is_same_v<const X, const float> ? 3 : 1;
+
+/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [o, o + M) and N rows of x. The order of the sums does not depend on
+/// M. `next`: w's row that is read after these, to be brought to the L2 cache meanwhile.
+template <int N, int M, class Y, class X, class W>
+void matvec_block(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int o, [[maybe_unused]] int next) {
   constexpr int chains = N < 4 ? 4 / N : 1;  // independent sums, to hide latency
   constexpr int step = products_at_once<X, W>, stride = chains * step;
-  for (int o = first; o < last; ++o) {
-    const W* row = w.data + std::int64_t(o) * w.cols;
-    f32v sums[N][chains] = {};
-    int i = 0;
-    for (; i + stride <= w.cols; i += stride)
-      for (int c = 0; c < chains; ++c)
-        for (int n = 0; n < N; ++n) sums[n][c] = add_products(sums[n][c], x.row(n) + i + c * step, row + i + c * step);
+  const W* rows[M];
+  for (int m = 0; m < M; ++m) rows[m] = w.data + std::int64_t(o + m) * w.cols;
+  f32v sums[std::size_t(M)][std::size_t(N)][std::size_t(chains)] = {};
+  int i = 0;
+  for (; i + stride <= w.cols; i += stride) {
+    if constexpr (M > 1)
+      for (int m = 0; m < M * chains; ++m)
+        __builtin_prefetch(w.data + std::int64_t(next) * w.cols + M * i + m * step, 0, 2);
+    for (int c = 0; c < chains; ++c)
+      for (int n = 0; n < N; ++n)
+        for (int m = 0; m < M; ++m)
+          sums[m][n][c] = add_products(sums[m][n][c], x.row(n) + i + c * step, rows[m] + i + c * step);
+  }
+  for (int m = 0; m < M; ++m) {
     vector_loop(w.cols - i, [&](int rest, auto part) {
-      for (int n = 0; n < N; ++n) sums[n][0] += load(x.row(n) + i + rest, part) * load(row + i + rest, part);
+      for (int n = 0; n < N; ++n) sums[m][n][0] += load(x.row(n) + i + rest, part) * load(rows[m] + i + rest, part);
     });
     for (int n = 0; n < N; ++n) {
-      for (int c = 1; c < chains; ++c) sums[n][0] += sums[n][c];
-      y.row(n)[o] = Y(sum(sums[n][0]) + (bias ? bias[o] : 0.0f));
+      for (int c = 1; c < chains; ++c) sums[m][n][0] += sums[m][n][c];
+      y.row(n)[o + m] = Y(sum(sums[m][n][0]) + (bias ? bias[o + m] : 0.0f));
     }
   }
+}
+
+/// y[n, o] = x[n] . w[o] (+ bias[o]) for outputs [first, last) and N rows of x.
+template <int N, class Y, class X, class W>
+void matvec_outputs(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int first, int last) {
+  constexpr int M = matvec_outputs_at_once<N, X>;
+  int o = first;
+  for (; o + M <= last; o += M) matvec_block<N, M>(y, x, w, bias, o, o + 2 * M <= last ? o + M : o);
+  for (; o < last; ++o) matvec_block<N, 1>(y, x, w, bias, o, o);
 }
 
 }  // namespace detail
@@ -88,4 +114,4 @@ void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
   });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/embedding.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -62,22 +65,23 @@ void norm_row_backward(T* dx, float* dw, const T* dy, const T* x, const float* w
 
 /// Calls f(row, partial) for all rows, which adds its gradients of N gains to partial (N,width), then adds the partial
 /// sums to `gains` that are not null.
-template <int N, class F>
+template <std::size_t N, class F>
 void sum_gain_gradients(Backend& b, int rows, int width, const Vector<float> (&gains)[N], F&& f) {
+  constexpr int count = int(N);
   const int parts = std::min(norm_partitions, rows);
-  float* partial = b.scratch<float>(std::int64_t(parts) * N * width);
+  float* partial = b.scratch<float>(std::int64_t(parts) * count * width);
   parallel_tasks(b.threads(), parts, [&](std::int64_t part, int) {
-    float* mine = partial + part * N * width;
-    std::fill_n(mine, std::int64_t(N) * width, 0.0f);
+    float* mine = partial + part * count * width;
+    std::fill_n(mine, std::int64_t(count) * width, 0.0f);
     const int end = int(std::int64_t(rows) * (part + 1) / parts);
     for (int r = int(std::int64_t(rows) * part / parts); r < end; ++r) f(r, mine);
   });
-  for (int n = 0; n < N; ++n) {
+  for (int n = 0; n < count; ++n) {
     if (!gains[n]) continue;
     parallel_ranges(b.threads(), width, 256, [&](std::int64_t begin, std::int64_t end) {
       for (int part = 0; part < parts; ++part)
         for (std::int64_t i = begin; i < end; ++i)
-          gains[n].data[i] += partial[(std::int64_t(part) * N + n) * width + i];
+          gains[n].data[i] += partial[(std::int64_t(part) * count + n) * width + i];
     });
   }
 }
@@ -129,4 +133,4 @@ void add_norm_backward(Backend& b, Rows<T> dx, Rows<T> dy, Vector<float> dpost, 
   });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

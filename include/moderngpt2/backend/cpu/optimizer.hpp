@@ -6,9 +6,10 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -40,11 +41,11 @@ double sum_of_squares(Backend& b, const T* x, std::int64_t n) {
 void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient, std::int64_t n,
            const AdamWStep& s, bf16* rounded = nullptr);
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI
 
 #ifndef MODERNGPT2_DECLARE_FILES
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 MODERNGPT2_INLINE void adamw(Backend& b, float* weight, float* first, float* second, const float* gradient,
                              std::int64_t n, const AdamWStep& s, bf16* rounded) {
@@ -70,6 +71,6 @@ MODERNGPT2_INLINE void adamw(Backend& b, float* weight, float* first, float* sec
   });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI
 
 #endif

@@ -9,12 +9,13 @@
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/gemm.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Matrix products of any element types. fp32 is one library call, as is bf16 on processors with bf16 instructions. On
 // others, tiles of bf16 operands are expanded to fp32 and multiplied, and the results rounded.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 /// Note that programs print for bf16 where has_bf16_products() is false.
 inline constexpr const char* slow_bf16_note =
@@ -123,4 +124,4 @@ void product(Backend& backend, Transpose ta, Transpose tb, std::int64_t m, std::
   }
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -6,9 +6,10 @@
 
 #include "moderngpt2/backend/cpu/backend.hpp"
 #include "moderngpt2/backend/cpu/simd.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 template <class T>
 void gather_rows(Backend&, Rows<T> out, ConstRows<T> x, const int* index) {
@@ -40,4 +41,4 @@ void fill(Backend& b, T* x, std::int64_t n, std::type_identity_t<T> value) {
                   [&](std::int64_t begin, std::int64_t end) { std::fill(x + begin, x + end, value); });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

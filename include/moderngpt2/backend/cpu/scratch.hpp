@@ -13,8 +13,9 @@
 #include "moderngpt2/backend/cpu/product.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
@@ -57,4 +58,4 @@ void reserve(Backend& b, const Config& c, const PassSize& size) {
   AlignedBuffer{library_bytes};
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -13,11 +13,12 @@
 #include <xmmintrin.h>
 #endif
 
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
 // Portable vectors of the target's register width, through the vector extensions of g++ and clang: the same source for
 // SSE, AVX2, AVX-512 and NEON, with results that do not depend on auto-vectorization.
-namespace moderngpt2::cpu {
+namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 #if defined(__AVX512F__)
 inline constexpr int lanes = 16;
@@ -230,4 +231,4 @@ void convert(To* to, const From* from, int n) {
   vector_loop(n, [&](int i, auto part) { store(to + i, load(from + i, part), part); });
 }
 
-}  // namespace moderngpt2::cpu
+}  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI

@@ -14,11 +14,12 @@
 #include "moderngpt2/backend/cuda/kernels/decode_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_attention_backward.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -139,4 +140,4 @@ void attention_backward(Backend& b, Rows<T> dq, Rows<T> dk, Rows<T> dv, ConstRow
       .launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -14,8 +14,9 @@
 #else
 #include "moderngpt2/backend/cuda/cublaslt.hpp"
 #endif
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 class StepSums;
 class StepGraph;
@@ -23,6 +24,9 @@ class StepGraph;
 /// One GPU: the stream on which operations run, and their scratch memory. Operations queue work and return; their
 /// pointers are to GPU memory, and results are valid after synchronize(). Scratch memory that has to grow waits for the
 /// GPU; reserve() of cuda/scratch.hpp allocates it in advance.
+///
+/// Threads: for one thread at a time. Several threads share a GPU with a context each (new_context), whose streams run
+/// at once. The current GPU is a setting of each thread, see select_device().
 class Backend {
  public:
   static constexpr const char* name = "cuda";
@@ -82,9 +86,12 @@ class Backend {
   /// Enables timing of cuBLASLt's algorithms, once for each shape of a matrix product. The choice is then fixed within
   /// a run, but another run may choose differently and round differently. Default: false, every run chooses the same.
   void search_products(bool yes) { blas_.search(yes); }
+  bool searches_products() const { return blas_.searches(); }
   /// Enables cuDNN's attention for the calls that it supports (cudnn_takes). Default: the kernels of this library for
-  /// all calls. Throws a UsageError if the program was built without cuDNN.
-  void use_cudnn_attention(bool yes) { use_cudnn_attention(yes ? make_cudnn_attention() : nullptr); }
+  /// all calls. Throws a UsageError if the calling source file, whose function `make` is, was compiled without cuDNN.
+  void use_cudnn_attention(bool yes, std::unique_ptr<CudnnAttention> (*make)() = make_cudnn_attention) {
+    use_cudnn_attention(yes ? make() : nullptr);
+  }
   void use_cudnn_attention(std::unique_ptr<CudnnAttention> cudnn) { cudnn_ = std::move(cudnn); }
   /// cuDNN's attention, or null if it is not enabled.
   CudnnAttention* cudnn_attention() const { return cudnn_.get(); }
@@ -103,6 +110,11 @@ class Backend {
     return static_cast<T*>(scratch_.data());
   }
   void synchronize() const { stream_.synchronize(); }
+  /// Makes later operations wait for those that `works` has queued. Does not block the host.
+  void order_after(const Backend& works) const {
+    others_.record(works.stream_);
+    others_.wait(stream_);
+  }
 
  private:
   static int select(int device) {
@@ -118,6 +130,7 @@ class Backend {
   int device_;
   int multiprocessors_ = 0, compute_capability_ = 0, shared_bytes_ = 0;
   Stream stream_;
+  mutable Event others_;  // recorded by order_after() only
   DeviceMemory scratch_;
   Blas blas_;
   Inputs inputs_;
@@ -127,19 +140,21 @@ class Backend {
   std::int64_t logits_bytes_ = default_logits_bytes;
 };
 
-/// Another stream on the same GPU, with its own scratch memory and the same settings, for another thread.
+/// Makes the GPU of `b` the current one of the calling thread: for kernels, allocations and events. A thread begins
+/// with GPU 0.
+inline void select_device(const Backend& b) { check(cudaSetDevice(b.device()), "cudaSetDevice"); }
+
+/// Another stream on the same GPU, with its own scratch memory and the same settings, for another thread. With
+/// search_products(true) each context times algorithms by itself and may choose, and round, differently.
 inline Backend new_context(const Backend& b) {
   Backend other(b.device());
   other.use_tf32(b.tf32());
   other.limit_logits(b.logits_bytes());
+  other.search_products(b.searches_products());
+  if (b.cudnn_attention()) other.use_cudnn_attention(b.cudnn_attention()->clone());
   return other;
 }
 
-/// Makes later operations of `waits` wait for those that `works` has queued. Does not block the host.
-inline void order_after(const Backend& waits, const Backend& works) {
-  Event queued;
-  queued.record(works.stream());
-  queued.wait(waits.stream());
-}
+inline void order_after(const Backend& waits, const Backend& works) { waits.order_after(works); }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

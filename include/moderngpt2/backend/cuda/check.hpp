@@ -8,9 +8,10 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/error.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Returns advice about a failed CUDA call, for the end of an error message.
 inline const char* advice(cudaError_t status) {
@@ -109,4 +110,4 @@ inline Error out_of_pinned_memory(std::size_t bytes, cudaError_t status) {
                    : advice(status));
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

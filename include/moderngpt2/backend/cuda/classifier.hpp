@@ -9,9 +9,10 @@
 #include "moderngpt2/backend/cuda/kernels/losses.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Queues out (N,V) = hidden (N,C) w^T for w (V,C), then softcap tanh(out / softcap) if softcap > 0.
 template <class X, class W>
@@ -68,4 +69,4 @@ Loss classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidd
   return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

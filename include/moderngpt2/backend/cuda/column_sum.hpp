@@ -5,9 +5,10 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/column_sum.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -26,4 +27,4 @@ void column_sum(Backend& b, Vector<float> sums, Rows<X> x) {
       .launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

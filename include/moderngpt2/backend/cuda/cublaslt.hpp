@@ -11,6 +11,9 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<cublasLt.h>)
+#error "moderngpt2: <cublasLt.h> not found: link moderngpt2::cuda (find_package(moderngpt2 COMPONENTS cuda))"
+#endif
 #include <cublasLt.h>
 #include <fmt/format.h>
 
@@ -18,11 +21,12 @@
 #include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/owner.hpp"
 
 // Matrix products by cuBLASLt; no other header includes it. cuBLASLt's matrices are column-major, so it computes the
 // transpose C^T = op(B)^T op(A)^T of a row-major product.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Returns advice about a failed cuBLASLt call, for the end of an error message.
 inline const char* advice(cublasStatus_t status) {
@@ -198,7 +202,7 @@ class CublasProduct {
 
 /// Matrix products by cuBLASLt, with a workspace of 32 MiB. simt/blas.hpp has a class of the same interface for the
 /// simulated GPU. The algorithm for a shape is chosen once: the first proposal of the heuristic, which is the same in
-/// every run, or after search(true) the fastest of up to 12, which may differ between runs.
+/// every run, or after search(true) the fastest of up to 12, which may differ between runs. Threads: one at a time.
 class Blas {
  public:
   static constexpr std::size_t workspace_size = std::size_t(32) << 20;
@@ -221,6 +225,7 @@ class Blas {
     proposals_ = yes ? 12 : 1;
     products_.clear();
   }
+  bool searches() const { return proposals_ > 1; }
 
  private:
   static constexpr std::size_t max_products = 256;
@@ -239,6 +244,6 @@ class Blas {
   int proposals_ = 1;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 #endif

@@ -5,13 +5,14 @@
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 
 // Interface of cuDNN's attention, an alternative to this library's kernels. The implementation is cudnn_attention.hpp,
 // which the target moderngpt2::cuda compiles with MODERNGPT2_CUDNN=ON.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Parameters of a cuDNN plan: sizes, and the row strides of q, k, v, ... in elements.
 struct CudnnShape {
@@ -38,10 +39,13 @@ struct CudnnBackward {
   void *dq, *dk, *dv;
 };
 
-/// Interface of attention by cuDNN. The functions queue work and return without waiting for the GPU.
+/// Interface of attention by cuDNN. The functions queue work and return without waiting for the GPU. Threads: for one
+/// thread at a time.
 class CudnnAttention {
  public:
   virtual ~CudnnAttention() = default;
+  /// Another instance on the current GPU, without plans, for another thread.
+  virtual std::unique_ptr<CudnnAttention> clone() const = 0;
   /// Scratch bytes that run() needs. The first call for a shape builds its plan, which takes up to a second.
   virtual std::int64_t workspace_bytes(const CudnnShape& shape) = 0;
   /// Queues the forward pass. workspace: workspace_bytes(shape) bytes of GPU memory.
@@ -70,10 +74,16 @@ constexpr std::int64_t cudnn_workspace_bytes(const AttentionCall& call) {
 }
 
 #ifdef MODERNGPT2_HAVE_CUDNN
+inline namespace with_cudnn {
+
 /// cuDNN's attention on the current GPU. Throws an Error if cuDNN is missing or older than the one compiled for.
 std::unique_ptr<CudnnAttention> make_cudnn_attention();
 inline void require_cudnn() {}
+
+}  // namespace with_cudnn
 #else
+inline namespace without_cudnn {
+
 /// Throws a UsageError if this program was built without cuDNN.
 inline void require_cudnn() {
   throw UsageError("{}: this program was built without cuDNN (configure with -DMODERNGPT2_CUDNN=ON): turn it off",
@@ -83,6 +93,8 @@ inline std::unique_ptr<CudnnAttention> make_cudnn_attention() {
   require_cudnn();
   return nullptr;
 }
+
+}  // namespace without_cudnn
 #endif
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -12,16 +12,20 @@
 #include <utility>
 #include <vector>
 
+#if !__has_include(<cudnn_frontend.h>)
+#error "moderngpt2: <cudnn_frontend.h> not found: configure with MODERNGPT2_CUDNN=ON, then link moderngpt2::cuda"
+#endif
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 
 #include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/owner.hpp"
 
 // Attention by cuDNN, built with the headers of cudnn-frontend; no other header includes either. One source file of
 // moderngpt2::cuda compiles this header, since make_cudnn_attention() is not inline.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 static_assert(CUDNN_VERSION >= 91900, "MODERNGPT2_CUDNN needs cuDNN 9.19 or later");
 static_assert(CUDNN_FRONTEND_VERSION >= 13200, "MODERNGPT2_CUDNN needs cudnn-frontend 1.32 or later");
@@ -166,6 +170,7 @@ class CudnnPlans final : public CudnnAttention {
     handle_.reset(handle);
   }
 
+  std::unique_ptr<CudnnAttention> clone() const override { return std::make_unique<CudnnPlans>(); }
   std::int64_t workspace_bytes(const CudnnShape& shape) override { return plan(shape).workspace_bytes(); }
   void run(cudaStream_t stream, const CudnnShape& shape, const CudnnForward& tensors, void* workspace) override {
     on(stream, shape).run(handle_.get(), tensors, workspace);
@@ -191,8 +196,8 @@ class CudnnPlans final : public CudnnAttention {
 
 }  // namespace detail
 
-std::unique_ptr<CudnnAttention> make_cudnn_attention() { return std::make_unique<detail::CudnnPlans>(); }
+std::unique_ptr<CudnnAttention> with_cudnn::make_cudnn_attention() { return std::make_unique<detail::CudnnPlans>(); }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 #endif

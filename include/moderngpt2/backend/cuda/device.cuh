@@ -5,13 +5,14 @@
 #include <source_location>
 
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
 // Primitives of kernels beyond CUDA's own: conversion of elements, 16-byte packs, shared memory, cp.async, ldmatrix and
 // mma.sync. Each has a PTX version for GPUs and a C++ version, with checks of its arguments, for the simulated GPU.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 inline constexpr unsigned full_mask = 0xffffffffu;
 
@@ -297,6 +298,6 @@ MODERNGPT2_DEVICE float fast_tanh(float x) {
 #endif
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 #endif  // MODERNGPT2_CUDA_KERNELS

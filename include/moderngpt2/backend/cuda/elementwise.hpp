@@ -5,8 +5,9 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/elementwise.cuh"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Queues x (n) = value.
 template <class T>
@@ -33,4 +34,4 @@ void add_to(Backend& b, T* to, const T* from, std::int64_t n) {
   if (n > 0) AddTo<T>{.to = to, .from = from, .n = n}.launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -4,10 +4,11 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/embedding.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dropout.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Queues x (N,C) *= mask / (1 - rate), in place. Also its own backward pass. `time`: rows per sequence, for the mask.
 template <class T>
@@ -41,4 +42,4 @@ void embedding_backward(Backend& b, Matrix<float> dwte, const int* ids, Rows<X> 
       .launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

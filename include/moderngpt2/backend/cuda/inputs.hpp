@@ -8,13 +8,14 @@
 
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Uploads the inputs of passes: small arrays (ids, masks, labels) are written to a pinned buffer and copied to the GPU
 /// in stream order. An array on the GPU is valid for all work queued before the next begin(). Passes use the pinned
 /// buffers round-robin, so that the host can prepare one while the GPU reads another. All passes of a captured graph
-/// are prepared before it is launched, so each of them needs a buffer of its own.
+/// are prepared before it is launched, so each of them needs a buffer of its own. Threads: one at a time.
 class Inputs {
  public:
   /// Bytes that an array of `bytes` bytes takes in a buffer: at least 1, rounded up to a multiple of 256.
@@ -114,4 +115,4 @@ class Inputs {
   int captured_ = 0;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

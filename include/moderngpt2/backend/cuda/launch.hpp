@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 /// Queues kernel(arguments...) on `stream` for grid x block threads, each block with `shared_bytes` bytes of dynamic
@@ -29,12 +30,13 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 
 }
 #endif
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 /// MODERNGPT2_CUDA_INSTANTIATE(entry) stands at the end of kernels/NAME.cuh, once for each argument struct: nvcc
 /// compiles its launch() and kernels for float, bf16 and f16. The build compiles each kernels/*.cuh that contains a
-/// line which starts with this macro. The simulated GPU instantiates what is called and needs no list.
-#ifdef __CUDACC__
+/// line which starts with this macro. The simulated GPU instantiates what is called and needs no list, and files with
+/// kernels of a program (MODERNGPT2_CUDA_USER_KERNELS) contain none of the library's.
+#if defined(__CUDACC__) && !defined(MODERNGPT2_CUDA_USER_KERNELS)
 #define MODERNGPT2_CUDA_INSTANTIATE(entry)   \
   template struct entry<float>;              \
   template struct entry<::moderngpt2::bf16>; \

@@ -3,9 +3,10 @@
 #include "moderngpt2/backend/cuda/kernels/optimizer.cuh"
 #include "moderngpt2/backend/cuda/memory.hpp"
 #include "moderngpt2/backend/cuda/stream.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/error.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Loss whose value is still being computed on the GPU: a weighted sum of up to max_terms numbers in GPU memory.
 /// Converting it to double waits for the stream. Valid until the backend has computed LossMemory::slots further losses.
@@ -51,7 +52,7 @@ class Loss {
   Term terms_[max_terms] = {};
 };
 
-/// Ring of GPU memory slots that receive losses.
+/// Ring of GPU memory slots that receive losses. Threads: one at a time.
 class LossMemory {
  public:
   static constexpr int slots = 8;
@@ -67,4 +68,4 @@ class LossMemory {
   int next_ = 0;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -5,10 +5,11 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/losses.cuh"
 #include "moderngpt2/backend/cuda/loss.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Losses of heads. Labels and targets are in GPU memory. All functions queue work; converting a Loss to double waits.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -60,4 +61,4 @@ inline Loss binary_cross_entropy(Backend& b, Rows<float> dlogits, Rows<const flo
   return detail::element_loss(b, ElementLossKind::binary, dlogits, logits, targets, scale);
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

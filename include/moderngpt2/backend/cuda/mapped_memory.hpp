@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Virtual memory management functions of the CUDA driver API, which the runtime API lacks (CUDA C++ Programming Guide,
 /// "Virtual Memory Management"). They are looked up at run time instead of linked, so that programs start on machines
@@ -157,4 +158,4 @@ class MappedMemory {
   std::vector<CUmemGenericAllocationHandle> pieces_;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -8,9 +8,10 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/column_sum.hpp"
 #include "moderngpt2/backend/cuda/elementwise.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -109,4 +110,4 @@ void matmul_backward_weight(Backend& b, Matrix<float> dw, Rows<DY> dy, Rows<X> x
                   detail::rows_of(dw), true);
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

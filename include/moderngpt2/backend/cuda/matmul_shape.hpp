@@ -9,9 +9,10 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 enum class Transposed : bool { no, yes };
 
@@ -70,4 +71,4 @@ std::size_t fastest_of(std::size_t count, Time&& time) {
 
 }  // namespace detail
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -7,10 +7,11 @@
 
 #include "moderngpt2/backend/cuda/check.hpp"
 #include "moderngpt2/backend/cuda/mapped_memory.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Owns uninitialized GPU memory. Throws an Error that names the requested and the free size if none is available.
 class DeviceMemory {
@@ -127,4 +128,4 @@ inline void fill_bytes(cudaStream_t stream, void* to, int value, std::size_t byt
   check(cudaMemsetAsync(to, value, bytes, stream), "cudaMemsetAsync");
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

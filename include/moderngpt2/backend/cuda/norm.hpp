@@ -4,9 +4,10 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/norm.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -83,4 +84,4 @@ void add_norm_backward(Backend& b, Rows<T> dx, Rows<T> dy, Vector<float> dpost, 
       .launch(b.stream());
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

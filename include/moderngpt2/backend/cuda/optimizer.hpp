@@ -7,9 +7,10 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/optimizer.cuh"
 #include "moderngpt2/backend/step_sums.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Sum of the squares of x (n), in double. Waits for the GPU. The result depends on x and n only, not on the GPU.
 template <class T>
@@ -51,7 +52,7 @@ void adamw(Backend& b, float* weight, float* first, float* second, const float* 
 }
 
 /// Loss and gradient norm of a training step, summed in GPU memory, and the decision on its update. Only read() waits
-/// for the GPU. The results are bit-identical to HostStepSums of backend/step_sums.hpp.
+/// for the GPU. The results are bit-identical to HostStepSums of backend/step_sums.hpp. Threads: one at a time.
 class StepSums {
  public:
   explicit StepSums(Backend&) : host_(1), device_(1) {}
@@ -100,4 +101,4 @@ class StepSums {
   DeviceArray<Numbers> device_;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -22,10 +22,9 @@
 #include "moderngpt2/backend/cuda/simt/matrix.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
 #else
-#if !defined(__CUDACC__) && defined(__has_include)
-#if !__has_include(<cuda_runtime_api.h>)
-#error "cuda_runtime_api.h not found: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED to run without a GPU"
-#endif
+#if !__has_include(<cuda.h>) || !__has_include(<cuda_runtime_api.h>)
+#error \
+    "moderngpt2: <cuda.h> or <cuda_runtime_api.h> not found: link moderngpt2::cuda, or define MODERNGPT2_CUDA_SIMULATED"
 #endif
 #include <cuda.h>
 #ifdef __CUDACC__

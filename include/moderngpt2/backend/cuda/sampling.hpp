@@ -8,9 +8,10 @@
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/cuda/kernels/sampling.cuh"
 #include "moderngpt2/backend/token_choice.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Chooses tokens[i] from row rows[i] of the logits (N,V) by choices[i]; a negative value is a code of
 /// token_choice.hpp. Equals the choice of Sampler<float> unless the random number is within 1e-9 of the boundary
@@ -54,4 +55,4 @@ inline void choose_tokens(Backend& b, std::span<int> tokens, Rows<float> logits,
   b.synchronize();
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

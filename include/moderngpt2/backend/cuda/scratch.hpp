@@ -11,15 +11,17 @@
 #include "moderngpt2/backend/cuda/column_sum.hpp"
 #include "moderngpt2/backend/cuda/cudnn.hpp"
 #include "moderngpt2/backend/cuda/kernels/segments.cuh"
+#include "moderngpt2/backend/cuda/kernels/user_activation.cuh"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"
 #include "moderngpt2/backend/cuda/norm.hpp"
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -68,11 +70,20 @@ inline std::int64_t input_bytes(const PassSize& size) {
          ints(std::int64_t(size.batch) * std::max(size.head.scores, 1));
 }
 
+/// Throws Error if an activation of the config has no kernels in this program.
+template <class T>
+void require_activation_kernels(const Config& c) {
+  user_launchers<T>(c.activation);
+  if (c.summary_activation) user_launchers<T>(*c.summary_activation);
+}
+
 }  // namespace detail
 
-/// Memory of passes of this size beside tensors, with the default of Backend::limit_logits.
+/// Memory of passes of this size beside tensors, with the default of Backend::limit_logits. Throws Error if the config
+/// names a registered activation without kernels.
 template <class T>
 PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassSize& size, int /*threads*/) {
+  detail::require_activation_kernels<T>(c);
   const std::uint64_t inputs = std::uint64_t(detail::input_bytes(size));
   return {.scratch = std::uint64_t(detail::operation_scratch<T>(c, size, Backend::default_logits_bytes)) +
                      Blas::workspace_size,
@@ -84,9 +95,10 @@ PassMemory pass_memory(std::type_identity<Backend>, const Config& c, const PassS
 /// allocate and free no GPU or pinned memory. Exception: search_products(true) allocates while it times algorithms.
 template <class T>
 void reserve(Backend& b, const Config& c, PassSize size) {
+  detail::require_activation_kernels<T>(c);
   size.cudnn_attention = b.cudnn_attention() != nullptr;
   b.scratch<std::byte>(detail::operation_scratch<T>(c, size, b.logits_bytes()));
   b.inputs().reserve(std::size_t(detail::input_bytes(size)), size.queued);
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

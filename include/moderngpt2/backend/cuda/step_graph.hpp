@@ -9,9 +9,10 @@
 
 #include "moderngpt2/backend/cuda/backend.hpp"
 #include "moderngpt2/backend/step_graph.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/owner.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
@@ -70,7 +71,7 @@ class Capture {
 /// Launches a training step as one CUDA graph instead of kernel by kernel. Each step is captured again, and the
 /// executable graph of its shape is updated with the new arguments of kernels and copies (seeds, rates, addresses)
 /// by cudaGraphExecUpdate; it is instantiated anew only if that fails. The first step of a shape runs without a graph:
-/// loading kernels and choosing cuBLASLt algorithms may involve calls that a capture forbids.
+/// loading kernels and choosing cuBLASLt algorithms may involve calls that a capture forbids. Threads: one at a time.
 class StepGraph {
  public:
   /// Keeps up to `max_graphs` executable graphs, those of the shapes used last. Default: 8.
@@ -130,4 +131,4 @@ class StepGraph {
   std::vector<Step> steps_;  // most recently used first
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -3,8 +3,9 @@
 #include <utility>
 
 #include "moderngpt2/backend/cuda/check.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Owns a non-blocking CUDA stream. Only events order its work with that of other streams.
 class Stream {
@@ -59,4 +60,4 @@ class Event {
   cudaEvent_t handle_ = nullptr;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

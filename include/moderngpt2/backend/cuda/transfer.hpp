@@ -4,15 +4,19 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/backend.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/partial_use.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Transfers between host and GPU memory, and copies of rows, as listed in backend/host.hpp.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
-/// Begins a pass: discards the uploads of the previous one.
-inline void begin_pass(Backend& b) { b.inputs().begin(); }
+/// Begins a pass: discards the uploads of the previous one. The pass may run in another thread than the previous one.
+inline void begin_pass(Backend& b) {
+  select_device(b);
+  b.inputs().begin();
+}
 
 /// Queues an upload of from (n) on the host. Returns the array in GPU memory, valid until the next pass begins; null
 /// for null.
@@ -77,4 +81,4 @@ void copy_rows(Backend& b, Rows<T> out, ConstRows<T> x) {
         "cudaMemcpy2DAsync");
 }
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

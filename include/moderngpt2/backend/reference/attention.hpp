@@ -23,7 +23,7 @@ struct AttentionRow {
   T lse = T(0);
 
   AttentionRow(const AttentionCall& call, ConstRows<T> q, ConstRows<T> k, int b, int h, int t)
-      : begin(call.begin(b, t)), end(call.past + t + 1) {
+      : begin(call.begin(b, t, call.past_of(b))), end(call.past_of(b) + t + 1) {
     using R = real_t<T>;
     const bool is_uniform = call.sees_only_padding(b, t);
     if (is_uniform) begin = 0, end = call.keys();

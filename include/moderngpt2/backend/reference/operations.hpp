@@ -81,12 +81,13 @@ void column_sum(Backend&, Vector<T> sums, ConstRows<T> x) {
     for (int i = 0; i < sums.size; ++i) sums.data[i] += x.row(r)[i];
 }
 
-/// Rotates each head of each row by the angle of its position, or back by `direction` -1.
-template <class T>
-void rotate(Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past, real_t<T> scale,
+/// Rotates each head of each row by the angle of its position, or back by `direction` -1. past(sequence): position of
+/// the sequence's first row.
+template <class T, class Past>
+void rotate(Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, Past&& past, real_t<T> scale,
             real_t<T> direction) {
   for (int r = 0; r < heads.count; ++r) {
-    const std::int64_t at = std::int64_t(past + r % time) * table.half;
+    const std::int64_t at = std::int64_t(past(r / time) + r % time) * table.half;
     for (int h = 0; h < heads.width; h += 2 * table.half)
       for (int i = 0; i < table.half; ++i) {
         T &a = heads.row(r)[h + i], &b = heads.row(r)[h + i + table.half];
@@ -99,23 +100,31 @@ void rotate(Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int pa
 
 template <class T>
 void rotary(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past, real_t<T> scale) {
-  rotate(heads, table, time, past, scale, real_t<T>(1));
+  rotate(
+      heads, table, time, [=](int) { return past; }, scale, real_t<T>(1));
+}
+
+template <class T>
+void rotary(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, const int* pasts, real_t<T> scale) {
+  rotate(
+      heads, table, time, [=](int sequence) { return pasts[sequence]; }, scale, real_t<T>(1));
 }
 
 template <class T>
 void rotary_backward(Backend&, Rows<T> heads, const RotaryTable<real_t<T>>& table, int time, int past,
                      real_t<T> scale) {
-  rotate(heads, table, time, past, scale, real_t<T>(-1));
+  rotate(
+      heads, table, time, [=](int) { return past; }, scale, real_t<T>(-1));
 }
 
-template <class T>
-void gated_activation(Backend&, Rows<T> h, ConstRows<T> gate_up, Activation a) {
+template <class T, ActivationChoice<T> A>
+void gated_activation(Backend&, Rows<T> h, ConstRows<T> gate_up, A a) {
   for (int r = 0; r < h.count; ++r)
     for (int i = 0; i < h.width; ++i) h.row(r)[i] = activate(a, gate_up.row(r)[i]).value * gate_up.row(r)[h.width + i];
 }
 
-template <class T>
-void gated_activation_backward(Backend&, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, Activation a) {
+template <class T, ActivationChoice<T> A>
+void gated_activation_backward(Backend&, Rows<T> d_gate_up, ConstRows<T> dh, ConstRows<T> gate_up, A a) {
   for (int r = 0; r < dh.count; ++r)
     for (int i = 0; i < dh.width; ++i) {
       const auto [value, slope] = activate(a, gate_up.row(r)[i]);

@@ -16,7 +16,7 @@
 namespace moderngpt2 {
 
 /// Multiple-choice questions with an equal number of choices, one of them correct. Each choice is a row of ids:
-/// question, space, choice.
+/// question, space, choice. Threads: several may read at once.
 class ChoiceExamples {
  public:
   /// Label counts of a range of questions: next tokens of the correct choices (language), and questions.

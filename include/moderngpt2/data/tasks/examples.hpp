@@ -28,7 +28,7 @@ struct ExampleOptions {
   OpenParquetRows open_parquet = nullptr;
 };
 
-/// Rows of different length in one array.
+/// Rows of different length in one array. Threads: several may read at once.
 class RaggedRows {
  public:
   void add(std::span<const int> row) {
@@ -51,7 +51,8 @@ class RaggedRows {
 };
 
 /// Range [begin, end) of the examples of a store: a training or validation set. Copies share the store, which has
-/// `rows` of ids, `sequences()` rows per example, and `divisors(begin, end)`, the number of labels.
+/// `rows` of ids, `sequences()` rows per example, and `divisors(begin, end)`, the number of labels. Threads: several
+/// may read at once.
 template <class Store>
 class ExampleRange {
  public:
@@ -79,7 +80,7 @@ struct ExampleSplits {
   ExampleRange<Store> train, eval;
 };
 
-/// Encodes texts and counts truncated ones.
+/// Encodes texts and counts truncated ones. Threads: one at a time.
 class TextEncoder {
  public:
   TextEncoder(Tokenizer tokenizer, int block_size) : tokenizer_(std::move(tokenizer)), block_size_(block_size) {

@@ -16,7 +16,7 @@
 
 namespace moderngpt2 {
 
-/// Classes of a data set: collected from its rows, or fixed by a checkpoint.
+/// Classes of a data set: collected from its rows, or fixed by a checkpoint. Threads: one at a time.
 class LabelSet {
  public:
   LabelSet() = default;

@@ -44,7 +44,7 @@ struct QuestionWindow {
 };
 
 /// Questions in SQuAD's format (Rajpurkar et al. 2016), each split into one or more overlapping windows that cover its
-/// context. A window without the whole answer has the first token as label.
+/// context. A window without the whole answer has the first token as label. Threads: several may read at once.
 class QuestionExamples {
  public:
   RaggedRows rows;

@@ -14,7 +14,7 @@
 
 namespace moderngpt2 {
 
-/// Texts or pairs of texts with labels: a class, several classes, or numbers.
+/// Texts or pairs of texts with labels: a class, several classes, or numbers. Threads: several may read at once.
 class SequenceExamples {
  public:
   RaggedRows rows;
@@ -108,9 +108,9 @@ class SequenceExamples {
   }
 
   void add_label(const DataRow& row, const RowReader& reader, LabelSet& labels, const ExampleOptions& options) {
-    const std::vector<std::string> names = column_or(options.label_column, {"label", "labels"});
-    const Json& label = require_column(row, names, "label", "label_column");
-    const std::string& column = row.fields.contains(names[0]) ? names[0] : names.back();
+    const std::vector<std::string> columns = column_or(options.label_column, {"label", "labels"});
+    const Json& label = require_column(row, columns, "label", "label_column");
+    const std::string& column = row.fields.contains(columns[0]) ? columns[0] : columns.back();
     if (kind_ == Kind::none) {
       first_ = row.place;
       labels.set_class_names(reader.class_names(column), row.place);

@@ -13,7 +13,7 @@
 namespace moderngpt2 {
 
 /// Texts split into words, with a class for each word. The label of a word is on its first token; its other tokens have
-/// ignored_label.
+/// ignored_label. Threads: several may read at once.
 class TokenExamples {
  public:
   RaggedRows rows, labels;

@@ -1,11 +1,36 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
+#include <span>
 
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/layers/pass.hpp"
 
 namespace moderngpt2 {
+
+/// Labels of a head for a pass: `labels` itself, or for integers with their number (a span or vector) the head's labels
+/// that refer to them: (B,T) for language models and token classification, (B) for sequence classification. Throws an
+/// Error if there are more or fewer.
+template <class HeadLabels, class Labels, class R>
+auto labels_of(const Labels& labels, const Pass<R>& pass) {
+  if constexpr (!std::same_as<Labels, HeadLabels> && std::convertible_to<const Labels&, std::span<const int>>) {
+    HeadLabels made{};
+    if constexpr (requires { made.labels; })
+      made.labels = require_size(labels, std::int64_t(pass.batch) * pass.time, "labels");
+    else
+      made.classes = require_size(labels, pass.batch, "labels");
+    return made;
+  } else {
+    return labels;
+  }
+}
+
+/// Throws an Error if a pass for gradients has no labels.
+inline void require_labels(bool has_labels, bool has_gradients, const char* fields) {
+  if (has_gradients && !has_labels) throw Error("labels: {} null, but the gradients of a loss need labels", fields);
+}
 
 /// Number of labels (n) other than ignored_label.
 inline std::int64_t count_valid(const int* labels, std::int64_t n) {

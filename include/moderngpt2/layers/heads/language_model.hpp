@@ -3,6 +3,7 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -14,7 +15,7 @@ namespace moderngpt2 {
 
 /// Labels of LanguageModelHead.
 struct LanguageModelLabels {
-  const int* labels = nullptr;  ///< (B,T), not shifted: the head compares position t with label t + 1
+  const int* labels = nullptr;  ///< (B,T), not shifted: the head compares position t with label t + 1; not null
   std::int64_t valid = -1;  ///< valid labels in the global batch, after the shift; negative: count them in this batch
 };
 
@@ -86,6 +87,7 @@ struct LanguageModelHead {
                      const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* /*ids*/,
                      const Labels& labels, const Pass<real_t<T>>& pass) const {
     using R = real_t<T>;
+    if (!labels.labels) throw Error("labels: LanguageModelLabels::labels is null, the loss needs (B,T) labels");
     std::int64_t counted = 0;
     upload_into(b, s.targets, hidden.count, [&](int* targets) {
       for (int r = 0; r < hidden.count; ++r)

@@ -88,6 +88,7 @@ struct DoubleHeads {
                      const typename Embedding<C>::template Params<E>& wte,
                      const typename Embedding<C>::template Params<G>& dwte, const Saved<T>& s, const int* ids,
                      const Labels& labels, const Pass<real_t<T>>& pass) const {
+    require_labels(labels.language.labels || labels.mc_labels, dhidden.data, "language.labels and mc_labels are");
     loss_of<B, T> total{};
     if (labels.language.labels)
       total =

@@ -4,6 +4,7 @@
 
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
 #include "moderngpt2/layers/embedding.hpp"
@@ -47,8 +48,8 @@ struct QuestionAnsweringHead {
   constexpr HeadSize size(int batch, int time) const { return {.rows = batch * time, .scores = 2}; }
 
   struct Labels {
-    const int* start_positions = nullptr;  ///< (B); negative: clamped to 0; >= T: ignored. null: no loss, only logits
-    const int* end_positions = nullptr;    ///< (B), as start_positions
+    const int* start_positions = nullptr;  ///< (B); negative: clamped to 0; >= T: ignored
+    const int* end_positions = nullptr;    ///< (B), as start_positions; both null: logits only, without gradients
     std::int64_t valid =
         -1;  ///< valid start positions in the global batch, equal to end positions; negative: count here
   };
@@ -62,7 +63,11 @@ struct QuestionAnsweringHead {
     projection().forward(b, s.joint, hidden, p.qa_outputs);
     copy_rows(b, column(s.start), s.joint.columns(0, 1));
     copy_rows(b, column(s.end), s.joint.columns(1, 1));
-    if (!labels.start_positions || !labels.end_positions) return loss_of<B, T>();
+    if (!labels.start_positions != !labels.end_positions)
+      throw Error("labels: {}_positions is null, but {}_positions is given", labels.start_positions ? "end" : "start",
+                  labels.start_positions ? "start" : "end");
+    require_labels(labels.start_positions, dhidden.data, "start_positions and end_positions are");
+    if (!labels.start_positions) return loss_of<B, T>();
     const loss_of<B, T> total =
         half_loss(b, s.d_start, s.start, labels.start_positions, s.positions, labels.valid, pass.loss_scale) +
         half_loss(b, s.d_end, s.end, labels.end_positions, s.positions + pass.batch, labels.valid, pass.loss_scale);

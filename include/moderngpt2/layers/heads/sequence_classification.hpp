@@ -50,7 +50,8 @@ struct SequenceClassificationHead {
 
   constexpr HeadSize size(int batch, int /*time*/) const { return {.rows = batch, .scores = num_labels}; }
 
-  /// Labels: integer classes or real values; both null: logits only.
+  /// Labels: integer classes or real values; both null: logits only, in a pass without
+  /// gradients.
   template <class R>
   struct LabelsOf {
     const int* classes = nullptr;  ///< (B)
@@ -72,6 +73,7 @@ struct SequenceClassificationHead {
     });
     gather_rows(b, s.pooled, hidden, s.positions);
     score().forward(b, s.logits, Rows<const T>(s.pooled), p.score);
+    require_labels(labels.classes || labels.values, dhidden.data, "classes and values are");
     if (!labels.classes && !labels.values) return loss_of<B, T>();
 
     const ProblemType problem = resolve(labels.classes != nullptr);

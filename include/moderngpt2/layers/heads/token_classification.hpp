@@ -46,7 +46,7 @@ struct TokenClassificationHead {
   constexpr HeadSize size(int batch, int time) const { return {.rows = batch * time, .scores = num_labels}; }
 
   struct Labels {
-    const int* labels = nullptr;  ///< (B,T); null: logits only
+    const int* labels = nullptr;  ///< (B,T); null: logits only, without gradients
     std::int64_t valid = -1;      ///< valid labels in the global batch; negative: count them in this batch
   };
 
@@ -60,6 +60,7 @@ struct TokenClassificationHead {
     copy_rows(b, s.dropped, hidden);
     dropout(b, s.dropped, pass.time, drop);
     projection().forward(b, s.logits, Rows<const T>(s.dropped), p.classifier);
+    require_labels(labels.labels, dhidden.data, "labels is");
     if (!labels.labels) return loss_of<B, T>();
     const std::int64_t valid = mean_count(labels.valid, count_valid(labels.labels, hidden.count, num_labels));
     const loss_of<B, T> sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count),

@@ -13,9 +13,9 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/model_folder.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
-#include "moderngpt2/training/checkpoint/model_folder.hpp"
 #include "moderngpt2/training/checkpoint/optimizer_files.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/state.hpp"
@@ -27,8 +27,8 @@ inline std::int64_t seconds_since_1970() {
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
 }
 
-/// Writes the model that is being trained into a folder, in full precision. All ranks call it; rank 0 writes and
-/// returns the files.
+/// Writes the model that is being trained into a folder (see write_model_folder()), in full precision. All ranks call
+/// it; rank 0 writes and returns the files. config.json has the model's own config.
 template <class M, class O>
 std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, const M& model,
                                            const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
@@ -37,7 +37,7 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   std::vector<FileRecord> files;
   if (!model.is_sharded() && (!M::rounds_weights || optimizer.is_whole(model))) {
     run_or_fail_together(ranks, "the model's files", [&] {
-      if (is_first) files = save_model(folder, model, optimizer.masters().all(model), companions);
+      if (is_first) files = write_model_folder(folder, model, optimizer.masters().all(model), companions);
     });
     return files;
   }
@@ -54,7 +54,8 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
       sources.push_back(tensor_source_of(model.backend(), p.name, p.shape, model.weights().vectors.data() + p.offset));
   run_or_fail_together(ranks, "the model's files", [&] {
     try {
-      if (is_first) files = save_model(folder, sources, torch_dtype_name<Master>(), companions);
+      if (is_first)
+        files = write_model_folder(folder, sources, torch_dtype_name<Master>(), companions_of(model, companions));
     } catch (...) {
       masters.finish();
       throw;

@@ -101,10 +101,12 @@ std::filesystem::path hidden_path(const std::filesystem::path& folder);
 
 }  // namespace detail
 
-/// Keeps `keep` and the newest of the other checkpoints, `limit` in total, and deletes the rest and all leftovers.
+/// Keeps `keep` and the newest of the other checkpoints, `limit` in total (0: all), and deletes the rest and all
+/// leftovers.
 void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
 
-/// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed.
+/// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed. Threads: one
+/// at a time.
 class AtomicFolder {
  public:
   /// Removes leftovers of a killed save.
@@ -128,7 +130,7 @@ class AtomicFolder {
   std::filesystem::path target_, temporary_;
 };
 
-/// Output folder of a run, locked during the object's lifetime.
+/// Output folder of a run, locked during the object's lifetime. Threads: one at a time.
 class OutputFolder {
  public:
   /// Creates the folder, tests that it is writable, and removes leftovers of a killed run. Throws an Error if it is not
@@ -227,7 +229,7 @@ MODERNGPT2_INLINE void rotate_checkpoints(const std::filesystem::path& output_di
     if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
   int kept = 1;
   for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
-    if (checkpoint.folder == keep || kept++ < limit) continue;
+    if (limit == 0 || checkpoint.folder == keep || kept++ < limit) continue;
     // Renamed first, so that an interrupted deletion leaves no incomplete checkpoint.
     std::error_code ignored;
     const std::filesystem::path hidden = detail::hidden_path(checkpoint.folder);

@@ -226,7 +226,7 @@ void load_optimizer_state(const Checkpoint& checkpoint, M& model, ModelOptimizer
     detail::load_state_by_range(files, model, optimizer);
 }
 
-/// Full-precision matrices of all ranks, gathered into host memory one bucket at a time.
+/// Full-precision matrices of all ranks, gathered into host memory one bucket at a time. Threads: one at a time.
 template <class M>
 class GatheredMasters {
  public:

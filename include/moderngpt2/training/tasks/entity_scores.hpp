@@ -45,7 +45,8 @@ inline std::vector<Entity> entities_of(const std::vector<std::string_view>& tags
   return found;
 }
 
-/// Accumulates entity-level scores over sentences. A predicted entity is correct if type, begin and end match.
+/// Accumulates entity-level scores over sentences. A predicted entity is correct if type, begin and end match. Threads:
+/// one at a time.
 class EntityCount {
  public:
   void add(const std::vector<std::string_view>& predicted, const std::vector<std::string_view>& actual) {

@@ -11,7 +11,7 @@
 namespace moderngpt2 {
 
 /// Batch of examples: rows of ids, padded on the right to the longest row of the batch, and the attention mask. Base of
-/// the batches of all heads, which add their labels. Loading allocates nothing.
+/// the batches of all heads, which add their labels. Loading allocates nothing. Threads: one at a time.
 template <class Store>
 class ExampleBatch {
  public:

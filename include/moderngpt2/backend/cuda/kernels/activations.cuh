@@ -1,16 +1,18 @@
 #pragma once
 
+#include <type_traits>
+
+#include "moderngpt2/backend/activation.hpp"
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/with_activation.hpp"
 #include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/abi.hpp"
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
-namespace moderngpt2::cuda::detail {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail {
 
-struct ActivationAt {
-  float value, slope;
-};
+using ActivationAt = ActivationValue<float>;
 
 MODERNGPT2_DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
@@ -49,6 +51,25 @@ MODERNGPT2_DEVICE ActivationAt activate(float x) {
   }
 }
 
-}  // namespace moderngpt2::cuda::detail
+/// Formula type of the kernels of built-in activations, which are chosen by their value; kernels of a user's
+/// activation have its functor type instead.
+struct BuiltInFormulas {};
+
+template <Activation A>
+struct BuiltInFormula {
+  MODERNGPT2_DEVICE static ActivationAt at(float x) { return activate<A>(x); }
+};
+
+/// Calls f.template operator()<Formula>() with a type whose static member at(x) is the formula: that of the built-in
+/// activation `a` if A is BuiltInFormulas, otherwise A.
+template <class A, class F>
+MODERNGPT2_DEVICE void with_formula(Activation a, const F& f) {
+  if constexpr (std::is_same_v<A, BuiltInFormulas>)
+    with_activation(a, [&]<Activation B>() { f.template operator()<BuiltInFormula<B>>(); });
+  else
+    f.template operator()<A>();
+}
+
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail
 
 #endif  // MODERNGPT2_CUDA_KERNELS

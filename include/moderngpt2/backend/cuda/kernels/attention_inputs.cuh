@@ -6,10 +6,11 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Shared by the attention kernels: inputs, and helpers of those without matrix units (attention_rows*.cuh).
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Maximum head_dim of the attention kernels.
 inline constexpr int max_head_dim = 256;
@@ -115,4 +116,4 @@ inline unsigned query_blocks(const AttentionCall& call) {
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

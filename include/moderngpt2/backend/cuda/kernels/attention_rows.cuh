@@ -7,11 +7,12 @@
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Attention with one warp per query; sums in fp32.
 template <class T>
@@ -96,4 +97,4 @@ MODERNGPT2_CUDA_INSTANTIATE(AttentionRows);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -8,11 +8,12 @@
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// For each query (B,H,T): mean = o . do, the mean of the gradients of its probabilities; share = probability of each
 /// key if all keys of the query are padding, else 0.
@@ -221,4 +222,4 @@ MODERNGPT2_CUDA_INSTANTIATE(AttentionRowsBackward);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

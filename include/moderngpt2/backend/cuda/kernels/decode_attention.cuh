@@ -7,10 +7,11 @@
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/kernels/reduce.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/abi.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Keys per block.
 inline constexpr int decode_chunk = 64;
@@ -56,7 +57,9 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
   const int kv = int(blockIdx.y), head_dim = call.head_dim;
   const int own = int(threadIdx.x) / lanes,
             left = head_dim - channel;  // first key of this lane, and channels from its first on
-  const int begin = call.begin(b, 0), end = call.keys(), u0 = chunk * decode_chunk, row = b * call.key_rows + u0;
+  const int past = call.past_of(b), begin = call.begin(b, 0, past), end = past + 1;
+  const int u0 = chunk * decode_chunk, row = b * call.key_rows + u0;
+  if (u0 >= end) return;  // only with AttentionCall::pasts
   const auto seen = [&](int u) { return u0 + u >= begin && u0 + u < end; };
 
   for (int h0 = kv * call.group(); h0 < (kv + 1) * call.group(); h0 += decode_heads) {
@@ -129,13 +132,13 @@ __global__ void __launch_bounds__(32 * decode_warps, 1) decode_chunk_kernel(cons
 template <class T>
 __global__ void __launch_bounds__(max_head_dim) combine_chunks_kernel(const DecodeAttention<T> a, int chunks) {
   const int n_head = a.in.call.n_head, h = int(blockIdx.x) % n_head, b = int(blockIdx.x) / n_head;
-  const int head_dim = a.in.call.head_dim, d = int(threadIdx.x);
+  const int head_dim = a.in.call.head_dim, d = int(threadIdx.x), used = a.chunks(a.in.call.past_of(b) + 1);
   if (d >= head_dim) return;
   const float* const parts = a.parts + std::int64_t(blockIdx.x) * chunks * (head_dim + 2);
   const auto part = [&](int c) { return parts + std::int64_t(c) * (head_dim + 2); };
   float top = -INFINITY, total = 0, sum = 0;
-  for (int c = 0; c < chunks; ++c) top = fmaxf(top, part(c)[0]);
-  for (int c = 0; c < chunks && top != -INFINITY; ++c) {
+  for (int c = 0; c < used; ++c) top = fmaxf(top, part(c)[0]);
+  for (int c = 0; c < used && top != -INFINITY; ++c) {
     const float share = expf(part(c)[0] - top);
     total += part(c)[1] * share;
     sum += part(c)[2 + d] * share;
@@ -166,4 +169,4 @@ MODERNGPT2_CUDA_INSTANTIATE(DecodeAttention);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -3,9 +3,10 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dropout.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Parameters of core/dropout.hpp's Dropout as a kernel argument. A threshold of 0 disables dropout.
 struct DropoutSite {
@@ -93,4 +94,4 @@ MODERNGPT2_DEVICE std::uint32_t kept_bits(const DropoutRow& row, int first) {
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

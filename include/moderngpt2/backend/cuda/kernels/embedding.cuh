@@ -8,12 +8,13 @@
 #include "moderngpt2/backend/cuda/kernels/segments.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// x (N,C) = wte[ids] * scale, then dropout.
 template <class T>
@@ -115,4 +116,4 @@ MODERNGPT2_CUDA_INSTANTIATE(DropRows);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

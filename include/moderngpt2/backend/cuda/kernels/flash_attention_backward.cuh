@@ -5,10 +5,11 @@
 #include "moderngpt2/backend/cuda/kernels/attention_inputs.cuh"
 #include "moderngpt2/backend/cuda/kernels/flash_tiles.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/abi.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Backward pass on tensor cores, for bf16 and f16: one block per tile of queries for dq, then one block per tile of
 /// keys for dk and dv, so that no two blocks add to the same gradient. Queries whose keys are all padding contribute 0.
@@ -281,4 +282,4 @@ MODERNGPT2_CUDA_INSTANTIATE_SHORT(FlashAttentionBackward);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -6,6 +6,7 @@
 #include "moderngpt2/backend/cuda/device.cuh"
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 #ifdef MODERNGPT2_CUDA_KERNELS
@@ -13,7 +14,7 @@
 // Shared by the flash attention kernels: tiles in shared memory, products of a warp's 16 rows with them, masks.
 // A warp holds scores in the layout of mma's d: with q = lane / 4 and c = 2 (lane % 4), s[j][e] is the score of row
 // q + 8 (e / 2) and column 8 j + c + e % 2.
-namespace moderngpt2::cuda::detail {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail {
 
 inline constexpr float log2_e = 1.4426950408889634f;
 inline constexpr float ln_2 = 0.6931471805599453f;
@@ -235,6 +236,6 @@ void dispatch_head_dim(int head_dim, F&& f) {
     f(Constant<256>{});
 }
 
-}  // namespace moderngpt2::cuda::detail
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail
 
 #endif  // MODERNGPT2_CUDA_KERNELS

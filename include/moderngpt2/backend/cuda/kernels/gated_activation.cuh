@@ -8,12 +8,13 @@
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// h = a(gate) * up.
 template <class T>
@@ -41,7 +42,7 @@ struct GatedActivationBackward {
 // A thread handles one pack of 16 bytes. Grid: (rows, parts of a row).
 namespace detail {
 
-template <class T>
+template <class T, class A>
 __global__ void __launch_bounds__(256) gated_activation_kernel(const GatedActivation<T> a, bool in_packs) {
   constexpr int n = pack_size<T>;
   const int r = int(blockIdx.x), width = a.h.width;
@@ -51,13 +52,13 @@ __global__ void __launch_bounds__(256) gated_activation_kernel(const GatedActiva
   float gate[n], up[n];
   load_floats(gate, gate_at, count, in_packs);
   load_floats(up, gate_at + width, count, in_packs);
-  with_activation(a.activation, [&]<Activation A>() {
-    for (int i = 0; i < n; ++i) up[i] *= activate<A>(gate[i]).value;
+  with_formula<A>(a.activation, [&]<class Formula>() {
+    for (int i = 0; i < n; ++i) up[i] *= Formula::at(gate[i]).value;
   });
   store_floats(a.h.row(r) + column, up, count, in_packs);
 }
 
-template <class T>
+template <class T, class A>
 __global__ void __launch_bounds__(256)
     gated_activation_backward_kernel(const GatedActivationBackward<T> a, bool in_packs) {
   constexpr int n = pack_size<T>;
@@ -69,9 +70,9 @@ __global__ void __launch_bounds__(256)
   load_floats(gate, gate_at, count, in_packs);
   load_floats(up, gate_at + width, count, in_packs);
   load_floats(d, a.dh.row(r) + column, count, in_packs);
-  with_activation(a.activation, [&]<Activation A>() {
+  with_formula<A>(a.activation, [&]<class Formula>() {
     for (int i = 0; i < n; ++i) {
-      const ActivationAt at = activate<A>(gate[i]);
+      const ActivationAt at = Formula::at(gate[i]);
       gate[i] = d[i] * up[i] * at.slope;
       up[i] = d[i] * at.value;
     }
@@ -81,22 +82,31 @@ __global__ void __launch_bounds__(256)
   store_floats(d_gate_at + width, up, count, in_packs);
 }
 
+template <class A, class T>
+void launch_formula(const GatedActivation<T>& a, cudaStream_t stream) {
+  const std::int64_t packs = (a.h.width + pack_size<T> - 1) / pack_size<T>;
+  cuda::launch(stream, gated_activation_kernel<T, A>, dim3(unsigned(a.h.count), blocks_for(packs)),
+               unsigned(threads_for(packs)), 0, a, pack_aligned(a.h) && pack_aligned(a.gate_up));
+}
+
+template <class A, class T>
+void launch_formula(const GatedActivationBackward<T>& a, cudaStream_t stream) {
+  const std::int64_t packs = (a.dh.width + pack_size<T> - 1) / pack_size<T>;
+  cuda::launch(stream, gated_activation_backward_kernel<T, A>, dim3(unsigned(a.dh.count), blocks_for(packs)),
+               unsigned(threads_for(packs)), 0, a,
+               pack_aligned(a.d_gate_up) && pack_aligned(a.dh) && pack_aligned(a.gate_up));
+}
+
 }  // namespace detail
 
 template <class T>
 void GatedActivation<T>::launch(cudaStream_t stream) const {
-  const std::int64_t packs = (h.width + pack_size<T> - 1) / pack_size<T>;
-  cuda::launch(stream, detail::gated_activation_kernel<T>, dim3(unsigned(h.count), detail::blocks_for(packs)),
-               unsigned(detail::threads_for(packs)), 0, *this,
-               detail::pack_aligned(h) && detail::pack_aligned(gate_up));
+  detail::launch_formula<detail::BuiltInFormulas>(*this, stream);
 }
 
 template <class T>
 void GatedActivationBackward<T>::launch(cudaStream_t stream) const {
-  const std::int64_t packs = (dh.width + pack_size<T> - 1) / pack_size<T>;
-  cuda::launch(stream, detail::gated_activation_backward_kernel<T>, dim3(unsigned(dh.count), detail::blocks_for(packs)),
-               unsigned(detail::threads_for(packs)), 0, *this,
-               detail::pack_aligned(d_gate_up) && detail::pack_aligned(dh) && detail::pack_aligned(gate_up));
+  detail::launch_formula<detail::BuiltInFormulas>(*this, stream);
 }
 
 MODERNGPT2_CUDA_INSTANTIATE(GatedActivation);
@@ -104,4 +114,4 @@ MODERNGPT2_CUDA_INSTANTIATE(GatedActivationBackward);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

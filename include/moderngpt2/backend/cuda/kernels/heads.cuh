@@ -8,12 +8,13 @@
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/config/model_shape.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels. Rows are few, so elements are accessed one by one.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// y (N,C) = kind(x), or with `slope` y *= kind'(x).
 template <class T>
@@ -49,13 +50,13 @@ struct MeanRowsBackward {
 // One block per row; a thread handles every blockDim.x-th element.
 namespace detail {
 
-template <class T>
+template <class T, class A>
 __global__ void __launch_bounds__(256) activate_rows_kernel(const ActivateRows<T> a) {
   const T* x = a.x.row(int(blockIdx.x));
   T* y = a.y.row(int(blockIdx.x));
   for (int i = int(threadIdx.x); i < a.y.width; i += int(blockDim.x))
-    with_activation(a.kind, [&]<Activation A>() {
-      const ActivationAt at = activate<A>(to_float(x[i]));
+    with_formula<A>(a.kind, [&]<class Formula>() {
+      const ActivationAt at = Formula::at(to_float(x[i]));
       y[i] = from_float<T>(a.slope ? to_float(y[i]) * at.slope : at.value);
     });
 }
@@ -79,11 +80,16 @@ __global__ void __launch_bounds__(256) mean_rows_backward_kernel(const MeanRowsB
     to[i] = from_float<T>(to_float(to[i]) + to_float(from[i]) / float(each));
 }
 
+template <class A, class T>
+void launch_formula(const ActivateRows<T>& a, cudaStream_t stream) {
+  cuda::launch(stream, activate_rows_kernel<T, A>, unsigned(a.y.count), row_threads(a.y.width, 1), 0, a);
+}
+
 }  // namespace detail
 
 template <class T>
 void ActivateRows<T>::launch(cudaStream_t stream) const {
-  cuda::launch(stream, detail::activate_rows_kernel<T>, unsigned(y.count), detail::row_threads(y.width, 1), 0, *this);
+  detail::launch_formula<detail::BuiltInFormulas>(*this, stream);
 }
 
 template <class T>
@@ -103,4 +109,4 @@ MODERNGPT2_CUDA_INSTANTIATE(MeanRowsBackward);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -4,12 +4,13 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
 // Loads and stores in packs of 16 bytes where addresses allow it, and element by element otherwise.
-namespace moderngpt2::cuda::detail {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail {
 
 /// Whether rows that start at `pointer`, `stride_bytes` apart, are aligned to 16 bytes.
 inline bool pack_aligned(const void* pointer, std::int64_t stride_bytes) {
@@ -93,6 +94,6 @@ struct Grid {
       : threads(unsigned(threads_for((n + N - 1) / N))), blocks(blocks_for((n + N - 1) / N)) {}
 };
 
-}  // namespace moderngpt2::cuda::detail
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI::detail
 
 #endif  // MODERNGPT2_CUDA_KERNELS

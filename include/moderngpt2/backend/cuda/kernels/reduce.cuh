@@ -3,12 +3,13 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/core/abi.hpp"
 
 #ifdef MODERNGPT2_CUDA_KERNELS
 
 // Reductions over a warp, a block, or the partial sums of many blocks, in a fixed order. Every lane gets the same bits.
 // Blocks are one-dimensional and consist of whole warps.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 MODERNGPT2_DEVICE float warp_sum(float x) {
   for (int by = 16; by > 0; by /= 2) x += __shfl_xor_sync(full_mask, x, by);
@@ -64,6 +65,6 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace detail
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI
 
 #endif  // MODERNGPT2_CUDA_KERNELS

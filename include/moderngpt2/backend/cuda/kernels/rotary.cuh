@@ -6,12 +6,13 @@
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Rotates each pair (x[i], x[i + D/2]) of each head by the angle of its row's position past + row % time, then
 /// multiplies by `scale`, in place (Su et al. 2021, arXiv:2104.09864; pairs as in GPT-NeoX).
@@ -21,6 +22,7 @@ struct Rotary {
   const float *cosine, *sine;  ///< (positions, D/2)
   int half;                    ///< D/2
   int time, past;
+  const int* pasts;  ///< (B) past of each sequence; null: `past` for all
   float scale;
   bool back;  ///< rotates by the negative angle, for the backward pass
 
@@ -40,7 +42,8 @@ __global__ void __launch_bounds__(256) rotary_kernel(const Rotary<T> a, bool in_
   const int head = pack / packs, first = pack % packs * n, count = a.half - first;
   if (head * 2 * a.half >= a.heads.width) return;
   const int r = int(blockIdx.x);
-  const std::int64_t angle = std::int64_t(a.past + r % a.time) * a.half + first;
+  const int past = a.pasts ? a.pasts[r / a.time] : a.past;
+  const std::int64_t angle = std::int64_t(past + r % a.time) * a.half + first;
   T *low_at = a.heads.row(r) + head * 2 * a.half + first, *high_at = low_at + a.half;
   float low[n], high[n], cosine[n], sine[n];
   load_floats(low, low_at, count, in_packs);
@@ -72,4 +75,4 @@ MODERNGPT2_CUDA_INSTANTIATE(Rotary);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

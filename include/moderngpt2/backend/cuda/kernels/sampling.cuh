@@ -7,11 +7,12 @@
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/backend/cuda/runtime.hpp"
 #include "moderngpt2/backend/token_choice.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Kernels of this file and the structs that launch them: argument values, views of GPU memory, and launch(stream),
 // which queues the kernels.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// TokenChoice as a kernel argument; its lists of seen and removed tokens lie in one array.
 struct TokenRule {
@@ -285,4 +286,4 @@ MODERNGPT2_CUDA_INSTANTIATE_FLOAT(ChooseTokens);
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

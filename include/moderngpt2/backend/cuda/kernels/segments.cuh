@@ -6,11 +6,12 @@
 #include "moderngpt2/backend/cuda/kernels/dropout.cuh"
 #include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
+#include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/view.hpp"
 
 // Sums rows by id (embedding gradients, scattered rows): rows are sorted by id, stably, and each segment of equal ids
 // is added in order, so that results are bit-identical in every run.
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Stable radix sort of `count` rows by ids[row], 8 bits per pass. Pointers are to GPU memory.
 struct SegmentSort {
@@ -217,4 +218,4 @@ void add_segments(cudaStream_t stream, const SegmentSort& s, Rows<To> to, Rows<c
 
 #endif  // MODERNGPT2_CUDA_KERNELS
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

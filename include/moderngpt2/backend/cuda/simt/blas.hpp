@@ -4,12 +4,16 @@
 #include <bit>
 #include <cstdint>
 
+#if !__has_include(<Eigen/Core>)
+#error "moderngpt2: <Eigen/Core> not found: link moderngpt2::moderngpt2"
+#endif
 #include <Eigen/Core>
 
 #include "moderngpt2/backend/cuda/matmul_shape.hpp"
 #include "moderngpt2/backend/cuda/simt/runtime_api.hpp"
+#include "moderngpt2/core/abi.hpp"
 
-namespace moderngpt2::cuda {
+namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 /// Matrix products of the simulated GPU, by Eigen; same interface as the class of cublaslt.hpp. Inputs and results are
 /// rounded as on a GPU, sums are in fp32.
@@ -26,7 +30,9 @@ class Blas {
                                run_short<f16>(shape, a, b, c, bias);
                            }});
   }
-  void search(bool) {}
+  /// No-op but for searches(): there is one algorithm.
+  void search(bool yes) { searches_ = yes; }
+  bool searches() const { return searches_; }
   static constexpr std::size_t workspace_size = 0;
   std::size_t workspace_bytes() const { return workspace_size; }
 
@@ -76,6 +82,8 @@ class Blas {
   static float rounded_to_tf32(float x) {
     return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) + 0x1000u) & 0xffffe000u);
   }
+
+  bool searches_ = false;
 };
 
-}  // namespace moderngpt2::cuda
+}  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

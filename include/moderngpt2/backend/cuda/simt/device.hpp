@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <thread>
 #include <utility>
@@ -19,7 +20,12 @@
 
 namespace moderngpt2::simt {
 
-/// State of the simulated GPU: memory, streams and limits. Each host thread has a GPU of its own. Tests set the limits.
+/// State of a simulated GPU: memory, streams and limits. Each host thread has a GPU of its own, unless a DeviceScope
+/// gives it that of another thread. Tests set the limits.
+///
+/// Threads: functions, but not data members, may be called by several threads that share the GPU. Each runs whole
+/// operations of any stream, one at a time, whereas the streams of a real GPU run at once. Threads that share a GPU
+/// must not use NCCL, whose waits would hold it.
 class Device {
  public:
   static constexpr std::size_t guard_bytes = 256;
@@ -29,10 +35,10 @@ class Device {
   std::size_t shared_bytes_per_block = 227 * 1024;  ///< limit; more than 48 KiB needs cudaFuncSetAttribute
   int visible_gpus = 1;                             ///< number reported; only device 0 exists
   int compute_major = 9, compute_minor = 0, multiprocessors = 132;
-  bool maps_memory = true;                           ///< whether virtual memory management is supported
-  std::map<const void*, int> dynamic_shared_limits;  ///< raised limits, by kernel
-  std::int64_t waits = 0;                            ///< number of times the host waited for pending work
-  std::int64_t allocations = 0;                      ///< number of allocations of GPU and pinned memory
+  bool maps_memory = true;       ///< whether virtual memory management is supported
+  std::int64_t waits = 0;        ///< number of times the host waited for pending work
+  std::int64_t allocations = 0;  ///< number of allocations of GPU and pinned memory
+  std::int64_t queued = 0;       ///< number of operations queued, without those of captures
   std::int64_t graphs_instantiated = 0, graphs_updated = 0;
 
   Device() = default;
@@ -43,6 +49,7 @@ class Device {
 
   /// Allocates memory filled with NaN; null if the capacity is exceeded. AddressSanitizer reports accesses by the host.
   void* allocate(std::size_t bytes) {
+    const Lock lock(mutex_);
     if (bytes > memory_bytes - used()) return nullptr;
     ++allocations;
     auto* block = static_cast<std::byte*>(::operator new(bytes + 2 * guard_bytes, std::align_val_t(guard_bytes)));
@@ -56,6 +63,7 @@ class Device {
   }
   /// Frees memory after waiting for all work, like cudaFree. False if it was not allocated.
   bool free(void* data) {
+    const Lock lock(mutex_);
     const auto it = allocations_.find(static_cast<std::byte*>(data));
     if (it == allocations_.end()) return false;
     synchronize();
@@ -66,23 +74,51 @@ class Device {
     release_block(at, bytes);
     return true;
   }
-  std::size_t used() const { return used_ + virtual_memory.used(); }
+  /// Allocates pinned host memory; null if it exceeds max_pinned_bytes.
+  void* allocate_pinned(std::size_t bytes) {
+    const Lock lock(mutex_);
+    ++allocations;
+    return bytes > max_pinned_bytes ? nullptr : ::operator new(bytes, std::nothrow);
+  }
+  std::size_t used() const {
+    const Lock lock(mutex_);
+    return used_ + virtual_memory.used();
+  }
 
   VirtualMemory virtual_memory;
 
-  Stream* create_stream() { return streams_.emplace_back(std::make_unique<Stream>()).get(); }
+  /// Raises the limit of a kernel's dynamic shared memory, in bytes. False if no block may have so much.
+  bool set_shared_limit(const void* kernel, int bytes) {
+    const Lock lock(mutex_);
+    if (bytes < 0 || std::size_t(bytes) > shared_bytes_per_block) return false;
+    shared_limits_[kernel] = std::size_t(bytes);
+    return true;
+  }
+  std::size_t shared_limit(const void* kernel) const {
+    const Lock lock(mutex_);
+    const auto found = shared_limits_.find(kernel);
+    return found == shared_limits_.end() ? std::size_t(48 * 1024) : found->second;
+  }
+
+  Stream* create_stream() {
+    const Lock lock(mutex_);
+    return streams_.emplace_back(std::make_unique<Stream>()).get();
+  }
   void destroy_stream(Stream* s) {
+    const Lock lock(mutex_);
     synchronize(*s);
     std::erase_if(streams_, [s](const auto& each) { return each.get() == s; });
   }
   /// Default stream. Not ordered with other streams, since those of this library are non-blocking.
   Stream& default_stream() {
+    const Lock lock(mutex_);
     if (!has_default_) streams_.insert(streams_.begin(), std::make_unique<Stream>()), has_default_ = true;
     return *streams_[0];
   }
 
   /// Queues an operation, or adds it to the graph being captured. False if the capture has been invalidated.
   bool enqueue(Stream& s, StreamOperation op) {
+    const Lock lock(mutex_);
     if (s.has_broken_capture) return false;
     if (s.capture) {
       refuse_order(s, op.is_ready != nullptr);
@@ -91,6 +127,7 @@ class Device {
     }
     sanitizer::release(op.issued.get());
     sanitizer::Quiet quiet;
+    ++queued;
     s.queue.push_back(std::move(op));
     while (machine().random() && machine().choose(4) == 0 && run_one()) {
     }
@@ -99,12 +136,14 @@ class Device {
   /// Invalidates all captures of this thread, as cudaStreamCaptureModeThreadLocal demands for calls that wait for the
   /// GPU or change its memory. Returns whether there was a capture.
   bool breaks_captures() {
+    const Lock lock(mutex_);
     bool breaks = false;
     for (auto& s : streams_)
       if (s->capture) breaks = s->has_broken_capture = true;
     return breaks;
   }
   void record(Stream& s, Event& e) {
+    const Lock lock(mutex_);
     refuse_order(s, true);
     const std::uint64_t recording = ++e.recorded;
     enqueue(s, {.run = [&e, recording] {
@@ -113,16 +152,19 @@ class Device {
             }});
   }
   void wait(Stream& s, Event& e) {
+    const Lock lock(mutex_);
     refuse_order(s, true);
     enqueue(s, {.run = [&e] { sanitizer::acquire(&e.tag); }, .after = &e, .recording = e.recorded});
   }
 
   void synchronize(Stream& s) {
+    const Lock lock(mutex_);
     waits += !s.queue.empty();
     run_until([&s] { return s.queue.empty(); });
     sanitizer::acquire(&s.done);
   }
   void synchronize(Event& e) {
+    const Lock lock(mutex_);
     {
       sanitizer::Quiet quiet;  // progress is not data of host or GPU
       waits += e.finished < e.recorded;
@@ -132,11 +174,13 @@ class Device {
   }
   /// Whether the work before the last record is complete. Runs one operation first, as a GPU makes progress meanwhile.
   bool query(Event& e) {
+    const Lock lock(mutex_);
     sanitizer::Quiet quiet;
     if (e.finished < e.recorded) (void)run_one();
     return e.finished >= e.recorded;
   }
   void synchronize() {
+    const Lock lock(mutex_);
     const auto idle = [this] {
       return std::all_of(streams_.begin(), streams_.end(), [](auto& s) { return s->queue.empty(); });
     };
@@ -147,6 +191,7 @@ class Device {
 
  private:
   static constexpr int guard = 0xfb;
+  using Lock = std::lock_guard<std::recursive_mutex>;
 
   /// Refuses events and waits for others during a capture, which the simulated GPU supports for one stream only.
   static void refuse_order(const Stream& s, bool has_order) {
@@ -219,6 +264,8 @@ class Device {
   }
   static Fiber& serve();
 
+  mutable std::recursive_mutex mutex_;
+  std::map<const void*, std::size_t> shared_limits_;  // by kernel
   std::map<std::byte*, std::size_t> allocations_;
   std::size_t used_ = 0;
   std::vector<std::unique_ptr<Stream>> streams_;
@@ -229,9 +276,27 @@ class Device {
 };
 
 /// Simulated GPU of the calling thread.
+inline Device& device();
+
+/// Makes the calling thread use a GPU of another thread, for the lifetime of this object.
+class DeviceScope {
+ public:
+  explicit DeviceScope(Device& shared) : before_(std::exchange(current_, &shared)) {}
+  ~DeviceScope() { current_ = before_; }
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  friend Device& device();
+
+  static inline thread_local Device* current_ = nullptr;  // null: the thread's own
+  Device* before_;
+};
+
 inline Device& device() {
-  static thread_local Device one;
-  return one;
+  if (DeviceScope::current_) return *DeviceScope::current_;
+  static thread_local Device own;
+  return own;
 }
 
 /// Entry of a stream's fiber: runs one operation.

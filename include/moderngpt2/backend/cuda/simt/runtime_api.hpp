@@ -141,9 +141,7 @@ inline cudaError_t cudaFree(void* data) {
 }
 inline cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
   if (moderngpt2::simt::device().breaks_captures()) return cudaErrorStreamCaptureUnsupported;
-  const bool refused = bytes > moderngpt2::simt::device().max_pinned_bytes;
-  *data = refused ? nullptr : ::operator new(bytes, std::nothrow);
-  ++moderngpt2::simt::device().allocations;
+  *data = moderngpt2::simt::device().allocate_pinned(bytes);
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 inline cudaError_t cudaFreeHost(void* data) {
@@ -220,10 +218,8 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaS
 
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int value) {
-  auto& d = moderngpt2::simt::device();
-  if (value < 0 || std::size_t(value) > d.shared_bytes_per_block) return cudaErrorInvalidValue;
-  d.dynamic_shared_limits[reinterpret_cast<const void*>(kernel)] = value;
-  return cudaSuccess;
+  const bool is_set = moderngpt2::simt::device().set_shared_limit(reinterpret_cast<const void*>(kernel), value);
+  return is_set ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 namespace moderngpt2::simt {
@@ -236,9 +232,7 @@ cudaError_t launch_kernel(cudaStream_t stream, void (*kernel)(Parameters...), di
   if (threads == 0 || threads > 1024 || block.z > 64 || grid.x == 0 || grid.x > 0x7fffffffu || grid.y == 0 ||
       grid.y > 65535 || grid.z == 0 || grid.z > 65535)
     return cudaErrorInvalidConfiguration;
-  const auto limit = device().dynamic_shared_limits.find(reinterpret_cast<const void*>(kernel));
-  if (shared_bytes > (limit == device().dynamic_shared_limits.end() ? 48 * 1024 : std::size_t(limit->second)))
-    return cudaErrorInvalidValue;
+  if (shared_bytes > device().shared_limit(reinterpret_cast<const void*>(kernel))) return cudaErrorInvalidValue;
   return detail::enqueue(stream, {.run =
                                       [=, values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
                                         machine().run_grid(grid, block, shared_bytes,
@@ -260,7 +254,7 @@ enum cudaStreamCaptureMode {
 };
 struct cudaGraphExecUpdateResultInfo {};
 
-/// Supports cudaStreamCaptureModeThreadLocal only, since each host thread has a GPU of its own.
+/// Supports cudaStreamCaptureModeThreadLocal only. A capture concerns all threads that share the GPU.
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode) {
   if (!s) return cudaErrorStreamCaptureUnsupported;  // the legacy stream
   if (mode != cudaStreamCaptureModeThreadLocal) return cudaErrorInvalidValue;

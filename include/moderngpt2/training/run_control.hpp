@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/training/hooks.hpp"
+
+namespace moderngpt2 {
+
+/// Requests of callbacks and signals to a run, on which all its ranks agree once or twice a step. `hooks` and `ranks`
+/// must outlive it.
+class RunControl {
+ public:
+  RunControl(const TrainingHooks& hooks, distributed::CommunicatorBase& ranks) : hooks_(hooks), ranks_(ranks) {}
+
+  /// Forgets all requests, at the begin of a run.
+  void begin_run() { requests_ = agreed_ = {}; }
+  /// Forgets the requests that a step has met.
+  void end_step() { agreed_.should_evaluate = agreed_.should_save = false; }
+
+  /// Requests of this rank's callbacks since the last agree().
+  TrainingControl& requests() { return requests_; }
+  /// Requests of all ranks as of the last agree().
+  const TrainingControl& agreed() const { return agreed_; }
+
+  /// Number of the signal that this process has received, 0 if none.
+  int own_signal() const { return hooks_.stop ? hooks_.stop() : 0; }
+  /// Number of the signal that ends the run, 0 if none. With several ranks: as of the last agree().
+  int signal() const { return ranks_.size() == 1 ? own_signal() : signal_; }
+
+  /// Takes over the callbacks' requests and, with several ranks, those of all of them and their signals.
+  void agree() {
+    std::int64_t asked[]{0, requests_.should_training_stop, requests_.should_evaluate, requests_.should_save};
+    requests_ = {};
+    if (ranks_.size() > 1) {
+      asked[0] = own_signal();
+      ranks_.all_reduce(asked, 4, distributed::ReduceOp::max, "signals to stop").wait();
+      signal_ = int(asked[0]);
+    }
+    agreed_.should_training_stop |= asked[1] != 0;
+    agreed_.should_evaluate |= asked[2] != 0;
+    agreed_.should_save |= asked[3] != 0;
+  }
+
+ private:
+  const TrainingHooks& hooks_;
+  distributed::CommunicatorBase& ranks_;
+  TrainingControl requests_{}, agreed_{};
+  int signal_ = 0;
+};
+
+}  // namespace moderngpt2
