@@ -74,7 +74,7 @@ TEST_CASE("lengths of each sequence are for decoding passes with a cache") {
   CpuModel model = random_model<CpuModel>(tiny_config());
   const std::vector<int> ids{1, 2, 3, 4}, pasts{1, 0};
   auto work = model.workspace(2, 2, Mode::infer);
-  KvCache<float> cache(model.config(), 2, 8);
+  KvCache<float> cache(model.config().n_layer, 2, 8, model.layers().cache_width());
   Pass<float> pass{.batch = 2, .time = 2, .past = 1, .pasts = pasts.data()};
   CHECK_THROWS_WITH_AS(model.forward(work, ids.data(), pass, cache.views()),
                        "internal: Pass::pasts is for decoding: one token a sequence (here 2), no key mask (here "

@@ -18,7 +18,7 @@ using namespace moderngpt2;
 namespace {
 
 /// 20 blocks of 4 ids, each its own number; one of them cannot be read.
-class Blocks final : public BlockSource {
+class WatchedBlocks final : public BlockSource {
  public:
   std::int64_t size() const override { return 20; }
   int block_size() const override { return 4; }
@@ -43,7 +43,7 @@ std::vector<int> ids(const TokenBatch& batch) {
 
 TEST_CASE("batches are the same whether they are read ahead or not") {
   for (const bool ahead : {false, true}) {
-    const auto source = std::make_shared<Blocks>();
+    const auto source = std::make_shared<WatchedBlocks>();
     const BlockDataset data(source, 0, 20);
     BatchLoader loader(data, TokenBatch(6, 4, std::nullopt), ahead);
     const EpochOrder order(7, 20);
@@ -62,7 +62,7 @@ TEST_CASE("batches are the same whether they are read ahead or not") {
 
 TEST_CASE("a block that cannot be read is an error of the step that needs it") {
   for (const bool ahead : {false, true}) {
-    const auto source = std::make_shared<Blocks>();
+    const auto source = std::make_shared<WatchedBlocks>();
     source->broken = EpochOrder(7, 20).at(0, 8);
     const BlockDataset data(source, 0, 20);
     BatchLoader loader(data, TokenBatch(6, 4, std::nullopt), ahead);

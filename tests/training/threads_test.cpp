@@ -33,7 +33,7 @@ Config two_layers() {
 
 const std::string used_by_another = "this model is in use by another thread";
 
-BlockDataset blocks_in_memory(int count, int time) {
+BlockDataset random_blocks(int count, int time) {
   std::vector<std::int32_t> tokens;
   for (int i = 0; i < count * time; ++i) tokens.push_back(3 + int(mix64(std::uint64_t(i / 2)) % 60));
   return {std::make_shared<MemoryBlocks>(std::move(tokens), time), 0, count};
@@ -95,7 +95,7 @@ TEST_CASE("while one thread trains, others can neither use the model nor change 
       {"load", [&] { load_weights(model, tensors, file); }},
       {"fill", [&] { others.fill(model, FileWeights(tensors, file)); }},
       {"save", [&] { save_weights(folder / "other", model); }},
-      {"evaluate", [&] { evaluate<LanguageModelling>(model, blocks_in_memory(3, 4), 2); }}};
+      {"evaluate", [&] { evaluate<LanguageModelling>(model, random_blocks(3, 4), 2); }}};
   std::filesystem::create_directory(folder / "other");
   const auto check_uses = [&](const std::string& message) {
     for (const auto& use : uses) {
@@ -147,7 +147,7 @@ TEST_CASE("a session is for one thread, and a model with a weight source for one
 }
 
 TEST_CASE("threads evaluate and generate with one model at once, and get the results of one") {
-  const BlockDataset data = blocks_in_memory(11, 16);
+  const BlockDataset data = random_blocks(11, 16);
   ThreadsModel model(two_layers(), cpu::Backend(2));
   model.initialize(1);
   const ThreadsModel& shared = model;
@@ -176,7 +176,7 @@ TEST_CASE("threads evaluate and generate with one model at once, and get the res
 
 TEST_CASE("a step excludes other threads from begin to end, a trainer may change its thread") {
   test::TemporaryFolder folder;
-  const TrainAndEval data{blocks_in_memory(20, 16), blocks_in_memory(4, 16)};
+  const TrainAndEval data{random_blocks(20, 16), random_blocks(4, 16)};
   TrainingSettings settings;
   settings.output_dir = folder.path();
   settings.per_device_train_batch_size = 3;

@@ -77,6 +77,7 @@ void attention_with_cache(B& b, Rows<T> o, compute_t<T>* lse, Rows<T> q, Rows<T>
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
 requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
 struct GroupedQueryAttention {
+  static constexpr const char* name = "";  ///< one of the library's own layers
   [[no_unique_address]] Extent<C> n_embd;
   [[no_unique_address]] Extent<H> n_head;
   [[no_unique_address]] Extent<K> n_kv_head;

@@ -14,6 +14,7 @@ namespace moderngpt2 {
 /// y = x / rms(x) * (1 + weight).
 template <int C>
 struct RmsNorm {
+  static constexpr const char* name = "";  ///< one of the library's own layers
   [[no_unique_address]] Extent<C> width;
   double epsilon;
 
