@@ -34,7 +34,7 @@ constexpr void match_activation(std::string_view built, const Config& c) {
 /// name it, so that config.json says what the model computes.
 template <int C, int F, auto A = Activation::dynamic>
 struct GatedMlp {
-  static constexpr const char* name = "";  ///< one of the library's own layers
+  static constexpr const char* name = "";  ///< one of the library's own layers; config.json names its activation
   static constexpr bool has_functor = !std::same_as<std::remove_const_t<decltype(A)>, Activation>;
 
   [[no_unique_address]] Extent<C> n_embd;
@@ -120,10 +120,6 @@ struct GatedMlp {
 /// Gated MLP with the activation functor A and sizes from the config: the blocks of a model as
 /// Blocks<Standard, GatedMlpWith<StarRelu>> (model/blocks.hpp).
 template <class A>
-struct GatedMlpWith : GatedMlp<dynamic, dynamic, A{}> {
-  static constexpr const char* name = "";  ///< in config.json: the library's MLP, and A as its activation_function
-
-  using GatedMlp<dynamic, dynamic, A{}>::GatedMlp;
-};
+using GatedMlpWith = GatedMlp<dynamic, dynamic, A{}>;
 
 }  // namespace moderngpt2
