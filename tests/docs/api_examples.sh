@@ -32,6 +32,8 @@ expect '^3 prompt tokens, 20 new: '                   # generate
 awk '/^perplexity/ { gsub(":", ""); d = $4 - $6; if (d > 0.02 || d < -0.02) exit 1 }' output.txt || fail "score: sums differ"
 expect '\(cancelled\)$'                               # requests
 expect '^  optimizer state'                           # memory
+expect '^  saved my_run$'                             # resume
+expect '^star_relu$'                                  # activation
 for folder in my_model my_answers; do [ -s "$folder/model.safetensors" ] || fail "no $folder/model.safetensors"; done
 [ "$(grep -c '^You' output.txt)" -ge 4 ] || fail "threads: four texts"
 

@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include "consumers/foreign_layers/layers.hpp"
 #include "moderngpt2/generation/batch_generator.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "tiny_model.hpp"
@@ -299,6 +300,36 @@ TEST_CASE("requests and settings are checked before anything is computed") {
                        Error);
   CHECK_THROWS_AS(BatchGenerator(model, {.slot_tokens = -1}), Error);
   CHECK_THROWS_AS(BatchGenerator(model, {.prefill_chunk = 0}), Error);
+}
+
+TEST_CASE("an attention layer of a user decodes texts of unequal lengths, longer than its window") {
+  CausalLM<any_shape, cpu::Backend, Fp32, Blocks<foreign::SlidingWindowAttention>> model(tiny_config());
+  model.initialize(7);
+  const std::vector<std::vector<int>> prompts{{5}, std::vector<int>(15, 4), {1, 2, 3, 4, 5, 6, 7, 8, 9}};
+  BatchGenerator texts(model, {.slots = 3, .prefill_chunk = 4}, cpu::Backend(1));
+  std::vector<Outcome> outcomes(prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    texts.add({prompts[i], greedy(20)}, recorded_in(outcomes[i]));
+    texts.step();
+  }
+  run_all(texts);
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    CHECK(outcomes[i].tokens == generate(model, prompts[i], greedy(20)).tokens);
+}
+
+TEST_CASE("a step is refused while another thread changes the weights, and continues afterwards") {
+  CpuModel model = random_model<CpuModel>(tiny_config());
+  BatchGenerator texts(model);
+  Outcome outcome;
+  texts.add({{1, 2, 3}, greedy(6)}, recorded_in(outcome));
+  texts.step();
+  {
+    const auto change = model.exclusive_use();
+    std::thread([&] { CHECK_THROWS_AS(texts.step(), Error); }).join();
+    CHECK(texts.running() == 1);
+  }
+  run_all(texts);
+  CHECK(outcome.tokens == generate(model, std::vector{1, 2, 3}, greedy(6)).tokens);
 }
 
 TEST_CASE("the memory of the cache is known before it is allocated") {

@@ -11,6 +11,6 @@
 // include, as with find_package. clang hides both there.
 #if defined(__GNUC__) && !defined(__OPTIMIZE__) && !defined(__CUDACC__) && !defined(MODERNGPT2_ALLOW_O0)
 #pragma message(                                                                                                       \
-    "moderngpt2: this file is compiled without optimization (-O0), so that models are 2 to 50 times slower: use -O2, " \
+    "moderngpt2: this file is compiled without optimization (-O0), so that models are up to 40 times slower: use -O2, " \
     "or -DMODERNGPT2_ALLOW_O0 to hide this note")
 #endif

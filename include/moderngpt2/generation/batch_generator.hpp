@@ -54,17 +54,17 @@ struct BatchGeneratorSettings {
 /// A text does not depend on other requests: it has the tokens that Generator gives its request alone, unless rounding
 /// decides between two tokens of almost equal probability.
 ///
-/// Threads: add(), cancel(), running() and waiting() may be called from any thread, also during step(), and from
-/// callbacks. step() runs in one thread at a time, which uses the model and calls the callbacks; not from a callback.
+/// Threads: step() is for one thread at a time; callbacks, which it calls, must not call it. The other members are for
+/// any thread at any time, also for callbacks. Other threads may generate with the model meanwhile.
 template <class M>
 class BatchGenerator {
  public:
-  /// Throws an Error for settings out of range, or if the memory is not available. The model must outlive this object,
-  /// and its weights must not change meanwhile.
-  explicit BatchGenerator(const M& model, const BatchGeneratorSettings& settings = {})
-      : model_(&model),
-        settings_(checked(model.config(), settings)),
-        rows_(model, settings_.slots, settings_.slot_tokens, settings_.prefill_chunk),
+  /// Throws an Error for settings out of range, or if the memory is not available. `context`: as for Generator. The
+  /// model must outlive this object, and its weights must not change meanwhile.
+  explicit BatchGenerator(const M& model, const BatchGeneratorSettings& settings = {},
+                          std::optional<typename M::Backend> context = {})
+      : settings_(checked(model.config(), settings)),
+        rows_(model, settings_.slots, settings_.slot_tokens, settings_.prefill_chunk, std::move(context)),
         cached_(std::size_t(settings_.slots)) {
     for (std::vector<int>& tokens : cached_) tokens.reserve(std::size_t(settings_.slot_tokens));
     running_.reserve(cached_.size());
@@ -73,7 +73,7 @@ class BatchGenerator {
   /// Adds a request to the end of the queue. Throws an Error for options out of range, num_beams above 1, an id outside
   /// the vocabulary, or a text that does not fit a slot.
   RequestId add(GenerationRequest request, RequestCallbacks callbacks = {}) {
-    const Config& config = model_->config();
+    const Config& config = rows_.model().config();
     validate(request.options);
     request.prompt = prompt_or_eos(request.prompt, request.options.eos_token_ids);
     const std::size_t prompt = request.prompt.size();
@@ -104,13 +104,15 @@ class BatchGenerator {
            std::ranges::any_of(waiting_, try_cancel);
   }
 
-  /// Computes at most one token of each running text (see above). Returns whether requests are left: if not, call it
-  /// again after the next add(). An exception of a callback, or an Error in the choice of a token (logits that are not
-  /// finite), ends its text without on_done; step() rethrows the first one after all other texts have their token.
+  /// Computes at most one token of each running text. Returns whether requests are left: if not, call it again after
+  /// the next add(). An exception of a callback, or an Error in the choice of a token, ends its text without on_done;
+  /// step() rethrows the first one after all other texts have their token. Throws an Error while another thread changes
+  /// the weights; the requests remain.
   bool step() {
     if (stepping_.exchange(true))
       throw Error("BatchGenerator::step() was called while it runs: call it from one thread, and not from a callback");
     const Stepping ends_with_this_call{stepping_};
+    const auto use = rows_.model().shared_use();
     std::exception_ptr failure;
     remove_ended();
     decode();
@@ -148,7 +150,6 @@ class BatchGenerator {
 
  private:
   using Completion = detail::Completion<typename M::Score>;
-
   struct Request {
     Request(GenerationRequest r, RequestCallbacks c) : request(std::move(r)), callbacks(std::move(c)) {}
     /// Returns whether this is the first call.
@@ -226,7 +227,7 @@ class BatchGenerator {
       while (!prefilling_) {
         if (waiting_.empty() || running_.size() == cached_.size()) return false;
         Request& r = *waiting_.front();
-        r.completion.emplace(r.request.prompt, r.request.options, model_->config());
+        r.completion.emplace(r.request.prompt, r.request.options, rows_.model().config());
         (r.completion->finished() ? ended_.emplace_back() : prefilling_) = std::move(waiting_.front());
         waiting_.pop_front();
       }
@@ -330,7 +331,6 @@ class BatchGenerator {
     target.resize(count);
   }
 
-  const M* model_;
   BatchGeneratorSettings settings_;
   CachedModel<M> rows_;
   std::vector<std::vector<int>> cached_;  // by row: tokens whose keys and values are in the cache, also of ended texts

@@ -34,7 +34,7 @@ constexpr void match_activation(std::string_view built, const Config& c) {
 /// name it, so that config.json says what the model computes.
 template <int C, int F, auto A = Activation::dynamic>
 struct GatedMlp {
-  static constexpr const char* name = "";  ///< one of the library's own layers
+  static constexpr const char* name = "";  ///< one of the library's own layers; config.json names its activation
   static constexpr bool has_functor = !std::same_as<std::remove_const_t<decltype(A)>, Activation>;
 
   [[no_unique_address]] Extent<C> n_embd;

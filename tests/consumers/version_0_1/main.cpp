@@ -1,4 +1,4 @@
-// The example of version 0.1's README. docs/building.md lists what version 0.2 changes.
+// The example of version 0.1's README. docs/library.md lists what version 0.2 changes.
 #include <cstdio>
 
 #include <moderngpt2/moderngpt2.hpp>

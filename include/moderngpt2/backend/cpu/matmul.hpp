@@ -35,7 +35,7 @@ template <int N, int M, class Y, class X, class W>
 void matvec_block(Rows<Y> y, Rows<X> x, Matrix<W> w, const float* bias, int o, [[maybe_unused]] int next) {
   constexpr int chains = N < 4 ? 4 / N : 1;  // independent sums, to hide latency
   constexpr int step = products_at_once<X, W>, stride = chains * step;
-  const W* rows[M];
+  const W* rows[std::size_t(M)];
   for (int m = 0; m < M; ++m) rows[m] = w.data + std::int64_t(o + m) * w.cols;
   f32v sums[std::size_t(M)][std::size_t(N)][std::size_t(chains)] = {};
   int i = 0;
