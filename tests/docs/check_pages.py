@@ -1,7 +1,7 @@
 """Code in README.md and docs/ must be code that is compiled: each C++ block must occur word for word, up to a common
-indentation, in a file below tests/docs/, tests/consumers/ or examples/, and each file of tests/docs/api/ must be a block of a page as a
-whole. README.md must name only scripts that exist. Links between pages must lead to a file and, with #, to a heading
-of it.
+indentation, in a file below tests/docs/, tests/consumers/ or examples/, and each file of tests/docs/api/ must be a block
+of a page as a whole. README.md must name only scripts that exist. Links between pages must lead to a file and, with #,
+to a heading of it.
 
 A block after <!-- tests/docs/api/NAME.cpp --> is a copy of that file.
 

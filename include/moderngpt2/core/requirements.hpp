@@ -10,7 +10,7 @@
 // A note and not a #warning: -Werror would make an error of a #warning, and g++ hides it where this folder is a system
 // include, as with find_package. clang hides both there.
 #if defined(__GNUC__) && !defined(__OPTIMIZE__) && !defined(__CUDACC__) && !defined(MODERNGPT2_ALLOW_O0)
-#pragma message(                                                                                                       \
-    "moderngpt2: this file is compiled without optimization (-O0), so that models are up to 40 times slower: use -O2, " \
-    "or -DMODERNGPT2_ALLOW_O0 to hide this note")
+#pragma message(                                                                                                   \
+    "moderngpt2: this file is compiled without optimization (-O0), so that models are up to 40 times slower: use " \
+    "-O2, or -DMODERNGPT2_ALLOW_O0 to hide this note")
 #endif

@@ -108,13 +108,15 @@ std::vector<FileRecord> write_model_folder(const std::filesystem::path& folder, 
 
 /// Writes a model folder: the weights with the precision they have in the model, config.json, generation_config.json,
 /// and the files of `companions`. load_model<M>(folder) reads it. Trainer::save_model() writes fp32 master weights
-/// instead. Throws an Error if the model is sharded (ZeRO stage 3) or a file cannot be written.
+/// instead. Throws an Error if the model is sharded (ZeRO stage 3), if another thread changes its weights, or if a file
+/// cannot be written.
 template <class M>
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model,
                                    const ModelCompanions& companions = {}) {
   if (model.is_sharded())
     throw Error("{}: this process has only a shard of the model: save it with the trainer's save_model()",
                 folder.string());
+  const auto use = model.shared_use();
   return write_model_folder(folder, model, ParameterPlaces(model.weights()), companions);
 }
 

@@ -32,12 +32,14 @@
 //     Saved<T> saved<T>(Arena&, int batch, int time)             places what backward() needs from forward()
 //     Scratch<T> scratch<T>(Arena&, int batch, int time)         places memory of the backward pass only
 //     forward(b, Rows<T> y, Rows<const T> u, const Params<E>& p, const Saved<T>& s, const Pass<real_t<T>>& pass,
-//             int layer, KvView<T> cache)                        `cache` for attention only
+//             int layer, KvView<T> cache = {})                   `cache` for attention only
 //     backward(b, Rows<T> du, Rows<const T> dy, Rows<const T> u, const Params<E>& p, const Params<G>& g,
 //              const Saved<T>& s, const Scratch<T>& scratch, const Pass<real_t<T>>& pass, int layer)
 //                                                                sets du; adds the gradients of the weights to g
 //     int cache_width()                                          attention: channels of the keys, and of the values,
 //                                                                of a token in the KV cache
+//     static constexpr bool reads_pasts = true;                  attention: reads Pass::pasts, for BatchGenerator;
+//                                                                optional
 //     double extra_flops_per_token(int time)                     optional: forward operations beyond 2 per element of
 //                                                                a matrix
 //
@@ -183,7 +185,8 @@ constexpr bool check_layer() {
   if constexpr (!FromConfig<L>)
     static_assert(FromConfig<L>, "this layer has no constructor from a Config: explicit Layer(const Config&)");
   else if constexpr (!HasParams<L, E> || !HasParams<L, typename P::Gradients>)
-    static_assert(HasParams<L, E>, "this layer has no member template <class E> struct Params (it may be empty)");
+    static_assert(HasParams<L, E> && HasParams<L, typename P::Gradients>,
+                  "this layer has no member template <class E> struct Params (it may be empty)");
   else if constexpr (!HasDescribe<L, E>)
     static_assert(HasDescribe<L, E>,
                   "this layer has no member describe(Params<E>& p, auto& visitor) const, which lists its parameters");

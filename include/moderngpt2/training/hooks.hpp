@@ -109,7 +109,8 @@ struct TrainingHooks {
   std::function<void(std::int64_t step)> on_samples{};        ///< after each evaluation, to generate text
   /// After each checkpoint, with its folder; after the final model, with the output folder.
   TrainingCallback<const std::filesystem::path&> on_save{};
-  std::function<void(const TrainerState&)> on_train_end{};  ///< after the final model, unless a signal stopped the run
+  /// After the final model; not called if a signal stopped the run before its last step.
+  std::function<void(const TrainerState&)> on_train_end{};
   /// Duration of a phase such as "forward and backward"; begin and end by seconds_now().
   std::function<void(const char* what, double begin, double end)> on_span{};
 };

@@ -13,9 +13,9 @@ class RunControl {
  public:
   RunControl(const TrainingHooks& hooks, distributed::CommunicatorBase& ranks) : hooks_(hooks), ranks_(ranks) {}
 
-  /// Forgets all requests, at the begin of a run.
+  /// Clears all requests, at the beginning of a run.
   void begin_run() { requests_ = agreed_ = {}; }
-  /// Forgets the requests that a step has met.
+  /// Clears the requests that a step has met.
   void end_step() { agreed_.should_evaluate = agreed_.should_save = false; }
 
   /// Requests of this rank's callbacks since the last agree().

@@ -50,8 +50,7 @@ struct SequenceClassificationHead {
 
   constexpr HeadSize size(int batch, int /*time*/) const { return {.rows = batch, .scores = num_labels}; }
 
-  /// Labels: integer classes or real values; both null: logits only, in a pass without
-  /// gradients.
+  /// Labels: integer classes or real values; both null: logits only, in a pass without gradients.
   template <class R>
   struct LabelsOf {
     const int* classes = nullptr;  ///< (B)
