@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Cost of compiler flags and of Eigen instead of oneDNN: time of a training step and of a decoded token, on one thread,
-# of a program that only includes headers. Prints each build's times and their ratio to the first row, as rows of the
-# table in docs/library.md. The builds run in rotation; a cell is the smallest time of all rounds.
+# of a program that only includes headers. Prints a table of each build's times and their ratio to the first row, from
+# which docs/library.md has its numbers. The builds run in rotation; a cell is the smallest time of all rounds.
 #
 #   benchmarks/build_flags.sh [ROUNDS] [COMPILER]        (default: 5 g++)
 set -euo pipefail

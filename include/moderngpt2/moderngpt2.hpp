@@ -1,14 +1,18 @@
 #pragma once
 
-// The whole library but for what needs a package of its own: Parquet (data/dataset.hpp), training a tokenizer
-// (tokenizer/train.hpp), command lines (cli/) and helpers for tests (testing/).
+// Most of the library. Include by their own names: what needs a further package (data/dataset.hpp, tokenizer/train.hpp,
+// distributed/mpi.hpp, backend/cuda.hpp, cli/), tasks (training/tasks/), plans of memory (run/plan.hpp) and helpers for
+// tests (testing/). docs/library.md lists all.
+
+// clang-format off
+#include "moderngpt2/core/requirements.hpp"  // first: its messages come before those of the compiler
+// clang-format on
 
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/backend/register_activation.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/config/presets.hpp"
-#include "moderngpt2/core/requirements.hpp"  // first: its messages come before the compiler's
 #include "moderngpt2/core/version.hpp"
 #include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/order.hpp"

@@ -1,12 +1,14 @@
 #pragma once
 
+// clang-format off
+#include "moderngpt2/core/requirements.hpp"  // before fmt: its messages come before those of the compiler
+// clang-format on
+
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include <fmt/core.h>
-
-#include "moderngpt2/core/requirements.hpp"
 
 namespace moderngpt2 {
 
