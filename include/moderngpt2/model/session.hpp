@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/uses.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/layers/pass.hpp"
@@ -29,7 +30,12 @@ class Session {
   Session(const M& model, int batch, int time, std::optional<typename M::Backend>&& context = {})
       : model_(&model),
         context_(context ? std::move(*context) : new_context(model.backend())),
-        work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {}
+        work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {
+    // Scratch that grew in a pass would wait for all streams, and so for gathers of other ranks.
+    if constexpr (!OnHost<typename M::Backend>)
+      if (model.is_sharded())
+        reserve<T>(context_, model.config(), model.layers().pass_size(batch, model.config().n_positions));
+  }
 
   const M& model() const { return *model_; }
   typename M::Backend& backend() { return context_; }
