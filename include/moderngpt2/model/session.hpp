@@ -1,11 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
 
 #include "moderngpt2/backend/host.hpp"
-#include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/uses.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/layers/pass.hpp"
@@ -26,16 +26,15 @@ class Session {
   using R = typename M::R;
 
   /// For passes over up to (batch,time) tokens. The model must outlive the session. `context`: the session's own, such
-  /// as cpu::Backend(1); default: a new one with the settings of the model's, such as its number of threads.
+  /// as cpu::Backend(1); default: a new one with the settings of the model's, such as its number of threads. A session
+  /// of a sharded model (ZeRO stage 3) uses the model's own context, in whose order weights are gathered.
   Session(const M& model, int batch, int time, std::optional<typename M::Backend>&& context = {})
       : model_(&model),
-        context_(context ? std::move(*context) : new_context(model.backend())),
-        work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {
-    // Scratch that grew in a pass would wait for all streams, and so for gathers of other ranks.
-    if constexpr (!OnHost<typename M::Backend>)
-      if (model.is_sharded())
-        reserve<T>(context_, model.config(), model.layers().pass_size(batch, model.config().n_positions));
-  }
+        own_(model.is_sharded() ? nullptr
+             : context          ? std::make_unique<typename M::Backend>(std::move(*context))
+                                : std::make_unique<typename M::Backend>(new_context(model.backend()))),
+        context_(own_ ? *own_ : model.backend_),
+        work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {}
 
   const M& model() const { return *model_; }
   typename M::Backend& backend() { return context_; }
@@ -72,7 +71,8 @@ class Session {
   }
 
   const M* model_;
-  typename M::Backend context_;
+  std::unique_ptr<typename M::Backend> own_;
+  typename M::Backend& context_;
   typename M::Work work_;
   Uses uses_{"session"};
 };
