@@ -44,11 +44,7 @@ template <ModelShape S, class HeadType, class BackendType, class Precision, clas
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
   friend class Session<Model>;
-
-  // Fail with the name of a member that a layer lacks.
-  static_assert(detail::check_attention<typename BlocksType::template Attention<S>, BackendType, Precision>());
-  static_assert(detail::check_mixer<typename BlocksType::template Mlp<S>, BackendType, Precision>());
-  static_assert(detail::check_norm<typename BlocksType::template Norm<S>, BackendType, Precision>());
+  static_assert(BlocksType::template check_layers<S, BackendType, Precision>());
   static_assert(detail::check_head<HeadType, BackendType, Precision, S.n_embd>());
 
  public:
