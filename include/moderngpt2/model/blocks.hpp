@@ -40,6 +40,13 @@ struct Blocks {
   template <ModelShape S>
   using Norm = std::conditional_t<std::is_same_v<NormLayer, Standard>, RmsNorm<S.n_embd>, NormLayer>;
 
+  /// Does not compile if a layer lacks a member; the message names it.
+  template <ModelShape S, class Backend, class Precision>
+  static constexpr bool check_layers() {
+    return detail::check_attention<Attention<S>, Backend, Precision>() &&
+           detail::check_mixer<Mlp<S>, Backend, Precision>() && detail::check_norm<Norm<S>, Backend, Precision>();
+  }
+
   /// Returns `c` with the types of these layers and the defaults of their fields. Throws an Error if the config is of
   /// other layers.
   static constexpr Config complete(Config c) {

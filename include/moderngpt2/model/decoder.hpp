@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -190,8 +191,9 @@ struct Decoder {
   }
   /// Includes the sizes that a layer states, and its longest vector. The library's own layers keep to the config.
   static constexpr void include_sizes(OperationSizes& sizes, const auto& layer) {
-    if constexpr (detail::HasName<std::remove_cvref_t<decltype(layer)>>)
-      sizes.include({.width = count_of(layer).longest_vector});
+    using Layer = std::remove_cvref_t<decltype(layer)>;
+    if constexpr (detail::HasName<Layer>)
+      if (!std::string_view(Layer::name).empty()) sizes.include({.width = count_of(layer).longest_vector});
     if constexpr (requires { layer.operation_sizes(); }) sizes.include(layer.operation_sizes());
   }
   /// Binder at half 0 or 1 of `layer`; layer n_layer is the head's unit.

@@ -30,6 +30,9 @@
 
 namespace moderngpt2 {
 
+template <class M>
+class Session;
+
 /// ModernGPT2 with a head: embedding, 2 n_layer half blocks, ln_f, head. S: dimensions fixed at compile time;
 /// BackendType: backend that computes (cpu::Backend, cuda::Backend, reference::Backend); Precision: element types;
 /// BlocksType: layers of the blocks.
@@ -40,10 +43,8 @@ namespace moderngpt2 {
 template <ModelShape S, class HeadType, class BackendType, class Precision, class BlocksType = Blocks<>>
 requires BackendFor<BackendType, typename Precision::Activation>
 class Model {
-  // Fail with the name of a member that a layer lacks.
-  static_assert(detail::check_attention<typename BlocksType::template Attention<S>, BackendType, Precision>());
-  static_assert(detail::check_mixer<typename BlocksType::template Mlp<S>, BackendType, Precision>());
-  static_assert(detail::check_norm<typename BlocksType::template Norm<S>, BackendType, Precision>());
+  friend class Session<Model>;
+  static_assert(BlocksType::template check_layers<S, BackendType, Precision>());
   static_assert(detail::check_head<HeadType, BackendType, Precision, S.n_embd>());
 
  public:
@@ -338,7 +339,7 @@ class Model {
 
   Config config_;
   Layers layers_;
-  Backend backend_;
+  mutable Backend backend_;  // mutable for sessions of a sharded model, which exclude each other (context_uses_)
   std::vector<ParameterInfo> table_;
   RotaryPositions<R, Memory> rotary_;
   Weights weights_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -25,10 +26,14 @@ class Session {
   using R = typename M::R;
 
   /// For passes over up to (batch,time) tokens. The model must outlive the session. `context`: the session's own, such
-  /// as cpu::Backend(1); default: a new one with the settings of the model's, such as its number of threads.
+  /// as cpu::Backend(1); default: a new one with the settings of the model's, such as its number of threads. A session
+  /// of a sharded model (ZeRO stage 3) uses the model's own context, in whose order weights are gathered.
   Session(const M& model, int batch, int time, std::optional<typename M::Backend>&& context = {})
       : model_(&model),
-        context_(context ? std::move(*context) : new_context(model.backend())),
+        own_(model.is_sharded() ? nullptr
+             : context          ? std::make_unique<typename M::Backend>(std::move(*context))
+                                : std::make_unique<typename M::Backend>(new_context(model.backend()))),
+        context_(own_ ? *own_ : model.backend_),
         work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {}
 
   const M& model() const { return *model_; }
@@ -66,7 +71,8 @@ class Session {
   }
 
   const M* model_;
-  typename M::Backend context_;
+  std::unique_ptr<typename M::Backend> own_;
+  typename M::Backend& context_;
   typename M::Work work_;
   Uses uses_{"session"};
 };
