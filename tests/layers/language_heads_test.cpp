@@ -94,7 +94,7 @@ TEST_CASE("double heads: an ignored choice, no choice loss, the last position by
   check_head<DoubleHeads<dynamic>>(c, {.batch = 4}, language_only);
   auto outside = [&]<class R>() {
     DoubleHeads<dynamic>::Labels l;
-    l.choices = 2, l.mc_token_ids = bad.data();
+    l.language.labels = labels.data(), l.choices = 2, l.mc_token_ids = bad.data();
     return l;
   };
   CHECK_THROWS_WITH_AS(check_head<DoubleHeads<dynamic>>(c, {.batch = 4}, outside),

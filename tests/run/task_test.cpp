@@ -183,7 +183,7 @@ TEST_CASE("ranks train the classifier that one process trains, and score it toge
               CHECK(several[i].at(score) == one[i].at(score));
             }
         }
-    CHECK(evaluations == 3 * 6);
+    CHECK(evaluations == 3 * 7);  // three scores: after each epoch of 6 steps, and after the last step
   }
   f.request = evaluation;
   CHECK(f.run() == 0);

@@ -80,7 +80,7 @@ TEST_CASE("several GPUs train like a CPU, in every ZeRO stage") {
 TEST_CASE("several GPUs allocate the planned memory") {
   const Config config = config_of_chunks();
   TrainingSettings s;
-  s.per_device_train_batch_size = s.per_device_eval_batch_size = 1, s.bucket_elements = 0;  // a block each
+  s.per_device_train_batch_size = s.per_device_eval_batch_size = 1, s.bucket_elements = 1;  // a block each
   constexpr std::uint64_t small = 64 << 10;  // ends of buffers, and a step's sums: far less than a chunk
   for (const int ranks : {2, 3}) {
     s.world_size = ranks;
