@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,14 @@ using namespace moderngpt2;
 using namespace moderngpt2::test;
 
 namespace {
+
+// Classes that refer to a model do not take a temporary.
+using Lm = CausalLM<any_shape>;
+static_assert(std::is_constructible_v<Generator<Lm>, Lm&, int> && !std::is_constructible_v<Generator<Lm>, Lm, int>);
+static_assert(std::is_constructible_v<BatchGenerator<Lm>, const Lm&> &&
+              !std::is_constructible_v<BatchGenerator<Lm>, Lm>);
+static_assert(std::is_constructible_v<Session<Lm>, Lm&, int, int> &&
+              !std::is_constructible_v<Session<Lm>, Lm, int, int>);
 
 /// Requests of unequal lengths, greedy and sampled, some with equal prompts, some that soon end.
 std::vector<GenerationRequest> passing_requests() {

@@ -1,6 +1,7 @@
 // Models with layers that are not the library's: config, counts, planned memory, initial values.
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,13 @@ namespace {
 
 using Foreign = Blocks<SlidingWindowAttention, TwoExperts, NormWithoutGain>;
 using ForeignModel = CausalLM<any_shape, cpu::Backend, Fp32, Foreign>;
+
+/// A layer whose name or field config.json could not keep.
+template <auto layer_name, auto field_name>
+struct Misnamed {
+  static constexpr const char* name = layer_name();
+  static constexpr std::array fields{LayerField{field_name(), 1}};
+};
 
 using ScalingModel = CausalLM<any_shape, cpu::Backend, Fp32, Blocks<Standard, ChannelScaling, NormWithoutGain>>;
 
@@ -58,6 +66,27 @@ TEST_CASE("a model completes the fields of its layers and refuses others") {
   other = model.config();
   other.blocks.attention.set("window", 0);
   CHECK_ERROR(ForeignModel(other), "blocks.attention.window is 0");
+}
+
+TEST_CASE("a layer has no type, field or value that config.json could not keep") {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  LayerConfig layer;
+  CHECK_ERROR(layer.set("window", std::numeric_limits<double>::quiet_NaN()), "field window of a layer is nan");
+  CHECK_ERROR(layer.set("window", infinity), "field window of a layer is inf, it must be finite");
+  CHECK_ERROR(layer.set("window", -infinity), "field window of a layer is -inf");
+  for (const char* name : {"", "type", "a b", "a\"", "\u00fc"}) CHECK_ERROR(layer.set(name, 1), "cannot be a field");
+  for (const char* name : {"", "a b", "a/b"}) CHECK_ERROR(layer.set_type(name), "cannot be the type of a layer");
+  CHECK(layer == LayerConfig());
+
+  constexpr auto empty = [] { return ""; };
+  constexpr auto word = [] { return "word"; };
+  constexpr auto words = [] { return "two words"; };
+  constexpr auto type = [] { return "type"; };
+  const auto complete = [&]<class L>(L) { complete_layer_config<L>(layer = {}, "blocks.mlp"); };
+  CHECK_ERROR(complete(Misnamed<empty, word>()), "\"\" cannot be the type of a layer");
+  CHECK_ERROR(complete(Misnamed<words, word>()), "\"two words\" cannot be the type of a layer");
+  CHECK_ERROR(complete(Misnamed<word, type>()), "\"type\" cannot be a field");
+  complete(Misnamed<word, word>());
 }
 
 TEST_CASE("what a model counts is what its layers describe") {

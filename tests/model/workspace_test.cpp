@@ -1,6 +1,9 @@
+#include <utility>
+
 #include <doctest/doctest.h>
 
 #include "model_under_test.hpp"
+#include "moderngpt2/model/session.hpp"
 
 using namespace moderngpt2;
 using namespace moderngpt2::test;
@@ -74,4 +77,12 @@ TEST_CASE("a batch larger than the workspace is refused, and the workspace still
   auto larger = tiny_pass<float>(true, 40);
   CHECK_THROWS_AS(m.loss(work, ids.data(), LanguageModelHead<dynamic>::Labels{ids.data()}, larger), Error);
   CHECK(m.loss(work, tiny_ids.data(), Language::labels<CausalLM<any_shape>>(), tiny_pass<float>(true)) == loss);
+}
+
+TEST_CASE("a workspace without rows, or of more than an int counts, is refused before memory is computed") {
+  const CausalLM<any_shape> m(tiny_config());
+  for (const auto& [batch, time] : {std::pair(-1, 8), {8, -1}, {-8, -8}, {0, 8}, {8, 0}, {1 << 20, 1 << 20}}) {
+    CHECK_THROWS_AS((void)m.workspace(batch, time, Mode::train), Error);
+    CHECK_THROWS_AS(Session(m, batch, time), Error);
+  }
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,12 @@ BlockDataset blocks_in_memory(int count, int time = 8) {
   for (int i = 0; i < count * time; ++i) tokens.push_back(3 + i % 50);
   return {std::make_shared<MemoryBlocks>(std::move(tokens), time), 0, count};
 }
+
+static_assert(
+    std::is_constructible_v<Trainer<SettingsModel>, SettingsModel&, TrainAndEval&, ModelCompanions, TrainingSettings>);
+static_assert(
+    !std::is_constructible_v<Trainer<SettingsModel>, SettingsModel&, TrainAndEval, ModelCompanions, TrainingSettings>,
+    "a trainer refers to its data, which must not be a temporary");
 
 /// Run of a user's project: a model, blocks in memory, settings, and {} for the companions.
 struct UserRun {

@@ -34,7 +34,21 @@ struct LayerField {
   double value = 0;
 };
 
-/// Type and fields of a layer in a config, as a plain value. A layer that is not the library's declares
+namespace detail {
+
+/// Whether a text may be the type or a field of a layer: 1 to `most` letters, digits, "_", "-" and ".".
+constexpr bool is_layer_word(std::string_view text, std::size_t most) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
+  };
+  return !text.empty() && text.size() <= most && std::all_of(text.begin(), text.end(), fits);
+}
+
+}  // namespace detail
+
+/// Type and fields of a layer in a config, as a plain value. What it accepts, config.json can keep. A layer that is not
+/// the library's declares
 ///
 ///   static constexpr const char* name = "sliding_window";             // its type in config.json
 ///   static constexpr std::array fields{LayerField{"window", 64}};     // optional: its fields with their defaults
@@ -48,13 +62,24 @@ class LayerConfig {
   /// Type of the layer; empty: the library's own layer.
   constexpr std::string_view type() const { return type_.view(); }
   constexpr bool is_standard() const { return type_.empty() && size_ == 0; }
-  constexpr void set_type(std::string_view type) { type_ = FixedText<max_name>(type); }
+  /// Throws an Error unless the type has 1 to max_name letters, digits, "_", "-" and ".".
+  constexpr void set_type(std::string_view type) {
+    if (!detail::is_layer_word(type, max_name))
+      throw Error("config: \"{}\" cannot be the type of a layer: use 1 to {} letters, digits, _, - and .", type,
+                  max_name);
+    type_ = FixedText<max_name>(type);
+  }
   constexpr int size() const { return size_; }
   constexpr LayerField field(int i) const { return {names_[std::size_t(i)].view(), values_[std::size_t(i)]}; }
   constexpr bool contains(std::string_view name) const { return find(name) < size_; }
 
-  /// Sets a field. Throws an Error for more than max_fields.
+  /// Sets a field. Throws an Error for more than max_fields, a name that set_type() would refuse, the name "type", and
+  /// a value that is not finite.
   constexpr void set(std::string_view name, double value) {
+    if (!detail::is_layer_word(name, max_name) || name == "type")
+      throw Error("config: \"{}\" cannot be a field of a layer: use 1 to {} letters, digits, _, - and ., not type",
+                  name, max_name);
+    if (!(value - value == 0)) throw Error("config: field {} of a layer is {}, it must be finite", name, value);
     const int at = find(name);
     if (at == max_fields) throw Error("config: layer {} has more than {} fields", type(), max_fields);
     names_[std::size_t(at)] = FixedText<max_name>(name);
@@ -100,11 +125,12 @@ struct BlocksConfig {
 template <class Layer>
 constexpr void complete_layer_config(LayerConfig& config, std::string_view where) {
   std::string_view name;
-  if constexpr (requires { Layer::name; }) name = Layer::name;
+  constexpr bool is_own = requires { Layer::name; };
+  if constexpr (is_own) name = Layer::name;
   if (!config.type().empty() && config.type() != name)
     throw Error("config: {} is {}, this program's model has {}", where, config.type(),
                 name.empty() ? "the library's own layer" : name);
-  if (!name.empty()) config.set_type(name);
+  if (is_own) config.set_type(name);
   int known = 0;
   if constexpr (requires { Layer::fields; })
     for (const LayerField& field : Layer::fields) {

@@ -70,6 +70,10 @@ class BatchGenerator {
     running_.reserve(cached_.size());
   }
 
+  /// The generator refers to the model: a temporary would be gone before the first text.
+  explicit BatchGenerator(const M&& model, const BatchGeneratorSettings& settings = {},
+                          std::optional<typename M::Backend> context = {}) = delete;
+
   /// Adds a request to the end of the queue. Throws an Error for options out of range, num_beams above 1, an id outside
   /// the vocabulary, or a text that does not fit a slot.
   RequestId add(GenerationRequest request, RequestCallbacks callbacks = {}) {

@@ -38,6 +38,10 @@ class Generator {
     cached_.reserve(std::size_t(rows_.capacity()));
   }
 
+  /// The generator refers to the model: a temporary would be gone before the first text.
+  explicit Generator(const M&& model, std::int64_t max_tokens, int prefill_chunk = 1,
+                     std::optional<typename M::Backend>&& context = {}) = delete;
+
   const KvCache<T, typename M::Memory>& cache() const { return rows_.cache(); }
 
   /// Generates tokens after `prompt` until an eos token, max_new_tokens or n_positions is reached, or `callback(token)`

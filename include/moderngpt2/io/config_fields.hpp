@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -238,10 +237,7 @@ MODERNGPT2_INLINE int ConfigFields::num_labels(int otherwise) const {
 
 MODERNGPT2_INLINE BlocksConfig ConfigFields::blocks() const {
   BlocksConfig blocks;
-  const auto is_name = [](const std::string& text) {
-    const auto fits = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.'; };
-    return !text.empty() && text.size() <= LayerConfig::max_name && std::all_of(text.begin(), text.end(), fits);
-  };
+  const auto is_name = [](const std::string& text) { return is_layer_word(text, LayerConfig::max_name); };
   const Json* object = find("blocks");
   if (!object || object->is_null()) return blocks;
   if (!object->is_object()) throw Error("{}: blocks must be an object, found {}", where_, json_excerpt(*object));

@@ -89,7 +89,7 @@ class Workspace {
  public:
   Workspace(const Layers& layers, int batch, int time, Mode mode)
       : layers_(layers),
-        memory_(Activations<Layers, T>::bytes(layers, batch, time, mode)),
+        memory_((check(batch, time), Activations<Layers, T>::bytes(layers, batch, time, mode))),
         arena_(memory_.data(), memory_.size()),
         mode_(mode) {
     reshape(batch, time);
@@ -99,9 +99,7 @@ class Workspace {
   /// batch or time is less than 1.
   void reshape(int batch, int time) {
     if (batch == batch_ && time == time_) return;
-    if (batch < 1 || time < 1 || std::int64_t(batch) * time > INT_MAX)
-      throw Error("a pass of batch {} and time {}: both must be at least 1, and their product at most {}", batch, time,
-                  INT_MAX);
+    check(batch, time);
     batch_ = time_ = 0;  // invalid if place() throws
     views.place(arena_, layers_, batch, time, mode_);
     batch_ = batch, time_ = time;
@@ -114,6 +112,12 @@ class Workspace {
   Activations<Layers, T> views;
 
  private:
+  static void check(int batch, int time) {
+    if (batch < 1 || time < 1 || std::int64_t(batch) * time > INT_MAX)
+      throw Error("a pass of batch {} and time {}: both must be at least 1, and their product at most {}", batch, time,
+                  INT_MAX);
+  }
+
   Layers layers_;
   Memory memory_;
   Arena arena_;

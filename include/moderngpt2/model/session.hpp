@@ -36,6 +36,9 @@ class Session {
         context_(own_ ? *own_ : model.backend_),
         work_((select_device(context_), model.workspace(batch, time, Mode::infer))) {}
 
+  /// The session refers to the model: a temporary would be gone before the first pass.
+  Session(const M&& model, int batch, int time, std::optional<typename M::Backend>&& context = {}) = delete;
+
   const M& model() const { return *model_; }
   typename M::Backend& backend() { return context_; }
   typename M::Work& work() { return work_; }

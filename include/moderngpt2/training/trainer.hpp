@@ -59,6 +59,13 @@ class Trainer {
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
       : Trainer(O((check(model, data, settings, ranks), settings)), model, data, std::move(companions), settings,
                 std::move(hooks), ranks, device_ranks) {}
+  /// The trainer refers to the data: a temporary would be gone before the first step.
+  Trainer(M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
+          TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
+          distributed::CommunicatorBase* device_ranks = nullptr) = delete;
+  Trainer(O optimizer, M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
+          TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
+          distributed::CommunicatorBase* device_ranks = nullptr) = delete;
   /// Trains with an instance of an optimizer, which may have hyperparameters that are not in TrainingSettings.
   Trainer(O optimizer, M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings,
           TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
