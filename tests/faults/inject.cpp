@@ -179,7 +179,7 @@ ssize_t writev(int fd, const struct iovec* parts, int number) {
   const std::string path = watched(fd);
   if (fails("writev", path)) return -1;
   const ssize_t n = real_call(fd, parts, number);
-  if (n > 0) written(path);
+  if (n > 0) written(path, n);
   return n;
 }
 

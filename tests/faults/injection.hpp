@@ -151,11 +151,14 @@ inline void opened(int fd, const std::string& path, bool is_new) {
   if (is_new) unsynced().names.insert(path);
 }
 
-inline void written(const std::string& path) {
+/// After a write of n bytes to the end of a file: what it had before stays synced.
+inline void written(const std::string& path, ssize_t n) {
   if (path.empty()) return;
   const Inside guard;
   const std::lock_guard lock(unsynced().mutex);
-  unsynced().synced.try_emplace(path, 0);
+  std::error_code ignored;
+  const std::uint64_t size = std::filesystem::file_size(path, ignored);
+  unsynced().synced.try_emplace(path, !ignored && size > std::uint64_t(n) ? size - std::uint64_t(n) : 0);
 }
 
 enum class Fault { none, error, shorten, flip, torn };
@@ -214,7 +217,7 @@ ssize_t transfer(const char* name, int fd, void* data, std::size_t size, bool in
   if (fault == Fault::torn) die();
   if (fault == Fault::flip && in && n > 0) static_cast<char*>(data)[n / 2] ^= 1;
   if (n > 0 && in && !path.empty()) bytes_read += n;
-  if (n > 0 && !in) written(path);
+  if (n > 0 && !in) written(path, n);
   return n;
 }
 

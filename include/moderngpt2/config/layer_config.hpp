@@ -125,12 +125,11 @@ struct BlocksConfig {
 template <class Layer>
 constexpr void complete_layer_config(LayerConfig& config, std::string_view where) {
   std::string_view name;
-  constexpr bool is_own = requires { Layer::name; };
-  if constexpr (is_own) name = Layer::name;
+  if constexpr (requires { Layer::name; }) name = Layer::name;  // empty: a layer of the library
   if (!config.type().empty() && config.type() != name)
     throw Error("config: {} is {}, this program's model has {}", where, config.type(),
                 name.empty() ? "the library's own layer" : name);
-  if (is_own) config.set_type(name);
+  if (constexpr bool has_fields = requires { Layer::fields; }; has_fields || !name.empty()) config.set_type(name);
   int known = 0;
   if constexpr (requires { Layer::fields; })
     for (const LayerField& field : Layer::fields) {

@@ -50,10 +50,6 @@ struct ModelSource {
 /// field if tokenizer, blocks and config do not fit together.
 ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size);
 
-/// Throws an Error that names the first field in which two configs differ, among those that change the weights or what
-/// they compute.
-void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where);
-
 }  // namespace moderngpt2
 
 #ifndef MODERNGPT2_DECLARE_RUNS
@@ -127,28 +123,6 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
   if (block_size > c.n_positions)
     throw Error("{}: n_positions is {}, shorter than the data's blocks of {} tokens", where, c.n_positions, block_size);
   return file;
-}
-
-MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
-  const auto values_of = [](Config c) {
-    c.query_pre_attn_scalar = c.query_scale();  // given or not, the same multiplier
-    std::vector<Json> values;
-    describe(c,
-             [&](const auto& member, const Field&, const InConfig&) { values.push_back(detail::field_json(member)); });
-    return values;
-  };
-  const auto equal = [](const Json& a, const Json& b) {  // the query scale may be rounded otherwise
-    if (!a.is_number_float() || !b.is_number_float()) return a == b;
-    return std::abs(a.get<double>() - b.get<double>()) <= 1e-12 * std::abs(a.get<double>());
-  };
-  const std::vector<Json> there = values_of(checkpoint), here = values_of(wanted);
-  std::size_t row = 0;
-  describe(wanted, [&](const auto&, const Field& field, const InConfig& rules) {
-    if (rules.same_model && !equal(there[row], here[row]))
-      throw Error("{}: {} differs from this run's ({} in the checkpoint, {} here): use the flags of the first run",
-                  where, field.name, there[row].dump(), here[row].dump());
-    ++row;
-  });
 }
 
 }  // namespace moderngpt2

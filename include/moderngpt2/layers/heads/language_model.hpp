@@ -76,6 +76,9 @@ struct LanguageModelHead {
   template <class B, class T, class E>
   void predict(B& b, Rows<compute_t<T>> out, Rows<const T> hidden, const Params<E>& p,
                const typename Embedding<C>::template Params<E>& wte) const {
+    if (!out.data || !hidden.data || out.count != hidden.count || out.width != vocab_size)
+      throw Error("logits of {} rows and {} columns: {} rows and the vocabulary of {} are needed", out.count, out.width,
+                  hidden.count, vocab_size);
     logits(b, out, hidden, weight(p, wte), real_t<T>(softcap));
   }
 

@@ -100,11 +100,13 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   return target;
 }
 
-/// Reads the weights of a checkpoint and this rank's part of its optimizer state.
+/// Reads the weights of a checkpoint and this rank's part of its optimizer state. Throws an Error if the checkpoint is
+/// of another model.
 template <class M, class O>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
   const CheckpointTensors tensors(checkpoint.folder);
   const ConfigFile config = read_config(checkpoint.folder, M::Head::architecture);
+  require_same_model(config.config, model.config(), checkpoint.folder.string());
   optimizer.fill(model, FileWeights(tensors, config));
   load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
