@@ -95,6 +95,16 @@ TEST_CASE("ids and labels as spans are compared with the pass, and give the resu
               "labels: 15 elements, but the pass needs 2");
 }
 
+TEST_CASE("logits of another size are an error") {
+  PassRun<CausalLM<any_shape>> run;
+  const Rows<float> hidden = run.model.forward(run.work, run.ids, run.pass);
+  std::vector<float> out(17 * 50);
+  CHECK_ERROR(run.model.logits(Rows<float>(out.data(), 17, 50), hidden), "logits of 17 rows", "16 rows");
+  CHECK_ERROR(run.model.logits(Rows<float>(out.data(), 16, 40), hidden), "40 columns", "vocabulary of 50");
+  CHECK_ERROR(run.model.logits(Rows<float>(nullptr, 16, 50), hidden), "logits of 16 rows");
+  run.model.logits(Rows<float>(out.data(), 16, 50), hidden);
+}
+
 TEST_CASE("missing labels are an error; classifiers accept none in a pass without gradients") {
   PassRun<CausalLM<any_shape>> language;
   CHECK_ERROR(language.loss({}), "LanguageModelLabels::labels is null");

@@ -35,8 +35,9 @@ struct Run {
   TinyModel model;
   Trainer<TinyModel> trainer;
 
-  Run(const DatasetSplits& data, const TrainingSettings& settings, TrainingHooks hooks = {})
-      : model(test::tiny_config(), cpu::Backend(1)),
+  Run(const DatasetSplits& data, const TrainingSettings& settings, TrainingHooks hooks = {},
+      const Config& config = test::tiny_config())
+      : model(config, cpu::Backend(1)),
         trainer((model.initialize(settings.seed), model), data, companions(), settings, std::move(hooks)) {}
 };
 
@@ -114,7 +115,7 @@ TEST_CASE("a run that is stopped and resumed is bit for bit the run that is not"
   CHECK(history.front().at("loss").get<double>() > history[history.size() - 2].at("loss").get<double>() + 0.1);
 }
 
-TEST_CASE("a finished run says so, and other data is refused") {
+TEST_CASE("a finished run says so, and other data and models are refused") {
   test::TemporaryFolder temporary;
   const DatasetSplits data = test::make_data(temporary / "data");
   TrainingSettings settings = test::tiny_settings(temporary / "out");
@@ -126,7 +127,12 @@ TEST_CASE("a finished run says so, and other data is refused") {
   CHECK(test::contains(pieces.said.back(), "the run is complete"));
   const DatasetSplits other = test::make_data(temporary / "other", 51);
   Run stranger(other, settings);
-  CHECK_ERROR(stranger.trainer.resume(open_checkpoint(settings.output_dir / "checkpoint-2")), "50 blocks", "51");
+  const Checkpoint checkpoint = open_checkpoint(settings.output_dir / "checkpoint-2");
+  CHECK_ERROR(stranger.trainer.resume(checkpoint), "50 blocks", "51");
+  Config config = test::tiny_config();
+  config.rope_theta = 77;  // tensors of the same shapes
+  Run other_model(data, settings, {}, config);
+  CHECK_ERROR(other_model.trainer.resume(checkpoint), "checkpoint-2: rope_theta differs", "10000", "77");
 }
 
 TEST_CASE("the update does not depend on how a batch is cut") {
