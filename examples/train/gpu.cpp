@@ -6,7 +6,7 @@
 
 namespace moderngpt2::train_program {
 
-void require_gpu(const std::string&, bool cudnn_attention) {
+void require_gpu(const std::string&, bool, bool cudnn_attention) {
   if (cudnn_attention) cuda::require_cudnn();
 }
 

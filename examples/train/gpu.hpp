@@ -5,26 +5,15 @@
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/run/run.hpp"
 
-// The part of `train` that runs on a GPU. Defined by gpu_run.hpp and gpu*.cpp in builds with CUDA; in others, the
-// functions throw UsageError.
+// The part of `train` for GPUs. Builds with CUDA define it in gpu_run.hpp and gpu*.cpp, other builds in gpu_plan.cpp.
 namespace moderngpt2::train_program {
 
-#if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
-
-/// Runs a prepared training, evaluation or dry run on a GPU. Returns the exit status.
+/// Runs a prepared training, evaluation or dry run on a GPU. Returns the exit status. Without CUDA, only dry runs.
 template <class Task>
 int run_on_gpu(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks);
-/// Throws UsageError if `cudnn_attention` is set and this program was built without cuDNN.
-void require_gpu(const std::string& device, bool cudnn_attention);
 
-#else
-
-template <class Task>
-int run_on_gpu(const TrainingRequest&, const PreparedRun<Task>&, const TrainingHooks&) {
-  throw no_cuda("cuda");
-}
-inline void require_gpu(const std::string& device, bool) { throw no_cuda(device); }
-
-#endif
+/// Throws UsageError if this program was built without CUDA and more than a plan is requested (`dry_run`), or without
+/// cuDNN and `cudnn_attention` is set.
+void require_gpu(const std::string& device, bool dry_run, bool cudnn_attention);
 
 }  // namespace moderngpt2::train_program

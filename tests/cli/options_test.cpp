@@ -177,16 +177,19 @@ TEST_CASE_FIXTURE(Fixture, "help shows every option with its default") {
     CHECK(request.status == 0);
     CHECK(request.text == options.help());
   }
-  const std::string text = options.help();
+  const std::string text = options.help(110);
   for (const char* part : {"Does things.", "Numbers:", "--block_size INT", "(default: 1024)", "(default: 0.00025)",
                            "--sample, --no_sample", "(default: on)", "--colour red|green", "(default: red)",
                            "--special_tokens TEXT...", "(required)", "(also --learning_rate)"})
     CHECK_MESSAGE(text.find(part) != std::string::npos, std::string(part));
   CHECK(text.find("torch_compile") == std::string::npos);
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = text.find('\n', begin);
-    CHECK(end - begin <= 110);
-    begin = end + 1;
+  for (const std::size_t width : {110, 80, 60}) {
+    const std::string wrapped = options.help(int(width));
+    for (std::size_t begin = 0; begin < wrapped.size();) {
+      const std::size_t end = wrapped.find('\n', begin);
+      CHECK(end - begin <= width);
+      begin = end + 1;
+    }
   }
 }
 

@@ -2,33 +2,40 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/option_table.hpp"
+#include "moderngpt2/cli/progress.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
 
 namespace detail {
 
-/// Formats rows of two columns; the right column is wrapped at 110 characters.
+/// Text with line breaks between words, so that lines have at most `width` characters.
+std::string wrapped_text(const std::string& text, int width);
+
+/// Formats rows of two columns; the right column is wrapped at `width` characters.
 class TwoColumns {
  public:
-  explicit TwoColumns(std::string& out) : out_(out) {}
+  TwoColumns(std::string& out, int width)
+      : width_(std::size_t(std::max(width, 40))), column_(width_ >= 90 ? 36 : 24), out_(out) {}
 
   void row(const std::string& left, const std::string& right) {
     std::string line = "  " + left;
     const auto turn = [&] {
       out_ += line + "\n";
-      line = std::string(column - 1, ' ');
+      line = std::string(column_ - 1, ' ');
     };
-    if (line.size() >= column) turn();
-    line.resize(std::max(line.size(), column - 1), ' ');
+    if (line.size() >= column_) turn();
+    line.resize(std::max(line.size(), column_ - 1), ' ');
     for (std::size_t begin = 0; begin < right.size();) {
       const std::size_t end = std::min(right.find(' ', begin), right.size());
-      if (line.size() + 1 + end - begin > width) turn();
+      if (line.size() + 1 + end - begin > width_) turn();
       line += " " + right.substr(begin, end - begin);
       begin = end + 1;
     }
@@ -36,7 +43,7 @@ class TwoColumns {
   }
 
  private:
-  static constexpr std::size_t column = 36, width = 110;
+  std::size_t width_, column_;  // column_: where the right column begins
   std::string& out_;
 };
 
@@ -51,8 +58,11 @@ std::string markdown_prose(const std::string& text);
 /// End of an option's text in --help: aliases, and the default or "(required)".
 std::string option_remarks(const Option& option);
 
-/// The text of --help.
-std::string option_help(const OptionTable& table);
+/// Width in characters for texts on standard output: that of the terminal, otherwise COLUMNS, otherwise 110.
+int help_width();
+
+/// The text of --help, wrapped at `width` characters.
+std::string option_help(const OptionTable& table, int width = 110);
 
 /// The program's page of the documentation, in Markdown.
 std::string option_markdown(const OptionTable& table);
@@ -62,6 +72,20 @@ std::string option_markdown(const OptionTable& table);
 #ifndef MODERNGPT2_DECLARE_COMMAND_LINE
 
 namespace moderngpt2::detail {
+
+MODERNGPT2_INLINE std::string wrapped_text(const std::string& text, int width) {
+  std::string out;
+  std::size_t column = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    if (column > 0 && column + 1 + end - begin > std::size_t(width)) out += '\n', column = 0;
+    if (column > 0) out += ' ', ++column;
+    out.append(text, begin, end - begin);
+    column += end - begin;
+    begin = end + 1;
+  }
+  return out;
+}
 
 MODERNGPT2_INLINE std::string markdown_cell(std::string text) {
   for (std::size_t i = 0; (i = text.find('|', i)) != text.npos; i += 2) text.insert(i, "\\");
@@ -96,9 +120,16 @@ MODERNGPT2_INLINE std::string option_remarks(const Option& option) {
   return option.default_text().empty() ? text : text + fmt::format(" (default: {})", option.default_text());
 }
 
-MODERNGPT2_INLINE std::string option_help(const OptionTable& table) {
-  std::string text = fmt::format("{}\n\nUsage: {}\n", table.description, table.usage());
-  detail::TwoColumns columns(text);
+MODERNGPT2_INLINE int help_width() {
+  if (const int columns = terminal_columns(stdout)) return std::min(columns, 140);
+  const char* const text = std::getenv("COLUMNS");
+  const int columns = text ? std::atoi(text) : 0;
+  return columns > 0 ? std::min(columns, 140) : 110;
+}
+
+MODERNGPT2_INLINE std::string option_help(const OptionTable& table, int width) {
+  std::string text = fmt::format("{}\n\nUsage: {}\n", detail::wrapped_text(table.description, width), table.usage());
+  detail::TwoColumns columns(text, width);
   table.for_each_row(
       [&](const std::string& section) { text += fmt::format("\n{}:\n", section.empty() ? "Options" : section); },
       [&](const Option& option) { columns.row(option.usage(), option.help() + option_remarks(option)); });

@@ -166,7 +166,7 @@ class Options {
   const std::vector<std::string>& notes() const { return notes_; }
 
   /// Text of --help.
-  std::string help() const { return option_help(table_); }
+  std::string help(int width = help_width()) const { return option_help(table_, width); }
 
  private:
   template <class T>

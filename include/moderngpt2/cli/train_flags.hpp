@@ -24,8 +24,8 @@ namespace moderngpt2 {
 /// its members add the flags that set several members of the request, or none.
 class TrainFlags {
  public:
-  /// Throws UsageError if the program cannot run on the GPU that --device names.
-  using RequireGpu = void (*)(const std::string& device, bool cudnn_attention);
+  /// Throws UsageError if the program can neither run on the GPU that --device names nor, for a dry run, plan for it.
+  using RequireGpu = void (*)(const std::string& device, bool dry_run, bool cudnn_attention);
 
   TrainFlags(Options& options, TrainingRequest& request)
       : options_(add_fields(options, request)),
@@ -34,7 +34,7 @@ class TrainFlags {
         text_(options),
         launcher_(options) {
     options.section("Training");
-    options.add("device", device_, "Compute device: cpu, or cuda or cuda:N in builds with CUDA.").metavar("DEVICE");
+    options.add("device", device_, "Compute device: cpu, or cuda or cuda:N in builds with CUDA; --dry_run plans for cuda in every build.").metavar("DEVICE");
     add_precision_flags(options, precision_, "Number format of activations and matrices. tf32 and fp16 need a GPU.");
     add_model_flags(options, request.model_fields);
     add_ignored_training_flags(options);
@@ -51,7 +51,7 @@ class TrainFlags {
     TrainingSettings& s = request_.settings;
     const bool is_first = processes.rank() == 0;
     request_.gpu = gpu_number(device_);
-    if (request_.gpu) require_gpu(device_, s.cudnn_attention);
+    if (request_.gpu) require_gpu(device_, request_.dry_run, s.cudnn_attention);
     if (!request_.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
     task_.check();
     if (is_first) print_notes();

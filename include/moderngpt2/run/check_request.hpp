@@ -7,6 +7,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/request_fields.hpp"
+#include "moderngpt2/run/run_plan.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 namespace moderngpt2::detail {
@@ -37,6 +38,15 @@ void check_cuda_graph(const TrainingRequest& request, Say&& say) {
   say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
 }
 
+/// Throws UsageError if a GPU is described without a plan for one.
+inline void check_described_gpu(const TrainingRequest& request) {
+  if (!request.gpu_memory && !request.gpu_flops) return;
+  const char* const name = request.gpu_memory ? "--gpu_memory" : "--gpu_flops";
+  if (!request.dry_run || !request.gpu)
+    throw UsageError("{} describes the GPUs of a plan: use it with --dry_run --device cuda", name);
+  if (request.gpu_memory) (void)parse_bytes("gpu_memory", *request.gpu_memory);
+}
+
 /// Throws UsageError for invalid settings and for those that exclude each other. `is_classifier`: whether the run
 /// trains on labelled examples. `has_gpu`: whether the program was built with CUDA.
 template <class Say>
@@ -53,6 +63,7 @@ void check_request(const TrainingRequest& request, bool is_classifier, bool has_
     if constexpr (requires { member->empty(); })  // paths, and model_size_name, which has choices
       if (member && member->empty() && field.choices.empty()) throw UsageError("--{}: the path is empty", field.name);
   });
+  check_described_gpu(request);
   check_cuda_graph(request, say);
   check_precision(request, say);
 }

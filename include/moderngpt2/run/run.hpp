@@ -21,6 +21,7 @@
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/run_plan.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/run/summary.hpp"
 #include "moderngpt2/training/trainer.hpp"
@@ -147,12 +148,14 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
-    const double rate = measure_matmul<typename M::T>(model.backend());
-    hooks.say(
-        fmt::format("speed: a matrix product alone runs at {:.1f} GFLOP/s; matmul_utilization is the fraction of it "
-                    "that training reaches",
-                    rate / 1e9));
-    trainer.set_matmul_rate(rate * ranks.size());
+    const auto measure = [&model, &ranks] {
+      return measure_matmul<typename M::T>(model.backend()) * ranks.size();
+    };
+    const double rate = measure();
+    hooks.say(fmt::format("speed: a matrix product alone runs at {:.1f} GFLOP/s; MFU is the fraction of this speed, "
+                          "measured at the start, that training reaches",
+                          rate / ranks.size() / 1e9));
+    trainer.set_matmul_rate({rate, measure});
   }
   const int signal = trainer.run();
   const std::int64_t peak = max_over_ranks(ranks, std::int64_t(peak_resident_bytes()), "memory");
@@ -170,34 +173,17 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   const TrainingSettings& s = request.settings;
   distributed::CommunicatorBase& ranks = distributed::ranks_or_single(request.ranks);
   hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
-  const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
-  const int sequences = run.data ? Task::Batch::sequences_of(run.data->train) : 1;
-  const bool known = knows_last_step(request, run);
-  MemoryPlan plan;
-  std::int64_t to_do = 0;
-  std::string run_name;
-  run_or_fail_together(ranks, "planning the run", [&] {
-    plan = request.eval_only
-               ? plan_evaluation<M>(config, s, run.block_size, request.threads, eval_blocks, sequences)
-               : plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
-    add_libraries(plan, resident_bytes(), ranks.size(), s.world_size);
-    const std::int64_t steps = known ? planned_last_step(request, run) : 1;
-    to_do = steps - first_step(run);
-    (void)make_schedule(s, steps);
-    run_name = log_name(request, run);
-    if (request.eval_only && eval_blocks == 0) throw Error("the data set has no evaluation examples");
-  });
+  RunPlan plan;
+  run_or_fail_together(ranks, "planning the run", [&] { plan = plan_run<M>(request, run, ranks.size()); });
   if (request.dry_run) {
-    hooks.say(plan_text(plan));
+    say_plan<M>(request, run, hooks, plan);
     if constexpr (!OnHost<typename M::Backend>) {
       try {
-        hooks.say(device_memory_text(make_backend<typename M::Backend>(request, ranks), plan));
+        hooks.say(device_memory_text(make_backend<typename M::Backend>(request, ranks), plan.memory));
       } catch (const Error& error) {
         hooks.say(fmt::format("note: {}", error.what()));  // the plan holds without a GPU
       }
     }
-    if (known && !request.eval_only)
-      hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
     return 0;
   }
   std::optional<OutputFolder> output;
@@ -205,14 +191,14 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   run_or_fail_together(ranks, "making the model", [&] {
     if (!request.eval_only && ranks.rank() == 0) {
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
-      output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
+      output.emplace(s.output_dir, plan_disk(plan.memory, s, plan.steps, std::int64_t(older.size())));
       if (!run.checkpoint && !older.empty())
         hooks.say(fmt::format("note: {} belongs to an earlier run; --resume_from_checkpoint latest would continue it",
                               older.front().folder.string()));
     }
     auto backend = make_backend<typename M::Backend>(request, ranks);
     if constexpr (!OnHost<typename M::Backend>)
-      hooks.say(device_memory_text(backend, plan, memory_remedy(s, request.eval_only)));
+      hooks.say(device_memory_text(backend, plan.memory, memory_remedy(s, request.eval_only)));
     made.emplace(config, std::move(backend), distributed::buffer_granule(ranks.size()), pages_of(s));
   });
   M& model = *made;
@@ -221,7 +207,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   if (!request.eval_only || s.shards_weights()) device.emplace(model.backend(), ranks);
   distributed::CommunicatorBase* const device_ranks = device ? device->get() : nullptr;
   if (request.eval_only) return evaluate_only(run, request, model, hooks, device_ranks);
-  return train_model(run, request, model, hooks, plan, run_name, device_ranks);
+  return train_model(run, request, model, hooks, plan.memory, plan.run_name, device_ranks);
 }
 
 /// Selects the model type by device, precision and config, and calls run_model() or `run_on_gpu`.

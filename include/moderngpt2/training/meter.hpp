@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -53,24 +55,34 @@ double measure_matmul(Backend& backend, double seconds = 0.2) {
 /// Adds a run's speed and memory to a log line. Only these fields depend on the clock and the machine.
 void add_speed(Json& line, const RunSpeed& speed);
 
-/// Speed and memory as text, without tokens/s and remaining time: "93% of matmul speed, 2% waiting for data, 0.45 GiB".
+/// Speed and memory as text, without tokens/s and remaining time: "MFU 93%, 2% waiting for data, 0.45 GiB".
 std::string speed_text(const RunSpeed& speed, std::string_view separator);
 
-/// Measures the speed of a process's training steps. Threads: one at a time.
+/// Speed of a matrix product alone, from which the MFU of a run is computed.
+struct MatmulRate {
+  double flops_per_second = 0;        ///< of all processes together; 0: not measured
+  std::function<double()> measure{};  ///< measures it again, in 0.2 s; empty: not possible
+};
+
+/// Measures the speed of a process's training steps. If training appears to be faster than a matrix product alone, the
+/// machine was busy when the product was measured: speed() measures it again, at most three times. Threads: one at a
+/// time.
 class Meter {
  public:
-  /// `matmul_rate`: FLOP/s of a matrix product alone (0: not measured).
-  Meter(double flops_per_token, double matmul_rate) : flops_per_token_(flops_per_token), matmul_rate_(matmul_rate) {}
+  Meter(double flops_per_token, MatmulRate matmul_rate)
+      : flops_per_token_(flops_per_token), matmul_rate_(std::move(matmul_rate)) {}
 
   void add(double seconds, double data_seconds, std::int64_t tokens);
 
-  RunSpeed speed(std::int64_t steps_left) const;
+  RunSpeed speed(std::int64_t steps_left);
 
   /// Resets the interval since the last log line; the estimate of the remaining time keeps all steps.
   void begin() { seconds_ = data_seconds_ = tokens_ = 0; }
 
  private:
-  double flops_per_token_, matmul_rate_;
+  double flops_per_token_;
+  MatmulRate matmul_rate_;
+  int measurements_left_ = 3;
   double seconds_ = 0, data_seconds_ = 0, tokens_ = 0;  // since the last log line
   double run_seconds_ = 0;
   std::int64_t run_steps_ = 0;
@@ -107,7 +119,7 @@ MODERNGPT2_INLINE void add_speed(Json& line, const RunSpeed& speed) {
 MODERNGPT2_INLINE std::string speed_text(const RunSpeed& speed, std::string_view separator) {
   std::vector<std::string> parts;
   if (speed.matmul_utilization > 0)
-    parts.push_back(fmt::format("{:.0f}% of matmul speed", 100 * speed.matmul_utilization));
+    parts.push_back(fmt::format("MFU {:.0f}%", 100 * speed.matmul_utilization));
   if (speed.data_wait >= 0.01) parts.push_back(fmt::format("{:.0f}% waiting for data", 100 * speed.data_wait));
   if (const std::uint64_t bytes = resident_bytes())
     parts.push_back(fmt::format("{:.2f} GiB", double(bytes) / (1 << 30)));
@@ -123,11 +135,17 @@ MODERNGPT2_INLINE void Meter::add(double seconds, double data_seconds, std::int6
   run_seconds_ += seconds, ++run_steps_;
 }
 
-MODERNGPT2_INLINE RunSpeed Meter::speed(std::int64_t steps_left) const {
+MODERNGPT2_INLINE RunSpeed Meter::speed(std::int64_t steps_left) {
   RunSpeed speed;
   speed.tokens_per_second = seconds_ > 0 ? tokens_ / seconds_ : 0;
   speed.data_wait = seconds_ > 0 ? data_seconds_ / seconds_ : 0;
-  if (matmul_rate_ > 0) speed.matmul_utilization = speed.tokens_per_second * flops_per_token_ / matmul_rate_;
+  double& rate = matmul_rate_.flops_per_second;
+  const double reached = speed.tokens_per_second * flops_per_token_;
+  if (rate > 0 && reached > rate && matmul_rate_.measure && measurements_left_ > 0) {
+    --measurements_left_;
+    rate = std::max(rate, matmul_rate_.measure());
+  }
+  if (rate > 0) speed.matmul_utilization = reached / rate;
   if (run_steps_ > 0) speed.seconds_left = run_seconds_ / double(run_steps_) * double(steps_left);
   return speed;
 }

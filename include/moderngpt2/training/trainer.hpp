@@ -26,6 +26,7 @@
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/loss_spikes.hpp"
+#include "moderngpt2/training/machine_share.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/run_control.hpp"
@@ -147,6 +148,7 @@ class Trainer {
     if (ranks_.size() > 1) check_replicas("all must start from the same files");
     if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
+    MachineShare machine;
     LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
@@ -163,7 +165,11 @@ class Trainer {
       if (report.applied && spikes.add(report.loss))
         say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}", report.step, report.loss,
             spikes.mean());
-      const auto log = [&] { log_.add(report, control_.requests()), meter.begin(); };
+      const auto log = [&] {
+        log_.add(report, control_.requests());
+        if (const auto note = machine.note()) say("{}", *note);
+        meter.begin();
+      };
       const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || control_.requests().should_log;
       if (is_logged) log();
       control_.agree();
@@ -204,7 +210,7 @@ class Trainer {
   }
 
   /// Sets the speed of a matrix product alone (measure_matmul()), from which matmul_utilization is computed.
-  void set_matmul_rate(double flops_per_second) { matmul_rate_ = flops_per_second; }
+  void set_matmul_rate(MatmulRate rate) { matmul_rate_ = std::move(rate); }
   /// Sets the name of the TensorBoard log, stored in checkpoints so that a resumed run continues the log.
   void set_run_name(std::string name) { state_.run_name = std::move(name); }
 
@@ -351,7 +357,7 @@ class Trainer {
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
   RunControl control_{hooks_, ranks_};
-  double matmul_rate_ = 0;
+  MatmulRate matmul_rate_;
 };
 
 }  // namespace moderngpt2

@@ -1,0 +1,164 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/backend/host.hpp"
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/run/device.hpp"
+#include "moderngpt2/run/plan.hpp"
+#include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/summary.hpp"
+#include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/meter.hpp"
+#include "moderngpt2/training/schedule.hpp"
+
+// Plan of a whole run, and its text for --dry_run. Needs no device: a program without CUDA plans runs on GPUs too.
+namespace moderngpt2::detail {
+
+/// GPU memory in bytes that the CUDA driver and libraries take from a process, beside the plan; about 0.6 GiB on
+/// GPUs of compute capability 8.0 and 9.0.
+inline constexpr std::uint64_t cuda_context_bytes = std::uint64_t(600) << 20;
+
+/// Number of bytes that a text such as "94GiB", "80 GB" or "500MiB" names; without a unit, GiB. Throws UsageError with
+/// the name of the setting.
+inline std::uint64_t parse_bytes(const char* setting, const std::string& text) {
+  static constexpr std::array<std::pair<std::string_view, double>, 9> units{{{"", double(1 << 30)},
+                                                                             {"g", double(1 << 30)},
+                                                                             {"gib", double(1 << 30)},
+                                                                             {"gb", 1e9},
+                                                                             {"m", double(1 << 20)},
+                                                                             {"mib", double(1 << 20)},
+                                                                             {"mb", 1e6},
+                                                                             {"tib", 1024.0 * (1 << 30)},
+                                                                             {"tb", 1e12}}};
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  std::string unit;
+  for (const char* at = rest; at != end; ++at)
+    if (*at != ' ') unit += char(std::tolower(static_cast<unsigned char>(*at)));
+  for (const auto& [name, bytes] : units)
+    if (error == std::errc() && unit == name && number > 0 && number * bytes < 1e18)
+      return std::uint64_t(number * bytes);
+  throw UsageError("{}: '{}' is not a size of memory (expected a number and a unit, such as 94GiB or 80GB)",
+                   Setting{setting}, text);
+}
+
+/// Memory, steps and names of a run.
+struct RunPlan {
+  MemoryPlan memory;
+  std::int64_t steps = 0;  ///< optimizer steps that remain; 1 if the number is not known
+  bool knows_steps = false;
+  std::string run_name;  ///< see log_name()
+};
+
+/// Plans the memory of a training run for model type M.
+template <class M, class Task>
+MemoryPlan plan_training(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingSettings& s) {
+  return plan_memory<M>(run.companions.config.config, s, run.block_size, request.threads, train_blocks(run),
+                        run.data ? run.data->eval.size() : INT64_MAX,
+                        run.data ? Task::Batch::sequences_of(run.data->train) : 1);
+}
+
+/// Plans a run for model type M in a run of `ranks` processes. Throws Error for a request that cannot run.
+template <class M, class Task>
+RunPlan plan_run(const TrainingRequest& request, const PreparedRun<Task>& run, int ranks) {
+  const TrainingSettings& s = request.settings;
+  const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
+  RunPlan plan;
+  plan.memory = request.eval_only
+                    ? plan_evaluation<M>(run.companions.config.config, s, run.block_size, request.threads, eval_blocks,
+                                         run.data ? Task::Batch::sequences_of(run.data->train) : 1)
+                    : plan_training<M>(request, run, s);
+  add_libraries(plan.memory, resident_bytes(), ranks, s.world_size);
+  plan.knows_steps = knows_last_step(request, run);
+  const std::int64_t steps = plan.knows_steps ? planned_last_step(request, run) : 1;
+  plan.steps = steps - first_step(run);
+  (void)make_schedule(s, steps);
+  plan.run_name = log_name(request, run);
+  if (request.eval_only && eval_blocks == 0) throw Error("the data set has no evaluation examples");
+  return plan;
+}
+
+/// Maximum per_device_train_batch_size whose plan for model type M fits in `bytes` of device memory; 0: none.
+template <class M, class Task>
+int largest_batch(const TrainingRequest& request, const PreparedRun<Task>& run, TrainingSettings s,
+                  std::uint64_t bytes) {
+  constexpr int limit = 4096;
+  const auto fits = [&](int batch) {
+    s.per_device_train_batch_size = s.per_device_eval_batch_size = batch;
+    return plan_training<M>(request, run, s).device_bytes <= bytes;
+  };
+  int most = 0;
+  for (int step = limit; step > 0; step /= 2)
+    if (most + step <= limit && fits(most + step)) most += step;
+  return most;
+}
+
+/// Compares the plan of a run on a GPU with --gpu_memory, and says which batch sizes fit.
+template <class M, class Task>
+std::string gpu_memory_text(const TrainingRequest& request, const PreparedRun<Task>& run, const MemoryPlan& plan) {
+  const std::uint64_t total = parse_bytes("gpu_memory", *request.gpu_memory);
+  const std::uint64_t free = total - std::min(total, cuda_context_bytes);
+  std::string text = fmt::format("GPU memory: the run takes {} of {}, and CUDA about {}: {}",
+                                 byte_text(plan.device_bytes), byte_text(total), byte_text(cuda_context_bytes),
+                                 plan.device_bytes <= free ? "it fits" : "it does not fit");
+  if (plan.device_bytes > free) text += "; use " + memory_remedy(request.settings, request.eval_only);
+  if (request.eval_only) return text;
+  TrainingSettings s = request.settings;
+  for (const bool checkpointing : {false, true}) {
+    s.gradient_checkpointing = checkpointing;
+    const int batch = largest_batch<M>(request, run, s, free);
+    text += fmt::format("\n  {}: {}", checkpointing ? "with --gradient_checkpointing" : "without gradient checkpointing",
+                        batch > 0 ? fmt::format("batches of up to {} blocks of {} tokens fit", batch, run.block_size)
+                                  : "no batch fits");
+  }
+  return text;
+}
+
+/// Time that the remaining steps take at --gpu_flops.
+template <class Task>
+std::string gpu_time_text(const TrainingRequest& request, const PreparedRun<Task>& run, const RunPlan& plan) {
+  const TrainingSettings& s = request.settings;
+  const double flops = typename Task::template Model<>::Layers(run.companions.config.config)
+                           .training_flops_per_token(run.block_size);
+  const double tokens = double(plan.steps) * double(s.global_batch()) * run.block_size;
+  const double hours = flops * tokens / (*request.gpu_flops * s.world_size) / 3600;
+  return fmt::format("time: {:.3g} hours for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints",
+                     hours, plan.steps, *request.gpu_flops, s.world_size, s.world_size == 1 ? "" : "s");
+}
+
+/// Prints the plan of a dry run.
+template <class M, class Task>
+void say_plan(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks,
+              const RunPlan& plan) {
+  hooks.say(plan_text(plan.memory));
+  if constexpr (!OnHost<typename M::Backend>) {
+    if (request.gpu_memory) hooks.say(gpu_memory_text<M>(request, run, plan.memory));
+    if (request.gpu_flops && plan.knows_steps && !request.eval_only) hooks.say(gpu_time_text(request, run, plan));
+  }
+  if (plan.knows_steps && !request.eval_only)
+    hooks.say(fmt::format("disk: {} at most for the whole run",
+                          byte_text(plan_disk(plan.memory, request.settings, plan.steps))));
+}
+
+/// Prints the plan of a run with model type M on a device that this program or machine does not have.
+template <class M, class Task>
+int plan_without_device(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks) {
+  hooks.say(settings_text(request, run, M::parameter_count(run.companions.config.config), M::Backend::name));
+  say_plan<M>(request, run, hooks, plan_run<M>(request, run, 1));
+  return 0;
+}
+
+}  // namespace moderngpt2::detail
