@@ -8,3 +8,4 @@
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/progress.hpp"
 #include "moderngpt2/cli/streamed_datasets.hpp"
+#include "moderngpt2/cli/thread_waiting.hpp"

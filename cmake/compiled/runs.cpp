@@ -28,6 +28,7 @@
 #include "moderngpt2/run/tensorboard.hpp"
 #include "moderngpt2/run/text_data.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/machine_share.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/schedule.hpp"

@@ -2,8 +2,8 @@
 
 #if !defined(MODERNGPT2_HAVE_CUDA) && !defined(MODERNGPT2_CUDA_SIMULATED)
 
-// A plan needs the types and sizes of the CUDA backend but no GPU: the headers of the simulated GPU need no CUDA toolkit.
-// No other file of the program uses the backend.
+// A plan needs the types and sizes of the CUDA backend but no GPU: the headers of the simulated GPU need no CUDA
+// toolkit. No other file of the program uses the backend.
 #define MODERNGPT2_CUDA_SIMULATED 1
 
 #include "gpu.hpp"

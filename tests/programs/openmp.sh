@@ -64,4 +64,27 @@ for set in OMP_NUM_THREADS=1 OMP_THREAD_LIMIT=1 OMP_DYNAMIC=true OMP_MAX_ACTIVE_
     grep -q "OpenMP gives 1 of 2 threads: $reason" "$log" || fail "$set: no note in $(cat "$log")"
   done
 done
+
+# waits_as VARIABLE: prints the variables about spinning that a program has, started with VARIABLE set.
+waits_as() {
+  local pid
+  mkfifo prompt
+  env -u OMP_WAIT_POLICY "$1" "$bin/generate" --model_path plain <prompt >/dev/null 2>&1 &
+  pid=$!
+  exec 9>prompt
+  rm prompt
+  for _ in $(seq 100); do # env, the program, and the program that it started again
+    if [ "$(readlink "/proc/$pid/exe")" = "$(readlink -f "$bin/generate")" ] &&
+      { [ "$1" != A=1 ] || grep -q GOMP_SPINCOUNT "/proc/$pid/environ"; }; then break; fi
+    sleep 0.1
+  done
+  tr '\0' '\n' <"/proc/$pid/environ" | grep -E '^(OMP_WAIT|GOMP_SPIN|KMP_BLOCK)' | sort | tr '\n' ' '
+  exec 9>&-
+  wait "$pid" || true
+}
+case $(waits_as A=1) in
+  *GOMP_SPINCOUNT=1000*) ;;
+  *) fail "threads spin for as long as the runtime likes: $(waits_as A=1)" ;;
+esac
+[ "$(waits_as OMP_WAIT_POLICY=active)" = "OMP_WAIT_POLICY=active " ] || fail "a typed OMP_WAIT_POLICY does not stand"
 echo "equal losses, text and golden cases with every variable"

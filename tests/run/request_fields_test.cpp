@@ -73,6 +73,8 @@ TEST_CASE("ranks that differ in one value have other fingerprints, unless it may
                                             "cuda_graph",
                                             "dataloader_num_workers",
                                             "dry_run",
+                                            "gpu_flops",
+                                            "gpu_memory",
                                             "gradient_checkpointing",
                                             "metadata_file",
                                             "block_size",

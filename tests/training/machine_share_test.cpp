@@ -1,6 +1,7 @@
 #include <cstdint>
-#include <doctest/doctest.h>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "moderngpt2/training/machine_share.hpp"
 

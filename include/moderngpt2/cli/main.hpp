@@ -14,6 +14,7 @@
 
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/thread_waiting.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
@@ -64,8 +65,9 @@ int status_of(const std::string& name, Body&& body) {
 /// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 success, 1 Error,
 /// 2 UsageError, 141 broken pipe on standard output. Each program's main() calls it. Messages name settings as flags
 /// (setting_prefix). SIGPIPE is ignored, so that a closed pipe cannot end a run while it saves a checkpoint.
-/// cpu_check.hpp checks the processor before main().
+/// cpu_check.hpp checks the processor before main(), and choose_thread_waiting() may start the program again.
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
+  choose_thread_waiting(argv);
   const std::string name = detail::program_name(argc, argv);
   detail::occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);

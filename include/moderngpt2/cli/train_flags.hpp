@@ -34,7 +34,10 @@ class TrainFlags {
         text_(options),
         launcher_(options) {
     options.section("Training");
-    options.add("device", device_, "Compute device: cpu, or cuda or cuda:N in builds with CUDA; --dry_run plans for cuda in every build.").metavar("DEVICE");
+    options
+        .add("device", device_,
+             "Compute device: cpu, or cuda or cuda:N in builds with CUDA; --dry_run plans for cuda in every build.")
+        .metavar("DEVICE");
     add_precision_flags(options, precision_, "Number format of activations and matrices. tf32 and fp16 need a GPU.");
     add_model_flags(options, request.model_fields);
     add_ignored_training_flags(options);

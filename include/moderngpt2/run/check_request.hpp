@@ -5,6 +5,7 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/run/run_plan.hpp"

@@ -83,7 +83,8 @@ void describe(R& r, Visitor&& visit) {
                      .section = "Run"});
   own(r.gpu_flops,
       {.name = "gpu_flops",
-       .help = "FLOP/s that each GPU reaches in training, such as 4e14: --dry_run --device cuda says how long it takes.",
+       .help =
+           "FLOP/s that each GPU reaches in training, such as 4e14: --dry_run --device cuda says how long it takes.",
        .section = "Run",
        .more_than = 0});
   own(r.samples.prompts,

@@ -148,13 +148,12 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
-    const auto measure = [&model, &ranks] {
-      return measure_matmul<typename M::T>(model.backend()) * ranks.size();
-    };
+    const auto measure = [&model, &ranks] { return measure_matmul<typename M::T>(model.backend()) * ranks.size(); };
     const double rate = measure();
-    hooks.say(fmt::format("speed: a matrix product alone runs at {:.1f} GFLOP/s; MFU is the fraction of this speed, "
-                          "measured at the start, that training reaches",
-                          rate / ranks.size() / 1e9));
+    hooks.say(
+        fmt::format("speed: a matrix product alone runs at {:.1f} GFLOP/s; MFU is the fraction of this speed, "
+                    "measured at the start, that training reaches",
+                    rate / ranks.size() / 1e9));
     trainer.set_matmul_rate({rate, measure});
   }
   const int signal = trainer.run();

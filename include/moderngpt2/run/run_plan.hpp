@@ -120,9 +120,10 @@ std::string gpu_memory_text(const TrainingRequest& request, const PreparedRun<Ta
   for (const bool checkpointing : {false, true}) {
     s.gradient_checkpointing = checkpointing;
     const int batch = largest_batch<M>(request, run, s, free);
-    text += fmt::format("\n  {}: {}", checkpointing ? "with --gradient_checkpointing" : "without gradient checkpointing",
-                        batch > 0 ? fmt::format("batches of up to {} blocks of {} tokens fit", batch, run.block_size)
-                                  : "no batch fits");
+    text +=
+        fmt::format("\n  {}: {}", checkpointing ? "with --gradient_checkpointing" : "without gradient checkpointing",
+                    batch > 0 ? fmt::format("batches of up to {} blocks of {} tokens fit", batch, run.block_size)
+                              : "no batch fits");
   }
   return text;
 }
@@ -131,12 +132,13 @@ std::string gpu_memory_text(const TrainingRequest& request, const PreparedRun<Ta
 template <class Task>
 std::string gpu_time_text(const TrainingRequest& request, const PreparedRun<Task>& run, const RunPlan& plan) {
   const TrainingSettings& s = request.settings;
-  const double flops = typename Task::template Model<>::Layers(run.companions.config.config)
-                           .training_flops_per_token(run.block_size);
+  const double flops =
+      typename Task::template Model<>::Layers(run.companions.config.config).training_flops_per_token(run.block_size);
   const double tokens = double(plan.steps) * double(s.global_batch()) * run.block_size;
   const double hours = flops * tokens / (*request.gpu_flops * s.world_size) / 3600;
-  return fmt::format("time: {:.3g} hours for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints",
-                     hours, plan.steps, *request.gpu_flops, s.world_size, s.world_size == 1 ? "" : "s");
+  return fmt::format(
+      "time: {:.3g} hours for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints", hours,
+      plan.steps, *request.gpu_flops, s.world_size, s.world_size == 1 ? "" : "s");
 }
 
 /// Prints the plan of a dry run.

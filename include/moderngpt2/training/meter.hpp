@@ -60,7 +60,7 @@ std::string speed_text(const RunSpeed& speed, std::string_view separator);
 
 /// Speed of a matrix product alone, from which the MFU of a run is computed.
 struct MatmulRate {
-  double flops_per_second = 0;        ///< of all processes together; 0: not measured
+  double flops_per_second = 0;        ///< sum over all processes; 0: not measured
   std::function<double()> measure{};  ///< measures it again, in 0.2 s; empty: not possible
 };
 
@@ -118,8 +118,7 @@ MODERNGPT2_INLINE void add_speed(Json& line, const RunSpeed& speed) {
 
 MODERNGPT2_INLINE std::string speed_text(const RunSpeed& speed, std::string_view separator) {
   std::vector<std::string> parts;
-  if (speed.matmul_utilization > 0)
-    parts.push_back(fmt::format("MFU {:.0f}%", 100 * speed.matmul_utilization));
+  if (speed.matmul_utilization > 0) parts.push_back(fmt::format("MFU {:.0f}%", 100 * speed.matmul_utilization));
   if (speed.data_wait >= 0.01) parts.push_back(fmt::format("{:.0f}% waiting for data", 100 * speed.data_wait));
   if (const std::uint64_t bytes = resident_bytes())
     parts.push_back(fmt::format("{:.2f} GiB", double(bytes) / (1 << 30)));
