@@ -155,7 +155,7 @@ MODERNGPT2_DEVICE void store_pack(T* to, const Pack<T, N>& pack MODERNGPT2_WHERE
 /// return the same memory.
 template <class Layout>
 MODERNGPT2_DEVICE Layout& shared() {
-  __shared__ alignas(128) unsigned char bytes[sizeof(Layout)];
+  alignas(128) __shared__ unsigned char bytes[sizeof(Layout)];
   return *reinterpret_cast<Layout*>(bytes);
 }
 /// Dynamic shared memory of the block as a Layout. The launch must have shared_bytes >= sizeof(Layout).
