@@ -44,7 +44,7 @@ train --output_dir whole
 train --output_dir resumed --dry_run
 [ ! -e resumed ] || fail "--dry_run has written something"
 train --output_dir resumed --bf16 --device cuda --dry_run --gpu_memory 24GiB --gpu_flops 1e14
-for part in "on cuda" "of 24.00 GiB, and CUDA about" "it fits" "with --gradient_checkpointing: batches of up to" "hours for"; do
+for part in "on cuda" "of 24.00 GiB, and CUDA about" "it fits" "with --gradient_checkpointing: batches of up to" " for 6 steps at"; do
   grep -q -e "$part" train.log || fail "the plan for a GPU lacks '$part': $(cat train.log)"
 done
 mkdir resumed

@@ -135,10 +135,12 @@ std::string gpu_time_text(const TrainingRequest& request, const PreparedRun<Task
   const double flops =
       typename Task::template Model<>::Layers(run.companions.config.config).training_flops_per_token(run.block_size);
   const double tokens = double(plan.steps) * double(s.global_batch()) * run.block_size;
-  const double hours = flops * tokens / (*request.gpu_flops * s.world_size) / 3600;
-  return fmt::format(
-      "time: {:.3g} hours for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints", hours,
-      plan.steps, *request.gpu_flops, s.world_size, s.world_size == 1 ? "" : "s");
+  const double seconds = flops * tokens / (*request.gpu_flops * s.world_size);
+  const std::string time = seconds < 120    ? fmt::format("{:.3g} seconds", seconds)
+                           : seconds < 7200 ? fmt::format("{:.3g} minutes", seconds / 60)
+                                            : fmt::format("{:.3g} hours", seconds / 3600);
+  return fmt::format("time: {} for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints", hours,
+                     plan.steps, *request.gpu_flops, s.world_size, s.world_size == 1 ? "" : "s");
 }
 
 /// Prints the plan of a dry run.
