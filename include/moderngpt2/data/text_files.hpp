@@ -135,6 +135,11 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
   std::vector<TextFile> files;
   std::set<std::filesystem::path> seen;
   for (const std::string& input : inputs) {
+    if (input == "-")
+      throw Error(
+          "-: standard input cannot be read as text: files are read more than once and may be resumed. Write it to a "
+          "file "
+          "whose name ends in .txt or .jsonl, also with .gz or .zst (./- names a file called -)");
     std::error_code error;
     std::vector<std::filesystem::path> matches;
     if (std::filesystem::exists(input, error))
