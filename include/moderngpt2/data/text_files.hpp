@@ -137,9 +137,9 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
   for (const std::string& input : inputs) {
     if (input == "-")
       throw Error(
-          "-: standard input cannot be read as text: files are read more than once and may be resumed. Write it to a "
-          "file "
-          "whose name ends in .txt or .jsonl, also with .gz or .zst (./- names a file called -)");
+          "{} -: standard input is not read as text, since files are read more than once: write it to a .txt or .jsonl "
+          "file, also with .gz or .zst (./- names a file called -)",
+          Setting{"input"});
     std::error_code error;
     std::vector<std::filesystem::path> matches;
     if (std::filesystem::exists(input, error))
