@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/field_text.hpp"
@@ -17,6 +19,9 @@
 #include "moderngpt2/training/schedule.hpp"
 
 namespace moderngpt2 {
+
+/// Values of TrainingSettings::on_transient_error.
+inline constexpr std::array<std::string_view, 2> transient_error_actions{"stop", "continue"};
 
 /// Settings of a training run, under the names of Hugging Face's TrainingArguments. describe() below says what each
 /// means, its bounds and its flag; validate() checks them. A plain value: no thread rules.
@@ -53,6 +58,8 @@ struct TrainingSettings {
   std::int64_t eval_steps = 500;
   std::int64_t save_steps = 5000;
   int save_total_limit = 10;
+  std::int64_t verify_steps = 0;
+  std::string on_transient_error = "stop";
   int dataloader_num_workers = 4;
 
   /// Whether ranks shard the weights (ZeRO stage 3).
@@ -201,6 +208,19 @@ void describe(S& s, Visitor&& visit) {
                              .section = "Run",
                              .at_least = 0,
                              .same_on_ranks = false});
+  visit(s.verify_steps,
+        {.name = "verify_steps",
+         .help = "Optimizer steps between two that are computed twice and compared by bits, to detect hardware errors. "
+                 "If positive, a loss or gradient norm that is not finite and a loss spike are also computed again. 0: "
+                 "no step is.",
+         .section = "Run",
+         .at_least = 0});
+  visit(s.on_transient_error,
+        {.name = "on_transient_error",
+         .help = "If a step gives other bits when computed again: end the run with status 3, saving nothing, or "
+                 "continue, once, with the result that two of three computations agree on.",
+         .section = "Run",
+         .choices = transient_error_actions});
   visit(s.zero_stage,
         {.name = "zero_stage",
          .help = "ZeRO stage: what ranks shard. 0: nothing; 1: optimizer state and fp32 master weights; 2: "

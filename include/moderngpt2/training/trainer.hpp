@@ -21,11 +21,11 @@
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/training/check_training.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
-#include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/run_control.hpp"
@@ -57,8 +57,8 @@ class Trainer {
   /// the device's memory, if the model is on a device.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
-      : Trainer(O((check(model, data, settings, ranks), settings)), model, data, std::move(companions), settings,
-                std::move(hooks), ranks, device_ranks) {}
+      : Trainer(O((check_training(model, data, settings, ranks), settings)), model, data, std::move(companions),
+                settings, std::move(hooks), ranks, device_ranks) {}
   /// The trainer refers to the data: a temporary would be gone before the first step.
   Trainer(M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
           TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
@@ -73,7 +73,7 @@ class Trainer {
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
-        settings_((check(model, data, settings, ranks), std::move(settings))),
+        settings_((check_training(model, data, settings, ranks), std::move(settings))),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_single(ranks)),
         step_(model, data, settings_, hooks_, std::move(optimizer), ranks_, device_ranks) {
@@ -147,7 +147,6 @@ class Trainer {
     if (ranks_.size() > 1) check_replicas("all must start from the same files");
     if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
-    LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
     int signal = 0;
@@ -160,9 +159,7 @@ class Trainer {
       report.speed = meter.speed(last - report.step);
       if (hooks_.on_step) hooks_.on_step(report, control_.requests());
       if (!report.applied) report_skipped(report);
-      if (report.applied && spikes.add(report.loss))
-        say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}", report.step, report.loss,
-            spikes.mean());
+      if (report.usual_loss) log_.add_spike(report);
       const auto log = [&] { log_.add(report, control_.requests()), meter.begin(); };
       const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || control_.requests().should_log;
       if (is_logged) log();
@@ -227,22 +224,6 @@ class Trainer {
  private:
   int time() const { return data_.train.block_size(); }
   bool is_first() const { return ranks_.rank() == 0; }
-
-  /// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks.
-  static void check(const M& model, const Splits& data, const TrainingSettings& s,
-                    const distributed::CommunicatorBase* ranks) {
-    validate(s);
-    if (const int size = ranks ? ranks->size() : 1; s.world_size != size)
-      throw Error("{} is {}, but the trainer has {}: it must be the number of ranks", Setting{"world_size"},
-                  s.world_size, size == 1 ? std::string("no other ranks") : fmt::format("{} ranks", size));
-    if (s.cuda_graph && !CapturesSteps<typename M::Backend>)
-      throw Error("{} is for one process that trains on a GPU", Setting{"cuda_graph"});
-    if (data.train.size() < 1) throw Error("the data set has no training examples");
-    if (const int longest = std::max(data.train.block_size(), data.eval.block_size());
-        longest > model.config().n_positions)
-      throw Error("the data set has sequences of {} tokens, the model's n_positions is {}: use shorter blocks", longest,
-                  model.config().n_positions);
-  }
 
   /// Opens metrics.jsonl in the output folder, which is made if it does not exist.
   void open_log() {
