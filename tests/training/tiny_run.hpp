@@ -42,6 +42,19 @@ inline void write_blocks(const std::filesystem::path& folder, int count, int tim
   writer.finish();
 }
 
+/// 50 blocks to train on, without pads, so that every activation matters.
+inline DatasetSplits make_full_data(const std::filesystem::path& folder, int time = 16) {
+  std::filesystem::create_directories(folder);
+  ShardWriter writer(folder, time, 1000);
+  std::vector<std::int32_t> block(static_cast<std::size_t>(time));
+  for (int i = 0; i < 50; ++i) {
+    for (int t = 0; t < time; ++t) block[std::size_t(t)] = 3 + int(mix64(std::uint64_t(i * 1000 + t / 2)) % 60);
+    writer.add(block);
+  }
+  writer.finish();
+  return DatasetSplits::open(folder);
+}
+
 inline DatasetSplits make_data(const std::filesystem::path& folder, int train = 50, int eval = 7, int time = 16) {
   write_blocks(folder, train, time);
   write_blocks(folder / "eval", eval, time, 1);

@@ -1,13 +1,11 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/field_text.hpp"
@@ -17,11 +15,9 @@
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/schedule.hpp"
+#include "moderngpt2/training/transient_error_action.hpp"
 
 namespace moderngpt2 {
-
-/// Values of TrainingSettings::on_transient_error.
-inline constexpr std::array<std::string_view, 2> transient_error_actions{"stop", "continue"};
 
 /// Settings of a training run, under the names of Hugging Face's TrainingArguments. describe() below says what each
 /// means, its bounds and its flag; validate() checks them. A plain value: no thread rules.
@@ -59,7 +55,7 @@ struct TrainingSettings {
   std::int64_t save_steps = 5000;
   int save_total_limit = 10;
   std::int64_t verify_steps = 0;
-  std::string on_transient_error = "stop";
+  TransientErrorAction on_transient_error = TransientErrorAction::stop;
   int dataloader_num_workers = 4;
 
   /// Whether ranks shard the weights (ZeRO stage 3).
@@ -219,8 +215,7 @@ void describe(S& s, Visitor&& visit) {
         {.name = "on_transient_error",
          .help = "If a step gives other bits when computed again: end the run with status 3, saving nothing, or "
                  "continue, once, with the result that two of three computations agree on.",
-         .section = "Run",
-         .choices = transient_error_actions});
+         .section = "Run"});
   visit(s.zero_stage,
         {.name = "zero_stage",
          .help = "ZeRO stage: what ranks shard. 0: nothing; 1: optimizer state and fp32 master weights; 2: "
@@ -294,6 +289,9 @@ MODERNGPT2_INLINE void validate(const TrainingSettings& s) {
   if (s.cuda_graph && s.world_size > 1)
     throw UsageError("{} is for one process, {} is {}: several processes exchange gradients within a step",
                      Setting{"cuda_graph"}, Setting{"world_size"}, s.world_size);
+  if (s.on_transient_error == TransientErrorAction::go_on && s.verify_steps == 0)
+    throw UsageError("{} is continue, but {} is 0: no error is detected. Set {} to 100, for example",
+                     Setting{"on_transient_error"}, Setting{"verify_steps"}, Setting{"verify_steps"});
   (void)LossScale(s.loss_scaling);
   (void)make_schedule(s, std::max<std::int64_t>(s.max_steps, 1));
 }

@@ -14,7 +14,6 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/pass_memory.hpp"
-#include "moderngpt2/backend/step_graph.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"

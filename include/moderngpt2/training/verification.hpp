@@ -23,7 +23,8 @@ namespace moderngpt2 {
 /// Hashes of what one rank has computed in a step. Steps are deterministic: a repetition gives the same hashes.
 struct StepFingerprint {
   std::uint64_t computed = 0;  ///< loss of this rank's passes and, with several ranks, its gradients before reduction
-  std::uint64_t summed = 0;    ///< this rank's reduced gradients, and loss and gradient norm of all ranks
+  std::uint64_t reduced = 0;   ///< gradients that this rank updates weights with, and their squares
+  std::uint64_t totals = 0;    ///< loss and gradient norm of all ranks
 
   bool operator==(const StepFingerprint&) const = default;
 };
@@ -60,7 +61,7 @@ class StepVerifier {
     }
     report.transient_errors = ++errors_;
     const std::string what = difference(report.step);
-    if (settings_.on_transient_error != "continue" || errors_ > 1) stop(what);
+    if (settings_.on_transient_error == TransientErrorAction::stop || errors_ > 1) stop(what);
     compute();
     keep(third, report, fingerprint());
     if (any(third != first && third != second)) stop(what + ", and a third computation from both");
@@ -135,12 +136,13 @@ MODERNGPT2_INLINE std::string StepVerifier::difference(std::int64_t step) {
                        own.data());
   if (const std::string who = ranks_that_differ(&StepFingerprint::computed, hosts); !who.empty())
     return fmt::format("transient: {} computed step {} differently twice ({})", who, step, results);
-  const std::string who = ranks_that_differ(&StepFingerprint::summed, hosts);
-  return fmt::format(
-      "transient: {} received different sums in step {} twice ({}{})", who.empty() ? "some ranks" : who, step, results,
-      is_due(step)
-          ? ""
-          : fmt::format("; {} 1 tells whether a rank computed or the network changed them", Setting{"verify_steps"}));
+  std::string who = ranks_that_differ(&StepFingerprint::reduced, hosts), advice;
+  if (who.empty())
+    who = ranks_that_differ(&StepFingerprint::totals, hosts);
+  else if (!is_due(step))
+    advice = fmt::format("; {} 1 tells whether a rank computed or the network changed them", Setting{"verify_steps"});
+  return fmt::format("transient: {} received different sums in step {} twice ({}{})", who.empty() ? "some ranks" : who,
+                     step, results, advice);
 }
 
 MODERNGPT2_INLINE void StepVerifier::stop(const std::string& what) const {

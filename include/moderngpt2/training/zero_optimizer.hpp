@@ -117,7 +117,8 @@ class ZeroOptimizer {
     StepFingerprint result{.computed = hash_of(hash_->value(backend), totals_.loss)};
     hash_->begin(backend);
     own_->for_gradients(own_gradients(), [&](const auto* x, std::int64_t n) { hash_->add(backend, x, n); });
-    result.summed = hash_of(hash_->value(backend), totals_.squares, report.loss, report.grad_norm);
+    result.reduced = hash_of(hash_->value(backend), totals_.squares);
+    result.totals = hash_of(0, report.loss, report.grad_norm);
     return result;
   }
 
@@ -165,7 +166,7 @@ class ZeroOptimizer {
   std::optional<ShardedWeights<M>> sharded_;             // stage 3
   std::optional<ModelOptimizer<M, O>> own_;              // constructed after whole weights are discarded
   step_sums_of<Backend> sums_;
-  StepTotals totals_;  // of this rank
+  StepTotals totals_;  // sums of this rank
   bool decides_ahead_;
   std::optional<gradient_hash_of<Backend>> hash_;  // if steps are verified
 };

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "moderngpt2/backend/cuda/device.cuh"
+#include "moderngpt2/backend/cuda/kernels/packs.cuh"
 #include "moderngpt2/backend/cuda/launch.hpp"
 #include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/random.hpp"
