@@ -48,7 +48,7 @@ struct GatheredRun {
 
 template <class M>
 struct RankRun {
-  const DatasetSplits& data;
+  const TrainAndEval& data;
   std::filesystem::path output_dir;
   std::optional<std::filesystem::path> resume{};
   std::int64_t max_steps = 20;

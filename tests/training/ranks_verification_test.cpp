@@ -31,7 +31,7 @@ using FaultyRuns = test::GatheredRun<FaultyModel>;
 constexpr int ranks = 3;
 
 /// A run of three ranks whose rank 1 has a fault in a step.
-FaultyRuns run_with(const DatasetSplits& data, const fs::path& folder, int stage, std::int64_t verify_steps,
+FaultyRuns run_with(const TrainAndEval& data, const fs::path& folder, int stage, std::int64_t verify_steps,
                     TransientErrorAction action, int step = 0, const test::Fault& fault = {},
                     const std::function<void(int, const distributed::Collective&)>& received = {}) {
   std::vector<std::shared_ptr<test::FaultPlan>> plans(ranks);
@@ -60,7 +60,7 @@ auto flip_received(std::atomic<int>& hits, int rank, std::int64_t step, std::str
 
 TEST_CASE("a rank that computes a step differently is named by all, in every ZeRO stage") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   for (const int stage : {0, 1, 2, 3}) {
     CAPTURE(stage);
     const fs::path folder = temporary / std::to_string(stage);
@@ -92,7 +92,7 @@ TEST_CASE("a rank that computes a step differently is named by all, in every ZeR
 
 TEST_CASE("a bit that flips in a rank's sum of gradients, loss or norm is found, with the rank") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   for (const int stage : {0, 1, 2, 3})
     for (const char* what : {"of bucket 1", "of norms and biases", "loss and gradient norm"}) {
       CAPTURE(stage);
@@ -118,7 +118,7 @@ TEST_CASE("a bit that flips in a rank's sum of gradients, loss or norm is found,
 
 TEST_CASE("a NaN of one rank in any step is computed again by all ranks") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   for (const int stage : {0, 1, 2, 3}) {
     CAPTURE(stage);
     const fs::path folder = temporary / std::to_string(stage);

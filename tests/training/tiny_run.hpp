@@ -3,11 +3,14 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/random.hpp"
+#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/shard_writer.hpp"
 #include "moderngpt2/io/file.hpp"
@@ -42,17 +45,11 @@ inline void write_blocks(const std::filesystem::path& folder, int count, int tim
   writer.finish();
 }
 
-/// 50 blocks to train on, without pads, so that every activation matters.
-inline DatasetSplits make_full_data(const std::filesystem::path& folder, int time = 16) {
-  std::filesystem::create_directories(folder);
-  ShardWriter writer(folder, time, 1000);
-  std::vector<std::int32_t> block(static_cast<std::size_t>(time));
-  for (int i = 0; i < 50; ++i) {
-    for (int t = 0; t < time; ++t) block[std::size_t(t)] = 3 + int(mix64(std::uint64_t(i * 1000 + t / 2)) % 60);
-    writer.add(block);
-  }
-  writer.finish();
-  return DatasetSplits::open(folder);
+/// Blocks without pads in memory, so that every activation matters: 49 to train on, one to evaluate.
+inline TrainAndEval full_blocks(int time = 16) {
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 50 * time; ++i) ids.push_back(3 + int(mix64(std::uint64_t(i / 2)) % 60));
+  return hold_out(std::make_shared<MemoryBlocks>(std::move(ids), time), 1);
 }
 
 inline DatasetSplits make_data(const std::filesystem::path& folder, int train = 50, int eval = 7, int time = 16) {

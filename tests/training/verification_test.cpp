@@ -53,7 +53,7 @@ struct OneRun {
   int hits = 0;                      ///< damaged results
 
   /// `faults`: of each step that has some.
-  OneRun(const DatasetSplits& data, const TrainingSettings& settings,
+  OneRun(const TrainAndEval& data, const TrainingSettings& settings,
          const std::map<std::int64_t, std::vector<test::Fault>>& faults = {}) {
     fs::create_directories(settings.output_dir);
     model = std::make_unique<FaultyModel>(test::tiny_config(), test::Faulty<cpu::Backend>(1));
@@ -97,7 +97,7 @@ bool same_weights(const OneRun& a, const OneRun& b) {
 
 TEST_CASE("a healthy run has the same bits with and without verification, and a verified step allocates nothing") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   const OneRun plain(data, settings_of(temporary / "0", 0));
   CHECK(plain.reports.size() == 8);
   for (const std::int64_t steps : {1, 3}) {
@@ -126,7 +126,7 @@ TEST_CASE("a healthy run has the same bits with and without verification, and a 
 
 TEST_CASE("a bit that flips in a product, an activation or a gradient ends the run; saved files are unchanged") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   OneRun plain(data, settings_of(temporary / "plain", 0));
   int number = 0;
   for (const char* operation : operations) {
@@ -165,14 +165,14 @@ TEST_CASE("a bit that flips in a product, an activation or a gradient ends the r
 
 TEST_CASE("the lowest bit of one gradient is enough") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   const test::Fault fault{.operation = "embedding_backward", .call = passes - 1, .row = 20, .flipped = 1};
   CHECK(OneRun(data, settings_of(temporary / "out"), {{5, {fault}}}).thrown.has_value());
 }
 
 TEST_CASE("a second transient error ends the run, and so does a third computation that differs from both") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   const test::Fault first{.operation = "embedding_backward"};
   const OneRun two(data, settings_of(temporary / "two", 1, TransientErrorAction::go_on), {{3, {first}}, {6, {first}}});
   REQUIRE(two.thrown.has_value());
@@ -193,7 +193,7 @@ TEST_CASE("a second transient error ends the run, and so does a third computatio
 
 TEST_CASE("a NaN is computed again before it is believed, in any step") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   const OneRun plain(data, settings_of(temporary / "plain", 0));
   for (const char* operation : {"matmul", "embedding_backward"}) {
     const test::Fault nan{.operation = operation, .flipped = 0};
@@ -209,7 +209,7 @@ TEST_CASE("a NaN is computed again before it is believed, in any step") {
 
 TEST_CASE("a loss spike is computed again before it is believed, in any step") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   for (const bool is_transient : {true, false}) {
     TrainingSettings settings = settings_of(temporary / "out", 1000);
     settings.max_steps = 62, settings.save_steps = 0;
@@ -248,7 +248,7 @@ TEST_CASE("a loss spike is computed again before it is believed, in any step") {
 
 TEST_CASE("what is computed equal twice is reported as without verification") {
   test::TemporaryFolder temporary;
-  const DatasetSplits data = test::make_full_data(temporary / "data");
+  const TrainAndEval data = test::full_blocks();
   for (const std::int64_t steps : {0, 1, 1000}) {
     const test::Fault nan{.operation = "matmul", .count = 1 << 20, .flipped = 0};
     const OneRun run(data, settings_of(temporary / std::to_string(steps), steps), {{3, {nan}}});
