@@ -133,7 +133,7 @@ TEST_CASE("a bit that flips in a product, an activation or a gradient ends the r
     const int calls = plain.calls[operation];
     REQUIRE(calls >= passes);
     for (const int call : {0, calls - 1, calls, 2 * calls - 1}) {  // in the first computation, and in the second
-      CAPTURE(operation);
+      CAPTURE(std::string(operation));
       CAPTURE(call);
       const std::string name = std::to_string(number++);
       const test::Fault fault{.operation = operation, .call = call};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -129,8 +130,12 @@ MODERNGPT2_INLINE std::string StepVerifier::difference(std::int64_t step) {
   host_name().copy(own.data(), own.size() - 1);
   if (ranks_.size() > 1) ranks_.all_gather(hosts.data(), 1, "names of the machines").wait();
   const auto& [first, second, third] = results_;
-  const std::string results = fmt::format("loss {:.9g} and gradient norm {:.9g}, then {:.9g} and {:.9g}", first.loss,
-                                          first.grad_norm, second.loss, second.grad_norm);
+  const auto number = [](double x) { return std::isnan(x) ? "nan" : fmt::format("{:.9g}", x); };  // NaN without a sign
+  const auto text = [&](const Result& result) {
+    return fmt::format("loss {} and gradient norm {}", number(result.loss), number(result.grad_norm));
+  };
+  std::string results = text(first);
+  results += text(second) == results ? ", other gradients" : ", then " + text(second);
   if (ranks_.size() == 1)
     return fmt::format("transient: this machine computed step {} differently twice ({}; host {})", step, results,
                        own.data());

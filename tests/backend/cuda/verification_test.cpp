@@ -65,7 +65,7 @@ TEST_CASE("a step that a GPU computes differently twice is found, with graphs to
     const test::RanksRun healthy = run_with(folder / "healthy", data, 1, TransientErrorAction::stop, {}, graph).alone();
     check_same(healthy, plain, folder / "healthy", folder / "plain");
     for (const char* operation : {"matmul", "embedding_backward"}) {
-      CAPTURE(operation);
+      CAPTURE(std::string(operation));
       const test::Fault fault{.operation = operation};
       CHECK(error_of(run_with(folder / "stop", data, 2, TransientErrorAction::stop, fault, graph))
                 .starts_with("transient: this machine computed step 2 differently twice"));
