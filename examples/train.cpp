@@ -46,6 +46,9 @@ void add_manual(Options& options) {
   options.example(own + "--max_steps 1000 --deepspeed_config ds_config_zero1.json --dry_run --world_size 4",
                   "Plan for each of four processes (to run it: mpirun -n 4, without the last two flags)");
   options.exit_status("0", "success; also if --max_steps was reached before");
+  options.exit_status("3",
+                      "hardware error: a step gave other bits when it was computed again (--verify_steps); nothing was "
+                      "saved, the last checkpoint is unchanged");
   options.exit_status(std::to_string(unfinished_status),
                       "stopped by --max_hours, after writing a checkpoint; the same command with "
                       "--resume_from_checkpoint latest continues");

@@ -96,7 +96,8 @@ double step_seconds(const Config& c, int batch, int time, const Ways& ways) {
       graph.run(model.backend(), {.rows = batch, .time = time, .updates = true}, queue);
     else
       queue();
-    optimizer.finish(true, 1, report);
+    optimizer.finish_sums(true, 1, report);
+    optimizer.apply(1, report);
   });
 }
 

@@ -48,7 +48,7 @@ struct GatheredRun {
 
 template <class M>
 struct RankRun {
-  const DatasetSplits& data;
+  const TrainAndEval& data;
   std::filesystem::path output_dir;
   std::optional<std::filesystem::path> resume{};
   std::int64_t max_steps = 20;
@@ -58,6 +58,9 @@ struct RankRun {
   std::function<int(int rank, std::int64_t step)> stop{};  ///< a signal to that rank
   std::function<void(Trainer<M>& trainer, M& model, int rank, const StepReport&)> after_step{};
   distributed::ThreadPlan plan{};
+  std::function<void(TrainingSettings&)> adjust{};     ///< further settings
+  std::function<void(M& model, int rank)> on_model{};  ///< before training
+  std::function<void(const std::string& line)> say{};  ///< lines of rank 0
 
   GatheredRun<M> operator()(int ranks, int stage) const {
     GatheredRun<M> all;
@@ -75,7 +78,9 @@ struct RankRun {
       settings.max_steps = max_steps;
       settings.check_replicas_steps = check_replicas_steps;
       settings.gradient_checkpointing = gradient_checkpointing;
+      if (adjust) adjust(settings);
       M model(config, typename M::Backend(1), distributed::buffer_granule(ranks));
+      if (on_model) on_model(model, rank);
       std::int64_t done = 0;
       Trainer<M>* training = nullptr;
       TrainingHooks hooks;
@@ -86,6 +91,7 @@ struct RankRun {
         all.losses.push_back(report.loss), all.norms.push_back(report.grad_norm);
         all.applied.push_back(report.applied);
       };
+      if (say && rank == 0) hooks.say = say;
       if (stop) hooks.stop = [&] { return stop(rank, done); };
       ModelCompanions companions;
       companions.config.config = config;

@@ -108,6 +108,10 @@ TEST_CASE("a setting out of range is an error that names it and what is accepted
                              std::numeric_limits<int>::max();
                        }),
                        "sequences a step"));
+  CHECK(refused([](S& s) { s.verify_steps = -1; }) == "verify_steps is -1, it must be at least 0");
+  CHECK(refused([](S& s) { s.on_transient_error = TransientErrorAction::go_on; }) ==
+        "on_transient_error is continue, but verify_steps is 0: no error is detected. Set verify_steps to 100, for "
+        "example");
   CHECK(test::contains(refused([](S& s) { s.cuda_graph = true, s.world_size = 2; }), "cuda_graph is for one process"));
 }
 

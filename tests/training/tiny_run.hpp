@@ -3,11 +3,14 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "moderngpt2/config/presets.hpp"
 #include "moderngpt2/core/random.hpp"
+#include "moderngpt2/data/blocks.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/shard_writer.hpp"
 #include "moderngpt2/io/file.hpp"
@@ -40,6 +43,13 @@ inline void write_blocks(const std::filesystem::path& folder, int count, int tim
     writer.add(block);
   }
   writer.finish();
+}
+
+/// Blocks without pads in memory, so that every activation matters: 49 to train on, one to evaluate.
+inline TrainAndEval full_blocks(int time = 16) {
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 50 * time; ++i) ids.push_back(3 + int(mix64(std::uint64_t(i / 2)) % 60));
+  return hold_out(std::make_shared<MemoryBlocks>(std::move(ids), time), 1);
 }
 
 inline DatasetSplits make_data(const std::filesystem::path& folder, int train = 50, int eval = 7, int time = 16) {

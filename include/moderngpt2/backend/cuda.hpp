@@ -13,6 +13,7 @@
 #include "moderngpt2/backend/cuda/elementwise.hpp"
 #include "moderngpt2/backend/cuda/embedding.hpp"
 #include "moderngpt2/backend/cuda/gated_activation.hpp"
+#include "moderngpt2/backend/cuda/gradient_hash.hpp"
 #include "moderngpt2/backend/cuda/heads.hpp"
 #include "moderngpt2/backend/cuda/losses.hpp"
 #include "moderngpt2/backend/cuda/matmul.hpp"

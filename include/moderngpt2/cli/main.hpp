@@ -55,6 +55,9 @@ int status_of(const std::string& name, Body&& body) {
     print_error(error.what());
     std::fprintf(stderr, "Try '%s --help'.\n", name.c_str());
     return 2;
+  } catch (const HardwareError& error) {
+    print_error(error.what());
+    return error.exit_status;
   } catch (const std::bad_alloc&) {
     print_error("out of memory. Use a smaller batch, block or model, or a machine with more memory");
   } catch (const std::filesystem::filesystem_error& error) {
@@ -73,9 +76,9 @@ int status_of(const std::string& name, Body&& body) {
 }  // namespace detail
 
 /// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 success, 1 Error,
-/// 2 UsageError, 141 broken pipe on standard output. Each program's main() calls it. Messages name settings as flags
-/// (setting_prefix). Signals: install_signal_handlers(). cpu_check.hpp checks the processor before main(), and
-/// choose_thread_waiting() may start the program again.
+/// 2 UsageError, 3 HardwareError, 141 broken pipe on standard output. Each program's main() calls it. Messages name
+/// settings as flags (setting_prefix). Signals: install_signal_handlers(). cpu_check.hpp checks the processor before
+/// main(), and choose_thread_waiting() may start the program again.
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   choose_thread_waiting(argv);
   const std::string name = detail::program_name(argc, argv);

@@ -38,6 +38,8 @@ namespace moderngpt2 {
 /// Programs print it on standard error and exit with status 1.
 class Error : public std::runtime_error {
  public:
+  static constexpr int exit_status = 1;
+
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 
   /// Formats the message; the format string is checked at compile time. Arguments are const references, so that lvalues
@@ -50,6 +52,14 @@ class Error : public std::runtime_error {
 /// Exception for settings that cannot be used together or have an invalid value. Programs exit with status 2.
 class UsageError : public Error {
  public:
+  static constexpr int exit_status = 2;
+  using Error::Error;
+};
+
+/// Exception for a hardware fault: a computation gave other bits when it was repeated. Programs exit with status 3.
+class HardwareError : public Error {
+ public:
+  static constexpr int exit_status = 3;
   using Error::Error;
 };
 

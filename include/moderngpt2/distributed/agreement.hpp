@@ -73,9 +73,11 @@ void run_or_fail_together(CommunicatorBase& ranks, const char* what, F&& f) {
 }
 
 /// Throws an error that all ranks detect at the same point: a CommonFailure, or with one rank the error itself.
-[[noreturn]] inline void fail_together(CommunicatorBase& ranks, const Error& error) {
+/// E: Error or a class derived from it.
+template <class E>
+[[noreturn]] void fail_together(CommunicatorBase& ranks, const E& error) {
   if (ranks.size() == 1) throw error;
-  throw CommonFailure(error.what(), ranks.rank() == 0);
+  throw CommonFailure(error.what(), ranks.rank() == 0, E::exit_status);
 }
 
 /// Broadcasts the text of rank 0 to all ranks.

@@ -11,6 +11,7 @@
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/distributed/gradient_hash.hpp"
 #include "moderngpt2/model/parameters.hpp"
 #include "moderngpt2/model/unit.hpp"
 
@@ -28,6 +29,7 @@ class GradientExchange {
  public:
   using Memory = memory_of<Backend>;
   using Gradients = ParameterBuffers<E, Memory>;
+  using Hash = gradient_hash_of<Backend>;
 
   /// `gradients`: zeros, of the layout's sizes; on a GPU from stage 2 on, matrices allocated with Pages::as_used.
   GradientExchange(CommunicatorBase& ranks, Backend& backend, Layout layout, int stage, Gradients gradients)
@@ -65,8 +67,12 @@ class GradientExchange {
   /// Gradients summed over all ranks, valid after the last pass of a step: of the shard, packed or in place (packs()).
   const Gradients& own() const { return packs() ? own_ : full_; }
 
-  /// Call before the first pass of a step.
-  void begin_step() { set_to_zero(backend_, packs() ? own_ : full_); }
+  /// Call before the first pass of a step. `hash` (null: none) receives the gradients of this rank's own passes before
+  /// they are reduced: all, or those of norms and biases only.
+  void begin_step(Hash* hash = nullptr, bool hashes_matrices = false) {
+    set_to_zero(backend_, packs() ? own_ : full_);
+    vector_hash_ = hash, matrix_hash_ = hashes_matrices ? hash : nullptr;
+  }
   /// Call before each pass of a step.
   void begin_pass(bool is_last) {
     is_reducing_ = ranks_.size() > 1 && (is_last || packs());
@@ -80,14 +86,14 @@ class GradientExchange {
       // At most two buckets are being reduced at the same time, which bounds the memory.
       if (packs() && next_ + 1 < finished_) finish(--finished_);
       const Bucket& bucket = layout_.matrices()[next_ - 1];
-      requests_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str());
+      requests_[next_ - 1] = reduce(full_.matrices.data(), bucket, names_[next_ - 1].c_str(), matrix_hash_);
     }
   }
   /// Reduces the remaining buckets and waits for all. Call after each pass, also on a rank without a batch in it.
   void end_pass() {
     if (!is_reducing_) return;
     ready(Unit::embedding());
-    requests_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().c_str());
+    requests_.back() = reduce(full_.vectors.data(), layout_.vectors(), names_.back().c_str(), vector_hash_);
     while (finished_ > 0) finish(--finished_);
     requests_.back().wait();
     if (packs()) accumulate_slice(full_.vectors.data(), layout_.vectors(), vector_pieces_[0], own_.vectors.data());
@@ -95,7 +101,8 @@ class GradientExchange {
 
  private:
   template <class T>
-  Request reduce(T* data, const Bucket& bucket, const char* name) {
+  Request reduce(T* data, const Bucket& bucket, const char* name, Hash* hash) {
+    if (hash) hash->add(backend_, static_cast<const T*>(data + bucket.begin), bucket.end - bucket.begin);
     if (stage_ == 0) return ranks_.all_reduce(data + bucket.begin, bucket.end - bucket.begin, ReduceOp::sum, name);
     return ranks_.reduce_scatter(data + bucket.begin, layout_.slice(bucket), name);
   }
@@ -116,6 +123,7 @@ class GradientExchange {
   Layout layout_;
   int stage_;
   Gradients full_, own_;  // own_: stages 2, 3
+  Hash *vector_hash_ = nullptr, *matrix_hash_ = nullptr;
   std::vector<Piece> matrix_pieces_, vector_pieces_;
   std::vector<std::string> names_;
   std::vector<Request> requests_;        // one for each bucket of matrices, then the vectors

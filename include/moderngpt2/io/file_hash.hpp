@@ -22,6 +22,9 @@ struct FileRecord {
   std::string xxh3;  ///< XXH3 (64 bits) of its bytes, in hexadecimal
 };
 
+/// XXH3 (64 bits) of bytes.
+inline std::uint64_t hash_of_bytes(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
 /// Incremental XXH3 (64 bits). Threads: one at a time.
 class FileHash {
  public:

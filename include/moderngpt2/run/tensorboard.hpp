@@ -6,7 +6,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -17,6 +16,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/core/host_name.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
@@ -180,9 +180,7 @@ MODERNGPT2_INLINE std::string TensorBoardLog::file_name(const std::filesystem::p
     if (name.starts_with(prefix)) std::from_chars(name.data() + prefix.size(), name.data() + name.size(), there);
     if (there < 9'999'999'999) second = std::max(second, there + 1);
   }
-  char host[256] = "";
-  if (::gethostname(host, sizeof host - 1) != 0 || !*host) std::strcpy(host, "localhost");
-  return fmt::format("{}{:010}.{}.{}", prefix, second, host, ::getpid());
+  return fmt::format("{}{:010}.{}.{}", prefix, second, host_name(), ::getpid());
 }
 
 }  // namespace moderngpt2

@@ -18,13 +18,15 @@
 
 namespace moderngpt2::distributed {
 
-/// Delays and failures of ranks that are threads, for tests. Each rank calls both functions before its collective `c`,
-/// the `number`-th from 0 on.
+/// Delays and failures of ranks that are threads, for tests. Each rank calls the first two functions before its
+/// collective `c`, the `number`-th from 0 on.
 struct ThreadPlan {
   /// Delay in seconds; infinity: the rank stalls until the job ends.
   std::function<double(int rank, std::int64_t number, const Collective& c)> delay{};
   /// Whether the rank throws an Error.
   std::function<bool(int rank, std::int64_t number, const Collective& c)> fails{};
+  /// Called when the result of a collective is in the rank's buffer, which it may change.
+  std::function<void(int rank, const Collective& c)> received{};
 };
 
 /// Rank that is a thread of this process. Sums are taken in the order of ranks, so that they are deterministic. A
@@ -52,7 +54,9 @@ class ThreadCommunicator final : public CommunicatorBase {
 
   bool test(int slot) override {
     std::unique_lock lock(hub_.mutex_);
-    return hub_.advance(numbers_[std::size_t(slot)], rank(), lock);
+    if (!hub_.advance(numbers_[std::size_t(slot)], rank(), lock)) return false;
+    receive(slot);
+    return true;
   }
 
   void wait(int slot) override {
@@ -60,12 +64,17 @@ class ThreadCommunicator final : public CommunicatorBase {
     std::unique_lock lock(hub_.mutex_);
     while (!hub_.advance(numbers_[std::size_t(slot)], rank(), lock)) {
       if (hub_.changed_.wait_until(lock, deadline) == std::cv_status::no_timeout) continue;
-      if (hub_.advance(numbers_[std::size_t(slot)], rank(), lock)) return;
+      if (hub_.advance(numbers_[std::size_t(slot)], rank(), lock)) return receive(slot);
       if (hub_.find(numbers_[std::size_t(slot)]).state == ThreadHub::State::open) {
         lock.unlock();
         give_up(slot);
       }
     }
+    receive(slot);
+  }
+
+  void receive(int slot) const {
+    if (plan_ && plan_->received) plan_->received(rank(), collective(slot));
   }
 
   [[noreturn]] void give_up(int slot) override {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,13 +29,16 @@ struct StepReport {
   std::int64_t step = 0, last_step = 0;
   double loss = 0;  ///< mean over the labels of the step
   double learning_rate = 0;
-  double grad_norm = 0;      ///< before clipping
-  bool applied = true;       ///< false: loss or gradients were not finite, or the batch had no labels
-  double loss_scale = 0;     ///< factor of the gradients in fp16; 0: no loss scaling
-  bool overflows = false;    ///< gradients overflowed and the loss scale can still shrink
-  std::int64_t tokens = 0;   ///< number of tokens in the step
-  std::int64_t skipped = 0;  ///< steps of the run so far with a loss or gradients that are not finite
-  double data_seconds = 0;   ///< seconds spent waiting for the data of the step
+  double grad_norm = 0;                ///< before clipping
+  bool applied = true;                 ///< false: loss or gradients were not finite, or the batch had no labels
+  double loss_scale = 0;               ///< factor of the gradients in fp16; 0: no loss scaling
+  bool overflows = false;              ///< gradients overflowed and the loss scale can still shrink
+  std::int64_t tokens = 0;             ///< number of tokens in the step
+  std::optional<double> usual_loss{};  ///< running mean of the loss, if this step's loss is a spike
+  bool verified = false;               ///< computed again, with the same bits (TrainingSettings::verify_steps)
+  std::int64_t transient_errors = 0;   ///< steps of this process that were computed differently when repeated
+  std::int64_t skipped = 0;            ///< steps of the run so far with a loss or gradients that are not finite
+  double data_seconds = 0;             ///< seconds spent waiting for the data of the step
   RunSpeed speed{};
 };
 

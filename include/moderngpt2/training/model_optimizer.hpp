@@ -117,13 +117,11 @@ class ModelOptimizer {
     return {.max_grad_norm = max_grad_norm_, .loss_scale = loss_scale};
   }
 
-  /// Adds the squares of a shard's gradients to the sums of a step.
-  template <class Sums>
-  void add_squares(M& model, const ShardGradients<typename M::FullElements>& gradients, Sums& sums) const {
-    for (const distributed::Piece& p : shard_.matrices)
-      sums.add_squares(model.backend(), gradients.matrices(p), p.length);
-    for (const distributed::Piece& p : shard_.vectors)
-      sums.add_squares(model.backend(), gradients.vectors(p), p.length);
+  /// Calls f(elements, count) for each piece of a shard's gradients.
+  template <class F>
+  void for_gradients(const ShardGradients<typename M::FullElements>& gradients, F&& f) const {
+    for (const distributed::Piece& p : shard_.matrices) f(gradients.matrices(p), p.length);
+    for (const distributed::Piece& p : shard_.vectors) f(gradients.vectors(p), p.length);
   }
 
   /// Updates weights and state of the shard. Calls updated(i) after piece i; i numbers the matrix pieces, then the

@@ -43,6 +43,9 @@ class RunLog {
   /// Logs a step that was skipped. `loss_scale`: scale of the next step.
   void add_skipped(const StepReport& report, double loss_scale) const;
 
+  /// Warns of a loss spike (StepReport::usual_loss).
+  void add_spike(const StepReport& report) const;
+
   void add(const Evaluation& evaluation, TrainingControl& control);
   /// Whether the last line is the evaluation of the state's step.
   bool is_evaluated() const;
@@ -60,6 +63,13 @@ class RunLog {
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2 {
+
+namespace detail {
+/// End of a line about a step whose result is suspicious.
+inline const char* persistent_text(const StepReport& report) {
+  return report.verified ? " (persistent: computed twice with the same bits)" : "";
+}
+}  // namespace detail
 
 MODERNGPT2_INLINE void RunLog::open(const std::filesystem::path& output_dir, bool is_resumed) {
   const std::filesystem::path path = output_dir / "metrics.jsonl";
@@ -81,6 +91,7 @@ MODERNGPT2_INLINE void RunLog::add(const StepReport& report, TrainingControl& co
   if (report.loss_scale > 0) line["loss_scale"] = report.loss_scale;
   add_speed(line, speed);
   if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
+  if (report.transient_errors > 0) line["transient_errors"] = report.transient_errors;
   write(std::move(line), control);
   const auto s = std::int64_t(speed.seconds_left);
   const std::string more = speed_text(speed, "  ");
@@ -98,7 +109,13 @@ MODERNGPT2_INLINE void RunLog::add_skipped(const StepReport& report, double loss
   else if (state_.skipped_in_a_row == 0)
     say("step {}: the batch has no labels, the step is skipped", report.step);
   else
-    say("step {}: loss {} and gradient norm {}: the step is skipped", report.step, report.loss, report.grad_norm);
+    say("step {}: loss {} and gradient norm {}: the step is skipped{}", report.step, report.loss, report.grad_norm,
+        detail::persistent_text(report));
+}
+
+MODERNGPT2_INLINE void RunLog::add_spike(const StepReport& report) const {
+  say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}{}", report.step, report.loss,
+      report.usual_loss.value_or(0), detail::persistent_text(report));
 }
 
 MODERNGPT2_INLINE void RunLog::add(const Evaluation& evaluation, TrainingControl& control) {

@@ -15,6 +15,7 @@
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/schedule.hpp"
+#include "moderngpt2/training/transient_error_action.hpp"
 
 namespace moderngpt2 {
 
@@ -54,6 +55,8 @@ struct TrainingSettings {
   std::int64_t eval_steps = 500;
   std::int64_t save_steps = 5000;
   int save_total_limit = 10;
+  std::int64_t verify_steps = 0;
+  TransientErrorAction on_transient_error = TransientErrorAction::stop;
   int dataloader_num_workers = 4;
 
   /// Whether ranks shard the weights (ZeRO stage 3).
@@ -209,6 +212,18 @@ void describe(S& s, Visitor&& visit) {
                              .section = "Run",
                              .at_least = 0,
                              .same_on_ranks = false});
+  visit(s.verify_steps,
+        {.name = "verify_steps",
+         .help = "Optimizer steps between two that are computed twice and compared by bits, to detect hardware errors. "
+                 "If positive, a loss or gradient norm that is not finite and a loss spike are also computed again. 0: "
+                 "no step is.",
+         .section = "Run",
+         .at_least = 0});
+  visit(s.on_transient_error,
+        {.name = "on_transient_error",
+         .help = "If a step gives other bits when computed again: end the run with status 3, saving nothing, or "
+                 "continue, once, with the result that two of three computations agree on.",
+         .section = "Run"});
   visit(s.zero_stage,
         {.name = "zero_stage",
          .help = "ZeRO stage: what ranks shard. 0: nothing; 1: optimizer state and fp32 master weights; 2: "
@@ -282,6 +297,9 @@ MODERNGPT2_INLINE void validate(const TrainingSettings& s) {
   if (s.cuda_graph && s.world_size > 1)
     throw UsageError("{} is for one process, {} is {}: several processes exchange gradients within a step",
                      Setting{"cuda_graph"}, Setting{"world_size"}, s.world_size);
+  if (s.on_transient_error == TransientErrorAction::go_on && s.verify_steps == 0)
+    throw UsageError("{} is continue, but {} is 0: no error is detected. Set {} to 100, for example",
+                     Setting{"on_transient_error"}, Setting{"verify_steps"}, Setting{"verify_steps"});
   (void)LossScale(s.loss_scaling);
   (void)make_schedule(s, std::max<std::int64_t>(s.max_steps, 1));
 }

@@ -21,12 +21,11 @@
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/model/activations.hpp"
-#include "moderngpt2/training/check_trainer.hpp"
+#include "moderngpt2/training/check_training.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
-#include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/machine_share.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
@@ -60,7 +59,7 @@ class Trainer {
   /// the device's memory, if the model is on a device.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
-      : Trainer(O((detail::check_trainer(model, data, settings, ranks), settings)), model, data, std::move(companions),
+      : Trainer(O((check_training(model, data, settings, ranks), settings)), model, data, std::move(companions),
                 settings, std::move(hooks), ranks, device_ranks) {}
   /// The trainer refers to the data: a temporary would be gone before the first step.
   Trainer(M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
@@ -76,7 +75,7 @@ class Trainer {
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
-        settings_((detail::check_trainer(model, data, settings, ranks), std::move(settings))),
+        settings_((check_training(model, data, settings, ranks), std::move(settings))),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_single(ranks)),
         step_(model, data, settings_, hooks_, std::move(optimizer), ranks_, device_ranks) {
@@ -153,7 +152,6 @@ class Trainer {
     if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
     MachineShare machine;
-    LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
     int reason = 0;
@@ -167,9 +165,7 @@ class Trainer {
       report.speed = meter.speed(last - report.step);
       if (hooks_.on_step) hooks_.on_step(report, control_.requests());
       if (!report.applied) report_skipped(report);
-      if (report.applied && spikes.add(report.loss))
-        say("warning: step {}: loss spike: {:.6g}, the running mean is {:.6g}", report.step, report.loss,
-            spikes.mean());
+      if (report.usual_loss) log_.add_spike(report);
       const auto log = [&] {
         log_.add(report, control_.requests());
         if (const auto note = machine.note()) say("{}", *note);

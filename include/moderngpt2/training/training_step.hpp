@@ -16,10 +16,12 @@
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
+#include "moderngpt2/training/loss_spikes.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/schedule.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
+#include "moderngpt2/training/verification.hpp"
 #include "moderngpt2/training/zero_optimizer.hpp"
 
 namespace moderngpt2 {
@@ -47,6 +49,7 @@ class TrainingStep {
         batches_(data.train, Batch(data.train, largest_part(rows_at_most(settings.global_batch())), model.config()),
                  settings.dataloader_num_workers > 0),
         loss_scale_(settings.loss_scaling),
+        verifier_(settings, hooks, ranks),
         flops_per_token_(model.layers().training_flops_per_token(data.train.block_size())) {}
 
   ZeroOptimizer<M, O>& optimizer() { return optimizer_; }
@@ -82,12 +85,20 @@ class TrainingStep {
       update_begin = seconds_now();
       optimizer_.end_passes(counts.valid > 0, loss_scale(), report.learning_rate);
     };
-    if (settings_.cuda_graph)
-      step_graph_.run(model_.backend(), {own.rows, batch.time(), batch.mask(0) != nullptr, counts.valid > 0}, queue);
-    else
-      queue();
-    optimizer_.finish(counts.valid > 0, loss_scale(), report);
+    const auto compute = [&] {
+      if (settings_.cuda_graph)
+        step_graph_.run(model_.backend(), {own.rows, batch.time(), batch.mask(0) != nullptr, counts.valid > 0}, queue);
+      else
+        queue();
+      optimizer_.finish_sums(counts.valid > 0, loss_scale(), report);
+    };
+    compute();
+    const bool suspicious = counts.valid > 0 && (!report.applied || spikes_.is_spike(report.loss));
+    verifier_.verify(
+        report, suspicious, [&] { return optimizer_.fingerprint(report); }, compute);
+    optimizer_.apply(loss_scale(), report);
     report_span("update", update_begin);
+    if (report.applied && spikes_.add(report.loss)) report.usual_loss = spikes_.mean();
     advance(state, report, next);
     return report;
   }
@@ -129,7 +140,7 @@ class TrainingStep {
   /// Queues the forward and backward passes of this rank's part of a batch.
   void queue_passes(const TrainerState& state, const Batch& batch, const BatchPlace& place, const BatchPlace& own,
                     const StepCounts& counts) {
-    optimizer_.begin_step();
+    optimizer_.begin_step(verifier_.is_due(state.step + 1));
     const auto on_ready = [this](Unit unit) { optimizer_.ready(unit); };
     const std::int64_t most = largest_part(place.rows);  // every rank makes the same number of passes
     for (std::int64_t first = 0; first < most; first += settings_.per_device_train_batch_size) {
@@ -181,6 +192,8 @@ class TrainingStep {
   typename M::Work work_;
   BatchLoader<Batch> batches_;
   LossScale loss_scale_;
+  LossSpikes spikes_;
+  StepVerifier verifier_;
   double flops_per_token_;
 };
 

@@ -1,13 +1,17 @@
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
 #include "moderngpt2/backend/step_sums.hpp"
+#include "moderngpt2/core/random.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/distributed/gradient_exchange.hpp"
+#include "moderngpt2/distributed/gradient_hash.hpp"
 #include "moderngpt2/distributed/update_exchange.hpp"
 #include "moderngpt2/model/weight_source.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -15,14 +19,16 @@
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
+#include "moderngpt2/training/verification.hpp"
 
 namespace moderngpt2 {
 
 /// Distributed optimizer step with ZeRO (Rajbhandari et al. 2020): reduces gradients during backward passes, updates
 /// the shard of this rank, and gathers the new weights. Also used with a single rank. The calls of a step are
 ///   begin_step(); for each pass begin_pass(), ready() for its units, add() of its loss, end_pass();
-///   end_passes(); finish()
-/// With a single rank on a GPU, only finish() waits for the GPU. Threads: one at a time.
+///   end_passes(); finish_sums(); apply()
+/// A step may be repeated up to finish_sums() before it is applied (settings.verify_steps > 0). With a single rank on a
+/// GPU, only finish_sums() waits for the GPU. Threads: one at a time.
 template <class M, OptimizerFor<M> O = AdamW<M>>
 class ZeroOptimizer {
  public:
@@ -40,7 +46,9 @@ class ZeroOptimizer {
                   model.make_gradients(pages_of_gradients<M>(s))),
         updates_(device_ranks, exchange_.layout(), unit_buckets(model, exchange_.layout()), s.zero_stage,
                  model.weights()),
-        sums_(model.backend()) {
+        sums_(model.backend()),
+        decides_ahead_(DecidesUpdates<Backend> && ranks.size() == 1 && s.verify_steps == 0) {
+    if (s.verify_steps > 0) hash_.emplace(model.backend());
     if (s.shards_weights())
       sharded_.emplace(model, ranks, device_ranks, exchange_.layout());
     else if (exchange_.is_sharded())
@@ -54,8 +62,11 @@ class ZeroOptimizer {
   ModelOptimizer<M, O>& own() { return *own_; }
   const ModelOptimizer<M, O>& own() const { return *own_; }
 
-  void begin_step() {
-    exchange_.begin_step();
+  /// `is_due`: fingerprint() has the gradients of all parameters before reduction; otherwise norms and biases only,
+  /// which costs next to nothing.
+  void begin_step(bool is_due = false) {
+    if (hash_) hash_->begin(model_.backend());
+    exchange_.begin_step(ranks_.size() > 1 && hash_ ? &*hash_ : nullptr, is_due);
     sums_.begin(model_.backend());
   }
   void begin_pass(bool is_last) { exchange_.begin_pass(is_last); }
@@ -69,33 +80,53 @@ class ZeroOptimizer {
   void end_pass() { exchange_.end_pass(); }
 
   /// Sums the squares of the gradients. With a single rank on a backend that satisfies DecidesUpdates, also queues the
-  /// update, without waiting for the sums.
+  /// update, without waiting for the sums, unless steps are verified before.
   void end_passes(bool has_labels, double loss_scale, double learning_rate) {
     if (!has_labels) return;
-    own_->add_squares(model_, own_gradients(), sums_);
+    own_->for_gradients(own_gradients(),
+                        [&](const auto* x, std::int64_t n) { sums_.add_squares(model_.backend(), x, n); });
     if constexpr (DecidesUpdates<Backend>)
-      if (ranks_.size() == 1)
+      if (decides_ahead_)
         update(
             {.learning_rate = learning_rate, .decision = sums_.decide(model_.backend(), own_->clipping(loss_scale))});
   }
 
-  /// Waits for the sums, reduces them over ranks, and sets loss, grad_norm and applied of the report, whose
-  /// learning_rate is given. Updates the weights unless the update is queued, the batch has no labels, or the loss or a
-  /// gradient of any rank is not finite. All-gathers of new weights may be in progress on return.
-  void finish(bool has_labels, double loss_scale, StepReport& report) {
-    const StepTotals own = sums_.read(model_.backend());
-    report.loss = own.loss;
-    double squares = own.squares;
+  /// Waits for the sums, reduces them over ranks, and sets loss, grad_norm and applied of the report: whether the batch
+  /// has labels, and the loss and all gradients of all ranks are finite.
+  void finish_sums(bool has_labels, double loss_scale, StepReport& report) {
+    totals_ = sums_.read(model_.backend());
+    report.loss = totals_.loss;
+    double squares = totals_.squares;
     if (ranks_.size() > 1) {
       const bool counts = exchange_.is_sharded() || ranks_.rank() == 0;  // all ranks have the same sum in stage 0
-      double sums[]{own.loss, counts ? squares : 0};
+      double sums[]{totals_.loss, counts ? squares : 0};
       ranks_.all_reduce(sums, 2, distributed::ReduceOp::sum, "loss and gradient norm").wait();
       report.loss = sums[0], squares = sums[1];
     }
     report.grad_norm = std::sqrt(squares) / loss_scale;
     report.applied = has_labels && UpdateRule::applies(report.loss, report.grad_norm);
+  }
+
+  /// Hashes of the step's results on this rank. Call it between finish_sums() and apply(). Waits for the backend.
+  StepFingerprint fingerprint(const StepReport& report) {
+    auto& backend = model_.backend();
+    const auto hash_of = [](std::uint64_t hash, auto... numbers) {
+      ((hash = mix64(hash ^ std::bit_cast<std::uint64_t>(numbers))), ...);
+      return hash;
+    };
+    StepFingerprint result{.computed = hash_of(hash_->value(backend), totals_.loss)};
+    hash_->begin(backend);
+    own_->for_gradients(own_gradients(), [&](const auto* x, std::int64_t n) { hash_->add(backend, x, n); });
+    result.reduced = hash_of(hash_->value(backend), totals_.squares);
+    result.totals = hash_of(0, report.loss, report.grad_norm);
+    return result;
+  }
+
+  /// Updates the weights if report.applied, with report.learning_rate, unless the update is queued already. All-gathers
+  /// of new weights may be in progress on return.
+  void apply(double loss_scale, const StepReport& report) {
     if (!report.applied) return;
-    if (!DecidesUpdates<Backend> || ranks_.size() > 1)
+    if (!decides_ahead_)
       update({.learning_rate = report.learning_rate,
               .gradient_scale = own_->clipping(loss_scale).gradient_scale(report.grad_norm)});
     ++own_->updates;
@@ -135,6 +166,9 @@ class ZeroOptimizer {
   std::optional<ShardedWeights<M>> sharded_;             // stage 3
   std::optional<ModelOptimizer<M, O>> own_;              // constructed after whole weights are discarded
   step_sums_of<Backend> sums_;
+  StepTotals totals_;  // sums of this rank
+  bool decides_ahead_;
+  std::optional<gradient_hash_of<Backend>> hash_;  // if steps are verified
 };
 
 }  // namespace moderngpt2

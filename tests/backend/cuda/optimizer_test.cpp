@@ -1,7 +1,10 @@
 #define MODERNGPT2_CASES_ON_CUDA 1
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -120,6 +123,39 @@ TEST_CASE("the sums of a step on the GPU equal those of the host, and are read w
     CHECK(double(loss(0) * 2 + loss(2)) == numbers[0] * 2 + numbers[2]);
     CHECK(double(cuda::Loss()) == 0);
     CHECK_THROWS_AS(loss(0) + loss(1) + loss(2), Error);
+  }
+}
+
+TEST_CASE("hashes of gradients on the GPU depend on every bit and on positions, not on the schedule") {
+  const std::int64_t n = std::int64_t(1024) * 256 * 4 + 5;  // some threads have two packs
+  std::vector<float> x(std::size_t(n), 0.5f);
+  std::vector<std::uint64_t> hashes;
+  for (const std::uint64_t schedule : test::schedules) {
+    test::use_schedule(schedule);
+    cuda::Backend b;
+    const cuda::DeviceMemory memory(std::size_t(n) * sizeof(float));
+    auto* const there = static_cast<float*>(memory.data());
+    cuda::GradientHash hash(b);
+    const auto hash_of = [&](std::int64_t cut) {
+      store(b, there, x.data(), n);
+      hash.begin(b);
+      hash.add(b, there + cut, n - cut);
+      hash.add(b, there, cut);
+      return hash.value(b);
+    };
+    hashes.push_back(hash_of(0));
+    CHECK(hashes.back() == hashes[0]);
+    CHECK(hash_of(3) == hashes[0]);  // equal elements at the same positions, by other loads
+    for (const std::int64_t i : {std::int64_t(0), std::int64_t(1023), n - 1}) {
+      const float kept = std::exchange(x[std::size_t(i)], std::nextafter(0.5f, 1.0f));
+      hashes.push_back(hash_of(0));
+      x[std::size_t(i)] = kept;
+    }
+  }
+  REQUIRE(hashes.size() == 12);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(hashes[i] == hashes[i + 4]);
+    for (std::size_t j = 0; j < i; ++j) CHECK(hashes[i] != hashes[j]);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,22 +61,26 @@ struct RanksTask {
   std::optional<std::filesystem::path> from{};
   LossScaling loss_scaling{};
   int steps = 4;
+  std::function<void(TrainingSettings&)> adjust{};                           ///< further settings
+  std::function<void(M& model, int rank, std::int64_t step)> before_step{};  ///< called on every rank
 
   TrainingSettings settings(int ranks, int stage) const {
-    return {.output_dir = folder,
-            .max_steps = steps,
-            .per_device_train_batch_size = 2 / ranks,
-            .per_device_eval_batch_size = 1,
-            .gradient_accumulation_steps = 2,
-            .world_size = ranks,
-            .zero_stage = stage,
-            .bucket_elements = 5000,
-            .loss_scaling = loss_scaling,
-            .learning_rate = 1e-2,
-            .adam_epsilon = 1e-5,
-            .logging_steps = 1,
-            .eval_steps = steps,
-            .save_steps = 2};
+    TrainingSettings s{.output_dir = folder,
+                       .max_steps = steps,
+                       .per_device_train_batch_size = 2 / ranks,
+                       .per_device_eval_batch_size = 1,
+                       .gradient_accumulation_steps = 2,
+                       .world_size = ranks,
+                       .zero_stage = stage,
+                       .bucket_elements = 5000,
+                       .loss_scaling = loss_scaling,
+                       .learning_rate = 1e-2,
+                       .adam_epsilon = 1e-5,
+                       .logging_steps = 1,
+                       .eval_steps = steps,
+                       .save_steps = 2};
+    if (adjust) adjust(s);
+    return s;
   }
 
   /// One rank. Results that are equal on all ranks are kept of the first.
@@ -99,6 +104,14 @@ struct RanksTask {
           GenerationOptions options{.max_new_tokens = 3, .do_sample = false};
           result.sampled = generate(model, std::vector<int>{1, 5, 9}, options).tokens;
         };
+    }
+    const int rank = ranks ? ranks->rank() : 0;
+    if (before_step) {
+      before_step(model, rank, 1);
+      hooks.on_step = [&, also = hooks.on_step](const StepReport& report) {
+        if (also) also(report);
+        before_step(model, rank, report.step + 1);
+      };
     }
     Trainer<M, Task> trainer(model, data, companions, s, hooks, ranks, gpus);
     from ? trainer.resume(open_checkpoint(*from)) : trainer.initialize(3);

@@ -30,13 +30,15 @@ class SimulatedNccl {
                         byte_type = Type::bytes;
   static constexpr ReduceOp sum = ReduceOp::sum, max = ReduceOp::max, min = ReduceOp::min;
 
+  static inline const distributed::ThreadPlan* plan = nullptr;  ///< plan of communicators made next; their step is -1
+
   /// `hubs` keeps the objects of new_id(). `keeps_order` = false plants a fault: streams do not wait for events.
   SimulatedNccl(std::vector<std::unique_ptr<distributed::ThreadHub>>& hubs, int size, bool keeps_order = true)
       : hubs_(hubs), size_(size), keeps_order_(keeps_order) {}
 
   Id new_id() { return hubs_.emplace_back(std::make_unique<distributed::ThreadHub>(size_)).get(); }
   int init(Comm* ranks, int, Id id, int rank) {
-    ranks_ = std::make_unique<distributed::ThreadCommunicator>(*id, rank, 60);
+    ranks_ = std::make_unique<distributed::ThreadCommunicator>(*id, rank, 60, plan);
     *ranks = ranks_.get();
     return success;
   }

@@ -19,6 +19,7 @@
 namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 class StepSums;
+class GradientHash;
 class StepGraph;
 
 /// One GPU: the stream on which operations run, and their scratch memory. Operations queue work and return; their
@@ -34,6 +35,7 @@ class Backend {
   using Memory = DeviceBuffer;
   using Loss = cuda::Loss;
   using StepSums = cuda::StepSums;
+  using GradientHash = cuda::GradientHash;
   using StepGraph = cuda::StepGraph;
 
   explicit Backend(int device = 0) : device_(select(device)) {

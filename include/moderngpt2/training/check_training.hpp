@@ -10,12 +10,12 @@
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/training/settings.hpp"
 
-namespace moderngpt2::detail {
+namespace moderngpt2 {
 
-/// Throws an Error for settings of a Trainer that are invalid or do not fit the model, the data or the ranks.
+/// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks.
 template <class M, class Splits>
-void check_trainer(const M& model, const Splits& data, const TrainingSettings& s,
-                   const distributed::CommunicatorBase* ranks) {
+void check_training(const M& model, const Splits& data, const TrainingSettings& s,
+                    const distributed::CommunicatorBase* ranks) {
   validate(s);
   if (const int size = ranks ? ranks->size() : 1; s.world_size != size)
     throw Error("{} is {}, but the trainer has {}: it must be the number of ranks", Setting{"world_size"}, s.world_size,
@@ -29,4 +29,4 @@ void check_trainer(const M& model, const Splits& data, const TrainingSettings& s
                 model.config().n_positions);
 }
 
-}  // namespace moderngpt2::detail
+}  // namespace moderngpt2
