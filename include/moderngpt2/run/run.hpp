@@ -175,6 +175,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   const bool known = knows_last_step(request, run);
   MemoryPlan plan;
   std::int64_t to_do = 0;
+  const std::int64_t epoch_steps = steps_per_epoch(train_blocks(run), s.global_batch());
   std::string run_name;
   run_or_fail_together(ranks, "planning the run", [&] {
     plan = request.eval_only
@@ -197,7 +198,8 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
       }
     }
     if (known && !request.eval_only)
-      hooks.say(fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do))));
+      hooks.say(
+          fmt::format("disk: {} at most for the whole run", byte_text(plan_disk(plan, s, to_do, 0, epoch_steps))));
     return 0;
   }
   std::optional<OutputFolder> output;
@@ -205,7 +207,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   run_or_fail_together(ranks, "making the model", [&] {
     if (!request.eval_only && ranks.rank() == 0) {
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
-      output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size())));
+      output.emplace(s.output_dir, plan_disk(plan, s, to_do, std::int64_t(older.size()), epoch_steps));
       if (!run.checkpoint && !older.empty())
         hooks.say(fmt::format("note: {} belongs to an earlier run; --resume_from_checkpoint latest would continue it",
                               older.front().folder.string()));
