@@ -35,9 +35,9 @@ inline bool greater_is_better(const TrainingSettings& s) {
 /// Best evaluations of a run so far: part of trainer_state.json.
 struct BestState {
   std::optional<double> metric{};        ///< best_metric; empty: no evaluation yet
-  std::int64_t step = 0;                 ///< best_global_step: its step
+  std::int64_t step = 0;                 ///< best_global_step: step of that evaluation
   std::optional<double> saved_metric{};  ///< best metric of the evaluations whose step has a checkpoint
-  std::int64_t saved_step = 0;           ///< its checkpoint; 0: none
+  std::int64_t saved_step = 0;           ///< step of that checkpoint; 0: none
   std::int64_t without_improvement = 0;  ///< consecutive evaluations that early stopping counts
 };
 

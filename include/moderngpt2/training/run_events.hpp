@@ -68,7 +68,7 @@ class RunEvents {
   /// Compares an evaluation after the current step with those before, and requests the end of the run if early stopping
   /// asks for it. Returns whether it is better than all before; false if the settings name no metric.
   bool compare(const Evaluation& evaluation) {
-    // As in Transformers, the evaluation before the first step does not count.
+    // The evaluation before the first step does not count, as in Transformers.
     if (state_.step == 0 || !follows_metric(settings_)) return false;
     evaluation_ = evaluation;
     const bool is_best = add_evaluation(state_.best, settings_, evaluation, state_.step);

@@ -24,7 +24,7 @@ sum_t<T> cross_entropy(Backend&, Rows<T> dlogits, ConstRows<T> logits, const int
     T sum = T(0);
     for (int i = 0; i < logits.width; ++i) sum += std::exp(s[i] - largest);
     const T lse = largest + std::log(sum);
-    const real_t<T> share = smoothing / real_t<T>(logits.width);  // of a label, for each class
+    const real_t<T> share = smoothing / real_t<T>(logits.width);  // label mass of each class
     if (counted) loss += (real_t<T>(1) - smoothing) * (lse - s[labels[r]]);
     if (counted && smoothing > 0)
       for (int i = 0; i < logits.width; ++i) loss += share * (lse - s[i]);

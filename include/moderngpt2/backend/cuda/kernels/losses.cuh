@@ -25,8 +25,8 @@ struct LossSum {
 };
 
 /// Cross-entropy of rows of logits (N,V), after c tanh(logit / c) if softcap c > 0, with the target (1 - smoothing) *
-/// one_hot + smoothing / V; d = scale * gradient to the logits before the softcap. Rows labelled ignored_label have loss
-/// 0 and gradient 0.
+/// one_hot + smoothing / V; d = scale * gradient to the logits before the softcap. Rows labelled ignored_label have
+/// loss 0 and gradient 0.
 template <class T>
 struct CrossEntropy {
   Rows<T> d;  ///< (N,V) or null; rows may share the addresses of those of the logits
