@@ -159,6 +159,10 @@ TEST_CASE("a metric of which more is better, and one that does not exist") {
   double most = 0;
   for (const Json& line : run.lines("eval_perplexity")) most = std::max(most, line.at("eval_perplexity").get<double>());
   CHECK(run.state(8).at("best_metric") == most);
+  // Another metric has no best value yet.
+  run.settings.metric_for_best_model = "loss", run.settings.greater_is_better.reset(), run.settings.max_steps = 10;
+  CHECK(run.run(true) == 0);
+  CHECK(run.state(10).at("best_global_step") == 10);
   run.settings.metric_for_best_model = "f1";
   CHECK_ERROR(run.run(), "metric_for_best_model is \"f1\", the evaluation has loss, perplexity");
   run.settings.metric_for_best_model.reset();

@@ -27,15 +27,16 @@ E value_of(const Json& word) {
 /// Settings of a case of training_events.json.
 TrainingSettings settings_of(const Json& c) {
   TrainingSettings s;
-  s.logging_strategy = value_of<IntervalStrategy>(c["logging_strategy"]), s.logging_steps = c["logging_steps"];
+  s.logging_strategy = value_of<IntervalStrategy>(c["logging_strategy"]),
+  s.logging_steps = c["logging_steps"].get<std::int64_t>();
   s.logging_first_step = c["logging_first_step"];
-  s.eval_strategy = value_of<IntervalStrategy>(c["eval_strategy"]), s.eval_steps = c["eval_steps"];
+  s.eval_strategy = value_of<IntervalStrategy>(c["eval_strategy"]), s.eval_steps = c["eval_steps"].get<std::int64_t>();
   s.eval_delay = c["eval_delay"];
-  s.save_strategy = value_of<SaveStrategy>(c["save_strategy"]), s.save_steps = c["save_steps"];
+  s.save_strategy = value_of<SaveStrategy>(c["save_strategy"]), s.save_steps = c["save_steps"].get<std::int64_t>();
   s.load_best_model_at_end = c["load_best_model_at_end"];
   if (!c["metric"].is_null()) s.metric_for_best_model = "eval_" + c["metric"].get<std::string>();
-  if (c["most_without_improvement"] > 0)
-    s.early_stopping_patience = c["patience"], s.early_stopping_threshold = c["threshold"];
+  if (c["evaluations"] > 0)
+    s.early_stopping_patience = c["evaluations"].get<int>(), s.early_stopping_threshold = c["threshold"];
   return s;
 }
 
@@ -98,9 +99,9 @@ TEST_CASE("events of random strategies are those of Transformers' Trainer") {
     const auto last = want["steps"].get<std::int64_t>();
     CHECK(got.state.step == last);
     CHECK(got.log == with(want["log"], last));
-    CHECK(got.eval == (evaluates_at_end(s) ? with(want["eval"], last) : Steps(want["eval"])));
-    CHECK(got.save == (saves_at_end(s) ? with(want["save"], last) : Steps(want["save"])));
-    if (got.eval != Steps(want["eval"]) || !follows_metric(s)) continue;
+    CHECK(got.eval == (evaluates_at_end(s) ? with(want["eval"], last) : want["eval"].get<Steps>()));
+    CHECK(got.save == (saves_at_end(s) ? with(want["save"], last) : want["save"].get<Steps>()));
+    if (got.eval != want["eval"].get<Steps>() || !follows_metric(s)) continue;
     const BestState& best = got.state.best;
     CHECK(best.without_improvement * (s.early_stopping_patience ? 1 : 0) == want["counter"]);
     REQUIRE(best.metric.has_value() == !want["best_metric"].is_null());

@@ -34,6 +34,7 @@ inline bool greater_is_better(const TrainingSettings& s) {
 
 /// Best evaluations of a run so far: part of trainer_state.json.
 struct BestState {
+  std::string name{};                    ///< metric_name() of the values below
   std::optional<double> metric{};        ///< best_metric; empty: no evaluation yet
   std::int64_t step = 0;                 ///< best_global_step: step of that evaluation
   std::optional<double> saved_metric{};  ///< best metric of the evaluations whose step has a checkpoint
@@ -63,6 +64,7 @@ MODERNGPT2_INLINE void write_best(Json& out, Json& own, const BestState& best, c
   out["best_global_step"] = best.step > 0 ? Json(best.step) : Json();
   out["best_model_checkpoint"] =
       best.saved_step > 0 ? Json((s.output_dir / ("checkpoint-" + std::to_string(best.saved_step))).string()) : Json();
+  if (!best.name.empty()) own["best_metric_name"] = best.name;
   if (best.saved_metric) own["best_saved_metric"] = *best.saved_metric, own["best_saved_step"] = best.saved_step;
   if (!s.early_stopping_patience) return;
   Json& callback = out["stateful_callbacks"]["EarlyStoppingCallback"];
@@ -78,6 +80,7 @@ MODERNGPT2_INLINE BestState parse_best(const Json& json, const Json& own, const 
     if (n < 0) throw Error("{}: {} is {}, it must not be negative", where, key, n);
     return n;
   };
+  best.name = get_optional_field<std::string>(own, "best_metric_name", where).value_or("");
   best.metric = get_optional_field<double>(json, "best_metric", where);
   best.step = step(json, "best_global_step");
   best.saved_metric = get_optional_field<double>(own, "best_saved_metric", where);

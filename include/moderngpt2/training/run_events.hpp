@@ -35,6 +35,9 @@ class RunEvents {
   void begin_run(std::int64_t last_step) {
     state_.max_steps = last_step;
     intervals_ = step_intervals(settings_, last_step);
+    // Values of another metric cannot be compared.
+    if (const std::string name = metric_name(settings_); follows_metric(settings_) && state_.best.name != name)
+      state_.best = {.name = name};
     control_.begin_run();
   }
 
