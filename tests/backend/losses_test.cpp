@@ -41,6 +41,77 @@ TEST_CASE("large logits give a finite loss and keep their digits") {
   CHECK(d[1] == 1);
 }
 
+TEST_CASE("label smoothing: loss and gradient of Transformers' LabelSmoother") {
+  // transformers.trainer_pt_utils.LabelSmoother of 5.24 with torch in fp64: mean over the three labels.
+  struct Smoothed {
+    double smoothing, loss;
+    double gradient[20];
+  };
+  const Smoothed cases[] = {{0.1,
+                             4.326256727071598,
+                             {0.094161004677,
+                              0.0108545552583,
+                              0.0409609527817,
+                              -0.140429940143,
+                              -0.00554657257439,
+                              0,
+                              0,
+                              0,
+                              0,
+                              0,
+                              -0.00655684513034,
+                              -0.304460839063,
+                              -0.00383432791268,
+                              -0.0058551881425,
+                              0.320707200248,
+                              0.0266666673124,
+                              -0.0066666668281,
+                              -0.0066666668281,
+                              -0.0066666668281,
+                              -0.0066666668281}},
+                            {1.0,
+                             26.12125587463379,
+                             {0.0341610063759,
+                              -0.0491454471859,
+                              -0.0190390481652,
+                              0.0995700648094,
+                              -0.0655465758342,
+                              0,
+                              0,
+                              0,
+                              0,
+                              0,
+                              -0.0665568484404,
+                              -0.0644608422687,
+                              -0.0638343310873,
+                              -0.0658551914176,
+                              0.260707213214,
+                              0.266666680574,
+                              -0.0666666701436,
+                              -0.0666666701436,
+                              -0.0666666701436,
+                              -0.0666666701436}}};
+  const std::vector<double> wide{1.5, -0.25, 0.75, 2, -3, 0, 0.5, -1, 4, 0.25, -2, 1, 1.25, 0, 6, 90, -1, 3, 0.5, 2};
+  const int labels[] = {3, ignored_label, 1, 0};
+  for (const Smoothed& want : cases) {
+    CAPTURE(want.smoothing);
+    reference::Backend oracle;
+    std::vector<double> logits = wide, d(20);
+    CHECK(cross_entropy(oracle, Rows<double>(d.data(), 4, 5), Rows<double>(logits.data(), 4, 5), labels, 1.0 / 3,
+                        want.smoothing) /
+              3 ==
+          doctest::Approx(want.loss).epsilon(1e-6));
+    CHECK(compare_values(d.data(), want.gradient, 20).relative_max < 1e-6);
+    cpu::Backend b(1);
+    std::vector<float> narrow(wide.begin(), wide.end()), d32(20);
+    CHECK(cross_entropy(b, Rows<float>(d32.data(), 4, 5), Rows<float>(narrow.data(), 4, 5), labels, 1.0f / 3,
+                        float(want.smoothing)) /
+              3 ==
+          doctest::Approx(want.loss).epsilon(1e-6));
+    CHECK(compare_values(d32.data(), want.gradient, 20).relative_max < 1e-5);
+  }
+}
+
 TEST_CASE("a NaN stays visible in a loss") {
   cpu::Backend b(1);
   for (int at : {0, 3, 20, 39}) {

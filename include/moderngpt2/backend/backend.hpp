@@ -38,10 +38,13 @@
 //                                                         a functor (ActivationFor, backend/activation.hpp)
 //   gated_activation_backward(d_gate_up, dh, gate_up, a)  d_gate_up may be gate_up (in place)
 //   logits(out, hidden, w, softcap)                       out (N,V) = c tanh(hidden w^T / c)
-//   classifier(dhidden, dw, hidden, w, labels, softcap, scale)
-//                                                         sum of the losses; gradients times scale; logits in chunks
-//   classifier_loss(hidden, w, labels, softcap)           sum of the losses without gradients
-//   cross_entropy / mean_squared_error / binary_cross_entropy (dlogits, logits, targets, scale)
+//   classifier(dhidden, dw, hidden, w, labels, softcap, scale, smoothing = 0)
+//                                                         sum of the losses; gradients times scale; logits in chunks;
+//                                                         smoothing: share of each label that all classes divide
+//   classifier_loss(hidden, w, labels, softcap, smoothing = 0)
+//                                                         sum of the losses without gradients
+//   cross_entropy(dlogits, logits, labels, scale, smoothing = 0)
+//   mean_squared_error / binary_cross_entropy (dlogits, logits, targets, scale)
 //                                                         sum of the losses; dlogits may be null
 //   gather_rows(out, x, index), scatter_rows_add(dx, dout, index)
 //   fill(x, n, value), cast(to, from, n), sum_of_squares(x, n)
@@ -95,8 +98,8 @@ concept BackendFor = requires(B& b, Rows<T> rows, Matrix<T> matrix, Matrix<compu
   gated_activation(b, rows, rows, Activation::silu);
   gated_activation_backward(b, rows, rows, rows, Activation::silu);
   logits(b, scores, Rows<const T>(rows), matrix, r);
-  { classifier(b, rows, gradient, rows, matrix, ids, r, r) } -> std::same_as<loss_of<B, T>>;
-  { cross_entropy(b, scores, scores, ids, r) } -> std::same_as<loss_of<B, T>>;
+  { classifier(b, rows, gradient, rows, matrix, ids, r, r, r) } -> std::same_as<loss_of<B, T>>;
+  { cross_entropy(b, scores, scores, ids, r, r) } -> std::same_as<loss_of<B, T>>;
   gather_rows(b, rows, rows, ids);
   scatter_rows_add(b, rows, rows, ids);
   fill(b, data, std::int64_t(1), T(0));

@@ -74,8 +74,10 @@ class TrainingProgress {
     std::string more = speed_text(report.speed, ", ");
     if (report.skipped > 0) more += fmt::format("{}{} skipped", more.empty() ? "" : ", ", report.skipped);
     steps_->update(tokens_, more,
-                   fmt::format("step {}/{}, loss {:.4f}, lr {:.3g}, grad norm {:.3g}", report.step, report.last_step,
-                               report.loss, report.learning_rate, report.grad_norm));
+                   report.labels == 0
+                       ? fmt::format("step {}/{}, no labels", report.step, report.last_step)
+                       : fmt::format("step {}/{}, loss {:.4f}, lr {:.3g}, grad norm {:.3g}", report.step,
+                                     report.last_step, report.loss, report.learning_rate, report.grad_norm));
   }
 
   void packing(const PretokenizeProgress& now) {

@@ -9,7 +9,7 @@
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/request_fields.hpp"
 #include "moderngpt2/run/run_plan.hpp"
-#include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/validate_settings.hpp"
 
 namespace moderngpt2::detail {
 

@@ -22,6 +22,8 @@
 #include "moderngpt2/model/decoder.hpp"
 #include "moderngpt2/training/adamw.hpp"
 #include "moderngpt2/training/batch.hpp"
+#include "moderngpt2/training/best_state.hpp"
+#include "moderngpt2/training/event_schedule.hpp"
 #include "moderngpt2/training/optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/sharded_weights.hpp"
@@ -218,7 +220,7 @@ MemoryPlan plan_memory(const Config& config, const TrainingSettings& s, int time
   size.queued = s.queued_passes();
   detail::end_plan<M>(plan, config, s, size, threads, rows);
   plan.model_bytes = gradients;  // weights are written as training keeps them
-  plan.checkpoint_bytes = gradients + state;
+  plan.checkpoint_bytes = gradients + (s.save_only_model ? 0 : state);
   return plan;
 }
 
@@ -244,10 +246,11 @@ MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int 
 /// 4.1), and 8 MiB for MPI's start-up if it has not started.
 void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size);
 
-/// Maximum number of bytes that a run adds to its output folder: checkpoints, one more than save_total_limit (0: no
-/// limit) while the oldest is about to be deleted, and the final model. `existing`: number of checkpoints at the start.
+/// Maximum number of bytes that a run adds to its output folder in `steps` steps: checkpoints, one more than
+/// save_total_limit (0: no limit) while the oldest is about to be deleted, and the final model. `existing`: number of
+/// checkpoints at the start. `epoch_steps`: steps of an epoch, for strategies that save at its end.
 std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
-                        std::int64_t existing = 0);
+                        std::int64_t existing = 0, std::int64_t epoch_steps = 0);
 
 /// Text such as "117.7 MiB" for 123456789 bytes.
 std::string byte_text(std::uint64_t bytes);
@@ -268,12 +271,10 @@ MODERNGPT2_INLINE void add_libraries(MemoryPlan& plan, std::uint64_t resident, i
 }
 
 MODERNGPT2_INLINE std::uint64_t plan_disk(const MemoryPlan& plan, const TrainingSettings& s, std::int64_t steps,
-                                          std::int64_t existing) {
-  // Without save_steps, one checkpoint if a signal stops the run.
-  const std::int64_t saves = (s.save_steps > 0 ? std::max<std::int64_t>(steps, 0) / s.save_steps : 0) + 1;
-  const std::int64_t most = s.save_total_limit > 0
-                                ? std::max<std::int64_t>(s.save_total_limit + std::int64_t{1}, existing + 1)
-                                : existing + saves;
+                                          std::int64_t existing, std::int64_t epoch_steps) {
+  const std::int64_t saves = most_saves(s, steps, epoch_steps);
+  const std::int64_t kept = std::max(s.save_total_limit, follows_metric(s) ? 2 : 1);  // with the best and the newest
+  const std::int64_t most = s.save_total_limit > 0 ? std::max<std::int64_t>(kept + 1, existing + 1) : existing + saves;
   const std::int64_t added = std::clamp<std::int64_t>(existing + saves, 0, most) - existing;
   return std::uint64_t(std::max<std::int64_t>(added, 0)) * plan.checkpoint_bytes + plan.model_bytes;
 }

@@ -90,9 +90,13 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
   std::optional<Checkpoint> found;
   if (from == "latest") {
     found = latest_checkpoint(output, [&](const std::string& line) { say("warning: " + line); });
+    // Starting afresh would replace checkpoints without optimizer state.
+    if (!found)
+      for (const Checkpoint& other : find_checkpoints(output, [](const std::string&) {})) require_resumable(other);
     if (!found) say(output.string() + " has no checkpoint: starting afresh");
   } else {
     found = open_checkpoint(from);
+    if (!request.eval_only) require_resumable(*found);
     if (!request.checkpoint_is_verified) verify_checkpoint(*found);
   }
   if (found) say("resuming from " + found->folder.string());

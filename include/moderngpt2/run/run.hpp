@@ -193,7 +193,8 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   run_or_fail_together(ranks, "making the model", [&] {
     if (!request.eval_only && ranks.rank() == 0) {
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
-      output.emplace(s.output_dir, plan_disk(plan.memory, s, plan.steps, std::int64_t(older.size())));
+      output.emplace(s.output_dir,
+                     plan_disk(plan.memory, s, plan.steps, std::int64_t(older.size()), plan.epoch_steps));
       if (!run.checkpoint && !older.empty())
         hooks.say(fmt::format("note: {} belongs to an earlier run; --resume_from_checkpoint latest would continue it",
                               older.front().folder.string()));

@@ -59,6 +59,7 @@ inline std::uint64_t parse_bytes(const char* setting, const std::string& text) {
 struct RunPlan {
   MemoryPlan memory;
   std::int64_t steps = 0;  ///< optimizer steps that remain; 1 if the number is not known
+  std::int64_t epoch_steps = 0;
   bool knows_steps = false;
   std::string run_name;  ///< see log_name()
 };
@@ -82,6 +83,7 @@ RunPlan plan_run(const TrainingRequest& request, const PreparedRun<Task>& run, i
                                          run.data ? Task::Batch::sequences_of(run.data->train) : 1)
                     : plan_training<M>(request, run, s);
   add_libraries(plan.memory, resident_bytes(), ranks, s.world_size);
+  plan.epoch_steps = steps_per_epoch(train_blocks(run), s.global_batch());
   plan.knows_steps = knows_last_step(request, run);
   const std::int64_t steps = plan.knows_steps ? planned_last_step(request, run) : 1;
   plan.steps = steps - first_step(run);
@@ -154,7 +156,7 @@ void say_plan(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   }
   if (plan.knows_steps && !request.eval_only)
     hooks.say(fmt::format("disk: {} at most for the whole run",
-                          byte_text(plan_disk(plan.memory, request.settings, plan.steps))));
+                          byte_text(plan_disk(plan.memory, request.settings, plan.steps, 0, plan.epoch_steps))));
 }
 
 /// Prints the plan of a run with model type M on a device that this program or machine does not have.

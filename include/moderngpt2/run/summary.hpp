@@ -9,6 +9,7 @@
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/request_fields.hpp"
+#include "moderngpt2/training/event_schedule.hpp"
 #include "moderngpt2/training/settings.hpp"
 
 // Length and summary of a prepared run.
@@ -86,6 +87,7 @@ std::string settings_text(const TrainingRequest& request, const PreparedRun<Task
     text += fmt::format(", {:.4g} tokens, {:.3g} FLOPs a token, {:.3g} FLOPs in all\n", tokens, flops, flops * tokens);
     text += fmt::format("schedule: {}, learning rate {}, {} steps of warm-up\n", s.lr_scheduler_type, s.learning_rate,
                         warmup_steps(s, steps));
+    text += fmt::format("events: {}\n", events_text(s, step_intervals(s, steps)));
   } else {
     text += fmt::format("schedule: {}, learning rate {}; {:.3g} FLOPs a token\n", s.lr_scheduler_type, s.learning_rate,
                         flops);

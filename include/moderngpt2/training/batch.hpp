@@ -59,6 +59,8 @@ class TokenBatch {
   /// Rows of ids per example.
   int sequences() const { return 1; }
   static int sequences_of(const BlockDataset&) { return 1; }
+  /// Whether label smoothing applies: labels are classes, here tokens.
+  static bool smooths_labels(const BlockDataset&) { return true; }
   /// Number of tokens, padding included.
   std::int64_t tokens() const { return rows_ * time_; }
   /// Number of labels in the mean loss. The first label of a row is not predicted and does not count.

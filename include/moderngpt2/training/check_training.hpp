@@ -2,19 +2,25 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/step_graph.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/training/best_checkpoint.hpp"
+#include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/validate_settings.hpp"
 
 namespace moderngpt2 {
 
-/// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks.
-template <class M, class Splits>
-void check_training(const M& model, const Splits& data, const TrainingSettings& s,
+/// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks (null: a single rank)
+/// of a Trainer.
+template <class Task, class M>
+void check_training(const M& model, const typename Task::Splits& data, const TrainingSettings& s,
                     const distributed::CommunicatorBase* ranks) {
   validate(s);
   if (const int size = ranks ? ranks->size() : 1; s.world_size != size)
@@ -27,6 +33,28 @@ void check_training(const M& model, const Splits& data, const TrainingSettings& 
       longest > model.config().n_positions)
     throw Error("the data set has sequences of {} tokens, the model's n_positions is {}: use shorter blocks", longest,
                 model.config().n_positions);
+  if (std::is_same_v<Task, LanguageModelling> && data.train.block_size() < 2)
+    throw Error(
+        "the data set has blocks of {} token: a language model learns from the next token, so blocks need at "
+        "least 2",
+        data.train.block_size());
+  if (s.label_smoothing_factor > 0) {
+    bool smooths = false;
+    if constexpr (requires { Task::Batch::smooths_labels(data.train); })
+      smooths = Task::Batch::smooths_labels(data.train);
+    if (!smooths)
+      throw Error("{} is {}, but the labels of this task are not classes: set it to 0",
+                  Setting{"label_smoothing_factor"}, s.label_smoothing_factor);
+  }
+  const std::pair<bool, const char*> evaluations[]{{s.load_best_model_at_end, "load_best_model_at_end"},
+                                                   {s.save_strategy == SaveStrategy::best, "save_strategy"},
+                                                   {s.early_stopping_patience.has_value(), "early_stopping_patience"},
+                                                   {s.eval_on_start, "eval_on_start"}};
+  for (const auto& [is_set, name] : evaluations)
+    if (is_set && data.eval.size() < 1)
+      throw Error("{} needs evaluation examples, the data set has none", Setting{name});
+  if (data.eval.size() > 0 && s.metric_for_best_model)
+    require_metric(s, typename Task::Scores(data.eval, model.config()).result(0));
 }
 
 }  // namespace moderngpt2

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,7 +24,7 @@ using ScoreList = std::vector<std::pair<std::string, double>>;
 
 /// Loss on held-out data and the metrics of a task.
 struct Evaluation {
-  double loss = 0;          ///< mean over the labels that are not ignored; nats for cross-entropies
+  double loss = 0;          ///< mean over the labels that are not ignored; nats for cross-entropies; NaN without labels
   std::int64_t labels = 0;  ///< number of labels that are not ignored
   ScoreList scores{};
   std::int64_t step = 0;  ///< step of the run after which the Trainer evaluated; 0 outside of a run
@@ -31,6 +32,7 @@ struct Evaluation {
   double perplexity() const { return std::exp(loss); }
   /// Text such as "loss 1.5, accuracy 0.75".
   std::string text() const {
+    if (labels == 0) return "without a loss: the evaluation data has no labels";
     std::string text = fmt::format("loss {:.9g}", loss);
     for (const auto& [name, value] : scores) text += fmt::format(", {} {:.6g}", name, value);
     return text;
@@ -101,8 +103,11 @@ std::optional<Evaluation> evaluate_passes(Passes& passes, Batch& batch, const ty
   if (gave_up) return std::nullopt;
   if (size > 1) scores.gather(*ranks);
   result.loss = sum;
-  if (!Batch::labels_are_counted_ahead) result.loss = result.labels > 0 ? sum / double(result.labels) : 0;
-  result.scores = scores.result(result.loss);
+  if (!Batch::labels_are_counted_ahead) result.loss = sum / double(result.labels);
+  if (result.labels == 0)
+    result.loss = std::numeric_limits<double>::quiet_NaN();
+  else
+    result.scores = scores.result(result.loss);
   return result;
 }
 

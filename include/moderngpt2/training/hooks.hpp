@@ -27,9 +27,10 @@ struct RunSpeed {
 /// Result of an optimizer step, and progress of the run.
 struct StepReport {
   std::int64_t step = 0, last_step = 0;
-  double loss = 0;  ///< mean over the labels of the step
+  double loss = 0;  ///< mean over the labels of the step; NaN without labels
   double learning_rate = 0;
-  double grad_norm = 0;                ///< before clipping
+  std::int64_t labels = 0;             ///< labels that are not ignored, of all ranks; 0: nothing to learn, skipped
+  double grad_norm = 0;                ///< before clipping; NaN without labels
   bool applied = true;                 ///< false: loss or gradients were not finite, or the batch had no labels
   double loss_scale = 0;               ///< factor of the gradients in fp16; 0: no loss scaling
   bool overflows = false;              ///< gradients overflowed and the loss scale can still shrink

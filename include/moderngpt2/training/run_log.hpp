@@ -80,24 +80,28 @@ MODERNGPT2_INLINE void RunLog::open(const std::filesystem::path& output_dir, boo
 }
 
 MODERNGPT2_INLINE void RunLog::add(const StepReport& report, TrainingControl& control) {
+  const bool has_loss = state_.logged_steps > 0;  // a step without labels has none
   const double loss = state_.logged_loss_sum / double(state_.logged_steps);
   const RunSpeed& speed = report.speed;
   Json line = Json::object();
   line["step"] = report.step;
   line["epoch"] = state_.epoch();
-  line["loss"] = loss;
+  line["loss"] = has_loss ? Json(loss) : Json();
   line["learning_rate"] = report.learning_rate;
-  line["grad_norm"] = report.grad_norm;
+  line["grad_norm"] = report.labels > 0 ? Json(report.grad_norm) : Json();
   if (report.loss_scale > 0) line["loss_scale"] = report.loss_scale;
   add_speed(line, speed);
   if (state_.skipped > 0) line["skipped_steps"] = state_.skipped;
   if (report.transient_errors > 0) line["transient_errors"] = report.transient_errors;
+  if (state_.unlabelled > 0) line["unlabelled_steps"] = state_.unlabelled;
   write(std::move(line), control);
   const auto s = std::int64_t(speed.seconds_left);
   const std::string more = speed_text(speed, "  ");
-  say("step {}/{}  epoch {:.2f}  loss {:.9g}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
+  const std::string learned =
+      has_loss ? fmt::format("loss {:.9g}", loss) : std::string("no loss (batches without labels)");
+  say("step {}/{}  epoch {:.2f}  {}  learning rate {:.3g}  gradient norm {:.4g}  {:.0f} tokens/s  {}{}"
       "{}:{:02}:{:02} left",
-      report.step, report.last_step, state_.epoch(), loss, report.learning_rate, report.grad_norm,
+      report.step, report.last_step, state_.epoch(), learned, report.learning_rate, report.grad_norm,
       speed.tokens_per_second, more, more.empty() ? "" : "  ", s / 3600, s / 60 % 60, s % 60);
   state_.logged_loss_sum = 0, state_.logged_steps = 0;
 }
@@ -106,7 +110,7 @@ MODERNGPT2_INLINE void RunLog::add_skipped(const StepReport& report, double loss
   if (report.overflows)
     say("step {}: gradients times the loss scale {} are too large for fp16: the step is skipped, the scale is {} now",
         report.step, report.loss_scale, loss_scale);
-  else if (state_.skipped_in_a_row == 0)
+  else if (report.labels == 0)
     say("step {}: the batch has no labels, the step is skipped", report.step);
   else
     say("step {}: loss {} and gradient norm {}: the step is skipped{}", report.step, report.loss, report.grad_norm,
@@ -122,7 +126,7 @@ MODERNGPT2_INLINE void RunLog::add(const Evaluation& evaluation, TrainingControl
   Json line = Json::object();
   line["step"] = state_.step;
   line["epoch"] = state_.epoch();
-  line["eval_loss"] = evaluation.loss;
+  line["eval_loss"] = evaluation.labels > 0 ? Json(evaluation.loss) : Json();
   for (const auto& [name, value] : evaluation.scores) line["eval_" + name] = value;
   write(std::move(line), control);
   say("step {}  evaluation {}", state_.step, evaluation.text());

@@ -13,6 +13,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/event_settings.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/schedule.hpp"
 #include "moderngpt2/training/transient_error_action.hpp"
@@ -51,12 +52,26 @@ struct TrainingSettings {
   std::string lr_scheduler_type = "cosine";
   std::string lr_scheduler_kwargs{};  ///< a JSON object; empty: no arguments
 
-  std::int64_t logging_steps = 500;
-  std::int64_t eval_steps = 500;
-  std::int64_t save_steps = 5000;
+  double label_smoothing_factor = 0;
+
+  IntervalStrategy logging_strategy = IntervalStrategy::steps;
+  std::optional<std::int64_t> logging_steps{};  ///< default: step_intervals(), also of eval_steps and save_steps
+  bool logging_first_step = false;
+  IntervalStrategy eval_strategy = IntervalStrategy::steps;
+  std::optional<std::int64_t> eval_steps{};
+  double eval_delay = 0;
+  bool eval_on_start = false;
+  SaveStrategy save_strategy = SaveStrategy::steps;
+  std::optional<std::int64_t> save_steps{};
   int save_total_limit = 10;
   std::int64_t verify_steps = 0;
   TransientErrorAction on_transient_error = TransientErrorAction::stop;
+  bool save_only_model = false;
+  bool load_best_model_at_end = false;
+  std::optional<std::string> metric_for_best_model{};
+  std::optional<bool> greater_is_better{};
+  std::optional<int> early_stopping_patience{};
+  double early_stopping_threshold = 0;
   int dataloader_num_workers = 4;
 
   /// Whether ranks shard the weights (ZeRO stage 3).
@@ -192,26 +207,14 @@ void describe(S& s, Visitor&& visit) {
                           .section = "Optimizer",
                           .at_least = 0,
                           .in_summary = true});
-  visit(s.logging_steps, {.name = "logging_steps",
-                          .help = "Optimizer steps between two lines of the log. The last step is always logged; 0: "
-                                  "only that one.",
-                          .section = "Run",
-                          .at_least = 0});
-  visit(s.eval_steps, {.name = "eval_steps",
-                       .help = "Optimizer steps between two evaluations, also after the last step. 0: never.",
-                       .section = "Run",
-                       .at_least = 0});
-  visit(s.save_steps,
-        {.name = "save_steps",
-         .help = "Optimizer steps between two checkpoints, also after the last step. 0: none, except when "
-                 "a signal stops the run. The final model is always written.",
-         .section = "Run",
-         .at_least = 0});
-  visit(s.save_total_limit, {.name = "save_total_limit",
-                             .help = "Checkpoints to keep; older ones are deleted. 0: all are kept.",
-                             .section = "Run",
-                             .at_least = 0,
-                             .same_on_ranks = false});
+  visit(s.label_smoothing_factor,
+        {.name = "label_smoothing_factor",
+         .help = "Label smoothing: share of each label that is spread over all classes, or over the vocabulary. For "
+                 "training only: evaluations report the loss without it.",
+         .section = "Optimizer",
+         .at_least = 0,
+         .at_most = 1});
+  detail::describe_events(s, visit);
   visit(s.verify_steps,
         {.name = "verify_steps",
          .help = "Optimizer steps between two that are computed twice and compared by bits, to detect hardware errors. "
@@ -241,11 +244,6 @@ void describe(S& s, Visitor&& visit) {
   visit(s.bucket_elements, {.name = "reduce_bucket_size", .at_least = 1});
   describe(s.loss_scaling, visit);
 }
-
-/// Throws an Error for the first setting that is out of the bounds of its row in describe(), not finite, or contradicts
-/// another one. The message names the field, its value and what is accepted. The Trainer calls it before it allocates
-/// or writes anything.
-void validate(const TrainingSettings& s);
 
 /// Position of a run in its data: finished epochs, and blocks read in the current epoch. Blocks, not steps, so that a
 /// run can resume with another batch size.
@@ -282,27 +280,6 @@ LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2 {
-
-MODERNGPT2_INLINE void validate(const TrainingSettings& s) {
-  describe(s, [](const auto& member, const Field& field) { check_bounds(member, field); });
-  if (s.output_dir.empty()) throw UsageError("{} is empty, it must name a folder", Setting{"output_dir"});
-  constexpr double most_sequences = 1e15;  // products of steps and sequences stay far from overflow
-  const double sequences =
-      double(s.per_device_train_batch_size) * double(s.gradient_accumulation_steps) * double(s.world_size);
-  if (sequences > most_sequences)
-    throw UsageError("{} {} times {} {} times {} processes is {} sequences a step, it must be at most {}",
-                     Setting{"per_device_train_batch_size"}, s.per_device_train_batch_size,
-                     Setting{"gradient_accumulation_steps"}, s.gradient_accumulation_steps, s.world_size, sequences,
-                     most_sequences);
-  if (s.cuda_graph && s.world_size > 1)
-    throw UsageError("{} is for one process, {} is {}: several processes exchange gradients within a step",
-                     Setting{"cuda_graph"}, Setting{"world_size"}, s.world_size);
-  if (s.on_transient_error == TransientErrorAction::go_on && s.verify_steps == 0)
-    throw UsageError("{} is continue, but {} is 0: no error is detected. Set {} to 100, for example",
-                     Setting{"on_transient_error"}, Setting{"verify_steps"}, Setting{"verify_steps"});
-  (void)LossScale(s.loss_scaling);
-  (void)make_schedule(s, std::max<std::int64_t>(s.max_steps, 1));
-}
 
 MODERNGPT2_INLINE std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::int64_t global_batch,
                                                 DataPosition at) {

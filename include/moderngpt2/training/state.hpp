@@ -11,6 +11,8 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/training/best_state.hpp"
+#include "moderngpt2/training/event_schedule.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/settings.hpp"
 
@@ -25,6 +27,9 @@ struct TrainerState {
   std::int64_t updates = 0;  ///< optimizer steps applied
   std::int64_t skipped = 0;  ///< steps with a loss or gradients that were not finite
   std::int64_t skipped_in_a_row = 0;
+  std::int64_t unlabelled = 0;  ///< steps whose batch had no labels: nothing to learn
+  BestState best{};
+  bool save_only_model = false;                  ///< the checkpoint has no optimizer state: a run cannot resume from it
   std::optional<LossScale::State> loss_scale{};  ///< fp16 only
   std::int64_t tokens = 0;                       ///< tokens processed so far, padding included
   double flops = 0;                              ///< floating-point operations so far
@@ -58,20 +63,19 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE Json to_json(const TrainerState& state, const TrainingSettings& settings) {
   Json out = state.json;
-  for (const char* absent : {"best_global_step", "best_metric", "best_model_checkpoint"})
-    if (!out.contains(absent)) out[absent] = nullptr;
   out["epoch"] = state.epoch();
-  out["eval_steps"] = settings.eval_steps;
+  const StepIntervals intervals = step_intervals(settings, state.max_steps);
+  out["eval_steps"] = intervals.eval;
   out["global_step"] = state.step;
   out["is_hyper_param_search"] = false;
   out["is_local_process_zero"] = true;
   out["is_world_process_zero"] = true;
   out["log_history"] = state.log_history;
-  out["logging_steps"] = settings.logging_steps;
+  out["logging_steps"] = intervals.logging;
   out["max_steps"] = state.max_steps;
   out["num_input_tokens_seen"] = state.tokens;
   out["num_train_epochs"] = static_cast<std::int64_t>(std::ceil(settings.num_train_epochs));
-  out["save_steps"] = settings.save_steps;
+  out["save_steps"] = intervals.save;
   if (!out.contains("stateful_callbacks")) out["stateful_callbacks"] = Json::object();
   out["total_flos"] = state.flops;
   out["train_batch_size"] = settings.per_device_train_batch_size;
@@ -84,6 +88,9 @@ MODERNGPT2_INLINE Json to_json(const TrainerState& state, const TrainingSettings
   own["optimizer_updates"] = state.updates;
   own["skipped_steps"] = state.skipped;
   own["skipped_in_a_row"] = state.skipped_in_a_row;
+  if (state.unlabelled > 0) own["unlabelled_steps"] = state.unlabelled;
+  if (settings.save_only_model) own["save_only_model"] = true;
+  write_best(out, own, state.best, settings);
   if (const auto& scale = state.loss_scale)
     own["loss_scale"] =
         Json{{"scale", scale->scale}, {"good_steps", scale->good_steps}, {"overflows_left", scale->overflows_left}};
@@ -124,6 +131,9 @@ MODERNGPT2_INLINE TrainerState parse_trainer_state(const Json& json, const std::
   state.updates = count(*own, "optimizer_updates");
   state.skipped = count(*own, "skipped_steps");
   state.skipped_in_a_row = count(*own, "skipped_in_a_row");
+  state.unlabelled = own->contains("unlabelled_steps") ? count(*own, "unlabelled_steps") : 0;
+  state.save_only_model = get_field_or(*own, "save_only_model", false, where);
+  state.best = parse_best(json, *own, where);
   if (const Json* scale = find_field(*own, "loss_scale", where)) {
     state.loss_scale = {get_field<double>(*scale, "scale", where), count(*scale, "good_steps"),
                         count(*scale, "overflows_left")};

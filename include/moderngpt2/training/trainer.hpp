@@ -21,15 +21,18 @@
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/training/best_checkpoint.hpp"
 #include "moderngpt2/training/check_training.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
+#include "moderngpt2/training/event_schedule.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/machine_share.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/run_control.hpp"
+#include "moderngpt2/training/run_events.hpp"
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
@@ -37,9 +40,6 @@
 #include "moderngpt2/training/training_step.hpp"
 
 namespace moderngpt2 {
-
-/// Maximum number of consecutive steps whose loss or gradients are not finite. The run then ends with an Error.
-inline constexpr int most_skipped_steps = 10;
 
 /// Trains a model: steps with gradient accumulation and clipping, learning-rate schedule, logs, evaluation,
 /// checkpoints. Task: data and metrics, LanguageModelling by default; training/tasks/ has the tasks of the other heads.
@@ -59,7 +59,7 @@ class Trainer {
   /// the device's memory, if the model is on a device.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
-      : Trainer(O((check_training(model, data, settings, ranks), settings)), model, data, std::move(companions),
+      : Trainer(O((check_training<Task>(model, data, settings, ranks), settings)), model, data, std::move(companions),
                 settings, std::move(hooks), ranks, device_ranks) {}
   /// The trainer refers to the data: a temporary would be gone before the first step.
   Trainer(M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
@@ -75,7 +75,7 @@ class Trainer {
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
-        settings_((check_training(model, data, settings, ranks), std::move(settings))),
+        settings_((check_training<Task>(model, data, settings, ranks), std::move(settings))),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_single(ranks)),
         step_(model, data, settings_, hooks_, std::move(optimizer), ranks_, device_ranks) {
@@ -120,6 +120,7 @@ class Trainer {
                   checkpoint.folder.string(), s.blocks, s.block_size, data_.train.size(), time());
     load_checkpoint(checkpoint, model_, step_.optimizer().own());
     state_ = s;
+    resumed_from_ = checkpoint.folder;
     step_.resume_loss_scale(s);
     if (s.seed != settings_.seed) say("using seed {} of the checkpoint, not {}", s.seed, settings_.seed);
     resumed_ = true;
@@ -143,17 +144,17 @@ class Trainer {
   /// an Error if training cannot continue.
   int run() {
     const std::int64_t last = last_step();
-    state_.max_steps = last;
-    control_.begin_run();
-    if (state_.step >= last) return finish_completed_run(last);
+    events_.begin_run(last);
+    if (events_.is_complete()) return finish_completed_run();
     const LearningRateSchedule schedule = make_schedule(settings_, last);
     open_log();
     if (ranks_.size() > 1) check_replicas("all must start from the same files");
     if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
     MachineShare machine;
+    if (state_.step == 0 && settings_.eval_on_start) evaluate_and_sample();
     // A run that was stopped at an evaluation step has not evaluated yet.
-    if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
+    if (resumed_ && evaluation_ && events_.due().evaluate && !log_.is_evaluated()) evaluate_and_save(events_.due());
     int reason = 0;
     while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
@@ -164,48 +165,33 @@ class Trainer {
       limit_.add_step(seconds_now() - begin);
       report.speed = meter.speed(last - report.step);
       if (hooks_.on_step) hooks_.on_step(report, control_.requests());
-      if (!report.applied) report_skipped(report);
+      if (!report.applied) events_.add_skipped(report, step_.loss_scale());
       if (report.usual_loss) log_.add_spike(report);
+      const StepEvents due = events_.due();
       const auto log = [&] {
         log_.add(report, control_.requests());
         if (const auto note = machine.note()) say("{}", *note);
         meter.begin();
       };
-      const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || control_.requests().should_log;
+      const bool is_logged = due.log || control_.requests().should_log;
       if (is_logged) log();
-      TimeLimit::Work ahead{.steps = state_.step < last,
-                            .evaluations = is_due(settings_.eval_steps) || state_.step == last,
-                            .saves = 1 + (is_due(settings_.save_steps) || state_.step == last)};
-      control_.agree(limit_.is_over(ahead));
+      events_.require_labels_so_far();
+      control_.agree(limit_.is_over(events_.work_ahead(due)));
       if (control_.agreed().should_training_stop && !is_logged) log();
-      if (wants_evaluation() && !control_.stop_reason()) {
-        evaluate_and_sample();
-        ahead.evaluations = 0;
-        control_.agree(limit_.is_over(ahead));
-      }
-      reason = control_.stop_reason();
-      if (ranks_.size() > 1 && is_due(settings_.check_replicas_steps)) check_replicas();
-      // Not after a skipped step: rotation would delete the checkpoints from before.
-      const bool save_due = is_due(settings_.save_steps) && state_.skipped_in_a_row == 0;
-      if (save_due || (ends_here() && settings_.save_steps > 0) || control_.agreed().should_save || reason) save();
-      if (reason && !ends_here()) {
-        say("stopped at step {} of {} by {}: continue with {} latest", state_.step, last, stop_name(reason),
-            Setting{"resume_from_checkpoint"});
+      reason = evaluate_and_save(due);
+      if (reason && !events_.ends_here()) {
+        events_.say_stopped(fmt::format("at step {} of {}", state_.step, last), reason);
         return reason;
       }
       control_.end_step();
     }
-    if (state_.step < last) say("a callback ended the run at step {} of {}", state_.step, last);
+    if (!events_.is_complete()) say("a callback ended the run at step {} of {}", state_.step, last);
     save_final_model();
     say("the model is in {}", settings_.output_dir.string());
-    if (ranks_.size() > 1)
-      say("{} processes, {:.1f} MiB sent by each", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));
-    if (state_.skipped > 0)
-      say("{} steps of {} were skipped: loss or gradients not finite", state_.skipped, state_.step);
+    events_.say_end();
     if (hooks_.on_train_end) hooks_.on_train_end(state_);
     if (!lacks_evaluation()) return 0;
-    say("stopped before the last evaluation by {}: continue with {} latest", stop_name(reason),
-        Setting{"resume_from_checkpoint"});
+    events_.say_stopped("before the last evaluation", reason);
     return reason;
   }
 
@@ -255,8 +241,9 @@ class Trainer {
 
   /// Finishes a run that is resumed after its last step: repeats what a kill after the last save, or a signal before
   /// the last evaluation, may have prevented.
-  int finish_completed_run(std::int64_t last) {
-    say("the run is complete: step {} of {}", state_.step, last);
+  int finish_completed_run() {
+    say("the run is complete: {}step {} of {}", state_.step < state_.max_steps ? "early stopping at " : "", state_.step,
+        state_.max_steps);
     int reason = 0;
     if (lacks_evaluation()) {
       open_log();
@@ -264,13 +251,14 @@ class Trainer {
       control_.agree(limit_.is_over({}));
       if (lacks_evaluation())
         reason = control_.stop_reason();
-      else if (settings_.save_steps > 0)
+      else if (saves_at_end(settings_) || settings_.save_strategy == SaveStrategy::best)
         save();  // with the evaluation in its log, so that it is not repeated
     }
     save_final_model();
     const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
     if (is_first() && state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
-      rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved);
+      rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved,
+                         best_checkpoint_path(settings_.output_dir, state_));
     return reason;
   }
 
@@ -285,40 +273,41 @@ class Trainer {
     require_same(ranks_, std::span(&own, 1), hint);
   }
 
-  void report_skipped(const StepReport& report) {
-    log_.add_skipped(report, step_.loss_scale());
-    if (state_.skipped_in_a_row < most_skipped_steps) return;
-    log_.add(report, control_.requests());
-    fail_together(
-        ranks_, Error("loss or gradients were not finite in {} steps in a row, up to step {}: resume from a checkpoint "
-                      "with a smaller {}; earlier checkpoints are unchanged",
-                      state_.skipped_in_a_row, report.step, Setting{"learning_rate"}));
-  }
-
-  /// Whether the current step is a multiple of a setting such as save_steps; 0: never.
-  bool is_due(std::int64_t steps) const { return steps > 0 && state_.step > 0 && state_.step % steps == 0; }
-  /// Whether the run ends with the current step.
-  bool ends_here() const { return state_.step >= state_.max_steps || control_.agreed().should_training_stop; }
-  bool wants_evaluation() const {
-    return control_.agreed().should_evaluate || is_due(settings_.eval_steps) ||
-           (ends_here() && settings_.eval_steps > 0);
-  }
   /// Whether the evaluation after the last step is missing.
-  bool lacks_evaluation() const { return evaluation_ && settings_.eval_steps > 0 && !log_.is_evaluated(); }
+  bool lacks_evaluation() const { return evaluation_ && evaluates_at_end(settings_) && !log_.is_evaluated(); }
+
+  /// Evaluates and saves after the current step, as due or requested. Returns the reason that ends the run (see run()),
+  /// 0 if none.
+  int evaluate_and_save(const StepEvents& due) {
+    bool is_best = false;
+    if (events_.wants_evaluation(due) && !control_.stop_reason()) {
+      is_best = evaluate_and_sample();
+      TimeLimit::Work ahead = events_.work_ahead(due);
+      ahead.evaluations = 0;
+      control_.agree(limit_.is_over(ahead));
+    }
+    const int reason = control_.stop_reason();
+    if (events_.wants_replica_check()) check_replicas();
+    if (events_.wants_save(due, is_best)) save();
+    return reason;
+  }
   /// Evaluates, if there is evaluation data or a callback asked for it, and generates the samples. Does neither if the
-  /// run is asked to stop.
-  void evaluate_and_sample() {
+  /// run is asked to stop. Returns whether the evaluation is better than all before it.
+  bool evaluate_and_sample() {
     const double begin = seconds_now();
+    bool is_best = false;
     if (evaluation_ || control_.agreed().should_evaluate) {
       const std::optional<Evaluation> result = evaluate();
-      if (!result) return;
+      if (!result) return false;
       log_.add(*result, control_.requests());
+      is_best = events_.compare(*result);
       if (hooks_.on_evaluate) hooks_.on_evaluate(*result, control_.requests());
     }
     step_.optimizer().run_on_rank0([&] {
       if (hooks_.on_samples) hooks_.on_samples(state_.step);
     });
     limit_.add_evaluation(seconds_now() - begin);
+    return is_best;
   }
 
   void save() {
@@ -330,6 +319,7 @@ class Trainer {
                                   "are unchanged",
                                   state_.step));
     log_.sync();
+    events_.add_checkpoint();
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer(), companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
@@ -338,6 +328,10 @@ class Trainer {
   }
 
   void save_final_model() {
+    if (settings_.load_best_model_at_end) {
+      wait_for_updates();
+      say("{}", load_best_weights(state_, settings_, resumed_from_, model_, step_.optimizer().own(), ranks_));
+    }
     save_model(settings_.output_dir);
     if (hooks_.on_save) hooks_.on_save(settings_.output_dir, control_.requests());
   }
@@ -353,8 +347,10 @@ class Trainer {
   TrainerState state_;
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
+  std::filesystem::path resumed_from_;  // folder of the checkpoint; empty: none
   RunControl control_{hooks_, ranks_};
   TimeLimit limit_{settings_.max_hours, seconds_now()};
+  RunEvents events_{settings_, state_, control_, log_, ranks_};
   MatmulRate matmul_rate_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -76,6 +77,7 @@ class TrainingStep {
 
     StepReport report{.step = state.step + 1,
                       .learning_rate = schedule.at(state.step),
+                      .labels = counts.valid,
                       .tokens = counts.tokens,
                       .data_seconds = data_seconds};
     if (scales_loss) report.loss_scale = loss_scale();
@@ -151,6 +153,7 @@ class TrainingStep {
         auto pass = pass_of<typename M::R>(batch, first, micro);
         pass.training = true, pass.loss_scale = typename M::R(loss_scale()), pass.seed = state.seed,
         pass.step = std::uint64_t(state.step);
+        pass.label_smoothing = typename M::R(settings_.label_smoothing_factor);
         pass.first_sequence += (own.first - place.first) * batch.sequences();
         optimizer_.add(model_.loss_and_gradients(work_, batch.ids(first),
                                                  batch.head_labels(first, micro, counts.divisors),
@@ -169,13 +172,15 @@ class TrainingStep {
     state.updates = optimizer_.own().updates;
     state.tokens += report.tokens;
     state.flops += double(report.tokens) * flops_per_token_;
-    state.logged_loss_sum += report.loss;
-    ++state.logged_steps;
+    const bool has_labels = report.labels > 0;
+    if (has_labels) state.logged_loss_sum += report.loss, ++state.logged_steps;
+    state.unlabelled += !has_labels;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
     state.skipped += !finite;
     report.overflows = scales_loss && !finite && std::isfinite(report.loss) && loss_scale_.can_shrink();
     if (!report.overflows) state.skipped_in_a_row = finite ? 0 : state.skipped_in_a_row + 1;
     if constexpr (scales_loss) loss_scale_.update(!finite), state.loss_scale = loss_scale_.state();
+    if (!has_labels) report.loss = report.grad_norm = std::numeric_limits<double>::quiet_NaN();
   }
 
   void report_span(const char* phase, double begin) const {

@@ -38,11 +38,14 @@ inline std::vector<Case> loss_cases() {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
           return gradient ? Rows<T>(t[0], rows, width) : Rows<T>();
         };
-        add(make_case<false>("cross_entropy " + size, {out, logits}, [=](auto& b, const auto& t) {
-          using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
-          return double(
-              cross_entropy(b, d(t), Rows<T>(t[1], rows, width), t.on_device(labels->data(), labels->size()), T(0.25)));
-        }));
+        for (const double smoothing : {0.0, 0.1})
+          add(make_case<false>(fmt::format("cross_entropy {} smoothing {}", size, smoothing), {out, logits},
+                               [=](auto& b, const auto& t) {
+                                 using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
+                                 return double(cross_entropy(b, d(t), Rows<T>(t[1], rows, width),
+                                                             t.on_device(labels->data(), labels->size()), T(0.25),
+                                                             T(smoothing)));
+                               }));
         add(make_case<false>("mean_squared_error " + size, {out, logits, targets}, [=](auto& b, const auto& t) {
           using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
           return double(mean_squared_error(b, d(t), Rows<T>(t[1], rows, width), t[2], T(0.25)));

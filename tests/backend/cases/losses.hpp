@@ -22,11 +22,13 @@ inline std::vector<Case> classifier_cases(int rows_of_large = 37) {
                            Size{rows_of_large, 3, 600'000, 1}})
     for (float softcap : {0.0f, 5.0f}) {
       const int rows = each.rows, width = each.width, vocab = each.vocab;
+      const double smoothing = vocab == 11 || vocab == 1030 ? 0.2 : 0;
       const double deviation = each.deviation;
       if (softcap > 0 && vocab > 100'000) continue;
       const auto labels = some_labels(rows, vocab);
       const std::int64_t hidden = std::int64_t(rows) * width, weights = std::int64_t(vocab) * width;
-      const std::string size = fmt::format("{}x{} V{} size {} cap {}", rows, width, vocab, deviation, softcap);
+      const std::string size =
+          fmt::format("{}x{} V{} size {} cap {} smoothing {}", rows, width, vocab, deviation, softcap, smoothing);
       auto add = [&](Case c, double flops) {
         c.flops = flops * double(rows) * double(weights), c.any_thread_count = false;
         c.tolerance = deviation > 1 ? 1e-4 : 5e-6;  // the logits themselves are rounded
@@ -42,14 +44,16 @@ inline std::vector<Case> classifier_cases(int rows_of_large = 37) {
                       using F = full_of<std::remove_cvref_t<decltype(t)>>;
                       return double(classifier(b, Rows<T>(t[0], rows, width), Matrix<F>{t.full(1), vocab, width},
                                                Rows<T>(t[2], rows, width), Matrix<T>{t[3], vocab, width},
-                                               t.on_device(labels->data(), labels->size()), T(softcap), T(0.125)));
+                                               t.on_device(labels->data(), labels->size()), T(softcap), T(0.125),
+                                               T(smoothing)));
                     }),
           6);
       add(make_case("classifier_loss " + size, {{Role::input, hidden, deviation}, {Role::input, weights}},
                     [=](auto& b, const auto& t) {
                       using T = scalar_of<std::remove_cvref_t<decltype(t)>>;
                       return double(classifier_loss(b, Rows<const T>(t[0], rows, width), Matrix<T>{t[1], vocab, width},
-                                                    t.on_device(labels->data(), labels->size()), T(softcap)));
+                                                    t.on_device(labels->data(), labels->size()), T(softcap),
+                                                    T(smoothing)));
                     }),
           2);
       if (vocab > 100'000) continue;

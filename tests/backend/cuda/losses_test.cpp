@@ -28,12 +28,13 @@ struct Classified {
 constexpr float scale = 0.25f;
 
 /// Losses and gradients of the rows by the CPU, in fp32.
-Classified on_cpu(std::vector<float> logits, int rows, int width, int stride, const int* labels, float cap) {
+Classified on_cpu(std::vector<float> logits, int rows, int width, int stride, const int* labels, float cap,
+                  float smoothing) {
   Classified result{{}, {}, 0};
   for (int r = 0; r < rows; ++r) {
     float* row = logits.data() + std::size_t(r) * std::size_t(stride);
     if (cap > 0) cpu::detail::cap_row(row, width, cap);
-    result.losses.push_back(cpu::detail::cross_entropy_row(row, row, width, labels[r], cap, scale));
+    result.losses.push_back(cpu::detail::cross_entropy_row(row, row, width, labels[r], cap, scale, smoothing));
     result.total += result.losses.back();
     for (int i = 0; i < width; ++i) result.gradient.push_back(double(row[i]));
   }
@@ -43,7 +44,7 @@ Classified on_cpu(std::vector<float> logits, int rows, int width, int stride, co
 /// Gradient in T that overwrites the logits, in two chunks of rows whose losses go to one sum.
 template <class T>
 Classified on_gpu(const std::vector<float>& logits, int rows, int width, int stride, const std::vector<int>& labels,
-                  float cap) {
+                  float cap, float smoothing) {
   cuda::Backend b;
   const cuda::DeviceArray<float> there(std::int64_t(logits.size())), losses(rows);
   const cuda::DeviceArray<int> their_labels(rows);
@@ -55,7 +56,7 @@ Classified on_gpu(const std::vector<float>& logits, int rows, int width, int str
     const auto s = Rows<float>(there.data(), rows, width, stride).slice(begin, n);
     const Rows<T> d(reinterpret_cast<T*>(s.data), n, width, stride * int(sizeof(float) / sizeof(T)));
     cuda::cross_entropy_rows(b, d, Rows<const float>(s), their_labels.data() + begin, cap, scale,
-                             {.parts = losses.data() + begin, .total = total.data(), .add = begin > 0});
+                             {.parts = losses.data() + begin, .total = total.data(), .add = begin > 0}, smoothing);
   }
   std::vector<float> back(logits.size());
   Classified result{std::vector<float>(std::size_t(rows)), {}, 0};
@@ -84,14 +85,15 @@ void check_rows(double tolerance) {
         CAPTURE(size.stride);
         CAPTURE(cap);
         CAPTURE(deviation);
+        const float smoothing = size.width == 1030 || size.width == 50 ? 0.2f : 0.0f;
         std::vector<float> logits(std::size_t(size.rows) * std::size_t(size.stride));
         fill_random(logits.data(), std::int64_t(logits.size()), 4, deviation);
         const auto labels = cases::some_labels(size.rows, size.width);
-        const Classified want = on_cpu(logits, size.rows, size.width, size.stride, labels->data(), cap);
+        const Classified want = on_cpu(logits, size.rows, size.width, size.stride, labels->data(), cap, smoothing);
         std::vector<Classified> got;
         for (const std::uint64_t schedule : test::schedules) {
           test::use_schedule(schedule);
-          got.push_back(on_gpu<T>(logits, size.rows, size.width, size.stride, *labels, cap));
+          got.push_back(on_gpu<T>(logits, size.rows, size.width, size.stride, *labels, cap, smoothing));
           CHECK(got.back().losses == got[0].losses);
           CHECK(got.back().gradient == got[0].gradient);
           CHECK(got.back().total == got[0].total);

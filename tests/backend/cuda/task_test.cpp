@@ -145,7 +145,7 @@ TEST_CASE("train --task on the GPU: losses and scores as on the CPU, which evalu
     training.gpu = gpu;
     if (!training.eval_only) {
       training.settings = test::tiny_settings(output);
-      training.settings.max_steps = training.settings.eval_steps = 4;
+      training.settings.max_steps = 4, training.settings.eval_steps = 4;
       training.settings.logging_steps = 1;
     }
     said.clear();

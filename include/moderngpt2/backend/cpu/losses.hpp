@@ -19,37 +19,43 @@ namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 namespace detail {
 
-/// Cross-entropy of one row of logits. Unless d is null, stores its gradient there: scale * (softmax - one_hot), times
-/// the derivative of the softcap if softcap > 0. d may be the memory of the row itself, also with 16-bit elements. An
-/// ignored label has loss 0 and gradient 0.
+/// Cross-entropy of one row of logits with the target (1 - smoothing) * one_hot + smoothing / width. Unless d is null,
+/// stores its gradient there: scale * (softmax - target), times the derivative of the softcap if softcap > 0. d may be
+/// the memory of the row itself, also with 16-bit elements. An ignored label has loss 0 and gradient 0.
 template <class D>
-float cross_entropy_row(D* d, const float* s, int width, int label, float softcap, float scale) {
+float cross_entropy_row(D* d, const float* s, int width, int label, float softcap, float scale, float smoothing = 0) {
   if (label == ignored_label) {
     if (d) std::fill_n(d, width, D(0));
     return 0;
   }
   const float top = largest(s[0], s, width);
-  double total = 0;  // double across blocks: fp32 loses digits on large vocabularies
+  double total = 0, below = 0;  // double across blocks: fp32 loses digits on large vocabularies
   constexpr int block = 1024;
   for (int at = 0; at < width; at += block) {
-    f32v sums{};
-    vector_loop(std::min(block, width - at), [&](int i, auto part) {
-      const f32v e = exponential(load(s + at + i, part) - top);
-      if constexpr (std::is_same_v<decltype(part), Whole>)
-        sums += e;
-      else
-        for (int j = 0; j < part.n; ++j) sums[j] += e[j];
-    });
-    total += sum(sums);
+    const int count = std::min(block, width - at);
+    const auto sum_of = [&](auto&& f) {
+      f32v sums{};
+      vector_loop(count, [&](int i, auto part) {
+        const f32v e = f(load(s + at + i, part) - top);
+        if constexpr (std::is_same_v<decltype(part), Whole>)
+          sums += e;
+        else
+          for (int j = 0; j < part.n; ++j) sums[j] += e[j];
+      });
+      return sum(sums);
+    };
+    total += sum_of([](f32v x) { return exponential(x); });
+    if (smoothing > 0) below += sum_of([](f32v x) { return x; });
   }
   // Not top + log(total): with logits around 100, its rounding error would dominate a small loss.
-  const float loss = float(std::log(total)) - (s[label] - top);
+  float loss = float(std::log(total)) - (s[label] - top);
+  if (smoothing > 0) loss = float(std::log(total) - ((1.0 - smoothing) * (s[label] - top) + smoothing * below / width));
   if (d) {
-    const float share = float(scale / total);
-    const float at_label = s[label],
+    const float share = float(scale / total), spread = scale * smoothing / float(width);
+    const float of_label = scale * (1 - smoothing), at_label = s[label],
                 slope_at_label = softcap > 0 ? 1 - at_label * at_label / (softcap * softcap) : 1.0f;
     const auto probability = [&](f32v logit) {
-      f32v g = exponential(logit - top) * share;
+      f32v g = exponential(logit - top) * share - spread;
       if (softcap > 0) {
         const f32v tanh = logit * (1.0f / softcap);
         g *= 1.0f - tanh * tanh;
@@ -58,9 +64,9 @@ float cross_entropy_row(D* d, const float* s, int width, int label, float softca
     };
     vector_loop(width, [&](int i, auto part) { store(d + i, probability(load(s + i, part)), part); });
     if constexpr (std::is_same_v<D, float>)
-      d[label] -= scale * slope_at_label;
+      d[label] -= of_label * slope_at_label;
     else  // rounds the difference of two numbers near 1 once, not twice
-      d[label] = D(probability(broadcast(at_label))[0] - scale * slope_at_label);
+      d[label] = D(probability(broadcast(at_label))[0] - of_label * slope_at_label);
   }
   return loss;
 }
@@ -91,7 +97,8 @@ constexpr std::int64_t classifier_scratch(int rows, int vocab) {
   return std::int64_t(detail::classifier_chunk(rows, vocab)) * (vocab + 1);
 }
 
-double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale);
+double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale,
+                     float smoothing = 0);
 
 double mean_squared_error(Backend&, Rows<float> dlogits, Rows<const float> logits, const float* targets, float scale);
 
@@ -112,7 +119,7 @@ namespace detail {
 /// overwrite the logits of their chunk.
 template <class T>
 double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
-                          const int* labels, float softcap, float scale) {
+                          const int* labels, float softcap, float scale, float smoothing) {
   const int chunk = classifier_chunk(hidden.count, w.rows);
   float* scores = b.scratch<float>(classifier_scratch(hidden.count, w.rows));
   float* losses = scores + std::int64_t(chunk) * w.rows;
@@ -126,7 +133,8 @@ double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<co
             false);
     total += sum_row_losses(b, losses, rows, [&](int r) {
       if (softcap > 0) cap_row(s.row(r), s.width, softcap);
-      return cross_entropy_row(dhidden.data ? d.row(r) : nullptr, s.row(r), s.width, labels[start + r], softcap, scale);
+      return cross_entropy_row(dhidden.data ? d.row(r) : nullptr, s.row(r), s.width, labels[start + r], softcap, scale,
+                               smoothing);
     });
     if (!dhidden.data) continue;
     const Rows<T> dx = dhidden.slice(start, rows);
@@ -141,14 +149,15 @@ double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<co
 }  // namespace detail
 
 template <class X, class T = std::remove_const_t<X>>
-double classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
-  return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
+double classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap,
+                       float smoothing = 0) {
+  return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0, smoothing);
 }
 
 template <class T>
 double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w,
-                  const int* labels, float softcap, float scale) {
-  return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
+                  const int* labels, float softcap, float scale, float smoothing = 0) {
+  return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale, smoothing);
 }
 
 }  // namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI
@@ -158,11 +167,11 @@ double classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hi
 namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
 MODERNGPT2_INLINE double cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels,
-                                       float scale) {
+                                       float scale, float smoothing) {
   float* losses = b.scratch<float>(logits.count);
   return detail::sum_row_losses(b, losses, logits.count, [&](int r) {
     return detail::cross_entropy_row(dlogits.data ? dlogits.row(r) : nullptr, logits.row(r), logits.width, labels[r], 0,
-                                     scale);
+                                     scale, smoothing);
   });
 }
 

@@ -34,7 +34,7 @@ constexpr std::int64_t classifier_scratch(std::int64_t logits_bytes, int rows, i
 /// reads and writes all of dw, so chunks are as large as Backend::logits_bytes() allows.
 template <class T>
 Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
-                        const int* labels, float softcap, float scale) {
+                        const int* labels, float softcap, float scale, float smoothing) {
   if (hidden.count == 0) return {};
   const int chunk = classifier_rows(b.logits_bytes(), hidden.count, w.rows);
   FloatScratch scratch{b.scratch<float>(classifier_scratch(b.logits_bytes(), hidden.count, w.rows))};
@@ -46,7 +46,7 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
     product(b, Transposed::no, x, Transposed::yes, rows_of(w), s, false);
     sum.add = start > 0;
     const Rows<T> d = dhidden.data ? in_place<T>(s) : Rows<T>{};
-    cross_entropy_rows(b, d, Rows<const float>(s), labels + start, softcap, scale, sum);
+    cross_entropy_rows(b, d, Rows<const float>(s), labels + start, softcap, scale, sum, smoothing);
     if (!dhidden.data) continue;
     product(b, Transposed::no, d, Transposed::no, rows_of(w), dhidden.slice(start, rows), false);
     product(b, Transposed::yes, d, Transposed::no, x, rows_of(dw), true);
@@ -56,17 +56,19 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
 
 }  // namespace detail
 
-/// Sum of the cross-entropies of hidden (N,C) w^T, softcapped, with labels (N) in GPU memory; w (V,C).
+/// Sum of the cross-entropies of hidden (N,C) w^T, softcapped, with labels (N) in GPU memory, of which `smoothing` is
+/// spread over all classes; w (V,C).
 template <class X, class T = std::remove_const_t<X>>
-Loss classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap) {
-  return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0);
+Loss classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap,
+                     float smoothing = 0) {
+  return detail::chunked_classifier<T>(b, {}, {}, hidden, w, labels, softcap, 0, smoothing);
 }
 
 /// classifier_loss with gradients: dhidden (N,C) = and dw (V,C) += gradient times scale.
 template <class T>
 Loss classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, ConstRows<T> hidden, ConstMatrix<T> w, const int* labels,
-                float softcap, float scale) {
-  return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale);
+                float softcap, float scale, float smoothing = 0) {
+  return detail::chunked_classifier<T>(b, dhidden, dw, hidden, w, labels, softcap, scale, smoothing);
 }
 
 }  // namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI

@@ -30,21 +30,29 @@ inline Loss element_loss(Backend& b, ElementLossKind kind, Rows<float> dlogits, 
 
 }  // namespace detail
 
-/// Queues the cross-entropy of rows of logits (N,V) after the softcap, with labels (N), and d (N,V) = scale * its
-/// gradient to the logits before the softcap. d may share the memory of the logits. sum.parts is scratch (N).
+/// Queues the cross-entropy of rows of logits (N,V) after the softcap, with labels (N), of which `smoothing` is spread
+/// over all classes, and d (N,V) = scale * its gradient to the logits before the softcap. d may share the memory of the
+/// logits. sum.parts is scratch (N).
 template <class T>
 void cross_entropy_rows(Backend& b, Rows<T> d, Rows<const float> logits, const int* labels, float softcap, float scale,
-                        const LossSum& sum) {
+                        const LossSum& sum, float smoothing = 0) {
   if (logits.count == 0) return;
-  CrossEntropy<T>{.d = d, .logits = logits, .labels = labels, .softcap = softcap, .scale = scale, .sum = sum}.launch(
-      b.stream());
+  CrossEntropy<T>{.d = d,
+                  .logits = logits,
+                  .labels = labels,
+                  .softcap = softcap,
+                  .scale = scale,
+                  .smoothing = smoothing,
+                  .sum = sum}
+      .launch(b.stream());
 }
 
 /// Returns the sum of the cross-entropies of logits (N,V) with labels (N); dlogits (N,V) = scale * gradient, or null.
-inline Loss cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale) {
+inline Loss cross_entropy(Backend& b, Rows<float> dlogits, Rows<const float> logits, const int* labels, float scale,
+                          float smoothing = 0) {
   if (logits.count == 0) return {};
   const LossSum sum = detail::next_sum(b, logits.count);
-  cross_entropy_rows(b, dlogits, logits, labels, 0, scale, sum);
+  cross_entropy_rows(b, dlogits, logits, labels, 0, scale, sum, smoothing);
   return {b.stream(), sum.total};
 }
 

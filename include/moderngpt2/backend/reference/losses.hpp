@@ -12,7 +12,8 @@
 namespace moderngpt2::reference {
 
 template <class T>
-sum_t<T> cross_entropy(Backend&, Rows<T> dlogits, ConstRows<T> logits, const int* labels, real_t<T> scale) {
+sum_t<T> cross_entropy(Backend&, Rows<T> dlogits, ConstRows<T> logits, const int* labels, real_t<T> scale,
+                       real_t<T> smoothing = 0) {
   sum_t<T> loss(0);
   for (int r = 0; r < logits.count; ++r) {
     const T* s = logits.row(r);
@@ -23,10 +24,16 @@ sum_t<T> cross_entropy(Backend&, Rows<T> dlogits, ConstRows<T> logits, const int
     T sum = T(0);
     for (int i = 0; i < logits.width; ++i) sum += std::exp(s[i] - largest);
     const T lse = largest + std::log(sum);
-    if (counted) loss += lse - s[labels[r]];
+    const real_t<T> share = smoothing / real_t<T>(logits.width);  // label mass of each class
+    if (counted) loss += (real_t<T>(1) - smoothing) * (lse - s[labels[r]]);
+    if (counted && smoothing > 0)
+      for (int i = 0; i < logits.width; ++i) loss += share * (lse - s[i]);
     if (dlogits.data)
       for (int i = 0; i < logits.width; ++i)
-        dlogits.row(r)[i] = counted ? scale * (std::exp(s[i] - lse) - T(i == labels[r] ? 1 : 0)) : T(0);
+        dlogits.row(r)[i] =
+            counted
+                ? scale * (std::exp(s[i] - lse) - share - T(i == labels[r] ? real_t<T>(1) - smoothing : real_t<T>(0)))
+                : T(0);
   }
   return loss;
 }
@@ -66,26 +73,27 @@ void logits(Backend& b, Rows<T> out, ConstRows<T> hidden, ConstMatrix<T> w, real
 }
 
 template <class T>
-sum_t<T> classifier_loss(Backend& b, Rows<const T> hidden, ConstMatrix<T> w, const int* labels, real_t<T> softcap) {
+sum_t<T> classifier_loss(Backend& b, Rows<const T> hidden, ConstMatrix<T> w, const int* labels, real_t<T> softcap,
+                         real_t<T> smoothing = 0) {
   std::vector<T> row(std::size_t(w.rows));
   sum_t<T> loss(0);
   for (int r = 0; r < hidden.count; ++r) {
     Rows<T> one(row.data(), 1, w.rows);
     logits(b, one, hidden.slice(r, 1), w, softcap);
-    loss += cross_entropy(b, Rows<T>{}, ConstRows<T>(one), labels + r, real_t<T>(0));
+    loss += cross_entropy(b, Rows<T>{}, ConstRows<T>(one), labels + r, real_t<T>(0), smoothing);
   }
   return loss;
 }
 
 template <class T>
 sum_t<T> classifier(Backend& b, Rows<T> dhidden, Matrix<T> dw, ConstRows<T> hidden, ConstMatrix<T> w, const int* labels,
-                    real_t<T> softcap, real_t<T> scale) {
+                    real_t<T> softcap, real_t<T> scale, real_t<T> smoothing = 0) {
   std::vector<T> row(std::size_t(w.rows)), gradient(std::size_t(w.rows));
   sum_t<T> loss(0);
   for (int r = 0; r < hidden.count; ++r) {
     Rows<T> one(row.data(), 1, w.rows), d(gradient.data(), 1, w.rows);
     logits(b, one, hidden.slice(r, 1), w, softcap);
-    loss += cross_entropy(b, d, ConstRows<T>(one), labels + r, scale);
+    loss += cross_entropy(b, d, ConstRows<T>(one), labels + r, scale, smoothing);
     if (softcap > 0)
       for (int i = 0; i < w.rows; ++i) {
         const T tanh = row[std::size_t(i)] / softcap;

@@ -100,9 +100,9 @@ struct LanguageModelHead {
     const std::int64_t valid = mean_count(labels.valid, counted);
     const R scale = mean_factor<R>(valid) * pass.loss_scale;
     const auto w = weight(p, wte);
-    const loss_of<B, T> sum = dhidden.data
-                                  ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap), scale)
-                                  : classifier_loss(b, hidden, w, s.targets, R(softcap));
+    const loss_of<B, T> sum = dhidden.data ? classifier(b, dhidden, weight(g, dwte), hidden, w, s.targets, R(softcap),
+                                                        scale, pass.label_smoothing)
+                                           : classifier_loss(b, hidden, w, s.targets, R(softcap), pass.label_smoothing);
     return sum * real_t<sum_t<T>>(mean_factor<double>(valid));
   }
 };

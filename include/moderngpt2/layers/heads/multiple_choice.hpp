@@ -119,7 +119,7 @@ struct DoubleHeads {
     const Rows<compute_t<T>> answer(s.mc_logits.data, questions, labels.choices),
         d_answer(s.d_scores.data, questions, labels.choices);
     const loss_of<B, T> sum = cross_entropy(b, d_answer, answer, upload(b, labels.mc_labels, questions),
-                                            mean_factor<R>(valid) * pass.loss_scale);
+                                            mean_factor<R>(valid) * pass.loss_scale, pass.label_smoothing);
     if (dhidden.data) {
       if (summary_activation) activation_backward(b, s.d_scores, s.scores, *summary_activation);
       summary().backward(b, s.d_pooled, Rows<const compute_t<T>>(s.d_scores), Rows<const T>(s.pooled), p.summary,

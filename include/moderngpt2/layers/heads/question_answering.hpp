@@ -66,6 +66,9 @@ struct QuestionAnsweringHead {
     if (!labels.start_positions != !labels.end_positions)
       throw Error("labels: {}_positions is null, but {}_positions is given", labels.start_positions ? "end" : "start",
                   labels.start_positions ? "start" : "end");
+    if (pass.label_smoothing > 0)
+      throw Error("label_smoothing is {}, but the labels of question answering are positions, not classes",
+                  double(pass.label_smoothing));
     require_labels(labels.start_positions, dhidden.data, "start_positions and end_positions are");
     if (!labels.start_positions) return loss_of<B, T>();
     const loss_of<B, T> total =

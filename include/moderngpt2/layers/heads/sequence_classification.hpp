@@ -80,6 +80,9 @@ struct SequenceClassificationHead {
       throw Error("labels: a {} problem requires {} labels",
                   problem == ProblemType::single_label ? "single-label" : "regression or multi-label",
                   problem == ProblemType::single_label ? "integer" : "real");
+    if (problem != ProblemType::single_label && pass.label_smoothing > 0)
+      throw Error("label_smoothing is {}, but the labels of a regression or multi-label problem are not classes",
+                  double(pass.label_smoothing));
     const std::int64_t counted = problem == ProblemType::single_label
                                      ? count_valid(labels.classes, pass.batch, num_labels)
                                      : std::int64_t(pass.batch) * num_labels;
@@ -87,7 +90,7 @@ struct SequenceClassificationHead {
     const R scale = mean_factor<R>(count) * pass.loss_scale;
     loss_of<B, T> sum{};
     if (problem == ProblemType::single_label)
-      sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.classes, pass.batch), scale);
+      sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.classes, pass.batch), scale, pass.label_smoothing);
     else if (problem == ProblemType::regression)
       sum = mean_squared_error(b, s.d_logits, s.logits, upload(b, labels.values, counted), scale);
     else

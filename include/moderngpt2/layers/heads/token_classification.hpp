@@ -64,7 +64,7 @@ struct TokenClassificationHead {
     if (!labels.labels) return loss_of<B, T>();
     const std::int64_t valid = mean_count(labels.valid, count_valid(labels.labels, hidden.count, num_labels));
     const loss_of<B, T> sum = cross_entropy(b, s.d_logits, s.logits, upload(b, labels.labels, hidden.count),
-                                            mean_factor<real_t<T>>(valid) * pass.loss_scale);
+                                            mean_factor<real_t<T>>(valid) * pass.loss_scale, pass.label_smoothing);
     if (dhidden.data) {
       projection().backward(b, dhidden, Rows<const compute_t<T>>(s.d_logits), Rows<const T>(s.dropped), p.classifier,
                             g.classifier);

@@ -65,10 +65,16 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   return files;
 }
 
+/// Folder of the best checkpoint so far (see BestState) in an output folder; empty: none.
+inline std::filesystem::path best_checkpoint_path(const std::filesystem::path& output_dir, const TrainerState& state) {
+  return state.best.saved_step > 0 ? checkpoint_path(output_dir, state.best.saved_step) : std::filesystem::path();
+}
+
 /// Writes checkpoint-N, N = state.step, into an output folder, completely or not at all, and returns its folder. The
 /// files are verified before the checkpoint is published; then the oldest checkpoints beyond save_total_limit are
-/// deleted, except after a skipped step, when they may be the last good ones. All ranks write their optimizer state,
-/// rank 0 writes the rest and sets state.updates, saved_at and files.
+/// deleted, but not the best one, and none after a skipped step, when they may be the last good ones. All ranks write
+/// their optimizer state, unless save_only_model is set; rank 0 writes the rest and sets state.updates, saved_at and
+/// files.
 template <class M, class O>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,
@@ -82,7 +88,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
   });
   const std::filesystem::path path = detail::hidden_path(target);
   std::vector<FileRecord> files = save_trained_model(path, model, optimizer, companions, ranks);
-  const std::vector<FileRecord> optimizer_files = save_optimizer_state(path, model, optimizer, ranks);
+  std::vector<FileRecord> optimizer_files;
+  if (!settings.save_only_model) optimizer_files = save_optimizer_state(path, model, optimizer, ranks);
   run_or_fail_together(ranks, "publishing the checkpoint", [&] {
     if (!is_first) return;
     if (optimizer_files.size() == 1) files.push_back(optimizer_files[0]);
@@ -95,19 +102,27 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
     files.push_back(write_json_file(path / "trainer_state.json", to_json(state, settings)));
     verify_files(path, files);
     folder->commit();
-    if (state.skipped_in_a_row == 0) rotate_checkpoints(output_dir, settings.save_total_limit, target);
+    if (state.skipped_in_a_row == 0)
+      rotate_checkpoints(output_dir, settings.save_total_limit, target, best_checkpoint_path(output_dir, state));
   });
   return target;
 }
 
+/// Reads the weights of a checkpoint. Throws an Error if the checkpoint is of another model.
+template <class M, class O>
+void load_checkpoint_weights(const std::filesystem::path& folder, M& model, ModelOptimizer<M, O>& optimizer) {
+  const CheckpointTensors tensors(folder);
+  const ConfigFile config = read_config(folder, M::Head::architecture);
+  require_same_model(config.config, model.config(), folder.string());
+  optimizer.fill(model, FileWeights(tensors, config));
+}
+
 /// Reads the weights of a checkpoint and this rank's part of its optimizer state. Throws an Error if the checkpoint is
-/// of another model.
+/// of another model or has no optimizer state.
 template <class M, class O>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
-  const CheckpointTensors tensors(checkpoint.folder);
-  const ConfigFile config = read_config(checkpoint.folder, M::Head::architecture);
-  require_same_model(config.config, model.config(), checkpoint.folder.string());
-  optimizer.fill(model, FileWeights(tensors, config));
+  require_resumable(checkpoint);
+  load_checkpoint_weights(checkpoint.folder, model, optimizer);
   load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;
 }

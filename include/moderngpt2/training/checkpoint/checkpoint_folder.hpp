@@ -77,11 +77,21 @@ std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir
   return found;
 }
 
-/// Newest checkpoint whose files pass verification, if any. Calls on_broken(text) for each that does not.
+/// Throws an Error if a run cannot resume from a checkpoint, because it was saved with save_only_model.
+inline void require_resumable(const Checkpoint& checkpoint) {
+  if (checkpoint.state.save_only_model)
+    throw Error("{0}: a run cannot resume from it: it was saved with {1}, without optimizer state. Start a new run "
+                "from its weights with {2} {0}",
+                checkpoint.folder.string(), Setting{"save_only_model"}, Setting{"model_path"});
+}
+
+/// Newest checkpoint that a run can resume from and whose files pass verification, if any. Calls on_broken(text) for
+/// each newer one that does not qualify.
 template <class OnBroken>
 std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
   for (Checkpoint& checkpoint : find_checkpoints(output_dir, on_broken)) {
     try {
+      require_resumable(checkpoint);
       verify_checkpoint(checkpoint);
       return std::move(checkpoint);
     } catch (const Error& broken) {
@@ -101,9 +111,10 @@ std::filesystem::path hidden_path(const std::filesystem::path& folder);
 
 }  // namespace detail
 
-/// Keeps `keep` and the newest of the other checkpoints, `limit` in total (0: all), and deletes the rest and all
-/// leftovers.
-void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep);
+/// Keeps `keep`, `best` (empty: none) and the newest of the other checkpoints, `limit` in total (0: all; at least these
+/// two), and deletes the rest and all leftovers.
+void rotate_checkpoints(const std::filesystem::path& output_dir, int limit, const std::filesystem::path& keep,
+                        const std::filesystem::path& best = {});
 
 /// Folder that appears completely or not at all: filled under a hidden name, synced to the disk, renamed. Threads: one
 /// at a time.
@@ -224,12 +235,14 @@ MODERNGPT2_INLINE std::filesystem::path hidden_path(const std::filesystem::path&
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE void rotate_checkpoints(const std::filesystem::path& output_dir, int limit,
-                                          const std::filesystem::path& keep) {
+                                          const std::filesystem::path& keep, const std::filesystem::path& best) {
   for (const std::filesystem::path& path : folder_entries(output_dir))
     if (detail::is_checkpoint_leftover(path.filename().string())) detail::delete_folder(path);
-  int kept = 1;
-  for (const Checkpoint& checkpoint : find_checkpoints(output_dir, [](const std::string&) {})) {
-    if (limit == 0 || checkpoint.folder == keep || kept++ < limit) continue;
+  const std::vector<Checkpoint> found = find_checkpoints(output_dir, [](const std::string&) {});
+  const auto is_protected = [&](const Checkpoint& c) { return c.folder == keep || c.folder == best; };
+  int kept = int(std::count_if(found.begin(), found.end(), is_protected));
+  for (const Checkpoint& checkpoint : found) {
+    if (limit == 0 || is_protected(checkpoint) || kept++ < limit) continue;
     // Renamed first, so that an interrupted deletion leaves no incomplete checkpoint.
     std::error_code ignored;
     const std::filesystem::path hidden = detail::hidden_path(checkpoint.folder);

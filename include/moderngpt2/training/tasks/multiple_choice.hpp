@@ -40,6 +40,8 @@ class ChoiceBatch : public ExampleBatch<ChoiceExamples> {
     }
   }
   std::int64_t valid() const { return divisors().questions; }
+  /// Whether label smoothing applies: both losses have classes, tokens and choices.
+  static bool smooths_labels(const Data&) { return true; }
   DoubleHeads<dynamic>::Labels head_labels(std::int64_t first, std::int64_t, const Divisors& divisors) const {
     const std::int64_t row = first * sequences();
     return {{labels_.data() + row * time(), divisors.language},

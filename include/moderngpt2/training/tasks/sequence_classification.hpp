@@ -36,6 +36,8 @@ class SequenceBatch : public ExampleBatch<SequenceExamples> {
     }
   }
   std::int64_t valid() const { return divisors(); }
+  /// Whether label smoothing applies: labels are classes, not numbers.
+  static bool smooths_labels(const Data& data) { return data.store().values_each == 0; }
   SequenceClassificationHead<dynamic>::Labels head_labels(std::int64_t first, std::int64_t, Divisors divisor) const {
     if (width_ > 0) return {nullptr, values_.data() + first * width_, divisor};
     return {classes_.data() + first, nullptr, divisor};

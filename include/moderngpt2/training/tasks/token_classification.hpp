@@ -32,6 +32,8 @@ class TokenLabelBatch : public ExampleBatch<TokenExamples> {
     }
   }
   std::int64_t valid() const { return divisors(); }
+  /// Whether label smoothing applies: labels are classes.
+  static bool smooths_labels(const Data&) { return true; }
   TokenClassificationHead<dynamic>::Labels head_labels(std::int64_t first, std::int64_t, Divisors divisor) const {
     return {labels_.data() + first * time(), divisor};
   }

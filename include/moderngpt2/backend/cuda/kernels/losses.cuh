@@ -24,14 +24,15 @@ struct LossSum {
   bool add;       ///< total += instead of total =
 };
 
-/// Cross-entropy of rows of logits (N,V), after c tanh(logit / c) if softcap c > 0; d = scale * gradient to the logits
-/// before the softcap. Rows labelled ignored_label have loss 0 and gradient 0.
+/// Cross-entropy of rows of logits (N,V), after c tanh(logit / c) if softcap c > 0, with the target (1 - smoothing) *
+/// one_hot + smoothing / V; d = scale * gradient to the logits before the softcap. Rows labelled ignored_label have
+/// loss 0 and gradient 0.
 template <class T>
 struct CrossEntropy {
   Rows<T> d;  ///< (N,V) or null; rows may share the addresses of those of the logits
   Rows<const float> logits;
   const int* labels;  ///< (N)
-  float softcap, scale;
+  float softcap, scale, smoothing = 0;
   LossSum sum;  ///< parts (N): the loss of each row
 
   void launch(cudaStream_t stream) const;
@@ -126,6 +127,24 @@ struct RunningSum {
   }
 };
 
+/// Mean over a row's logits of logit - top, for all threads of the block.
+template <int N, class T>
+MODERNGPT2_DEVICE float mean_below_top(const CrossEntropy<T>& a, float top, const float* row,
+                                       CrossEntropyMemory& memory) {
+  const float inverse = a.softcap > 0 ? 1.0f / a.softcap : 0.0f;
+  const int width = a.logits.width;
+  float sums[1] = {};
+  for (int column = int(threadIdx.x) * N; column < width; column += int(blockDim.x) * N) {
+    float x[N];
+    load_logits(x, row, column, width, a.softcap, inverse);
+    for (int j = 0; j < N; ++j)
+      if (column + j < width) sums[0] += x[j] - top;
+  }
+  __syncthreads();
+  block_sum(sums, memory.sums);
+  return sums[0] / float(width);
+}
+
 /// One block per row. The second pass, for the gradient, finds the row in the L2 cache.
 template <class T, int N>
 __global__ void __launch_bounds__(1024) cross_entropy_kernel(const CrossEntropy<T> a) {
@@ -152,9 +171,13 @@ __global__ void __launch_bounds__(1024) cross_entropy_kernel(const CrossEntropy<
   }
   of_row.combine(memory);
   // Not top + log(sum) - logit: with logits around 100 its rounding error would dominate a small loss.
-  if (threadIdx.x == 0) a.sum.parts[r] = logf(of_row.sum) - (at_label[0] - of_row.top);
+  float at_target = at_label[0] - of_row.top;
+  if (a.smoothing > 0)  // a third pass: with smoothing only
+    at_target = (1.0f - a.smoothing) * at_target + a.smoothing * mean_below_top<N>(a, of_row.top, row, memory);
+  if (threadIdx.x == 0) a.sum.parts[r] = logf(of_row.sum) - at_target;
   if (!a.d.data) return;
-  const float share = a.scale / of_row.sum;
+  const float share = a.scale / of_row.sum, spread = a.scale * a.smoothing / float(width);
+  const float of_label = a.scale * (1.0f - a.smoothing);
   T* const d = a.d.row(r);
   __syncthreads();
   for (int first = 0; first < width; first += step * items) {
@@ -166,8 +189,8 @@ __global__ void __launch_bounds__(1024) cross_entropy_kernel(const CrossEntropy<
       const int column = first + i * step + mine;
       for (int j = 0; j < N; ++j) {
         const float tanh = x[i][j] * inverse, slope = 1.0f - tanh * tanh;
-        const float probability = expf(x[i][j] - of_row.top) * share * slope;
-        x[i][j] = column + j == label ? probability - a.scale * slope : probability;
+        const float probability = (expf(x[i][j] - of_row.top) * share - spread) * slope;
+        x[i][j] = column + j == label ? probability - of_label * slope : probability;
       }
       store_part(d, x[i], column, width);
     }
