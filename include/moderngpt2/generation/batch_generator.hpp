@@ -172,12 +172,15 @@ class BatchGenerator {
     const auto require = [](const char* name, int value, int least) {
       if (value < least) throw Error("BatchGeneratorSettings: {} is {}, expected at least {}", name, value, least);
     };
+    if (s.slots > max_slots)
+      throw Error("BatchGeneratorSettings: slots is {}, expected at most {}", s.slots, max_slots);
     require("slots", s.slots, 1), require("slot_tokens", s.slot_tokens, 0),
         require("prefill_chunk", s.prefill_chunk, 1);
     if (s.slot_tokens == 0 || s.slot_tokens > config.n_positions) s.slot_tokens = config.n_positions;
     return s;
   }
 
+  static constexpr int max_slots = 1 << 16;
   struct Stepping {  // ends the step when it goes out of scope
     std::atomic<bool>& flag;
     ~Stepping() { flag = false; }
