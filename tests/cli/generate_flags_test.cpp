@@ -145,7 +145,7 @@ TEST_CASE("fields of generation_config.json without effect here are named in one
   const GenerateFlags flags = settle({}, R"({"guidance_scale":1.5,"tempertature":0.5,"num_beam_groups":2})");
   REQUIRE(flags.notes.size() == 1);
   CHECK(flags.notes[0] ==
-        "warning: generation_config.json: not supported: guidance_scale, tempertature (did you mean temperature?), "
+        "warning: generation_config.json: not supported: guidance_scale, \"tempertature\" (did you mean temperature?), "
         "num_beam_groups");
 }
 

@@ -26,7 +26,8 @@ struct ChatPieces {
   std::string begin;                           ///< before the first message of the user
   std::optional<std::string> begin_of_system;  ///< before the system prompt; nullopt if the template refuses one
   std::string end_of_system;                   ///< from the system prompt to the first message of the user
-  std::string question_end;                    ///< from a message of the user to its answer
+  std::string prompt_end;                      ///< after the last message of the user, for the model to continue
+  std::string question_end;                    ///< from an earlier message of the user to its answer
   std::string answer_end;                      ///< from an answer to the next message of the user
   bool trims = false;                          ///< whether white space around messages is removed
 
@@ -48,8 +49,9 @@ class ChatMarkup {
 
   /// Ids of a text of the template, a message, and a text of the template.
   std::vector<int> encode(std::string_view before, std::string_view message, std::string_view after) const;
-  /// Ids of the begin of a chat with a system prompt, and a message.
-  std::vector<int> encode_begin(const std::optional<std::string>& system_prompt, std::string_view message) const;
+  /// Ids of the begin of a chat with a system prompt, a message, and a text of the template.
+  std::vector<int> encode_begin(const std::optional<std::string>& system_prompt, std::string_view message,
+                                std::string_view after) const;
 
  private:
   /// Appends a text of the template: ids of control tokens; other text is collected in `plain`.
@@ -117,8 +119,9 @@ class ChatHistory {
     const ChatPieces& pieces = markup_.pieces();
     for (std::size_t i = first; i <= turns_.size(); ++i) {
       const std::string& question = i < turns_.size() ? turns_[i].question : question_;
-      const std::vector<int> asked = i == first ? markup_.encode_begin(system_prompt_, question)
-                                                : markup_.encode(pieces.answer_end, question, pieces.question_end);
+      const std::string& end = i < turns_.size() ? pieces.question_end : pieces.prompt_end;
+      const std::vector<int> asked = i == first ? markup_.encode_begin(system_prompt_, question, end)
+                                                : markup_.encode(pieces.answer_end, question, end);
       ids.insert(ids.end(), asked.begin(), asked.end());
       if (i < turns_.size()) ids.insert(ids.end(), turns_[i].answer.begin(), turns_[i].answer.end());
     }
@@ -166,11 +169,11 @@ inline ChatPieces ChatPieces::of(const ChatTemplate& chat) {
                     five = "qzFivezq";
   ChatPieces out;
   const std::vector<std::string> pieces = divide({one, two, three}, false);
-  out.begin = pieces[0], out.question_end = pieces[1], out.answer_end = pieces[2];
+  out.begin = pieces[0], out.question_end = pieces[1], out.answer_end = pieces[2], out.prompt_end = pieces[3];
   out.trims = render({" " + one + " "}, false).find(" " + one + " ") == std::string::npos;
   const std::string long_chat = out.begin + one + out.question_end + two + out.answer_end + three + out.question_end +
-                                four + out.answer_end + five + out.question_end;
-  if (pieces[3] != out.question_end || render({one}, false) != out.begin + one + out.question_end ||
+                                four + out.answer_end + five + out.prompt_end;
+  if (render({one}, false) != out.begin + one + out.prompt_end ||
       render({one, two, three, four, five}, false) != long_chat)
     throw Error("the texts around messages depend on their position");
   std::vector<std::string> with_system;
@@ -179,7 +182,7 @@ inline ChatPieces ChatPieces::of(const ChatTemplate& chat) {
   } catch (const Error&) {
     return out;
   }
-  if (with_system[2] != out.question_end || with_system[3] != out.answer_end || with_system[4] != out.question_end)
+  if (with_system[2] != out.question_end || with_system[3] != out.answer_end || with_system[4] != out.prompt_end)
     throw Error("the texts around messages depend on the system prompt");
   out.begin_of_system = with_system[0], out.end_of_system = with_system[1];
   return out;
@@ -195,8 +198,9 @@ inline ChatMarkup::ChatMarkup(Tokenizer tokenizer, const ChatTemplate& chat)
   } catch (const Error& error) {
     throw Error("{}: {}. Choose --chat_format plain, header, chatml or gemma.", where_, error.what());
   }
-  (void)encode_begin(pieces_.begin_of_system ? std::optional<std::string>("") : std::nullopt, "");  // checks the tokens
-  (void)encode_begin(std::nullopt, "");
+  // Checks the tokens.
+  (void)encode_begin(pieces_.begin_of_system ? std::optional<std::string>("") : std::nullopt, "", pieces_.question_end);
+  (void)encode_begin(std::nullopt, "", pieces_.prompt_end);
   const std::vector<int> after = encode(pieces_.answer_end, "", "");
   if (!after.empty() && tokenizer_.is_special(after.front())) end_of_turn_ = after.front();
 }
@@ -253,15 +257,15 @@ inline std::vector<int> ChatMarkup::encode(std::string_view before, std::string_
 }
 
 inline std::vector<int> ChatMarkup::encode_begin(const std::optional<std::string>& system_prompt,
-                                                 std::string_view message) const {
-  if (!system_prompt) return encode(pieces_.begin, message, pieces_.question_end);
+                                                 std::string_view message, std::string_view after) const {
+  if (!system_prompt) return encode(pieces_.begin, message, after);
   std::vector<int> ids;
   std::string plain;
   append_piece(*pieces_.begin_of_system, plain, ids);
   append_message(*system_prompt, plain);
   append_piece(pieces_.end_of_system, plain, ids);
   append_message(message, plain);
-  append_piece(pieces_.question_end, plain, ids);
+  append_piece(after, plain, ids);
   tokenizer_.encode(plain, ids, true);
   return ids;
 }
