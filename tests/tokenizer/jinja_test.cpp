@@ -50,4 +50,10 @@ TEST_CASE("what is not supported in a template is named") {
   std::string slow = "x";
   for (int i = 0; i < 8; ++i) slow = "{% for a in [1,2,3,4,5,6,7,8,9,0] %}" + slow + "{% endfor %}";
   CHECK_THROWS_AS(render_jinja(slow, Json::object()), Error);
+  std::string doubled = "{% set a = 'a' %}";
+  for (int i = 0; i < 60; ++i) doubled += "{% set a = a ~ a %}";
+  CHECK_THROWS_AS(render_jinja(doubled, Json::object()), Error);
+  std::string lists = "{% set a = ['a'] %}";
+  for (int i = 0; i < 60; ++i) lists += "{% set a = [a, a] %}";
+  CHECK_THROWS_AS(render_jinja(lists, Json::object()), Error);
 }

@@ -299,9 +299,11 @@ void describe(O& o, Visitor&& visit) {
 inline void validate(const GenerationOptions& o, bool samples) {
   describe(o, [&](const auto& value, Field field) {
     // Files of greedy models often hold a temperature of 0.
-    if (field.name == std::string_view("temperature") && !samples) field.more_than.reset(), field.at_least = 0;
+    if (field.name == std::string_view("temperature")) field.more_than.reset(), field.at_least = 0;
     check_bounds(value, field);
   });
+  if (samples && o.temperature == 0)
+    throw Error("temperature is 0, it must be positive: turn do_sample off for greedy decoding");
   if (!o.stop_strings.empty() && !o.token_text)
     throw Error("stop_strings need the text of tokens: set token_text to token_bytes(tokenizer)");
   for (const std::string& stop : o.stop_strings)

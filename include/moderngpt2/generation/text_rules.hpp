@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <map>
 #include <span>
 #include <string>
 #include <utility>
@@ -82,7 +83,9 @@ class TextRules {
   TextRules(const GenerationOptions& options, int vocab_size)
       : options_(&options), is_seen_(std::size_t(vocab_size)), eos_(options.eos_token_ids) {
     std::erase_if(eos_, [&](int token) { return token < 0 || token >= vocab_size; });
-    for (const SequenceBias& bias : options.sequence_bias) add_sequence("sequence_bias", bias, biases_);
+    std::map<std::vector<int>, double> biases;  // the last one of equal sequences
+    for (const SequenceBias& bias : options.sequence_bias) biases[bias.tokens] = bias.bias;
+    for (const auto& [tokens, bias] : biases) add_sequence("sequence_bias", {tokens, bias}, biases_);
     for (const std::vector<int>& words : options.bad_words_ids)
       if (words.size() != 1 || std::ranges::find(eos_, words[0]) == eos_.end())
         add_sequence("bad_words_ids", {words, 0}, bad_words_);
@@ -128,12 +131,9 @@ class TextRules {
     if (token < 0 || std::size_t(token) >= is_seen_.size())
       throw Error("{} has the token id {}, outside the vocabulary of {}", option, token, is_seen_.size());
   }
-  /// Adds a sequence to a list, in place of an equal one.
   void add_sequence(const char* option, SequenceBias added, std::vector<SequenceBias>& list) const {
     if (added.tokens.empty()) throw Error("{} has an empty sequence of tokens: remove it", option);
     for (const int token : added.tokens) require_token(option, token);
-    for (SequenceBias& known : list)
-      if (known.tokens == added.tokens) return void(known.bias = added.bias);
     list.push_back(std::move(added));
   }
 

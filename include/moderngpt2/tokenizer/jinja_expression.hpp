@@ -162,21 +162,25 @@ class JinjaExpression {
       if (item == v) return true;
     return false;
   }
+  static std::string joined(const Json& a, const Json& b) {
+    std::string result = text(a) + text(b);
+    if (result.size() > 1 << 20) throw Error("a text is longer than 1 MiB");
+    return result;
+  }
   static long whole(const Json& v) {
-    if (!v.is_number_integer()) throw Error("{} is not a whole number", json_excerpt(v));
+    constexpr long most = 1'000'000'000;
+    if (!v.is_number_integer() || v > most || v < -most)
+      throw Error("{} is not a whole number of at most nine digits", json_excerpt(v));
     return v.get<long>();
   }
   Json sum() {
     Json v = operand();
     while (true) {
       if (accept("+")) {
-        Json next = operand();
-        if (v.is_string() && next.is_string())
-          v = text(v) + text(next);
-        else
-          v = whole(v) + whole(next);
+        const Json next = operand();
+        v = v.is_string() && next.is_string() ? Json(joined(v, next)) : Json(whole(v) + whole(next));
       } else if (accept("~")) {
-        v = text(v) + text(operand());
+        v = joined(v, operand());
       } else if (accept("-")) {
         v = whole(v) - whole(operand());
       } else if (accept("%")) {
@@ -256,10 +260,15 @@ class JinjaExpression {
         list.push_back(choice());
         if (!accept(",") && (at_ >= words_.size() || words_[at_] != "]")) throw Error("a list has no end");
       }
+      if (list.dump(-1, ' ', false, Json::error_handler_t::replace).size() > 1 << 20)
+        throw Error("a list is longer than 1 MiB");
       return list;
     }
     if (w == "-") return -whole(primary());
-    if (w[0] >= '0' && w[0] <= '9') return std::strtol(w.c_str(), nullptr, 10);
+    if (w[0] >= '0' && w[0] <= '9') {
+      if (w.size() > 9 || w.find_first_not_of("0123456789") != w.npos) unsupported("the number " + w);
+      return std::strtol(w.c_str(), nullptr, 10);
+    }
     if (!is_name(w[0])) unsupported(w);
     if (w == "true" || w == "True") return true;
     if (w == "false" || w == "False") return false;
