@@ -128,7 +128,13 @@ namespace detail {
 /// Resolves num_beams, do_sample and num_return_sequences of flags and generation_config.json, which is `stored`.
 inline void settle_sequences(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
-  if (flags.interactive) s.num_beams = flags.num_return_sequences = 1;
+  if (flags.interactive) {
+    if (s.num_beams > 1 || flags.num_return_sequences > 1)
+      flags.notes.push_back(
+          "generation_config.json: a chat has one answer, without beams: num_beams and "
+          "num_return_sequences are not used");
+    s.num_beams = flags.num_return_sequences = 1;
+  }
   // The default is to sample, but beams sample only where do_sample is set, as in Transformers.
   if (s.num_beams > 1 && !options.typed("do_sample") && !stored.do_sample) s.do_sample = false;
   const int most = s.num_beams > 1 ? s.num_beams : s.do_sample ? flags.num_return_sequences : 1;
@@ -138,6 +144,9 @@ inline void settle_sequences(const Options& options, const GenerationConfigFile&
                           : UsageError(
                                 "--num_return_sequences above 1 needs --do_sample or --num_beams: greedy decoding "
                                 "has only one result");
+  if (flags.num_return_sequences > most)
+    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is more than {}, which is used",
+                                      flags.num_return_sequences, most));
   flags.num_return_sequences = std::min(flags.num_return_sequences, most);
 }
 

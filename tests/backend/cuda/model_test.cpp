@@ -275,7 +275,8 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
     requests[3].options.suppress_tokens = {3, 4}, requests[3].options.bad_words_ids = {{1}, {2, 7}};
     requests[4].options.typical_p = 0.8, requests[4].options.sequence_bias = {{{1, 5}, 2.0}};
     for (const auto& result : generate_batch(model, requests, 5)) texts.push_back(result.tokens);
-    for (const std::size_t i : {std::size_t(1), std::size_t(3), std::size_t(4)}) texts.push_back(generate(model, prompt, requests[i].options).tokens);
+    for (const std::size_t i : {std::size_t(1), std::size_t(3), std::size_t(4)})
+      texts.push_back(generate(model, prompt, requests[i].options).tokens);
     BatchGenerator arriving(model, {.slots = 2, .prefill_chunk = 4});
     for (GenerationRequest& request : requests) {
       request.prompt.pop_back();
