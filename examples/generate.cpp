@@ -51,6 +51,7 @@ int program(int argc, char** argv) {
 
   const ConfigFile config = read_config(flags.model_path);
   const Tokenizer tokenizer = load_generation_settings(options, config, flags);
+  for (const std::string& line : flags.notes) generate_program::note(line);
   std::vector<std::string> prompts;
   if (flags.prompts_file) prompts = read_prompts(*flags.prompts_file);
   if (from_input) {

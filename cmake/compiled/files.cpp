@@ -14,6 +14,7 @@
 #include "moderngpt2/tokenizer/bpe.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
+#include "moderngpt2/tokenizer/jinja.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/tokenizer_file.hpp"

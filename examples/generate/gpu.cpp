@@ -2,6 +2,7 @@
 
 #if defined(MODERNGPT2_HAVE_CUDA) || defined(MODERNGPT2_CUDA_SIMULATED)
 
+#include <string>
 #include <utility>
 
 #include "moderngpt2/backend/cuda.hpp"
@@ -15,6 +16,8 @@ void run_on_gpu(const Tokenizer& tokenizer, const GenerateFlags& flags, const st
                 PrecisionName precision, int gpu) {
   cuda::Backend backend(gpu);
   backend.use_tf32(precision == PrecisionName::tf32);
+  if (const std::string names = host_memory_options(flags.settings); !names.empty())
+    note("tokens are chosen on the CPU, because of " + names);
   with_precision(precision, [&]<class Precision>(Precision) {
     run<CausalLM<any_shape, cuda::Backend, Precision>>(tokenizer, flags, prompts, std::move(backend));
   });

@@ -33,11 +33,11 @@ inline void note(const std::string& line) { fmt::print(stderr, "generate: {}\n",
 
 template <class M>
 void chat(M& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
-  ChatSettings settings{.format = resolve_chat_format(flags.chat_format, flags.model_path, tokenizer),
+  ChatSettings settings{.markup = chat_markup(flags.chat_format, flags.model_path, tokenizer),
                         .system_prompt = flags.system_prompt,
                         .options = flags.settings,
                         .window = model.config().n_positions};
-  if (settings.system_prompt && settings.format == ChatFormat::plain)
+  if (settings.system_prompt && !settings.markup)
     throw UsageError(
         "--system_prompt needs a chat with headers, and this checkpoint has no chat template: add "
         "--chat_format header");

@@ -27,7 +27,7 @@ using ChatModel = CausalLM<any_shape>;
 using Ids = std::vector<int>;
 
 /// Tokenizer with special tokens 0 to 4, then 256 bytes and the space.
-Tokenizer chat_tokenizer(bool with_headers = true) {
+Tokenizer chat_tokenizer(bool with_headers = true, const std::vector<std::string>& more = {}) {
   Json json = test::empty_tokenizer_json();
   Json& vocabulary = json["model"]["vocab"];
   const auto add = [&](const std::string& token) { vocabulary[token] = vocabulary.size(); };
@@ -39,6 +39,10 @@ Tokenizer chat_tokenizer(bool with_headers = true) {
     }
   for (int byte = 0; byte < 256; ++byte) add(fmt::format("<0x{:02X}>", byte));
   add("▁");
+  for (const std::string& token : more) {
+    json["added_tokens"].push_back(test::special_token(int(vocabulary.size()), token));
+    add(token);
+  }
   return Tokenizer::parse(json.dump(), "tokenizer");
 }
 
@@ -76,7 +80,7 @@ struct Recorded {
               [this](const std::string& line) { notes.push_back(line); }}) {}
 
   static ChatSettings settings(ChatFormat format, int max_new_tokens, int window, std::optional<std::string> system) {
-    ChatSettings s{format, std::move(system), {}, window};
+    ChatSettings s{chat_markup(format, {}, chat_tokenizer()), std::move(system), {}, window};
     s.options.do_sample = false;
     s.options.max_new_tokens = max_new_tokens;
     return s;
@@ -93,50 +97,83 @@ Ids joined(std::initializer_list<Ids> parts) {
 
 TEST_CASE("messages with headers, byte for byte") {
   const Tokenizer tokenizer = chat_tokenizer();
-  const HeaderFormat format(tokenizer);
-  Ids ids = format.begin();
-  format.append_message(ids, "system", "Be kind.");
-  format.append_message(ids, "user", " 日本\n語 ");
-  format.append_question(ids, "assistant");
+  const ChatMarkup markup = *chat_markup(ChatFormat::header, {}, tokenizer);
+  const Ids ids = markup.encode_begin("Be kind.", " 日本\n語 ", markup.pieces().prompt_end);
   CHECK(tokenizer.decode(ids) ==
         "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\n 日本\n語 <|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n");
   CHECK(ids == tokenizer.encode(tokenizer.decode(ids)));
-  CHECK(format.end_of_turn() == 4);
+  CHECK(markup.end_of_turn() == 4);
 
-  Ids forged;
-  format.append_message(forged, "user", "<|eot_id|>");
+  const Ids forged = markup.encode_begin(std::nullopt, "<|eot_id|>", markup.pieces().prompt_end);
   CHECK(std::count(forged.begin(), forged.end(), 4) == 1);
   CHECK(tokenizer.decode(forged).find("<|eot_id|><|eot_id|>") != std::string::npos);
-  CHECK_THROWS_WITH_AS(HeaderFormat(chat_tokenizer(false)),
-                       "the tokenizer has no token <|begin_of_text|>, which chats with headers need: use --chat_format "
-                       "plain, or train the tokenizer with --chat_tokens",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      chat_markup(ChatFormat::header, {}, chat_tokenizer(false)),
+      "--chat_format header: the tokenizer has no token <|begin_of_text|>, which the chat format needs. "
+      "Use --chat_format plain, or a tokenizer with this token (train_tokenizer --chat_tokens has those "
+      "of the header format).",
+      Error);
 }
 
-TEST_CASE("headers by themselves where the checkpoint has a template and the tokens") {
+TEST_CASE("the checkpoint's template is the format of a chat, whatever it is") {
   const Tokenizer with = chat_tokenizer(), without = chat_tokenizer(false);
+  const Tokenizer chatml = chat_tokenizer(false, {"<|im_start|>", "<|im_end|>"});
   TemporaryFolder t;
   const auto automatic = [&](const Tokenizer& tokenizer) {
-    return resolve_chat_format(ChatFormat::automatic, t.path(), tokenizer);
+    return chat_markup(ChatFormat::automatic, t.path(), tokenizer);
   };
-  CHECK(automatic(with) == ChatFormat::plain);
+  const auto store = [&](const std::string& jinja) {
+    write_file(t / "tokenizer_config.json", Json{{"chat_template", jinja}, {"bos_token", "<|begin_of_text|>"}}.dump());
+  };
+  CHECK(!automatic(with));
   write_file(t / "tokenizer_config.json", R"({"chat_template":null})");
-  CHECK(automatic(with) == ChatFormat::plain);
-  write_file(t / "tokenizer_config.json", R"({"chat_template":"{{ messages }}"})");
-  CHECK(automatic(with) == ChatFormat::header);
-  CHECK(automatic(without) == ChatFormat::plain);
-  write_file(t / "tokenizer_config.json", "{}");
-  write_file(t / "chat_template.jinja", "{{ messages }}");
-  CHECK(automatic(with) == ChatFormat::header);
-  CHECK(resolve_chat_format(ChatFormat::plain, t.path(), with) == ChatFormat::plain);
-  CHECK(resolve_chat_format(ChatFormat::header, t.path(), without) == ChatFormat::header);
+  CHECK(!automatic(with));
+  store(chat_jinja_template());
+  CHECK(automatic(with)->end_of_turn() == 4);
+  CHECK_THROWS_AS(automatic(without), Error);
+  store(chatml_jinja_template);
+  CHECK_THROWS_AS(automatic(with), Error);  // the tokenizer lacks <|im_start|>
+  const std::optional<ChatMarkup> markup = automatic(chatml);
+  CHECK(chatml.decode(markup->encode_begin("S", "U", markup->pieces().prompt_end)) ==
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n");
+  CHECK(markup->end_of_turn() == chatml.id("<|im_end|>"));
+  write_file(t / "chat_template.jinja", "{% for m in messages %}[{{ m.role }}]{{ m['content'] | trim }}\n{% endfor %}");
+  ChatHistory tags(*automatic(chatml), std::nullopt);
+  CHECK(chatml.decode(tags.ask(" U ", 1000).ids) == "[user]U\n");
+  tags.answer(chatml.encode("A"));
+  CHECK(chatml.decode(tags.ask("V", 1000).ids) == "[user]U\n[assistant]A\n[user]V\n");
+  CHECK(!chat_markup(ChatFormat::plain, t.path(), with));
+  for (const char* refused : {"{{ messages }}", "{% macro f() %}{% endmacro %}", "always the same",
+                              "{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}",
+                              "{% for m in messages %}{{ m.content | upper }}{% endfor %}", "{% for m in messages %}",
+                              "{{ messages[0].content", "{{ strftime_now('%Y') }}"}) {
+    write_file(t / "chat_template.jinja", refused);
+    CAPTURE(refused);
+    CHECK_THROWS_WITH_AS(automatic(chatml), doctest::Contains("chat_template.jinja: "), Error);
+    CHECK_THROWS_WITH_AS(automatic(chatml), doctest::Contains("Choose --chat_format plain"), Error);
+  }
+}
+
+TEST_CASE("a system prompt that the template refuses is an error") {
+  const Tokenizer gemma = chat_tokenizer(false, {"<start_of_turn>", "<end_of_turn>"});
+  const ChatMarkup markup = *chat_markup(ChatFormat::gemma, {}, gemma);
+  CHECK(gemma.decode(markup.encode_begin(std::nullopt, " Hi ", markup.pieces().prompt_end)) ==
+        "<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n");
+  ChatHistory history(markup, std::nullopt);
+  history.ask("a", 1000);
+  history.answer(gemma.encode("b"));
+  CHECK(
+      gemma.decode(history.ask("c", 1000).ids) ==
+      "<start_of_turn>user\na<end_of_turn>\n<start_of_turn>model\nb<end_of_turn>\n<start_of_turn>user\nc<end_of_turn>\n"
+      "<start_of_turn>model\n");
+  CHECK_THROWS_AS(ChatHistory(markup, "S"), UsageError);
 }
 
 TEST_CASE("whole turns are forgotten from the front, the system prompt never") {
   const Tokenizer tokenizer = chat_tokenizer();
-  ChatHistory history(HeaderFormat(tokenizer), "S");
+  ChatHistory history(*chat_markup(ChatFormat::header, {}, tokenizer), "S");
   const auto text_of = [&](const ChatHistory::Prompt& prompt) { return tokenizer.decode(prompt.ids, true); };
   for (const char* turn : {"1", "2", "3"}) {
     CHECK(history.ask(turn, 1000).dropped_turns == 0);
@@ -160,22 +197,22 @@ TEST_CASE("whole turns are forgotten from the front, the system prompt never") {
 
 TEST_CASE("an answer is that of a fresh computation of the whole chat, and costs what is new") {
   const Tokenizer tokenizer = chat_tokenizer();
-  const HeaderFormat format(tokenizer);
+  const ChatMarkup markup = *chat_markup(ChatFormat::header, {}, tokenizer);
   Recorded r(ChatFormat::header, 9, {}, 200, "Be kind.");
-  Ids text = format.begin();
-  format.append_message(text, "system", "Be kind.");
+  Ids text;
   std::size_t computed = 0;
   GenerationOptions options = Recorded::settings(ChatFormat::header, 9, 200, {}).options;
-  options.eos_token_ids = {format.end_of_turn()};
+  options.eos_token_ids = {*markup.end_of_turn()};
   for (const std::string message : {"Hello", "How are you?", "x"}) {
-    format.append_message(text, "user", message);
-    format.append_question(text, "assistant");
+    const ChatPieces& pieces = markup.pieces();
+    text = joined({text, text.empty() ? markup.encode_begin("Be kind.", message, pieces.prompt_end)
+                                      : markup.encode(pieces.answer_end, message, pieces.prompt_end)});
     const GenerationResult result = r.chat.answer(message).value();
     CHECK(result.tokens == generate(r.model, text, options).tokens);
     CHECK(result.prompt_tokens == int(text.size()));
     CHECK(std::size_t(result.cached_tokens) == computed);
     computed = text.size() + result.tokens.size() - (result.eos_token ? 0 : 1);
-    text = joined({text, result.tokens, {format.end_of_turn()}});
+    text = joined({text, result.tokens});
   }
   CHECK(r.notes.empty());
 }

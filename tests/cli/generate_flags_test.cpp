@@ -77,7 +77,13 @@ TEST_CASE("the checkpoint's settings stand where a flag was not typed") {
 TEST_CASE("beams and numbers of completions, typed and stored") {
   CHECK(!settle({"--num_beams=4"}).settings.do_sample);
   CHECK(settle({"--num_beams=4", "--num_return_sequences=4"}).num_return_sequences == 4);
-  CHECK(settle({"--do_sample"}, R"({"num_beams":4})").settings.num_beams == 1);
+  for (const GenerateFlags& sampled :
+       {settle({"--do_sample"}, R"({"num_beams":4})"), settle({"--num_beams=4", "--do_sample"}),
+        settle({}, R"({"num_beams":4,"do_sample":true})"), settle({"--num_beams=4"}, R"({"do_sample":true})")}) {
+    CHECK(sampled.settings.num_beams == 4);
+    CHECK(sampled.settings.do_sample);
+  }
+  CHECK(!settle({}, R"({"num_beams":4})").settings.do_sample);
   CHECK(settle({"--no_do_sample"}, R"({"num_return_sequences":4})").num_return_sequences == 1);
   CHECK(settle({"--num_beams=2"}, R"({"num_return_sequences":4})").num_return_sequences == 2);
   const GenerateFlags chat = settle({"--interactive"}, R"({"num_beams":4,"num_return_sequences":2})");
@@ -94,13 +100,53 @@ TEST_CASE("flags that contradict each other have their line") {
   CHECK(error({"--interactive", "--num_return_sequences=2"}).starts_with("--num_return_sequences above 1 and"));
   CHECK(error({"--chat_format=header"}) == "--chat_format is for a chat: add --interactive");
   CHECK(error({"--system_prompt=x"}) == "--system_prompt is for a chat: add --interactive");
-  CHECK(error({"--interactive", "--chat_format=fancy"}) == "--chat_format: 'fancy' is not one of auto, plain, header");
-  CHECK(error({"--num_beams=2", "--do_sample"}).starts_with("--num_beams above 1 and --do_sample"));
+  CHECK(error({"--interactive", "--chat_format=fancy"}) ==
+        "--chat_format: 'fancy' is not one of auto, plain, header, chatml, gemma");
   CHECK(error({"--num_beams=2", "--num_return_sequences=3"}) ==
         "--num_return_sequences 3 is more than the 2 beams: raise --num_beams");
   CHECK(error({"--no_do_sample", "--num_return_sequences=2"}).starts_with("--num_return_sequences above 1 needs"));
   CHECK(error({"--num_return_sequences=2"}, R"({"do_sample":false})").starts_with("--num_return_sequences above 1"));
   CHECK(error({"--num_beams=2", "--do_sample=false"}) == "accepted");
+}
+
+TEST_CASE("options in JSON and lists of token ids, typed and stored") {
+  const GenerateFlags typed =
+      settle({"--bad_words_ids=[[5],[7,8]]", "--sequence_bias", "[[[5],-2.5],[[7,8],1]]", "--suppress_tokens", "3", "4",
+              "--exponential_decay_length_penalty=[4,1.5]", "--forced_eos_token_id=2", "--forced_bos_token_id=9",
+              "--stop_strings", ".", "the end", "--max_time=2.5"},
+             R"({"suppress_tokens":[9],"bad_words_ids":[[1]],"top_h":0.5,"typical_p":0.9})");
+  const GenerationOptions& o = typed.settings;
+  CHECK(o.bad_words_ids == std::vector<std::vector<int>>{{5}, {7, 8}});
+  CHECK(o.sequence_bias == std::vector<SequenceBias>{{{5}, -2.5}, {{7, 8}, 1}});
+  CHECK(o.suppress_tokens == std::vector<int>{3, 4});
+  CHECK(o.exponential_decay_length_penalty == LengthDecay{4, 1.5});
+  CHECK(o.forced_eos_token_id == std::vector<int>{2});
+  CHECK(o.forced_bos_token_id == 9);
+  CHECK(o.stop_strings == std::vector<std::string>{".", "the end"});
+  CHECK(o.max_time == 2.5);
+  CHECK(o.top_h == 0.5);
+  CHECK(o.typical_p == 0.9);
+  CHECK(error({"--bad_words_ids=[5]"}).starts_with("--bad_words_ids: bad_words_ids must be a list of token ids"));
+  CHECK(error({"--sequence_bias={"}).starts_with("--sequence_bias"));
+}
+
+TEST_CASE("min_new_tokens overrides min_length, as in Transformers, and flags override the file") {
+  CHECK(settle({}, R"({"min_length":25})").settings.min_length == 25);
+  CHECK(settle({}, R"({"min_length":25,"min_new_tokens":0})").settings.min_length == 0);
+  CHECK(settle({"--min_length=9"}, R"({"min_new_tokens":4})").settings.min_length == 9);
+  CHECK(settle({"--min_length=9"}, R"({"min_new_tokens":4})").settings.min_new_tokens == 0);
+  CHECK(settle({"--min_new_tokens=3"}, R"({"min_length":25})").settings.min_length == 0);
+}
+
+TEST_CASE("fields of generation_config.json without effect here are named in one line") {
+  CHECK(settle({}, R"({"use_cache":true,"num_beam_groups":1,"guidance_scale":null,"diversity_penalty":0.0,
+      "penalty_alpha":null,"transformers_version":"5","_from_model_config":true,"token_healing":false})")
+            .notes.empty());
+  const GenerateFlags flags = settle({}, R"({"guidance_scale":1.5,"tempertature":0.5,"num_beam_groups":2})");
+  REQUIRE(flags.notes.size() == 1);
+  CHECK(flags.notes[0] ==
+        "warning: generation_config.json: not supported: guidance_scale, \"tempertature\" (did you mean temperature?), "
+        "num_beam_groups");
 }
 
 TEST_CASE("room for new tokens") {

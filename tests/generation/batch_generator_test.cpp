@@ -305,6 +305,8 @@ TEST_CASE("requests and settings are checked before anything is computed") {
   CHECK(texts.waiting() == 0);
   texts.add({std::vector<int>(14, 1), greedy(6)});
   run_all(texts);
+  CHECK_THROWS_WITH_AS(BatchGenerator(model, {.slots = 2147483647}),
+                       "BatchGeneratorSettings: slots is 2147483647, expected at most 65536", Error);
   CHECK_THROWS_WITH_AS(BatchGenerator(model, {.slots = 0}), "BatchGeneratorSettings: slots is 0, expected at least 1",
                        Error);
   CHECK_THROWS_AS(BatchGenerator(model, {.slot_tokens = -1}), Error);

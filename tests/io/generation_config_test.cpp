@@ -77,7 +77,26 @@ TEST_CASE("fields out of range or of a wrong type") {
                            "[]",
                            R"({"temperature":1e31})",
                            R"({"repetition_penalty":1e31})",
-                           R"({"num_beams":2147483647})"})
+                           R"({"num_beams":2147483647})",
+                           R"({"min_length":-1})",
+                           R"({"max_time":"1"})",
+                           R"({"stop_strings":[1]})",
+                           R"({"typical_p":0})",
+                           R"({"top_h":1.5})",
+                           R"({"epsilon_cutoff":-0.1})",
+                           R"({"suppress_tokens":"x"})",
+                           R"({"bad_words_ids":[5]})",
+                           R"({"bad_words_ids":[[]]})",
+                           R"({"bad_words_ids":[[-1]]})",
+                           R"({"sequence_bias":[[5,1.0]]})",
+                           R"({"sequence_bias":[[[5]]]})",
+                           R"({"sequence_bias":{"5":1.0}})",
+                           R"({"sequence_bias":[[[5],1e999]]})",
+                           R"({"forced_bos_token_id":-1})",
+                           R"({"forced_eos_token_id":1.5})",
+                           R"({"exponential_decay_length_penalty":[3]})",
+                           R"({"exponential_decay_length_penalty":[-3,1.5]})",
+                           R"({"remove_invalid_values":1})"})
     CHECK_ERROR(parse_generation(text), "g.json: ");
 }
 
@@ -97,9 +116,14 @@ TEST_CASE("a rewrite keeps unknown fields") {
 TEST_CASE("every field of a generation config is written as it was read") {
   for (const char* stopping : {"true", "false", "\"never\""}) {
     const Json json = parse_json(
-        R"({"bos_token_id":1,"eos_token_id":2,"pad_token_id":0,"max_length":9,"max_new_tokens":5,"min_new_tokens":2,
-        "do_sample":true,"temperature":0.5,"top_k":4,"top_p":0.5,"min_p":0.25,"repetition_penalty":1.5,
-        "no_repeat_ngram_size":3,"num_beams":2,"length_penalty":2.0,"early_stopping":)" +
+        R"({"bos_token_id":1,"eos_token_id":2,"pad_token_id":0,"max_length":9,"max_new_tokens":5,"min_length":4,
+        "min_new_tokens":2,"max_time":1.5,"stop_strings":["a","b"],
+        "do_sample":true,"temperature":0.5,"top_k":4,"top_p":0.5,"min_p":0.25,"top_h":0.5,"typical_p":0.5,
+        "epsilon_cutoff":0.01,"eta_cutoff":0.02,"repetition_penalty":1.5,"encoder_repetition_penalty":1.25,
+        "no_repeat_ngram_size":3,"encoder_no_repeat_ngram_size":2,"bad_words_ids":[[1],[2,3]],
+        "sequence_bias":[[[1,2],-0.5]],"suppress_tokens":[4,5],"begin_suppress_tokens":[6],"forced_bos_token_id":7,
+        "forced_eos_token_id":[8,9],"exponential_decay_length_penalty":[3,1.5],"remove_invalid_values":true,
+        "renormalize_logits":false,"num_beams":2,"length_penalty":2.0,"early_stopping":)" +
             std::string(stopping) + R"(,"num_return_sequences":2})",
         "g.json");
     GenerationConfigFile g = parse_generation_config(json, "g.json");

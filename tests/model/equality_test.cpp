@@ -139,6 +139,14 @@ TEST_CASE("invalid input is an Error before memory is written") {
   late.past = 4;
   CHECK_THROWS_WITH_AS(m.forward(work, ids.data(), late),
                        "a sequence of 9 tokens is longer than the model's n_positions 8", Error);
+  std::vector<int> first_keys{0, 0, 1, 3, 5};
+  Pass<float> packed = tiny_pass<float>(false, 1);
+  packed.first_key = first_keys.data();
+  ids.assign(10, 1);
+  CHECK_THROWS_WITH_AS(m.forward(work, ids.data(), packed),
+                       "first_key is 5 at row 0, column 4, expected 0 to 4, the token's own position", Error);
+  first_keys[4] = -1;
+  CHECK_THROWS_AS(m.forward(work, ids.data(), packed), Error);
   Config c = tiny_config();
   c.head_dim = 3;
   CHECK_THROWS_AS(Fast{c}, Error);

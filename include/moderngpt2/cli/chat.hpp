@@ -22,7 +22,7 @@ namespace moderngpt2 {
 
 /// Settings of a Chat.
 struct ChatSettings {
-  ChatFormat format = ChatFormat::plain;  ///< not automatic
+  std::optional<ChatMarkup> markup;  ///< empty: each line is a prompt of its own
   std::optional<std::string> system_prompt;
   GenerationOptions options;  ///< max_new_tokens is the maximum per answer
   int window = 0;             ///< context length in tokens, at most n_positions
@@ -44,11 +44,11 @@ class Chat {
         settings_(std::move(settings)),
         terminal_(std::move(terminal)),
         generator_(model, settings_.window) {
-    if (settings_.format == ChatFormat::header) {
-      history_.emplace(HeaderFormat(tokenizer_), settings_.system_prompt);
+    if (settings_.markup) {
+      history_.emplace(*settings_.markup, settings_.system_prompt);
       std::vector<int>& ends = settings_.options.eos_token_ids;
-      const int end_of_turn = history_->format().end_of_turn();
-      if (std::find(ends.begin(), ends.end(), end_of_turn) == ends.end()) ends.push_back(end_of_turn);
+      const std::optional<int> end_of_turn = history_->markup().end_of_turn();
+      if (end_of_turn && std::find(ends.begin(), ends.end(), *end_of_turn) == ends.end()) ends.push_back(*end_of_turn);
     }
   }
 

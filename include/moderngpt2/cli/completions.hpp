@@ -56,10 +56,12 @@ void complete_all(M& model, const std::vector<std::vector<int>>& prompts, const 
   }
   for (std::size_t first = 0; first < requests.size(); first += each) {
     const GenerationRequest& request = requests[first];
-    auto results = beam_search(model, request.prompt, request.options, flags.num_return_sequences,
-                               [](int) { return !interrupted(); });
+    const auto go_on = [](int) { return !interrupted(); };
+    const int count = flags.num_return_sequences;
+    auto results = flags.settings.do_sample ? beam_sample(model, request.prompt, request.options, count, go_on)
+                                            : beam_search(model, request.prompt, request.options, count, go_on);
     if (const int signal = interrupted()) throw ExitRequest{stop_status(signal), ""};
-    results.resize(each);  // a tiny vocabulary may have fewer completions
+    results.resize(each);  // a tiny vocabulary, or sampling from few tokens, may have fewer completions
     for (std::size_t i = 0; i < each; ++i) done(first + i, results[i]);
   }
 }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/cli/chat_format.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/precision_flags.hpp"
@@ -13,8 +15,12 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/text_rules.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/generation_config.hpp"
+#include "moderngpt2/io/generation_values.hpp"
+#include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/token_bytes.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
@@ -37,6 +43,7 @@ struct GenerateFlags {
   bool verbose = false;
   std::string device = "cpu";
   GenerationOptions settings{.seed = 42};
+  std::vector<std::string> notes{};  ///< lines for standard error
 };
 
 /// Maximum number of new tokens of an answer in a chat, unless a flag or the checkpoint gives it.
@@ -57,6 +64,18 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
       .at_least(0);
   options.add("max_length", flags.max_length, "Maximum length in tokens, prompt included.").at_least(1);
   options.add_all(flags.settings);
+  describe(flags.settings, [&]<class T>(T& member, const Field& field) {
+    if constexpr (detail::JsonOption<T>)
+      options.add<std::string>(field, [&member, name = std::string(field.name)](const std::string& text) {
+        const std::string flag = "--" + name;
+        using Value = typename detail::OptionalTraits<T>::value_type;
+        try {
+          member = detail::generation_value<Value>(parse_json(text, flag), name, flag);
+        } catch (const Error& error) {
+          throw UsageError("{}", error.what());
+        }
+      });
+  });
   options.section("Text");
   options
       .add("num_return_sequences", flags.num_return_sequences, "Completions per prompt, separated by a line of dashes.")
@@ -66,10 +85,15 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options.section("Chat");
   options.add("interactive", flags.interactive,
               "Chat in the terminal. quit, exit or end of input ends it; Ctrl-C stops an answer, or the chat.");
-  options.add_choice("chat_format", flags.chat_format,
-                     {{"auto", ChatFormat::automatic}, {"plain", ChatFormat::plain}, {"header", ChatFormat::header}},
-                     "plain: complete each line on its own; header: a conversation with message headers; auto: header "
-                     "if the checkpoint has a chat template.");
+  options.add_choice(
+      "chat_format", flags.chat_format,
+      {{"auto", ChatFormat::automatic},
+       {"plain", ChatFormat::plain},
+       {"header", ChatFormat::header},
+       {"chatml", ChatFormat::chatml},
+       {"gemma", ChatFormat::gemma}},
+      "auto: the checkpoint's chat template, or plain without one; plain: complete each line on its own; "
+      "header, chatml, gemma: a conversation in this format.");
   options.add("system_prompt", flags.system_prompt, "System message at the start of the chat.");
   options.section("Run");
   options.add("threads", flags.threads, "CPU threads.").between(1, 1024).default_text("all cores");
@@ -97,20 +121,22 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
     for (const char* flag : {"chat_format", "system_prompt"})
       if (options.typed(flag)) throw UsageError("--{} is for a chat: add --interactive", flag);
   }
-  if (options.typed("num_beams") && options.typed("do_sample") && flags.settings.num_beams > 1 &&
-      flags.settings.do_sample)
-    throw UsageError("--num_beams above 1 and --do_sample do not go together: beam search does not sample");
 }
 
 namespace detail {
 
-/// Resolves contradictions between flags and generation_config.json about num_beams, do_sample and
-/// num_return_sequences. Flags take precedence.
-inline void settle_sequences(const Options& options, GenerateFlags& flags) {
+/// Resolves num_beams, do_sample and num_return_sequences of flags and generation_config.json, which is `stored`.
+inline void settle_sequences(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
-  if (flags.interactive) s.num_beams = flags.num_return_sequences = 1;
-  if (s.num_beams > 1 && options.typed("do_sample") && s.do_sample) s.num_beams = 1;
-  if (s.num_beams > 1) s.do_sample = false;
+  if (flags.interactive) {
+    if (s.num_beams > 1 || flags.num_return_sequences > 1)
+      flags.notes.push_back(
+          "generation_config.json: a chat has one answer, without beams: num_beams and "
+          "num_return_sequences are not used");
+    s.num_beams = flags.num_return_sequences = 1;
+  }
+  // The default is to sample, but beams sample only where do_sample is set, as in Transformers.
+  if (s.num_beams > 1 && !options.typed("do_sample") && !stored.do_sample) s.do_sample = false;
   const int most = s.num_beams > 1 ? s.num_beams : s.do_sample ? flags.num_return_sequences : 1;
   if (flags.num_return_sequences > most && options.typed("num_return_sequences"))
     throw s.num_beams > 1 ? UsageError("--num_return_sequences {} is more than the {} beams: raise --num_beams",
@@ -118,6 +144,9 @@ inline void settle_sequences(const Options& options, GenerateFlags& flags) {
                           : UsageError(
                                 "--num_return_sequences above 1 needs --do_sample or --num_beams: greedy decoding "
                                 "has only one result");
+  if (flags.num_return_sequences > most)
+    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is more than {}, which is used",
+                                      flags.num_return_sequences, most));
   flags.num_return_sequences = std::min(flags.num_return_sequences, most);
 }
 
@@ -135,8 +164,14 @@ inline void merge_generation_config(const Options& options, const GenerationConf
   take("num_return_sequences", flags.num_return_sequences, stored.num_return_sequences);
   describe_stored(s, static_cast<const StoredGenerationOptions&>(stored),
                   [&](auto& target, const auto& value, const Field& field) { take(field.name, target, value); });
+  // A minimum of new tokens overrides a minimum length, whatever its value, like in Transformers.
+  if (options.typed("min_new_tokens") || (stored.min_new_tokens && !options.typed("min_length"))) s.min_length = 0;
+  if (options.typed("min_length") && !options.typed("min_new_tokens")) s.min_new_tokens = 0;
   s.eos_token_ids = stored.eos_token_ids;
-  detail::settle_sequences(options, flags);
+  if (!stored.unread.empty())
+    flags.notes.push_back(
+        fmt::format("warning: generation_config.json: not supported: {}", fmt::join(stored.unread, ", ")));
+  detail::settle_sequences(options, stored, flags);
 }
 
 /// Opens a checkpoint's tokenizer and completes the flags with its generation_config.json and end-of-text tokens.
@@ -158,6 +193,9 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   if (eos.empty()) eos = config.eos_token_ids;
   std::erase_if(eos, [&](int id) { return id >= config.config.vocab_size; });
   if (eos.empty() && tokenizer.eos_id()) eos = {*tokenizer.eos_id()};
+  flags.settings.token_text = token_bytes(tokenizer);
+  validate(flags.settings, flags.settings.do_sample);
+  TextRules<float>(flags.settings, config.config.vocab_size);  // checks token ids
   return tokenizer;
 }
 

@@ -62,21 +62,29 @@ inline std::string bounds_text(const Field& field) {
   return text;
 }
 
-/// Throws UsageError that names the member and the accepted values if a number is not finite or out of the bounds of
-/// its row. Members of other types, and optionals without a value, are accepted.
+/// Describes the fault of a number that is not finite or out of the bounds of its row: "is 3, it must be at most 2".
+/// Empty without a fault, for members of other types, and for optionals without a value.
 template <class T>
-void check_bounds(const T& value, const Field& field) {
+std::string bounds_problem(const T& value, const Field& field) {
   if constexpr (requires { value.has_value(); }) {
-    if (value) check_bounds(*value, field);
+    if (value) return bounds_problem(*value, field);
   } else if constexpr (std::is_arithmetic_v<T> && !std::same_as<T, bool>) {
     const double number = double(value);
     const bool fits = std::isfinite(number) && !(field.at_least && number < *field.at_least) &&
                       !(field.more_than && number <= *field.more_than) && !(field.at_most && number > *field.at_most);
-    if (fits) return;
+    if (fits) return {};
     const std::string bounds = bounds_text(field);
-    throw UsageError("{} is {}, it must be {}{}", Setting{field.name}, field_text(value),
-                     std::isfinite(number) || bounds.empty() ? "" : "finite, ", bounds.empty() ? "finite" : bounds);
+    return fmt::format("is {}, it must be {}{}", field_text(value),
+                       std::isfinite(number) || bounds.empty() ? "" : "finite, ", bounds.empty() ? "finite" : bounds);
   }
+  return {};
+}
+
+/// Throws UsageError that names the member and the accepted values if bounds_problem() finds a fault.
+template <class T>
+void check_bounds(const T& value, const Field& field) {
+  if (const std::string problem = bounds_problem(value, field); !problem.empty())
+    throw UsageError("{} {}", Setting{field.name}, problem);
 }
 
 }  // namespace moderngpt2

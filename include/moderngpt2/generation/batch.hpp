@@ -69,23 +69,23 @@ class Batch {
       Row& r = running_[row];
       if (r.completion->finished()) continue;
       const auto report = [&](int token) { return callback(r.index, token); };
-      if constexpr (OnHost<typename M::Backend>)
-        r.completion->extend(rows_.logits(int(row)), report);
-      else
+      if (!OnHost<typename M::Backend> && r.completion->is_describable())
         r.completion->extend(chosen_[chosen++], report);
+      else
+        r.completion->extend(rows_.logits(int(row)), report);
     }
   }
-  /// Chooses the next tokens of all unfinished texts in device memory.
+  /// Chooses the next tokens of unfinished texts in device memory, where their options allow it.
   void choose_all() {
     open_.clear();
     choices_.clear();
     for (std::size_t row = 0; row < running_.size(); ++row)
-      if (!running_[row].completion->finished()) {
+      if (!running_[row].completion->finished() && running_[row].completion->is_describable()) {
         open_.push_back(int(row));
         choices_.push_back(running_[row].completion->choice());
       }
     chosen_.resize(open_.size());
-    rows_.choose(chosen_, open_, choices_);
+    if (!open_.empty()) rows_.choose(chosen_, open_, choices_);
   }
 
   /// Computes each prompt in its row. If the previous row has the same prompt, copies that row instead.
@@ -125,7 +125,7 @@ class Batch {
   CachedModel<M>& rows_;
   std::vector<Row> running_;          // row by row
   std::vector<int> tokens_;           // inputs of the next pass
-  std::vector<int> open_, chosen_;    // device memory: unfinished rows and the tokens chosen for them
+  std::vector<int> open_, chosen_;    // device memory: rows to choose for and the tokens chosen
   std::vector<TokenChoice> choices_;  // how to choose the tokens of open_
   int past_ = 0;                      // column of the next token
 };

@@ -9,7 +9,6 @@
 #include <iterator>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
@@ -173,12 +172,15 @@ class BatchGenerator {
     const auto require = [](const char* name, int value, int least) {
       if (value < least) throw Error("BatchGeneratorSettings: {} is {}, expected at least {}", name, value, least);
     };
+    if (s.slots > max_slots)
+      throw Error("BatchGeneratorSettings: slots is {}, expected at most {}", s.slots, max_slots);
     require("slots", s.slots, 1), require("slot_tokens", s.slot_tokens, 0),
         require("prefill_chunk", s.prefill_chunk, 1);
     if (s.slot_tokens == 0 || s.slot_tokens > config.n_positions) s.slot_tokens = config.n_positions;
     return s;
   }
 
+  static constexpr int max_slots = 1 << 16;
   struct Stepping {  // ends the step when it goes out of scope
     std::atomic<bool>& flag;
     ~Stepping() { flag = false; }
@@ -254,21 +256,26 @@ class BatchGenerator {
   /// Chooses the next token of each running text.
   void choose(std::exception_ptr& failure) {
     if constexpr (!OnHost<typename M::Backend>) {
-      chosen_.resize(running_.size()), indices_.resize(running_.size());
-      std::iota(indices_.begin(), indices_.end(), 0);
-      choices_.clear();
-      for (const auto& r : running_) choices_.push_back(r->completion->choice());
-      if (!running_.empty()) rows_.choose(chosen_, indices_, choices_);
+      indices_.clear(), choices_.clear();
+      for (std::size_t row = 0; row < running_.size(); ++row)
+        if (running_[row]->completion->is_describable()) {
+          indices_.push_back(int(row));
+          choices_.push_back(running_[row]->completion->choice());
+        }
+      chosen_.resize(indices_.size());
+      if (!indices_.empty()) rows_.choose(chosen_, indices_, choices_);
     }
-    for (std::size_t row = 0; row < running_.size(); ++row) {
+    for (std::size_t row = 0, next = 0; row < running_.size(); ++row) {
       Request& r = *running_[row];
+      const bool by_backend = !OnHost<typename M::Backend> && r.completion->is_describable();
+      const int chosen = by_backend ? chosen_[next++] : 0;
       if (r.cancelled) continue;
       const auto callback = [&](int token) { return !r.callbacks.on_token || r.callbacks.on_token(r.id, token); };
       try {
-        if constexpr (OnHost<typename M::Backend>)
-          r.completion->extend(rows_.logits(int(row)), callback);
+        if (by_backend)
+          r.completion->extend(chosen, callback);
         else
-          r.completion->extend(chosen_[row], callback);
+          r.completion->extend(rows_.logits(int(row)), callback);
       } catch (...) {
         r.failed = true;
         if (!failure) failure = std::current_exception();
@@ -313,7 +320,7 @@ class BatchGenerator {
 
   static GenerationResult result_of(Request& r) {
     if (r.completion) {
-      r.completion->cancel();
+      if (r.cancelled) r.completion->cancel();
       return r.completion->take(r.ready > 0 ? r.ready : seconds_now());
     }
     GenerationResult result;

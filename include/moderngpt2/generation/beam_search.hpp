@@ -1,10 +1,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -12,109 +10,20 @@
 
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/random.hpp"
+#include "moderngpt2/generation/beam_candidates.hpp"
+#include "moderngpt2/generation/beam_hypotheses.hpp"
 #include "moderngpt2/generation/cached_model.hpp"
 #include "moderngpt2/generation/completion.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/sampling_filters.hpp"
+#include "moderngpt2/generation/stop_rules.hpp"
 #include "moderngpt2/generation/text_rules.hpp"
 
 namespace moderngpt2 {
 
 namespace detail {
-
-/// Continuation of a running beam by one token.
-struct BeamCandidate {
-  double score;  // log-probability of the whole completion
-  int beam;
-  int token;
-
-  /// Orders by score, best first, then by beam and token id.
-  friend bool operator<(const BeamCandidate& a, const BeamCandidate& b) {
-    if (a.score != b.score) return a.score > b.score;
-    return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
-  }
-};
-
-/// Selects the `count` best continuations over all beams.
-class BestCandidates {
- public:
-  explicit BestCandidates(std::size_t count) : count_(count) { heap_.reserve(count); }
-
-  template <class T>
-  void offer(int beam, double score, std::span<const T> log_probabilities) {
-    for (std::size_t token = 0; token < log_probabilities.size(); ++token) {
-      if (log_probabilities[token] == removed_logit<T>) continue;
-      const BeamCandidate candidate{score + double(log_probabilities[token]), beam, int(token)};
-      if (heap_.size() == count_) {
-        if (!(candidate < heap_.front())) continue;
-        std::pop_heap(heap_.begin(), heap_.end());
-        heap_.pop_back();
-      }
-      heap_.push_back(candidate);
-      std::push_heap(heap_.begin(), heap_.end());
-    }
-  }
-
-  /// Returns the candidates, best first, and clears them for the next step.
-  std::vector<BeamCandidate> take() {
-    std::vector<BeamCandidate> best = heap_;
-    std::sort(best.begin(), best.end());
-    heap_.clear();
-    return best;
-  }
-
- private:
-  std::size_t count_;
-  std::vector<BeamCandidate> heap_;  // worst first
-};
-
-/// Finished text of a beam search.
-struct BeamHypothesis {
-  std::vector<int> tokens;  // without eos
-  std::optional<int> eos_token;
-  double score = 0;
-};
-
-/// Keeps the num_beams best finished texts, best first, and decides when the search ends (BeamHypotheses of
-/// Transformers).
-class BeamHypotheses {
- public:
-  BeamHypotheses(const GenerationOptions& options, int max_new_tokens)
-      : size_(std::size_t(options.num_beams)),
-        length_penalty_(options.length_penalty),
-        early_stopping_(options.early_stopping),
-        max_new_tokens_(max_new_tokens) {}
-
-  /// Score of a text of `length` new tokens, eos included.
-  double score(double log_probability, int length) const {
-    return log_probability / std::pow(double(length), length_penalty_);
-  }
-
-  /// Adds a text and keeps the num_beams best; among equal scores, the earlier ones.
-  void add(BeamHypothesis hypothesis) {
-    const auto place = std::find_if(kept_.begin(), kept_.end(),
-                                    [&](const BeamHypothesis& other) { return other.score < hypothesis.score; });
-    kept_.insert(place, std::move(hypothesis));
-    if (kept_.size() > size_) kept_.pop_back();
-  }
-
-  /// Whether the search is complete, given the best running beam after `length` new tokens.
-  bool done(double best_log_probability, int length) const {
-    if (kept_.size() < size_) return false;
-    if (early_stopping_ == EarlyStopping::at_once) return true;
-    const bool longest = early_stopping_ == EarlyStopping::never && length_penalty_ > 0;
-    return score(best_log_probability, longest ? max_new_tokens_ : length) <= kept_.back().score;
-  }
-
-  std::vector<BeamHypothesis>& kept() { return kept_; }
-
- private:
-  std::vector<BeamHypothesis> kept_;
-  std::size_t size_;
-  double length_penalty_;
-  EarlyStopping early_stopping_;
-  int max_new_tokens_;
-};
 
 /// Assigns beams to rows of the KV cache. The first child of a beam stays in its row; each further child takes the row
 /// of a dropped beam, and only the tokens after the common prefix are copied. Since beams have recent common ancestors,
@@ -174,7 +83,7 @@ struct Beam {
   int row = 0;
 };
 
-/// Beam search for one prompt.
+/// Beam search or beam sampling (options.do_sample) for one prompt.
 template <class M>
 class BeamSearch {
  public:
@@ -187,7 +96,14 @@ class BeamSearch {
         room_(max_new_tokens_after(prompt_.size(), model.config())),
         limit_(std::min(room_, options.max_new_tokens)),
         rules_(options_, model.config().vocab_size),
-        hypotheses_(options_, limit_) {}
+        stops_(options_),
+        hypotheses_(options_, limit_) {
+    // Enough tokens of each beam that one of them continues the text.
+    if (options_.do_sample)
+      filters_.emplace(options_, std::size_t(model.config().vocab_size), options_.eos_token_ids.size() + 1);
+  }
+  BeamSearch(const BeamSearch&) = delete;  // rules refer to options_
+  BeamSearch& operator=(const BeamSearch&) = delete;
 
   template <class Callback>
   std::vector<GenerationResult> run(int num_return_sequences, Callback&& callback) {
@@ -205,7 +121,7 @@ class BeamSearch {
     for (BeamHypothesis& hypothesis : hypotheses_.kept()) {
       if (results.size() == std::size_t(num_return_sequences)) break;
       GenerationResult& result = results.emplace_back();
-      result.stop = hypothesis.eos_token              ? StopReason::eos
+      result.stop = hypothesis.stop                   ? *hypothesis.stop
                     : stopped_                        ? StopReason::callback
                     : room_ < options_.max_new_tokens ? StopReason::n_positions
                                                       : StopReason::max_new_tokens;
@@ -233,12 +149,12 @@ class BeamSearch {
     BeamRows<M> held(rows_, prompt_.size());
     running_ = {{prompt_, 0.0, 0}};
     for (int length = 1; length <= limit_; ++length) {
+      if (options_.do_sample)
+        best.sample_with(random_key(options_.seed, RandomUse::sampling, std::uint64_t(length - 1), options_.sequence));
       for (std::size_t i = 0; i < running_.size(); ++i) {
         const Beam& beam = running_[i];
         const std::span<T> scores = rows_.logits(beam.row);
-        require_finite(std::span<const T>(scores));
-        apply_log_softmax(scores);
-        rules_.apply(scores, beam.text, std::size_t(length - 1));
+        process(scores, beam.text, std::size_t(length - 1));
         best.offer(int(i), beam.score, std::span<const T>(scores));
       }
       advance(best.take(), length, held);
@@ -253,20 +169,31 @@ class BeamSearch {
     }
   }
 
+  /// Turns the logits of a beam's next token into log-probabilities and applies the options to them.
+  void process(std::span<T> scores, const std::vector<int>& text, std::size_t new_tokens) {
+    if (!options_.remove_invalid_values) require_finite(std::span<const T>(scores));
+    apply_log_softmax(scores);
+    rules_.apply(scores, text, new_tokens);
+    if (*std::max_element(scores.begin(), scores.end()) == removed_logit<T>) return;
+    if (filters_) filters_->apply(scores);
+    if (options_.renormalize_logits) apply_log_softmax(scores);
+  }
+
   /// Divides the candidates into finished texts and the next running beams.
   void advance(const std::vector<BeamCandidate>& candidates, int length, BeamRows<M>& held) {
     std::vector<Beam> next;
     std::vector<int> parents;
+    const bool is_last = length == limit_ || stops_.is_time_over();
     const std::size_t beams = std::size_t(options_.num_beams);
     for (std::size_t rank = 0; rank < candidates.size() && next.size() < beams; ++rank) {
       const BeamCandidate& candidate = candidates[rank];
       const Beam& parent = running_[std::size_t(candidate.beam)];
       Beam child{parent.text, candidate.score, parent.row};
-      const bool ends = is_eos(candidate.token);
-      if (!ends) child.text.push_back(candidate.token);
-      if (ends || length == limit_) {
+      child.text.push_back(candidate.token);
+      const std::optional<StopReason> stop = reason_to_stop(child.text);
+      if (stop || is_last) {
         // Candidates after the first num_beams only keep beams running, as in Transformers.
-        if (rank < beams) keep(child, length, ends ? std::optional(candidate.token) : std::nullopt);
+        if (rank < beams) keep(child, length, stop || length == limit_ ? stop : std::optional(StopReason::max_time));
         continue;
       }
       parents.push_back(parent.row);
@@ -277,10 +204,22 @@ class BeamSearch {
     running_ = std::move(next);
   }
 
-  void keep(const Beam& beam, int length, std::optional<int> eos = std::nullopt) {
-    hypotheses_.add({{beam.text.begin() + std::ptrdiff_t(prompt_.size()), beam.text.end()},
-                     eos,
-                     hypotheses_.score(beam.score, length)});
+  std::optional<StopReason> reason_to_stop(const std::vector<int>& text) const {
+    if (is_eos(text.back())) return StopReason::eos;
+    if (stops_.has_stop_string(text)) return StopReason::stop_string;
+    return std::nullopt;
+  }
+
+  void keep(const Beam& beam, int length, std::optional<StopReason> stop = std::nullopt) {
+    BeamHypothesis kept{{beam.text.begin() + std::ptrdiff_t(prompt_.size()), beam.text.end()},
+                        std::nullopt,
+                        hypotheses_.score(beam.score, length),
+                        stop};
+    if (stop == StopReason::eos) {
+      kept.eos_token = kept.tokens.back();
+      kept.tokens.pop_back();
+    }
+    hypotheses_.add(std::move(kept));
   }
 
   /// Runs a pass over the last token of each beam, its `length`-th new one. Rows without a beam get a dummy token.
@@ -301,25 +240,19 @@ class BeamSearch {
   std::vector<int> prompt_;
   int room_, limit_;
   TextRules<T> rules_;
+  StopRules stops_;
+  std::optional<SamplingFilters<T>> filters_;  // sampling
   BeamHypotheses hypotheses_;
   std::vector<Beam> running_;  // best first
   int passes_ = 0;
   bool stopped_ = false;
 };
 
-}  // namespace detail
-
-/// Beam search with the rules of Hugging Face's generate() (num_beams without do_sample). Returns the best completions
-/// of a prompt, best first: `num_return_sequences` of them, or fewer if the search finds fewer. Logits
-/// processors apply to log-probabilities; a text that ends is kept if it is among the first num_beams candidates of its
-/// step. `callback(n)` is called after each step, with the number n of new tokens, and returns whether to continue; if
-/// not, the running beams are the results. `context`: as for Generator. Throws an Error for a prompt longer than
-/// n_positions or options out of range. Several threads may call it with one model at once.
 template <class M, class Callback>
-std::vector<GenerationResult> beam_search(const M& model, std::span<const int> prompt, const GenerationOptions& options,
-                                          int num_return_sequences, Callback&& callback,
-                                          std::optional<typename M::Backend>&& context = {}) {
-  validate(options);
+std::vector<GenerationResult> run_beams(const M& model, std::span<const int> prompt, const GenerationOptions& options,
+                                        int num_return_sequences, Callback&& callback,
+                                        std::optional<typename M::Backend>&& context) {
+  validate(options, options.do_sample);
   if (num_return_sequences < 1 || num_return_sequences > options.num_beams)
     throw Error("num_return_sequences is {}, it must be between 1 and num_beams {}", num_return_sequences,
                 options.num_beams);
@@ -327,13 +260,45 @@ std::vector<GenerationResult> beam_search(const M& model, std::span<const int> p
   const auto use = model.shared_use();
   CachedModel<M> rows(model, options.num_beams, length + options.max_new_tokens,
                       int(std::min<std::int64_t>(length, options.prefill_chunk)), std::move(context));
-  return detail::BeamSearch<M>(model, rows, prompt, options).run(num_return_sequences, callback);
+  return BeamSearch<M>(model, rows, prompt, options).run(num_return_sequences, callback);
+}
+
+}  // namespace detail
+
+/// Beam search with the rules of Hugging Face's generate() (num_beams without do_sample; options.do_sample is ignored).
+/// Returns the best completions of a prompt, best first: `num_return_sequences` of them, or fewer if the search finds
+/// fewer. Logits processors apply to log-probabilities; a text that ends is kept if it is among the first num_beams
+/// candidates of its step. `callback(n)` is called after each step, with the number n of new tokens, and returns
+/// whether to continue; if not, the running beams are the results. `context`: as for Generator. Throws an Error for a
+/// prompt longer than n_positions or options out of range. Several threads may call it with one model at once.
+template <class M, class Callback>
+std::vector<GenerationResult> beam_search(const M& model, std::span<const int> prompt, GenerationOptions options,
+                                          int num_return_sequences, Callback&& callback,
+                                          std::optional<typename M::Backend>&& context = {}) {
+  options.do_sample = false;
+  return detail::run_beams(model, prompt, options, num_return_sequences, callback, std::move(context));
 }
 
 template <class M>
 std::vector<GenerationResult> beam_search(const M& model, std::span<const int> prompt, const GenerationOptions& options,
                                           int num_return_sequences = 1) {
   return beam_search(model, prompt, options, num_return_sequences, [](int) { return true; });
+}
+
+/// Beam sampling with the rules of Hugging Face's generate() (num_beams with do_sample): like beam_search(), but the
+/// continuations of a step are drawn without replacement, with the probabilities that the sampling options leave.
+template <class M, class Callback>
+std::vector<GenerationResult> beam_sample(const M& model, std::span<const int> prompt, GenerationOptions options,
+                                          int num_return_sequences, Callback&& callback,
+                                          std::optional<typename M::Backend>&& context = {}) {
+  options.do_sample = true;
+  return detail::run_beams(model, prompt, options, num_return_sequences, callback, std::move(context));
+}
+
+template <class M>
+std::vector<GenerationResult> beam_sample(const M& model, std::span<const int> prompt, const GenerationOptions& options,
+                                          int num_return_sequences = 1) {
+  return beam_sample(model, prompt, options, num_return_sequences, [](int) { return true; });
 }
 
 }  // namespace moderngpt2

@@ -11,12 +11,9 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/generation/sampler.hpp"
+#include "moderngpt2/generation/stop_rules.hpp"
 
 namespace moderngpt2 {
-
-/// Reason for the end of a completion: an eos token, max_new_tokens, the model's n_positions, the callback, or
-/// BatchGenerator::cancel().
-enum class StopReason : unsigned char { eos, max_new_tokens, n_positions, callback, cancelled };
 
 /// Completion of one prompt, with its statistics.
 struct GenerationResult {
@@ -68,6 +65,7 @@ class Completion {
  public:
   Completion(std::span<const int> prompt, const GenerationOptions& options, const Config& config)
       : sampler_(options, config.vocab_size),
+        stops_(options),
         eos_token_ids_(options.eos_token_ids),
         text_(prompt_or_eos(prompt, options.eos_token_ids)),
         prompt_tokens_(text_.size()) {
@@ -83,6 +81,8 @@ class Completion {
   void extend(std::span<T> logits, Callback&& callback) {
     append(sampler_.choose(logits, text_, step()), callback);
   }
+  /// Whether a backend can choose by choice(); otherwise only extend(logits) can.
+  bool is_describable() const { return sampler_.is_describable(); }
   /// Description of the choice of the next token, for a backend that chooses in device memory; valid until the next
   /// call.
   TokenChoice choice() { return sampler_.describe(text_, step()); }
@@ -92,10 +92,8 @@ class Completion {
     append(sampler_.checked_token(token), callback);
   }
 
-  /// Ends an unfinished completion.
-  void cancel() {
-    if (!finished_) finish(StopReason::cancelled);
-  }
+  /// Ends the completion; the reason is StopReason::cancelled even if it has just ended for another.
+  void cancel() { finish(StopReason::cancelled); }
   bool finished() const { return finished_; }
   /// Maximum number of new tokens.
   int limit() const { return limit_; }
@@ -120,6 +118,7 @@ class Completion {
     }
     text_.push_back(token);
     if (!callback(token)) return finish(StopReason::callback);
+    if (const auto reason = stops_.reason(text_)) return finish(*reason);
     finished_ = step() == std::size_t(limit_);
   }
   void finish(StopReason why) {
@@ -128,6 +127,7 @@ class Completion {
   }
 
   Sampler<T> sampler_;
+  StopRules stops_;
   std::vector<int> eos_token_ids_;
   std::vector<int> text_;  // prompt and completion
   std::size_t prompt_tokens_;

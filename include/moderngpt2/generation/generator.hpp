@@ -74,15 +74,16 @@ class Generator {
  private:
   template <class Callback>
   void extend(detail::Completion<typename M::Score>& completion, Callback&& callback) {
-    if constexpr (OnHost<typename M::Backend>) {
-      completion.extend(rows_.logits(0), callback);
-    } else {
-      const int row = 0;
-      const TokenChoice choice = completion.choice();
-      int token = 0;
-      rows_.choose({&token, 1}, {&row, 1}, {&choice, 1});
-      completion.extend(token, callback);
+    if constexpr (!OnHost<typename M::Backend>) {
+      if (completion.is_describable()) {
+        const int row = 0;
+        const TokenChoice choice = completion.choice();
+        int token = 0;
+        rows_.choose({&token, 1}, {&row, 1}, {&choice, 1});
+        return completion.extend(token, callback);
+      }
     }
+    completion.extend(rows_.logits(0), callback);
   }
 
   /// Truncates the cache to the prefix that it shares with a prompt, but for the last token, whose logits are required.

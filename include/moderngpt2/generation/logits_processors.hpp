@@ -38,6 +38,40 @@ void forbid_repeated_ngrams(std::span<T> logits, std::span<const int> text, int 
   for_each_repeated_end(text, size, [&](int token) { logits[std::size_t(token)] = removed_logit<T>; });
 }
 
+/// Calls f(token) for each next token that would repeat an n-gram of `prompt` after the end of `text`, n = `size`.
+template <class F>
+void for_each_prompt_ngram_end(std::span<const int> prompt, std::span<const int> text, int size, F&& f) {
+  if (size < 1 || text.size() + 1 < std::size_t(size) || prompt.size() < std::size_t(size)) return;
+  const auto tail = text.last(std::size_t(size - 1));
+  for (std::size_t end = tail.size(); end < prompt.size(); ++end)
+    if (std::equal(tail.begin(), tail.end(), prompt.begin() + std::ptrdiff_t(end - tail.size()))) f(prompt[end]);
+}
+
+/// Removes all tokens but some, which get the logit 0; ids outside of the vocabulary are ignored.
+template <class T>
+void force_tokens(std::span<T> logits, std::span<const int> tokens) {
+  std::fill(logits.begin(), logits.end(), removed_logit<T>);
+  for (const int token : tokens)
+    if (token >= 0 && std::size_t(token) < logits.size()) logits[std::size_t(token)] = T(0);
+}
+
+/// Replaces NaN by 0, and infinite logits by the largest and smallest finite numbers.
+template <class T>
+void replace_invalid_logits(std::span<T> logits) {
+  using Limits = std::numeric_limits<T>;
+  for (T& logit : logits) logit = std::isnan(logit) ? T(0) : std::clamp(logit, Limits::lowest(), Limits::max());
+}
+
+/// Adds |x| (factor - 1) to the logits x of tokens, unless they are infinite.
+template <class T>
+void favour_tokens(std::span<T> logits, std::span<const int> tokens, double factor) {
+  for (const int token : tokens) {
+    if (token < 0 || std::size_t(token) >= logits.size()) continue;
+    T& logit = logits[std::size_t(token)];
+    if (std::isfinite(logit)) logit = T(double(logit) + std::abs(double(logit)) * (factor - 1));
+  }
+}
+
 /// Removes tokens by their ids; ignores ids outside of the vocabulary.
 template <class T>
 void remove_tokens(std::span<T> logits, std::span<const int> tokens) {
@@ -74,9 +108,9 @@ void keep_top_k(std::span<T> logits, int k, std::span<T> scratch) {
 
 /// Top-p (nucleus sampling, Holtzman et al. 2020): keeps the smallest set of most likely tokens with a total
 /// probability of at least p. As in Transformers, tokens are removed in ascending order of probability, equal ones in
-/// order of id, as long as the removed probability is at most 1 - p; at least one is kept. `scratch`: (V).
+/// order of id, as long as the removed probability is at most 1 - p; at least `least` are kept. `scratch`: (V).
 template <class T>
-void keep_top_p(std::span<T> logits, double p, std::span<int> scratch) {
+void keep_top_p(std::span<T> logits, double p, std::span<int> scratch, std::size_t least = 1) {
   std::size_t count = 0;
   T top = removed_logit<T>;
   for (std::size_t i = 0; i < logits.size(); ++i) {
@@ -91,7 +125,7 @@ void keep_top_p(std::span<T> logits, double p, std::span<int> scratch) {
   });
   double total = 0, sum = 0;
   for (const int i : kept) total += std::exp(double(logits[std::size_t(i)] - top));
-  for (std::size_t i = 0; i + 1 < count; ++i) {
+  for (std::size_t i = 0; i + least < count; ++i) {
     T& logit = logits[std::size_t(kept[i])];
     sum += std::exp(double(logit - top)) / total;
     if (sum > 1 - p) break;

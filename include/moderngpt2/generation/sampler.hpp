@@ -1,15 +1,16 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "moderngpt2/backend/token_choice.hpp"
 #include "moderngpt2/core/random.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/generation/logits_processors.hpp"
 #include "moderngpt2/generation/options.hpp"
+#include "moderngpt2/generation/sampling_filters.hpp"
 #include "moderngpt2/generation/text_rules.hpp"
 
 namespace moderngpt2 {
@@ -22,8 +23,8 @@ class Sampler {
   Sampler(const GenerationOptions& options, int vocab_size)
       : options_((validate(options), options)),
         rules_(options_, vocab_size),
-        values_(options.do_sample ? std::size_t(vocab_size) : 0),
-        order_(options.do_sample ? std::size_t(vocab_size) : 0) {}
+        filters_(options_, options.do_sample ? std::size_t(vocab_size) : 0),
+        is_describable_(host_memory_options(options).empty()) {}
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
@@ -31,13 +32,15 @@ class Sampler {
   /// the options, the text and the step; overwrites the logits. Throws an Error if a logit is NaN or +infinity, or if
   /// the options exclude every token.
   int choose(std::span<T> logits, std::span<const int> text, std::size_t step) {
-    require_finite(std::span<const T>(logits));
+    if (!options_.remove_invalid_values) require_finite(std::span<const T>(logits));
     rules_.apply(logits, text, step);
     const int token = options_.do_sample ? sample(logits, step) : argmax<T>(logits);
     if (logits[std::size_t(token)] == removed_logit<T>) throw_no_token_left(options_);
     return token;
   }
 
+  /// Whether describe() can express the choice, so that a backend can make it in device memory.
+  bool is_describable() const { return is_describable_; }
   /// Describes the choice that choose() makes as data, for a backend that chooses in device memory. Valid until the
   /// next call. Pass the backend's result to checked_token().
   TokenChoice describe(std::span<const int> text, std::size_t step) {
@@ -59,10 +62,9 @@ class Sampler {
 
  private:
   int sample(std::span<T> logits, std::uint64_t step) {
-    if (options_.temperature != 1) apply_temperature(logits, options_.temperature);
-    if (options_.top_k > 0) keep_top_k<T>(logits, options_.top_k, values_);
-    if (options_.top_p < 1) keep_top_p<T>(logits, options_.top_p, order_);
-    if (options_.min_p > 0) keep_min_p(logits, options_.min_p);
+    // Without a finite logit, filters have nothing to keep: choose() reports it.
+    if (*std::max_element(logits.begin(), logits.end()) == removed_logit<T>) return 0;
+    filters_.apply(logits);
     return sample_softmax<T>(logits, uniform(step));
   }
   double uniform(std::uint64_t step) const {
@@ -71,8 +73,8 @@ class Sampler {
 
   GenerationOptions options_;
   TextRules<T> rules_;
-  std::vector<T> values_;
-  std::vector<int> order_;
+  SamplingFilters<T> filters_;
+  bool is_describable_;
 };
 
 #ifdef MODERNGPT2_SEPARATE_COMPILATION

@@ -1,19 +1,23 @@
 #pragma once
 
-#include <cmath>
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include "moderngpt2/config/field.hpp"
+#include "moderngpt2/config/field_text.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/generation/options.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/config_file.hpp"
+#include "moderngpt2/io/generation_values.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2 {
@@ -27,18 +31,10 @@ struct GenerationConfigFile : StoredGenerationOptions {
   std::optional<int> bos_token_id{};
   std::vector<int> eos_token_ids{};  ///< tokens that end a text
   std::optional<int> pad_token_id{};
-  bool from_model_config = false;  ///< `_from_model_config`: made from config.json, not by hand
+  bool from_model_config = false;     ///< `_from_model_config`: made from config.json, not by hand
+  std::vector<std::string> unread{};  ///< fields of the file that change the text but are not supported, or unknown
   Json json = Json::object();
 };
-
-namespace detail {
-
-/// Throws an Error if a number is out of the bounds of its field.
-void check_stored_option(const Field& field, double value, const std::string& where);
-
-std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where);
-
-}  // namespace detail
 
 /// Parses a generation_config.json. Throws Error that names the field.
 GenerationConfigFile parse_generation_config(const Json& json, const std::string& where);
@@ -61,26 +57,82 @@ FileRecord write_generation_config(const std::filesystem::path& path, const Gene
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE void check_stored_option(const Field& field, double value, const std::string& where) {
-  const std::string_view name = field.name;
-  if (!std::isfinite(value)) throw Error("{}: {} is {}, it must be finite", where, name, value);
-  if (field.at_least && value < *field.at_least)
-    throw Error("{}: {} is {}, it must be at least {}", where, name, value, *field.at_least);
-  // Files of greedy models often hold a temperature of 0.
-  if (name == "temperature" && value < 0) throw Error("{}: {} is {}, it must not be negative", where, name, value);
-  if (field.more_than && name != "temperature" && value <= *field.more_than)
-    throw Error("{}: {} is {}, it must be more than {}", where, name, value, *field.more_than);
-  // Files may hold more beams than the flag accepts.
-  const std::optional<double> at_most = name == "num_beams" ? double(1 << 27) : field.at_most;
-  if (at_most && value > *at_most) throw Error("{}: {} is {}, it must be at most {}", where, name, value, *at_most);
+/// Fields of generation_config.json that change neither the tokens nor what `generate` prints: metadata, memory, speed
+/// and additional outputs of Transformers.
+inline constexpr std::array neutral_generation_fields = {"transformers_version",
+                                                         "use_cache",
+                                                         "cache_implementation",
+                                                         "cache_config",
+                                                         "max_cache_len",
+                                                         "output_attentions",
+                                                         "output_hidden_states",
+                                                         "output_scores",
+                                                         "output_logits",
+                                                         "return_dict_in_generate",
+                                                         "return_dict",
+                                                         "is_assistant",
+                                                         "num_assistant_tokens",
+                                                         "num_assistant_tokens_schedule",
+                                                         "assistant_confidence_threshold",
+                                                         "prompt_lookup_num_tokens",
+                                                         "max_matching_ngram_size",
+                                                         "assistant_early_exit",
+                                                         "assistant_lookbehind",
+                                                         "target_lookbehind",
+                                                         "speculation_type",
+                                                         "use_mtp",
+                                                         "compile_config",
+                                                         "disable_compile",
+                                                         "prefill_chunk_size",
+                                                         "low_memory",
+                                                         "continuous_batching_config",
+                                                         "decoder_start_token_id"};
+
+/// A field that is not supported, and the value that has no effect; null has none for all.
+struct UnsupportedField {
+  const char* name;
+  double neutral;
+};
+inline constexpr std::array unsupported_generation_fields = {
+    UnsupportedField{"guidance_scale", 1},  UnsupportedField{"watermarking_config", 0},
+    UnsupportedField{"token_healing", 0},   UnsupportedField{"penalty_alpha", 0},
+    UnsupportedField{"num_beam_groups", 1}, UnsupportedField{"diversity_penalty", 0},
+    UnsupportedField{"constraints", 0},     UnsupportedField{"force_words_ids", 0},
+    UnsupportedField{"dola_layers", 0},     UnsupportedField{"assistant_ensemble_weight", 0}};
+
+/// Fields of a file that change the text but are not read, unknown ones with the nearest known name.
+MODERNGPT2_INLINE std::vector<std::string> unread_generation_fields(const Json& json) {
+  std::vector<std::string> known{"max_length",   "max_new_tokens", "num_return_sequences",
+                                 "bos_token_id", "eos_token_id",   "pad_token_id"};
+  GenerationOptions options;
+  StoredGenerationOptions stored;
+  describe_stored(options, stored, [&](const auto&, const auto&, const Field& field) { known.push_back(field.name); });
+  std::vector<std::string> unread;
+  const std::size_t read = known.size();
+  known.insert(known.end(), neutral_generation_fields.begin(), neutral_generation_fields.end());
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_null() || key.starts_with('_') || std::ranges::find(known, key) != known.end()) continue;
+    const auto field =
+        std::ranges::find_if(unsupported_generation_fields, [&](const UnsupportedField& f) { return key == f.name; });
+    if (field == unsupported_generation_fields.end()) {
+      const std::string nearest = nearest_name(key, {known.begin(), known.begin() + std::ptrdiff_t(read)});
+      unread.push_back(excerpt(key) + (nearest.empty() ? "" : " (did you mean " + nearest + "?)"));
+    } else if (!(value.is_boolean() ? value.get<bool>() == (field->neutral != 0)
+                                    : value.is_number() && value.get<double>() == field->neutral) &&
+               !(value.is_array() && value.empty())) {
+      unread.push_back(key);
+    }
+  }
+  return unread;
 }
 
-MODERNGPT2_INLINE std::optional<EarlyStopping> optional_early_stopping(const Json& json, const std::string& where) {
-  const Json* value = find_field(json, "early_stopping", where);
-  if (!value || value->is_null()) return std::nullopt;
-  if (value->is_boolean()) return value->get<bool>() ? EarlyStopping::at_once : EarlyStopping::heuristic;
-  if (*value == "never") return EarlyStopping::never;
-  throw Error("{}: early_stopping must be true, false or \"never\", found {}", where, json_excerpt(*value));
+/// Throws an Error if a number is out of the bounds of its field.
+template <class T>
+void check_stored_option(const T& value, Field field, const std::string& where) {
+  // Files of greedy models often hold a temperature of 0.
+  if (field.name == std::string_view("temperature")) field.more_than.reset(), field.at_least = 0;
+  if (const std::string problem = bounds_problem(value, field); !problem.empty())
+    throw Error("{}: {} {}", where, field.name, problem);
 }
 
 }  // namespace moderngpt2::detail
@@ -96,13 +148,12 @@ MODERNGPT2_INLINE GenerationConfigFile parse_generation_config(const Json& json,
   GenerationOptions unused;
   describe_stored(unused, static_cast<StoredGenerationOptions&>(g),
                   [&]<class T>(const auto&, std::optional<T>& stored, const Field& field) {
-                    if constexpr (std::is_same_v<T, EarlyStopping>) {
-                      stored = detail::optional_early_stopping(json, where);
-                    } else {
-                      stored = get_optional_field<T>(json, field.name, where);
-                      if (stored) detail::check_stored_option(field, double(*stored), where);
-                    }
+                    const Json* value = fields.find(field.name);
+                    if (!value || value->is_null()) return;
+                    stored = detail::generation_value<T>(*value, field.name, where);
+                    detail::check_stored_option(*stored, field, where);
                   });
+  g.unread = detail::unread_generation_fields(json);
   g.num_return_sequences = fields.optional_size("num_return_sequences");
   g.bos_token_id = detail::first(fields.token_ids("bos_token_id", {}, false));
   g.eos_token_ids = fields.token_ids("eos_token_id", {}, true);
@@ -156,12 +207,10 @@ MODERNGPT2_INLINE Json generation_config_to_json(const GenerationConfigFile& g) 
   const GenerationOptions unused;
   describe_stored(unused, static_cast<const StoredGenerationOptions&>(g),
                   [&]<class T>(const auto&, const std::optional<T>& stored, const Field& field) {
-                    if constexpr (!std::is_same_v<T, EarlyStopping>)
-                      set(field.name, stored);
-                    else if (stored == EarlyStopping::never)
-                      out[field.name] = "never";
+                    if (stored)
+                      out[field.name] = detail::generation_json(*stored);
                     else
-                      set(field.name, stored ? std::optional(*stored == EarlyStopping::at_once) : std::nullopt);
+                      out.erase(field.name);
                   });
   set("num_return_sequences", g.num_return_sequences);
   return out;

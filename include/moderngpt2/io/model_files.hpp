@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -22,8 +24,24 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Whether a tensor is a redundant copy of the tied embedding under the head's name, which is ignored.
-inline bool is_tied_copy(std::string_view name, const Config& c) { return c.tied_head && name == "lm_head.weight"; }
+/// Throws an Error unless the tensor of a head equals the embedding to which the config ties it.
+inline void require_tied_copy(const CheckpointTensors& file, const TensorInfo& head, const TensorInfo& embedding) {
+  constexpr std::int64_t piece = 1 << 16;
+  bool same = head.shape == embedding.shape;
+  const std::int64_t size = same ? head.shape[0] * head.shape[1] : 0;
+  std::vector<float> a(std::size_t(std::min(size, piece))), b(a.size());
+  for (std::int64_t first = 0; same && first < size; first += piece) {
+    const std::int64_t count = std::min(piece, size - first);
+    file.read_as(head, a.data(), first, count);
+    file.read_as(embedding, b.data(), first, count);
+    same = std::memcmp(a.data(), b.data(), std::size_t(count) * sizeof(float)) == 0;
+  }
+  if (!same)
+    throw Error(
+        "{}: tensor {} differs from {}, to which tie_word_embeddings ties it. Set tie_word_embeddings to false in "
+        "config.json to use both, or remove the tensor.",
+        file.path_of(head).string(), head.name, embedding.name);
+}
 
 /// Throws Error unless `file` contains exactly the tensors of `table`, with their shapes.
 inline void require_same_tensors(const CheckpointTensors& file, const std::vector<ParameterInfo>& table,
@@ -37,9 +55,12 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
   }
   const std::unordered_set<std::string_view> wanted(names.begin(), names.end());
   for (const TensorInfo& info : file.tensors())
-    if (!wanted.contains(info.name) && !is_tied_copy(info.name, config))
+    if (!wanted.contains(info.name) && !(config.tied_head && info.name == "lm_head.weight"))
       throw Error("{}: tensor {} does not belong to a model with this config", file.path_of(info).string(),
                   excerpt(info.name));
+  const TensorInfo* const head = config.tied_head ? file.find("lm_head.weight") : nullptr;
+  for (std::size_t i = 0; head && i < table.size(); ++i)
+    if (table[i].name == "transformer.wte.weight") require_tied_copy(file, *head, file.at(names[i]));
 }
 
 /// Reads a tensor into the elements of one parameter.
@@ -60,7 +81,8 @@ inline std::string name_in_file(const ParameterInfo& p, const ConfigFile& config
 }
 
 /// Reads all weights of a model into `places` of a backend. Names and shapes are checked before the first weight
-/// changes: a missing, extra or misshaped tensor is an Error that names it. F64, F32, F16 and BF16 tensors are
+/// changes: a missing, extra or misshaped tensor is an Error that names it, and so is a stored head that differs from
+/// the embedding although the config ties them. F64, F32, F16 and BF16 tensors are
 /// converted to the places' element type. For a gemma2 config, files have Gemma 2's names.
 template <class B, class E>
 void load_weights(B& backend, ParameterPlaces<E> places, const std::vector<ParameterInfo>& table,

@@ -34,10 +34,10 @@ inline const TensorInfo* find_shared(const CheckpointTensors& file, const Config
   const TensorInfo* info = file.find(name_in_file(p, config));
   const bool required = p.name.starts_with("transformer.");
   if (!info && required)
-    throw Error("{}: tensor {}, which the config requires, is missing", file.path().string(), p.name);
+    throw Error("{}: tensor {}, which the config requires, is missing", file.path().string(), name_in_file(p, config));
   if (!info || info->shape == p.shape) return info;
   if (required)
-    throw Error("{}: tensor {} has the shape {}, the config requires {}", file.path_of(*info).string(), p.name,
+    throw Error("{}: tensor {} has the shape {}, the config requires {}", file.path_of(*info).string(), info->name,
                 shape_text(info->shape), shape_text(p.shape));
   return nullptr;
 }

@@ -84,6 +84,16 @@ struct Pass {
         throw Error("internal: sequence {} has {} tokens in the cache, expected 0 to Pass::past {}", b, pasts[b], past);
   }
 
+  /// Throws an Error if a first key, in host memory, is negative or after its token.
+  void check_first_keys() const {
+    for (int i = 0; first_key && i < rows(); ++i) {
+      const int own = (pasts ? pasts[i / time] : past) + i % time;
+      if (first_key[i] < 0 || first_key[i] > own)
+        throw Error("first_key is {} at row {}, column {}, expected 0 to {}, the token's own position", first_key[i],
+                    i / time, i % time, own);
+    }
+  }
+
   /// Dropout of a layer in this pass; its rate is 0 unless `training`.
   Dropout dropout(RandomUse use, double rate, int layer) const {
     return {training ? rate : 0.0, random_key(seed, use, step, std::uint64_t(layer)), first_sequence};

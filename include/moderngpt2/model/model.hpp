@@ -329,6 +329,7 @@ class Model {
     work.reshape(pass.batch, pass.time);
     pass.check_ids(ids, config_.vocab_size);
     pass.check_pasts();
+    pass.check_first_keys();
     begin_pass(b);
     pass.rotary = rotary_.table();
     pass.key_mask = upload(b, pass.key_mask, std::int64_t(pass.batch) * (pass.past + pass.time));

@@ -141,7 +141,7 @@ std::string gpu_time_text(const TrainingRequest& request, const PreparedRun<Task
   const std::string time = seconds < 120    ? fmt::format("{:.3g} seconds", seconds)
                            : seconds < 7200 ? fmt::format("{:.3g} minutes", seconds / 60)
                                             : fmt::format("{:.3g} hours", seconds / 3600);
-  return fmt::format("time: {} for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints", hours,
+  return fmt::format("time: {} for {} steps at {:.3g} FLOP/s on {} GPU{}, without evaluations and checkpoints", time,
                      plan.steps, *request.gpu_flops, s.world_size, s.world_size == 1 ? "" : "s");
 }
 

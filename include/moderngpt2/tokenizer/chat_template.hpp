@@ -1,12 +1,16 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
 
-// Format of a chat: one `<|begin_of_text|>`, then for each message
+// Chat templates of checkpoints, and the format of this library's own chats: one `<|begin_of_text|>`, then for each
+// message
 // `<|start_header_id|>ROLE<|end_header_id|>\n\nTEXT<|eot_id|>`.
 namespace moderngpt2 {
 
@@ -21,7 +25,34 @@ inline constexpr const char* chat_header_tokens[] = {chat_begin_token, chat_star
 /// Jinja template for `chat_template` in tokenizer_config.json, for Transformers' apply_chat_template.
 std::string chat_jinja_template();
 
-/// Whether a folder has a chat template, in tokenizer_config.json or as chat_template.jinja.
+/// Jinja template of ChatML: `<|im_start|>ROLE\nTEXT<|im_end|>\n`.
+inline constexpr const char* chatml_jinja_template =
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+/// Jinja template of Gemma: `<start_of_turn>ROLE\nTEXT<end_of_turn>\n`, without a system prompt.
+inline constexpr const char* gemma_jinja_template =
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
+    "{{ raise_exception('there is no system prompt') }}{% endif %}{{ '<start_of_turn>' + ('model' if message['role'] "
+    "== "
+    "'assistant' else message['role']) + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}";
+
+/// A chat template, and the names of the special tokens that it may insert (`bos_token`, `eos_token`, ...).
+struct ChatTemplate {
+  std::string jinja;
+  std::string where;             ///< file, or name of the format; begins errors
+  Json tokens = Json::object();  ///< by name
+};
+
+/// Names of special tokens of a tokenizer's folder, from special_tokens_map.json and tokenizer_config.json.
+Json special_token_names(const std::filesystem::path& folder);
+
+/// Chat template of a folder: chat_template.jinja, or chat_template of tokenizer_config.json (of a list of named
+/// templates, the one named default). nullopt without one.
+std::optional<ChatTemplate> read_chat_template(const std::filesystem::path& folder);
+
+/// Whether a folder has a chat template.
 bool has_chat_template(const std::filesystem::path& folder);
 
 }  // namespace moderngpt2
@@ -37,6 +68,37 @@ MODERNGPT2_INLINE std::string chat_jinja_template() {
   return "{{ " + quoted(chat_begin_token) + " }}{% for message in messages %}{{ " + open + "message['role']" + close +
          " + message['content'] + " + quoted(chat_eot_token) + " }}{% endfor %}{% if add_generation_prompt %}{{ " +
          open + quoted("assistant") + close + " }}{% endif %}";
+}
+
+MODERNGPT2_INLINE Json special_token_names(const std::filesystem::path& folder) {
+  Json names = Json::object();
+  for (const char* file : {"special_tokens_map.json", "tokenizer_config.json"}) {
+    if (!std::filesystem::exists(folder / file)) continue;
+    const Json json = read_json_file(folder / file);
+    for (const char* role : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
+      const Json* value = find_field(json, role, (folder / file).string());
+      if (value && value->is_object() && value->contains("content")) value = &(*value)["content"];
+      if (value && value->is_string()) names[role] = *value;
+    }
+  }
+  return names;
+}
+
+MODERNGPT2_INLINE std::optional<ChatTemplate> read_chat_template(const std::filesystem::path& folder) {
+  const std::filesystem::path jinja = folder / "chat_template.jinja", config = folder / "tokenizer_config.json";
+  if (std::filesystem::exists(jinja))
+    return ChatTemplate{read_file(jinja, 1 << 20), jinja.string(), special_token_names(folder)};
+  if (!std::filesystem::exists(config)) return std::nullopt;
+  const Json json = read_json_file(config);
+  const Json* value = find_field(json, "chat_template", config.string());
+  if (!value || value->is_null()) return std::nullopt;
+  const std::string where = config.string() + ": chat_template";
+  if (value->is_string()) return ChatTemplate{value->get<std::string>(), where, special_token_names(folder)};
+  if (value->is_array())
+    for (const Json& named : *value)
+      if (get_field<std::string>(named, "name", where) == "default")
+        return ChatTemplate{get_field<std::string>(named, "template", where), where, special_token_names(folder)};
+  throw Error("{} must be a text, or a list with a template named default", where);
 }
 
 MODERNGPT2_INLINE bool has_chat_template(const std::filesystem::path& folder) {

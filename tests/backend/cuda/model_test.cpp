@@ -265,14 +265,18 @@ TEST_CASE("generation on the GPU equals that on the CPU") {
     GenerationOptions options{.max_new_tokens = 12, .do_sample = false};
     options.prefill_chunk = 3;
     std::vector<std::vector<int>> texts{generate(model, prompt, options).tokens};
-    std::vector<GenerationRequest> requests(3, {prompt, options});
+    std::vector<GenerationRequest> requests(5, {prompt, options});
     for (std::size_t i = 0; i < requests.size(); ++i) {
       requests[i].options.do_sample = true, requests[i].options.sequence = i;
       requests[i].options.repetition_penalty = 1.2, requests[i].options.no_repeat_ngram_size = 3;
     }
     requests[2].prompt.pop_back();
-    for (const auto& result : generate_batch(model, requests, 3)) texts.push_back(result.tokens);
-    texts.push_back(generate(model, prompt, requests[1].options).tokens);
+    // Options that are applied on the GPU as a list of tokens, and one whose tokens are chosen in host memory.
+    requests[3].options.suppress_tokens = {3, 4}, requests[3].options.bad_words_ids = {{1}, {2, 7}};
+    requests[4].options.typical_p = 0.8, requests[4].options.sequence_bias = {{{1, 5}, 2.0}};
+    for (const auto& result : generate_batch(model, requests, 5)) texts.push_back(result.tokens);
+    for (const std::size_t i : {std::size_t(1), std::size_t(3), std::size_t(4)})
+      texts.push_back(generate(model, prompt, requests[i].options).tokens);
     BatchGenerator arriving(model, {.slots = 2, .prefill_chunk = 4});
     for (GenerationRequest& request : requests) {
       request.prompt.pop_back();
