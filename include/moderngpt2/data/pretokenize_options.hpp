@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "moderngpt2/data/resume_state.hpp"
 #include "moderngpt2/data/source.hpp"
@@ -17,7 +18,9 @@ struct PretokenizeOptions {
   std::filesystem::path output_path;
   int block_size = 1024;
   std::int64_t max_samples_per_shard = 200000;
-  double eval_fraction = 0;                      ///< fraction of the blocks, at the end, for the validation set
+  /// Fraction of the blocks, at the end, for the validation set. Unused if a folder of the inputs has validation files,
+  /// which then are the validation set.
+  double eval_fraction = 0;
   bool split_special_tokens = false;             ///< encode special tokens in the text as ordinary text
   int num_threads = 1;                           ///< threads that encode; reading has its own
   bool resume = false;                           ///< continue an interrupted run
@@ -32,8 +35,22 @@ struct PretokenizeProgress {
 
 namespace detail {
 
+/// Files of the inputs from which a data set is made: those to train on, then those of validation sets.
+struct DatasetFiles {
+  std::vector<TextFile> train, validation;
+
+  DatasetFiles() = default;
+  explicit DatasetFiles(const std::vector<std::string>& inputs)
+      : train(find_text_files(inputs)), validation(find_text_files(inputs, TextPart::validation)) {}
+  std::vector<TextFile> all() const {
+    std::vector<TextFile> files = train;
+    files.insert(files.end(), validation.begin(), validation.end());
+    return files;
+  }
+};
+
 inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer, const PretokenizeOptions& options,
-                                                      const std::vector<TextFile>& files) {
+                                                      const DatasetFiles& files) {
   const SourceOptions& source = options.source;
   constexpr const char* documents[]{"line", "paragraph", "file"};
   PretokenizeFingerprint made;
@@ -49,8 +66,9 @@ inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer
       {"split_special_tokens", fmt::format("{}", options.split_special_tokens)},
       {"the longest document", fmt::format("{} bytes", source.max_document_bytes)},
   };
-  for (const TextFile& file : files)
-    made.inputs.emplace_back(std::filesystem::absolute(file.path).lexically_normal().string(), file.bytes);
+  if (!files.validation.empty())
+    made.settings.emplace_back("the number of validation files", fmt::format("{}", files.validation.size()));
+  for (const TextFile& file : files.all()) made.inputs.emplace_back(path_text(file.path), file.bytes);
   return made;
 }
 

@@ -94,7 +94,12 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
       },
       &ranks);
   if (!result) return 128 + int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
-  hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
+  std::int64_t unlabelled = 0;
+  if constexpr (!std::is_same_v<Task, LanguageModelling>) unlabelled = data.store().labelled.missing();
+  if (unlabelled > 0)
+    hooks.say(fmt::format("{} rows have no label: there are predictions, but no loss and no scores", unlabelled));
+  else
+    hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
   if constexpr (!std::is_same_v<Task, LanguageModelling>)
     run_or_fail_together(ranks, "writing the predictions", [&] {
       if (ranks.rank() == 0 && request.predictions_file) write_predictions(*request.predictions_file, scores);
@@ -180,6 +185,12 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
     plan = request.eval_only
                ? plan_evaluation<M>(config, s, run.block_size, request.threads, eval_blocks, sequences)
                : plan_memory<M>(config, s, run.block_size, request.threads, train_blocks(run), eval_blocks, sequences);
+    if constexpr (std::is_same_v<Task, LanguageModelling> && OnHost<typename M::Backend>)
+      if (run.data) {
+        const BlockDataset &train = run.data->train, &eval = run.data->eval;
+        const std::uint64_t bytes = train.memory_bytes() + (eval.shares_source(train) ? 0 : eval.memory_bytes());
+        if (bytes > 0) plan.lines.push_back({"decoded blocks", bytes});
+      }
     add_libraries(plan, resident_bytes(), ranks.size(), s.world_size);
     const std::int64_t steps = known ? planned_last_step(request, run) : 1;
     to_do = steps - first_step(run);

@@ -46,7 +46,8 @@ class PackedText {
 
   /// Returns a description of the text files, the block size and the folder of the blocks.
   std::string description() const {
-    return fmt::format("{}, as blocks of {} tokens in {}", files_text(files_), options_.block_size, folder().string());
+    return fmt::format("{}, as blocks of {} tokens in {}", files_text(files_.all()), options_.block_size,
+                       folder().string());
   }
   const std::filesystem::path& folder() const { return options_.output_path; }
 
@@ -75,7 +76,7 @@ class PackedText {
   std::filesystem::path output_dir_;
   bool resumed_;
   PretokenizeOptions options_;
-  std::vector<TextFile> files_;
+  detail::DatasetFiles files_;
   PretokenizeState record_;  // this run's text
   std::string differs_;      // first difference from the text that the folder was packed from; empty: none
 };
@@ -108,7 +109,7 @@ MODERNGPT2_INLINE PackedText::PackedText(const Tokenizer& tokenizer, const TextD
   options_.eval_fraction = text.eval_fraction;
   options_.split_special_tokens = text.split_special_tokens;
   options_.resume = true;
-  files_ = find_text_files(options_.source.inputs);
+  files_ = detail::DatasetFiles(options_.source.inputs);
 }
 
 MODERNGPT2_INLINE bool PackedText::is_there() {
@@ -130,6 +131,7 @@ MODERNGPT2_INLINE std::filesystem::path PackedText::pack(int threads, const Trai
   write_state(record_file(), record_);
   options_.num_threads = threads;
   options_.source.warn = [&](const std::string& line) { hooks.say("warning: " + line); };
+  options_.source.note = [&](const std::string& line) { hooks.say("note: " + line); };
   const DatasetMetadata packed = pretokenize(tokenizer_, options_, [&](const PretokenizeProgress& now) {
     if (const int signal = hooks.stop ? hooks.stop() : 0) throw PackingStopped{signal};
     if (hooks.on_packing) hooks.on_packing(now);
@@ -144,8 +146,8 @@ MODERNGPT2_INLINE void PackedText::identify() {
   record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_);
   if (before) differs_ = difference(before->fingerprint, record_.fingerprint);
   refuse_other_text();
-  for (const TextFile& file : files_) {
-    const std::string path = std::filesystem::absolute(file.path).lexically_normal().string();
+  for (const TextFile& file : files_.all()) {
+    const std::string path = path_text(file.path);
     const std::string content = "the content of " + path, time = "the time of " + path, now = time_of(file.path);
     std::string hash;
     if (before && setting(*before, time) == now) hash = setting(*before, content);
