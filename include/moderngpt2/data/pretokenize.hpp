@@ -67,7 +67,7 @@ class PretokenizeRun {
   const Tokenizer& tokenizer_;
   const PretokenizeOptions& options_;
   const Report& report_;
-  DatasetFiles files_;
+  std::vector<TextFile> files_;  // those to train on, then those of validation sets
   EncodingPipeline pipeline_;
   DatasetStaging staging_;
   PretokenizeState state_;
@@ -132,7 +132,7 @@ MODERNGPT2_INLINE PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, con
     : tokenizer_(tokenizer),
       options_(options),
       report_(report),
-      files_(options.source.inputs),
+      files_(find_dataset_files(options.source.inputs)),
       pipeline_(evaluated(options.source), {tokenizer, options.split_special_tokens}, options.num_threads),
       staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
   state_.fingerprint = pretokenize_fingerprint(tokenizer, options, files_);
@@ -250,7 +250,7 @@ MODERNGPT2_INLINE void PretokenizeRun::pack() {
 }
 
 MODERNGPT2_INLINE bool PretokenizeRun::pack_evaluation(DatasetMetadata& metadata) {
-  if (files_.validation.empty()) return false;
+  if (!files_.back().is_validation) return false;
   if (options_.eval_fraction > 0)
     note(fmt::format("{} is not used: the inputs have a validation set", Setting{"eval_fraction"}));
   SourceOptions source = options_.source;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -35,22 +36,8 @@ struct PretokenizeProgress {
 
 namespace detail {
 
-/// Files of the inputs from which a data set is made: those to train on, then those of validation sets.
-struct DatasetFiles {
-  std::vector<TextFile> train, validation;
-
-  DatasetFiles() = default;
-  explicit DatasetFiles(const std::vector<std::string>& inputs)
-      : train(find_text_files(inputs)), validation(find_text_files(inputs, TextPart::validation)) {}
-  std::vector<TextFile> all() const {
-    std::vector<TextFile> files = train;
-    files.insert(files.end(), validation.begin(), validation.end());
-    return files;
-  }
-};
-
 inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer, const PretokenizeOptions& options,
-                                                      const DatasetFiles& files) {
+                                                      const std::vector<TextFile>& files) {
   const SourceOptions& source = options.source;
   constexpr const char* documents[]{"line", "paragraph", "file"};
   PretokenizeFingerprint made;
@@ -66,9 +53,9 @@ inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer
       {"split_special_tokens", fmt::format("{}", options.split_special_tokens)},
       {"the longest document", fmt::format("{} bytes", source.max_document_bytes)},
   };
-  if (!files.validation.empty())
-    made.settings.emplace_back("the number of validation files", fmt::format("{}", files.validation.size()));
-  for (const TextFile& file : files.all()) made.inputs.emplace_back(path_text(file.path), file.bytes);
+  const auto validation = std::count_if(files.begin(), files.end(), [](const TextFile& f) { return f.is_validation; });
+  if (validation > 0) made.settings.emplace_back("the number of validation files", fmt::format("{}", validation));
+  for (const TextFile& file : files) made.inputs.emplace_back(path_text(file.path), file.bytes);
   return made;
 }
 

@@ -28,6 +28,7 @@ struct TextFile {
   TextFormat format;
   std::string language;
   std::int64_t bytes = 0;
+  bool is_validation = false;  ///< whether it was found as a file of a validation set
 };
 
 /// Language of a file: two letters in its name, at its beginning or after '-', '_' or '.', and before '-', '_' or '.',
@@ -47,6 +48,9 @@ enum class TextPart {
 /// LANGUAGE=INPUT sets the language of its files. See split_of() for the parts of a folder. Throws Error for an input
 /// that matches nothing or a file of unknown format, and for inputs without files to train on.
 std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs, TextPart part = TextPart::train);
+
+/// Files of `inputs` from which a data set is made: those to train on, then those of validation sets.
+std::vector<TextFile> find_dataset_files(const std::vector<std::string>& inputs);
 
 /// Lines about files of `inputs` that are not trained on, and about globs that match files of several parts.
 /// `evaluates`: whether validation files are evaluated.
@@ -108,7 +112,7 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
       if (!seen.insert(std::filesystem::weakly_canonical(path, error)).second) return;
       const std::uintmax_t bytes = std::filesystem::file_size(path, error);
       files.push_back({path, format, found.language.empty() ? language_of(path, folders) : found.language,
-                       error ? 0 : static_cast<std::int64_t>(bytes)});
+                       error ? 0 : static_cast<std::int64_t>(bytes), part == TextPart::validation});
     };
     if (part != TextPart::validation)
       for (const std::filesystem::path& path : found.named) add(path, 1);
@@ -129,6 +133,12 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
         "{}: the name says that this file is not of a training set, and there are no others. Name the file, "
         "not its folder, to train on it.",
         other_part);
+  return files;
+}
+
+MODERNGPT2_INLINE std::vector<TextFile> find_dataset_files(const std::vector<std::string>& inputs) {
+  std::vector<TextFile> files = find_text_files(inputs);
+  for (TextFile& file : find_text_files(inputs, TextPart::validation)) files.push_back(std::move(file));
   return files;
 }
 

@@ -46,8 +46,7 @@ class PackedText {
 
   /// Returns a description of the text files, the block size and the folder of the blocks.
   std::string description() const {
-    return fmt::format("{}, as blocks of {} tokens in {}", files_text(files_.all()), options_.block_size,
-                       folder().string());
+    return fmt::format("{}, as blocks of {} tokens in {}", files_text(files_), options_.block_size, folder().string());
   }
   const std::filesystem::path& folder() const { return options_.output_path; }
 
@@ -76,7 +75,7 @@ class PackedText {
   std::filesystem::path output_dir_;
   bool resumed_;
   PretokenizeOptions options_;
-  detail::DatasetFiles files_;
+  std::vector<TextFile> files_;
   PretokenizeState record_;  // this run's text
   std::string differs_;      // first difference from the text that the folder was packed from; empty: none
 };
@@ -109,7 +108,7 @@ MODERNGPT2_INLINE PackedText::PackedText(const Tokenizer& tokenizer, const TextD
   options_.eval_fraction = text.eval_fraction;
   options_.split_special_tokens = text.split_special_tokens;
   options_.resume = true;
-  files_ = detail::DatasetFiles(options_.source.inputs);
+  files_ = find_dataset_files(options_.source.inputs);
 }
 
 MODERNGPT2_INLINE bool PackedText::is_there() {
@@ -146,7 +145,7 @@ MODERNGPT2_INLINE void PackedText::identify() {
   record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_);
   if (before) differs_ = difference(before->fingerprint, record_.fingerprint);
   refuse_other_text();
-  for (const TextFile& file : files_.all()) {
+  for (const TextFile& file : files_) {
     const std::string path = path_text(file.path);
     const std::string content = "the content of " + path, time = "the time of " + path, now = time_of(file.path);
     std::string hash;
