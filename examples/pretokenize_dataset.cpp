@@ -44,7 +44,7 @@ int program(int argc, char** argv) {
   options.add("max_samples_per_shard", settings.max_samples_per_shard, "Blocks per shard.").at_least(1);
   options
       .add("eval_fraction", settings.eval_fraction,
-           "Fraction of the blocks, taken from the end, to keep for evaluation.")
+           "Fraction of the blocks, taken from the end, to keep for evaluation, if the input has no validation files.")
       .between(0, 0.5);
   options.section("Run");
   options.add("num_proc", settings.num_threads, "Encoding threads. The output does not depend on it.")
@@ -67,14 +67,15 @@ int program(int argc, char** argv) {
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
   if (dry_run)
     return text.dry_run(fmt::format("would write shards of {} blocks of {} tokens to {}",
-                                    settings.max_samples_per_shard, settings.block_size,
-                                    settings.output_path.string()));
+                                    settings.max_samples_per_shard, settings.block_size, settings.output_path.string()),
+                        true);
   PackingProgress progress;
   const auto say = [&](const std::string& line) {
     progress.clear();
     fmt::print(stderr, "{}\n", line);
   };
   settings.source.warn = [&](const std::string& line) { say("warning: " + line); };
+  settings.source.note = [&](const std::string& line) { say("note: " + line); };
   settings.note = say;
   catch_interrupts();
   const DatasetMetadata metadata = pretokenize(tokenizer, settings, [&](const PretokenizeProgress& now) {

@@ -70,6 +70,7 @@ int program(int argc, char** argv) {
     progress.clear();
     fmt::print(stderr, "warning: {}\n", line);
   };
+  text.note = [](const std::string& line) { fmt::print(stderr, "note: {}\n", line); };
   DocumentSource source(text);
   double megabytes = 0;
   const auto next = [&](std::string& document) {

@@ -1,6 +1,8 @@
 #define MODERNGPT2_DEFINE_RUNS
 
 #include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/input_files.hpp"
+#include "moderngpt2/data/json_objects.hpp"
 #include "moderngpt2/data/language_reader.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/parquet_reader.hpp"
@@ -12,10 +14,13 @@
 #include "moderngpt2/data/row_reader.hpp"
 #include "moderngpt2/data/shard_writer.hpp"
 #include "moderngpt2/data/source.hpp"
+#include "moderngpt2/data/split_evaluation.hpp"
+#include "moderngpt2/data/splits.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/data/tasks/question_examples.hpp"
 #include "moderngpt2/data/text_encoding.hpp"
 #include "moderngpt2/data/text_files.hpp"
+#include "moderngpt2/data/text_format.hpp"
 #include "moderngpt2/run/accelerate_config.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
 #include "moderngpt2/run/deepspeed_section.hpp"

@@ -40,6 +40,13 @@ TEST_CASE("prompts of text and of JSON lines") {
   write_file(t / "a.jsonl", "{\"prompt\":\"one\\ntwo\",\"id\":1}\n\n{\"prompt\":\"\"}\r\n");
   CHECK(read_prompts(t / "a.jsonl") == Prompts{"one\ntwo", ""});
 
+  write_file(t / "sjis.txt", "a\nb \x83\x41\n");
+  CHECK(read_error(t / "sjis.txt")
+            .ends_with("sjis.txt, line 2: not UTF-8 from byte 3 of the line on. Convert the file with iconv."));
+  write_file(t / "a.JSON", "[\n{\"prompt\":\"one\", \"n\": NaN},\n{\"prompt\":\"two\"}]");
+  CHECK(read_prompts(t / "a.JSON") == Prompts{"one", "two"});
+  write_file(t / "a.json", "[{\"prompt\":\"one\"},{}]");
+  CHECK(read_error(t / "a.json") == (t / "a.json").string() + ", item 2: prompt is missing");
   write_file(t / "b.jsonl", "{\"prompt\":\"x\"}\n{\"text\":\"x\"}\n");
   CHECK(read_error(t / "b.jsonl") == (t / "b.jsonl").string() + ", line 2: prompt is missing");
   write_file(t / "b.jsonl", "{\"prompt\":\"x\"}\n\n{\"prompt\":3}\n");
@@ -48,7 +55,8 @@ TEST_CASE("prompts of text and of JSON lines") {
   CHECK(read_error(t / "b.jsonl").starts_with((t / "b.jsonl").string() + ", line 1: line 1"));
   write_file(t / "empty.txt", "\n\n");
   CHECK(read_error(t / "empty.txt") == (t / "empty.txt").string() + ": the file contains no prompts");
-  CHECK(read_error(t / "c.csv").ends_with("prompts must be in a .txt file, one per line, or in a .jsonl file"));
+  CHECK(
+      read_error(t / "c.csv").ends_with("prompts must be in a .txt file, one per line, or in a .json or .jsonl file"));
   CHECK(read_error(t / "none.txt").starts_with("cannot open "));
   CHECK(read_error("-").starts_with("--prompts_file -: standard input is read as one prompt"));
 }

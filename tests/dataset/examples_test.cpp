@@ -20,7 +20,7 @@ namespace {
 
 /// Converts the rows of a JSONL file to examples.
 template <class Store>
-struct Reading {
+struct ExampleReading {
   test::TemporaryFolder temporary;
   ExampleOptions options;
   LabelSet labels;
@@ -43,7 +43,7 @@ struct Reading {
   std::string text(std::int64_t row) const { return tokenizer.decode(store.rows[row]); }
 };
 
-using Sequences = Reading<SequenceExamples>;
+using Sequences = ExampleReading<SequenceExamples>;
 
 /// Result of finish() for the labels of some texts.
 std::pair<std::vector<int>, std::vector<float>> labels_of(const std::vector<std::string>& labels,
@@ -89,6 +89,73 @@ TEST_CASE("a checkpoint's labels hold") {
   CHECK_ERROR(LabelSet({"a", "a"}), "twice");
 }
 
+TEST_CASE("labels of an evaluation set have the form of the training set's, and are below its number") {
+  const auto evaluated = [](const std::string& training, const std::string& evaluation) {
+    Sequences train, eval;
+    train.read(R"({"text": "t", "label": )" + training + "}");
+    eval.read(R"({"text": "t", "label": )" + evaluation + "}");
+    eval.store.require_form_of(train.store);
+    eval.labels.finish();
+    eval.store.finish(train.store.problem(), 3, eval.labels);
+  };
+  CHECK_ERROR(evaluated("[0.5, 1.0, 0.25]", "6"), "rows.jsonl:1: labels are single classes",
+              "those of the training set are lists of numbers");
+  CHECK_ERROR(evaluated("[0.5, 1.0, 0.25]", "\"a\""), "single classes");
+  CHECK_ERROR(evaluated("[0.5, 1.0, 0.25]", "[0, 1, 1]"), "lists of classes");
+  CHECK_ERROR(evaluated("0", "[1]"), "lists of classes");
+  CHECK_ERROR(evaluated("0.5", "\"a\""), "single classes");
+  CHECK_ERROR(evaluated("[0, 2]", "[6]"), "class 6 of 3");
+  CHECK_ERROR(evaluated("1", "3"), "class 3 of 3");
+  evaluated("1", "2");
+}
+
+TEST_CASE("rows without labels, if these are optional") {
+  Sequences one;
+  one.options.labels_are_optional = true;
+  one.labels = LabelSet({"no", "yes"});
+  one.read(R"({"text": "a"}
+{"text": "a", "label": -1}
+{"text": "a", "label": null}
+{"text": "a", "label": 1})");
+  one.store.finish(ProblemType::single_label, 2, one.labels);
+  CHECK(one.store.labelled.missing() == 3);
+  CHECK(one.store.classes == std::vector<int>{0, 0, 0, 1});
+  const auto numbers = [](const std::string& second) {  // as in GLUE's STS-B
+    Sequences r;
+    r.options.labels_are_optional = true;
+    r.options.problem_type = ProblemType::regression;
+    r.labels = LabelSet({"LABEL_0"});
+    r.read("{\"text\": \"a\", \"label\": -1}\n{\"text\": \"a\", \"label\": " + second + "}");
+    r.store.finish(ProblemType::regression, 1, r.labels);
+    return r.store.labelled.missing();
+  };
+  CHECK(numbers("-1.0") == 2);
+  CHECK(numbers("2.5") == 0);
+
+  ExampleReading<TokenExamples> words;
+  words.options.labels_are_optional = true;
+  words.labels = LabelSet({"O", "B-X"});
+  words.read(R"({"tokens": ["a", "b"]}
+{"tokens": ["a", "b"], "tags": [-1, -1]}
+{"tokens": ["a", "b"], "tags": ["O", "B-X"]})");
+  words.store.finish(words.labels);
+  CHECK(words.store.labelled.missing() == 2);
+  CHECK(words.store.divisors(0, 1) == 2);
+  ExampleReading<QuestionExamples> questions;
+  questions.options.labels_are_optional = true;
+  questions.read(R"({"question": "q?", "context": "abc"})");
+  CHECK(questions.store.labelled.missing() == 1);
+  CHECK_FALSE(questions.store.has_unanswerable());
+  ExampleReading<ChoiceExamples> choices;
+  choices.options.labels_are_optional = true;
+  choices.read(R"({"question": "Q?", "choices": ["a", "b"], "label": ""}
+{"question": "Q?", "choices": ["a", "b"], "label": -1})");
+  CHECK(choices.store.labelled.missing() == 2);
+
+  Sequences needed;
+  CHECK_ERROR(needed.read(R"({"text": "a", "label": NaN})"), "rows.jsonl:1", "null");
+}
+
 TEST_CASE("texts and pairs of texts: columns, cuts") {
   Sequences one;
   one.options.block_size = 5;
@@ -118,12 +185,12 @@ TEST_CASE("texts and pairs of texts: columns, cuts") {
   Sequences unlabelled;
   CHECK_ERROR(unlabelled.read(R"({"text": "1", "y": 1})"), "no label", "label_column");
   CHECK_ERROR(unlabelled.read(R"({"text": 1, "label": 1})"), "rows.jsonl:1", "must be a string");
-  CHECK_ERROR(unlabelled.read("[\n{}]"), "JSON lines");
+  CHECK_ERROR(unlabelled.read("[\n{\"a\":[{}]}]"), "rows.jsonl:2: no text column", "a list of objects");
   CHECK_ERROR(unlabelled.read("\n"), "no row");
 }
 
 TEST_CASE("the first token of a word has its label") {
-  Reading<TokenExamples> r;
+  ExampleReading<TokenExamples> r;
   r.read(R"({"tokens": ["EU", "is", "", "x"], "ner_tags": ["B-ORG", "O", "O", "I-X"]})");
   r.labels.finish();
   r.store.finish(r.labels);
@@ -132,7 +199,7 @@ TEST_CASE("the first token of a word has its label") {
   const auto labels = r.store.labels[0];
   CHECK(std::vector<int>(labels.begin(), labels.end()) == std::vector<int>{0, -100, 2, -100, -100, 1, -100});
   CHECK(r.store.divisors(0, 1) == 3);
-  Reading<TokenExamples> cut;
+  ExampleReading<TokenExamples> cut;
   cut.options.block_size = 4;
   cut.options.word_separator = "";
   cut.read(R"({"words": ["abc", "de"], "tags": [1, 0]})");
@@ -144,7 +211,7 @@ TEST_CASE("the first token of a word has its label") {
 }
 
 TEST_CASE("long texts of questions come in windows that overlap") {
-  Reading<QuestionExamples> r;
+  ExampleReading<QuestionExamples> r;
   r.options.block_size = 12;
   r.options.doc_stride = 3;
   // "q?" and a line feed leave 9 tokens; "é" is two bytes, thus two tokens.
@@ -166,7 +233,7 @@ TEST_CASE("long texts of questions come in windows that overlap") {
   CHECK(r.store.has_unanswerable());
   CHECK(r.cut == 0);
   const auto refused = [](const std::string& answers, const std::string& part, int block_size = 64) {
-    Reading<QuestionExamples> bad;
+    ExampleReading<QuestionExamples> bad;
     bad.options.block_size = block_size;
     CHECK_ERROR(bad.read(R"({"question": "q?", "context": "abcdefghijkl", "answers": )" + answers + "}"),
                 "rows.jsonl:1", part);
@@ -179,13 +246,13 @@ TEST_CASE("long texts of questions come in windows that overlap") {
 }
 
 TEST_CASE("choices in the formats that data sets have them") {
-  Reading<ChoiceExamples> swag;
+  ExampleReading<ChoiceExamples> swag;
   swag.read(R"({"sent1": "He sits.", "sent2": "He", "ending0": "eats.", "ending1": "x", "label": 1})");
   CHECK(swag.text(0) == "He sits. He eats.");
   CHECK(swag.text(1) == "He sits. He x");
   CHECK(swag.store.answers == std::vector<int>{1});
   CHECK(swag.store.divisors(0, 1).language == 12);
-  Reading<ChoiceExamples> r;
+  ExampleReading<ChoiceExamples> r;
   r.read(R"({"question": "Q?", "choices": ["a", "b", "c"], "answer": "B"}
 {"ctx": "C", "endings": ["a", "b", "c"], "label": "2"}
 {"article": "A", "question": "Q", "options": ["a", "b", "c"], "answer": 0}

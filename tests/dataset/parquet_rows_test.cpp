@@ -212,7 +212,21 @@ TEST_CASE_FIXTURE(RowsFixture, "class names that the library datasets wrote") {
   CHECK(made.names == Strings{"LABEL_0", "LABEL_1"});
 }
 
+TEST_CASE("rows of a column over 2 GiB in one row group are read in batches") {
+  const std::filesystem::path path = std::filesystem::path(MODERNGPT2_TEST_DATA) / "parquet/two_gib_column.parquet";
+  const auto reader = open_parquet_rows(TextFile{path, text_format(path), "text", 0});
+  Json fields;
+  std::int64_t line = 0;
+  for (int row = 1; row <= 40; ++row) {  // 2300 rows, each with a string of 1 MiB
+    REQUIRE(reader->next(fields, line));
+    CHECK(line == row);
+    CHECK(fields["z"].get_ref<const std::string&>().size() == std::size_t{1} << 20);
+  }
+}
+
 TEST_CASE_FIXTURE(RowsFixture, "Parquet files of rows that cannot be read") {
+  write({{"text", strings({"a", "b"})}, {"text", strings({"c", "d"})}});
+  CHECK_ERROR(read(), "rows.parquet", "\"text\" occurs twice");
   CHECK_ERROR(ParquetRowReader(TextFile{folder / "none.parquet", {}, ""}), "none.parquet", "no such file");
   write({{"text", strings({"a", "b"})}});
   const std::string whole = read_file(path);

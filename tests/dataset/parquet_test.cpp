@@ -13,6 +13,7 @@
 #include <parquet/arrow/writer.h>
 
 #include "dataset/text_samples.hpp"
+#include "io/expect_error.hpp"
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/data/parquet_writer.hpp"
 #include "support/temporary_folder.hpp"
@@ -238,6 +239,12 @@ TEST_CASE("bad shards are refused by name and row") {
   CHECK(error(folder.path()) == "shard_1.parquet: its blocks have 3 ids where 2 are expected");
   write_shard(folder / "shard_01.parquet", 2, 1);
   CHECK(error(folder.path()).find("have the same number") != std::string::npos);
+}
+
+TEST_CASE("two columns of one name are refused") {
+  for (const char* name : {"two_masks.parquet", "two_number_masks.parquet"})
+    CHECK_ERROR(open_blocks(Path(MODERNGPT2_TEST_DATA) / "parquet" / name), name,
+                "the column 'attention_mask' occurs twice");
 }
 
 TEST_CASE("metadata files") {

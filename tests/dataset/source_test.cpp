@@ -115,7 +115,7 @@ TEST_CASE("languages by file names") {
   CHECK(language_of("d/stories-en-0.jsonl") == "en");
   CHECK(language_of("d/wiki_ko.txt") == "ko");
   CHECK(language_of("en/c4-train.00000-of-01024.json.gz") == "en");
-  CHECK(language_of("d/en.txt") == "text");
+  CHECK(language_of("d/en.txt") == "en");
   CHECK(language_of("d/when-to-go.txt") == "text");
   CHECK(language_of("d/x-en") == "text");
 }
@@ -191,7 +191,7 @@ TEST_CASE_FIXTURE(SourceFixture, "long lines: bounded, and text is not lost") {
   add("bomb.jsonl.gz", gzip("{\"text\":\"a\"}\n{\"text\":\"" + bomb + "\"}\n{\"text\":\"b\"}\n"));
   CHECK(read({"bomb.jsonl.gz"}) == Texts{"a", "b"});
   REQUIRE(warnings.size() == 2);
-  CHECK(warnings[0].ends_with(":2: skipped: the line is longer than 1000 bytes"));
+  CHECK(warnings[0].ends_with(":2: skipped: the object is longer than 1000 bytes"));
   add("long.txt", "a\n\n" + std::string(2500, 'y') + "\nend\n\nb\n");
   std::string joined;
   for (const std::string& text : read({"long.txt"})) {

@@ -93,7 +93,31 @@ for task in sequence-classification:accuracy token-classification:f1 question-an
   [ "$(grep -c "\"step\":2.*\"eval_$score\"" "$task/metrics.jsonl")" = 1 ] || fail "$task: no eval_$score at step 2"
   train_head --model_path "$task" --eval_input "$task.jsonl" --eval_only --predictions_file "$task.out"
   [ "$(wc -l <"$task.out")" = 40 ] || fail "$task: not 40 predictions"
+  sed 's/, "\(label\|ner_tags\|answers\)": .*/}/' "$task.jsonl" >unlabelled.jsonl
+  train_head --model_path "$task" --eval_input unlabelled.jsonl --eval_only --predictions_file unlabelled.out
+  grep -q "40 rows have no label" train.log || fail "$task: no line about the labels: $(cat train.log)"
+  [ "$(grep -c '"prediction' unlabelled.out)" = 40 ] || fail "$task: not 40 predictions without labels"
+  if grep -q '"label\|"answers' unlabelled.out; then fail "$task: labels from nowhere"; fi
 done
+
+# A folder as the Hub has it, lists of objects, and languages by flag.
+mkdir hub
+printf '[\n{"text": "a story told"},\n{"text": "another one", "n": NaN}\n]\n' >hub/train.json
+printf '{"text": "held back"}\n' >hub/validation.jsonl
+printf '{"text": "never read"}\n' >hub/test.jsonl
+pretokenize() {
+  "$bin/pretokenize_dataset" --tokenizer_path bpe --block_size 2 "$@" >pretokenize.log 2>&1 ||
+    fail "$(tail -n 3 pretokenize.log)"
+}
+pretokenize --input hub --output_path hub_blocks
+grep -q "1 file of a test set: not used (test.jsonl)" pretokenize.log || fail "no line: $(cat pretokenize.log)"
+grep -q "documents: 3" hub_blocks/metadata.yaml || fail "not 3 documents: $(cat hub_blocks/metadata.yaml)"
+[ -s hub_blocks/eval/shard_00000.parquet ] || fail "validation.jsonl is not in eval/"
+pretokenize --languages ja=hub/train.json en=hub/test.jsonl hub/validation.jsonl --output_path two_languages
+grep -A1 '"en"' two_languages/metadata.yaml | grep -q "documents: 2" || fail "$(cat two_languages/metadata.yaml)"
+name=$(printf 'caf\xe9.jsonl')
+cp hub/train.json "$name"
+pretokenize --input "$name" --output_path named --max_samples_per_shard 1
 
 # A model that a program saves with its tokenizer.
 "$bin/save_model" bpe saved || fail "save_model"

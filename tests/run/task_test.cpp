@@ -147,6 +147,53 @@ TEST_CASE("a small classifier learns its task, and its folder says what it is") 
   CHECK_ERROR(f.run(), "eval.jsonl:4", "other", "\"plain\", \"with\"");
 }
 
+TEST_CASE("a classifier labels rows that have no labels, as the test sets of GLUE") {
+  TaskFixture f;
+  CHECK(f.run() == 0);
+  f.request.eval_only = true;
+  f.request.model_path = f.out();
+  f.request.model_fields = {};
+  f.request.tokenizer_path.reset();
+  f.request.examples.inputs.clear();
+  f.request.predictions_file = f.temporary / "predictions.jsonl";
+  write_file(f.temporary / "eval.jsonl", "{\"text\": \"abc\", \"label\": -1}\n{\"text\": \"axb\"}\n");
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.said.back(), "2 rows have no label"));
+  const std::string predictions = read_file(*f.request.predictions_file);
+  int lines = 0;
+  for (const std::string_view line : complete_lines(predictions)) {
+    const Json json = parse_json(line, "predictions");
+    ++lines;
+    CHECK(json.contains("prediction"));
+    CHECK_FALSE(json.contains("label"));
+  }
+  CHECK(lines == 2);
+  f.request.predictions_file.reset();
+  CHECK_ERROR(f.run(), "eval.jsonl:1", "-1");
+}
+
+TEST_CASE("of a folder, validation files are the evaluation set and test files are not read") {
+  TaskFixture f;
+  const fs::path folder = f.temporary / "data";
+  fs::create_directory(folder);
+  fs::rename(f.temporary / "train.jsonl", folder / "train.jsonl");
+  fs::rename(f.temporary / "eval.jsonl", folder / "validation.jsonl");
+  write_file(folder / "test.jsonl", "no JSON");
+  f.request.examples.inputs = {folder.string()};
+  f.request.examples.eval_inputs.clear();
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(), "1 file of a validation set: evaluated"));
+  CHECK(test::contains(f.text(), "1 file of a test set: not used (test.jsonl)"));
+}
+
+TEST_CASE("many classes take no quadratic time") {
+  std::vector<std::string> names;
+  for (int i = 0; i < 100'000; ++i) names.push_back("LABEL_" + std::to_string(i));
+  ConfigFile file;
+  detail::set_labels(file, names);
+  CHECK(detail::class_names(file, "config.json") == names);
+}
+
 TEST_CASE("ranks train the classifier that one process trains, and score it together") {
   TaskFixture f;  // with dropout, and rows of unequal length
   TrainingSettings& s = f.request.settings;

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -19,11 +21,15 @@ class TextOptions {
   TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
       : options_(options), source_(source), languages_(languages) {
     options.section("Text");
-    input_ = &options
-                  .add("input", source.inputs,
-                       "Input files, globs or folders: .json, .jsonl or .txt (also with .gz or .zst), or .parquet.")
-                  .metavar("PATH")
-                  .alias("input_file");
+    input_ =
+        &options
+             .add("input", source.inputs,
+                  "Input files, globs or folders: .json, .jsonl or .txt (also with .gz or .zst), or .parquet. Of a "
+                  "folder, files of validation and test sets are not trained on.")
+             .metavar("PATH")
+             .alias("input_file");
+    options.add("languages", by_language_, "Input files by language, as in ja=a.txt en=b.txt 'zh=c/*.txt'.")
+        .metavar("LANGUAGE=PATH");
     options.add("text_column", source.text_column,
                 "Field of a JSON line, or column of a Parquet file, that holds the text.");
     options.add_choice(
@@ -51,6 +57,13 @@ class TextOptions {
   }
   /// Whether the parsed command line names files. Throws UsageError for contradictory flags.
   bool named() {
+    std::string language;
+    for (const std::string& input : std::exchange(by_language_, {})) {  // "a b" of "ja=a b" have one language
+      const std::size_t equals = input.find('=');
+      if (equals != input.npos) language = input.substr(0, equals);
+      if (language.empty()) throw UsageError("--languages {0}: LANGUAGE=PATH is needed, as in ja={0}", input);
+      source_.inputs.push_back(equals != input.npos ? input : language + "=" + input);
+    }
     streamed_.typed_streaming_flags.clear();
     for (const char* flag : {"dataset", languages_})
       if (options_.typed(flag)) streamed_.typed_streaming_flags.push_back(flag);
@@ -60,11 +73,15 @@ class TextOptions {
   /// Error message for a command line without files. `wanted`: the flags that would name them.
   std::string missing(const std::string& wanted = "--input") const { return streaming_error(streamed_, wanted); }
 
-  /// Prints the text files that a run would read, and `rest`, the remainder of its plan. Returns the exit status 0.
-  int dry_run(const std::string& rest) {
+  /// Prints the text files that a run would read, and `rest`, the remainder of its plan. `evaluates`: whether the run
+  /// evaluates validation files. Returns the exit status 0.
+  int dry_run(const std::string& rest, bool evaluates = false) {
     const std::string text = named() ? files_text(find_text_files(source_.inputs)) : "nothing: " + missing();
     const std::string bound =
         source_.max_documents > 0 ? fmt::format(", {} documents at most", source_.max_documents) : "";
+    if (!source_.inputs.empty())
+      for (const std::string& line : text_file_notes(source_.inputs, evaluates))
+        std::printf("note: %s\n", line.c_str());
     std::printf("would read %s%s\n%s\n", text.c_str(), bound.c_str(), rest.c_str());
     return 0;
   }
@@ -73,6 +90,7 @@ class TextOptions {
   Options& options_;
   Option* input_ = nullptr;
   SourceOptions& source_;
+  std::vector<std::string> by_language_;
   const char* languages_;
   TextFlags streamed_{{}, "c4", {"en", "ja", "ko", "zh"}, {}};
 };

@@ -27,12 +27,15 @@ class TrainingText {
   TrainingText& operator=(const TrainingText&) = delete;
 
   /// Files of the parsed command line.
-  const SourceOptions& source() const { return data_.source; }
+  const SourceOptions& source() {
+    (void)text_.named();
+    return data_.source;
+  }
 
   /// Returns the text that the flags name; nullopt if `has_blocks` (other flags name packed blocks), or in a dry run
   /// without data. Throws UsageError if the flags name both or neither.
   std::optional<TextData> chosen(bool has_blocks, bool dry_run) {
-    for (const char* flag : {"input", "text_column", "txt_document", "max_input_lines_total", "strict",
+    for (const char* flag : {"input", "languages", "text_column", "txt_document", "max_input_lines_total", "strict",
                              "max_invalid_utf8", "dataset", "c4_langs", "split_special_tokens", "eval_fraction"})
       if (has_blocks && options_.typed(flag))
         throw UsageError("--{} is for text, but another flag names packed blocks: give one of them", flag);

@@ -18,6 +18,8 @@ class BlockSource {
   virtual ~BlockSource() = default;
   virtual std::int64_t size() const = 0;
   virtual int block_size() const = 0;
+  /// Maximum memory of the source while blocks are read, in bytes, as far as files decide it.
+  virtual std::uint64_t memory_bytes() const { return 0; }
   /// Copies block `index` (in range) into `ids`, and its attention mask into `mask` unless that is empty.
   virtual void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) = 0;
 };
@@ -55,6 +57,9 @@ class BlockDataset {
 
   std::int64_t size() const { return end_ - begin_; }
   int block_size() const { return source_ ? source_->block_size() : 0; }
+  /// Memory of the source, which several data sets may share.
+  std::uint64_t memory_bytes() const { return source_ ? source_->memory_bytes() : 0; }
+  bool shares_source(const BlockDataset& other) const { return source_ == other.source_; }
 
   /// Copies block `index` into `ids`, and its attention mask into `mask` unless that is empty: block_size() elements
   /// each. Throws Error that names shard and row for an id outside the vocabulary. Thread-safe.

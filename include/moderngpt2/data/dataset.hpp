@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
@@ -17,8 +18,10 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/blocks.hpp"
+#include "moderngpt2/data/input_files.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/data/parquet_reader.hpp"
+#include "moderngpt2/data/splits.hpp"
 #include "moderngpt2/io/folder.hpp"
 
 namespace moderngpt2 {
@@ -41,6 +44,9 @@ class ShardSet final : public BlockSource {
 
   std::int64_t size() const override { return starts_.back(); }
   int block_size() const override { return options_.block_size; }
+  std::uint64_t memory_bytes() const override {
+    return std::min(decoded_bytes_, options_.cache_bytes + largest_group_);
+  }
 
   void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) override;
 
@@ -62,6 +68,7 @@ class ShardSet final : public BlockSource {
   std::list<Entry> recent_;
   std::map<Key, std::list<Entry>::iterator> cache_;
   std::size_t cached_bytes_ = 0;
+  std::uint64_t decoded_bytes_ = 0, largest_group_ = 0;  // all row groups, and the largest
   std::list<std::pair<std::size_t, std::unique_ptr<BlockReader>>> readers_;
 };
 
@@ -74,16 +81,18 @@ std::int64_t shard_number(const std::filesystem::path& path);
 /// numbers or a folder that cannot be read.
 std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder);
 
-/// Files *.parquet of a folder, ordered by name, for data sets of other programs.
+/// Files *.parquet of a folder and of its folders, ordered by name, for data sets of other programs.
 std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder);
 
 /// Pre-tokenized data set: training set, validation set and metadata.
 struct DatasetSplits : TrainAndEval {
-  DatasetMetadata metadata;  ///< without a metadata.yaml, only the file lists are set
+  DatasetMetadata metadata;        ///< without a metadata.yaml, only the file lists are set
+  std::vector<std::string> notes;  ///< lines about files that are not trained on
 
   /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet and an optional metadata.yaml; without such names
-  /// all its .parquet files) or a metadata file. Without a validation set, the last blocks are split off: see
-  /// hold_out(). Throws Error for a missing file, a file that is not a shard, or a shard with another block size.
+  /// its .parquet files, by the parts in their names: see split_of()) or a metadata file. Without a validation set, the
+  /// last blocks are split off: see hold_out(). Throws Error for a missing file, a file that is not a shard, or a shard
+  /// with another block size.
   static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
     DatasetSplits splits;
     std::vector<std::filesystem::path> train_files, eval_files;
@@ -91,10 +100,17 @@ struct DatasetSplits : TrainAndEval {
     if (std::filesystem::is_directory(path)) {
       if (std::filesystem::exists(path / "metadata.yaml")) splits.metadata = read_metadata(path / "metadata.yaml");
       train_files = find_shards(path);
-      if (train_files.empty()) train_files = find_parquet_files(path);
+      eval_files = find_shards(path / "eval");
+      if (train_files.empty()) {
+        SplitPaths parts = split_paths(path, find_parquet_files(path));
+        splits.notes = split_notes(parts, true);
+        train_files = std::move(parts.train), eval_files = std::move(parts.validation);
+        if (train_files.empty() && !splits.notes.empty())
+          throw Error("{}; there are no files to train on", splits.notes.front());
+      }
+      if (train_files.empty()) detail::refuse_arrow_inside(path);
       if (train_files.empty())
         throw Error("{}: contains no shard_*.parquet; create them with pretokenize_dataset", path.string());
-      eval_files = find_shards(path / "eval");
     } else {
       splits.metadata = read_metadata(path);
       train_files = resolve(splits.metadata.train_files, path);
@@ -164,19 +180,27 @@ MODERNGPT2_INLINE std::vector<std::filesystem::path> find_shards(const std::file
     if (number >= 0) found.emplace_back(number, path);
   }
   std::sort(found.begin(), found.end());
+  const auto twice =
+      std::adjacent_find(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
+  if (twice != found.end())
+    throw Error("{} and {} have the same number: remove one", twice->second.string(),
+                std::next(twice)->second.string());
   std::vector<std::filesystem::path> files;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (i > 0 && found[i].first == found[i - 1].first)
-      throw Error("{} and {} have the same number: remove one", found[i - 1].second.string(), found[i].second.string());
-    files.push_back(std::move(found[i].second));
-  }
+  for (auto& [number, path] : found) files.push_back(std::move(path));
   return files;
 }
 
 MODERNGPT2_INLINE std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
-  for (const std::filesystem::path& path : folder_entries(folder))
-    if (path.extension() == ".parquet") files.push_back(path);
+  for (const std::filesystem::path& path : folder_entries(folder)) {
+    if (path.filename().string().starts_with(".")) continue;
+    if (std::filesystem::is_directory(path)) {
+      const auto inside = find_parquet_files(path);
+      files.insert(files.end(), inside.begin(), inside.end());
+    } else if (path.extension() == ".parquet") {
+      files.push_back(path);
+    }
+  }
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -198,6 +222,14 @@ MODERNGPT2_INLINE ShardSet::ShardSet(const std::vector<std::filesystem::path>& f
         throw Error("{}: its blocks have {} ids where {} are expected", path.string(), reader->block_size(),
                     options_.block_size);
     }
+    for (int group = 0; group < reader->groups(); ++group) {
+      const std::vector<std::int64_t>& starts = reader->group_starts();
+      const std::int64_t begin = starts[static_cast<std::size_t>(group)],
+                         end = starts[static_cast<std::size_t>(group) + 1];
+      const auto bytes = static_cast<std::uint64_t>(end - begin) * static_cast<std::uint64_t>(options_.block_size) *
+                         sizeof(std::int32_t);
+      if (begin < rows) decoded_bytes_ += bytes, largest_group_ = std::max(largest_group_, bytes);
+    }
     starts_.push_back(starts_.back() + rows);
     paths_.push_back(path);
   }
@@ -211,7 +243,11 @@ MODERNGPT2_INLINE void ShardSet::get(std::int64_t index, std::span<std::int32_t>
   const std::shared_ptr<const BlockGroup> group = find(shard, row);
   const std::int64_t begin = (row - group->first_row) * block_size();
   std::copy_n(group->ids.begin() + begin, block_size(), ids.begin());
-  if (!mask.empty()) std::copy_n(group->mask.begin() + begin, block_size(), mask.begin());
+  if (mask.empty()) return;
+  if (group->mask.empty())
+    std::fill(mask.begin(), mask.end(), std::int8_t{1});
+  else
+    std::copy_n(group->mask.begin() + begin, block_size(), mask.begin());
 }
 
 MODERNGPT2_INLINE std::shared_ptr<const BlockGroup> ShardSet::find(std::size_t shard, std::int64_t row) {

@@ -9,12 +9,12 @@
 #include <utility>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/data/byte_reader.hpp"
-#include "moderngpt2/data/compressed_readers.hpp"
-#include "moderngpt2/data/json_field.hpp"
+#include "moderngpt2/data/json_objects.hpp"
 #include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/open_bytes.hpp"
 #include "moderngpt2/data/text_encoding.hpp"
 #include "moderngpt2/data/text_files.hpp"
+#include "moderngpt2/io/json_string.hpp"
 
 namespace moderngpt2 {
 
@@ -29,38 +29,11 @@ struct Document {
 /// Unit that is one document in .txt files: a line, a paragraph (ended by a blank line), or the file.
 enum class TextDocument { line, paragraph, file };
 
-/// Opens a file, decompressed according to its name.
-inline std::unique_ptr<ByteReader> open_bytes(const TextFile& file) {
-  switch (file.format.packing) {
-    case TextFormat::Packing::gzip:
-      return std::make_unique<GzipReader>(file.path);
-    case TextFormat::Packing::zstd:
-      return std::make_unique<ZstdReader>(file.path);
-    case TextFormat::Packing::none:
-      break;
-  }
-  return std::make_unique<FileReader>(file.path);
-}
-
-/// First `limit` bytes of a file, after decompression.
-inline std::string read_beginning(const TextFile& file, std::size_t limit) {
-  const std::unique_ptr<ByteReader> bytes = open_bytes(file);
-  std::string text(limit, '\0');
-  std::size_t size = 0;
-  while (size < limit) {
-    const std::size_t count = bytes->read(text.data() + size, limit - size);
-    if (count == 0) break;
-    size += count;
-  }
-  text.resize(size);
-  return text;
-}
-
 /// Bytes of a document or skipped line, and those that are not UTF-8.
 struct TextBytes {
   std::int64_t bytes = 0, invalid = 0;
   std::int64_t line = 0;  ///< line or row of the first invalid byte, if there is one
-  std::string sample;     ///< text from that byte on, at most 4 KiB
+  std::string sample;     ///< text from that byte on, at most 4 KiB; empty for an escaped surrogate without its pair
 
   /// Counts the bytes of a text that begins in `line`. `has_lines`: whether its line ends are line ends of the file.
   static TextBytes of(std::string_view text, std::int64_t line, bool has_lines) {
@@ -92,36 +65,37 @@ class DocumentReader {
   TextBytes text_bytes_;
 };
 
-/// Documents of a text file: JSON lines or plain text.
+/// Documents of a text file: objects of a JSON file, or plain text.
 class LineDocumentReader final : public DocumentReader {
  public:
-  LineDocumentReader(TextFile file, std::string text_column, TextDocument text_document, std::size_t max_bytes)
-      : file_(std::move(file)),
-        text_column_(std::move(text_column)),
-        text_document_(text_document),
-        max_bytes_(max_bytes),
-        lines_(open_bytes(file_), max_bytes) {}
+  LineDocumentReader(TextFile file, const std::string& text_column, TextDocument text_document, std::size_t max_bytes)
+      : file_(std::move(file)), text_document_(text_document), max_bytes_(max_bytes) {
+    if (file_.format.content == TextFormat::Content::json_lines)
+      json_ = std::make_unique<JsonObjectReader>(file_, max_bytes, text_column);
+    else
+      lines_ = std::make_unique<LineReader>(open_bytes(file_), max_bytes);
+  }
 
   Result next(Document& out, std::string& reason) override {
     out.text.clear();
     out.file = file_.path.string();
-    if (file_.format.content == TextFormat::Content::json_lines) return next_json(out, reason);
+    if (json_) return next_json(out, reason);
     const Result result = next_text(out);
     if (result == Result::document) text_bytes_ = TextBytes::of(out.text, out.line, true);
     return result;
   }
-  std::int64_t position() const override { return lines_.position(); }
+  std::int64_t position() const override { return json_ ? json_->position() : lines_->position(); }
 
  private:
   static bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\f\v") == std::string_view::npos; }
 
   Result next_text(Document& out) {
     bool any = false;
-    while (has_line_ || lines_.next(line_)) {
+    while (has_line_ || lines_->next(line_)) {
       has_line_ = false;
-      const bool blank = is_blank(line_) && !lines_.is_piece();
+      const bool blank = is_blank(line_) && !lines_->is_piece();
       if (!any && blank) continue;  // blank lines before a document
-      if (!any) out.line = lines_.number();
+      if (!any) out.line = lines_->number();
       if (blank && text_document_ == TextDocument::paragraph) return Result::document;
       if (any && out.text.size() + 1 + line_.size() > max_bytes_) {
         has_line_ = true;
@@ -129,7 +103,7 @@ class LineDocumentReader final : public DocumentReader {
       }
       if (any && !joined_) out.text += '\n';
       any = true;
-      joined_ = lines_.unfinished();
+      joined_ = lines_->unfinished();
       out.text.append(line_);
       if (text_document_ == TextDocument::line || out.text.size() >= max_bytes_) return Result::document;
     }
@@ -137,29 +111,31 @@ class LineDocumentReader final : public DocumentReader {
   }
 
   Result next_json(Document& out, std::string& reason) {
-    do {
-      if (!lines_.next(line_)) return Result::end;
-    } while (is_blank(line_));
-    out.line = lines_.number();
-    if (lines_.unfinished()) {
-      while (lines_.unfinished() && lines_.next(line_)) {
+    const JsonObjectReader::Result result = json_->next(reason);
+    if (result == JsonObjectReader::Result::end) return Result::end;
+    out.line = json_->line();
+    const std::string_view text = json_->text();
+    if (result == JsonObjectReader::Result::object) {
+      const detail::JsonScanner& scanner = json_->scanner();
+      reason = scanner.problem();
+      if (reason.empty()) {
+        const std::int64_t lone = detail::append_json_string(scanner.field_text(text), out.text);
+        text_bytes_ = {static_cast<std::int64_t>(out.text.size()), 3 * lone, out.line, {}};
+        return Result::document;
       }
-      text_bytes_ = {};
-      return reason = fmt::format("the line is longer than {} bytes", max_bytes_), Result::skipped;
+      if (!scanner.has_field() && !scanner.list_field().empty() && json_->is_only_value())
+        throw Error("{}: {}", out.file, list_in_object_text(file_, scanner.list_field()));
     }
-    reason = read_json_field(line_, text_column_, out.text);
-    text_bytes_ = {static_cast<std::int64_t>(out.text.size()), 0, out.line, {}};  // the parser accepts UTF-8 only
-    if (reason.empty()) return Result::document;
-    text_bytes_ = TextBytes::of(line_, out.line, false);
-    if (text_bytes_.invalid > 0) reason = "the line is not UTF-8";
+    text_bytes_ = TextBytes::of(json_->text(), out.line, true);
+    if (text_bytes_.invalid > 0 && valid_utf8_prefix(text) != text.size()) reason = "the line is not UTF-8";
     return Result::skipped;
   }
 
   TextFile file_;
-  std::string text_column_;
   TextDocument text_document_;
   std::size_t max_bytes_;
-  LineReader lines_;
+  std::unique_ptr<JsonObjectReader> json_;  // or lines_
+  std::unique_ptr<LineReader> lines_;
   std::string_view line_;
   bool has_line_ = false, joined_ = false;  // line_ belongs to the next document; line_ continues in the next piece
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -25,7 +26,7 @@
 
 namespace moderngpt2 {
 
-/// Decoded row group: ids and mask of shape (rows, block_size).
+/// Decoded row group: ids and mask of shape (rows, block_size). The mask is empty if all its values are 1.
 struct BlockGroup {
   std::int64_t first_row = 0, rows = 0;
   std::vector<std::int32_t> ids;
@@ -97,17 +98,18 @@ class ParquetReader final : public BlockReader {
 
   // Appends the values of a list column and checks the length of each row.
   template <class T>
-  void append(const arrow::Table& table, const std::string& name, std::int64_t row, std::vector<T>& out) {
-    const std::shared_ptr<arrow::ChunkedArray> column = table.GetColumnByName(name);
+  void append(const arrow::RecordBatch& batch, const std::string& name, std::int64_t row, std::vector<T>& out) {
+    const std::shared_ptr<arrow::Array> column = batch.GetColumnByName(name);
     if (!column) throw Error("{}: the column '{}' cannot be read", path_.string(), name);
-    for (const std::shared_ptr<arrow::Array>& chunk : column->chunks()) {
-      if (chunk->type_id() == arrow::Type::LARGE_LIST)
-        append_rows(static_cast<const arrow::LargeListArray&>(*chunk), name, row, out);
-      else if (chunk->type_id() == arrow::Type::FIXED_SIZE_LIST)
-        append_rows(static_cast<const arrow::FixedSizeListArray&>(*chunk), name, row, out);
-      else
-        append_rows(static_cast<const arrow::ListArray&>(*chunk), name, row, out);
-      row += chunk->length();
+    switch (column->type_id()) {
+      case arrow::Type::LARGE_LIST:
+        return append_rows(static_cast<const arrow::LargeListArray&>(*column), name, row, out);
+      case arrow::Type::FIXED_SIZE_LIST:
+        return append_rows(static_cast<const arrow::FixedSizeListArray&>(*column), name, row, out);
+      case arrow::Type::LIST:
+        return append_rows(static_cast<const arrow::ListArray&>(*column), name, row, out);
+      default:
+        throw Error("{}: the column '{}' is {}, not a list", path_.string(), name, column->type()->ToString());
     }
   }
 
@@ -212,6 +214,9 @@ MODERNGPT2_INLINE ParquetReader::ParquetReader(std::filesystem::path path) : pat
     check(reader_->GetSchema(&schema));
     check_types(*schema);
     find_columns();
+    // Decoding takes memory for a batch of rows: 4 million ids, at least a row.
+    constexpr std::int64_t batch_ids = std::int64_t{1} << 22;
+    reader_->set_batch_size(std::max<std::int64_t>(1, batch_ids / std::max(block_size_, 1)));
   });
 }
 
@@ -221,16 +226,24 @@ MODERNGPT2_INLINE BlockGroup ParquetReader::read(int group, std::int64_t vocab_s
   out.rows = group_starts_[static_cast<std::size_t>(group) + 1] - out.first_row;
   detail::guard_arrow(path_, "read", [&](const auto& check) {
     const bool with_mask = mask_column_ >= 0 && !all_ones(group);
-    auto read = reader_->ReadRowGroup(
-        group, with_mask ? std::vector<int>{ids_column_, mask_column_} : std::vector<int>{ids_column_});
+    auto read = reader_->GetRecordBatchReader(
+        {group}, with_mask ? std::vector<int>{ids_column_, mask_column_} : std::vector<int>{ids_column_});
     check(read.status());
-    const std::shared_ptr<arrow::Table> table = read.ValueUnsafe();
-    append(*table, "input_ids", out.first_row, out.ids);
-    if (with_mask) append(*table, "attention_mask", out.first_row, out.mask);
+    const auto batches = std::move(read).ValueUnsafe();
+    out.ids.reserve(static_cast<std::size_t>(std::min(out.rows * block_size_, std::int64_t{1} << 28)));
+    if (with_mask) out.mask.reserve(out.ids.capacity());
+    std::int64_t row = out.first_row;
+    std::shared_ptr<arrow::RecordBatch> batch;
+    while (check(batches->ReadNext(&batch)), batch) {
+      append(*batch, "input_ids", row, out.ids);
+      if (with_mask) append(*batch, "attention_mask", row, out.mask);
+      row += batch->num_rows();
+      if (row > out.first_row + out.rows) break;
+    }
   });
+  if (std::all_of(out.mask.begin(), out.mask.end(), [](std::int8_t one) { return one == 1; })) out.mask = {};
   if (out.ids.size() != static_cast<std::size_t>(out.rows * block_size_))
     throw Error("{}: row group {} does not have the number of rows in the footer", path_.string(), group);
-  out.mask.resize(out.ids.size(), 1);
   const std::int64_t limit = vocab_size > 0 ? vocab_size : std::int64_t{1} << 31;
   for (std::size_t i = 0; i < out.ids.size(); ++i) {
     if (out.ids[i] >= 0 && out.ids[i] < limit) continue;
@@ -246,9 +259,19 @@ MODERNGPT2_INLINE bool ParquetReader::is_list(const arrow::DataType& type) {
 }
 
 MODERNGPT2_INLINE void ParquetReader::check_types(const arrow::Schema& schema) {
-  const auto field = [&](const char* name) { return schema.GetFieldByName(name); };
+  const auto field = [&](const char* name) {
+    if (schema.GetAllFieldIndices(name).size() > 1)
+      throw Error("{}: the column '{}' occurs twice; its columns are: {}", path_.string(), name, names(schema));
+    return schema.GetFieldByName(name);
+  };
   const std::shared_ptr<arrow::Field> ids = field("input_ids");
-  if (!ids) throw Error("{}: no column 'input_ids'; its columns are: {}", path_.string(), names(schema));
+  if (!ids) {
+    const bool is_text = std::any_of(schema.fields().begin(), schema.fields().end(), [](const auto& one) {
+      return one->type()->id() == arrow::Type::STRING || one->type()->id() == arrow::Type::LARGE_STRING;
+    });
+    throw Error("{}: no column 'input_ids'; its columns are: {}{}", path_.string(), names(schema),
+                is_text ? fmt::format(". Text is read with {}.", Setting{"input"}) : "");
+  }
   const auto item = is_list(*ids->type()) ? ids->type()->field(0)->type()->id() : arrow::Type::NA;
   if (item != arrow::Type::INT32 && item != arrow::Type::INT64)
     throw Error("{}: the column 'input_ids' is {}, not a list of int32 or int64", path_.string(),
@@ -277,7 +300,8 @@ MODERNGPT2_INLINE void ParquetReader::find_columns() {
   for (int g = 0; g < metadata->num_row_groups(); ++g) {
     const std::unique_ptr<parquet::RowGroupMetaData> group = metadata->RowGroup(g);
     const std::int64_t rows = group->num_rows(), values = group->ColumnChunk(ids_column_)->num_values();
-    if (rows < 0 || rows > std::int64_t{1} << 40) throw Error("{}: row group {} has {} rows", path_.string(), g, rows);
+    if (rows < 0 || rows > std::int64_t{1} << 40 || values > std::int64_t{1} << 40)
+      throw Error("{}: row group {} has {} rows and {} ids", path_.string(), g, rows, values);
     group_starts_.push_back(group_starts_.back() + rows);
     if (rows == 0) continue;
     if (values % rows != 0 || values < rows || values / rows > std::numeric_limits<int>::max())

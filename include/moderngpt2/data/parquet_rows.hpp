@@ -106,7 +106,7 @@ inline Json arrow_to_json(const arrow::Array& array, std::int64_t i, const std::
 
 }  // namespace detail
 
-/// Rows of a Parquet file. One row group is in memory at a time.
+/// Rows of a Parquet file. A batch of rows is in memory at a time, not a row group.
 class ParquetRowReader final : public RowReader {
  public:
   explicit ParquetRowReader(const TextFile& file);
@@ -117,13 +117,13 @@ class ParquetRowReader final : public RowReader {
   std::vector<std::string> class_names(const std::string& column) const override;
 
  private:
-  bool next_group();
+  bool next_batch();
 
   std::filesystem::path path_;
   std::unique_ptr<parquet::arrow::FileReader> reader_;
   std::shared_ptr<arrow::Schema> schema_;
-  std::shared_ptr<arrow::Table> table_;
-  int group_ = 0;
+  std::unique_ptr<arrow::RecordBatchReader> batches_;  // reads from reader_
+  std::shared_ptr<arrow::RecordBatch> batch_;
   std::int64_t row_ = 0, line_ = 0;
 };
 
@@ -155,16 +155,24 @@ MODERNGPT2_INLINE ParquetRowReader::ParquetRowReader(const TextFile& file) : pat
     check(builder.Open(opened.ValueUnsafe()));
     check(builder.Build(&reader_));
     check(reader_->GetSchema(&schema_));
+    for (const std::string& name : schema_->field_names())
+      if (schema_->GetAllFieldIndices(name).size() > 1)
+        throw Error("{}: the column {} occurs twice", path_.string(), excerpt(name, 40));
+    reader_->set_batch_size(32);
+    auto batches = reader_->GetRecordBatchReader();
+    check(batches.status());
+    batches_ = std::move(batches).ValueUnsafe();
   });
 }
 
 MODERNGPT2_INLINE bool ParquetRowReader::next(Json& fields, std::int64_t& line) {
-  while (!table_ || row_ == table_->num_rows())
-    if (!next_group()) return false;
+  while (!batch_ || row_ == batch_->num_rows())
+    if (!next_batch()) return false;
   fields = Json::object();
-  for (int c = 0; c < table_->num_columns(); ++c)
-    if (table_->column(c)->num_chunks() > 0)
-      fields[table_->field(c)->name()] = detail::arrow_to_json(*table_->column(c)->chunk(0), row_, path_.string());
+  // push_back on the underlying vector: the map's insertion would compare all names.
+  auto& members = fields.get_ref<Json::object_t&>();
+  for (int c = 0; c < batch_->num_columns(); ++c)
+    members.emplace_back(batch_->column_name(c), detail::arrow_to_json(*batch_->column(c), row_, path_.string()));
   ++row_;
   line = ++line_;
   return true;
@@ -190,19 +198,13 @@ MODERNGPT2_INLINE std::vector<std::string> ParquetRowReader::class_names(const s
   return names;
 }
 
-MODERNGPT2_INLINE bool ParquetRowReader::next_group() {
-  if (group_ == reader_->num_row_groups()) return false;
+MODERNGPT2_INLINE bool ParquetRowReader::next_batch() {
   detail::guard_arrow(path_, "read", [&](const auto& check) {
-    auto read = reader_->ReadRowGroup(group_++);
-    check(read.status());
-    auto whole =
-        read.ValueUnsafe()->CombineChunks();  // one chunk per column, so that a row has the same index in all columns
-    check(whole.status());
-    table_ = whole.ValueUnsafe();
-    check(table_->ValidateFull());
+    check(batches_->ReadNext(&batch_));
+    if (batch_) check(batch_->ValidateFull());
   });
   row_ = 0;
-  return true;
+  return batch_ != nullptr;
 }
 
 }  // namespace moderngpt2

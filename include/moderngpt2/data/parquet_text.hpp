@@ -137,10 +137,19 @@ MODERNGPT2_INLINE void ParquetDocumentReader::find_column() {
   const parquet::SchemaDescriptor& schema = *reader_->metadata()->schema();
   const parquet::schema::GroupNode& root = *schema.group_node();
   std::string names;
-  for (int i = 0; i < root.field_count(); ++i) names += (i ? ", " : "") + root.field(i)->name();
+  int equal_names = 0;
+  for (int i = 0; i < root.field_count(); ++i) {
+    names += (i ? ", " : "") + root.field(i)->name();
+    equal_names += root.field(i)->name() == column_name_;
+  }
+  if (equal_names > 1)
+    throw Error("{}: the column '{}' occurs twice; its columns are: {}", file_.path.string(), column_name_, names);
   if (names.empty()) names = "none";
   const int field = root.FieldIndex(column_name_);
-  if (field < 0) throw Error("{}: no column '{}'; its columns are: {}", file_.path.string(), column_name_, names);
+  if (field < 0)
+    throw Error(
+        "{}: no column '{}'; its columns are: {}{}", file_.path.string(), column_name_, names,
+        root.FieldIndex("input_ids") < 0 ? "" : ". These are blocks of tokens, not text: train on them directly.");
   const auto refuse = [&](const std::string& type) {
     throw Error("{}: the column '{}' is {}, not a string or binary; its columns are: {}", file_.path.string(),
                 column_name_, type, names);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -22,17 +21,13 @@
 #include "moderngpt2/data/pretokenize_options.hpp"
 #include "moderngpt2/data/resume_state.hpp"
 #include "moderngpt2/data/shard_writer.hpp"
+#include "moderngpt2/data/split_evaluation.hpp"
 #include "moderngpt2/data/staging.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
 
 namespace detail {
-
-/// Copies the last blocks of the staged shards to validation shards, and writes a shortened copy of the shard in which
-/// they begin (DatasetStaging::cut_shard). Training shards then have the bytes that they would have without these
-/// blocks. Staged shards do not change, so that an interrupted run can repeat this step.
-void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options, DatasetMetadata& metadata);
 
 /// One run of pretokenize(), from the beginning or from the state of an earlier run.
 class PretokenizeRun {
@@ -48,6 +43,10 @@ class PretokenizeRun {
     if (options_.note) options_.note(line);
   }
   std::string output() const { return options_.output_path.string(); }
+  static SourceOptions evaluated(SourceOptions source) {
+    source.evaluates = true;
+    return source;
+  }
 
   void load_state();
 
@@ -59,15 +58,20 @@ class PretokenizeRun {
 
   void pack();
 
+  // Packs the validation files of the inputs into validation shards. Returns false if there are none, or too few.
+  bool pack_evaluation(DatasetMetadata& metadata);
+
   // Saves the state: all that state_ counts is in finished shards, except the tokens in BlockPacker's partial block.
   void save(const ShardWriter& shards, std::size_t tokens_of_next);
 
   const Tokenizer& tokenizer_;
   const PretokenizeOptions& options_;
   const Report& report_;
+  std::vector<TextFile> files_;  // those to train on, then those of validation sets
   EncodingPipeline pipeline_;
   DatasetStaging staging_;
   PretokenizeState state_;
+  PretokenizeProgress progress_;
 };
 
 }  // namespace detail
@@ -87,47 +91,6 @@ std::string summary(const DatasetMetadata& metadata);
 }  // namespace moderngpt2
 
 #ifndef MODERNGPT2_DECLARE_RUNS
-
-namespace moderngpt2::detail {
-
-MODERNGPT2_INLINE void split_evaluation(const DatasetStaging& staging, const PretokenizeOptions& options,
-                                        DatasetMetadata& metadata) {
-  const std::int64_t blocks = metadata.train_blocks;
-  if (options.eval_fraction <= 0 || blocks < 2) return;
-  const double wanted = std::round(options.eval_fraction * static_cast<double>(blocks));
-  const std::int64_t taken = std::clamp<std::int64_t>(static_cast<std::int64_t>(wanted), 1, blocks - 1);
-  const std::int64_t kept = blocks - taken;
-  std::vector<std::filesystem::path> files;
-  for (const std::string& name : metadata.train_files) files.push_back(staging.folder() / name);
-  DatasetOptions all;
-  all.cache_bytes = 0;
-  all.block_size = options.block_size;
-  ShardSet shards(files, blocks, all);
-  std::vector<std::int32_t> block(static_cast<std::size_t>(options.block_size));
-
-  ShardWriter eval(staging.eval_folder(), options.block_size, options.max_samples_per_shard);
-  for (std::int64_t i = kept; i < blocks; ++i) {
-    shards.get(i, block, {});
-    eval.add(block);
-  }
-  eval.finish();
-  const std::int64_t whole = kept / options.max_samples_per_shard, rest = kept % options.max_samples_per_shard;
-  if (rest > 0) {
-    const auto shard = create_blocks(staging.cut_shard(), options.block_size);
-    for (std::int64_t i = kept - rest; i < kept; ++i) {
-      shards.get(i, block, {});
-      shard->add(block);
-    }
-    shard->finish();
-  }
-  metadata.train_files.resize(static_cast<std::size_t>(whole + (rest > 0 ? 1 : 0)));
-  for (const std::string& name : eval.names()) metadata.eval_files.push_back("eval/" + name);
-  metadata.train_blocks = kept;
-  metadata.eval_blocks = taken;
-  metadata.eval_size = std::min(taken, options.max_samples_per_shard);
-}
-
-}  // namespace moderngpt2::detail
 
 namespace moderngpt2 {
 
@@ -169,9 +132,10 @@ MODERNGPT2_INLINE PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, con
     : tokenizer_(tokenizer),
       options_(options),
       report_(report),
-      pipeline_(options.source, {tokenizer, options.split_special_tokens}, options.num_threads),
+      files_(find_dataset_files(options.source.inputs)),
+      pipeline_(evaluated(options.source), {tokenizer, options.split_special_tokens}, options.num_threads),
       staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
-  state_.fingerprint = pretokenize_fingerprint(tokenizer, options, pipeline_.source().files());
+  state_.fingerprint = pretokenize_fingerprint(tokenizer, options, files_);
   for (const std::string& language : pipeline_.languages()) state_.languages.push_back({language, 0, 0, 0});
 }
 
@@ -195,7 +159,7 @@ MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
     metadata.block_size = options_.block_size;
     metadata.vocab_size = tokenizer_.vocab_size();
     metadata.tokenizer_fingerprint = tokenizer_.fingerprint_text();
-    split_evaluation(staging_, options_, metadata);
+    if (!pack_evaluation(metadata)) split_evaluation(staging_, options_, metadata);
     staging_.publish(metadata);
     return metadata;
   } catch (...) {
@@ -247,7 +211,7 @@ MODERNGPT2_INLINE void PretokenizeRun::remove_unfinished() {
 
 MODERNGPT2_INLINE void PretokenizeRun::pack() {
   ShardWriter shards(staging_.folder(), options_.block_size, options_.max_samples_per_shard, state_.shard_bytes.size());
-  PretokenizeProgress progress;
+  PretokenizeProgress& progress = progress_;
   progress.total_bytes = pipeline_.source().total_bytes();
   for (const LanguageCounts& counts : state_.languages) {
     progress.documents += counts.documents;
@@ -283,6 +247,50 @@ MODERNGPT2_INLINE void PretokenizeRun::pack() {
                 options_.block_size, Setting{"block_size"});
   state_.packed = true;
   save(shards, 0);
+}
+
+MODERNGPT2_INLINE bool PretokenizeRun::pack_evaluation(DatasetMetadata& metadata) {
+  if (!files_.back().is_validation) return false;
+  if (options_.eval_fraction > 0)
+    note(fmt::format("{} is not used: the inputs have a validation set", Setting{"eval_fraction"}));
+  SourceOptions source = options_.source;
+  source.part = TextPart::validation;
+  EncodingPipeline pipeline(source, {tokenizer_, options_.split_special_tokens}, options_.num_threads);
+  ShardWriter shards(staging_.eval_folder(), options_.block_size, options_.max_samples_per_shard);
+  BlockPacker packer(options_.block_size, [&](std::span<const std::int32_t> block) { (void)shards.add(block); });
+  std::vector<LanguageCounts> counts;
+  for (const std::string& language : pipeline.languages()) counts.push_back({language, 0, 0, 0});
+  const auto tell = [&] {
+    if (report_) report_(progress_);
+  };
+  const auto take = [&](const EncodedDocument& document) {
+    packer.add(document.ids);
+    if (document.ids.empty()) return;
+    LanguageCounts& count = counts[document.language];
+    ++count.documents;
+    count.tokens += static_cast<std::int64_t>(document.ids.size());
+    count.bytes += document.bytes;
+    tell();
+  };
+  pipeline.run(0, take, tell);
+  shards.finish();
+  if (shards.blocks() == 0) {
+    note(fmt::format("the validation files have too few tokens for a block of {}: they are not used",
+                     options_.block_size));
+    return false;
+  }
+  for (const LanguageCounts& added : counts) {
+    const auto found = std::find_if(metadata.languages.begin(), metadata.languages.end(),
+                                    [&](const LanguageCounts& count) { return count.language == added.language; });
+    LanguageCounts& sum = found != metadata.languages.end()
+                              ? *found
+                              : metadata.languages.emplace_back(LanguageCounts{added.language, 0, 0, 0});
+    sum.documents += added.documents, sum.tokens += added.tokens, sum.bytes += added.bytes;
+  }
+  for (const std::string& name : shards.names()) metadata.eval_files.push_back("eval/" + name);
+  metadata.eval_blocks = shards.blocks();
+  metadata.eval_size = std::min(metadata.eval_blocks, options_.max_samples_per_shard);
+  return true;
 }
 
 MODERNGPT2_INLINE void PretokenizeRun::save(const ShardWriter& shards, std::size_t tokens_of_next) {

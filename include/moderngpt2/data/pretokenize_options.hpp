@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "moderngpt2/data/resume_state.hpp"
 #include "moderngpt2/data/source.hpp"
@@ -17,7 +19,9 @@ struct PretokenizeOptions {
   std::filesystem::path output_path;
   int block_size = 1024;
   std::int64_t max_samples_per_shard = 200000;
-  double eval_fraction = 0;                      ///< fraction of the blocks, at the end, for the validation set
+  /// Fraction of the blocks, at the end, for the validation set. Unused if a folder of the inputs has validation files,
+  /// which then are the validation set.
+  double eval_fraction = 0;
   bool split_special_tokens = false;             ///< encode special tokens in the text as ordinary text
   int num_threads = 1;                           ///< threads that encode; reading has its own
   bool resume = false;                           ///< continue an interrupted run
@@ -49,8 +53,9 @@ inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer
       {"split_special_tokens", fmt::format("{}", options.split_special_tokens)},
       {"the longest document", fmt::format("{} bytes", source.max_document_bytes)},
   };
-  for (const TextFile& file : files)
-    made.inputs.emplace_back(std::filesystem::absolute(file.path).lexically_normal().string(), file.bytes);
+  const auto validation = std::count_if(files.begin(), files.end(), [](const TextFile& f) { return f.is_validation; });
+  if (validation > 0) made.settings.emplace_back("the number of validation files", fmt::format("{}", validation));
+  for (const TextFile& file : files) made.inputs.emplace_back(path_text(file.path), file.bytes);
   return made;
 }
 

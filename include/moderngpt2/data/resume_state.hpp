@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2 {
 
@@ -31,6 +33,9 @@ struct PretokenizeState {
   std::vector<LanguageCounts> languages;  ///< counts of these documents
 };
 
+/// Absolute path as UTF-8: bytes that are not UTF-8 are written as \x and two hexadecimal digits.
+std::string path_text(const std::filesystem::path& path);
+
 /// Writes the state atomically.
 void write_state(const std::filesystem::path& path, const PretokenizeState& state);
 
@@ -45,6 +50,20 @@ std::string difference(const PretokenizeFingerprint& before, const PretokenizeFi
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2 {
+
+MODERNGPT2_INLINE std::string path_text(const std::filesystem::path& path) {
+  const std::string raw = std::filesystem::absolute(path).lexically_normal().string();
+  std::string text;
+  for (std::string_view rest = raw; !rest.empty();) {
+    const std::size_t good = valid_utf8_prefix(rest);
+    text += rest.substr(0, good);
+    rest.remove_prefix(good);
+    if (rest.empty()) break;
+    text += fmt::format("\\x{:02x}", static_cast<unsigned char>(rest[0]));
+    rest.remove_prefix(1);
+  }
+  return text;
+}
 
 MODERNGPT2_INLINE void write_state(const std::filesystem::path& path, const PretokenizeState& state) {
   Json json = {{"settings", Json::object()}, {"inputs", Json::array()},      {"shard_bytes", state.shard_bytes},

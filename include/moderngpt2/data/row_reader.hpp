@@ -12,10 +12,12 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
-#include "moderngpt2/data/line_reader.hpp"
+#include "moderngpt2/data/json_objects.hpp"
+#include "moderngpt2/data/open_bytes.hpp"
 #include "moderngpt2/data/text_encoding.hpp"
 #include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/json_string.hpp"
 
 namespace moderngpt2 {
 
@@ -43,35 +45,37 @@ class RowReader {
   virtual std::vector<std::string> class_names(const std::string& /*column*/) const { return {}; }
 };
 
-/// Rows of a file of JSON lines, which may be compressed.
+/// Rows of a JSON file, which may be compressed: see JsonObjectReader. NaN and infinite numbers become null.
 class JsonRowReader final : public RowReader {
  public:
-  explicit JsonRowReader(TextFile file) : file_(std::move(file)), lines_(open_bytes(file_), max_line_bytes) {}
+  explicit JsonRowReader(TextFile file) : file_(std::move(file)), objects_(file_, max_row_bytes) {}
 
   bool next(Json& fields, std::int64_t& line) override;
 
  private:
-  static constexpr std::size_t max_line_bytes = std::size_t{1} << 26;
+  static constexpr std::size_t max_row_bytes = std::size_t{1} << 26;
   TextFile file_;
-  LineReader lines_;
+  JsonObjectReader objects_;
 };
 
 /// Function that opens a Parquet file of rows: open_parquet_rows (parquet_rows.hpp) in programs that link Arrow.
 using OpenParquetRows = std::unique_ptr<RowReader> (*)(const TextFile& file);
 
-/// Calls f(DataRow&, const RowReader&) for each row of the files, globs and folders `inputs`, in order. Throws Error
-/// for an input that matches no file or a file without rows, and if there are no rows at all.
+/// Calls f(DataRow&, const RowReader&) for each row of the files, globs and folders `inputs`, in order. `part`: files
+/// of folders to read. Throws Error for an input that matches no file, and if there are no rows at all.
 template <class F>
-void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_parquet, F&& f) {
+void for_each_row(const std::vector<std::string>& inputs, OpenParquetRows open_parquet, F&& f,
+                  TextPart part = TextPart::train) {
   std::int64_t rows = 0;
-  for (const TextFile& file : find_text_files(inputs)) {
+  for (const TextFile& file : find_text_files(inputs, part)) {
     std::unique_ptr<RowReader> reader;
     if (file.format.content == TextFormat::Content::json_lines)
       reader = std::make_unique<JsonRowReader>(file);
     else if (file.format.content == TextFormat::Content::parquet && open_parquet)
       reader = open_parquet(file);
     else
-      throw Error("{}: examples are read from .json, .jsonl, also with .gz or .zst, and .parquet", file.path.string());
+      throw Error("{}: examples are read from .json, .jsonl and .ndjson, also with .gz or .zst, and .parquet",
+                  file.path.string());
     DataRow row{Json::object(), {std::make_shared<const std::string>(file.path.string()), 0}};
     for (; reader->next(row.fields, row.place.line); ++rows) f(row, *reader);
   }
@@ -108,7 +112,11 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE std::string column_names(const Json& fields) {
   std::string names;
-  for (const auto& [name, value] : fields.items()) names += (names.empty() ? "" : ", ") + excerpt(name, 40);
+  for (const auto& [name, value] : fields.items()) {
+    names += (names.empty() ? "" : ", ") + excerpt(name, 40);
+    if (value.is_array() && !value.empty() && value[0].is_object())
+      names += " (a list of objects; if these are the rows, write them as JSON lines)";
+  }
   return names.empty() ? "none" : names;
 }
 
@@ -130,20 +138,17 @@ MODERNGPT2_INLINE std::string text_of(const Json& value, std::string_view column
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE bool JsonRowReader::next(Json& fields, std::int64_t& line) {
-  std::string_view text;
-  do {
-    if (!lines_.next(text)) return false;
-  } while (text.find_first_not_of(" \t\r\f\v") == text.npos);
-  line = lines_.number();
+  std::string reason;
+  const JsonObjectReader::Result result = objects_.next(reason);
+  if (result == JsonObjectReader::Result::end) return false;
+  line = objects_.line();
   const std::string where = fmt::format("{}:{}", file_.path.string(), line);
+  const std::string_view text = objects_.text();
   if (find_invalid_utf8(text).bytes > 0)
     throw Error("{}: the line is not UTF-8. {}", where,
                 encoding_advice(file_, line == 1 ? read_beginning(file_, std::size_t{1} << 16) : std::string(text)));
-  if (lines_.unfinished()) throw Error("{}: the line is longer than {} bytes", where, max_line_bytes);
-  if (line == 1 && text[text.find_first_not_of(" \t")] == '[')
-    throw Error("{}: a JSON list, expected one object per line. Write it as JSON lines", where);
-  fields = parse_json(text, where);
-  if (!fields.is_object()) throw Error("{}: an object is needed, found {}", where, detail::json_excerpt(fields));
+  if (result == JsonObjectReader::Result::skipped) throw Error("{}: {}", where, reason);
+  fields = objects_.scanner().has_nan() ? parse_json(detail::nan_as_null(text), where) : parse_json(text, where);
   return true;
 }
 

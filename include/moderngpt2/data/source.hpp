@@ -24,8 +24,8 @@ class DocumentSource {
   explicit DocumentSource(SourceOptions options);
 
   /// Reads the next document. Returns false at the end. Throws Error if a file cannot be read, if more of its bytes are
-  /// not UTF-8 than max_invalid_utf8 accepts (compared after 4 MiB of text, then continuously, and at its end), if
-  /// lines were read but none contained a document, and with `strict` at the first line without a document.
+  /// not UTF-8 than max_invalid_utf8 accepts (compared after 4 MiB of text, then continuously, and at its end), if no
+  /// line of a file that is not empty contains a document, and with `strict` at the first line without a document.
   bool next(Document& out);
 
   /// Files in reading order within each language.
@@ -46,8 +46,10 @@ class DocumentSource {
     std::vector<TextFile> files;
     std::unique_ptr<ReadingStream> readings;
     std::int64_t bytes_read = 0;
-    std::size_t file = 0;    // file of the last reading
-    TextBytes text_bytes{};  // bytes of that file so far
+    std::size_t file = 0;        // file of the last reading
+    TextBytes text_bytes{};      // bytes of that file so far
+    bool has_document = false;   // in that file
+    std::string first_reason{};  // why the first line of that file without a document has none
   };
 
   bool next_of(Group& group, Document& out);
@@ -74,7 +76,6 @@ class DocumentSource {
   std::vector<Group> groups_;
   std::size_t turn_ = 0;
   std::int64_t documents_ = 0, skipped_ = 0, total_bytes_ = 0;
-  std::string first_reason_;
   bool finished_ = false;
 };
 
@@ -86,7 +87,9 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE DocumentSource::DocumentSource(SourceOptions options) : options_(std::move(options)) {
   std::vector<std::vector<TextFile>> files;  // files of each language
-  for (TextFile& file : find_text_files(options_.inputs)) {
+  if (options_.note && options_.part == TextPart::train)
+    for (const std::string& line : text_file_notes(options_.inputs, options_.evaluates)) options_.note(line);
+  for (TextFile& file : find_text_files(options_.inputs, options_.part)) {
     files_.push_back(file);
     total_bytes_ += file.bytes;
     const auto group = std::find_if(files.begin(), files.end(),
@@ -137,10 +140,13 @@ MODERNGPT2_INLINE bool DocumentSource::next_of(Group& group, Document& out) {
     count(group, reading);
     switch (reading.kind) {
       case Reading::Kind::document:
+        group.has_document = true;
         out = std::move(reading.document);
         out.language = group.language;
         return true;
       case Reading::Kind::skipped:
+        if (group.first_reason.empty())
+          group.first_reason = fmt::format("{}:{}: {}", reading.document.file, reading.document.line, reading.reason);
         skip(reading.document, reading.reason);
         break;
       case Reading::Kind::empty_file:
@@ -170,6 +176,12 @@ MODERNGPT2_INLINE void DocumentSource::check_encoding(const Group& group) const 
   const double most = options_.strict ? 0 : options_.max_invalid_utf8;
   if (static_cast<double>(all.invalid) <= most * static_cast<double>(all.bytes)) return;
   const TextFile& file = group.files[group.file];
+  if (all.sample.empty())
+    throw Error(
+        "{}:{}: {} escaped surrogates (\\ud800 to \\udfff) without their pair, the first in this line, in {} bytes: "
+        "more than {:.3g}% ({}). Write whole characters.",
+        file.path.string(), all.line, all.invalid / 3, all.bytes, 100 * most,
+        options_.strict ? Setting{"strict"} : Setting{"max_invalid_utf8"});
   std::string sample = all.sample;
   if (file.format.content != TextFormat::Content::parquet) {
     const std::string beginning = read_beginning(file, std::size_t{1} << 16);
@@ -186,11 +198,22 @@ MODERNGPT2_INLINE void DocumentSource::check_encoding(const Group& group) const 
 MODERNGPT2_INLINE void DocumentSource::end_file(Group& group) {
   if (group.text_bytes.invalid > 0) {
     check_encoding(group);
-    warn(fmt::format("{}:{}: {} of {} bytes of this file are not UTF-8, the first in this line. {}",
-                     group.files[group.file].path.string(), group.text_bytes.line, group.text_bytes.invalid,
-                     group.text_bytes.bytes, encoding_advice(group.files[group.file], group.text_bytes.sample)));
+    const std::string file = group.files[group.file].path.string();
+    if (group.text_bytes.sample.empty())
+      warn(fmt::format(
+          "{}:{}: {} escaped surrogates (\\ud800 to \\udfff) without their pair became U+FFFD, the first in "
+          "this line",
+          file, group.text_bytes.line, group.text_bytes.invalid / 3));
+    else
+      warn(fmt::format("{}:{}: {} of {} bytes of this file are not UTF-8, the first in this line. {}", file,
+                       group.text_bytes.line, group.text_bytes.invalid, group.text_bytes.bytes,
+                       encoding_advice(group.files[group.file], group.text_bytes.sample)));
   }
   group.text_bytes = {};
+  if (!group.has_document && !group.first_reason.empty())
+    throw Error("no line contains a document; the first one is {}", group.first_reason);
+  group.has_document = false;
+  group.first_reason.clear();
 }
 
 MODERNGPT2_INLINE void DocumentSource::skip(const Document& where, const std::string& reason) {
@@ -198,12 +221,10 @@ MODERNGPT2_INLINE void DocumentSource::skip(const Document& where, const std::st
   ++skipped_;
   if (skipped_ <= shown_warnings) warn(fmt::format("{}:{}: skipped: {}", where.file, where.line, reason));
   if (skipped_ == shown_warnings) warn("further lines without a document are counted but not shown");
-  if (documents_ == 0 && skipped_ == 1) first_reason_ = fmt::format("{}:{}: {}", where.file, where.line, reason);
 }
 
 MODERNGPT2_INLINE bool DocumentSource::finish() {
   for (Group& group : groups_) end_file(group);
-  if (documents_ == 0 && skipped_ > 0) throw Error("no line contains a document; the first one is {}", first_reason_);
   if (!finished_ && skipped_ > 0) warn(fmt::format("{} lines without a document were skipped", skipped_));
   finished_ = true;
   return false;

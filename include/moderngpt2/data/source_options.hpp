@@ -14,7 +14,8 @@ namespace moderngpt2 {
 
 /// Text inputs and how they are split into documents.
 struct SourceOptions {
-  std::vector<std::string> inputs;                       ///< files, globs, folders
+  std::vector<std::string> inputs;                       ///< files, globs, folders; LANGUAGE=INPUT sets a language
+  TextPart part = TextPart::train;                       ///< files of the inputs to read
   std::string text_column = "text";                      // JSON field or Parquet column with the text
   TextDocument text_document = TextDocument::paragraph;  ///< end of a document in .txt files
   std::int64_t max_documents = 0;                        ///< maximum over all languages; 0: no limit
@@ -28,6 +29,9 @@ struct SourceOptions {
   /// Maximum bytes of text read ahead, over all languages, with one thread per language; 0: no threads.
   std::size_t read_ahead_bytes = 0;
   std::function<void(const std::string&)> warn;  ///< receives one line; optional
+  /// Receives one line about files of the inputs that are not trained on; optional.
+  std::function<void(const std::string&)> note;
+  bool evaluates = false;  ///< whether these lines say that validation files are evaluated
 
   /// Function that opens a Parquet file: open_parquet_text (parquet_text.hpp) in programs that link Arrow.
   using OpenParquet = std::unique_ptr<DocumentReader> (*)(const TextFile& file, const std::string& text_column,

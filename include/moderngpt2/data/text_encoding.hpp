@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/data/shell_command.hpp"
 #include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -184,13 +185,8 @@ MODERNGPT2_INLINE std::string encoding_advice(const TextFile& file, std::string_
   if (encoding.empty()) return "Convert the text to UTF-8.";
   if (file.format.content == TextFormat::Content::parquet)
     return fmt::format("It looks like {}: convert the column to UTF-8.", encoding);
-  const char* unpack = file.format.packing == TextFormat::Packing::gzip   ? "gzip -dc "
-                       : file.format.packing == TextFormat::Packing::zstd ? "zstd -dc "
-                                                                          : "";
-  if (*unpack)
-    return fmt::format("It looks like {0}: convert it with {1}{2} | iconv -f {0} -t UTF-8", encoding, unpack,
-                       file.path.string());
-  return fmt::format("It looks like {0}: convert it with iconv -f {0} -t UTF-8 {1}", encoding, file.path.string());
+  return fmt::format("It looks like {0}: convert it with {1}", encoding,
+                     shell_command(file, fmt::format("iconv -f {} -t UTF-8", encoding)));
 }
 
 }  // namespace moderngpt2

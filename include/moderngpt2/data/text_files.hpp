@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <string>
 #include <string_view>
@@ -12,20 +13,14 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <glob.h>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/data/input_files.hpp"
+#include "moderngpt2/data/splits.hpp"
+#include "moderngpt2/data/text_format.hpp"
 
 namespace moderngpt2 {
-
-/// Format of a text file according to its name.
-struct TextFormat {
-  enum class Content { unknown, json_lines, text, parquet };
-  enum class Packing { none, gzip, zstd };
-  Content content = Content::unknown;
-  Packing packing = Packing::none;
-};
 
 /// Text file and its language according to its name, "text" by default.
 struct TextFile {
@@ -33,27 +28,33 @@ struct TextFile {
   TextFormat format;
   std::string language;
   std::int64_t bytes = 0;
+  bool is_validation = false;  ///< whether it was found as a file of a validation set
 };
 
-/// Format according to the name's suffix: .json, .jsonl or .txt, optionally followed by .gz or .zst; or .parquet.
-TextFormat text_format(const std::filesystem::path& path);
+/// Language of a file: two letters in its name, at its beginning or after '-', '_' or '.', and before '-', '_' or '.',
+/// as in c4-ja.00000-of-01024.json.gz or ja.txt; or the name of one of the last `folders` folders of its path, or the
+/// end of it, as in en/c4-train.00000-of-01024.json.gz or 20231101.ja/train.parquet; otherwise "text".
+std::string language_of(const std::filesystem::path& path, int folders = 1);
 
-/// Language of a file: two letters in its name after '-' or '_' and before '-', '_' or '.', as in
-/// c4-ja.00000-of-01024.json.gz, or the name of its folder, as in en/c4-train.00000-of-01024.json.gz; otherwise "text".
-std::string language_of(const std::filesystem::path& path);
+/// Files of a set of inputs to find.
+enum class TextPart {
+  train,       ///< all files but those of a folder that are of a validation or test set
+  validation,  ///< files of folders that are of a validation set
+  evaluation   ///< all files, but of a folder only its validation files, otherwise its test files, if it has some
+};
 
-namespace detail {
+/// Files of a part of `inputs` (files, globs, folders searched recursively), without duplicates: in the order of the
+/// inputs, files of a glob or folder sorted by name. "**" in a glob matches folders of any depth. An input
+/// LANGUAGE=INPUT sets the language of its files. See split_of() for the parts of a folder. Throws Error for an input
+/// that matches nothing or a file of unknown format, and for inputs without files to train on.
+std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs, TextPart part = TextPart::train);
 
-std::vector<std::filesystem::path> glob_files(const std::string& pattern);
+/// Files of `inputs` from which a data set is made: those to train on, then those of validation sets.
+std::vector<TextFile> find_dataset_files(const std::vector<std::string>& inputs);
 
-void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths);
-
-}  // namespace detail
-
-/// Files that `inputs` (files, globs, folders searched recursively) match, without duplicates: in the order of the
-/// inputs, files of a glob or folder sorted by name. Throws Error for an input that matches nothing or a file of
-/// unknown format.
-std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs);
+/// Lines about files of `inputs` that are not trained on, and about globs that match files of several parts.
+/// `evaluates`: whether validation files are evaluated.
+std::vector<std::string> text_file_notes(const std::vector<std::string>& inputs, bool evaluates);
 
 /// Summary such as "3 files of text, 1.2 MB, of en, ja".
 std::string files_text(const std::vector<TextFile>& files);
@@ -64,23 +65,7 @@ std::string files_text(const std::vector<TextFile>& files);
 
 namespace moderngpt2 {
 
-MODERNGPT2_INLINE TextFormat text_format(const std::filesystem::path& path) {
-  TextFormat format;
-  std::string name = path.filename().string();
-  if (name.ends_with(".gz"))
-    format.packing = TextFormat::Packing::gzip, name.resize(name.size() - 3);
-  else if (name.ends_with(".zst"))
-    format.packing = TextFormat::Packing::zstd, name.resize(name.size() - 4);
-  if (name.ends_with(".json") || name.ends_with(".jsonl"))
-    format.content = TextFormat::Content::json_lines;
-  else if (name.ends_with(".txt"))
-    format.content = TextFormat::Content::text;
-  else if (name.ends_with(".parquet") && format.packing == TextFormat::Packing::none)
-    format.content = TextFormat::Content::parquet;
-  return format;
-}
-
-MODERNGPT2_INLINE std::string language_of(const std::filesystem::path& path) {
+MODERNGPT2_INLINE std::string language_of(const std::filesystem::path& path, int folders) {
   constexpr std::array<std::string_view, 31> languages{"ar", "cn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr",
                                                        "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "no", "pl", "pt",
                                                        "ro", "ru", "sv", "th", "tr", "tw", "uk", "vi", "zh"};
@@ -88,90 +73,97 @@ MODERNGPT2_INLINE std::string language_of(const std::filesystem::path& path) {
     return std::find(languages.begin(), languages.end(), word) != languages.end();
   };
   const std::string name = path.filename().string();
-  for (std::size_t i = 0; i + 3 < name.size(); ++i) {
-    const bool before = name[i] == '-' || name[i] == '_';
-    const bool after = name[i + 3] == '-' || name[i + 3] == '_' || name[i + 3] == '.';
-    if (before && after && known(std::string_view(name).substr(i + 1, 2))) return name.substr(i + 1, 2);
+  for (std::size_t i = 0; i + 2 < name.size(); ++i) {
+    const bool before = i == 0 || name[i - 1] == '-' || name[i - 1] == '_' || name[i - 1] == '.';
+    const bool after = name[i + 2] == '-' || name[i + 2] == '_' || name[i + 2] == '.';
+    if (before && after && known(std::string_view(name).substr(i, 2))) return name.substr(i, 2);
   }
-  const std::string folder = path.parent_path().filename().string();
-  return known(folder) ? folder : "text";
+  std::filesystem::path folder = path.parent_path();
+  for (; folders > 0 && !folder.filename().empty(); --folders, folder = folder.parent_path()) {
+    const std::string last = folder.filename().string();
+    const std::size_t separator = last.find_last_of("-_.");
+    const std::string word = separator == last.npos ? last : last.substr(separator + 1);
+    if (known(word)) return word;
+  }
+  return "text";
 }
 
 }  // namespace moderngpt2
 
-namespace moderngpt2::detail {
-
-MODERNGPT2_INLINE std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
-  std::vector<std::filesystem::path> paths;
-  glob_t found{};
-  if (glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found) == 0)
-    paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  globfree(&found);
-  return paths;
-}
-
-MODERNGPT2_INLINE void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths) {
-  std::error_code error;
-  std::filesystem::recursive_directory_iterator entry(folder, error), end;
-  if (error) throw Error("{}: cannot list the folder: {}", folder.string(), error.message());
-  while (entry != end) {
-    if (entry->path().filename().string().starts_with(".")) {
-      if (entry->is_directory(error)) entry.disable_recursion_pending();
-    } else if (text_format(entry->path()).content != TextFormat::Content::unknown) {
-      if (entry->is_regular_file(error)) paths.push_back(entry->path());
-      if (error && error != std::errc::no_such_file_or_directory)  // a dangling link
-        throw Error("{}: {}", entry->path().string(), error.message());
-    }
-    entry.increment(error);
-    if (error) throw Error("{}: cannot list the folder: {}", folder.string(), error.message());
-  }
-}
-
-}  // namespace moderngpt2::detail
-
 namespace moderngpt2 {
 
-MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs) {
+MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs, TextPart part) {
   std::vector<TextFile> files;
   std::set<std::filesystem::path> seen;
+  std::string other_part;  // a file that is not trained on
   for (const std::string& input : inputs) {
     if (input == "-")
       throw Error(
           "{} -: standard input is not read as text, since files are read more than once: write it to a .txt or .jsonl "
           "file, also with .gz or .zst (./- names a file called -)",
           Setting{"input"});
-    std::error_code error;
-    std::vector<std::filesystem::path> matches;
-    if (std::filesystem::exists(input, error))
-      matches.push_back(input);
-    else
-      matches = detail::glob_files(input);
-    if (matches.empty() && error) throw Error("{}: {}", input, error.message());
-    if (matches.empty())
-      throw Error("{}: {}", input,
-                  input.find_first_of("*?[{") == std::string::npos ? "no such file or folder" : "no file matches");
-    std::vector<std::filesystem::path> paths;
-    for (const std::filesystem::path& match : matches) {
-      if (std::filesystem::is_directory(match, error))
-        detail::add_folder(match, paths);
-      else
-        paths.push_back(match);
-    }
-    if (paths.empty())
-      throw Error("{}: no .json, .jsonl or .txt file (or .gz, .zst of these) and no .parquet in it", input);
-    std::sort(paths.begin(), paths.end());
-    for (const std::filesystem::path& path : paths) {
+    const detail::InputFiles found = detail::find_input(input);
+    const auto add = [&](const std::filesystem::path& path, int folders) {
       const TextFormat format = text_format(path);
-      if (format.content == TextFormat::Content::unknown)
-        throw Error("{}: unknown format; text is read from .json, .jsonl and .txt, also with .gz or .zst, and .parquet",
-                    path.string());
-      if (!seen.insert(std::filesystem::weakly_canonical(path, error)).second) continue;
+      if (format.content == TextFormat::Content::unknown) {
+        detail::refuse_packing(path);
+        if (path.extension() == ".arrow") detail::refuse_arrow(path.parent_path());
+        throw Error(
+            "{}: unknown format; text is read from .json, .jsonl, .ndjson and .txt, also with .gz or .zst, and "
+            ".parquet",
+            path.string());
+      }
+      std::error_code error;
+      if (!seen.insert(std::filesystem::weakly_canonical(path, error)).second) return;
       const std::uintmax_t bytes = std::filesystem::file_size(path, error);
-      files.push_back({path, format, language_of(path), error ? 0 : static_cast<std::int64_t>(bytes)});
+      files.push_back({path, format, found.language.empty() ? language_of(path, folders) : found.language,
+                       error ? 0 : static_cast<std::int64_t>(bytes), part == TextPart::validation});
+    };
+    if (part != TextPart::validation)
+      for (const std::filesystem::path& path : found.named) add(path, 1);
+    for (const SplitPaths& folder : found.folders) {
+      const auto& paths = part == TextPart::train        ? folder.train
+                          : part == TextPart::validation ? folder.validation
+                                                         : folder.evaluation();
+      for (const std::filesystem::path& path : paths) {
+        const std::filesystem::path inside = path.lexically_relative(folder.folder);
+        add(path, std::max<int>(1, static_cast<int>(std::distance(inside.begin(), inside.end()))));
+      }
+      if (folder.train.empty()) other_part = folder.evaluation().front().string();
     }
   }
-  if (files.empty()) throw Error("no input file given");
+  if (inputs.empty()) throw Error("no input file given");
+  if (files.empty() && part != TextPart::validation)
+    throw Error(
+        "{}: the name says that this file is not of a training set, and there are no others. Name the file, "
+        "not its folder, to train on it.",
+        other_part);
   return files;
+}
+
+MODERNGPT2_INLINE std::vector<TextFile> find_dataset_files(const std::vector<std::string>& inputs) {
+  std::vector<TextFile> files = find_text_files(inputs);
+  for (TextFile& file : find_text_files(inputs, TextPart::validation)) files.push_back(std::move(file));
+  return files;
+}
+
+MODERNGPT2_INLINE std::vector<std::string> text_file_notes(const std::vector<std::string>& inputs, bool evaluates) {
+  std::vector<std::string> lines;
+  for (const std::string& input : inputs) {
+    const detail::InputFiles found = detail::find_input(input);
+    for (const SplitPaths& folder : found.folders)
+      for (std::string& line : split_notes(folder, evaluates)) lines.push_back(std::move(line));
+    const auto other = std::find_if(found.named.begin(), found.named.end(), [](const std::filesystem::path& path) {
+      const DataSplit split = split_of(path.filename());
+      return split == DataSplit::validation || split == DataSplit::test;
+    });
+    if (found.is_glob && found.named.size() > 1 && other != found.named.end())
+      lines.push_back(
+          fmt::format("{}: matches files of validation or test sets ({}), which are trained on: name their "
+                      "folder to leave them out",
+                      input, other->filename().string()));
+  }
+  return lines;
 }
 
 MODERNGPT2_INLINE std::string files_text(const std::vector<TextFile>& files) {

@@ -110,6 +110,7 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
     const DatasetSplits splits = DatasetSplits::open(*dataset, {.block_size = request.block_size.value_or(0),
                                                                 .vocab_size = first.config.vocab_size,
                                                                 .max_eval_blocks = request.streaming_eval_samples});
+    for (const std::string& line : splits.notes) say("note: " + line);
     run.data = splits;
     run.block_size = run.data->train.block_size();
     const std::string& made_by = splits.metadata.tokenizer_fingerprint;

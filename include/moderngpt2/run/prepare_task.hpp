@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,9 +29,20 @@ namespace detail {
 inline std::vector<std::string> class_names(const ConfigFile& file, const std::string& where) {
   std::vector<std::string> names;
   const Json* map = find_field(file.json, "id2label", where);
+  std::unordered_map<std::string_view, const Json*> by_id;  // look-up in a Json object is linear
+  if (map && !map->is_null()) {
+    (void)find_field(*map, "", where + ": id2label");  // must be an object
+    for (const auto& [key, name] : map->get_ref<const Json::object_t&>()) by_id.emplace(key, &name);
+  }
   for (int i = 0; i < file.config.num_labels; ++i) {
     const std::string key = std::to_string(i);
-    names.push_back(map && !map->is_null() ? get_field<std::string>(*map, key, where + ": id2label") : "LABEL_" + key);
+    if (!map || map->is_null()) {
+      names.push_back("LABEL_" + key);
+      continue;
+    }
+    const auto found = by_id.find(key);
+    if (found == by_id.end()) throw Error("{}: id2label: {} is missing", where, key);
+    names.push_back(json_as<std::string>(*found->second, key, where + ": id2label"));
   }
   return names;
 }
@@ -38,23 +50,29 @@ inline std::vector<std::string> class_names(const ConfigFile& file, const std::s
 /// Sets id2label, label2id and num_labels of a config.
 inline void set_labels(ConfigFile& file, const std::vector<std::string>& names) {
   Json ids = Json::object(), by_name = Json::object();
-  for (std::size_t i = 0; i < names.size(); ++i) ids[std::to_string(i)] = names[i], by_name[names[i]] = i;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    // emplace_back on the underlying vectors: the map's insertion would compare all keys. Names are different.
+    ids.get_ref<Json::object_t&>().emplace_back(std::to_string(i), names[i]);
+    by_name.get_ref<Json::object_t&>().emplace_back(names[i], i);
+  }
   file.json["id2label"] = std::move(ids);
   file.json["label2id"] = std::move(by_name);
   file.config.num_labels = int(names.size());
 }
 
-/// Reads the rows of files into a store. Labels become ids in finish_examples(), when all are known.
+/// Reads the rows of files into a store. `part`: files of folders to read. Labels become ids in finish_examples(), when
+/// all are known.
 template <class Store, class Say>
-std::shared_ptr<Store> read_examples(const std::vector<std::string>& inputs, const Tokenizer& tokenizer,
+std::shared_ptr<Store> read_examples(const std::vector<std::string>& inputs, TextPart part, const Tokenizer& tokenizer,
                                      const ExampleOptions& options, LabelSet& labels, Say&& say) {
   auto store = std::make_shared<Store>();
   TextEncoder encoder(tokenizer, options.block_size);
   std::int64_t rows = 0;
-  for_each_row(inputs, open_parquet_rows, [&](const DataRow& row, const RowReader& reader) {
+  const auto add = [&](const DataRow& row, const RowReader& reader) {
     store->add(row, reader, encoder, labels, options);
     ++rows;
-  });
+  };
+  for_each_row(inputs, open_parquet_rows, add, part);
   if (encoder.cut() > 0)
     say(fmt::format("note: {} texts of {} are longer than --block_size {} and were cut", encoder.cut(), rows,
                     options.block_size));
@@ -83,6 +101,7 @@ void finish_examples(const Stores& stores, LabelSet& labels, const std::optional
     Config& c = file.config;
     std::vector<std::string> names = labels.names();
     if constexpr (requires { stores.front()->problem(); }) {
+      stores.back()->require_form_of(*stores.front());
       // Precedence: the checkpoint, the setting, the form of the labels.
       if (own) c.problem_type = own->config.problem_type;
       if (c.problem_type == ProblemType::automatic || !own)
@@ -128,6 +147,7 @@ typename Task::Splits read_splits(const TrainingRequest& request, const Tokenize
   if (files.inputs.empty() && !request.eval_only) throw UsageError("--input is needed: the files to train on");
   ExampleOptions options = files.options;
   options.block_size = block_size;
+  options.labels_are_optional = request.eval_only && request.predictions_file.has_value();
   LabelSet labels;
   if (own.file) {
     if (Task::has_labels) labels = LabelSet(class_names(*own.file, own.folder));
@@ -137,15 +157,29 @@ typename Task::Splits read_splits(const TrainingRequest& request, const Tokenize
       options.problem_type = ProblemType::regression;
   }
   std::vector<std::shared_ptr<Store>> stores;
-  const bool only_eval = request.eval_only && !files.eval_inputs.empty();
-  if (!only_eval) stores.push_back(read_examples<Store>(files.inputs, tokenizer, options, labels, say));
-  if (!files.eval_inputs.empty())
-    stores.push_back(read_examples<Store>(files.eval_inputs, tokenizer, options, labels, say));
+  std::vector<std::string> eval_inputs = files.eval_inputs;
+  TextPart eval_part = TextPart::evaluation;
+  if (eval_inputs.empty()) {
+    for (const std::string& line : text_file_notes(files.inputs, true)) say("note: " + line);
+    if (!find_text_files(files.inputs, TextPart::validation).empty())
+      eval_inputs = files.inputs, eval_part = TextPart::validation;
+  } else if (!files.inputs.empty()) {
+    for (const std::string& line : text_file_notes(files.inputs, false)) say("note: " + line);
+  }
+  const bool only_eval = request.eval_only && !eval_inputs.empty();
+  if (!only_eval) {
+    stores.push_back(read_examples<Store>(files.inputs, TextPart::train, tokenizer, options, labels, say));
+    // Whole numbers of the evaluation set are numbers if those of the training set have fractions.
+    if constexpr (requires { stores.front()->problem(); })
+      if (!options.problem_type && stores.front()->width() == 1) options.problem_type = ProblemType::regression;
+  }
+  if (!eval_inputs.empty())
+    stores.push_back(read_examples<Store>(eval_inputs, eval_part, tokenizer, options, labels, say));
   finish_examples<Task>(stores, labels, own.file, options, config);
   const auto count = [](const Store& store) { return store.rows.size() / std::max(store.sequences(), 1); };
   const std::int64_t last = count(*stores.front()), eval_last = count(*stores.back());
   const std::int64_t first_of_eval =
-      files.eval_inputs.empty() ? first_held_out(*stores[0], last, request.streaming_eval_samples) : 0;
+      eval_inputs.empty() ? first_held_out(*stores[0], last, request.streaming_eval_samples) : 0;
   typename Task::Splits splits;
   splits.train = ExampleRange<Store>(stores.front(), 0, first_of_eval > 0 ? first_of_eval : last);
   splits.eval = ExampleRange<Store>(stores.back(), first_of_eval, eval_last);

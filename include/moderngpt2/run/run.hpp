@@ -97,7 +97,12 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
       },
       &ranks);
   if (!result) return stop_status(int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped")));
-  hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
+  std::int64_t unlabelled = 0;
+  if constexpr (!std::is_same_v<Task, LanguageModelling>) unlabelled = data.store().labelled.missing();
+  if (unlabelled > 0)
+    hooks.say(fmt::format("{} rows have no label: there are predictions, but no loss and no scores", unlabelled));
+  else
+    hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
   if constexpr (!std::is_same_v<Task, LanguageModelling>)
     run_or_fail_together(ranks, "writing the predictions", [&] {
       if (ranks.rank() == 0 && request.predictions_file) write_predictions(*request.predictions_file, scores);

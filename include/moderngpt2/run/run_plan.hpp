@@ -8,18 +8,21 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/run/device.hpp"
 #include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/summary.hpp"
 #include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/schedule.hpp"
 
@@ -82,6 +85,12 @@ RunPlan plan_run(const TrainingRequest& request, const PreparedRun<Task>& run, i
                     ? plan_evaluation<M>(run.companions.config.config, s, run.block_size, request.threads, eval_blocks,
                                          run.data ? Task::Batch::sequences_of(run.data->train) : 1)
                     : plan_training<M>(request, run, s);
+  if constexpr (std::is_same_v<Task, LanguageModelling> && OnHost<typename M::Backend>)
+    if (run.data) {
+      const BlockDataset &train = run.data->train, &eval = run.data->eval;
+      const std::uint64_t bytes = train.memory_bytes() + (eval.shares_source(train) ? 0 : eval.memory_bytes());
+      if (bytes > 0) plan.memory.lines.push_back({"decoded blocks", bytes});
+    }
   add_libraries(plan.memory, resident_bytes(), ranks, s.world_size);
   plan.epoch_steps = steps_per_epoch(train_blocks(run), s.global_batch());
   plan.knows_steps = knows_last_step(request, run);

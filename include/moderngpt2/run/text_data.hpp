@@ -108,7 +108,7 @@ MODERNGPT2_INLINE PackedText::PackedText(const Tokenizer& tokenizer, const TextD
   options_.eval_fraction = text.eval_fraction;
   options_.split_special_tokens = text.split_special_tokens;
   options_.resume = true;
-  files_ = find_text_files(options_.source.inputs);
+  files_ = find_dataset_files(options_.source.inputs);
 }
 
 MODERNGPT2_INLINE bool PackedText::is_there() {
@@ -130,6 +130,7 @@ MODERNGPT2_INLINE std::filesystem::path PackedText::pack(int threads, const Trai
   write_state(record_file(), record_);
   options_.num_threads = threads;
   options_.source.warn = [&](const std::string& line) { hooks.say("warning: " + line); };
+  options_.source.note = [&](const std::string& line) { hooks.say("note: " + line); };
   const DatasetMetadata packed = pretokenize(tokenizer_, options_, [&](const PretokenizeProgress& now) {
     if (const int reason = hooks.stop ? hooks.stop() : 0) throw PackingStopped{reason};
     if (hooks.on_packing) hooks.on_packing(now);
@@ -145,7 +146,7 @@ MODERNGPT2_INLINE void PackedText::identify() {
   if (before) differs_ = difference(before->fingerprint, record_.fingerprint);
   refuse_other_text();
   for (const TextFile& file : files_) {
-    const std::string path = std::filesystem::absolute(file.path).lexically_normal().string();
+    const std::string path = path_text(file.path);
     const std::string content = "the content of " + path, time = "the time of " + path, now = time_of(file.path);
     std::string hash;
     if (before && setting(*before, time) == now) hash = setting(*before, content);

@@ -32,6 +32,7 @@ class ChoiceExamples {
   RaggedRows rows;
   std::vector<int> answers;
   int choices = 0;
+  LabelledExamples labelled;
 
   int sequences() const { return choices; }
   Divisors divisors(std::int64_t begin, std::int64_t end) const {
@@ -58,7 +59,11 @@ class ChoiceExamples {
       if (!begin.empty()) begin += ' ';
       begin += text_of(row.fields[column], column, row.place);
     }
-    const int answer = read_answer(row, options, int(endings.size()), names);
+    const std::vector<std::string> columns = column_or(options.label_column, {"label", "answer", "answerKey"});
+    const Json* value = find_label(row, columns, "answer", options);
+    if (value && options.labels_are_optional && *value == "") value = nullptr;  // as in HellaSwag's test set
+    labelled.add(value != nullptr);
+    const int answer = value ? read_answer(*value, row.place, int(endings.size()), names) : 0;
     if (choices == 0) choices = int(endings.size());
     if (endings.size() < 2 || int(endings.size()) != choices)
       throw Error("{}: {} choices, {}", row.place.text(), endings.size(),
@@ -110,12 +115,9 @@ class ChoiceExamples {
 
   /// Reads the answer as the index of a choice. It can be a number, its digits, the name of a choice, or a letter from
   /// A.
-  static int read_answer(const DataRow& row, const ExampleOptions& options, int count,
-                         const std::vector<std::string>& names) {
-    const std::vector<std::string> columns = column_or(options.label_column, {"label", "answer", "answerKey"});
-    const Json& value = require_column(row, columns, "answer", "label_column");
+  static int read_answer(const Json& value, const RowPlace& place, int count, const std::vector<std::string>& names) {
     std::int64_t answer = -1;
-    if (value.is_number_integer()) answer = json_as<std::int64_t>(value, "the answer", row.place.text());
+    if (value.is_number_integer()) answer = json_as<std::int64_t>(value, "the answer", place.text());
     if (value.is_string()) {
       const auto& text = value.get_ref<const std::string&>();
       const auto named = std::find(names.begin(), names.end(), text);
@@ -127,7 +129,7 @@ class ChoiceExamples {
         answer = std::toupper(static_cast<unsigned char>(text[0])) - 'A';
     }
     if (answer < 0 || answer >= count)
-      throw Error("{}: the answer {} is none of the {} choices", row.place.text(), detail::json_excerpt(value), count);
+      throw Error("{}: the answer {} is none of the {} choices", place.text(), detail::json_excerpt(value), count);
     return int(answer);
   }
 };

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,7 +27,34 @@ struct ExampleOptions {
   int doc_stride = 128;                       ///< question answering: overlap of two windows in tokens
   std::optional<ProblemType> problem_type{};  ///< sequence classification; nullopt: derived from the labels
   OpenParquetRows open_parquet = nullptr;
+  /// Whether a row may have no label: no such column, null, or -1, as in GLUE's test sets.
+  bool labels_are_optional = false;
 };
+
+/// Presence of labels, by example. Threads: several may read at once.
+class LabelledExamples {
+ public:
+  void add(bool has_label) {
+    has_label_.push_back(has_label);
+    missing_ += !has_label;
+  }
+  void remove_all() {
+    missing_ = std::int64_t(has_label_.size());
+    std::fill(has_label_.begin(), has_label_.end(), char{0});
+  }
+  bool operator[](std::int64_t example) const { return has_label_[std::size_t(example)] != 0; }
+  /// Number of examples without a label. They have the label 0.
+  std::int64_t missing() const { return missing_; }
+
+ private:
+  std::vector<char> has_label_;
+  std::int64_t missing_ = 0;
+};
+
+/// Returns the first of `names` that is a column of the row with a label; nullptr for a row without a label, if the
+/// options allow that. Throws Error as require_column() does.
+const Json* find_label(const DataRow& row, const std::vector<std::string>& names, std::string_view what,
+                       const ExampleOptions& options);
 
 /// Rows of different length in one array. Threads: several may read at once.
 class RaggedRows {
@@ -42,7 +70,9 @@ class RaggedRows {
     const auto begin = std::size_t(starts_[std::size_t(i)]), end = std::size_t(starts_[std::size_t(i) + 1]);
     return std::span(values_).subspan(begin, end - begin);
   }
-  std::vector<int>& values() { return values_; }
+  std::span<int> row(std::int64_t i) {
+    return std::span(values_).subspan(std::size_t(starts_[std::size_t(i)]), (*this)[i].size());
+  }
 
  private:
   std::vector<int> values_;
@@ -138,6 +168,15 @@ std::vector<std::string> column_or(const std::string& given, std::vector<std::st
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2 {
+
+MODERNGPT2_INLINE const Json* find_label(const DataRow& row, const std::vector<std::string>& names,
+                                         std::string_view what, const ExampleOptions& options) {
+  if (!options.labels_are_optional) return &require_column(row, names, what, "label_column");
+  const Json* label = first_column(row.fields, names);
+  const bool is_number = options.problem_type == ProblemType::regression;  // -1 can be a label: see finish()
+  const bool is_missing = !label || label->is_null() || (!is_number && label->is_number() && *label == -1);
+  return is_missing ? nullptr : label;
+}
 
 MODERNGPT2_INLINE std::vector<std::string> split_names(const std::string& names) {
   std::vector<std::string> parts;

@@ -50,6 +50,7 @@ class QuestionExamples {
   RaggedRows rows;
   std::vector<QuestionWindow> windows;
   std::vector<Question> questions;
+  LabelledExamples labelled;  ///< by question
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const { return end - begin; }
@@ -81,15 +82,20 @@ class QuestionExamples {
   }
 
   bool has_unanswerable() const {
-    return std::any_of(questions.begin(), questions.end(), [](const Question& q) { return q.answers.empty(); });
+    for (std::size_t i = 0; i < questions.size(); ++i)
+      if (labelled[std::int64_t(i)] && questions[i].answers.empty()) return true;
+    return false;
   }
 
  private:
   /// Byte range [begin, end) of the first answer; empty without an answer.
-  std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) const {
+  std::pair<int, int> read_answers(const DataRow& row, const ExampleOptions& options, Question& question) {
     const std::string where = row.place.text();
-    const Json& answers =
-        require_column(row, column_or(options.label_column, {"answers", "answer"}), "answers", "label_column");
+    const Json* const found =
+        find_label(row, column_or(options.label_column, {"answers", "answer"}), "answers", options);
+    labelled.add(found != nullptr);
+    if (!found) return {0, 0};
+    const Json& answers = *found;
     std::vector<std::int64_t> starts;
     const auto add = [&](const Json& text, const Json& start) {
       question.answers.push_back(json_as<std::string>(text, "answers.text", where));

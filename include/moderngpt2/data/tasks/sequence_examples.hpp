@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +25,7 @@ class SequenceExamples {
       values;  ///< (texts, values_each) otherwise: numbers, or 1 for each class of the text and 0 for others
   int values_each = 0;
   std::vector<std::string> names;  ///< names of the classes or numbers
+  LabelledExamples labelled;
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const {
@@ -50,34 +53,55 @@ class SequenceExamples {
   /// Number of outputs: length of the labels' lists, 1 for single numbers, 0 for classes.
   int width() const { return kind_ == Kind::number ? 1 : kind_ == Kind::numbers ? width_ : 0; }
 
+  /// Throws Error if the labels have another form than those of the training set.
+  void require_form_of(const SequenceExamples& training) const {
+    const auto is_none = [](const SequenceExamples& examples) { return examples.kind_ == Kind::none; };
+    if (is_none(*this) || is_none(training)) return;
+    const auto is_single = [](Kind kind) { return kind == Kind::one_class || kind == Kind::number; };
+    const bool fits = kind_ == training.kind_ || (is_single(kind_) && is_single(training.kind_) && !has_names_);
+    if (!fits)
+      throw Error("{}: labels are {}, those of the training set are {}", first_.text(), name_of(kind_),
+                  name_of(training.kind_));
+  }
+
   /// Fills `classes` or `values` after all rows. Throws Error if the labels do not fit the problem type.
   void finish(ProblemType type, int num_labels, const LabelSet& labels) {
     names = labels.names();
     const auto refuse = [&](const char* found) {
       throw Error("{}: labels are {}, which do not fit the problem type {}", first_.text(), found, name_of(type));
     };
+    const auto class_at = [&](std::size_t i) {
+      const int id = labels.id_of(int(found_[i]));
+      if (id >= num_labels) throw Error("{}: class {} of {}", first_.text(), id, num_labels);
+      return id;
+    };
+    const bool has_labels = kind_ != Kind::none;
     if (type == ProblemType::single_label) {
-      if (kind_ != Kind::one_class) refuse(kind_ == Kind::classes ? "lists" : "numbers with a fraction");
-      for (const double label : found_) {
-        classes.push_back(labels.id_of(int(label)));
-        if (classes.back() >= num_labels) throw Error("{}: class {} of {}", first_.text(), classes.back(), num_labels);
-      }
+      if (has_labels && kind_ != Kind::one_class) refuse(kind_ == Kind::classes ? "lists" : "numbers with a fraction");
+      for (std::size_t row = 0; row + 1 < starts_.size(); ++row)
+        classes.push_back(labelled[std::int64_t(row)] ? class_at(std::size_t(starts_[row])) : 0);
       return;
     }
     values_each = num_labels;
-    if (type == ProblemType::regression ? has_names_ || kind_ == Kind::classes : kind_ == Kind::number)
+    // In the test sets of GLUE all numbers are -1.
+    const bool is_test = are_optional_ && type == ProblemType::regression;
+    if (is_test && std::all_of(found_.begin(), found_.end(), [](double value) { return value == -1; }))
+      labelled.remove_all();
+    if (has_labels && (type == ProblemType::regression ? has_names_ || kind_ == Kind::classes : kind_ == Kind::number))
       refuse(type == ProblemType::regression ? "classes" : "single numbers");
     const bool dense = type == ProblemType::regression || kind_ == Kind::numbers;
-    if (!dense) values.assign(std::size_t(rows.size() * num_labels), 0.0f);
+    values.assign(std::size_t(rows.size()) * std::size_t(num_labels), 0.0f);
     for (std::size_t row = 0; row + 1 < starts_.size(); ++row) {
       const std::size_t begin = std::size_t(starts_[row]), end = std::size_t(starts_[row + 1]);
+      if (!labelled[std::int64_t(row)]) continue;
       if (dense && end - begin != std::size_t(num_labels))
         throw Error("{}: {} labels per text, but the model has {} outputs", first_.text(), end - begin, num_labels);
+      float* const to = values.data() + row * std::size_t(num_labels);
       for (std::size_t i = begin; i < end; ++i) {
         if (dense)
-          values.push_back(float(found_[i]));
+          to[i - begin] = float(found_[i]);
         else
-          values[row * std::size_t(num_labels) + std::size_t(labels.id_of(int(found_[i])))] = 1;
+          to[class_at(i)] = 1;
       }
     }
   }
@@ -89,6 +113,11 @@ class SequenceExamples {
     return type == ProblemType::regression    ? "regression"
            : type == ProblemType::multi_label ? "multi-label"
                                               : "single-label";
+  }
+
+  static const char* name_of(Kind kind) {
+    constexpr const char* kinds[]{"missing", "single classes", "lists of classes", "numbers", "lists of numbers"};
+    return kinds[int(kind)];
   }
 
   static std::vector<std::string> find_text_columns(const DataRow& row, const ExampleOptions& options) {
@@ -109,7 +138,11 @@ class SequenceExamples {
 
   void add_label(const DataRow& row, const RowReader& reader, LabelSet& labels, const ExampleOptions& options) {
     const std::vector<std::string> columns = column_or(options.label_column, {"label", "labels"});
-    const Json& label = require_column(row, columns, "label", "label_column");
+    const Json* const found = find_label(row, columns, "label", options);
+    labelled.add(found != nullptr);
+    are_optional_ = options.labels_are_optional;
+    if (!found) return starts_.push_back(std::int64_t(found_.size()));
+    const Json& label = *found;
     const std::string& column = row.fields.contains(columns[0]) ? columns[0] : columns.back();
     if (kind_ == Kind::none) {
       first_ = row.place;
@@ -142,12 +175,14 @@ class SequenceExamples {
 
   void add_one(const Json& label, bool number, const std::string& column, LabelSet& labels, const RowPlace& place) {
     has_names_ |= label.is_string();
-    found_.push_back(number ? json_as<double>(label, column, place.text()) : labels.add(label, column, place));
+    const double value = number ? json_as<double>(label, column, place.text()) : labels.add(label, column, place);
+    if (!std::isfinite(value)) throw Error("{}: {} is {}, a finite number is needed", place.text(), column, value);
+    found_.push_back(value);
   }
 
   std::vector<std::string> text_columns_;
   Kind kind_ = Kind::none;
-  bool has_names_ = false;
+  bool has_names_ = false, are_optional_ = false;
   int width_ = 0;
   std::vector<double> found_;  // labels of all rows, concatenated
   std::vector<std::int64_t> starts_{0};

@@ -18,6 +18,7 @@ class TokenExamples {
  public:
   RaggedRows rows, labels;
   std::vector<std::string> names;  ///< class names
+  LabelledExamples labelled;
 
   int sequences() const { return 1; }
   std::int64_t divisors(std::int64_t begin, std::int64_t end) const {
@@ -34,13 +35,17 @@ class TokenExamples {
     const std::vector<std::string> label_names = column_or(options.label_column, {"ner_tags", "tags", "labels"});
     const Json& words =
         require_column(row, column_or(options.text_column, {"tokens", "words"}), "list of words", "text_column");
-    const Json& tags = require_column(row, label_names, "labels of the words", "label_column");
-    if (!words.is_array() || !tags.is_array() || words.size() != tags.size())
+    const Json* tags = find_label(row, label_names, "labels of the words", options);
+    if (tags && options.labels_are_optional && tags->is_array() && words.size() > 0 &&
+        std::all_of(tags->begin(), tags->end(), [](const Json& tag) { return tag.is_null() || tag == -1; }))
+      tags = nullptr;
+    labelled.add(tags != nullptr);
+    if (!words.is_array() || (tags && (!tags->is_array() || words.size() != tags->size())))
       throw Error("{}: {} words and {} labels, expected two lists of equal length", row.place.text(),
-                  words.is_array() ? words.size() : 0, tags.is_array() ? tags.size() : 0);
+                  words.is_array() ? words.size() : 0, tags && tags->is_array() ? tags->size() : 0);
     std::string column = label_names[0];
     for (const std::string& name : label_names)
-      if (row.fields.contains(name) && &row.fields[name] == &tags) column = name;
+      if (row.fields.contains(name) && &row.fields[name] == tags) column = name;
     if (rows.size() == 0) set.set_class_names(reader.class_names(column), row.place);
     const auto& prefix = encoder.tokenizer().prefix_ids();
     const auto& suffix = encoder.tokenizer().suffix_ids();
@@ -48,7 +53,7 @@ class TokenExamples {
     labels_.assign(prefix.size(), ignored_label);
     for (std::size_t i = 0; i < words.size(); ++i) {
       const std::string word = text_of(words[i], "a word", row.place);
-      const int label = set.add(tags[i], column, row.place);
+      const int label = tags ? set.add((*tags)[i], column, row.place) : 0;
       word_ids_.clear();
       if (!word.empty()) encoder.tokenizer().encode(i > 0 ? options.word_separator + word : word, word_ids_);
       ids_.insert(ids_.end(), word_ids_.begin(), word_ids_.end());
@@ -67,8 +72,11 @@ class TokenExamples {
   /// Converts labels to class ids after all rows.
   void finish(const LabelSet& set) {
     names = set.names();
-    for (int& label : labels.values())
-      if (label != ignored_label) label = set.id_of(label);
+    for (std::int64_t i = 0; i < labels.size(); ++i) {
+      if (!labelled[i]) continue;
+      for (int& label : labels.row(i))
+        if (label != ignored_label) label = set.id_of(label);
+    }
   }
 
  private:

@@ -91,7 +91,11 @@ struct MultipleChoice {
 
     std::int64_t size() const { return std::int64_t(chosen_.size()); }
     /// {"prediction": index of a choice, "label": ...} of one question.
-    Json prediction(std::int64_t i) const { return {{"prediction", chosen_[std::size_t(i)]}, {"label", actual(i)}}; }
+    Json prediction(std::int64_t i) const {
+      Json line{{"prediction", chosen_[std::size_t(i)]}};
+      if (data_.store().labelled[data_.place(i)]) line["label"] = actual(i);
+      return line;
+    }
 
    private:
     int actual(std::int64_t i) const { return data_.store().answers[std::size_t(data_.place(i))]; }

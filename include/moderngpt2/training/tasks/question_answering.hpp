@@ -97,7 +97,9 @@ struct QuestionAnswering {
     /// {"id": ..., "prediction_text": ..., "answers": [...]} of one question.
     Json prediction(std::int64_t i) const {
       const Question& question = question_of(i);
-      return {{"id", question.id}, {"prediction_text", text_of(answer(i))}, {"answers", question.answers}};
+      Json line{{"id", question.id}, {"prediction_text", text_of(answer(i))}};
+      if (data_.store().labelled[window(first_windows_[std::size_t(i)]).question]) line["answers"] = question.answers;
+      return line;
     }
 
    private:

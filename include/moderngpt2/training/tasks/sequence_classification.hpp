@@ -95,7 +95,8 @@ struct SequenceClassification {
     }
 
     std::int64_t size() const { return data_.size(); }
-    /// {"prediction": ..., "label": ..., "scores": [probabilities]} of one text; regression has no scores.
+    /// {"prediction": ..., "label": ..., "scores": [probabilities]} of one text; regression has no scores, and a row
+    /// without a label no label.
     Json prediction(std::int64_t i) const {
       const Store& store = data_.store();
       const std::vector<std::string>& names = store.names;
@@ -105,7 +106,7 @@ struct SequenceClassification {
       if (store.values_each == 0) {
         const auto top = std::size_t(std::max_element(logits, logits + width()) - logits);
         line["prediction"] = names[top];
-        line["label"] = names[std::size_t(store.classes[place])];
+        if (store.labelled[data_.place(i)]) line["label"] = names[std::size_t(store.classes[place])];
         double sum = 0;
         for (std::size_t k = 0; k < width(); ++k) sum += std::exp(double(logits[k]) - double(logits[top]));
         for (std::size_t k = 0; k < width(); ++k)
@@ -125,7 +126,7 @@ struct SequenceClassification {
       }
       const bool single = !multi_label_ && width() == 1;
       line["prediction"] = single ? predicted[0] : predicted;
-      line["label"] = single ? actual[0] : actual;
+      if (store.labelled[data_.place(i)]) line["label"] = single ? actual[0] : actual;
       if (multi_label_) line["scores"] = scores;
       return line;
     }

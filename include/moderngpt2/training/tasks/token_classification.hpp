@@ -86,7 +86,11 @@ struct TokenClassification {
 
     std::int64_t size() const { return data_.size(); }
     /// {"predictions": [tags of the words], "labels": [...]} of one text, without truncated words.
-    Json prediction(std::int64_t i) const { return {{"predictions", tags(predicted(i))}, {"labels", tags(actual(i))}}; }
+    Json prediction(std::int64_t i) const {
+      Json line{{"predictions", tags(predicted(i))}};
+      if (data_.store().labelled[data_.place(i)]) line["labels"] = tags(actual(i));
+      return line;
+    }
 
    private:
     using Classes = std::vector<std::int64_t>;
