@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
@@ -164,12 +165,13 @@ MODERNGPT2_INLINE std::vector<std::filesystem::path> find_shards(const std::file
     if (number >= 0) found.emplace_back(number, path);
   }
   std::sort(found.begin(), found.end());
+  const auto twice =
+      std::adjacent_find(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
+  if (twice != found.end())
+    throw Error("{} and {} have the same number: remove one", twice->second.string(),
+                std::next(twice)->second.string());
   std::vector<std::filesystem::path> files;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (i > 0 && found[i].first == found[i - 1].first)
-      throw Error("{} and {} have the same number: remove one", found[i - 1].second.string(), found[i].second.string());
-    files.push_back(std::move(found[i].second));
-  }
+  for (auto& [number, path] : found) files.push_back(std::move(path));
   return files;
 }
 
