@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+EXTERN_TEMPLATE = re.compile(r"^extern template [^;]*;", re.M)  # not allowed inside a namespace
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"][^>"]+[>"]).*$', re.M)
 PLANTED = """#include <string>
 #include <utility>
@@ -28,13 +29,14 @@ def unit(headers, programs):
     includes = sorted({name for text in texts for name in INCLUDE.findall(text)})
     lines = [f'#include "{headers}"', *(f"#include {name}" for name in includes)]
     for number, (program, text) in enumerate(zip(programs, texts)):
-        body = INCLUDE.sub("", text).replace("int main(", "int main_of_program(")
+        body = EXTERN_TEMPLATE.sub("", INCLUDE.sub("", text)).replace("int main(", "int main_of_program(")
         lines += [f"namespace program_{number} {{", f'#line 1 "{program}"', body, "}"]
     return "\n".join(lines) + "\n"
 
 
 def main(clang_tidy, flags_file, headers, *programs):
-    flags = [line.strip('"').replace('\\"', '"') for line in Path(flags_file).read_text().splitlines()]
+    flags = [line[1:-1] if line.startswith('"') else line.replace('\\"', '"')
+             for line in Path(flags_file).read_text().splitlines()]
 
     def check(text):
         with tempfile.NamedTemporaryFile("w", suffix=".cpp") as file:
