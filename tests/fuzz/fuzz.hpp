@@ -79,7 +79,7 @@ inline std::vector<std::string_view> split(std::string_view input, std::size_t c
 
 inline std::string join(std::initializer_list<std::string_view> parts) {
   std::string out;
-  for (const std::string_view part : parts) {
+  for (const std::string_view& part : parts) {
     if (&part != parts.begin()) out += separator;
     out += part;
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -89,7 +90,8 @@ class JsonMutator {
         value = other;
         break;
       case 2:
-        if (value.is_structured() && !value.empty()) value.erase(value.begin() + std::ptrdiff_t(below(value.size())));
+        if (value.is_structured() && !value.empty())
+          value.erase(std::next(value.begin(), std::ptrdiff_t(below(value.size()))));
         break;
       case 3:
         if (value.is_array()) value.push_back(value.empty() || below(2) ? other : value[below(value.size())]);

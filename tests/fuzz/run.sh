@@ -39,6 +39,8 @@ FUZZ_FOLDER=$(mktemp -d "$memory/moderngpt2-fuzz.XXXXXX")
 export FUZZ_FOLDER
 trap 'rm -rf "$FUZZ_FOLDER"' EXIT
 export ARROW_DEFAULT_MEMORY_POOL=system # seen by AddressSanitizer
+symbolizer=$(compgen -c llvm-symbolizer | head -n 1 || true) # names functions in reports, if installed
+[ -z "$symbolizer" ] || export ASAN_SYMBOLIZER_PATH=${ASAN_SYMBOLIZER_PATH:-$(readlink -f "$(command -v "$symbolizer")")}
 build=${FUZZ_BUILD:-$FUZZ_FOLDER/build}
 mkdir -p "$build"
 
