@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "dataset/text_samples.hpp"
 #include "io/expect_error.hpp"
@@ -84,4 +85,12 @@ TEST_CASE("a folder whose files have other names is read in their order") {
   CHECK(id_at(DatasetSplits::open(folder.path()).train, 0) == 7);
   write_blocks(folder / "shard_3.parquet", 1, 9);
   CHECK(DatasetSplits::open(folder.path()).train.size() == 1);  // other files do not belong to this data set
+}
+
+TEST_CASE("two shards of one number: the message names both files") {
+  const TemporaryFolder folder;
+  for (const char* name : {"shard_0.parquet", "shard_00.parquet", "shard_1.parquet"}) write_bytes(folder / name, "");
+  CHECK(error_of([&] { (void)find_shards(folder.path()); }) ==
+        fmt::format("{0}/shard_0.parquet and {0}/shard_00.parquet have the same number: remove one",
+                    folder.path().string()));
 }

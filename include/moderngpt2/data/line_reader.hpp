@@ -74,7 +74,8 @@ class LineReader {
       }
       if (buffer_.size() == limit_) {
         complete_ = false;
-        rest_ = buffer_.substr(buffer_.size() - detail::unfinished_character(buffer_));
+        // A carriage return may belong to the line end.
+        rest_ = buffer_.substr(buffer_.size() - (buffer_.ends_with('\r') ? 1 : detail::unfinished_character(buffer_)));
         buffer_.resize(buffer_.size() - rest_.size());
         return finish(line, buffer_);
       }
@@ -102,7 +103,7 @@ class LineReader {
   std::unique_ptr<ByteReader> bytes_;
   std::size_t limit_;
   std::vector<char> chunk_;
-  std::string buffer_, rest_;  // rest_: first bytes of a character that did not fit into the last piece
+  std::string buffer_, rest_;  // rest_: first bytes of a character or line end that did not fit into the last piece
   std::size_t begin_ = 0, end_ = 0;
   std::int64_t number_ = 0;
   bool complete_ = true, continued_ = false;
