@@ -19,6 +19,7 @@
 #include "moderngpt2/cli/thread_waiting.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/start_thread.hpp"
 
@@ -44,7 +45,7 @@ template <class Body>
 int status_of(const std::string& name, Body&& body) {
   const auto print_error = [&name](const std::string& message) {
     std::fflush(stdout);
-    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message.c_str());
+    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), printable(message).c_str());
   };
   try {
     return body();
