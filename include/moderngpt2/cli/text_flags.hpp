@@ -24,8 +24,10 @@ class TextOptions {
                        "Input files, globs or folders: .json, .jsonl or .txt (also with .gz or .zst), or .parquet.")
                   .metavar("PATH")
                   .alias("input_file");
-    options.add("text_column", source.text_column,
-                "Field of a JSON line, or column of a Parquet file, that holds the text.");
+    options
+        .add("text_column", source.text_column,
+             "Field of a JSON line, or column of a Parquet file, that holds the text.")
+        .alias("text_column_name");
     options.add_choice(
         "txt_document", source.text_document,
         {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},

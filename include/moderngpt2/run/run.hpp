@@ -21,6 +21,7 @@
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/resume_changes.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/run/summary.hpp"
 #include "moderngpt2/training/trainer.hpp"
@@ -146,6 +147,7 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
                     plan_text(plan), config_to_json(run.companions.config)});
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
+  trainer.set_origin(run.origin);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
     const double rate = measure_matmul<typename M::T>(model.backend());
     hooks.say(
@@ -187,6 +189,9 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
     run_name = log_name(request, run);
     if (request.eval_only && eval_blocks == 0) throw Error("the data set has no evaluation examples");
   });
+  if (run.checkpoint && known && !request.eval_only)
+    for (const std::string& line : resume_changes(run.checkpoint->state, s, run.origin, first_step(run) + to_do))
+      hooks.say(line);
   if (request.dry_run) {
     hooks.say(plan_text(plan));
     if constexpr (!OnHost<typename M::Backend>) {
@@ -262,8 +267,13 @@ int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
     try {
       run_or_fail_together(ranks, "checking the request",
                            [&] { detail::check_request(request, is_classifier, run_on_gpu != nullptr, hooks.say); });
-      const PreparedRun<Task> run = prepare_on_ranks(
+      PreparedRun<Task> run = prepare_on_ranks(
           request, ranks, [&](const TrainingRequest& own) { return detail::prepare<Task>(own, hooks); });
+      run_or_fail_together(ranks, "comparing the data with the checkpoint's", [&] {
+        if (request.eval_only) return;
+        run.origin = detail::origin_of(request, run);
+        if (run.checkpoint) detail::require_same_data(*run.checkpoint, run.origin, detail::train_blocks(run));
+      });
       if (request.eval_only && !request.model_path && !run.checkpoint)
         fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
       return detail::run_prepared(request, run, hooks, run_on_gpu);

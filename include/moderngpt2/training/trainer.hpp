@@ -207,6 +207,8 @@ class Trainer {
   void set_matmul_rate(double flops_per_second) { matmul_rate_ = flops_per_second; }
   /// Sets the name of the TensorBoard log, stored in checkpoints so that a resumed run continues the log.
   void set_run_name(std::string name) { state_.run_name = std::move(name); }
+  /// Sets what checkpoints record about the run's inputs. Call after resume(), which takes those of the checkpoint.
+  void set_origin(RunOrigin origin) { state_.origin = std::move(origin); }
 
   /// Loss and metrics on the evaluation data; empty if the run was asked to stop meanwhile. Throws an Error if there is
   /// no evaluation data.

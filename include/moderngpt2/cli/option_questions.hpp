@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/option_completion.hpp"
+#include "moderngpt2/cli/option_man.hpp"
+#include "moderngpt2/cli/option_table.hpp"
+#include "moderngpt2/cli/option_text.hpp"
+#include "moderngpt2/core/nearest_name.hpp"
+#include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/core/version.hpp"
+
+namespace moderngpt2::detail {
+
+/// Throws the ExitRequest of --help, --version, --completion and the like.
+void answer_questions(const OptionTable& table, const std::vector<std::string>& arguments);
+
+/// Names that a misspelled flag may mean: those of options in --help, otherwise hidden ones.
+std::vector<std::string> similar_flags(const OptionTable& table, const std::string& typed);
+
+}  // namespace moderngpt2::detail
+
+#ifndef MODERNGPT2_DECLARE_COMMAND_LINE
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_INLINE void answer_questions(const OptionTable& table, const std::vector<std::string>& arguments) {
+  const std::string completion = "--completion";
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    if (word == "--help" || word == "-h") throw ExitRequest{0, option_help(table)};
+    if (word == "--version") throw ExitRequest{0, fmt::format("{} (ModernGPT2) {}\n", table.program, version)};
+    if (word == "--help_markdown") throw ExitRequest{0, option_markdown(table)};
+    if (word == "--help_man") throw ExitRequest{0, option_man(table)};
+    if (word.starts_with(completion + "="))
+      throw ExitRequest{0, option_completion(table, word.substr(completion.size() + 1))};
+    if (word == completion)
+      throw ExitRequest{0, option_completion(table, i + 1 < arguments.size() ? arguments[i + 1] : "")};
+  }
+}
+
+MODERNGPT2_INLINE std::vector<std::string> similar_flags(const OptionTable& table, const std::string& typed) {
+  std::vector<std::string> shown{"help", "version", "completion"}, hidden;
+  for (const Option& option : table.rows)
+    for (std::string& spelling : option.spellings())
+      (option.is_hidden() ? hidden : shown).push_back(std::move(spelling));
+  std::vector<std::string> similar = nearest_names(typed, shown, hidden);
+  return similar.empty() ? nearest_names(typed, hidden, shown) : similar;
+}
+
+}  // namespace moderngpt2::detail
+
+#endif
