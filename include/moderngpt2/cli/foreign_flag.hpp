@@ -23,7 +23,7 @@ struct ForeignFlag {
   Form form;
   const char* accepted;      ///< values that need nothing, separated by '|', such as "True"; "*": every value
   const char* note;          ///< why nothing is done for them
-  const char* refusal = "";  ///< what is wrong with other values, and what to do instead
+  const char* refusal = "";  ///< error for other values, and what to do instead
 
   bool accepts(std::string_view value) const {
     const std::string_view all = accepted;

@@ -41,7 +41,8 @@ class HuggingFaceOptions {
       throw UsageError("--do_train False leaves nothing to do. Give --do_eval to evaluate");
     if (!request.model_path && !request.resume_from_checkpoint)
       throw UsageError(
-          "--do_eval without --do_train only evaluates and needs --model_path or --resume_from_checkpoint. To train, add "
+          "--do_eval without --do_train only evaluates and needs --model_path or --resume_from_checkpoint. To train, "
+          "add "
           "--do_train");
     request.eval_only = true;
   }

@@ -55,7 +55,8 @@ inline std::string sampled_hash(const std::filesystem::path& path) {
   const bool whole = size <= part * parts;
   const std::uint64_t count = whole ? (size + part - 1) / part : parts;
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t at = whole ? i * part : (size - part) / (parts - 1) * i + (size - part) % (parts - 1) * i / (parts - 1);
+    const std::uint64_t at =
+        whole ? i * part : (size - part) / (parts - 1) * i + (size - part) % (parts - 1) * i / (parts - 1);
     const auto piece = std::span(bytes).first(static_cast<std::size_t>(std::min(part, size - at)));
     file.read(at, piece);
     hash.add(piece);

@@ -20,11 +20,11 @@ namespace moderngpt2 {
 /// Input file of a data set. Its content identifies it; its path only does in states of earlier versions, which have no
 /// hash. A file may be in another folder when a run is resumed.
 struct InputIdentity {
-  std::string path;       ///< absolute
+  std::string path;  ///< absolute
   std::int64_t bytes = 0;
-  std::string reading;    ///< format and language, which its name determines: "json of en"; empty: unknown
-  std::string content;    ///< hash; empty: unknown
-  std::string time;       ///< time of the last change when the hash was computed; empty: unknown
+  std::string reading;  ///< format and language, which its name determines: "json of en"; empty: unknown
+  std::string content;  ///< hash; empty: unknown
+  std::string time;     ///< time of the last change when the hash was computed; empty: unknown
 };
 
 /// Settings and inputs that determine every byte of a data set. A run can only be resumed if all of them are equal.

@@ -17,8 +17,8 @@
 
 namespace moderngpt2 {
 
-/// Whether a text is the name of a file in a folder, not a path: no '/', not "." or "..", no control characters, at most
-/// 200 bytes. Names that a file or a flag gives must pass before they become part of a path.
+/// Whether a text is the name of a file in a folder, not a path: no '/', not "." or "..", no control characters, at
+/// most 200 bytes. Names that a file or a flag gives must pass before they become part of a path.
 inline bool is_plain_name(std::string_view name) {
   if (name.empty() || name == "." || name == ".." || name.size() > 200) return false;
   return std::none_of(name.begin(), name.end(),

@@ -40,11 +40,10 @@ void describe(R& r, Visitor&& visit) {
                           .section = "Model",
                           .choices = detail::preset_names,
                           .default_text = "small"});
-  own(r.config_file,
-      {.name = "config_file",
-       .help = "config.json of a new model; overrides --model_size_name.",
-       .section = "Model",
-       .aliases = {"config_name"}});
+  own(r.config_file, {.name = "config_file",
+                      .help = "config.json of a new model; overrides --model_size_name.",
+                      .section = "Model",
+                      .aliases = {"config_name"}});
   own(r.model_path, {.name = "model_path",
                      .help = "Folder of a pretrained model: start from its weights and config.",
                      .section = "Model",

@@ -16,7 +16,7 @@
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
 
-// What a resumed run does otherwise than the run that wrote its checkpoint.
+// Comparison of a resumed run with the run that wrote its checkpoint.
 namespace moderngpt2::detail {
 
 /// Returns what checkpoints of a run record about its inputs. Reads up to 16 blocks of each data set.
@@ -64,9 +64,9 @@ inline std::vector<std::string> resume_changes(const TrainerState& before, const
   });
   if (!before.origin.precision.empty()) compare("precision", before.origin.precision, now.precision);
   if (before.max_steps > 0 && before.max_steps != last)
-    lines.push_back(
-        fmt::format("changed since the checkpoint: the last step was {} and is now {}; the schedule is that of {} steps",
-                    before.max_steps, last, last));
+    lines.push_back(fmt::format(
+        "changed since the checkpoint: the last step was {} and is now {}; the schedule is that of {} steps",
+        before.max_steps, last, last));
   if (!before.origin.train_data.empty() && before.origin.eval_data != now.eval_data)
     lines.push_back(
         "changed since the checkpoint: the evaluation data; evaluations do not compare with the earlier ones");

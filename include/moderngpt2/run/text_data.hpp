@@ -142,8 +142,8 @@ MODERNGPT2_INLINE void PackedText::identify() {
   std::optional<PretokenizeState> before;
   if (std::filesystem::exists(record_file())) before = read_state(record_file());
   std::vector<InputIdentity>& inputs = record_.fingerprint.inputs;
-  record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_,
-                                                        [](const TextFile&) { return std::string(); });
+  record_.fingerprint =
+      detail::pretokenize_fingerprint(tokenizer_, options_, files_, [](const TextFile&) { return std::string(); });
   if (before) {
     // Sizes and settings first, which takes no reading.
     PretokenizeFingerprint quick = before->fingerprint;

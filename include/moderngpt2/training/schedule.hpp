@@ -119,8 +119,7 @@ MODERNGPT2_INLINE void LearningRateSchedule::read(const Json& kwargs) {
   }
   if (name_ == "cosine_with_min_lr") {
     const std::optional<double> rate = optional_number("min_lr"), ratio = optional_number("min_lr_rate");
-    if (rate.has_value() == ratio.has_value())
-      throw Error("{}: cosine_with_min_lr needs min_lr or min_lr_rate", where);
+    if (rate.has_value() == ratio.has_value()) throw Error("{}: cosine_with_min_lr needs min_lr or min_lr_rate", where);
     require_nonnegative(rate ? "min_lr" : "min_lr_rate", rate ? *rate : *ratio);
     if (rate && !(base_ > 0)) throw Error("{}: min_lr needs a positive learning rate, use min_lr_rate", where);
     least_ = rate ? *rate / base_ : *ratio;

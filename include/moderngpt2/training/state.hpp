@@ -47,7 +47,7 @@ struct TrainerState {
   double logged_loss_sum = 0;  ///< sum of losses since the last log line
   std::int64_t logged_steps = 0;
   Json log_history = Json::array();
-  std::string run_name;       ///< name of the TensorBoard log, a plain file name; empty: no log
+  std::string run_name;  ///< name of the TensorBoard log, a plain file name; empty: no log
   RunOrigin origin;
   std::int64_t saved_at = 0;  ///< seconds since 1970; finds the newest checkpoint
   std::vector<FileRecord> files;
@@ -108,8 +108,7 @@ MODERNGPT2_INLINE double StateReader::number(const char* key) const {
 
 MODERNGPT2_INLINE const Json* StateReader::list(const char* key) const {
   const Json* found = find_field(object, key, where);
-  if (found && !found->is_array())
-    throw Error("{}: {} must be a list, found {}", where, key, json_excerpt(*found));
+  if (found && !found->is_array()) throw Error("{}: {} must be a list, found {}", where, key, json_excerpt(*found));
   return found;
 }
 
@@ -162,11 +161,11 @@ MODERNGPT2_INLINE Json to_json(const TrainerState& state, const TrainingSettings
   own["logged_steps"] = state.logged_steps;
   if (!state.run_name.empty()) own["run_name"] = state.run_name;
   own["settings"] = Json::object();
-  describe(settings,
-           [&](const auto& member, const Field& field) { own["settings"][field.name] = field_text(member); });
+  describe(settings, [&](const auto& member, const Field& field) { own["settings"][field.name] = field_text(member); });
   const RunOrigin& origin = state.origin;
-  for (const auto& [name, text] : {std::pair("precision", &origin.precision), std::pair("train_data", &origin.train_data),
-                                   std::pair("eval_data", &origin.eval_data)})
+  for (const auto& [name, text] :
+       {std::pair("precision", &origin.precision), std::pair("train_data", &origin.train_data),
+        std::pair("eval_data", &origin.eval_data)})
     if (!text->empty()) own[name] = *text;
   own["saved_at"] = state.saved_at;
   own["files"] = Json::array();

@@ -207,9 +207,9 @@ MODERNGPT2_INLINE Checkpoint open_checkpoint(const std::filesystem::path& folder
   if (!std::filesystem::exists(file, error)) {
     const bool has_model = std::filesystem::exists(folder / "config.json", error);
     throw Error("{}: no complete checkpoint, trainer_state.json is missing{}", folder.string(),
-                has_model ? fmt::format("; {} {} starts a new run from its weights", Setting{"model_path"},
-                                        folder.string())
-                          : "");
+                has_model
+                    ? fmt::format("; {} {} starts a new run from its weights", Setting{"model_path"}, folder.string())
+                    : "");
   }
   Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
   for (const FileRecord& record : checkpoint.state.files) {
