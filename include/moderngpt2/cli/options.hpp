@@ -316,6 +316,7 @@ MODERNGPT2_INLINE void Options::parse(const std::vector<std::string>& arguments)
   app.set_help_flag();
   app.allow_extras();
   for (Option& option : table_.rows) {
+    if (option.kind() == Option::Kind::foreign) continue;  // handled by unambiguous()
     const auto store = [&option](const std::vector<std::string>& words) {
       option.store_(words);
       return true;
