@@ -187,6 +187,14 @@ TEST_CASE("--do_eval without --do_train evaluates only") {
   CHECK_FALSE(both.request.eval_only);
 }
 
+TEST_CASE("--resume_from_checkpoint takes the words of a switch, as train() of the Trainer does") {
+  Train yes, no;
+  CHECK(yes.complete({"--resume_from_checkpoint", "True"}) == "accepted");
+  CHECK(yes.request.resume_from_checkpoint == "latest");
+  CHECK(no.complete({"--resume_from_checkpoint=False"}) == "accepted");
+  CHECK_FALSE(no.request.resume_from_checkpoint);
+}
+
 TEST_CASE("a misspelled flag never suggests the opposite or another thing") {
   const auto suggested = [](const std::string& flag) {
     const std::string message = Train().parse({flag});

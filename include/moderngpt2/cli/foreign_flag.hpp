@@ -36,8 +36,8 @@ struct ForeignFlag {
     return false;
   }
 
-  /// Returns the note for a value. Throws UsageError for a value that is refused.
-  std::string note_for(const std::string& value) const;
+  /// Returns the note for values. Throws UsageError for a value that is refused.
+  std::string note_for(const std::vector<std::string>& values) const;
 };
 
 namespace detail {
@@ -54,9 +54,10 @@ std::vector<std::string> foreign_values(const std::vector<std::string>& argument
 
 namespace moderngpt2 {
 
-MODERNGPT2_INLINE std::string ForeignFlag::note_for(const std::string& value) const {
-  if (accepts(value)) return fmt::format("--{}: {}", name, note);
-  throw UsageError("--{}{}{}: {}", name, value.empty() ? "" : " ", value, refusal);
+MODERNGPT2_INLINE std::string ForeignFlag::note_for(const std::vector<std::string>& values) const {
+  for (const std::string& value : values)
+    if (!accepts(value)) throw UsageError("--{}{}{}: {}", name, value.empty() ? "" : " ", value, refusal);
+  return fmt::format("--{}: {}", name, note);
 }
 
 }  // namespace moderngpt2

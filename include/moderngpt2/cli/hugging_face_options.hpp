@@ -31,10 +31,14 @@ class HuggingFaceOptions {
   HuggingFaceOptions(const HuggingFaceOptions&) = delete;
   HuggingFaceOptions& operator=(const HuggingFaceOptions&) = delete;
 
-  /// Sets request.eval_only as --do_train and --do_eval say. Throws UsageError if flags contradict each other. Call
-  /// after parsing.
+  /// Sets request.eval_only as --do_train and --do_eval say, and reads --resume_from_checkpoint True as latest. Throws
+  /// UsageError if flags contradict each other. Call after parsing.
   void apply(TrainingRequest& request, const std::string& device) const {
     if (use_cpu_ && device != "cpu") throw UsageError("--use_cpu and --device {}: give one of them", device);
+    if (auto& from = request.resume_from_checkpoint; from == "True" || from == "true")
+      from = "latest";
+    else if (from == "False" || from == "false")
+      from.reset();
     const bool trains = options_.typed("do_train") ? do_train_ : !do_eval_;
     if (trains) return;
     if (!do_eval_ && !request.eval_only)

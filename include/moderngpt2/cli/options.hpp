@@ -141,10 +141,7 @@ class Options {
     option.hidden();
     option.negatable_ = flag.form == ForeignFlag::Form::toggle;
     option.foreign_form_ = flag.form;
-    option.store_ = [this, flag](const std::vector<std::string>& words) {
-      for (const std::string& word : words) (void)flag.note_for(word);
-      notes_.push_back(flag.note_for(words.empty() ? "" : words.front()));
-    };
+    option.store_ = [this, flag](const std::vector<std::string>& words) { notes_.push_back(flag.note_for(words)); };
     return option;
   }
 
@@ -277,8 +274,7 @@ MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vecto
         Option* const target = find(option->converted_to_);
         if (target->typed_) throw UsageError("--{} and --{} set the same value: give one", flag, target->name());
         target->typed_ = true;
-        words.push_back("--" + target->name());
-        words.push_back(option->convert_(values.empty() ? "" : values.front()));
+        words.insert(words.end(), {"--" + target->name(), option->convert_(values.front())});
       }
       continue;
     }
@@ -316,11 +312,7 @@ MODERNGPT2_INLINE void Options::parse(const std::vector<std::string>& arguments)
   app.set_help_flag();
   app.allow_extras();
   for (Option& option : table_.rows) {
-    if (option.kind() == Option::Kind::foreign) continue;  // handled by unambiguous()
-    const auto store = [&option](const std::vector<std::string>& words) {
-      option.store_(words);
-      return true;
-    };
+    const auto store = [&option](const std::vector<std::string>& words) { return option.store_(words), true; };
     CLI::Option* row = app.add_option("--" + option.name(), store);
     const bool many = option.kind() == Option::Kind::list || option.kind() == Option::Kind::ignored;
     // Not an unlimited list: CLI11 would strip the brackets of a value like [PAD].
