@@ -138,7 +138,7 @@ TEST_CASE("a command line of run_clm.py is accepted") {
   CHECK(train.flags.collective_timeout() == 60);
   CHECK(train.request.settings.warmup_steps == 0.1);
   CHECK_FALSE(train.request.eval_only);
-  CHECK(train.options.notes().size() == 10);
+  CHECK(train.options.notes().size() == 11);
 }
 
 TEST_CASE("what changes results and cannot be done is refused, with what to do instead") {
@@ -231,7 +231,7 @@ TEST_CASE("a misspelled flag never suggests the opposite or another thing") {
     const std::string name = flag.name,
                       typed = "--" + name.substr(0, name.size() / 2) + name.substr(name.size() / 2 + 1);
     const std::string found = suggested(typed);
-    const bool is_fine = found.empty() || found == "--" + name + "?";
+    const bool is_fine = found.empty() || test::contains(found, "--" + name + "?");
     CHECK_MESSAGE(is_fine, typed, " suggests ", found);
   }
 }

@@ -50,7 +50,9 @@ TEST_CASE("misspelled and partial names are recognized") {
                                                         {"learnign_rate", "learning_rate"},
                                                         {"beta1", "adam_beta1"},
                                                         {"gradient_check_pointing", "gradient_checkpointing"},
-                                                        {"no_grad_checkpointing", "no_gradient_checkpointing"},
+                                                        {"no_gradient_checkpoint", "no_gradient_checkpointing"},
+                                                        {"evaluation_steps", "eval_steps"},
+                                                        {"training_batch_size", "per_device_train_batch_size"},
                                                         {"ouput_dir", "output_dir"},
                                                         {"grad_norm", "max_grad_norm"},
                                                         {"sede", "seed"}}) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,7 +23,7 @@ namespace moderngpt2::detail {
 /// Throws the ExitRequest of --help, --version, --completion and the like.
 void answer_questions(const OptionTable& table, const std::vector<std::string>& arguments);
 
-/// Names that a misspelled flag may mean: those of options in --help, otherwise hidden ones.
+/// Names that a misspelled flag may mean (see nearest_names()), one for each option.
 std::vector<std::string> similar_flags(const OptionTable& table, const std::string& typed);
 
 }  // namespace moderngpt2::detail
@@ -50,8 +52,19 @@ MODERNGPT2_INLINE std::vector<std::string> similar_flags(const OptionTable& tabl
   for (const Option& option : table.rows)
     for (std::string& spelling : option.spellings())
       (option.is_hidden() ? hidden : shown).push_back(std::move(spelling));
-  std::vector<std::string> similar = nearest_names(typed, shown, hidden);
-  return similar.empty() ? nearest_names(typed, hidden, shown) : similar;
+  constexpr std::size_t most = 3;
+  std::vector<std::string> similar;
+  std::set<const Option*> named;
+  for (std::string& name : nearest_names(typed, shown, hidden, 100)) {
+    const auto option = std::find_if(table.rows.begin(), table.rows.end(), [&](const Option& row) {
+      const std::vector<std::string> spellings = row.spellings();
+      return std::find(spellings.begin(), spellings.end(), name) != spellings.end();
+    });
+    const bool is_alias = option != table.rows.end() && !named.insert(&*option).second;
+    if (!is_alias) similar.push_back(std::move(name));
+  }
+  if (similar.size() > most) similar.clear();
+  return similar;
 }
 
 }  // namespace moderngpt2::detail

@@ -29,7 +29,7 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-/// Words of a name that underscores or dashes separate, in lower case.
+/// Words of a name that underscores or dashes separate, in lower case. Long forms of "eval" and "train" are these.
 inline std::vector<std::string> words_of_name(std::string_view name) {
   std::vector<std::string> words(1);
   for (const char c : name) {
@@ -40,6 +40,10 @@ inline std::vector<std::string> words_of_name(std::string_view name) {
     }
   }
   if (words.back().empty()) words.pop_back();
+  for (std::string& word : words) {
+    if (word == "evaluation" || word == "evaluate") word = "eval";
+    if (word == "training") word = "train";
+  }
   return words;
 }
 
@@ -55,7 +59,8 @@ inline std::optional<std::size_t> typo_cost(const std::string& typed, const std:
   };
   const std::size_t shorter = std::min(typed.size(), word.size()), longer = std::max(typed.size(), word.size());
   if (shorter < 2 || digits(typed) != digits(word)) return std::nullopt;
-  if (shorter >= 3 && (word.starts_with(typed) || typed.starts_with(word))) return 1;  // "epoch", "training"
+  // "epoch" for "epochs", "accum" for "accumulation", "seeds" for "seed"
+  if (shorter >= 3 && (word.starts_with(typed) || (typed.starts_with(word) && longer - shorter <= 2))) return 1;
   const bool same_start = typed[0] == word[0] || (typed[0] == word[1] && typed[1] == word[0]) ||
                           typed.substr(1) == word || word.substr(1) == typed;
   const std::size_t distance = edit_distance(typed, word), most = longer <= 5 ? 1 : longer <= 9 ? 2 : 3;
@@ -100,15 +105,16 @@ inline std::optional<std::size_t> name_cost(const std::vector<std::string>& type
   });
   if (matches) return typed_text.size() >= 3 ? std::optional(cost) : std::nullopt;
   // Other divisions into words: "batchsize", "check_point".
+  if (typed_text == name_text) return extra_word;
   if (typed_text.size() >= 6 && name_text.find(typed_text) != std::string::npos) return typo + extra * extra_word;
   return std::nullopt;
 }
 
 /// Names that `typed` is most likely a misspelling or a part of: those of equal likelihood, or none if there are more
-/// than three. Never a name with another meaning, such as the opposite, or one that lacks a correctly spelled word of
-/// `typed`. Dashes match underscores. `others`: further names whose words count as correctly spelled.
+/// than `most`. Never a name with another meaning, such as the opposite, or one that lacks a correctly spelled word of
+/// `typed`. Dashes match underscores. `others`: names of which fewer people mean a part.
 inline std::vector<std::string> nearest_names(std::string_view typed, const std::vector<std::string>& names,
-                                              const std::vector<std::string>& others = {}) {
+                                              const std::vector<std::string>& others = {}, std::size_t most = 3) {
   std::set<std::string> known;
   for (const auto* list : {&names, &others})
     for (const std::string& name : *list)
@@ -116,14 +122,17 @@ inline std::vector<std::string> nearest_names(std::string_view typed, const std:
   const std::vector<std::string> words = words_of_name(typed);
   std::vector<std::string> nearest;
   std::size_t least = ~std::size_t{0};
-  for (const std::string& name : names) {
-    const std::optional<std::size_t> cost = name_cost(words, words_of_name(name), known);
-    if (!cost || *cost > least) continue;
-    if (*cost < least) nearest.clear();
-    least = *cost;
-    if (std::find(nearest.begin(), nearest.end(), name) == nearest.end()) nearest.push_back(name);
-  }
-  if (nearest.size() > 3) nearest.clear();
+  for (const auto* list : {&names, &others})
+    for (const std::string& name : *list) {
+      const std::vector<std::string> other = words_of_name(name);
+      std::optional<std::size_t> cost = name_cost(words, other, known);
+      if (cost && list == &others && other.size() > words.size()) *cost += 3;
+      if (!cost || *cost > least) continue;
+      if (*cost < least) nearest.clear();
+      least = *cost;
+      if (std::find(nearest.begin(), nearest.end(), name) == nearest.end()) nearest.push_back(name);
+    }
+  if (nearest.size() > most) nearest.clear();
   return nearest;
 }
 

@@ -156,7 +156,6 @@ void describe(S& s, Visitor&& visit) {
                          .help = "Warm-up steps; overrides --warmup_ratio. Below 1: a fraction of all steps.",
                          .section = "Optimizer",
                          .at_least = 0,
-                         .at_most = 1e12,
                          .in_summary = true});
   visit(s.weight_decay, {.name = "weight_decay",
                          .help = "Weight decay of matrices. Norms and biases do not decay.",
@@ -276,9 +275,9 @@ MODERNGPT2_INLINE void validate(const TrainingSettings& s) {
                      Setting{"per_device_train_batch_size"}, s.per_device_train_batch_size,
                      Setting{"gradient_accumulation_steps"}, s.gradient_accumulation_steps, s.world_size, sequences,
                      most_sequences);
-  if (s.warmup_steps && *s.warmup_steps >= 1 && *s.warmup_steps != std::floor(*s.warmup_steps))
-    throw UsageError("{} is {}, it must be a whole number, or a fraction of all steps below 1", Setting{"warmup_steps"},
-                     *s.warmup_steps);
+  if (const double steps = s.warmup_steps.value_or(0); steps > 1e15 || (steps >= 1 && steps != std::floor(steps)))
+    throw UsageError("{} is {}, it must be a whole number up to 1e15, or a fraction of all steps below 1",
+                     Setting{"warmup_steps"}, steps);
   if (s.cuda_graph && s.world_size > 1)
     throw UsageError("{} is for one process, {} is {}: several processes exchange gradients within a step",
                      Setting{"cuda_graph"}, Setting{"world_size"}, s.world_size);
