@@ -1,8 +1,10 @@
 #define MODERNGPT2_DEFINE_COMMAND_LINE
 
 #include "moderngpt2/cli/cpu_check.hpp"
+#include "moderngpt2/cli/foreign_flag.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/option_man.hpp"
+#include "moderngpt2/cli/option_questions.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
 #include "moderngpt2/cli/options.hpp"

@@ -141,6 +141,42 @@ TEST_CASE_FIXTURE(Fixture, "switches take a word, and --no_ where asked") {
   CHECK(options.typed("sample"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "names with dashes, and the words that argparse programs take for a switch") {
+  parse({"--block-size", "9", "--no-sample", "--quiet", "Yes", "--bias=t", "--learning-rate=2"});
+  CHECK(block_size == 9);
+  CHECK_FALSE(sample);
+  CHECK(quiet);
+  CHECK(bias == true);
+  CHECK(rate == 2);
+  parse({"--quiet", "0", "--sample", "FALSE"});
+  CHECK_FALSE(quiet);
+  CHECK_FALSE(sample);
+}
+
+TEST_CASE_FIXTURE(Fixture, "flags of another program: accepted, refused, converted") {
+  using Form = ForeignFlag::Form;
+  options.add_foreign({"pin", Form::toggle, "*", "not needed"});
+  options.add_foreign({"upload", Form::toggle, "False", "nothing is uploaded", "nothing is uploaded. Do it yourself"});
+  options.add_foreign({"optim", Form::value, "adamw|adamw_fused", "AdamW is used", "only AdamW. Leave it out"});
+  options.add_foreign({"metrics", Form::list, "*", "not needed"});
+  options.add_converted("percent", "limit", [](const std::string& text) { return text + "00"; });
+  parse({"--pin", "--no_upload", "--optim=adamw_fused", "--metrics", "a", "b", "--percent", "3", "--quiet"});
+  CHECK(quiet);
+  CHECK(limit == 300);
+  CHECK(options.typed("limit"));
+  CHECK(options.notes() == std::vector<std::string>{"--pin: not needed", "--upload: nothing is uploaded",
+                                                    "--optim: AdamW is used", "--metrics: not needed"});
+  CHECK(options.help().find("--pin") == std::string::npos);
+  for (const char* off : {"--no-pin", "--pin=False", "--pin"}) CHECK(error({off}) == "accepted");
+  CHECK(error({"--upload"}) == "--upload True: nothing is uploaded. Do it yourself");
+  CHECK(error({"--upload", "yes"}) == "--upload True: nothing is uploaded. Do it yourself");
+  CHECK(error({"--optim", "sgd"}) == "--optim sgd: only AdamW. Leave it out");
+  CHECK(error({"--pin", "3"}) == "unexpected argument '3'");
+  CHECK(error({"--pin=3"}) == "--pin: '3' is neither true nor false");
+  CHECK(error({"--limit", "1", "--percent", "2"}) == "--percent and --limit set the same value: give one");
+  CHECK(error({"--uplod"}) == "there is no option --uplod; did you mean --upload?");
+}
+
 TEST_CASE_FIXTURE(Fixture, "an alias, and a flag that means nothing here") {
   parse({"--learning_rate", "0.5", "--torch_compile", "--torch_compile", "max", "x"});
   CHECK(rate == 0.5);
@@ -165,7 +201,8 @@ TEST_CASE_FIXTURE(Fixture, "a flag that may stand without its value") {
 
 TEST_CASE_FIXTURE(Fixture, "each fault has its line") {
   CHECK(error({"--blok_size", "3"}) == "there is no option --blok_size; did you mean --block_size?");
-  CHECK(error({"--block-size=3"}) == "there is no option --block-size; did you mean --block_size?");
+  CHECK(error({"--blok-size=3"}) == "there is no option --blok-size; did you mean --block_size?");
+  CHECK(error({"--no_quiet"}) == "there is no option --no_quiet");  // the opposite
   CHECK(error({"--quiett"}) == "there is no option --quiett; did you mean --quiet?");
   CHECK(error({"--xyzzy_plugh"}) == "there is no option --xyzzy_plugh");
   CHECK(error({"--special_tokens", "a", "--nope"}).starts_with("there is no option --nope"));
@@ -190,6 +227,7 @@ TEST_CASE_FIXTURE(Fixture, "each fault has its line") {
   CHECK(error({"--top_p", "1.5"}) == "--top_p: 1.5 is more than 1");
   CHECK(error({"--colour", "blue"}) == "--colour: 'blue' is not one of red, green");
   CHECK(error({"--scheduler", "x"}) == "--scheduler: 'x' is not one of cosine, linear");
+  CHECK(error({"--scheduler=lineer"}) == "--scheduler: 'lineer' is not one of cosine, linear; did you mean linear?");
   CHECK(error({"--quiet=perhaps"}) == "--quiet: 'perhaps' is neither true nor false");
   CHECK_THROWS_WITH_AS(options.parse({}), "--output is required", UsageError);
 }

@@ -174,6 +174,42 @@ TEST_CASE_FIXTURE(ResumeFixture, "another run than the unfinished one is refused
   CHECK(contents(folder / "out") == expected);
 }
 
+TEST_CASE_FIXTURE(ResumeFixture, "moved input is the same input if its bytes are") {
+  run_until(200);
+  const std::filesystem::path scratch = folder / "scratch";
+  std::filesystem::create_directory(scratch);
+  for (const char* name : {"t-en.jsonl", "t-ja.jsonl", "t-ko.jsonl"})
+    std::filesystem::rename(folder / name, scratch / name);
+  options.source.inputs = {(scratch / "*.jsonl").string()};
+  std::string japanese = read_bytes(scratch / "t-ja.jsonl");
+  write_bytes(scratch / "t-ja.jsonl", std::string(japanese).replace(japanese.find("text"), 4, "tezt"));
+  CHECK(error().find("with other content") != std::string::npos);
+  write_bytes(scratch / "t-ja.jsonl", japanese);
+  CHECK(error() == "ran");
+  CHECK(contents(folder / "out") == expected);
+}
+
+TEST_CASE_FIXTURE(ResumeFixture, "large files are identified by parts of their content") {
+  std::string text(6 << 20, 'x');
+  const auto hash = [&] {
+    write_bytes(folder / "large.txt", text);
+    return detail::sampled_hash(folder / "large.txt");
+  };
+  const std::string before = hash();
+  CHECK(hash() == before);
+  for (const std::size_t at : {std::size_t{0}, text.size() - 1}) {
+    text[at] = 'y';
+    CHECK(hash() != before);
+    text[at] = 'x';
+  }
+  text += 'x';
+  CHECK(hash() != before);
+  text.resize(1000);
+  const std::string small = hash();
+  text[500] = 'y';
+  CHECK(hash() != small);
+}
+
 TEST_CASE_FIXTURE(ResumeFixture, "a state that is damaged, and a fresh start over an unfinished run") {
   run_until(200);
   const std::filesystem::path hidden = folder / "out/.unfinished";

@@ -11,8 +11,9 @@ import sys
 
 root, programs = map(pathlib.Path, sys.argv[1:])
 
-# Accepted without effect, which --help leaves out (cli/training_flags.hpp, cli/pretokenize_flags.hpp).
-ignored = """--dataloader_pin_memory --dataloader_prefetch_factor --language --no_dataset_streaming --streaming --torch_compile""".split()
+# Accepted, but left out of --help (cli/hugging_face_flags.hpp, cli/training_flags.hpp, cli/pretokenize_flags.hpp).
+ignored = """--dataloader_pin_memory --dataloader_prefetch_factor --ddp_find_unused_parameters --do_eval --do_train --language
+--no_dataset_streaming --optim --streaming --torch_compile""".split()
 # Flags of scripts of this project, of benchmarks, and of programs that only tests build.
 scripts = """--all --all-tests --area --bundle --check --held_out --llama_bench --page --parts --quick
 --serve --sizes""".split()

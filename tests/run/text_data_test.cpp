@@ -106,6 +106,33 @@ TEST_CASE("other text is packed anew, but never under a run that it would change
   CHECK(test::contains(f.said, "packed already"));
 }
 
+TEST_CASE("moved text is the same text if its bytes are") {
+  TextFixture f;
+  f.pack();
+  f.write_checkpoint(f.out());
+  const auto before = f.contents(f.out() / "packed_text");
+  const fs::path scratch = f.folder / "scratch";
+  fs::create_directory(scratch);
+  for (const char* name : {"t-en.jsonl", "t-ja.jsonl"}) fs::rename(f.folder / name, scratch / name);
+  f.checkpoint = f.out() / "checkpoint-5";
+  f.text.source.inputs = {scratch.string()};
+  f.pack();
+  CHECK(test::contains(f.said, "packed already"));
+  CHECK(f.contents(f.out() / "packed_text") == before);
+
+  std::string english = test::read_bytes(scratch / "t-en.jsonl");
+  english[english.find("abc")] = 'z';
+  fs::create_directory(f.folder / "other");
+  fs::copy(scratch / "t-ja.jsonl", f.folder / "other");
+  test::write_bytes(f.folder / "other" / "t-en.jsonl", english);
+  f.text.source.inputs = {(f.folder / "other").string()};
+  CHECK_ERROR(f.pack(), "an earlier run used other text", "with other content");
+  // Another name is another language.
+  fs::rename(scratch / "t-en.jsonl", scratch / "t-de.jsonl");
+  f.text.source.inputs = {scratch.string()};
+  CHECK_ERROR(f.pack(), "read as json of en", "json of de");
+}
+
 TEST_CASE("a run that goes on elsewhere reads the blocks of the first") {
   TextFixture f;
   f.pack();

@@ -1,5 +1,7 @@
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -152,6 +154,100 @@ TEST_CASE("a state survives its file, unknown fields too") {
   CHECK_ERROR(parse_trainer_state(json, "t"), "global_step");
   json.erase("moderngpt2");
   CHECK_ERROR(parse_trainer_state(json, "t"), "another program");
+}
+
+TEST_CASE("each field of a state is checked, and named") {
+  TrainerState state;
+  state.step = 12, state.blocks = 10, state.position = {1, 2}, state.updates = 12, state.run_name = "run";
+  state.files = {{"a", 1, "b"}};
+  state.log_history = parse_json(R"([{"step": 3, "loss": 1}, {"step": 12, "eval_loss": null}])", "t");
+  const Json good = to_json(state, TrainingSettings{});
+  CHECK(parse_trainer_state(good, "t").log_history.size() == 2);
+  const auto top = [&](const char* key, const Json& value) {
+    Json json = good;
+    json[key] = value;
+    return parse_trainer_state(json, "t");
+  };
+  const auto own = [&](const char* key, const Json& value) {
+    Json json = good;
+    json["moderngpt2"][key] = value;
+    return parse_trainer_state(json, "t");
+  };
+  constexpr std::int64_t huge = INT64_MAX;
+  CHECK_ERROR(own("optimizer_updates", huge), "t: optimizer_updates is 9223372036854775807", "from 0 to 12");
+  CHECK_ERROR(own("optimizer_updates", 13), "optimizer_updates");
+  for (const char* key : {"epoch", "samples_in_epoch", "skipped_steps", "skipped_in_a_row", "train_blocks",
+                          "block_size", "logged_steps", "saved_at"}) {
+    CAPTURE(key);
+    CHECK_ERROR(own(key, huge), "t: ", key);
+    CHECK_ERROR(own(key, -1), "t: ", key);
+    CHECK_ERROR(own(key, "x"), "t: ", key);
+    CHECK_ERROR(own(key, nullptr), "t: ", key);
+  }
+  for (const char* key : {"global_step", "max_steps", "num_input_tokens_seen"}) {
+    CAPTURE(key);
+    CHECK_ERROR(top(key, huge), "t: ", key);
+    CHECK_ERROR(top(key, 1.5), "t: ", key);
+  }
+  CHECK_ERROR(top("total_flos", -1), "total_flos");
+  CHECK_ERROR(top("total_flos", "x"), "total_flos");
+  for (const char* entry : {R"([{"step": "x"}])", R"([{"loss": 1}])", R"([3])", R"([{"step": 13}])",
+                            R"([{"step": -1}])", R"([{"step": 1.5}])", R"([null])"}) {
+    CAPTURE(entry);
+    CHECK_ERROR(top("log_history", parse_json(entry, "e")), "t: log_history[0]");
+  }
+  CHECK_ERROR(top("log_history", 3), "log_history must be a list");
+  for (const char* name : {"../../x", "/any/path", "..", ".", "a/b", "a\nb"}) {
+    CAPTURE(name);
+    CHECK_ERROR(own("run_name", name), "t: run_name is ", "not a path");
+    CHECK_ERROR(own("files", Json::array({Json{{"name", name}, {"bytes", 1}, {"xxh3", "b"}}})), "plain file name");
+  }
+  CHECK_ERROR(own("files", Json::array()), "files");
+  CHECK_ERROR(own("files", Json::array({3})), "t: ");
+  CHECK_ERROR(own("loss_scale", Json{{"scale", 0}, {"good_steps", 0}, {"overflows_left", 1}}), "loss_scale");
+  CHECK_ERROR(own("settings", 3), "settings");
+  CHECK_ERROR(own("settings", Json{{"a", 3}}), "settings");
+  CHECK_ERROR(top("moderngpt2", 3), "t: ");
+}
+
+TEST_CASE("a checkpoint is newer than all that were there before it, even if a clock was wrong") {
+  test::TemporaryFolder temporary;
+  const fs::path& out = temporary.path();
+  const std::int64_t now = next_save_time(out, 3), future = now + 1'000'000'000;
+  CHECK(now > 1'700'000'000);
+  make_checkpoint(out, 10, future);
+  CHECK(next_save_time(out, 3) == future + 1);  // a fresh run in the same folder
+  CHECK(next_save_time(out, 11) == future);
+  make_checkpoint(out, 3, next_save_time(out, 3));
+  CHECK(latest_checkpoint(out, [](const std::string&) {})->state.step == 3);
+}
+
+TEST_CASE("steps of newer checkpoints that cannot be used are counted, and one of the weights alone is not resumed") {
+  test::TemporaryFolder temporary;
+  const fs::path& out = temporary.path();
+  const auto ignore = [](const std::string&) {};
+  CHECK(last_unusable_step(out, std::nullopt) == 0);
+  make_checkpoint(out, 10, 100);
+  make_checkpoint(out, 40, 50);  // complete, of an older run
+  make_checkpoint(out, 20, 101);
+  make_checkpoint(out, 30, 102);
+  CHECK(last_unusable_step(out, latest_checkpoint(out, ignore)) == 0);
+  write_file(out / "checkpoint-30" / "weights", "01234");
+  CHECK(last_unusable_step(out, latest_checkpoint(out, ignore)) == 30);
+  write_file(out / "checkpoint-20" / "weights", "0123456780");
+  const auto found = latest_checkpoint(out, ignore);
+  CHECK(found->state.step == 10);
+  CHECK(last_unusable_step(out, found) == 30);
+
+  CHECK_ERROR(require_optimizer_files(*found), "checkpoint-10", "no files of the optimizer", "model_path");
+  CHECK_FALSE(latest_checkpoint(out, ignore, true));
+  TrainerState state;
+  state.files = {{"optimizer.safetensors", 3, ""}};
+  write_json_file(out / "checkpoint-10" / "trainer_state.json", to_json(state, TrainingSettings{}));
+  CHECK_ERROR(open_checkpoint(out / "checkpoint-10"), "optimizer.safetensors is missing", "model_path");
+  fs::create_directory(out / "model");
+  write_file(out / "model" / "config.json", "{}");
+  CHECK_ERROR(open_checkpoint(out / "model"), "trainer_state.json is missing", "model_path");
 }
 
 TEST_CASE("metrics continue after the resumed step") {

@@ -31,6 +31,21 @@ TEST_CASE("every schedule gives Hugging Face's rates") {
   }
 }
 
+TEST_CASE("schedules of random arguments give Hugging Face's rates") {
+  const Json sweep = read_json_file(std::string(MODERNGPT2_TEST_DATA) + "/golden/lr_schedules_sweep.json");
+  CHECK(sweep.size() > 100);
+  for (const Json& entry : sweep) {
+    CAPTURE(entry.dump().substr(0, 200));
+    const LearningRateSchedule schedule(entry[0].get<std::string>(), entry[4], entry[1].get<double>(),
+                                        entry[2].get<std::int64_t>(), entry[3].get<std::int64_t>());
+    for (const Json& point : entry[5]) {
+      CAPTURE(point.dump());
+      const double expected = point[1].get<double>();
+      CHECK(std::abs(schedule.at(point[0].get<std::int64_t>()) - expected) <= 1e-15 + 1e-13 * std::abs(expected));
+    }
+  }
+}
+
 TEST_CASE("a schedule refuses what it does not know") {
   const auto make = [](const char* name, const char* kwargs) {
     return LearningRateSchedule(name, parse_json(kwargs, "kwargs"), 1e-3, 6, 40);
@@ -46,6 +61,11 @@ TEST_CASE("a schedule refuses what it does not know") {
   CHECK_ERROR(make("warmup_stable_decay", R"({"num_decay_steps": 3, "decay_type": "exp"})"), "exp");
   CHECK_ERROR(make("polynomial", R"({"lr_end": 1})"), "lr_end");
   CHECK_ERROR(make("inverse_sqrt", R"({"timescale": 0})"), "timescale");
+  CHECK_ERROR(make("cosine_with_min_lr", R"({"min_lr": -1})"), "min_lr is -1");
+  CHECK_ERROR(make("warmup_stable_decay", R"({"num_decay_steps": -1})"), "num_decay_steps is -1");
+  CHECK_ERROR(make("warmup_stable_decay", R"({"num_decay_steps": 3, "min_lr_ratio": -0.1})"), "min_lr_ratio");
+  CHECK_ERROR(make("warmup_stable_decay", R"({"num_decay_steps": 3, "num_steps": 4})"), "no argument \"num_steps\"");
+  CHECK_ERROR(LearningRateSchedule("cosine_with_min_lr", parse_json(R"({"min_lr": 0})", "k"), 0, 1, 9), "min_lr_rate");
 }
 
 TEST_CASE("steps and warm-up") {
@@ -57,6 +77,16 @@ TEST_CASE("steps and warm-up") {
   CHECK(warmup_steps(s, 1000) == 50);
   s.warmup_steps = 7;
   CHECK(warmup_steps(s, 1000) == 7);
+  s.warmup_steps = 0.1;  // as in Transformers 5, a fraction
+  CHECK(warmup_steps(s, 1000) == 100);
+  CHECK(warmup_steps(s, 101) == 11);
+  s.warmup_steps = 0;
+  CHECK(warmup_steps(s, 1000) == 0);
+  s.warmup_steps = 1;
+  CHECK(warmup_steps(s, 1000) == 1);
+  s.warmup_steps = 2.5;
+  CHECK_ERROR(validate(s), "warmup_steps is 2.5", "whole number");
+  s.warmup_steps.reset();
 
   s.per_device_train_batch_size = 3;
   s.gradient_accumulation_steps = 2;

@@ -29,6 +29,7 @@ class LauncherFlags {
     options
         .add("collective_timeout", collective_timeout_,
              "Timeout of a collective operation in seconds. Ends the run and names the rank that is missing.")
+        .alias("ddp_timeout")
         .more_than(0);
     options.add("trace", trace_, "Write a timeline of each rank for chrome://tracing or Perfetto to this file.");
     options.add("world_size", world_size_, "Number of processes that --dry_run plans for.")

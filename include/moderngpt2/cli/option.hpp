@@ -8,15 +8,17 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/cli/foreign_flag.hpp"
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/nearest_name.hpp"
 
 namespace moderngpt2 {
 
 /// One option of a program, created by Options::add. Setters return *this, so that calls chain.
 class Option {
  public:
-  enum class Kind { value, list, toggle, ignored };
+  enum class Kind { value, list, toggle, ignored, foreign };
 
   Option(std::string name, std::string help, Kind kind) : name_(std::move(name)), help_(std::move(help)), kind_(kind) {}
 
@@ -32,6 +34,7 @@ class Option {
   Option& default_text(std::string text) { return default_text_ = std::move(text), *this; }
   /// Allows the flag without a value; its value is then `value`.
   Option& bare(std::string value) { return bare_ = std::move(value), *this; }
+  bool has_bare_value() const { return bare_.has_value(); }
   /// Adds --no_NAME, which turns a switch off.
   Option& negatable() { return negatable_ = true, *this; }
   /// Accepts only these words.
@@ -89,12 +92,18 @@ class Option {
     return names;
   }
 
+  /// Whether a spelling, with dashes or underscores, turns a switch off.
+  bool is_negation(const std::string& spelling) const {
+    return negatable_ && spelling.size() == name_.size() + 3 && spelling.starts_with("no");
+  }
+
   /// Throws UsageError if `word` is not one of the choices.
   void check_choice(const std::string& word) const {
     if (choices_.empty()) return;
     for (const std::string& choice : choices_)
       if (choice == word) return;
-    throw UsageError("--{}: '{}' is not one of {}", name_, word, fmt::join(choices_, ", "));
+    throw UsageError("--{}: '{}' is not one of {}{}", name_, word, fmt::join(choices_, ", "),
+                     detail::did_you_mean(detail::nearest_names(word, choices_)));
   }
 
   /// Throws UsageError if `number` is out of bounds.
@@ -116,6 +125,9 @@ class Option {
   std::optional<double> least_, more_than_, most_;
   std::optional<std::string> bare_;
   std::function<void(const std::vector<std::string>&)> store_;
+  ForeignFlag::Form foreign_form_ = ForeignFlag::Form::value;
+  std::string converted_to_;  // option that gets the converted value instead; empty: none
+  std::function<std::string(const std::string&)> convert_;
 };
 
 }  // namespace moderngpt2

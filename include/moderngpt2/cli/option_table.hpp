@@ -44,6 +44,15 @@ struct OptionTable {
     return text;
   }
 
+  /// Option with a spelling, in which dashes and underscores are equal; null if there is none.
+  const Option* find(std::string name) const {
+    std::replace(name.begin(), name.end(), '-', '_');
+    for (const Option& option : rows)
+      for (const std::string& spelling : option.spellings())
+        if (spelling == name) return &option;
+    return nullptr;
+  }
+
   /// Appends a heading that is not listed yet.
   void add_section(const std::string& title) { add_section(sections, title); }
 

@@ -13,7 +13,6 @@
 
 #include "moderngpt2/config/field_text.hpp"
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/nearest_name.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
 // Conversion of command-line words to values.
@@ -52,13 +51,16 @@ inline std::string flag_of(const std::string& word) {
 }
 
 /// Whether a word after a flag is the next flag rather than the value: -h, or two dashes and no space. Negative
-/// numbers,
-/// "-" and quoted text with spaces are values.
+/// numbers, "-" and quoted text with spaces are values.
 inline bool looks_like_flag(std::string_view word) {
   return word == "-h" || (word.starts_with("--") && word.find(' ') == word.npos);
 }
 
-/// Parses true, 1, yes, on, or false, 0, no, off. Throws UsageError that names `flag` for another word.
+/// Value of a switch's word, in any case: true, t, yes, y, on, 1, or false, f, no, n, off, 0; nullopt for other words.
+std::optional<bool> switch_value(std::string_view text);
+inline bool is_switch_word(std::string_view text) { return switch_value(text).has_value(); }
+
+/// Parses the word of a switch. Throws UsageError that names `flag` for another word.
 bool parse_switch(const std::string& flag, std::string_view text);
 
 /// Parses the whole of `text` as a T. Throws UsageError that names `flag`.
@@ -104,11 +106,19 @@ std::string option_metavar() {
 
 namespace moderngpt2::detail {
 
+MODERNGPT2_INLINE std::optional<bool> switch_value(std::string_view text) {
+  std::string word(text);
+  for (char& c : word)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  for (const std::string_view known : {"true", "t", "yes", "y", "on", "1"})
+    if (word == known) return true;
+  for (const std::string_view known : {"false", "f", "no", "n", "off", "0"})
+    if (word == known) return false;
+  return std::nullopt;
+}
+
 MODERNGPT2_INLINE bool parse_switch(const std::string& flag, std::string_view text) {
-  for (const std::string_view word : {"true", "True", "1", "yes", "on"})
-    if (text == word) return true;
-  for (const std::string_view word : {"false", "False", "0", "no", "off"})
-    if (text == word) return false;
+  if (const std::optional<bool> value = switch_value(text)) return *value;
   throw UsageError("--{}: '{}' is neither true nor false", flag, text);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <utility>
@@ -9,16 +10,15 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/foreign_flag.hpp"
 #include "moderngpt2/cli/option.hpp"
-#include "moderngpt2/cli/option_completion.hpp"
-#include "moderngpt2/cli/option_man.hpp"
+#include "moderngpt2/cli/option_questions.hpp"
 #include "moderngpt2/cli/option_table.hpp"
 #include "moderngpt2/cli/option_text.hpp"
 #include "moderngpt2/cli/option_values.hpp"
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/field_text.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
-#include "moderngpt2/core/version.hpp"
 
 #ifndef MODERNGPT2_DECLARE_COMMAND_LINE
 #if !__has_include(<CLI/App.hpp>)
@@ -136,6 +136,25 @@ class Options {
     return option;
   }
 
+  /// Accepts a flag of another program (see ForeignFlag). Hidden in --help.
+  Option& add_foreign(const ForeignFlag& flag) {
+    Option& option = add_row(flag.name, flag.note, Option::Kind::foreign);
+    option.hidden();
+    option.negatable_ = flag.form == ForeignFlag::Form::toggle;
+    option.foreign_form_ = flag.form;
+    option.store_ = [this, flag](const std::vector<std::string>& words) { notes_.push_back(flag.note_for(words)); };
+    return option;
+  }
+
+  /// Accepts --NAME VALUE in place of --TARGET with the text convert(VALUE). Hidden in --help.
+  Option& add_converted(std::string name, std::string target, std::function<std::string(const std::string&)> convert) {
+    Option& option = add_row(std::move(name), "", Option::Kind::foreign);
+    option.hidden();
+    option.converted_to_ = std::move(target);
+    option.convert_ = std::move(convert);
+    return option;
+  }
+
   /// Adds an example to the manual: arguments without the program's name, and their purpose.
   void example(std::string arguments, std::string does) {
     table_.examples.push_back({std::move(does), std::move(arguments)});
@@ -202,21 +221,8 @@ class Options {
     return option;
   }
 
-  Option* find(const std::string& name) {
-    for (Option& option : table_.rows)
-      for (const std::string& spelling : option.spellings())
-        if (spelling == name) return &option;
-    return nullptr;
-  }
+  Option* find(const std::string& name) { return const_cast<Option*>(std::as_const(table_).find(name)); }
 
-  std::vector<std::string> flag_names() const {
-    std::vector<std::string> names{"help", "version", "completion"};
-    for (const Option& option : table_.rows)
-      for (std::string& spelling : option.spellings()) names.push_back(std::move(spelling));
-    return names;
-  }
-
-  void answer_questions(const std::vector<std::string>& arguments);
   std::vector<std::string> unambiguous(const std::vector<std::string>& arguments);
   [[noreturn]] void refuse(const std::string& argument) const;
 
@@ -231,28 +237,6 @@ class Options {
 #ifndef MODERNGPT2_DECLARE_COMMAND_LINE
 
 namespace moderngpt2 {
-
-/// Throws the ExitRequest of --help, --version, --completion and the like, unless the word is the value of a flag.
-MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>& arguments) {
-  const std::string completion = "--completion";
-  for (std::size_t i = 0; i < arguments.size() && arguments[i] != "--"; ++i) {
-    const std::string& word = arguments[i];
-    if (const Option* const option = find(detail::flag_of(word))) {
-      const bool takes_next = word.find('=') == word.npos && i + 1 < arguments.size() &&
-                              (option->kind() == Option::Kind::value || option->kind() == Option::Kind::list);
-      if (takes_next && (!option->bare_ || !detail::looks_like_flag(arguments[i + 1]))) ++i;
-      continue;
-    }
-    if (word == "--help" || word == "-h") throw ExitRequest{0, help()};
-    if (word == "--version") throw ExitRequest{0, fmt::format("{} (ModernGPT2) {}\n", table_.program, version)};
-    if (word == "--help_markdown") throw ExitRequest{0, option_markdown(table_)};
-    if (word == "--help_man") throw ExitRequest{0, option_man(table_)};
-    if (word.starts_with(completion + "="))
-      throw ExitRequest{0, option_completion(table_, word.substr(completion.size() + 1))};
-    if (word == completion)
-      throw ExitRequest{0, option_completion(table_, i + 1 < arguments.size() ? arguments[i + 1] : "")};
-  }
-}
 
 /// Rewrites the arguments so that CLI11 parses them in one way only: by its own rules, the next flag would replace a
 /// missing value, and the next word an empty one.
@@ -272,15 +256,27 @@ MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vecto
       seen.push_back(option);
     }
     option->typed_ = true;
+    if (option->kind() == Option::Kind::foreign) {
+      const std::vector<std::string> values =
+          detail::foreign_values(arguments, i, option->foreign_form_, option->is_negation(flag));
+      if (option->converted_to_.empty()) {
+        option->store_(values);
+      } else {
+        Option* const target = find(option->converted_to_);
+        if (target->typed_) throw UsageError("--{} and --{} set the same value: give one", flag, target->name());
+        target->typed_ = true;
+        words.insert(words.end(), {"--" + target->name(), option->convert_(values.front())});
+      }
+      continue;
+    }
     const bool has_value = word.find('=') != std::string::npos;
     const bool last = i + 1 == arguments.size();
     if (option->kind() == Option::Kind::toggle) {
       bool on = has_value ? detail::parse_switch(flag, word.substr(word.find('=') + 1)) : true;
-      if (!has_value && !last &&
-          (arguments[i + 1] == "true" || arguments[i + 1] == "True" || arguments[i + 1] == "false" ||
-           arguments[i + 1] == "False"))
+      const std::size_t shortest = table_.positional_name.empty() ? 1 : 3;  // "1" may be a positional argument
+      if (!has_value && !last && arguments[i + 1].size() >= shortest && detail::is_switch_word(arguments[i + 1]))
         on = detail::parse_switch(flag, arguments[++i]);
-      if (option->is_negatable() && flag == "no_" + option->name()) on = !on;
+      if (option->is_negation(flag)) on = !on;
       words.push_back(fmt::format("--{}={}", option->name(), on));
     } else if (has_value) {
       words.push_back("--" + option->name());
@@ -302,17 +298,14 @@ MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vecto
 }
 
 MODERNGPT2_INLINE void Options::parse(const std::vector<std::string>& arguments) {
-  answer_questions(arguments);
+  detail::answer_questions(table_, arguments);
   for (Option& option : table_.rows) option.typed_ = false;
   notes_.clear();
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
   for (Option& option : table_.rows) {
-    const auto store = [&option](const std::vector<std::string>& words) {
-      option.store_(words);
-      return true;
-    };
+    const auto store = [&option](const std::vector<std::string>& words) { return option.store_(words), true; };
     CLI::Option* row = app.add_option("--" + option.name(), store);
     const bool many = option.kind() == Option::Kind::list || option.kind() == Option::Kind::ignored;
     // Not an unlimited list: CLI11 would strip the brackets of a value like [PAD].
@@ -339,11 +332,7 @@ MODERNGPT2_INLINE void Options::parse(const std::vector<std::string>& arguments)
 MODERNGPT2_INLINE void Options::refuse(const std::string& argument) const {
   if (!argument.starts_with("-")) throw UsageError("unexpected argument '{}'", argument);
   const std::string typed = argument.substr(0, argument.find('='));
-  const std::string nearest = detail::nearest_name(
-      typed.substr(typed.find_first_not_of('-') == std::string::npos ? typed.size() : typed.find_first_not_of('-')),
-      flag_names());
-  if (nearest.empty()) throw UsageError("there is no option {}", typed);
-  throw UsageError("there is no option {}; did you mean --{}?", typed, nearest);
+  throw UsageError("there is no option {}{}", typed, detail::did_you_mean(detail::similar_flags(table_, typed), "--"));
 }
 
 }  // namespace moderngpt2

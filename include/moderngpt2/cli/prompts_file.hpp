@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/input_text.hpp"
+#include "moderngpt2/core/ascii.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -25,8 +26,7 @@ inline std::vector<std::string> read_prompts(const std::filesystem::path& path) 
     throw Error(
         "--prompts_file -: standard input is read as one prompt if --prompts_file and --prompt are absent; put "
         "several prompts into a .txt or .jsonl file");
-  std::string extension = path.extension().string();
-  for (char& c : extension) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  const std::string extension = lower_case(path.extension().string());
   const bool is_json = extension == ".json" || extension == ".jsonl" || extension == ".ndjson";
   if (!is_json && extension != ".txt")
     throw Error("{}: prompts must be in a .txt file, one per line, or in a .json or .jsonl file", path.string());

@@ -30,8 +30,10 @@ class TextOptions {
              .alias("input_file");
     options.add("languages", by_language_, "Input files by language, as in ja=a.txt en=b.txt 'zh=c/*.txt'.")
         .metavar("LANGUAGE=PATH");
-    options.add("text_column", source.text_column,
-                "Field of a JSON line, or column of a Parquet file, that holds the text.");
+    options
+        .add("text_column", source.text_column,
+             "Field of a JSON line, or column of a Parquet file, that holds the text.")
+        .alias("text_column_name");
     options.add_choice(
         "txt_document", source.text_document,
         {{"line", TextDocument::line}, {"paragraph", TextDocument::paragraph}, {"file", TextDocument::file}},

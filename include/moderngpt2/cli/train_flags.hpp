@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "moderngpt2/cli/hugging_face_options.hpp"
 #include "moderngpt2/cli/launcher_flags.hpp"
 #include "moderngpt2/cli/model_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
@@ -32,7 +33,8 @@ class TrainFlags {
         request_(request),
         task_(options, request),
         text_(options),
-        launcher_(options) {
+        launcher_(options),
+        hugging_face_(options) {
     options.section("Training");
     options
         .add("device", device_,
@@ -57,9 +59,11 @@ class TrainFlags {
     if (request_.gpu) require_gpu(device_, request_.dry_run, s.cudnn_attention);
     if (!request_.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
     task_.check();
+    hugging_face_.apply(request_, device_);
     if (is_first) print_notes();
     launcher_.set_world_size(s, processes, request_.dry_run);
     request_.precision = launcher_.apply(s, precision_of(options_, precision_), is_first);
+    hugging_face_.check_precision(request_.precision);
     if (task_.has_examples())
       task_.take(text_.source());
     else
@@ -79,6 +83,7 @@ class TrainFlags {
 
   void print_notes() const {
     for (const std::string& note : options_.notes()) std::printf("note: %s\n", note.c_str());
+    hugging_face_.print_notes(request_);
     if (request_.gpu) return;
     const std::string missing =
         thread_shortage_message(options_.typed("threads") ? std::optional(request_.threads) : std::nullopt);
@@ -90,6 +95,7 @@ class TrainFlags {
   TaskOptions task_;
   TrainingText text_;
   LauncherFlags launcher_;
+  HuggingFaceOptions hugging_face_;
   std::string device_ = "cpu";
   PrecisionFlags precision_;
   std::unique_ptr<TraceFile> trace_;

@@ -6,19 +6,19 @@
 #include <optional>
 #include <string>
 
+#include "moderngpt2/cli/hugging_face_flags.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2 {
 
-/// Accepts flags of other training programs that have no effect here, each with a note that says why.
+/// Accepts flags of other training programs that have no effect here, each with a note that says why: those of Hugging
+/// Face's Trainer, and of the Python original of this program.
 inline void add_ignored_training_flags(Options& options) {
   const auto ignore = [&](std::initializer_list<const char*> names, const char* note) {
     for (const char* name : names) options.add_ignored(name, note);
   };
-  ignore({"torch_compile", "torch_compile_backend", "torch_compile_mode"}, "ignored: the program is compiled already");
-  ignore({"dataloader_pin_memory"}, "ignored: batches are read into buffers that are reused");
-  ignore({"dataloader_prefetch_factor"}, "ignored: the next step's batch is prefetched (see --dataloader_num_workers)");
+  for (const ForeignFlag& flag : hugging_face_flags) options.add_foreign(flag);
   ignore({"streaming", "force_no_streaming", "dataset_streaming", "no_dataset_streaming"},
          "ignored: shards are always streamed");
   ignore({"dataset_cache_dir", "use_dataset_cache", "clear_dataset_cache"},

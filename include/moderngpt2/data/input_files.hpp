@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 #include <glob.h>
 
+#include "moderngpt2/core/ascii.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/splits.hpp"

@@ -135,7 +135,8 @@ MODERNGPT2_INLINE PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, con
       files_(find_dataset_files(options.source.inputs)),
       pipeline_(evaluated(options.source), {tokenizer, options.split_special_tokens}, options.num_threads),
       staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
-  state_.fingerprint = pretokenize_fingerprint(tokenizer, options, files_);
+  state_.fingerprint =
+      pretokenize_fingerprint(tokenizer, options, files_, [](const TextFile& file) { return sampled_hash(file.path); });
   for (const std::string& language : pipeline_.languages()) state_.languages.push_back({language, 0, 0, 0});
 }
 

@@ -1,14 +1,21 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
+#include <system_error>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "moderngpt2/data/resume_state.hpp"
 #include "moderngpt2/data/source.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
@@ -36,8 +43,39 @@ struct PretokenizeProgress {
 
 namespace detail {
 
-inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer, const PretokenizeOptions& options,
-                                                      const std::vector<TextFile>& files) {
+/// Hash of a file's size and content. Of a file of more than 4 MiB it reads 64 parts of 64 KiB, from the first byte to
+/// the last, so that identifying terabytes of text takes seconds. Empty for a pipe, which can be read once only.
+inline std::string sampled_hash(const std::filesystem::path& path) {
+  constexpr std::uint64_t part = 1 << 16, parts = 64;
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return "";
+  const InputFile file(path);
+  const std::uint64_t size = file.size();
+  FileHash hash;
+  hash.add(std::as_bytes(std::span(&size, 1)));
+  std::vector<std::byte> bytes(part);
+  const bool whole = size <= part * parts;
+  const std::uint64_t count = whole ? (size + part - 1) / part : parts;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t at =
+        whole ? i * part : (size - part) / (parts - 1) * i + (size - part) % (parts - 1) * i / (parts - 1);
+    const auto piece = std::span(bytes).first(static_cast<std::size_t>(std::min(part, size - at)));
+    file.read(at, piece);
+    hash.add(piece);
+  }
+  return hash.text();
+}
+
+/// How a file is read according to its name: "json of en".
+inline std::string reading_of(const TextFile& file) {
+  constexpr const char* contents[]{"unknown", "json", "txt", "parquet"};
+  return fmt::format("{} of {}", contents[static_cast<int>(file.format.content)], file.language);
+}
+
+/// `content`: function that returns the hash of an input.
+template <class Content>
+PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer, const PretokenizeOptions& options,
+                                               const std::vector<TextFile>& files, Content&& content) {
   const SourceOptions& source = options.source;
   constexpr const char* documents[]{"line", "paragraph", "file"};
   PretokenizeFingerprint made;
@@ -55,7 +93,8 @@ inline PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer
   };
   const auto validation = std::count_if(files.begin(), files.end(), [](const TextFile& f) { return f.is_validation; });
   if (validation > 0) made.settings.emplace_back("the number of validation files", fmt::format("{}", validation));
-  for (const TextFile& file : files) made.inputs.emplace_back(path_text(file.path), file.bytes);
+  for (const TextFile& file : files)
+    made.inputs.push_back({path_text(file.path), file.bytes, reading_of(file), content(file), ""});
   return made;
 }
 

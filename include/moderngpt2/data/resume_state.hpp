@@ -1,12 +1,15 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
@@ -16,10 +19,20 @@
 
 namespace moderngpt2 {
 
+/// Input file of a data set. Its content identifies it; its path only does in states of earlier versions, which have no
+/// hash. A file may be in another folder when a run is resumed.
+struct InputIdentity {
+  std::string path;  ///< absolute
+  std::int64_t bytes = 0;
+  std::string reading;  ///< format and language, which its name determines: "json of en"; empty: unknown
+  std::string content;  ///< hash; empty: unknown
+  std::string time;     ///< time of the last change when the hash was computed; empty: unknown
+};
+
 /// Settings and inputs that determine every byte of a data set. A run can only be resumed if all of them are equal.
 struct PretokenizeFingerprint {
   std::vector<std::pair<std::string, std::string>> settings;  ///< name and value
-  std::vector<std::pair<std::string, std::int64_t>> inputs;   ///< path and bytes, in the order of reading
+  std::vector<InputIdentity> inputs;                          ///< in the order of reading
 };
 
 /// State of an unfinished run after its last finished shard.
@@ -44,6 +57,13 @@ PretokenizeState read_state(const std::filesystem::path& path);
 
 /// Description of the first difference in settings or inputs between an unfinished run and this one; empty if equal.
 std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now);
+
+namespace detail {
+
+/// Description of the difference between two inputs in the same place, the `number`-th; empty if they are equal.
+std::string difference(const InputIdentity& before, const InputIdentity& now, std::size_t number);
+
+}  // namespace detail
 
 }  // namespace moderngpt2
 
@@ -70,8 +90,12 @@ MODERNGPT2_INLINE void write_state(const std::filesystem::path& path, const Pret
                {"blocks", state.blocks},     {"documents", state.documents}, {"tokens_of_next", state.tokens_of_next},
                {"packed", state.packed},     {"languages", Json::array()}};
   for (const auto& [name, value] : state.fingerprint.settings) json["settings"][name] = value;
-  for (const auto& [file, bytes] : state.fingerprint.inputs)
-    json["inputs"].push_back({{"path", file}, {"bytes", bytes}});
+  for (const InputIdentity& file : state.fingerprint.inputs)
+    json["inputs"].push_back({{"path", file.path},
+                              {"bytes", file.bytes},
+                              {"reading", file.reading},
+                              {"content", file.content},
+                              {"time", file.time}});
   for (const LanguageCounts& counts : state.languages)
     json["languages"].push_back({{"language", counts.language},
                                  {"documents", counts.documents},
@@ -99,8 +123,18 @@ MODERNGPT2_INLINE PretokenizeState read_state(const std::filesystem::path& path)
   for (const auto& [name, value] : settings->items())  // earlier versions wrote flags, with their dashes
     state.fingerprint.settings.emplace_back(name.substr(std::min(name.find_first_not_of('-'), name.size())),
                                             json_as<std::string>(value, name, where));
-  for (const Json& file : list("inputs"))
-    state.fingerprint.inputs.emplace_back(get_field<std::string>(file, "path", where), count(file, "bytes"));
+  for (const Json& file : list("inputs")) {
+    const auto text = [&](const char* field) {
+      return get_optional_field<std::string>(file, field, where).value_or("");
+    };
+    InputIdentity input{get_field<std::string>(file, "path", where), count(file, "bytes"), text("reading"),
+                        text("content"), text("time")};
+    for (const auto& [name, value] : state.fingerprint.settings) {  // earlier versions wrote them as settings
+      if (name == "the content of " + input.path) input.content = value;
+      if (name == "the time of " + input.path) input.time = value;
+    }
+    state.fingerprint.inputs.push_back(std::move(input));
+  }
   for (const Json& bytes : list("shard_bytes"))
     state.shard_bytes.push_back(json_as<std::int64_t>(bytes, "shard_bytes", where));
   state.blocks = count(json, "blocks");
@@ -113,6 +147,29 @@ MODERNGPT2_INLINE PretokenizeState read_state(const std::filesystem::path& path)
   return state;
 }
 
+}  // namespace moderngpt2
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_INLINE std::string difference(const InputIdentity& before, const InputIdentity& now, std::size_t number) {
+  const bool moved = before.path != now.path, has_content = !before.content.empty() && !now.content.empty();
+  const bool same_content = before.bytes == now.bytes && (!has_content || before.content == now.content);
+  if (moved && !(has_content && same_content))
+    return fmt::format("input {} was {} and is now {}{}", number, before.path, now.path,
+                       has_content ? ", with other content" : "");
+  if (before.bytes != now.bytes)
+    return fmt::format("the input {} had {} bytes and now has {}", now.path, before.bytes, now.bytes);
+  if (!same_content) return now.path + " has changed";
+  if (!before.reading.empty() && !now.reading.empty() && before.reading != now.reading)
+    return fmt::format("input {} was read as {} and is now read as {}, by its name {}", number, before.reading,
+                       now.reading, now.path);
+  return "";
+}
+
+}  // namespace moderngpt2::detail
+
+namespace moderngpt2 {
+
 MODERNGPT2_INLINE std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
   for (const auto& [name, value] : now.settings) {
     std::string other = "nothing";
@@ -123,13 +180,9 @@ MODERNGPT2_INLINE std::string difference(const PretokenizeFingerprint& before, c
     return fmt::format("{} was {} and is now {}", is_setting ? fmt::format("{}", Setting{name}) : name, other, value);
   }
   for (std::size_t i = 0; i < std::max(before.inputs.size(), now.inputs.size()); ++i) {
-    if (i >= before.inputs.size()) return fmt::format("the input {} is new", now.inputs[i].first);
-    if (i >= now.inputs.size()) return fmt::format("the input {} is missing", before.inputs[i].first);
-    if (before.inputs[i].first != now.inputs[i].first)
-      return fmt::format("input {} was {} and is now {}", i + 1, before.inputs[i].first, now.inputs[i].first);
-    if (before.inputs[i].second != now.inputs[i].second)
-      return fmt::format("the input {} had {} bytes and now has {}", now.inputs[i].first, before.inputs[i].second,
-                         now.inputs[i].second);
+    if (i >= before.inputs.size()) return fmt::format("the input {} is new", now.inputs[i].path);
+    if (i >= now.inputs.size()) return fmt::format("the input {} is missing", before.inputs[i].path);
+    if (std::string text = detail::difference(before.inputs[i], now.inputs[i], i + 1); !text.empty()) return text;
   }
   return "";
 }

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "moderngpt2/core/ascii.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
@@ -19,31 +20,15 @@ struct TextFormat {
 /// or .zst; or .parquet.
 TextFormat text_format(const std::filesystem::path& path);
 
-namespace detail {
-
-/// Text with the letters A to Z in lower case.
-std::string lower_case(std::string text);
-
-}  // namespace detail
-
 }  // namespace moderngpt2
 
 #ifndef MODERNGPT2_DECLARE_RUNS
-
-namespace moderngpt2::detail {
-
-MODERNGPT2_INLINE std::string lower_case(std::string text) {
-  for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return text;
-}
-
-}  // namespace moderngpt2::detail
 
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE TextFormat text_format(const std::filesystem::path& path) {
   TextFormat format;
-  std::string name = detail::lower_case(path.filename().string());
+  std::string name = lower_case(path.filename().string());
   if (name.ends_with(".gz"))
     format.packing = TextFormat::Packing::gzip, name.resize(name.size() - 3);
   else if (name.ends_with(".zst"))

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 #include <sys/file.h>
 #include <system_error>
 #include <unistd.h>
@@ -14,6 +16,14 @@
 #include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {
+
+/// Whether a text is the name of a file in a folder, not a path: no '/', not "." or "..", no control characters, at
+/// most 200 bytes. Names that a file or a flag gives must pass before they become part of a path.
+inline bool is_plain_name(std::string_view name) {
+  if (name.empty() || name == "." || name == ".." || name.size() > 200) return false;
+  return std::none_of(name.begin(), name.end(),
+                      [](char c) { return c == '/' || static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
+}
 
 /// Creates a folder and its missing parents, and syncs them. Throws Error if that fails.
 inline void make_folder(const std::filesystem::path& folder) {

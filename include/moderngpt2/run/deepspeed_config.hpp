@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/config/field.hpp"
+#include "moderngpt2/core/ascii.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -74,8 +75,6 @@ void describe(C& c, Visitor&& visit) {
 
 namespace detail {
 
-std::string lower_case(std::string text);
-
 void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out);
 
 void read_deepspeed_scheduler(const Json& json, DeepSpeedConfig& out);
@@ -98,11 +97,6 @@ DeepSpeedConfig read_deepspeed_config(const std::filesystem::path& path);
 #ifndef MODERNGPT2_DECLARE_RUNS
 
 namespace moderngpt2::detail {
-
-MODERNGPT2_INLINE std::string lower_case(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
 
 MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfig& out) {
   DeepSpeedSection section(json, "optimizer.", out.where);

@@ -141,7 +141,7 @@ MODERNGPT2_INLINE void set_schedule(const DeepSpeedConfig& config, TrainingSetti
   Json kwargs = config.scheduler_kwargs;
   if (config.warmup_num_steps) {
     from.exclude("scheduler.params.warmup_num_steps", "warmup_ratio");
-    std::int64_t steps = s.warmup_steps.value_or(-1);
+    auto steps = static_cast<std::int64_t>(s.warmup_steps.value_or(-1));
     from.set("scheduler.params.warmup_num_steps", config.warmup_num_steps, steps, "warmup_steps");
     s.warmup_steps = steps;
   }

@@ -14,6 +14,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/run/tensorboard.hpp"
 
@@ -83,7 +84,7 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE std::string report_name(const ReportSettings& settings, const std::string& size) {
   const std::string name = settings.run_name.empty() ? fmt::format("{}-{}", settings.project, size) : settings.run_name;
-  if (name.find('/') != name.npos || name == "." || name == ".." || name.size() > 200)
+  if (!is_plain_name(name))
     throw UsageError("--wandb_run_name: {} is not valid as the name of the log's folder", excerpt(name));
   return name;
 }

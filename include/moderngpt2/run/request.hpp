@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -69,6 +71,7 @@ struct PreparedRun {
   std::optional<typename Task::Splits> data;  ///< empty in a dry run without data
   std::optional<Checkpoint> checkpoint;       ///< to resume from
   int block_size = 1024;                      ///< maximum length of a sequence, in tokens
+  RunOrigin origin{};                         ///< recorded in checkpoints; empty in an evaluation
 };
 
 namespace detail {
@@ -89,14 +92,20 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
   const std::filesystem::path& output = request.settings.output_dir;
   std::optional<Checkpoint> found;
   if (from == "latest") {
-    found = latest_checkpoint(output, [&](const std::string& line) { say("warning: " + line); });
+    found = latest_checkpoint(
+        output, [&](const std::string& line) { say("warning: " + line); }, !request.eval_only);
     // Starting afresh would replace checkpoints without optimizer state.
     if (!found)
-      for (const Checkpoint& other : find_checkpoints(output, [](const std::string&) {})) require_resumable(other);
+      for (const Checkpoint& other : find_checkpoints(output, [](const std::string&) {}))
+        require_optimizer_files(other);
     if (!found) say(output.string() + " has no checkpoint: starting afresh");
+    const std::int64_t first = found ? found->state.step : 0;
+    if (const std::int64_t last = last_unusable_step(output, found); last > first)
+      say(fmt::format("warning: checkpoint-{} cannot be used: continuing from step {}, {} steps are lost", last, first,
+                      last - first));
   } else {
     found = open_checkpoint(from);
-    if (!request.eval_only) require_resumable(*found);
+    if (!request.eval_only) require_optimizer_files(*found);
     if (!request.checkpoint_is_verified) verify_checkpoint(*found);
   }
   if (found) say("resuming from " + found->folder.string());

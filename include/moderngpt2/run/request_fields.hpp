@@ -40,15 +40,19 @@ void describe(R& r, Visitor&& visit) {
                           .section = "Model",
                           .choices = detail::preset_names,
                           .default_text = "small"});
-  own(r.config_file,
-      {.name = "config_file", .help = "config.json of a new model; overrides --model_size_name.", .section = "Model"});
+  own(r.config_file, {.name = "config_file",
+                      .help = "config.json of a new model; overrides --model_size_name.",
+                      .section = "Model",
+                      .aliases = {"config_name"}});
   own(r.model_path, {.name = "model_path",
                      .help = "Folder of a pretrained model: start from its weights and config.",
-                     .section = "Model"});
+                     .section = "Model",
+                     .aliases = {"model_name_or_path"}});
   own(r.tokenizer_path, {.name = "tokenizer_path",
                          .help = "Folder of the tokenizer.",
                          .section = "Model",
-                         .default_text = "that of --model_path"});
+                         .default_text = "that of --model_path",
+                         .aliases = {"tokenizer_name"}});
   own(r.pre_tokenized_dataset_path, {.name = "pre_tokenized_dataset_path",
                                      .help = "Folder of shards that pretokenize_dataset wrote.",
                                      .section = "Data"});
@@ -59,7 +63,8 @@ void describe(R& r, Visitor&& visit) {
                      .help = "Block length in tokens. Must match the shards.",
                      .section = "Data",
                      .at_least = 1,
-                     .default_text = "taken from the shards"});
+                     .default_text = "taken from the shards",
+                     .aliases = {"max_seq_length"}});
   own(r.streaming_eval_samples,
       {.name = "streaming_eval_samples",
        .help = "Maximum number of blocks held out for evaluation if the data has no evaluation set; at most 5%.",
@@ -101,7 +106,8 @@ void describe(R& r, Visitor&& visit) {
   own(r.report.run_name, {.name = "wandb_run_name",
                           .help = "Name of the run and of its log's folder.",
                           .section = "Reports",
-                          .default_text = "{project}-{size}"});
+                          .default_text = "{project}-{size}",
+                          .aliases = {"run_name"}});
   visit(r.precision, {.name = "precision"});
 }
 

@@ -22,6 +22,7 @@
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
+#include "moderngpt2/run/resume_changes.hpp"
 #include "moderngpt2/run/run_plan.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/run/summary.hpp"
@@ -154,6 +155,7 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
                     plan_text(plan), config_to_json(run.companions.config)});
   Trainer<M, Task>& trainer = *made;
   if (!run_name.empty()) trainer.set_run_name(run_name);
+  trainer.set_origin(run.origin);
   if constexpr (std::is_same_v<typename M::Backend, cpu::Backend>) {
     const auto measure = [&model, &ranks] { return measure_matmul<typename M::T>(model.backend()) * ranks.size(); };
     const double rate = measure();
@@ -182,6 +184,9 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   hooks.say(settings_text(request, run, M::parameter_count(config), M::Backend::name));
   RunPlan plan;
   run_or_fail_together(ranks, "planning the run", [&] { plan = plan_run<M>(request, run, ranks.size()); });
+  if (run.checkpoint && plan.knows_steps && !request.eval_only)
+    for (const std::string& line : resume_changes(run.checkpoint->state, s, run.origin, first_step(run) + plan.steps))
+      hooks.say(line);
   if (request.dry_run) {
     say_plan<M>(request, run, hooks, plan);
     if constexpr (!OnHost<typename M::Backend>) {
@@ -198,8 +203,7 @@ int run_model(const TrainingRequest& request, const PreparedRun<Task>& run, cons
   run_or_fail_together(ranks, "making the model", [&] {
     if (!request.eval_only && ranks.rank() == 0) {
       const auto older = find_checkpoints(s.output_dir, [](const std::string&) {});
-      output.emplace(s.output_dir,
-                     plan_disk(plan.memory, s, plan.steps, std::int64_t(older.size()), plan.epoch_steps));
+      output.emplace(s.output_dir, plan_disk(plan.memory, s, plan.steps, std::int64_t(older.size()), plan.epoch_steps));
       if (!run.checkpoint && !older.empty())
         hooks.say(fmt::format("note: {} belongs to an earlier run; --resume_from_checkpoint latest would continue it",
                               older.front().folder.string()));
@@ -261,8 +265,13 @@ int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
         const int signal = hooks.stop ? hooks.stop() : 0;
         return signal == 0 && limit.is_over({.saves = 0}) ? time_limit_reached : signal;
       };
-      const PreparedRun<Task> run = prepare_on_ranks(
+      PreparedRun<Task> run = prepare_on_ranks(
           request, ranks, [&](const TrainingRequest& own) { return detail::prepare<Task>(own, preparing); });
+      run_or_fail_together(ranks, "comparing the data with the checkpoint's", [&] {
+        if (request.eval_only) return;
+        run.origin = detail::origin_of(request, run);
+        if (run.checkpoint) detail::require_same_data(*run.checkpoint, run.origin, detail::train_blocks(run));
+      });
       if (request.eval_only && !request.model_path && !run.checkpoint)
         fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
       return detail::run_prepared(request, run, hooks, run_on_gpu);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -63,12 +64,11 @@ class PackedText {
   std::filesystem::path metadata_file() const { return folder() / "metadata.yaml"; }
   std::filesystem::path record_file() const { return folder() / "text.json"; }
 
-  // Compares files by content. Unchanged time stamps save reading them again.
+  // Compares files by content, wherever they are. An unchanged path and time stamp saves reading a file again.
   void identify();
 
   void refuse_other_text() const;
 
-  static std::string setting(const PretokenizeState& state, const std::string& wanted);
   static std::string time_of(const std::filesystem::path& path);
 
   const Tokenizer& tokenizer_;
@@ -142,18 +142,27 @@ MODERNGPT2_INLINE std::filesystem::path PackedText::pack(int threads, const Trai
 MODERNGPT2_INLINE void PackedText::identify() {
   std::optional<PretokenizeState> before;
   if (std::filesystem::exists(record_file())) before = read_state(record_file());
-  record_.fingerprint = detail::pretokenize_fingerprint(tokenizer_, options_, files_);
-  if (before) differs_ = difference(before->fingerprint, record_.fingerprint);
-  refuse_other_text();
-  for (const TextFile& file : files_) {
-    const std::string path = path_text(file.path);
-    const std::string content = "the content of " + path, time = "the time of " + path, now = time_of(file.path);
-    std::string hash;
-    if (before && setting(*before, time) == now) hash = setting(*before, content);
-    if (hash.empty()) hash = detail::hash_file(InputFile(file.path));
-    if (before && differs_.empty() && setting(*before, content) != hash) differs_ = path + " has changed";
-    record_.fingerprint.settings.insert(record_.fingerprint.settings.end(), {{content, hash}, {time, now}});
+  std::vector<InputIdentity>& inputs = record_.fingerprint.inputs;
+  record_.fingerprint =
+      detail::pretokenize_fingerprint(tokenizer_, options_, files_, [](const TextFile&) { return std::string(); });
+  if (before) {
+    // Sizes and settings first, which takes no reading.
+    PretokenizeFingerprint quick = before->fingerprint;
+    for (std::size_t i = 0; i < std::min(quick.inputs.size(), inputs.size()); ++i)
+      if (!quick.inputs[i].content.empty()) quick.inputs[i].path = inputs[i].path;
+    differs_ = difference(quick, record_.fingerprint);
   }
+  refuse_other_text();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    InputIdentity& input = inputs[i];
+    input.time = time_of(files_[i].path);
+    const InputIdentity* const known =
+        before && i < before->fingerprint.inputs.size() ? &before->fingerprint.inputs[i] : nullptr;
+    const bool is_unchanged = known && known->path == input.path && known->time == input.time;
+    input.content = is_unchanged ? known->content : "";
+    if (input.content.empty()) input.content = detail::hash_file(InputFile(files_[i].path));
+  }
+  if (before && differs_.empty()) differs_ = difference(before->fingerprint, record_.fingerprint);
   refuse_other_text();
 }
 
@@ -162,12 +171,6 @@ MODERNGPT2_INLINE void PackedText::refuse_other_text() const {
   if (resumed_ || !find_checkpoints(output_dir_, [](const std::string&) {}).empty())
     throw Error("{}: an earlier run used other text: {}: give the same text and flags, or another --output_dir",
                 folder().string(), differs_);
-}
-
-MODERNGPT2_INLINE std::string PackedText::setting(const PretokenizeState& state, const std::string& wanted) {
-  for (const auto& [key, value] : state.fingerprint.settings)
-    if (key == wanted) return value;
-  return "";
 }
 
 MODERNGPT2_INLINE std::string PackedText::time_of(const std::filesystem::path& path) {

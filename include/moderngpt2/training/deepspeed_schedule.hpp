@@ -18,8 +18,8 @@ inline constexpr std::array<std::string_view, 3> deepspeed_schedule_names{"Warmu
                                                                           "WarmupCosineLR"};
 
 /// Learning-rate schedules of DeepSpeed (runtime/lr_schedules.py): logarithmic or linear warm-up, then a constant rate,
-/// linear decay to 0, or a cosine. DeepSpeed counts iterations from -1: step 0 has the minimum rate, and step s > 0 the
-/// rate of iteration s - 1. Threads: several may read at once.
+/// linear decay to 0, or a cosine, which ends at total_num_steps. DeepSpeed counts iterations from -1: step 0 has the
+/// minimum rate (WarmupCosineLR: 0), and step s > 0 the rate of iteration s - 1. Threads: several may read at once.
 class DeepSpeedSchedule {
  public:
   static bool has(std::string_view name) {
@@ -51,14 +51,14 @@ class DeepSpeedSchedule {
   /// Learning rate of step `step`, which counts from 0.
   double at(std::int64_t step) const {
     const double i = static_cast<double>(step) - 1;
-    if (i < 0) return least_;
+    if (i < 0) return cosine_ ? 0 : least_;
     if (i < warmup_) {
       const double part = linear_ ? i / warmup_ : std::log(i + 1) / std::log(warmup_);
       return least_ + (base_ - least_) * part;
     }
     if (decays_) return least_ + (base_ - least_) * std::max(0.0, (total_ - i) / std::max(1.0, total_ - warmup_));
     if (!cosine_) return base_;
-    const double progress = (i - warmup_ + 1) / std::max(1.0, total_ - warmup_);
+    const double progress = std::min(1.0, (i - warmup_ + 1) / std::max(1.0, total_ - warmup_));
     const double height = (1 + std::cos(std::numbers::pi * progress)) / 2;
     return base_ * std::max(0.0, cosine_least_ + (1 - cosine_least_) * height);
   }

@@ -95,11 +95,17 @@ MODERNGPT2_INLINE void LearningRateSchedule::read(const Json& kwargs) {
     known += std::string(known.empty() ? "" : ", ") + key;
     return get_optional_field<double>(kwargs, key, where).value_or(otherwise);
   };
+  auto optional_number = [&](const char* key) {
+    known += std::string(known.empty() ? "" : ", ") + key;
+    return get_optional_field<double>(kwargs, key, where);
+  };
   auto text = [&](const char* key, const std::string& otherwise) {
     known += std::string(known.empty() ? "" : ", ") + key;
     return get_optional_field<std::string>(kwargs, key, where).value_or(otherwise);
   };
-  const double unset = -1;
+  auto require_nonnegative = [&](const char* key, double value) {
+    if (value < 0) throw Error("{}: {} is {}, it must not be negative", where, key, value);
+  };
   if (name_ == "cosine" || name_ == "cosine_with_min_lr") cycles_ = number("num_cycles", 0.5);
   if (name_ == "cosine_with_restarts") cycles_ = number("num_cycles", 1);
   if (name_ == "polynomial") {
@@ -112,15 +118,20 @@ MODERNGPT2_INLINE void LearningRateSchedule::read(const Json& kwargs) {
     if (!(timescale_ > 0)) throw Error("{}: timescale is {}, it must be positive", where, timescale_);
   }
   if (name_ == "cosine_with_min_lr") {
-    const double rate = number("min_lr", unset), ratio = number("min_lr_rate", unset);
-    if ((rate == unset) == (ratio == unset)) throw Error("{}: cosine_with_min_lr needs min_lr or min_lr_rate", where);
-    least_ = rate != unset ? rate / base_ : ratio;
+    const std::optional<double> rate = optional_number("min_lr"), ratio = optional_number("min_lr_rate");
+    if (rate.has_value() == ratio.has_value()) throw Error("{}: cosine_with_min_lr needs min_lr or min_lr_rate", where);
+    require_nonnegative(rate ? "min_lr" : "min_lr_rate", rate ? *rate : *ratio);
+    if (rate && !(base_ > 0)) throw Error("{}: min_lr needs a positive learning rate, use min_lr_rate", where);
+    least_ = rate ? *rate / base_ : *ratio;
   }
   if (name_ == "warmup_stable_decay") {
-    decay_ = number("num_decay_steps", unset);
-    if (decay_ < 0) throw Error("{}: warmup_stable_decay needs num_decay_steps", where);
-    stable_ = number("num_stable_steps", std::max(0.0, total_ - warmup_ - decay_));
-    least_ = number("min_lr_ratio", 0), cycles_ = number("num_cycles", 0.5);
+    const std::optional<double> decay = optional_number("num_decay_steps");
+    if (!decay) throw Error("{}: warmup_stable_decay needs num_decay_steps", where);
+    require_nonnegative("num_decay_steps", decay_ = *decay);
+    // Negative if the decay is longer than the rest of the run, which then begins within the decay.
+    stable_ = number("num_stable_steps", total_ - warmup_ - decay_);
+    require_nonnegative("min_lr_ratio", least_ = number("min_lr_ratio", 0));
+    cycles_ = number("num_cycles", 0.5);
     warmup_type_ = text("warmup_type", "linear"), decay_type_ = text("decay_type", "cosine");
     for (const std::string& type : {warmup_type_, decay_type_})
       if (type != "linear" && type != "cosine" && type != "1-sqrt")

@@ -48,7 +48,7 @@ struct TrainingSettings {
   double adam_epsilon = 1e-8;
   double max_grad_norm = 1.0;  ///< 0: no clipping
   double warmup_ratio = 0.05;
-  std::optional<std::int64_t> warmup_steps{};  ///< overrides warmup_ratio
+  std::optional<double> warmup_steps{};  ///< overrides warmup_ratio; below 1: a fraction of all steps
   std::string lr_scheduler_type = "cosine";
   std::string lr_scheduler_kwargs{};  ///< a JSON object; empty: no arguments
 
@@ -126,11 +126,13 @@ void describe(S& s, Visitor&& visit) {
                                         .help = "Training batch size per device, in sequences.",
                                         .section = "Training",
                                         .at_least = 1,
+                                        .aliases = {"per_gpu_train_batch_size"},
                                         .in_summary = true});
   visit(s.per_device_eval_batch_size, {.name = "per_device_eval_batch_size",
                                        .help = "Evaluation batch size per device, in sequences.",
                                        .section = "Training",
-                                       .at_least = 1});
+                                       .at_least = 1,
+                                       .aliases = {"per_gpu_eval_batch_size"}});
   visit(s.gradient_accumulation_steps, {.name = "gradient_accumulation_steps",
                                         .help = "Micro-batches accumulated per optimizer step.",
                                         .section = "Training",
@@ -139,6 +141,7 @@ void describe(S& s, Visitor&& visit) {
   visit(s.gradient_checkpointing, {.name = "gradient_checkpointing",
                                    .help = "Recompute activations in the backward pass to save memory.",
                                    .section = "Training",
+                                   .aliases = {"activation_checkpointing"},
                                    .negatable = true,
                                    .same_on_ranks = false,
                                    .in_summary = true});
@@ -176,7 +179,7 @@ void describe(S& s, Visitor&& visit) {
                          .at_most = 1,
                          .in_summary = true});
   visit(s.warmup_steps, {.name = "warmup_steps",
-                         .help = "Warm-up steps; overrides --warmup_ratio.",
+                         .help = "Warm-up steps; overrides --warmup_ratio. Below 1: a fraction of all steps.",
                          .section = "Optimizer",
                          .at_least = 0,
                          .in_summary = true});
@@ -269,7 +272,8 @@ std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::in
 /// Number of the last step of a run that has done `step` steps and is at `at`.
 std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0, DataPosition at = {});
 
-/// Number of warm-up steps: the setting warmup_steps, otherwise warmup_ratio of all steps, rounded up.
+/// Number of warm-up steps: the setting warmup_steps, which is a fraction of all steps if it is less than 1, otherwise
+/// warmup_ratio of all steps. Fractions are rounded up.
 std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps);
 
 /// Learning-rate schedule of a run of `total_steps`. Throws an Error for an unknown name or invalid arguments.
@@ -312,7 +316,9 @@ MODERNGPT2_INLINE std::int64_t last_step(const TrainingSettings& s, std::int64_t
 }
 
 MODERNGPT2_INLINE std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps) {
-  return s.warmup_steps.value_or(warmup_steps_of_ratio(s.warmup_ratio, total_steps));
+  const double steps = s.warmup_steps.value_or(0);
+  if (steps >= 1) return static_cast<std::int64_t>(steps);
+  return warmup_steps_of_ratio(s.warmup_steps ? steps : s.warmup_ratio, total_steps);
 }
 
 MODERNGPT2_INLINE LearningRateSchedule make_schedule(const TrainingSettings& s, std::int64_t total_steps) {

@@ -208,6 +208,8 @@ class Trainer {
   void set_start(double seconds) { limit_.set_start(seconds); }
   /// Sets the name of the TensorBoard log, stored in checkpoints so that a resumed run continues the log.
   void set_run_name(std::string name) { state_.run_name = std::move(name); }
+  /// Sets what checkpoints record about the run's inputs. Call after resume(), which takes those of the checkpoint.
+  void set_origin(RunOrigin origin) { state_.origin = std::move(origin); }
 
   /// Loss and metrics on the evaluation data; empty if the run was asked to stop meanwhile or its time is up. Throws an
   /// Error if there is no evaluation data.

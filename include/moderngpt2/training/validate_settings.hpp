@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "moderngpt2/config/field.hpp"
@@ -70,6 +71,9 @@ MODERNGPT2_INLINE void validate(const TrainingSettings& s) {
                      Setting{"per_device_train_batch_size"}, s.per_device_train_batch_size,
                      Setting{"gradient_accumulation_steps"}, s.gradient_accumulation_steps, s.world_size, sequences,
                      most_sequences);
+  if (const double steps = s.warmup_steps.value_or(0); steps > 1e15 || (steps >= 1 && steps != std::floor(steps)))
+    throw UsageError("{} is {}, it must be a whole number up to 1e15, or a fraction of all steps below 1",
+                     Setting{"warmup_steps"}, steps);
   if (s.cuda_graph && s.world_size > 1)
     throw UsageError("{} is for one process, {} is {}: several processes exchange gradients within a step",
                      Setting{"cuda_graph"}, Setting{"world_size"}, s.world_size);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -21,11 +20,6 @@
 #include "moderngpt2/training/state.hpp"
 
 namespace moderngpt2 {
-
-inline std::int64_t seconds_since_1970() {
-  using namespace std::chrono;
-  return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
-}
 
 /// Writes the model that is being trained into a folder (see write_model_folder()), in full precision. All ranks call
 /// it; rank 0 writes and returns the files. config.json has the model's own config.
@@ -94,8 +88,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, c
     if (!is_first) return;
     if (optimizer_files.size() == 1) files.push_back(optimizer_files[0]);
     state.updates = optimizer.updates;
-    // Monotonic over resumed runs, even if the clock is set back.
-    state.saved_at = std::max(state.saved_at, seconds_since_1970());
+    // Monotonic over resumed runs, even if the clock is set back or the checkpoint is in another folder.
+    state.saved_at = std::max(state.saved_at, next_save_time(output_dir, state.step));
     state.files = files;
     if (optimizer_files.size() > 1)
       state.files.insert(state.files.end(), optimizer_files.begin(), optimizer_files.end());
@@ -121,7 +115,7 @@ void load_checkpoint_weights(const std::filesystem::path& folder, M& model, Mode
 /// of another model or has no optimizer state.
 template <class M, class O>
 void load_checkpoint(const Checkpoint& checkpoint, M& model, ModelOptimizer<M, O>& optimizer) {
-  require_resumable(checkpoint);
+  require_optimizer_files(checkpoint);
   load_checkpoint_weights(checkpoint.folder, model, optimizer);
   load_optimizer_state(checkpoint, model, optimizer);
   optimizer.updates = checkpoint.state.updates;

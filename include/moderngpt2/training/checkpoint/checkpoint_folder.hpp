@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -58,8 +59,17 @@ void verify_files(const std::filesystem::path& folder, std::span<const FileRecor
 /// Reads every file of a checkpoint and compares its hash. Throws an Error that names a changed file.
 inline void verify_checkpoint(const Checkpoint& checkpoint) { verify_files(checkpoint.folder, checkpoint.state.files); }
 
-/// Complete checkpoints of an output folder, newest first: by the time of the save, then by step. Calls on_broken(text)
-/// for each incomplete one.
+/// Whether a checkpoint can be resumed: it has files of the optimizer. A checkpoint of the weights alone has none.
+inline bool has_optimizer_files(const Checkpoint& checkpoint) {
+  return std::any_of(checkpoint.state.files.begin(), checkpoint.state.files.end(),
+                     [](const FileRecord& file) { return file.name.starts_with("optimizer"); });
+}
+
+/// Throws an Error that names the flag for the weights if a checkpoint has no files of the optimizer.
+void require_optimizer_files(const Checkpoint& checkpoint);
+
+/// Complete checkpoints of an output folder, newest first: by the time of the save (see next_save_time()), then by
+/// step. Calls on_broken(text) for each incomplete one.
 template <class OnBroken>
 std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
   std::vector<Checkpoint> found;
@@ -77,21 +87,18 @@ std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& output_dir
   return found;
 }
 
-/// Throws an Error if a run cannot resume from a checkpoint, because it was saved with save_only_model.
-inline void require_resumable(const Checkpoint& checkpoint) {
-  if (checkpoint.state.save_only_model)
-    throw Error("{0}: a run cannot resume from it: it was saved with {1}, without optimizer state. Start a new run "
-                "from its weights with {2} {0}",
-                checkpoint.folder.string(), Setting{"save_only_model"}, Setting{"model_path"});
-}
+/// Time to record in a checkpoint of `step`, in seconds since 1970: now, or later if the output folder has a checkpoint
+/// dated later. A checkpoint is then newer than all that were there before it, even if a clock was wrong.
+std::int64_t next_save_time(const std::filesystem::path& output_dir, std::int64_t step);
 
-/// Newest checkpoint that a run can resume from and whose files pass verification, if any. Calls on_broken(text) for
-/// each newer one that does not qualify.
+/// Newest checkpoint whose files pass verification, if any; with `needs_optimizer`, the newest of those that can be
+/// resumed. Calls on_broken(text) for each that is passed over.
 template <class OnBroken>
-std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_dir, OnBroken&& on_broken) {
+std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_dir, OnBroken&& on_broken,
+                                            bool needs_optimizer = false) {
   for (Checkpoint& checkpoint : find_checkpoints(output_dir, on_broken)) {
     try {
-      require_resumable(checkpoint);
+      if (needs_optimizer) require_optimizer_files(checkpoint);
       verify_checkpoint(checkpoint);
       return std::move(checkpoint);
     } catch (const Error& broken) {
@@ -100,6 +107,10 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_
   }
   return std::nullopt;
 }
+
+/// Number of the last step in folders checkpoint-N that could not be used, although they are newer than `found`
+/// (nullopt: no checkpoint was found). 0 if there are none.
+std::int64_t last_unusable_step(const std::filesystem::path& output_dir, const std::optional<Checkpoint>& found);
 
 namespace detail {
 
@@ -194,19 +205,57 @@ MODERNGPT2_INLINE std::filesystem::path checkpoint_path(const std::filesystem::p
 MODERNGPT2_INLINE Checkpoint open_checkpoint(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "trainer_state.json";
   std::error_code error;
-  if (!std::filesystem::exists(file, error))
-    throw Error("{}: no complete checkpoint, trainer_state.json is missing", folder.string());
+  if (!std::filesystem::exists(file, error)) {
+    const bool has_model = std::filesystem::exists(folder / "config.json", error);
+    throw Error("{}: no complete checkpoint, trainer_state.json is missing{}", folder.string(),
+                has_model
+                    ? fmt::format("; {} {} starts a new run from its weights", Setting{"model_path"}, folder.string())
+                    : "");
+  }
   Checkpoint checkpoint{folder, parse_trainer_state(read_json_file(file), file.string())};
   for (const FileRecord& record : checkpoint.state.files) {
-    if (record.name.empty() || record.name.find('/') != record.name.npos)
-      throw Error("{}: files contains {}, which is not a plain file name", file.string(), excerpt(record.name));
     const std::uint64_t bytes = std::filesystem::file_size(folder / record.name, error);
+    if (error && record.name.starts_with("optimizer"))
+      throw Error("{}: cannot be resumed, {} is missing: {} {} starts a new run from its weights", folder.string(),
+                  record.name, Setting{"model_path"}, folder.string());
     if (error) throw Error("{}: no complete checkpoint, {} is missing", folder.string(), record.name);
     if (bytes != record.bytes)
       throw Error("{}: no complete checkpoint, {} has {} bytes instead of {}", folder.string(), record.name, bytes,
                   record.bytes);
   }
   return checkpoint;
+}
+
+MODERNGPT2_INLINE void require_optimizer_files(const Checkpoint& checkpoint) {
+  if (has_optimizer_files(checkpoint)) return;
+  throw Error("{}: cannot be resumed, it has no files of the optimizer{}: {} {} starts a new run from its weights",
+              checkpoint.folder.string(), checkpoint.state.save_only_model ? " (save_only_model)" : "",
+              Setting{"model_path"}, checkpoint.folder.string());
+}
+
+MODERNGPT2_INLINE std::int64_t next_save_time(const std::filesystem::path& output_dir, std::int64_t step) {
+  using namespace std::chrono;
+  const std::int64_t now = duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+  const std::vector<Checkpoint> there = find_checkpoints(output_dir, [](const std::string&) {});
+  if (there.empty()) return now;
+  const TrainerState& newest = there.front().state;
+  return std::max(now, newest.saved_at + (newest.step < step ? 0 : 1));
+}
+
+MODERNGPT2_INLINE std::int64_t last_unusable_step(const std::filesystem::path& output_dir,
+                                                  const std::optional<Checkpoint>& found) {
+  std::int64_t last = 0;
+  for (const std::filesystem::path& entry : folder_entries(output_dir)) {
+    const std::int64_t step = detail::checkpoint_number(entry.filename().string());
+    if (step <= last || (found && step <= found->state.step)) continue;
+    try {
+      const Checkpoint other = open_checkpoint(entry);  // complete: older, or its files are damaged
+      if (found && other.state.saved_at < found->state.saved_at) continue;
+    } catch (const Error&) {
+    }
+    last = step;
+  }
+  return last;
 }
 
 MODERNGPT2_INLINE void verify_files(const std::filesystem::path& folder, std::span<const FileRecord> files) {
