@@ -7,7 +7,7 @@
 set -eo pipefail
 
 cd "${PBS_O_WORKDIR:-.}"
-if [ -n "$PBS_JOBID" ]; then MAX_HOURS=${MAX_HOURS:-23.8}; fi # of walltime=24:00:00
+if [ -n "$PBS_JOBID" ]; then MAX_HOURS=${MAX_HOURS:-23.8}; fi # for walltime=24:00:00
 read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---precision bf16}"
 if [ -n "$MAX_HOURS" ]; then flags+=(--max_hours "$MAX_HOURS"); fi

@@ -11,7 +11,7 @@ if [ -n "$PBS_JOBID" ]; then # within a job of ABCI
   # shellcheck source=/dev/null
   source /etc/profile.d/modules.sh
   module load hpcx/2.20
-  MAX_HOURS=${MAX_HOURS:-23.8} # of walltime=24:00:00
+  MAX_HOURS=${MAX_HOURS:-23.8} # for walltime=24:00:00
 fi
 read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---precision bf16}"
