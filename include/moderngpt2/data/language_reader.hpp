@@ -13,6 +13,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/core/start_thread.hpp"
 #include "moderngpt2/data/bounded_queue.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/source_options.hpp"
@@ -66,7 +67,7 @@ class ReadAhead final : public ReadingStream {
       : stream_(std::move(stream)),
         batch_bytes_(std::min(limit / 4, std::size_t{1} << 18)),
         queue_(limit),
-        thread_([this] { read_all(); }) {}
+        thread_(start_thread<std::jthread>([this] { read_all(); })) {}
   ~ReadAhead() override { queue_.close(); }
 
   bool next(Reading& out) override;

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/start_thread.hpp"
+
 namespace moderngpt2 {
 
 /// Parallel map over a stream of items that preserves their order. Threads: one at a time; the mapped function runs on
@@ -32,8 +34,8 @@ class OrderedPipeline {
     limit_ = limit;
     std::vector<std::jthread> workers;  // joined after `stop` is destroyed
     const StopAtEnd stop{*this};
-    workers.emplace_back([this] { produce_all(); });
-    for (int i = 0; i < threads; ++i) workers.emplace_back([this] { transform_all(); });
+    workers.push_back(start_thread<std::jthread>([this] { produce_all(); }));
+    for (int i = 0; i < threads; ++i) workers.push_back(start_thread<std::jthread>([this] { transform_all(); }));
     while (std::shared_ptr<Slot> slot = next_result()) {
       if (slot->error) std::rethrow_exception(slot->error);
       consume(std::move(*slot->out));

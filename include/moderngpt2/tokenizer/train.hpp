@@ -18,6 +18,7 @@
 #include <sentencepiece_trainer.h>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/start_thread.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
@@ -167,6 +168,7 @@ inline void check_training(const TokenizerTraining& training, std::size_t specia
     throw Error("max_sentence_length is {}: a number from 10 to {} is needed", training.max_sentence_length, 1 << 30);
   if (training.num_threads < 1 || training.num_threads > 128)
     throw Error("num_threads is {}: a number from 1 to 128 is needed", training.num_threads);
+  require_threads(training.num_threads, {"num_threads"});
   const auto smallest = static_cast<std::int64_t>(special_tokens) + 256 + 1;
   if (training.vocab_size < smallest)
     throw Error("vocab_size is {}: {} special tokens, 256 bytes and the text's characters need more than {}",

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/start_thread.hpp"
 #include "moderngpt2/data/order.hpp"
 
 namespace moderngpt2 {
@@ -35,7 +36,7 @@ class BatchLoader {
     batches_.reserve(2);
     if (ahead_) batches_.push_back(empty);
     batches_.push_back(std::move(empty));
-    if (ahead_) thread_ = std::thread([this] { work(); });
+    if (ahead_) thread_ = start_thread([this] { work(); });
   }
   ~BatchLoader() {
     if (!ahead_) return;

@@ -8,6 +8,7 @@
 #include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/core/start_thread.hpp"
 
 namespace moderngpt2::cpu::inline MODERNGPT2_CPU_ABI {
 
@@ -18,7 +19,11 @@ class Backend {
  public:
   static constexpr const char* name = "cpu";
 
+  /// Throws an Error if the system refuses to start the threads.
   explicit Backend(int threads = available_threads()) : threads_(std::max(threads, 1)) {
+#ifdef _OPENMP
+    require_threads(std::min(threads_, moderngpt2::detail::team_limit()));
+#endif
 #ifdef MODERNGPT2_HAVE_ONEDNN
     of_thread_.resize(std::size_t(threads_));
 #endif
