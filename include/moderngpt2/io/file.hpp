@@ -17,6 +17,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file_hash.hpp"
+#include "moderngpt2/io/temporary_names.hpp"
 
 namespace moderngpt2 {
 
@@ -192,7 +193,8 @@ class AppendFile {
 };
 
 /// File that appears complete or not at all: written beside its target under a hidden temporary name, synced, then
-/// renamed. Without commit() the target is unchanged and the temporary file is removed. Threads: one at a time.
+/// renamed. Without commit() the target is unchanged and the temporary file is removed. Several files appear together
+/// if finish() is called for all before commit() for the first. Threads: one at a time.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
@@ -201,10 +203,11 @@ class AtomicFile {
                    fmt::format(".{}.{}-{}.tmp", target_.filename().string(), static_cast<long>(::getpid()), attempt);
       fd_ = detail::Descriptor(detail::retry_interrupted(
           [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
-      if (fd_.get() >= 0) return;
+      if (fd_.get() >= 0) break;
       if (errno != EEXIST || attempt == 1000)
         throw Error("cannot write {}: {}", target_.string(), std::strerror(errno));
     }
+    place_ = detail::TemporaryNames::add(temporary_.native());
   }
   ~AtomicFile() { discard(); }
   AtomicFile(const AtomicFile&) = delete;
@@ -235,7 +238,7 @@ class AtomicFile {
   void commit() {
     finish();
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("publish", errno);
-    temporary_.clear();
+    forget();
     sync_folder(target_.parent_path());
   }
 
@@ -247,11 +250,16 @@ class AtomicFile {
   void discard() {
     fd_.close();
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    forget();
+  }
+  void forget() {
     temporary_.clear();
+    detail::TemporaryNames::remove(std::exchange(place_, -1));
   }
 
   std::filesystem::path target_, temporary_;
   detail::Descriptor fd_;
+  int place_ = -1;  // in TemporaryNames
   std::uint64_t size_ = 0;
   FileHash hash_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <iterator>
 #include <optional>
@@ -73,8 +74,8 @@ Json tokenizer_config_json(const SentencePieceModel& model, std::int64_t model_m
 inline constexpr std::int64_t unlimited_model_length = 1'000'000'000;
 
 /// Writes tokenizer.model, tokenizer.json, tokenizer_config.json and special_tokens_map.json into `folder`, which is
-/// created if missing. `model_bytes` is a SentencePiece .model file; errors begin with `where`. Each file is written
-/// atomically, tokenizer.json last.
+/// created if missing. `model_bytes` is a SentencePiece .model file; errors begin with `where`. The files appear
+/// together, tokenizer.json last, or not at all.
 void write_tokenizer_files(const std::filesystem::path& folder, std::string_view model_bytes, const std::string& where,
                            std::int64_t model_max_length = unlimited_model_length);
 
@@ -273,10 +274,17 @@ MODERNGPT2_INLINE void write_tokenizer_files(const std::filesystem::path& folder
   const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
   const Json json = tokenizer_json(model, where);
   make_folder(folder);
-  write_file(folder / "tokenizer.model", model_bytes);
-  write_json_file(folder / "tokenizer_config.json", tokenizer_config_json(model, model_max_length));
-  write_json_file(folder / "special_tokens_map.json", special_tokens_json(model));
-  write_json_file(folder / "tokenizer.json", json);
+  std::deque<AtomicFile> files;
+  const auto add = [&](const char* name, std::string_view text) { files.emplace_back(folder / name).write(text); };
+  const auto add_json = [&](const char* name, const Json& value) {
+    add(name, json_text(value, (folder / name).string()));
+  };
+  add("tokenizer.model", model_bytes);
+  add_json("tokenizer_config.json", tokenizer_config_json(model, model_max_length));
+  add_json("special_tokens_map.json", special_tokens_json(model));
+  add_json("tokenizer.json", json);
+  for (AtomicFile& file : files) file.finish();
+  for (AtomicFile& file : files) file.commit();
 }
 
 }  // namespace moderngpt2
