@@ -96,6 +96,9 @@ TEST_CASE_FIXTURE(Fixture, "negative, dashed, empty and odd values") {
   CHECK(limit == -1);
   CHECK(prompt == "--help me");
   CHECK(special == std::vector<std::string>{""});
+  parse({"--prompt", "-- he said", "--special_tokens", "-"});
+  CHECK(prompt == "-- he said");
+  CHECK(special == std::vector<std::string>{"-"});
 }
 
 TEST_CASE_FIXTURE(Fixture, "an empty value after = is empty") {
@@ -107,6 +110,27 @@ TEST_CASE_FIXTURE(Fixture, "an empty value after = is empty") {
 TEST_CASE_FIXTURE(Fixture, "a value with one dash, and with =") {
   parse({"--prompt", "-x=y=z"});
   CHECK(prompt == "-x=y=z");
+}
+
+TEST_CASE_FIXTURE(Fixture, "a value that looks like a flag is the value after =, and an error elsewhere") {
+  for (const std::string word :
+       {"-h", "--help", "--version", "--completion", "--help_man", "--quiet", "--unknown", "--"}) {
+    CAPTURE(word);
+    parse({"--prompt=" + word});
+    CHECK(prompt == word);
+    CHECK(error({"--prompt", word}) ==
+          "--prompt needs a value, and " + word + " looks like a flag: write --prompt=" + word + " if it is the value");
+    CHECK(error({"--special_tokens", word}).starts_with("--special_tokens needs a value, and " + word));
+  }
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--prompt", "x", "-h"},
+                                             {"--quiet", "-h"},
+                                             {"--nope", "--help"},
+                                             {"--special_tokens", "a", "--help"},
+                                             {"--torch_compile", "-h"},
+                                             {"--limit", "x", "--limit", "y", "--help"}})
+    CHECK_THROWS_AS(parse(words), ExitRequest);
+  CHECK(error({"--", "--help"}) != "accepted");  // after --, all words are arguments
 }
 
 TEST_CASE_FIXTURE(Fixture, "switches take a word, and --no_ where asked") {
@@ -152,7 +176,8 @@ TEST_CASE_FIXTURE(Fixture, "each fault has its line") {
   CHECK(error({"--limit", "3", "--limit=4"}) == "--limit is given twice");
   CHECK(error({"--rate", "3", "--learning_rate=4"}) == "--learning_rate is given twice");
   CHECK(error({"--limit"}) == "--limit needs a value (--limit=VALUE where it begins with dashes)");
-  CHECK(error({"--limit", "--quiet"}) == "--limit needs a value (--limit=VALUE where it begins with dashes)");
+  CHECK(error({"--limit", "--quiet"}) ==
+        "--limit needs a value, and --quiet looks like a flag: write --limit=--quiet if it is the value");
   CHECK(error({"--special_tokens", "--quiet"}).starts_with("--special_tokens needs a value"));
   CHECK(error({"--limit", "3x"}) == "--limit: '3x' is not a whole number");
   CHECK(error({"--limit", "1e3"}) == "--limit: '1e3' is not a whole number");

@@ -104,6 +104,8 @@ MODERNGPT2_INLINE std::string option_help(const OptionTable& table) {
       [&](const Option& option) { columns.row(option.usage(), option.help() + option_remarks(option)); });
   text += "\nHelp:\n";
   for (const HelpFlag& flag : help_flags) columns.row(flag.usage, flag.help);
+  text += "\nExit status:\n";
+  for (const auto& [status, meaning] : table.exit_statuses) columns.row(status, meaning);
   return text;
 }
 

@@ -46,6 +46,18 @@ template <class T>
 concept OptionTarget = OptionScalar<typename ListTraits<typename OptionalTraits<T>::value_type>::value_type> ||
     NamedEnum<typename OptionalTraits<T>::value_type>;
 
+/// Name of a flag without dashes and value: "prompt" for --prompt=text; empty for other words.
+inline std::string flag_of(const std::string& word) {
+  return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
+}
+
+/// Whether a word after a flag is the next flag rather than the value: -h, or two dashes and no space. Negative
+/// numbers,
+/// "-" and quoted text with spaces are values.
+inline bool looks_like_flag(std::string_view word) {
+  return word == "-h" || (word.starts_with("--") && word.find(' ') == word.npos);
+}
+
 /// Parses true, 1, yes, on, or false, 0, no, off. Throws UsageError that names `flag` for another word.
 bool parse_switch(const std::string& flag, std::string_view text);
 

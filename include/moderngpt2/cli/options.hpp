@@ -38,8 +38,9 @@ namespace moderngpt2 {
 ///   options.add("block_size", settings.block_size, "Block length in tokens.").at_least(1);
 ///   options.parse(argc, argv);
 ///
-/// Values are written `--name value` or `--name=value`; an empty value, or one that begins with two dashes, needs the
-/// equals sign. A switch accepts a word: `--bf16 true`. Every program has --help, --version and --completion SHELL, and
+/// Values are written `--name value` or `--name=value`. An empty value, or one that looks like a flag (-h, or two
+/// dashes and no space, as in Python's argparse), needs the equals sign. A switch accepts a word: `--bf16 true`. Every
+/// program has --help, --version and --completion SHELL, and
 /// --help_markdown and --help_man for the documentation. This header is slow to compile: only programs include it.
 class Options {
  public:
@@ -215,7 +216,7 @@ class Options {
     return names;
   }
 
-  void answer_questions(const std::vector<std::string>& arguments) const;
+  void answer_questions(const std::vector<std::string>& arguments);
   std::vector<std::string> unambiguous(const std::vector<std::string>& arguments);
   [[noreturn]] void refuse(const std::string& argument) const;
 
@@ -231,11 +232,17 @@ class Options {
 
 namespace moderngpt2 {
 
-/// Throws the ExitRequest of --help, --version, --completion and the like.
-MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>& arguments) const {
+/// Throws the ExitRequest of --help, --version, --completion and the like, unless the word is the value of a flag.
+MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>& arguments) {
   const std::string completion = "--completion";
-  for (std::size_t i = 0; i < arguments.size(); ++i) {
+  for (std::size_t i = 0; i < arguments.size() && arguments[i] != "--"; ++i) {
     const std::string& word = arguments[i];
+    if (const Option* const option = find(detail::flag_of(word))) {
+      const bool takes_next = word.find('=') == word.npos && i + 1 < arguments.size() &&
+                              (option->kind() == Option::Kind::value || option->kind() == Option::Kind::list);
+      if (takes_next && (!option->bare_ || !detail::looks_like_flag(arguments[i + 1]))) ++i;
+      continue;
+    }
     if (word == "--help" || word == "-h") throw ExitRequest{0, help()};
     if (word == "--version") throw ExitRequest{0, fmt::format("{} (ModernGPT2) {}\n", table_.program, version)};
     if (word == "--help_markdown") throw ExitRequest{0, option_markdown(table_)};
@@ -250,14 +257,11 @@ MODERNGPT2_INLINE void Options::answer_questions(const std::vector<std::string>&
 /// Rewrites the arguments so that CLI11 parses them in one way only: by its own rules, the next flag would replace a
 /// missing value, and the next word an empty one.
 MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vector<std::string>& arguments) {
-  const auto flag_of = [](const std::string& word) {
-    return word.starts_with("--") ? word.substr(2, word.find('=') - 2) : std::string();
-  };
   std::vector<std::string> words;
   std::vector<const Option*> seen;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
-    const std::string flag = flag_of(word);
+    const std::string flag = detail::flag_of(word);
     Option* option = flag.empty() ? nullptr : find(flag);
     if (!option) {
       words.push_back(word);
@@ -284,10 +288,12 @@ MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vecto
     } else if (option->kind() == Option::Kind::ignored) {
       words.push_back("--" + option->name());
     } else {
-      const std::string next = last ? std::string() : flag_of(arguments[i + 1]);
-      const bool alone = last || (!next.empty() && (find(next) || next == "help" || next == "version"));
-      if (alone && !option->bare_)
+      const bool alone = last || detail::looks_like_flag(arguments[i + 1]);
+      if (last && !option->bare_)
         throw UsageError("--{} needs a value (--{}=VALUE where it begins with dashes)", flag, flag);
+      if (alone && !option->bare_)
+        throw UsageError("--{} needs a value, and {} looks like a flag: write --{}={} if it is the value", flag,
+                         arguments[i + 1], flag, arguments[i + 1]);
       words.push_back("--" + option->name());
       words.push_back(alone ? *option->bare_ : arguments[++i]);
     }
