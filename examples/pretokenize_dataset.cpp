@@ -58,7 +58,8 @@ int program(int argc, char** argv) {
       "Write blocks of 256 tokens, the last 2% of them for evaluation");
   options.example("--input text --tokenizer_path my_tokenizer --output_path blocks --block_size 256 --resume",
                   "Continue a run that was stopped");
-  options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM; --resume continues after the last finished shard");
+  options.exit_status(signal_statuses(),
+                      "stopped by " + signal_names() + "; --resume continues after the last finished shard");
   options.parse(argc, argv);
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
   if (!dry_run) text.check();
@@ -77,7 +78,7 @@ int program(int argc, char** argv) {
   settings.note = say;
   catch_interrupts();
   const DatasetMetadata metadata = pretokenize(tokenizer, settings, [&](const PretokenizeProgress& now) {
-    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    if (const int signal = interrupted()) throw ExitRequest{stop_status(signal), ""};
     progress.update(now);
   });
   progress.finish();

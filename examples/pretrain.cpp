@@ -85,8 +85,7 @@ int pretrain(const SourceOptions& text, int vocab_size, TrainingSettings setting
                                  &ranks);
   const std::optional<Checkpoint> checkpoint = latest_checkpoint(settings.output_dir, say);
   checkpoint ? trainer.resume(*checkpoint) : trainer.initialize(settings.seed);
-  const int signal = trainer.run();  // logs, evaluates, saves checkpoints, and at the end the model in output_dir
-  return signal ? 128 + signal : 0;
+  return stop_status(trainer.run());  // logs, evaluates, saves checkpoints, and at the end the model in output_dir
 }
 
 int program(int argc, char** argv) {
@@ -101,6 +100,7 @@ int program(int argc, char** argv) {
   options.add("vocab_size", vocab_size, "Vocabulary size in tokens.").at_least(300);
   options.add("max_steps", settings.max_steps, "Optimizer steps.").at_least(1);
   options.example("--input stories --vocab_size 1000 --max_steps 20", "20 steps on the files of a folder");
+  options.exit_status(signal_statuses(), "stopped by " + signal_names() + "; the same command continues");
   options.parse(argc, argv);
   catch_interrupts();
 #ifdef MODERNGPT2_HAVE_MPI

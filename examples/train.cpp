@@ -1,7 +1,6 @@
 /// Trains a language model on pre-tokenized text, or a classifier on labelled examples. Reads the command line and
 /// calls run_training().
 
-#include <csignal>
 #include <string>
 
 #include "moderngpt2/cli/interrupt.hpp"
@@ -47,14 +46,17 @@ void add_manual(Options& options) {
   options.example(own + "--max_steps 1000 --deepspeed_config ds_config_zero1.json --dry_run --world_size 4",
                   "Plan for each of four processes (to run it: mpirun -n 4, without the last two flags)");
   options.exit_status("0", "success; also if --max_steps was reached before");
-  options.exit_status(
-      "130, 143",
-      "stopped by Ctrl-C or SIGTERM of any process, after writing a checkpoint; a second signal stops at "
-      "once");
+  options.exit_status(std::to_string(unfinished_status),
+                      "stopped by --max_hours, after writing a checkpoint; the same command with "
+                      "--resume_from_checkpoint latest continues");
+  options.exit_status(signal_statuses(), "stopped by " + signal_names() +
+                                             " of any process, after writing a checkpoint; a second SIGINT or "
+                                             "SIGTERM stops at once, without");
 }
 
 int program_of_processes(int argc, char** argv, Processes& processes) {
   TrainingRequest request;
+  request.start = program_start;
   Options options("train",
                   "Trains a ModernGPT2 language model on text or on blocks that pretokenize_dataset wrote, or a "
                   "classifier on labelled examples (--task).");
@@ -69,10 +71,9 @@ int program_of_processes(int argc, char** argv, Processes& processes) {
   return status_on_ranks(ranks, hooks, [&] {
     run_or_fail_together(ranks, "reading the flags",
                          [&] { flags.complete(processes, hooks, train_program::require_gpu); });
-    catch_interrupts(is_first
-                         ? "\ntrain: stopping after the current step and a checkpoint; a second signal stops at once\n"
-                         : nullptr);
-    std::signal(SIGXFSZ, SIG_IGN);  // a file past the user's limit is an error of the write, not the end of the program
+    catch_interrupts(is_first ? "\ntrain: received {}: stopping after the current step and a checkpoint; a second "
+                                "SIGINT or SIGTERM stops at once\n"
+                              : nullptr);
     if (request.ranks) request.ranks->set_stop(interrupted);
     return run_task(flags.task(), request, hooks);
   });

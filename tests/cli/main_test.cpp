@@ -3,9 +3,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <filesystem>
 #include <new>
 #include <string>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
@@ -13,6 +16,9 @@
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/progress.hpp"
+#include "moderngpt2/core/start_thread.hpp"
+#include "moderngpt2/io/file.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
 
@@ -113,11 +119,125 @@ TEST_CASE("the first interrupt is noted, the second leaves at once") {
   };
   CHECK(run(twice).status == 130);
   const auto told = [](int, char**) {
-    catch_interrupts("wait\n");
+    catch_interrupts("received {}: wait\n");
+    raise(SIGUSR2);
     raise(SIGINT);
     return 0;
   };
-  CHECK(run(told).errors == "wait\n");
+  CHECK(run(told).errors == "received SIGUSR2: wait\n");
+}
+
+TEST_CASE("signals that announce a limit stop a program, and may come several times") {
+  for (const StopSignal& signal : stop_signals) {
+    CAPTURE(signal.name);
+    static int number;
+    number = signal.number;
+    const auto once = [](int, char**) {
+      catch_interrupts();
+      raise(number);
+      return stop_status(interrupted());
+    };
+    CHECK(run(once).status == 128 + number);
+    const auto twice = [](int, char**) {
+      catch_interrupts();
+      raise(number);
+      raise(number);
+      return 1;
+    };
+    CHECK(run(twice).status == (signal.insists ? 128 + number : 1));
+    const auto uncaught = [](int, char**) { return raise(number); };
+    CHECK(run(uncaught).status == -number);
+  }
+  const auto warned_first = [](int, char**) {
+    catch_interrupts();
+    raise(SIGUSR1);
+    raise(SIGTERM);
+    return interrupted();
+  };
+  CHECK(run(warned_first).status == SIGUSR1);
+}
+
+TEST_CASE("inherited dispositions: ignored signals stay ignored but for SIGINT, blocked ones are delivered") {
+  const auto received = [](int, char**) {
+    catch_interrupts();
+    raise(SIGHUP);
+    if (interrupted()) return 1;
+    raise(SIGINT);
+    if (interrupted() != SIGINT) return 2;
+    raise(SIGTERM);  // blocked by the parent
+    return 3;
+  };
+  sigset_t blocked, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGTERM);
+  sigprocmask(SIG_BLOCK, &blocked, &before);
+  const auto hangup = std::signal(SIGHUP, SIG_IGN), interrupt = std::signal(SIGINT, SIG_IGN);
+  CHECK(run(received).status == 128 + SIGTERM);
+  std::signal(SIGHUP, hangup), std::signal(SIGINT, interrupt);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST_CASE("a signal leaves no temporary files, whether it is caught or not") {
+  static const test::TemporaryFolder folder;
+  const auto uncaught = [](int, char**) {
+    AtomicFile file(folder / "a.json");
+    file.write("half");
+    return raise(SIGTERM);
+  };
+  CHECK(run(uncaught).status == -SIGTERM);
+  const auto insisted = [](int, char**) {
+    catch_interrupts();
+    AtomicFile file(folder / "a.json");
+    raise(SIGINT);
+    return raise(SIGTERM);
+  };
+  CHECK(run(insisted).status == 128 + SIGTERM);
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("a file over the user's limit is an error of one line") {
+  static const test::TemporaryFolder folder;
+  const Outcome limited = run([](int, char**) {
+    const rlimit limit{1000, 1000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    write_file(folder / "large", std::string(2000, 'x'));
+    return 0;
+  });
+  CHECK(limited.status == 1);
+  CHECK(limited.errors == "tool: error: cannot write " + (folder / "large").string() + ": File too large\n");
+  CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("threads that the system refuses are an error that names the limit") {
+  const auto refused = [](void (*start)()) {
+    const rlimit limit{1, 1};  // counts all processes of the user
+    setrlimit(RLIMIT_NPROC, &limit);
+    if (getuid() == 0 && setuid(65534) != 0) return;
+    start();
+  };
+  static const auto limited = refused;
+  const Outcome one = run([](int, char**) {
+    limited([] { start_thread<std::jthread>([] {}); });
+    return 0;
+  });
+  CHECK(one.status == 1);
+  CHECK(one.errors.starts_with("tool: error: cannot start a thread: Resource temporarily unavailable: the limit of "));
+  CHECK(one.errors.find("(ulimit -u: 1; ") != one.errors.npos);
+  const Outcome library = run([](int, char**) {
+    limited([] { std::jthread([] {}); });
+    return 0;
+  });
+  CHECK(library.errors == one.errors);
+  const Outcome team = run([](int, char**) {
+    limited([] { require_threads(4); });
+    return 0;
+  });
+  CHECK(team.errors.starts_with("tool: error: cannot start 4 threads: "));
+  CHECK(team.errors.ends_with("Raise it, or set --threads to at most 1\n"));
+  CHECK(run([](int, char**) {
+          require_threads(4);
+          return 0;
+        }).status == 0);
 }
 
 TEST_CASE("numbers for people") {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <vector>
 
@@ -65,6 +66,35 @@ TEST_CASE("what cannot be written to") {
   const fs::path spoken = f.temporary / "two words, ünï, 日本";
   CHECK(run(f.command(spoken), {}, f.said).status == 0);
   f.check_checkpoint(spoken / "checkpoint-4", f.whole / "checkpoint-4");
+}
+
+TEST_CASE("a file over the user's limit is an error of one line, and nothing half-written stays") {
+  const TrainingFixture f;
+  const auto limited = [] {
+    const rlimit limit{6000, 6000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  };
+  const auto check = [&](const std::vector<std::string>& command) {
+    fs::remove_all(f.out);
+    const Ended ended = run(command, {}, f.said, limited);
+    CAPTURE(command[0]);
+    CAPTURE(ended.err);
+    CHECK(ended.status == 1);
+    CHECK(ended.err.find("File too large") != ended.err.npos);
+    CHECK(error_lines(ended.err).size() == 1);
+  };
+  const auto is_empty = [&] { return !fs::exists(f.out) || fs::is_empty(f.out); };
+  check({"train_tokenizer", "--input", f.temporary / "text", "--output_path", f.out, "--vocab_size", "600",
+         "--character_coverage", "0.99", "--num_threads", "1"});
+  CHECK(is_empty());
+  check({"convert_tokenizer", "--spm_model", f.temporary / "work/tokenizer/tokenizer.model", "--output_dir", f.out});
+  CHECK(is_empty());
+  check({"pretokenize_dataset", "--input", f.temporary / "text", "--tokenizer_path", f.temporary / "work/tokenizer",
+         "--output_path", f.out, "--block_size", "16", "--num_proc", "1"});
+  CHECK(is_empty());
+  check({"make_stories", "--output_path", f.out, "--documents", "400"});
+  CHECK(is_empty());
+  check(f.command(f.out));
 }
 
 TEST_CASE("standard output that is full or closed ends no training, and reaches no other file") {

@@ -139,7 +139,7 @@ TEST_CASE("a signal stops the packing, and the same run goes on with it") {
   try {
     f.pack();
   } catch (const PackingStopped& stopped) {
-    signal = stopped.signal;
+    signal = stopped.reason;
   }
   CHECK(signal == SIGINT);
   CHECK_FALSE(fs::exists(f.out() / "packed_text" / "metadata.yaml"));

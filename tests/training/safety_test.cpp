@@ -142,8 +142,7 @@ TEST_CASE("a child of the safety tests" * doctest::skip()) {
                                if (!killed) std::this_thread::sleep_for(milliseconds(20));
                              },
                          .stop = [] { return interrupted(); }});
-  const int signal = run.trainer.run();
-  std::_Exit(signal ? 128 + signal : 0);
+  std::_Exit(stop_status(run.trainer.run()));
 }
 
 TEST_CASE("a save on a full disk leaves the checkpoint before it whole") {
@@ -195,15 +194,40 @@ TEST_CASE("a run that is killed again and again ends with the weights of one tha
   CHECK(test::same_bytes(whole.model.weights().matrices, rest.model.weights().matrices));
 }
 
-TEST_CASE("SIGTERM and SIGINT save and end the run with 128 plus their number; a second one ends it at once") {
+TEST_CASE("a run of max_hours saves and ends, always does a step, and continues bit for bit") {
   test::TemporaryFolder temporary;
-  for (const int signal : {SIGTERM, SIGINT}) {
+  SafeRun whole(settings_for(temporary / "whole"));
+  CHECK(whole.trainer.run() == 0);
+  TrainingSettings settings = settings_for(temporary / "out");
+  std::string said;
+  for (std::int64_t step = 1; step <= 2; ++step) {
+    settings.max_hours = 1e-6;
+    SafeRun run(settings, {.say = [&](const std::string& line) { said += line + "\n"; }});
+    CHECK(run.trainer.run() == time_limit_reached);
+    CHECK(newest(settings.output_dir) == step);
+    CHECK(said.find(fmt::format("stopped at step {} of 40 by max_hours: ", step)) != said.npos);
+  }
+  settings.max_hours = 1;
+  SafeRun late(settings);
+  late.trainer.set_start(seconds_now() - 3600);
+  CHECK(late.trainer.run() == time_limit_reached);
+  SafeRun rest(settings);
+  CHECK(rest.trainer.run() == 0);
+  CHECK(test::same_bytes(whole.model.weights().matrices, rest.model.weights().matrices));
+  settings.max_hours = 0;
+  CHECK_ERROR(SafeRun(settings), "max_hours is 0");
+}
+
+TEST_CASE("signals save and end the run with 128 plus their number; a second SIGTERM ends it at once") {
+  test::TemporaryFolder temporary;
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) {
     const fs::path out = temporary / std::to_string(signal);
     fs::create_directory(out);
     const pid_t child = start_child(out, "polite");
     wait_for_file(out / "started");
     CHECK_ERROR(OutputFolder(out, 0), "in use by another run");
     kill(child, signal);
+    if (signal == SIGUSR1) kill(child, signal);
     CHECK(wait_for(child) == 128 + signal);
     CHECK(newest(out) >= 3);
     CHECK(newest(out) < 40);

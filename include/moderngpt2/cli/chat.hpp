@@ -53,7 +53,7 @@ class Chat {
   }
 
   /// Answers lines until `quit`, `exit` or the end of the input. SIGINT ends the current answer, or the chat while it
-  /// waits for a line (ExitRequest). SIGTERM ends the chat.
+  /// waits for a line (ExitRequest). Other signals end the chat.
   void run() {
     while (const std::optional<std::string> line = terminal_.read()) {
       if (*line == "quit" || *line == "exit") return;
@@ -61,7 +61,7 @@ class Chat {
       answer(*line);
       if (interrupted() == SIGINT) reset_interrupt();
     }
-    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    if (const int signal = interrupted()) throw ExitRequest{stop_status(signal), ""};
   }
 
   /// Writes the answer to one message; nullopt if the message is too long.

@@ -51,14 +51,14 @@ void complete_all(M& model, const std::vector<std::vector<int>>& prompts, const 
           return !interrupted();
         },
         done);
-    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    if (const int signal = interrupted()) throw ExitRequest{stop_status(signal), ""};
     return;
   }
   for (std::size_t first = 0; first < requests.size(); first += each) {
     const GenerationRequest& request = requests[first];
     auto results = beam_search(model, request.prompt, request.options, flags.num_return_sequences,
                                [](int) { return !interrupted(); });
-    if (const int signal = interrupted()) throw ExitRequest{128 + signal, ""};
+    if (const int signal = interrupted()) throw ExitRequest{stop_status(signal), ""};
     results.resize(each);  // a tiny vocabulary may have fewer completions
     for (std::size_t i = 0; i < each; ++i) done(first + i, results[i]);
   }

@@ -10,18 +10,25 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
+#include "moderngpt2/cli/interrupt.hpp"
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/core/start_thread.hpp"
 
 namespace moderngpt2 {
 
 /// Flushes standard output. Throws Error if it cannot be written (a full disk), and ExitRequest (status 141, like
 /// SIGPIPE) for a broken pipe.
 void flush_standard_output();
+
+/// Start of the program, by seconds_now().
+inline const double program_start = seconds_now();
 
 namespace detail {
 
@@ -51,6 +58,9 @@ int status_of(const std::string& name, Body&& body) {
     print_error("out of memory. Use a smaller batch, block or model, or a machine with more memory");
   } catch (const std::filesystem::filesystem_error& error) {
     print_error(error.path1().empty() ? error.what() : error.path1().string() + ": " + error.code().message());
+  } catch (const std::system_error& error) {  // from a library that starts threads, such as SentencePiece
+    const bool is_thread = error.code() == std::errc::resource_unavailable_try_again;
+    print_error(is_thread ? thread_refusal("a thread", error.code().message(), "use fewer threads") : error.what());
   } catch (const std::exception& error) {
     print_error(error.what());
   } catch (...) {
@@ -63,12 +73,11 @@ int status_of(const std::string& name, Body&& body) {
 
 /// Runs `program` and turns its exceptions into one line on standard error and an exit status: 0 success, 1 Error,
 /// 2 UsageError, 141 broken pipe on standard output. Each program's main() calls it. Messages name settings as flags
-/// (setting_prefix). SIGPIPE is ignored, so that a closed pipe cannot end a run while it saves a checkpoint.
-/// cpu_check.hpp checks the processor before main().
+/// (setting_prefix). Signals: install_signal_handlers(). cpu_check.hpp checks the processor before main().
 inline int run_main(int argc, char** argv, int (*program)(int argc, char** argv)) {
   const std::string name = detail::program_name(argc, argv);
   detail::occupy_standard_descriptors();
-  std::signal(SIGPIPE, SIG_IGN);
+  install_signal_handlers();
   setting_prefix = "--";
   const int status = detail::status_of(name, [&] { return program(argc, argv); });
   if (status != 0) return status;  // the error is printed; exit() flushes the rest

@@ -21,7 +21,7 @@
 namespace moderngpt2 {
 
 /// Displays a training run: lines on standard output, a progress line on standard error, report.html at each
-/// checkpoint and at the end. SIGINT and SIGTERM stop the run.
+/// checkpoint and at the end. Signals stop the run (catch_interrupts()).
 class TrainingProgress {
  public:
   /// `command_line` is shown in the report.

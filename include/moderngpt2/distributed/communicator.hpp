@@ -18,6 +18,7 @@
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/stop.hpp"
 #include "moderngpt2/distributed/collective.hpp"
 
 namespace moderngpt2::distributed {
@@ -172,7 +173,7 @@ class CommunicatorBase {
     if (signal_seen_ == 0) signal_seen_ = seconds_now();
     if (signal_is_noted_ || seconds_now() - signal_seen_ < 0.2) return;
     signal_is_noted_ = true;
-    std::fprintf(stderr, "rank %d: received signal %d while waiting for %s\n", rank_, signal,
+    std::fprintf(stderr, "rank %d: received %s while waiting for %s\n", rank_, stop_name(signal).c_str(),
                  description(collective(slot)).c_str());
   }
 

@@ -45,6 +45,8 @@ void check_request(const TrainingRequest& request, bool is_classifier, bool has_
   if (request.gpu && !has_gpu) throw UsageError("this program trains on the CPU only");
   if (request.eval_only && !request.model_path && !request.resume_from_checkpoint)
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
+  if (request.eval_only && request.settings.max_hours)
+    throw UsageError("--max_hours is for training: --eval_only has no state to continue from");
   if (is_classifier && request.predictions_file && !request.eval_only)
     throw UsageError("--predictions_file: predictions are written with --eval_only");
   if (is_classifier && !request.samples.prompts.empty())

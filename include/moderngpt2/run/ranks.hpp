@@ -107,18 +107,18 @@ template <class Prepare>
 auto prepare_on_ranks(const TrainingRequest& request, distributed::CommunicatorBase& ranks, Prepare&& prepare) {
   const bool is_first = ranks.rank() == 0;
   decltype(prepare(request)) run;
-  std::int64_t signal = 0;
+  std::int64_t reason = 0;
   const double timeout = ranks.timeout_seconds();
   if (request.text) ranks.set_timeout(1e9);  // packing has no time limit
   run_or_fail_together(ranks, "preparing the run", [&] {
     try {
       if (is_first) run = prepare(request);
     } catch (const PackingStopped& stopped) {
-      signal = stopped.signal;
+      reason = stopped.reason;
     }
   });
-  signal = max_over_ranks(ranks, signal, "preparing the run");
-  if (signal) throw PackingStopped{int(signal)};
+  reason = max_over_ranks(ranks, reason, "preparing the run");
+  if (reason) throw PackingStopped{int(reason)};
   ranks.set_timeout(timeout);
   const std::string checkpoint =
       broadcast_text(ranks, run.checkpoint ? run.checkpoint->folder.string() : "", "the checkpoint's name");

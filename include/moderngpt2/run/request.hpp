@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/config/precision.hpp"
+#include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
@@ -52,6 +53,7 @@ struct TrainingRequest {
   SampleSettings samples{};
   ReportSettings report{};
   int threads = available_threads();
+  double start = seconds_now();  ///< start of the program or request; settings.max_hours counts from it
   distributed::CommunicatorBase* ranks = nullptr;  ///< settings.world_size processes; null: this process alone
   bool checkpoint_is_verified = false;             ///< rank 0 has compared the checkpoint's hashes
 };

@@ -11,6 +11,7 @@
 
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/stop.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/run/check_request.hpp"
@@ -23,6 +24,7 @@
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/run/summary.hpp"
+#include "moderngpt2/training/time_limit.hpp"
 #include "moderngpt2/training/trainer.hpp"
 
 namespace moderngpt2 {
@@ -62,8 +64,8 @@ void write_predictions(const std::filesystem::path& path, const Scores& scores) 
   file.commit();
 }
 
-/// Evaluates the model on the evaluation set and prints loss and scores. Returns 0, or 128 plus the signal that stopped
-/// the evaluation. `device_ranks`: communicator of the GPUs, null on a CPU.
+/// Evaluates the model on the evaluation set and prints loss and scores. Returns the exit status: stop_status().
+/// `device_ranks`: communicator of the GPUs, null on a CPU.
 template <class Task, class M>
 int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
                   distributed::CommunicatorBase* device_ranks) {
@@ -93,7 +95,7 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
         return !hooks.stop || hooks.stop() == 0;
       },
       &ranks);
-  if (!result) return 128 + int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped"));
+  if (!result) return stop_status(int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped")));
   hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
   if constexpr (!std::is_same_v<Task, LanguageModelling>)
     run_or_fail_together(ranks, "writing the predictions", [&] {
@@ -102,7 +104,7 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
   return 0;
 }
 
-/// Trains the model to its last step. Returns 0, or 128 plus the signal that stopped the run. `run_name`: see
+/// Trains the model to its last step. Returns the exit status: stop_status(). `run_name`: see
 /// log_name(). `device_ranks`: communicator of the GPUs, null on a CPU.
 template <class Task, class M>
 int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M& model, const TrainingHooks& hooks,
@@ -154,13 +156,14 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
                     rate / 1e9));
     trainer.set_matmul_rate(rate * ranks.size());
   }
-  const int signal = trainer.run();
+  trainer.set_start(request.start);
+  const int reason = trainer.run();
   const std::int64_t peak = max_over_ranks(ranks, std::int64_t(peak_resident_bytes()), "memory");
   if (peak > 0)
     hooks.say(fmt::format("memory: {} planned, {} in RAM at most{}", byte_text(plan.total()),
                           byte_text(std::uint64_t(peak)), ranks.size() > 1 ? " in any process" : ""));
   if (board) board->finish();
-  return signal ? 128 + signal : 0;
+  return stop_status(reason);
 }
 
 /// Runs training, evaluation or a dry run with model type M. Returns the exit status.
@@ -249,8 +252,8 @@ PreparedRun<Task> prepare(const TrainingRequest& request, const TrainingHooks& h
 }  // namespace detail
 
 /// Trains, evaluates or plans as `request` says; the whole of the program `train` after its command line. Task:
-/// LanguageModelling or a task of training/tasks/. Returns the exit status, equal on all ranks: 0; 128 plus the signal
-/// that stopped the run; 1 or 2 if all ranks failed and one reported why through `hooks.complain`. Requires
+/// LanguageModelling or a task of training/tasks/. Returns the exit status, equal on all ranks: 0; stop_status() of a
+/// signal or of max_hours; 1 or 2 if all ranks failed and one reported why through `hooks.complain`. Requires
 /// `hooks.say`, and `run_on_gpu` if the request names a GPU. Throws Error or UsageError in a single process.
 template <class Task = LanguageModelling>
 int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
@@ -262,14 +265,19 @@ int run_training(const TrainingRequest& request, const TrainingHooks& all_hooks,
     try {
       run_or_fail_together(ranks, "checking the request",
                            [&] { detail::check_request(request, is_classifier, run_on_gpu != nullptr, hooks.say); });
+      TrainingHooks preparing = hooks;
+      preparing.stop = [&hooks, limit = TimeLimit(request.settings.max_hours, request.start)] {
+        const int signal = hooks.stop ? hooks.stop() : 0;
+        return signal == 0 && limit.is_over({.saves = 0}) ? time_limit_reached : signal;
+      };
       const PreparedRun<Task> run = prepare_on_ranks(
-          request, ranks, [&](const TrainingRequest& own) { return detail::prepare<Task>(own, hooks); });
+          request, ranks, [&](const TrainingRequest& own) { return detail::prepare<Task>(own, preparing); });
       if (request.eval_only && !request.model_path && !run.checkpoint)
         fail_together(ranks, Error("there is nothing to evaluate: give --model_path"));
       return detail::run_prepared(request, run, hooks, run_on_gpu);
     } catch (const PackingStopped& stopped) {
       hooks.say("packing was stopped: run the same command again to continue");
-      return 128 + stopped.signal;
+      return stop_status(stopped.reason);
     }
   });
 }

@@ -30,9 +30,9 @@ struct TextData {
   double eval_fraction = 0;  ///< fraction of blocks for evaluation; 0: split off when the data set is opened
 };
 
-/// Thrown when a signal stops packing. Finished shards are kept for the next run.
+/// Thrown when a signal or the time limit stops packing. Finished shards are kept for the next run.
 struct PackingStopped {
-  int signal = 0;
+  int reason = 0;  ///< see core/stop.hpp
 };
 
 /// Packs the text of a run into blocks on disk, or reuses the blocks of an earlier run. Threads: one at a time.
@@ -54,8 +54,8 @@ class PackedText {
   /// Throws Error if the folder's blocks are of other text and a run was trained on them.
   bool is_there();
 
-  /// Packs the text that is not packed yet and returns the metadata file of the blocks. Throws PackingStopped at a
-  /// signal, Error as pretokenize() does.
+  /// Packs the text that is not packed yet and returns the metadata file of the blocks. Throws PackingStopped if
+  /// hooks.stop returns a reason, Error as pretokenize() does.
   std::filesystem::path pack(int threads, const TrainingHooks& hooks);
 
  private:
@@ -131,7 +131,7 @@ MODERNGPT2_INLINE std::filesystem::path PackedText::pack(int threads, const Trai
   options_.num_threads = threads;
   options_.source.warn = [&](const std::string& line) { hooks.say("warning: " + line); };
   const DatasetMetadata packed = pretokenize(tokenizer_, options_, [&](const PretokenizeProgress& now) {
-    if (const int signal = hooks.stop ? hooks.stop() : 0) throw PackingStopped{signal};
+    if (const int reason = hooks.stop ? hooks.stop() : 0) throw PackingStopped{reason};
     if (hooks.on_packing) hooks.on_packing(now);
   });
   hooks.say(summary(packed));

@@ -2,19 +2,23 @@
 
 #include <cstdint>
 
+#include "moderngpt2/core/stop.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/training/hooks.hpp"
 
 namespace moderngpt2 {
 
-/// Requests of callbacks and signals to a run, on which all its ranks agree once or twice a step. `hooks` and `ranks`
-/// must outlive it.
+/// Requests of callbacks, signals and the time limit to a run, on which all its ranks agree once or twice a step.
+/// `hooks` and `ranks` must outlive it.
 class RunControl {
  public:
   RunControl(const TrainingHooks& hooks, distributed::CommunicatorBase& ranks) : hooks_(hooks), ranks_(ranks) {}
 
   /// Clears all requests, at the beginning of a run.
-  void begin_run() { requests_ = agreed_ = {}; }
+  void begin_run() {
+    requests_ = agreed_ = {};
+    time_is_up_ = false;
+  }
   /// Clears the requests that a step has met.
   void end_step() { agreed_.should_evaluate = agreed_.should_save = false; }
 
@@ -25,18 +29,25 @@ class RunControl {
 
   /// Number of the signal that this process has received, 0 if none.
   int own_signal() const { return hooks_.stop ? hooks_.stop() : 0; }
-  /// Number of the signal that ends the run, 0 if none. With several ranks: as of the last agree().
-  int signal() const { return ranks_.size() == 1 ? own_signal() : signal_; }
+  /// Reason to end the run (core/stop.hpp): the number of a signal, or time_limit_reached; 0 if none. With several
+  /// ranks: as of the last agree().
+  int stop_reason() const {
+    const int signal = ranks_.size() == 1 ? own_signal() : signal_;
+    return signal == 0 && time_is_up_ ? time_limit_reached : signal;
+  }
 
-  /// Takes over the callbacks' requests and, with several ranks, those of all of them and their signals.
-  void agree() {
-    std::int64_t asked[]{0, requests_.should_training_stop, requests_.should_evaluate, requests_.should_save};
+  /// Takes over the callbacks' requests and, with several ranks, those of all of them and their signals. `time_is_up`:
+  /// whether the time limit ends the run, on this rank's clock; one rank decides for all.
+  void agree(bool time_is_up) {
+    std::int64_t asked[]{0, requests_.should_training_stop, requests_.should_evaluate, requests_.should_save,
+                         time_is_up};
     requests_ = {};
     if (ranks_.size() > 1) {
       asked[0] = own_signal();
-      ranks_.all_reduce(asked, 4, distributed::ReduceOp::max, "signals to stop").wait();
+      ranks_.all_reduce(asked, 5, distributed::ReduceOp::max, "signals to stop").wait();
       signal_ = int(asked[0]);
     }
+    time_is_up_ |= asked[4] != 0;
     agreed_.should_training_stop |= asked[1] != 0;
     agreed_.should_evaluate |= asked[2] != 0;
     agreed_.should_save |= asked[3] != 0;
@@ -47,6 +58,7 @@ class RunControl {
   distributed::CommunicatorBase& ranks_;
   TrainingControl requests_{}, agreed_{};
   int signal_ = 0;
+  bool time_is_up_ = false;
 };
 
 }  // namespace moderngpt2

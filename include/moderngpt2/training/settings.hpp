@@ -24,6 +24,7 @@ struct TrainingSettings {
   std::filesystem::path output_dir = "output_dir";
   double num_train_epochs = 1;
   std::int64_t max_steps = -1;
+  std::optional<double> max_hours{};  ///< counted from Trainer::set_start()
   std::int64_t total_train_samples = -1;
   int per_device_train_batch_size = 8;
   int per_device_eval_batch_size = 8;
@@ -89,6 +90,13 @@ void describe(S& s, Visitor&& visit) {
                       .at_least = -1,
                       .at_most = 1e12,
                       .in_summary = true});
+  visit(s.max_hours, {.name = "max_hours",
+                      .help = "Hours after which the run must have ended, counted from the start of the program. It "
+                              "saves a checkpoint in time and exits with status 75 if steps are left.",
+                      .section = "Training",
+                      .more_than = 0,
+                      .at_most = 1e6,
+                      .default_text = "no limit"});
   visit(s.total_train_samples, {.name = "total_train_samples",
                                 .help = "Blocks that --num_train_epochs counts as one epoch, if positive.",
                                 .section = "Training",

@@ -14,13 +14,14 @@
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/pass_memory.hpp"
-#include "moderngpt2/backend/step_graph.hpp"
 #include "moderngpt2/core/clock.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/stop.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/model/activations.hpp"
+#include "moderngpt2/training/check_trainer.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint.hpp"
 #include "moderngpt2/training/evaluation.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -32,6 +33,7 @@
 #include "moderngpt2/training/run_log.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
+#include "moderngpt2/training/time_limit.hpp"
 #include "moderngpt2/training/training_step.hpp"
 
 namespace moderngpt2 {
@@ -57,8 +59,8 @@ class Trainer {
   /// the device's memory, if the model is on a device.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
-      : Trainer(O((check(model, data, settings, ranks), settings)), model, data, std::move(companions), settings,
-                std::move(hooks), ranks, device_ranks) {}
+      : Trainer(O((detail::check_trainer(model, data, settings, ranks), settings)), model, data, std::move(companions),
+                settings, std::move(hooks), ranks, device_ranks) {}
   /// The trainer refers to the data: a temporary would be gone before the first step.
   Trainer(M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
           TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
@@ -73,7 +75,7 @@ class Trainer {
       : model_(model),
         data_(data),
         companions_(std::move(companions)),
-        settings_((check(model, data, settings, ranks), std::move(settings))),
+        settings_((detail::check_trainer(model, data, settings, ranks), std::move(settings))),
         hooks_(std::move(hooks)),
         ranks_(distributed::ranks_or_single(ranks)),
         step_(model, data, settings_, hooks_, std::move(optimizer), ranks_, device_ranks) {
@@ -87,6 +89,7 @@ class Trainer {
       evaluation_.emplace(
           model_.workspace(int(eval_rows) * Batch::sequences_of(data.eval), data_.eval.block_size(), Mode::infer),
           Batch(data.eval, eval_rows, model_.config()));
+    limit_.expect(M::parameter_count(model_.config()), double(data_.eval.size()) / double(settings_.global_batch()));
     state_.seed = settings_.seed;
     state_.blocks = data_.train.size();
     state_.block_size = time();
@@ -134,9 +137,10 @@ class Trainer {
   void wait_for_updates() { step_.optimizer().wait_for_updates(); }
 
   /// Trains to the last step, evaluates, writes a checkpoint, and writes the model to the output folder, which is made
-  /// with its parents. A callback may end the run earlier (TrainingControl). If a signal stops the run, also in its
-  /// last evaluation, writes a checkpoint and returns the signal's number; otherwise returns 0. Throws an Error if
-  /// training cannot continue.
+  /// with its parents. A callback may end the run earlier (TrainingControl). If a signal or max_hours stops the run,
+  /// also in its last evaluation, writes a checkpoint and returns the reason: the signal's number, or
+  /// time_limit_reached; stop_status() is its exit status. Otherwise returns 0. Always runs at least one step. Throws
+  /// an Error if training cannot continue.
   int run() {
     const std::int64_t last = last_step();
     state_.max_steps = last;
@@ -150,13 +154,14 @@ class Trainer {
     LossSpikes spikes;
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && is_due(settings_.eval_steps) && !log_.is_evaluated()) evaluate_and_sample();
-    int signal = 0;
+    int reason = 0;
     while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
       StepReport report = step_.run(state_, schedule);
       report.last_step = last;
       report.skipped = state_.skipped;
       meter.add(seconds_now() - begin, report.data_seconds, report.tokens);
+      limit_.add_step(seconds_now() - begin);
       report.speed = meter.speed(last - report.step);
       if (hooks_.on_step) hooks_.on_step(report, control_.requests());
       if (!report.applied) report_skipped(report);
@@ -166,20 +171,25 @@ class Trainer {
       const auto log = [&] { log_.add(report, control_.requests()), meter.begin(); };
       const bool is_logged = is_due(settings_.logging_steps) || state_.step == last || control_.requests().should_log;
       if (is_logged) log();
-      control_.agree();
+      TimeLimit::Work ahead{.steps = state_.step < last,
+                            .evaluations = is_due(settings_.eval_steps) || state_.step == last,
+                            .saves = 1 + (is_due(settings_.save_steps) || state_.step == last)};
+      control_.agree(limit_.is_over(ahead));
       if (control_.agreed().should_training_stop && !is_logged) log();
-      if (wants_evaluation() && !control_.signal()) {
+      if (wants_evaluation() && !control_.stop_reason()) {
         evaluate_and_sample();
-        control_.agree();
+        ahead.evaluations = 0;
+        control_.agree(limit_.is_over(ahead));
       }
-      signal = control_.signal();
+      reason = control_.stop_reason();
       if (ranks_.size() > 1 && is_due(settings_.check_replicas_steps)) check_replicas();
       // Not after a skipped step: rotation would delete the checkpoints from before.
       const bool save_due = is_due(settings_.save_steps) && state_.skipped_in_a_row == 0;
-      if (save_due || (ends_here() && settings_.save_steps > 0) || control_.agreed().should_save || signal) save();
-      if (signal && !ends_here()) {
-        say("stopped at step {} of {}: continue with {} latest", state_.step, last, Setting{"resume_from_checkpoint"});
-        return signal;
+      if (save_due || (ends_here() && settings_.save_steps > 0) || control_.agreed().should_save || reason) save();
+      if (reason && !ends_here()) {
+        say("stopped at step {} of {} by {}: continue with {} latest", state_.step, last, stop_name(reason),
+            Setting{"resume_from_checkpoint"});
+        return reason;
       }
       control_.end_step();
     }
@@ -192,8 +202,9 @@ class Trainer {
       say("{} steps of {} were skipped: loss or gradients not finite", state_.skipped, state_.step);
     if (hooks_.on_train_end) hooks_.on_train_end(state_);
     if (!lacks_evaluation()) return 0;
-    say("stopped before the last evaluation: continue with {} latest", Setting{"resume_from_checkpoint"});
-    return signal;
+    say("stopped before the last evaluation by {}: continue with {} latest", stop_name(reason),
+        Setting{"resume_from_checkpoint"});
+    return reason;
   }
 
   /// Writes the model, in full precision, and the companions into a folder, which is made with its parents (see
@@ -205,11 +216,13 @@ class Trainer {
 
   /// Sets the speed of a matrix product alone (measure_matmul()), from which matmul_utilization is computed.
   void set_matmul_rate(double flops_per_second) { matmul_rate_ = flops_per_second; }
+  /// Sets the moment from which settings.max_hours counts, by seconds_now(): the trainer's construction by default.
+  void set_start(double seconds) { limit_.set_start(seconds); }
   /// Sets the name of the TensorBoard log, stored in checkpoints so that a resumed run continues the log.
   void set_run_name(std::string name) { state_.run_name = std::move(name); }
 
-  /// Loss and metrics on the evaluation data; empty if the run was asked to stop meanwhile. Throws an Error if there is
-  /// no evaluation data.
+  /// Loss and metrics on the evaluation data; empty if the run was asked to stop meanwhile or its time is up. Throws an
+  /// Error if there is no evaluation data.
   std::optional<Evaluation> evaluate() {
     if (!evaluation_) throw Error("the data set has no evaluation examples");
     typename Task::Scores scores(data_.eval, model_.config());
@@ -217,7 +230,7 @@ class Trainer {
         model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
         [&](std::int64_t done) {
           if (hooks_.on_evaluation_progress) hooks_.on_evaluation_progress(done, data_.eval.size());
-          return control_.own_signal() == 0;
+          return control_.own_signal() == 0 && !limit_.is_over({});
         },
         &ranks_);
     if (result) result->step = state_.step;
@@ -227,22 +240,6 @@ class Trainer {
  private:
   int time() const { return data_.train.block_size(); }
   bool is_first() const { return ranks_.rank() == 0; }
-
-  /// Throws an Error for settings that are invalid or do not fit the model, the data or the ranks.
-  static void check(const M& model, const Splits& data, const TrainingSettings& s,
-                    const distributed::CommunicatorBase* ranks) {
-    validate(s);
-    if (const int size = ranks ? ranks->size() : 1; s.world_size != size)
-      throw Error("{} is {}, but the trainer has {}: it must be the number of ranks", Setting{"world_size"},
-                  s.world_size, size == 1 ? std::string("no other ranks") : fmt::format("{} ranks", size));
-    if (s.cuda_graph && !CapturesSteps<typename M::Backend>)
-      throw Error("{} is for one process that trains on a GPU", Setting{"cuda_graph"});
-    if (data.train.size() < 1) throw Error("the data set has no training examples");
-    if (const int longest = std::max(data.train.block_size(), data.eval.block_size());
-        longest > model.config().n_positions)
-      throw Error("the data set has sequences of {} tokens, the model's n_positions is {}: use shorter blocks", longest,
-                  model.config().n_positions);
-  }
 
   /// Opens metrics.jsonl in the output folder, which is made if it does not exist.
   void open_log() {
@@ -258,13 +255,13 @@ class Trainer {
   /// the last evaluation, may have prevented.
   int finish_completed_run(std::int64_t last) {
     say("the run is complete: step {} of {}", state_.step, last);
-    int signal = 0;
+    int reason = 0;
     if (lacks_evaluation()) {
       open_log();
       evaluate_and_sample();
-      control_.agree();
+      control_.agree(limit_.is_over({}));
       if (lacks_evaluation())
-        signal = control_.signal();
+        reason = control_.stop_reason();
       else if (settings_.save_steps > 0)
         save();  // with the evaluation in its log, so that it is not repeated
     }
@@ -272,7 +269,7 @@ class Trainer {
     const std::filesystem::path saved = checkpoint_path(settings_.output_dir, state_.step);
     if (is_first() && state_.skipped_in_a_row == 0 && std::filesystem::exists(saved))
       rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved);
-    return signal;
+    return reason;
   }
 
   template <class... Arguments>
@@ -309,6 +306,7 @@ class Trainer {
   /// Evaluates, if there is evaluation data or a callback asked for it, and generates the samples. Does neither if the
   /// run is asked to stop.
   void evaluate_and_sample() {
+    const double begin = seconds_now();
     if (evaluation_ || control_.agreed().should_evaluate) {
       const std::optional<Evaluation> result = evaluate();
       if (!result) return;
@@ -318,9 +316,11 @@ class Trainer {
     step_.optimizer().run_on_rank0([&] {
       if (hooks_.on_samples) hooks_.on_samples(state_.step);
     });
+    limit_.add_evaluation(seconds_now() - begin);
   }
 
   void save() {
+    const double begin = seconds_now();
     wait_for_updates();
     // Weights that cannot be trained further must not become the newest checkpoint.
     if (max_over_ranks(ranks_, !step_.optimizer().has_finite_weights(), "whether the weights are finite") > 0)
@@ -332,6 +332,7 @@ class Trainer {
         save_checkpoint(settings_.output_dir, model_, optimizer(), companions_, state_, settings_, ranks_);
     say("saved {}", folder.string());
     if (hooks_.on_save) hooks_.on_save(folder, control_.requests());
+    limit_.add_save(seconds_now() - begin);
   }
 
   void save_final_model() {
@@ -351,6 +352,7 @@ class Trainer {
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
   RunControl control_{hooks_, ranks_};
+  TimeLimit limit_{settings_.max_hours, seconds_now()};
   double matmul_rate_ = 0;
 };
 

@@ -40,6 +40,5 @@ int main() {
     trainer.resume(*checkpoint);
   else
     trainer.initialize(settings.seed);
-  const int signal = trainer.run();
-  return signal == 0 ? 0 : 128 + signal;
+  return stop_status(trainer.run());  // 0, 128 plus the number of a signal, or 75 for max_hours
 }
