@@ -10,6 +10,7 @@
 
 #include "generate/modes.hpp"
 #include "moderngpt2/cli/generate_flags.hpp"
+#include "moderngpt2/cli/input_text.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/threads.hpp"
@@ -31,7 +32,7 @@ int program(int argc, char** argv) {
       "--model_path model --prompt 'Once there was' --num_beams 4 --num_return_sequences 2 --max_new_tokens 40",
       "Print the best two of four beams");
   options.example("--model_path chat_model --interactive --no_do_sample", "Chat");
-  options.exit_status("130, 143", "stopped by Ctrl-C or SIGTERM");
+  options.exit_status(signal_statuses(), "stopped by " + signal_names());
   options.parse(argc, argv);
   check_generate_flags(options, flags);
   const bool from_input = !flags.prompt && !flags.prompts_file && !flags.interactive;
@@ -53,8 +54,8 @@ int program(int argc, char** argv) {
   std::vector<std::string> prompts;
   if (flags.prompts_file) prompts = read_prompts(*flags.prompts_file);
   if (from_input) {
-    flags.prompt.emplace(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
-    if (flags.prompt->ends_with('\n')) flags.prompt->pop_back();
+    const std::string text(std::istreambuf_iterator<char>(std::cin), {});
+    flags.prompt = prompt_of_input(text);
   }
   if (gpu)
     generate_program::run_on_gpu(tokenizer, flags, prompts, precision, *gpu);

@@ -50,11 +50,20 @@ TEST_CASE("prompts of text and of JSON lines") {
   CHECK(read_error(t / "empty.txt") == (t / "empty.txt").string() + ": the file contains no prompts");
   CHECK(read_error(t / "c.csv").ends_with("prompts must be in a .txt file, one per line, or in a .jsonl file"));
   CHECK(read_error(t / "none.txt").starts_with("cannot open "));
+  CHECK(read_error("-").starts_with("--prompts_file -: standard input is read as one prompt"));
 }
 
 TEST_CASE("a completion as a line of JSON") {
   CHECK(completion_line("a\"b", "日\n\x01") == "{\"prompt\":\"a\\\"b\",\"completion\":\"日\\n\\u0001\"}\n");
   CHECK(completion_line("\xFF", "") == "{\"prompt\":\"\xEF\xBF\xBD\",\"completion\":\"\"}\n");
+}
+
+TEST_CASE("standard input as a prompt: no byte-order mark, no CR of a line end, no last line end") {
+  CHECK(prompt_of_input("Once upon") == "Once upon");
+  CHECK(prompt_of_input("Once upon\n") == "Once upon");
+  CHECK(prompt_of_input("Once upon\r\n") == "Once upon");
+  CHECK(prompt_of_input("\xEF\xBB\xBFone\r\ntwo\rthree\n\n") == "one\ntwo\rthree\n");
+  CHECK(prompt_of_input("").empty());
 }
 
 TEST_CASE("lines of a descriptor, to the end of the input or to a signal") {
@@ -88,9 +97,8 @@ TEST_CASE("a wait for input ends when a signal comes") {
   CHECK(!lines.next());
   CHECK(interrupted() == SIGINT);
   killer.join();
-  detail::interrupt_signal = 0;
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  reset_interrupt();
+  for (const StopSignal& signal : stop_signals) std::signal(signal.number, SIG_DFL);
   ::close(ends[0]), ::close(ends[1]);
 }
 

@@ -164,6 +164,7 @@ TEST_CASE_FIXTURE(SourceFixture, "files that are missing, of another kind or dam
   add("a.csv", "x");
   CHECK(error({"a.csv"}).find(".parquet") != std::string::npos);
   CHECK(error({"a.csv"}).starts_with("a.csv: unknown format"));
+  CHECK_THROWS_WITH_AS(find_text_files({"-"}), doctest::Contains("input -: standard input is not read as text"), Error);
   const std::string whole = gzip("{\"text\":\"one\"}\n{\"text\":\"two\"}\n");
   add("short.json.gz", whole.substr(0, whole.size() - 5));
   CHECK(error({"short.json.gz"}) == "short.json.gz: the gzip data breaks off at byte " +

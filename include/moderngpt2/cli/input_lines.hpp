@@ -6,9 +6,11 @@
 #include <optional>
 #include <poll.h>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 #include <utility>
 
+#include "moderngpt2/cli/input_text.hpp"
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/core/error.hpp"
 
@@ -47,9 +49,8 @@ class InputLines {
   }
 
   std::string take(std::size_t length, std::size_t used) {
-    std::string line = text_.substr(0, length);
+    std::string line(without_line_end(std::string_view(text_).substr(0, length)));
     text_.erase(0, used);
-    if (line.ends_with('\r')) line.pop_back();
     return line;
   }
 

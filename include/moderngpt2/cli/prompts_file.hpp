@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/cli/input_text.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -18,17 +19,20 @@ namespace moderngpt2 {
 /// Reads prompts: from a .txt file one per line, from a .jsonl file the field "prompt" of each line's object. Skips
 /// blank lines. Throws Error that names file and line.
 inline std::vector<std::string> read_prompts(const std::filesystem::path& path) {
+  if (path == "-")
+    throw Error(
+        "--prompts_file -: standard input is read as one prompt if --prompts_file and --prompt are absent; put "
+        "several prompts into a .txt or .jsonl file");
   const std::string extension = path.extension().string();
   if (extension != ".txt" && extension != ".jsonl")
     throw Error("{}: prompts must be in a .txt file, one per line, or in a .jsonl file", path.string());
   const std::string content = read_file(path);
-  std::string_view text = content;
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte-order mark
+  std::string_view text = without_byte_order_mark(content);
   std::vector<std::string> prompts;
   for (std::size_t number = 1; !text.empty(); ++number) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
+    line = without_line_end(line);
     if (line.find_first_not_of(" \t") == line.npos) continue;
     const std::string where = fmt::format("{}, line {}", path.string(), number);
     prompts.push_back(extension == ".txt" ? std::string(line)

@@ -135,6 +135,11 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
   std::vector<TextFile> files;
   std::set<std::filesystem::path> seen;
   for (const std::string& input : inputs) {
+    if (input == "-")
+      throw Error(
+          "{} -: standard input is not read as text, since files are read more than once: write it to a .txt or .jsonl "
+          "file, also with .gz or .zst (./- names a file called -)",
+          Setting{"input"});
     std::error_code error;
     std::vector<std::filesystem::path> matches;
     if (std::filesystem::exists(input, error))
