@@ -2,11 +2,12 @@
 # Installs the dependencies of ModernGPT2 on Debian 12 or Ubuntu 24.04, as root or with sudo. Fast if they are
 # installed.
 #
-#   cmake/install_dependencies.sh [--tests | --all-tests] [--wheel-folder DIR]
+#   cmake/install_dependencies.sh [--tests | --all-tests | --without-packages] [--wheel-folder DIR]
 #
 #   --tests             also what tests/run.sh needs
 #   --all-tests         also what tests/run.sh --all needs: packages for sanitizers, benchmarks, packaging; headers of
 #                       CUDA 12.1 (downloads 700 MB of wheels, once) and of cudnn-frontend (for MODERNGPT2_CUDNN=ON)
+#   --without-packages  only the pyarrow wheel: no packages, no root (examples/jobs/build_*.sh build the rest)
 #   --wheel-folder DIR  where the pyarrow wheel (C++ libraries of Arrow and Parquet) is unpacked; the default,
 #                       ${XDG_CACHE_HOME:-~/.cache}/moderngpt2/pyarrow-VERSION, is where CMake looks by itself.
 #                       For another folder, configure with -DMODERNGPT2_PYARROW_DIR=DIR.
@@ -49,6 +50,7 @@ fail() {
 
 wheel_folder=
 all_tests=
+with_packages=yes
 while [ $# -gt 0 ]; do
   case "$1" in
     --tests) packages+=("${test_packages[@]}") ;;
@@ -56,6 +58,7 @@ while [ $# -gt 0 ]; do
       packages+=("${test_packages[@]}" "${all_test_packages[@]}")
       all_tests=yes
       ;;
+    --without-packages) with_packages= ;;
     --wheel-folder)
       [ $# -ge 2 ] || fail "--wheel-folder needs a folder"
       wheel_folder=$2
@@ -65,7 +68,7 @@ while [ $# -gt 0 ]; do
       sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
       exit 0
       ;;
-    *) fail "unknown option $1 (expected --tests, --all-tests or --wheel-folder DIR)" ;;
+    *) fail "unknown option $1 (expected --tests, --all-tests, --without-packages or --wheel-folder DIR)" ;;
   esac
   shift
 done
@@ -136,6 +139,7 @@ PYTHON
 fetch() {
   local folder=$1 what=$2 sum=$3
   python=$(find_pip) || {
+    [ -n "$with_packages" ] || fail "python3 has no pip: load a module of Python"
     install_packages python3-pip
     python=$(find_pip) || fail "python3 has no pip"
   }
@@ -215,7 +219,7 @@ cache=${XDG_CACHE_HOME:-}
 cache=$cache/moderngpt2
 wheel_folder=${wheel_folder:-$cache/pyarrow-$pyarrow_version}
 
-install_packages "${packages[@]}"
+[ -z "$with_packages" ] || install_packages "${packages[@]}"
 install_pyarrow "$wheel_folder"
 folders=("$wheel_folder")
 if [ -n "$all_tests" ]; then

@@ -8,13 +8,19 @@ set -eo pipefail
 
 read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
+if [ -n "$MAX_HOURS" ]; then flags+=(--max_hours "$MAX_HOURS"); fi
 if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+jobs=$(dirname "$0") # in a job, $0 may be the scheduler's copy
+[ -r "$jobs/requeue.bash" ] || jobs=examples/jobs
+# shellcheck source=/dev/null
+source "$jobs/requeue.bash"
+output="${OUTPUT:-output/a6000}"
 
-"${train[@]}" \
+run_and_requeue examples/jobs/a6000.sh "$output" "${train[@]}" \
   --model_size_name medium \
   --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
   --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
-  --output_dir "${OUTPUT:-output/a6000}" \
+  --output_dir "$output" \
   --resume_from_checkpoint latest \
   --num_train_epochs 3 \
   --per_device_train_batch_size 16 \

@@ -18,16 +18,22 @@ fi
 read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
 if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+jobs=$(dirname "$0") # in a job, $0 may be the scheduler's copy
+[ -r "$jobs/requeue.bash" ] || jobs=examples/jobs
+# shellcheck source=/dev/null
+source "$jobs/requeue.bash"
+output="${OUTPUT:-output/abci3_1gpu}"
 
-"${train[@]}" \
+run_and_requeue examples/jobs/abci3_1gpu.sh "$output" "${train[@]}" \
   --model_size_name medium \
   --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
   --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
-  --output_dir "${OUTPUT:-output/abci3_1gpu}" \
+  --output_dir "$output" \
   --resume_from_checkpoint latest \
   --num_train_epochs 3 \
   --per_device_train_batch_size 64 \
   --learning_rate 2.5e-4 \
   --block_size 1024 \
   --save_steps 1000 \
+  --max_hours "${MAX_HOURS:-23.8}" \
   "${flags[@]}"

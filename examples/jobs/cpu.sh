@@ -7,16 +7,23 @@
 set -eo pipefail
 
 cd "${PBS_O_WORKDIR:-.}"
+if [ -n "$PBS_JOBID" ]; then MAX_HOURS=${MAX_HOURS:-23.8}; fi # for walltime=24:00:00
 read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---precision bf16}"
+if [ -n "$MAX_HOURS" ]; then flags+=(--max_hours "$MAX_HOURS"); fi
 if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+jobs=$(dirname "$0") # in a job, $0 may be the scheduler's copy
+[ -r "$jobs/requeue.bash" ] || jobs=examples/jobs
+# shellcheck source=/dev/null
+source "$jobs/requeue.bash"
+output="${OUTPUT:-output/cpu}"
 
 # 8 x 4 = 32 sequences a step
-"${train[@]}" \
+run_and_requeue examples/jobs/cpu.sh "$output" "${train[@]}" \
   --model_size_name medium \
   --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
   --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
-  --output_dir "${OUTPUT:-output/cpu}" \
+  --output_dir "$output" \
   --resume_from_checkpoint latest \
   --num_train_epochs 3 \
   --per_device_train_batch_size 8 \

@@ -3,6 +3,7 @@
 #$ -cwd
 #$ -l node_f=1
 #$ -l h_rt=24:00:00
+#$ -notify
 #
 # Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
@@ -17,6 +18,11 @@ fi
 read -r -a train <<<"${TRAIN:-build/bin/train}"
 read -r -a flags <<<"${TRAIN_FLAGS---device cuda --precision bf16}"
 if [ "$DRY_RUN" = 1 ]; then flags+=(--dry_run); fi
+jobs=$(dirname "$0") # in a job, $0 may be the scheduler's copy
+[ -r "$jobs/requeue.bash" ] || jobs=examples/jobs
+# shellcheck source=/dev/null
+source "$jobs/requeue.bash"
+output="${OUTPUT:-output/tsubame4_4gpu}"
 
 export LD_LIBRARY_PATH=$LD_LIBRARY_PATH # libraries of the modules, for all nodes
 nodes=1
@@ -28,11 +34,11 @@ if [ -r "$PE_HOSTFILE" ]; then
   launch+=(--hostfile "$hosts")
 fi
 
-"${launch[@]}" -np $((4 * nodes)) "${train[@]}" \
+run_and_requeue examples/jobs/tsubame4_4gpu.sh "$output" "${launch[@]}" -np $((4 * nodes)) "${train[@]}" \
   --model_size_name medium \
   --tokenizer_path "${TOKENIZER:-my_tokenizer}" \
   --pre_tokenized_dataset_path "${DATA:-my_pretokenized_data}" \
-  --output_dir "${OUTPUT:-output/tsubame4_4gpu}" \
+  --output_dir "$output" \
   --resume_from_checkpoint latest \
   --num_train_epochs 3 \
   --per_device_train_batch_size 32 \
@@ -40,4 +46,5 @@ fi
   --block_size 1024 \
   --save_steps 1000 \
   --zero_stage 1 \
+  --max_hours "${MAX_HOURS:-23.8}" \
   "${flags[@]}"

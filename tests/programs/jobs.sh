@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks the job scripts of examples/jobs: shellcheck finds no faults, dry runs print the documented plan, on one
-# machine and as jobs of several, and scripts for GPUs require one.
+# machine and as jobs of several, and scripts for GPUs require one; build scripts print their plan. requeue.sh runs the
+# scripts.
 #
 #   jobs.sh FOLDER_OF_PROGRAMS FOLDER_OF_JOBS [MPIEXEC]     without MPIEXEC, or where it is not Open MPI's,
 #                                                       those that call mpirun plan nothing
@@ -19,7 +20,7 @@ fail() {
 }
 
 if command -v shellcheck >/dev/null; then
-  shellcheck "$jobs"/*.sh || fail "shellcheck has found something"
+  shellcheck "$jobs"/*.sh "$jobs"/*.bash || fail "shellcheck has found something"
 else
   echo "no shellcheck here: scripts are only run"
 fi
@@ -33,7 +34,8 @@ fi
 find . | sort >../before.txt
 
 # No scheduler, regardless of the machine that runs this test.
-unset JOB_ID PE_HOSTFILE T4TMPDIR PBS_JOBID PBS_NODEFILE PBS_LOCALDIR PBS_O_WORKDIR TOKENIZER DATA OUTPUT
+unset JOB_ID PE_HOSTFILE T4TMPDIR PBS_JOBID PBS_NODEFILE PBS_LOCALDIR PBS_O_WORKDIR SLURM_JOB_ID SUBMIT MAX_HOURS \
+  TOKENIZER DATA OUTPUT
 ln -s "$bin" "$work/bin" # the scripts split TRAIN at spaces, so its path must have none
 export TRAIN=$work/bin/train DRY_RUN=1
 # The scripts use Open MPI, which both clusters have.
@@ -62,6 +64,18 @@ plans abci3_8gpu "64 x 1 accumulated x 8 processes = 512"
 plans a6000 "16 x 1 accumulated = 16"
 plans cpu "8 x 4 accumulated = 32"
 plans cpu_mpi "8 x 2 accumulated x 2 processes = 32"
+LAUNCH='' plans slurm "32 x 1 accumulated = 32"
+
+# Build scripts: the plan names modules, dependencies and commands, and nothing is written.
+for name in build_tsubame4 build_abci3; do
+  seen=$((seen + 1))
+  bash "$jobs/$name.sh" --dry_run >../out.txt 2>&1 || fail "$name: $(tail -n 3 ../out.txt)"
+  for words in "module load cuda/12" "fmt" "cmake -S . -B build" "-DMODERNGPT2_CUDA=ON" "cmake --build build"; do
+    grep -qF -- "$words" ../out.txt || fail "$name does not say '$words': $(cat ../out.txt)"
+  done
+  ! bash "$jobs/$name.sh" --no_such_flag >../out.txt 2>&1 || fail "$name takes any flag"
+  find . | sort | cmp - ../before.txt || fail "$name has written something"
+done
 [ "$seen" = "$(find "$jobs" -name '*.sh' | wc -l)" ] || fail "a script of $jobs is not tested"
 
 # Without a dry run, scripts for GPUs require one; a train without CUDA prints an error.

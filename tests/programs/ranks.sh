@@ -142,6 +142,28 @@ kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
 step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
 [ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
 
+# SIGUSR1 to mpirun, twice as from a job script and its scheduler: all ranks save the same step and name the signal; the
+# resumed run equals an uninterrupted one.
+save=0 steps=100000 train 2 --output_dir warned &
+job=$!
+until [ -s warned/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
+mpiexec_process=$(pgrep -f "$mpiexec .*--output_dir warned" | head -n 1)
+kill -USR1 "$mpiexec_process"
+kill -USR1 "$mpiexec_process" 2>/dev/null || true
+status=0
+wait $job || status=$?
+[ "$status" = 138 ] || fail "SIGUSR1 ends with status $status: $(tail -n 3 train.log)"
+last=$(sed -n 's/^stopped at step \([0-9]*\) of 100000 by SIGUSR1: .*/\1/p' train.log)
+[ -s "warned/checkpoint-$last/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
+[ "$(grep -c '^train: received SIGUSR1: ' train.log)" = 1 ] || fail "said: $(cat train.log)"
+
+# --max_hours: all ranks stop after the same step, with a status of its own.
+status=0
+save=0 steps=100000 train 2 --output_dir limited --max_hours 0.0006 || status=$?
+[ "$status" = 75 ] || fail "--max_hours ends with status $status: $(tail -n 3 train.log)"
+last=$(sed -n 's/^stopped at step \([0-9]*\) of 100000 by --max_hours: .*/\1/p' train.log)
+[ -s "limited/checkpoint-$last/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
+
 # SIGSTOP of one process: the others wait for --collective_timeout, name it and end the job.
 steps=100000 timeout_s=2 train 3 --output_dir hung &
 job=$!
