@@ -142,8 +142,7 @@ kill -TERM "$(pgrep -f "$bin/train .*--output_dir stopped" | tail -n 1)"
 step=$(sed -n 's/^stopped at step \([0-9]*\) of.*/\1/p' train.log)
 [ -s "stopped/checkpoint-$step/trainer_state.json" ] || fail "no checkpoint of the step it stopped at: $(cat train.log)"
 
-# SIGUSR1 to mpirun, twice as from a job script and its scheduler: all ranks save the same step and name the signal; the
-# resumed run equals an uninterrupted one.
+# SIGUSR1 to mpirun, twice as from a job script and its scheduler: all ranks save the same step and name the signal.
 save=0 steps=100000 train 2 --output_dir warned &
 job=$!
 until [ -s warned/metrics.jsonl ] || ! kill -0 $job 2>/dev/null; do sleep 0.1; done
