@@ -29,15 +29,15 @@ TEST_CASE("printable text is bounded, with both ends") {
   CHECK(shown.size() < max_message + 4);
   CHECK(shown.starts_with("config.json: xxx"));
   CHECK(shown.ends_with("xxx is unknown"));
-  CHECK(printable("日本語日本語", 8) == "日本...");  // never cut inside a character
+  CHECK(printable("日本語日本語", 8) == "日本...語");  // never cut inside a character
   CHECK(printable_lines("a\n\x1b\n") == "a\n\\x1b\n");
   CHECK(excerpt("\xc2\x9b\xe2\x80\xae") == "\"\\u{9b}\\u{202e}\"");
 }
 
 TEST_CASE("each Error has a printable message of one line") {
   const std::string name = "\x1b[2J\n\xc2\x85" + std::string(1'000'000, 'y');
-  for (const std::string what : {std::string(Error("{}: no such field", name).what()), std::string(Error(name).what()),
-                                 std::string(UsageError("{} is unknown", name).what())}) {
+  for (const std::string& what : {std::string(Error("{}: no such field", name).what()), std::string(Error(name).what()),
+                                  std::string(UsageError("{} is unknown", name).what())}) {
     CHECK(what.starts_with("\\x1b[2J\\x0a\\u{85}yyy"));
     CHECK(what.size() < 2100);
   }

@@ -68,7 +68,7 @@ TEST_CASE("Accelerate's file: fields that are not honoured") {
                     "deepspeed_config: {zero_stage: 2}\nmachine_rank: 1\ndebug: true\n")
                    .ignored) ==
         "deepspeed_config (distributed_type is MULTI_NPU)\n"
-        "distributed_type MULTI_NPU (processes share data, use --zero_stage)\n"
+        "distributed_type MULTI_NPU (processes are data-parallel, see --zero_stage)\n"
         "mixed_precison (did you mean mixed_precision?)\n"
         "num_machines (the launcher places the processes)\nuse_cpu (use --device)\n"
         "machine_rank (the launcher places the processes)\ndebug");
@@ -157,6 +157,8 @@ TEST_CASE("FSDP's sharding is the ZeRO stage that shards the same") {
   line = {};
   line.ranks = 2;
   line.typed = {"zero_stage"};
+  CHECK(line.lines("distributed_type: FSDP\n") == "");  // FSDP's default does not contradict a flag
+  CHECK(line.settings.zero_stage == 1);
   CHECK_ERROR(line.apply(text), "fsdp_config.fsdp_sharding_strategy is 3, --zero_stage 1");
   CHECK(joined(read("distributed_type: MULTI_GPU\nfsdp_config: {fsdp_sharding_strategy: FULL_SHARD}\n").ignored) ==
         "fsdp_config (distributed_type is MULTI_GPU)");

@@ -32,11 +32,12 @@ struct AccelerateConfig {
   std::string where;                       ///< path of the file, prefix of messages
   std::optional<std::string> precision{};  ///< mixed_precision; "no" becomes "fp32"
   std::optional<std::int64_t> num_processes{};
-  std::optional<std::string> deepspeed_config_file{};         ///< of deepspeed_config
-  std::optional<std::int64_t> gradient_accumulation_steps{};  ///< of deepspeed_config
-  std::optional<double> gradient_clipping{};                  ///< of deepspeed_config
-  std::string zero_field = "deepspeed_config.zero_stage";     ///< field that sets zero_stage
-  std::optional<int> zero_stage{};                            ///< of deepspeed_config or fsdp_config
+  std::optional<std::string> deepspeed_config_file{};         ///< field of deepspeed_config
+  std::optional<std::int64_t> gradient_accumulation_steps{};  ///< field of deepspeed_config
+  std::optional<double> gradient_clipping{};                  ///< field of deepspeed_config
+  std::string zero_field = "deepspeed_config.zero_stage";     ///< name of the field that sets zero_stage
+  std::optional<int> zero_stage{};                            ///< from deepspeed_config or fsdp_config
+  bool zero_stage_is_default = false;                         ///< the file has no field for it: flags override it
   std::optional<bool> gradient_checkpointing{};               ///< fsdp_activation_checkpointing
   std::vector<std::string> ignored{};                         ///< fields that are not honoured
 
@@ -198,7 +199,7 @@ MODERNGPT2_INLINE bool AccelerateSection::asks(const YAML::Node& value) {
 
 MODERNGPT2_INLINE void read_accelerate_precision(AccelerateSection& root, AccelerateConfig& out) {
   out.precision = root.text("mixed_precision");
-  const auto fp16 = root.boolean("fp16");  // of old files
+  const auto fp16 = root.boolean("fp16");  // in old files
   if (!out.precision && fp16) out.precision = *fp16 ? "fp16" : "no";
   if (!out.precision) return;
   std::string& value = *out.precision;
@@ -237,6 +238,7 @@ MODERNGPT2_INLINE void read_accelerate_fsdp(const YAML::Node& map, AccelerateCon
   out.zero_field =
       reshard || !strategy ? "fsdp_config.fsdp_reshard_after_forward" : "fsdp_config.fsdp_sharding_strategy";
   out.zero_stage = reshards ? 3 : 2;
+  out.zero_stage_is_default = !reshard && !strategy;
   if (strategy && !reshard) {
     int number = 0;
     for (const auto& [name, stage] : stages) {
@@ -287,7 +289,7 @@ MODERNGPT2_INLINE AccelerateConfig parse_accelerate_config(const std::string& te
   const std::string_view plain[]{"", "NO", "MULTI_CPU", "MULTI_GPU", "DEEPSPEED", "FSDP"};
   if (std::find(std::begin(plain), std::end(plain), type) == std::end(plain))
     out.ignored.push_back(
-        fmt::format("distributed_type {} (processes share data, use --zero_stage)", printable(type, 40)));
+        fmt::format("distributed_type {} (processes are data-parallel, see --zero_stage)", printable(type, 40)));
   root.name_others(detail::accelerate_fields);
   return out;
 }
@@ -314,7 +316,8 @@ MODERNGPT2_INLINE LauncherEffect apply_accelerate_config(const AccelerateConfig&
   set("deepspeed_config.gradient_clipping", config.gradient_clipping, s.max_grad_norm, "max_grad_norm");
   set("fsdp_config.fsdp_activation_checkpointing", config.gradient_checkpointing, s.gradient_checkpointing,
       "gradient_checkpointing");
-  detail::set_zero_stage(config.zero_field, config.zero_stage, ranks, s, effect, from);
+  if (!config.zero_stage_is_default || !flags.typed("zero_stage"))
+    detail::set_zero_stage(config.zero_field, config.zero_stage, ranks, s, effect, from);
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
   if (config.num_processes && *config.num_processes != ranks)
     effect.lines.push_back(

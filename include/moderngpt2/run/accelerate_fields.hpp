@@ -19,7 +19,7 @@ namespace moderngpt2::detail {
 struct AccelerateField {
   std::string_view name;
   std::string_view usual{};    ///< value without a warning; "*": any value
-  std::string_view instead{};  ///< what to use in its place, for the warning about other values
+  std::string_view instead{};  ///< replacement, for the warning about other values
 };
 
 /// Fields of the file (ClusterConfig and SageMakerConfig of accelerate/commands/config/config_args.py).
@@ -40,11 +40,11 @@ inline constexpr AccelerateField accelerate_fields[]{
     {"gradient_accumulation_steps", "", "use --gradient_accumulation_steps"},
     {"dynamo_config", "", "this program is compiled"},
     {"dynamo_backend", "", "this program is compiled"},
-    {"ipex_config", "", "the CPU kernels are this program's"},
+    {"ipex_config", "", "not needed"},
     {"fp8_config", "", "use mixed_precision bf16"},
-    {"tp_config", "", "each process has a whole layer"},
+    {"tp_config", "", "no tensor parallelism, use --zero_stage"},
     {"parallelism_config", "", "use --zero_stage"},
-    {"megatron_lm_config", "", "each process has a whole layer; use --zero_stage"},
+    {"megatron_lm_config", "", "no tensor or pipeline parallelism, use --zero_stage"},
     {"use_xpu", "", "use --device"},
     {"downcast_bf16", "", "for TPUs"},
     {"tpu_name", "", "for TPUs"},

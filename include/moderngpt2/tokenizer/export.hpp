@@ -103,7 +103,7 @@ MODERNGPT2_INLINE Json bpe_merges(const SentencePieceModel& model) {
     backward.insert(reversed(piece.text), 0);
   }
   Json merges = Json::array();
-  std::vector<std::size_t> ends, begins;  // of pieces that begin, or end, the text
+  std::vector<std::size_t> ends, begins;  // cuts after a piece, and before a piece
   for (const auto& piece : model.pieces) {
     if (piece.type != Type::normal) continue;
     const std::string_view text = piece.text;
