@@ -15,6 +15,7 @@
 #include "moderngpt2/cli/packing_progress.hpp"
 #include "moderngpt2/cli/pretokenize_flags.hpp"
 #include "moderngpt2/cli/text_flags.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
@@ -71,7 +72,7 @@ int program(int argc, char** argv) {
   PackingProgress progress;
   const auto say = [&](const std::string& line) {
     progress.clear();
-    fmt::print(stderr, "{}\n", line);
+    fmt::print(stderr, "{}\n", printable(line));
   };
   settings.source.warn = [&](const std::string& line) { say("warning: " + line); };
   settings.note = say;

@@ -18,6 +18,7 @@
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 
@@ -29,7 +30,7 @@ inline void write(const std::string& text) {
   flush_standard_output();
 }
 
-inline void note(const std::string& line) { fmt::print(stderr, "generate: {}\n", line); }
+inline void note(const std::string& line) { fmt::print(stderr, "generate: {}\n", printable(line)); }
 
 template <class M>
 void chat(M& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {

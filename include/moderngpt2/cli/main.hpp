@@ -15,6 +15,7 @@
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/exit_request.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 
 namespace moderngpt2 {
@@ -36,7 +37,7 @@ template <class Body>
 int status_of(const std::string& name, Body&& body) {
   const auto print_error = [&name](const std::string& message) {
     std::fflush(stdout);
-    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), message.c_str());
+    std::fprintf(stderr, "%s: error: %s\n", name.c_str(), printable(message).c_str());
   };
   try {
     return body();

@@ -8,6 +8,7 @@
 
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/core/parallel.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 
 namespace moderngpt2 {
@@ -45,7 +46,8 @@ inline int status_of_program(int argc, char** argv, Processes& processes, Progra
   if (processes.rank() == 0)
     return detail::status_of(detail::program_name(argc, argv), [&] { return program(argc, argv, processes); });
   const auto status = [&](int number, const std::exception& error) {  // all ranks have the same command line
-    if (processes.is_connected()) std::fprintf(stderr, "rank %d: error: %s\n", processes.rank(), error.what());
+    if (processes.is_connected())
+      std::fprintf(stderr, "rank %d: error: %s\n", processes.rank(), printable(error.what()).c_str());
     return number;
   };
   try {

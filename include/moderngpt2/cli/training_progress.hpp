@@ -15,6 +15,7 @@
 #include "moderngpt2/cli/packing_progress.hpp"
 #include "moderngpt2/cli/progress.hpp"
 #include "moderngpt2/cli/training_report.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/meter.hpp"
 
@@ -48,14 +49,14 @@ class TrainingProgress {
 
   void say(const std::string& line) {
     clear();
-    std::fputs(line.c_str(), stdout);
+    std::fputs(printable_lines(line).c_str(), stdout);
     if (!line.ends_with('\n')) std::fputs("\n", stdout);
     std::fflush(stdout);
   }
 
   void complain(const std::string& line) {
     clear();
-    std::fprintf(stderr, "train: error: %s\n", line.c_str());
+    std::fprintf(stderr, "train: error: %s\n", printable(line).c_str());
   }
 
   void step(const StepReport& report) {

@@ -10,6 +10,8 @@
 
 #include <fmt/core.h>
 
+#include "moderngpt2/core/printable.hpp"
+
 namespace moderngpt2 {
 
 /// Prefix of the names of settings in messages. Empty by default: messages name fields, such as zero_stage. run_main()
@@ -35,16 +37,17 @@ namespace moderngpt2 {
 
 /// Exception for invalid input or a system failure. The message is one line:
 /// `WHERE: what is wrong (value, expected). What to do.`
-/// Programs print it on standard error and exit with status 1.
+/// Programs print it on standard error and exit with status 1. The constructor makes it printable(), because names and
+/// values in it may come from files.
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message) : std::runtime_error(message) {}
+  explicit Error(const std::string& message) : std::runtime_error(printable(message)) {}
 
   /// Formats the message; the format string is checked at compile time. Arguments are const references, so that lvalues
   /// and rvalues of one type share an instantiation.
   template <class First, class... Rest>
   Error(fmt::format_string<First, Rest...> format, const First& first, const Rest&... rest)
-      : std::runtime_error(fmt::vformat(format, fmt::make_format_args(first, rest...))) {}
+      : std::runtime_error(printable(fmt::vformat(format, fmt::make_format_args(first, rest...)))) {}
 };
 
 /// Exception for settings that cannot be used together or have an invalid value. Programs exit with status 2.

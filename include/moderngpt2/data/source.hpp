@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/document_reader.hpp"
 #include "moderngpt2/data/language_reader.hpp"
@@ -63,7 +64,7 @@ class DocumentSource {
   bool finish();
 
   void warn(const std::string& line) const {
-    if (options_.warn) options_.warn(line);
+    if (options_.warn) options_.warn(printable(line));
   }
 
   static constexpr std::int64_t shown_warnings = 5;

@@ -16,25 +16,10 @@
 #include <vector>
 
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 
 namespace moderngpt2 {
-
-/// Formats text from a file for an error message: quoted, control bytes escaped, truncated after `limit` bytes.
-inline std::string excerpt(std::string_view text, std::size_t limit = 80) {
-  std::string out = "\"";
-  std::size_t end = std::min(text.size(), limit);
-  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  for (char c : text.substr(0, end)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f)
-      out += fmt::format("\\x{:02x}", byte);
-    else
-      out += c;
-  }
-  out += end < text.size() ? "...\"" : "\"";
-  return out;
-}
 
 namespace detail {
 

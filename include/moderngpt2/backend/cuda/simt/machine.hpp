@@ -173,10 +173,10 @@ inline std::string Machine::report(std::string_view what) const {
     const bool differs = shown == 0 || t.waits_in != kind;
     if (shown >= 8 || (!differs && shown >= 4)) continue;
     ++shown, kind = t.waits_in;
-    text += fmt::format("\n  thread {} (warp {}, lane {}) waits in {} with mask {:08x} at {}", i, t.warp, t.lane,
+    text += fmt::format("; thread {} (warp {}, lane {}) waits in {} with mask {:08x} at {}", i, t.warp, t.lane,
                         t.waits_in, t.mask, here);
   }
-  return text + fmt::format("\n  {} threads wait, {} have exited", waiting, exited);
+  return text + fmt::format("; {} threads wait, {} have exited", waiting, exited);
 }
 
 inline void Machine::fail(std::string what, std::source_location where) {
