@@ -13,6 +13,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/data/yaml.hpp"
 #include "moderngpt2/io/file.hpp"
 
 namespace moderngpt2 {
@@ -108,12 +109,7 @@ MODERNGPT2_INLINE void write_metadata(const std::filesystem::path& path, const D
 
 MODERNGPT2_INLINE DatasetMetadata read_metadata(const std::filesystem::path& path) {
   const std::string text = read_file(path, std::uint64_t{1} << 26);
-  YAML::Node root;
-  try {
-    root = YAML::Load(text);
-  } catch (const YAML::Exception& error) {
-    throw Error("{}:{}: not valid YAML: {}", path.string(), error.mark.line + 1, error.msg);
-  }
+  const YAML::Node root = load_yaml(text, path.string());
   if (!root.IsMap()) throw Error("{}: not a map with the field 'train'", path.string());
   DatasetMetadata metadata;
   metadata.train_files = detail::yaml_files(root, "train", path);
