@@ -7,7 +7,6 @@
 #include <doctest/doctest.h>
 
 #include "io/expect_error.hpp"
-#include "moderngpt2/run/accelerate_config.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
 #include "moderngpt2/run/deepspeed_settings.hpp"
 #include "support/temporary_folder.hpp"
@@ -94,6 +93,9 @@ TEST_CASE("what ranks share, and in what portions") {
   CHECK(line.settings.bucket_elements == 5'000'000);
   line.apply(R"({"zero_optimization": {"reduce_bucket_size": "auto"}})");
   CHECK(line.settings.bucket_elements == 1);  // a block at a time
+  line.settings.bucket_elements = 5;
+  line.apply(R"({"zero_optimization": {"reduce_bucket_size": 0, "allgather_bucket_size": 0}})");
+  CHECK(line.settings.bucket_elements == 1);  // 0 is allowed in DeepSpeed: each gradient by itself
   line.typed = {"zero_stage"};
   CHECK_ERROR(line.apply(R"({"zero_optimization": true})"), "zero_optimization.stage is 1, --zero_stage 2");
 }
@@ -174,6 +176,17 @@ TEST_CASE("batch sizes: any two give the third, and the product is checked") {
   CHECK_ERROR(batch(R"({"train_batch_size": "8"})"), "train_batch_size must be an integer, found \"8\"");
   CHECK_ERROR(batch(R"({"train_batch_size": 0})"), "must be positive");
   CHECK_ERROR(batch(R"({"train_batch_size": 9e14})"), "too large");
+  // Products of the file's numbers that overflow.
+  for (const int ranks : {1, 2, 4, 1 << 20}) {
+    CHECK_ERROR(batch(R"({"train_batch_size": 8, "train_micro_batch_size_per_gpu": 4611686018427387904})", ranks),
+                "a batch size of 4611686018427387904 is too large");
+    CHECK_ERROR(batch(R"({"train_batch_size": 8, "gradient_accumulation_steps": 9223372036854775807})", ranks),
+                "too large");
+  }
+  const std::string large =
+      R"("train_micro_batch_size_per_gpu": 1073741824, "gradient_accumulation_steps": 1073741824)";
+  for (const std::string& text : {"{" + large + "}", R"({"train_batch_size": 8, )" + large + "}"})
+    CHECK_ERROR(batch(text, 16), "1073741824 a device x 1073741824 accumulated x 16 processes", "at most 1e15");
 }
 
 TEST_CASE("bad files") {
@@ -196,7 +209,7 @@ TEST_CASE("bad files") {
   CHECK_ERROR(parse(R"({"zero_optimization": {"reduce_bucket_size": 0.5}})"), "reduce_bucket_size");
   CHECK_ERROR(parse(R"({"zero_optimization": {"reduce_bucket_size": "5e8"}})"),
               "reduce_bucket_size must be an integer");
-  CHECK_ERROR(parse(R"({"zero_optimization": {"allgather_bucket_size": 0}})"), "allgather_bucket_size is 0");
+  CHECK_ERROR(parse(R"({"zero_optimization": {"allgather_bucket_size": -1}})"), "allgather_bucket_size is -1");
   CHECK_ERROR(parse(R"({"zero_optimization": {"overlap_comm": "no"}})"), "overlap_comm must be true or false");
   CHECK_ERROR(parse(R"({"zero_optimization": [1]})"), "zero_optimization must be an object");
   CHECK_ERROR(parse(R"({"gradient_accumulation_steps": "2"})"), "gradient_accumulation_steps must be an integer");
@@ -207,6 +220,8 @@ TEST_CASE("bad files") {
   CHECK_ERROR(line.apply(R"({"optimizer": {"type": "Adam", "params": {"adam_w_mode": false}}})"), "adam_w_mode");
   line.settings.weight_decay = 0;
   CHECK_NOTHROW(line.apply(R"({"optimizer": {"type": "Adam", "params": {"adam_w_mode": false}}})"));
+  line = {};  // AdamW ignores it, as in DeepSpeed
+  CHECK(lines(line.apply(R"({"optimizer": {"type": "AdamW", "params": {"adam_w_mode": false}}})")) == "");
   test::TemporaryFolder folder;
   CHECK_ERROR(read_deepspeed_config(folder / "none.json"), "none.json");
 }
@@ -258,9 +273,10 @@ TEST_CASE("fields that are not honoured are named, with likely typos") {
                                         .ignored,
                                     "\n")) ==
         "scheduler.params.last_batch_iteration (use --resume_from_checkpoint)\n"
+        "communication_data_type (gradients are exchanged in fp32)\n"
         "activation_checkpointing (use --gradient_checkpointing)\n"
         "wandb (use --report_to)\n"
-        "memory_breakdown\ncomms_logger\nelasticity\naio\ncheckpoint\ncommunication_data_type\n"
+        "memory_breakdown\ncomms_logger\nelasticity\naio\ncheckpoint\n"
         "prescale_gradients\ngradient_predivide_factor");
   CommandLine line;
   CHECK(lines(line.apply(R"({"xyz": 1, "dump_state": true})")) == "warning: ds.json: not honoured: dump_state, xyz");
@@ -301,37 +317,4 @@ TEST_CASE("DeepSpeed's schedules") {
               "scheduler.type is WarmupDecayLR, --lr_scheduler_type cosine", "scheduler and --lr_scheduler_kwargs",
               "scheduler.params.warmup_num_steps and --warmup_ratio",
               "scheduler.params.total_num_steps is 8, --max_steps 7");
-}
-
-TEST_CASE("Accelerate's file") {
-  const auto read = [](const std::string& text) { return parse_accelerate_config(text, "acc.yaml"); };
-  const std::string usual =
-      "compute_environment: LOCAL_MACHINE\ndistributed_type: DEEPSPEED\nnum_processes: 4\nmachine_rank: 0\n"
-      "num_machines: 1\ngpu_ids: null\ndeepspeed_config: {}\nuse_cpu: false\nmixed_precision: no\n";
-  const AccelerateConfig config = read(usual);
-  CHECK(config.precision == "fp32");
-  CHECK(config.num_processes == 4);
-  CHECK(config.ignored.empty());
-  CHECK(lines(apply_accelerate_config(config, 1, {}, std::nullopt)) ==
-        "warning: acc.yaml: num_processes is 4, this run has 1");
-  CHECK(apply_accelerate_config(config, 4, {}, "bf16").precision == "bf16");
-  const AccelerateConfig other = read("mixed_precision: bf16\nfsdp_config: {fsdp_offload_params: true}\ndebug: true\n");
-  CHECK(lines(apply_accelerate_config(other, 1, {}, std::nullopt)) ==
-        "warning: acc.yaml: not honoured: fsdp_config, debug");
-  CHECK(fmt::format("{}", fmt::join(read("distributed_type: FSDP\nmixed_precison: bf16\nnum_machines: 2\n"
-                                         "use_cpu: true\ndeepspeed_config: {zero_stage: 2}\nmachine_rank: 1\n")
-                                        .ignored,
-                                    "\n")) ==
-        "distributed_type\nmixed_precison (did you mean mixed_precision?)\n"
-        "num_machines (the launcher places the processes)\nuse_cpu (use --device)\n"
-        "deepspeed_config (use --deepspeed_config)\nmachine_rank (the launcher places the processes)");
-  CHECK_ERROR(read("num_processes: 1\nmixed_precision: no\nnum_processes: 2\n"), "acc.yaml:3", "num_processes",
-              "occurs twice");
-  CHECK_ERROR(read("num_processes: 0"), "num_processes is 0");
-  CHECK(apply_accelerate_config(other, 1, {}, std::nullopt).precision == "bf16");
-  CHECK_ERROR(apply_accelerate_config(other, 1, {{}, "fp16"}, std::nullopt), "mixed_precision is bf16", "say fp16");
-  CHECK_ERROR(read("mixed_precision: fp8"), "mixed_precision is \"fp8\"");
-  CHECK_ERROR(read("num_processes: two"), "num_processes must be an integer");
-  CHECK_ERROR(read("- 1"), "not a map");
-  CHECK_ERROR(read("a: ["), "acc.yaml:1", "YAML");
 }

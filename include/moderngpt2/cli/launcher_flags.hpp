@@ -12,6 +12,7 @@
 #include "moderngpt2/cli/trace_file.hpp"
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/run/accelerate_config.hpp"
 #include "moderngpt2/run/deepspeed_settings.hpp"
@@ -37,7 +38,8 @@ class LauncherFlags {
     options.add("deepspeed_config", deepspeed_config_, "DeepSpeed config (JSON). Overrides defaults, not flags.");
     options.add("ds_config", ds_config_, "Alias of --deepspeed_config.");
     options.add("deepspeed", deepspeed_, "Alias of --deepspeed_config; without a file, it needs that flag.").bare("");
-    options.add("accelerate_config", accelerate_config_, "Accelerate config (YAML). Its mixed_precision is used.");
+    options.add("accelerate_config", accelerate_config_,
+                "Accelerate config (YAML): precision, DeepSpeed or FSDP settings. Overrides defaults, not flags.");
     options.add("local_rank", local_rank_, "Rank of this process on its machine, as launchers pass it.").at_least(-1);
   }
   LauncherFlags(const LauncherFlags&) = delete;
@@ -94,20 +96,27 @@ class LauncherFlags {
         throw UsageError("{} and {} are both given as DeepSpeed config: give one", file->string(), named->string());
       file = named;
     }
+    std::optional<AccelerateConfig> accelerate;
+    if (accelerate_config_) accelerate = read_accelerate_config(*accelerate_config_);
+    if (const auto named = accelerate ? accelerate->deepspeed_file() : std::nullopt) {
+      if (file && *file != *named)
+        throw UsageError("{} and {} of {} are both given as DeepSpeed config: give one", file->string(),
+                         named->string(), accelerate_config_->string());
+      file = named;
+    } else if (accelerate && file) {
+      accelerate->prefer_deepspeed_flag();
+    }
     if (deepspeed_ && !file) throw UsageError("--deepspeed needs a file, or --deepspeed_config FILE");
     const TypedFlags flags{[this](const std::string& flag) { return options_.typed(flag); }, precision};
     std::optional<std::string> wish;
     if (file) wish = tell(apply_deepspeed_config(read_deepspeed_config(*file), ranks, settings, flags), speaks);
-    if (accelerate_config_) {
-      const AccelerateConfig config = read_accelerate_config(*accelerate_config_);
-      wish = tell(apply_accelerate_config(config, ranks, flags, wish), speaks);
-    }
+    if (accelerate) wish = tell(apply_accelerate_config(*accelerate, ranks, settings, flags, wish), speaks);
     return wish;
   }
 
   static std::optional<std::string> tell(const LauncherEffect& effect, bool speaks) {
     if (!speaks) return effect.precision;
-    for (const std::string& line : effect.lines) std::printf("%s\n", line.c_str());
+    for (const std::string& line : effect.lines) std::printf("%s\n", printable(line).c_str());
     return effect.precision;
   }
 

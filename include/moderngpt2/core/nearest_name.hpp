@@ -27,8 +27,12 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
+/// Maximum length of a name for which a similar one is searched: the time grows with its length.
+inline constexpr std::size_t longest_typed_name = 100;
+
 /// Returns the most similar of `names` to `typed`, or "" if none is close. Dashes match underscores.
 inline std::string nearest_name(const std::string& typed, const std::vector<std::string>& names) {
+  if (typed.size() > longest_typed_name) return "";
   std::string plain = typed;
   std::replace(plain.begin(), plain.end(), '-', '_');
   std::string nearest;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
@@ -128,8 +129,9 @@ MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfi
         throw Error("{}: optimizer.params.betas contains {}, it must be in [0, 1)", out.where, **target);
     }
   }
-  if (name == "adam") out.decoupled_weight_decay = values.get<bool>("adam_w_mode").value_or(true);
-  values.know({"torch_adam", "fused", "foreach", "bias_correction"});
+  const bool adam_w_mode = values.get<bool>("adam_w_mode").value_or(true);
+  out.decoupled_weight_decay = name == "adamw" || adam_w_mode;  // as in DeepSpeed's engine
+  values.know({"torch_adam", "fused", "foreach", "set_grad_none", "bias_correction"});
   if (values.get<bool>("bias_correction") == false)
     out.ignored.push_back("optimizer.params.bias_correction (always on)");
   values.decline({"amsgrad", "maximize"}, "", out.ignored);
@@ -180,6 +182,7 @@ MODERNGPT2_INLINE void read_deepspeed_precision(DeepSpeedSection& root, DeepSpee
       else
         member = fp16.get<T>(field.name).value_or(member);
     });
+    fp16.know({"fused_mode"});
     fp16.decline({"auto_cast", "fp16_master_weights_and_grads"}, "weights and sums are kept in fp32", out.ignored);
     fp16.name_unknown(out.ignored);
   }
@@ -189,6 +192,12 @@ MODERNGPT2_INLINE void read_deepspeed_precision(DeepSpeedSection& root, DeepSpee
     DeepSpeedSection section(*json, bf16 ? "bf16." : "bfloat16.", out.where);
     out.bf16 = section.get<bool>("enabled");
     section.know({"immediate_grad_update", "check_grad_overflow"});
+    std::vector<std::string> scaling;  // copied from fp16 in many files
+    describe(out.loss_scaling, [&](const auto&, const Field& field) {
+      if (section.find(field.name)) scaling.push_back(field.name);
+    });
+    if (!scaling.empty())
+      out.ignored.push_back(fmt::format("{} of bf16 (bf16 has no loss scale)", fmt::join(scaling, ", ")));
     section.decline({"bf16_master_weights_and_grads", "bf16_optimizer_states"}, "they are kept in fp32", out.ignored);
     section.name_unknown(out.ignored);
   }
@@ -207,11 +216,12 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
       throw Error("{}: zero_optimization.stage is {}, it is 0, 1, 2 or 3", out.where, *stage);
     zero.stage = static_cast<int>(*stage);
   }
-  zero.reduce_bucket_size = section.positive("reduce_bucket_size");
+  zero.reduce_bucket_size = section.count("reduce_bucket_size");
+  if (zero.reduce_bucket_size == 0) zero.reduce_bucket_size = 1;  // each gradient by itself: the minimum, one block
   // In Transformers, "auto" is n_embd squared, which is less than a block.
   if (const Json* size = section.find("reduce_bucket_size"); size && *size == "auto") zero.reduce_bucket_size = 1;
-  const auto gathered = section.positive("allgather_bucket_size");
-  if (gathered && gathered != zero.reduce_bucket_size)
+  const auto gathered = section.count("allgather_bucket_size");
+  if (gathered && std::max<std::int64_t>(*gathered, 1) != zero.reduce_bucket_size)
     out.ignored.push_back("zero_optimization.allgather_bucket_size (reduce_bucket_size applies to both)");
   section.fix("overlap_comm", true, "exchanges always overlap the backward pass", out.ignored);
   section.fix("round_robin_gradients", false, "each process has a slice of every bucket", out.ignored);
@@ -220,19 +230,27 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
   section.fix("allgather_partitions", true, "weights always are gathered", out.ignored);
   section.fix("load_from_fp32_weights", true, "they always are", out.ignored);
   section.fix("legacy_stage1", false, "stage 1 reduce-scatters", out.ignored);
-  for (const char* key : {"stage3_gather_16bit_weights_on_model_save", "stage3_gather_fp16_weights_on_model_save"})
+  // DeepSpeed accepts its fields for stage 3 with and without the prefix stage3_.
+  for (const char* key : {"stage3_gather_16bit_weights_on_model_save", "gather_16bit_weights_on_model_save",
+                          "stage3_gather_fp16_weights_on_model_save"})
     section.fix(key, true, "whole weights are always written", out.ignored);
   const bool shards_weights = zero.stage == 3;
   const char* moved = shards_weights ? "half blocks are gathered, one ahead; norms and biases are replicated" : "";
   if (shards_weights) section.decline({"reduce_bucket_size"}, moved, out.ignored);
-  section.decline({"stage3_prefetch_bucket_size", "stage3_param_persistence_threshold",
-                   "stage3_model_persistence_threshold", "stage3_max_live_parameters", "stage3_max_reuse_distance",
-                   "stage3_module_granularity_threshold", "sub_group_size"},
-                  moved, out.ignored);
+  section.decline(
+      {"stage3_prefetch_bucket_size", "prefetch_bucket_size", "stage3_param_persistence_threshold",
+       "param_persistence_threshold", "stage3_model_persistence_threshold", "model_persistence_threshold",
+       "stage3_max_live_parameters", "max_live_parameters", "stage3_max_reuse_distance", "max_reuse_distance",
+       "stage3_module_granularity_threshold", "module_granularity_threshold", "stage3_use_all_reduce_for_fetch_params",
+       "use_all_reduce_for_fetch_params", "stage3_allgather_sequential", "allgather_sequential", "sub_group_size"},
+      moved, out.ignored);
   // Accepted with any value: checkpoints fit any number of processes, no parameter is unused, and PyTorch internals
   // have no counterpart.
-  section.know(
-      {"elastic_checkpoint", "ignore_unused_parameters", "memory_efficient_linear", "use_multi_rank_bucket_allreduce"});
+  section.know({"elastic_checkpoint", "ignore_unused_parameters", "memory_efficient_linear",
+                "use_multi_rank_bucket_allreduce", "override_module_apply", "log_trace_cache_warnings",
+                "enable_sanity_checks", "pipeline_loading_checkpoint", "leaf_module",
+                "stage3_partition_stream_chunk_size", "partition_stream_chunk_size",
+                "save_muon_momentum_buffer_in_memory"});
   for (const char* key : {"offload_optimizer", "offload_param"}) {
     const Json* offload = section.find(key);
     if (!offload) continue;
@@ -241,8 +259,10 @@ MODERNGPT2_INLINE void read_deepspeed_zero(const Json& json, DeepSpeedConfig& ou
   }
   section.decline({"cpu_offload", "cpu_offload_param", "cpu_offload_use_pin_memory"}, "nothing is offloaded",
                   out.ignored);
-  section.decline({"zero_hpz_partition_size", "zero_quantized_weights", "zero_quantized_nontrainable_weights",
-                   "zero_quantized_gradients", "mics_shard_size", "mics_hierarchical_params_gather"},
+  section.decline_unless("zero_hpz_partition_size", 1, out.ignored);
+  section.decline_unless("mics_shard_size", -1, out.ignored);
+  section.decline({"zero_quantized_weights", "zero_quantized_nontrainable_weights", "zero_quantized_gradients",
+                   "zeropp_loco_param", "mics_hierarchical_params_gather", "zenflow"},
                   "", out.ignored);
   section.name_unknown(out.ignored);
 }
@@ -266,7 +286,14 @@ MODERNGPT2_INLINE DeepSpeedConfig parse_deepspeed_config(const Json& json, const
     if (sums && *sums != "fp32") out.ignored.push_back("data_types.grad_accum_dtype (gradients are summed in fp32)");
     section.name_unknown(out.ignored);
   }
-  root.know({"zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer"});
+  root.know({"zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer", "seq_parallel_comm_data_type",
+             "vocabulary_size", "timers", "nebula", "data_parallel_size"});
+  if (const auto type = root.get<std::string>("communication_data_type"); type && *type != "fp32" && *type != "none")
+    out.ignored.push_back("communication_data_type (gradients are exchanged in fp32)");
+  root.decline({"dataloader_drop_last"}, "the last, smaller batch is used", out.ignored);
+  root.decline({"compile", "graph_harvesting"}, "this program is compiled", out.ignored);
+  root.decline({"torch_autocast"}, "use --precision", out.ignored);
+  root.decline_unless("sequence_parallel_size", 1, out.ignored);
   root.decline({"steps_per_print"}, "use --logging_steps", out.ignored);
   root.decline({"activation_checkpointing"}, "use --gradient_checkpointing", out.ignored);
   root.decline({"tensorboard", "wandb", "csv_monitor", "comet"}, "use --report_to", out.ignored);
@@ -279,8 +306,13 @@ MODERNGPT2_INLINE DeepSpeedConfig parse_deepspeed_config(const Json& json, const
                 "autotuning",
                 "aio",
                 "checkpoint",
-                "communication_data_type",
                 "seq_parallel_communication_data_type",
+                "tensor_parallel",
+                "eigenvalue",
+                "quantize_training",
+                "weight_quantization",
+                "monitor_config",
+                "use_node_local_storage",
                 "prescale_gradients",
                 "sparse_gradients",
                 "sparse_attention",

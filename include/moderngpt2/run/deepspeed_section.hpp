@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -10,13 +11,22 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/nearest_name.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2::detail {
+
+/// Maximum number of fields that the warning about a config file names.
+inline constexpr std::size_t max_listed_fields = 40;
+
+/// Warning about the fields of a launcher's config file that are not honoured.
+std::string not_honoured_text(const std::string& where, const std::vector<std::string>& fields);
 
 /// One object of a DeepSpeed config. Reads its fields and remembers which were read.
 class DeepSpeedSection {
@@ -42,6 +52,8 @@ class DeepSpeedSection {
   }
   /// Integer under `key`, as by get(). Throws an Error that names the field if it is less than 1.
   std::optional<std::int64_t> positive(const char* key);
+  /// Integer under `key`, as by get(). Throws an Error that names the field if it is negative.
+  std::optional<std::int64_t> count(const char* key);
   /// Number under `key`, as by get(). Throws an Error that names the field if it is negative.
   std::optional<double> not_negative(const char* key);
 
@@ -61,6 +73,11 @@ class DeepSpeedSection {
 
   /// Marks keys as known but not honoured. Adds those that are enabled to `ignored`, with the hint `instead`.
   void decline(std::initializer_list<const char*> keys, const std::string& instead, std::vector<std::string>& ignored);
+
+  /// Marks a number as known that is not honoured. Adds it to `ignored` unless it is `off`, which requests nothing.
+  void decline_unless(const char* key, std::int64_t off, std::vector<std::string>& ignored) {
+    if (get<std::int64_t>(key).value_or(off) != off) ignored.push_back(name_ + key);
+  }
 
   /// Marks a switch as known whose value is always `holds`. Adds it to `ignored` if the file has the other value.
   void fix(const char* key, bool holds, const std::string& instead, std::vector<std::string>& ignored) {
@@ -86,6 +103,13 @@ class DeepSpeedSection {
 
 namespace moderngpt2::detail {
 
+MODERNGPT2_INLINE std::string not_honoured_text(const std::string& where, const std::vector<std::string>& fields) {
+  const std::size_t shown = std::min(fields.size(), max_listed_fields);
+  const auto end = fields.begin() + std::ptrdiff_t(shown);
+  return fmt::format("warning: {}: not honoured: {}{}", where, fmt::join(fields.begin(), end, ", "),
+                     shown < fields.size() ? fmt::format(" and {} more", fields.size() - shown) : "");
+}
+
 MODERNGPT2_INLINE DeepSpeedSection::DeepSpeedSection(const Json& json, std::string name, const std::string& where)
     : json_(json), name_(std::move(name)), where_(where) {
   if (!json.is_object())
@@ -102,6 +126,12 @@ MODERNGPT2_INLINE const Json* DeepSpeedSection::find(const char* key) {
 MODERNGPT2_INLINE std::optional<std::int64_t> DeepSpeedSection::positive(const char* key) {
   const auto value = get<std::int64_t>(key);
   if (value && *value < 1) throw Error("{}: {}{} is {}, it must be positive", where_, name_, key, *value);
+  return value;
+}
+
+MODERNGPT2_INLINE std::optional<std::int64_t> DeepSpeedSection::count(const char* key) {
+  const auto value = get<std::int64_t>(key);
+  if (value && *value < 0) throw Error("{}: {}{} is {}, it must not be negative", where_, name_, key, *value);
   return value;
 }
 
@@ -122,8 +152,8 @@ MODERNGPT2_INLINE void DeepSpeedSection::decline(std::initializer_list<const cha
 MODERNGPT2_INLINE void DeepSpeedSection::name_unknown(std::vector<std::string>& ignored) const {
   for (const auto& [key, value] : json_.items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
-    const std::string nearest = nearest_name(key, known_);
-    ignored.push_back(name_ + key + (nearest.empty() ? "" : " (did you mean " + nearest + "?)"));
+    const std::string nearest = ignored.size() < max_listed_fields ? nearest_name(key, known_) : "";
+    ignored.push_back(name_ + printable(key, 80) + (nearest.empty() ? "" : " (did you mean " + nearest + "?)"));
   }
 }
 

@@ -76,8 +76,9 @@ void set_batch(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, co
 
 void set_schedule(const DeepSpeedConfig& config, TrainingSettings& s, SettingsFromFile& from);
 
-void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
-              SettingsFromFile& from);
+/// Sets the ZeRO stage from `field` of a file. With one process, adds a line that it has no effect.
+void set_zero_stage(const std::string& field, const std::optional<int>& stage, int ranks, TrainingSettings& s,
+                    LauncherEffect& effect, SettingsFromFile& from);
 
 }  // namespace detail
 
@@ -105,6 +106,15 @@ MODERNGPT2_INLINE void set_batch(const DeepSpeedConfig& config, int ranks, Train
   std::optional<std::int64_t> micro = config.train_micro_batch_size_per_gpu,
                               accumulation = config.gradient_accumulation_steps;
   const char *micro_flag = "per_device_train_batch_size", *accumulation_flag = "gradient_accumulation_steps";
+  const auto check_sizes = [&] {  // products of them, below, stay far from overflow
+    for (const auto& size : {micro, accumulation})
+      if (size > std::int64_t{1} << 30) throw Error("{}: a batch size of {} is too large", config.where, *size);
+    const double sequences = double(micro.value_or(1)) * double(accumulation.value_or(1)) * double(ranks);
+    if (sequences > 1e15)
+      throw Error("{}: {} a device x {} accumulated x {} processes is {} sequences a step, it must be at most 1e15",
+                  config.where, number_or_n(micro), number_or_n(accumulation), ranks, sequences);
+  };
+  check_sizes();
   if (const auto train = config.train_batch_size) {
     if (!micro && !accumulation) {
       if (flags.typed(micro_flag)) micro = s.per_device_train_batch_size;
@@ -119,8 +129,7 @@ MODERNGPT2_INLINE void set_batch(const DeepSpeedConfig& config, int ranks, Train
                   number_or_n(micro), number_or_n(accumulation), ranks, ranks == 1 ? "process" : "processes",
                   micro && accumulation ? fmt::format("{}", rest) : fmt::format("{} n", rest));
   }
-  for (const auto& size : {micro, accumulation})
-    if (size > std::int64_t{1} << 30) throw Error("{}: a batch size of {} is too large", config.where, *size);
+  check_sizes();
   from.set("train_micro_batch_size_per_gpu", micro, s.per_device_train_batch_size, micro_flag);
   from.set("gradient_accumulation_steps", accumulation, s.gradient_accumulation_steps, accumulation_flag);
 }
@@ -144,16 +153,12 @@ MODERNGPT2_INLINE void set_schedule(const DeepSpeedConfig& config, TrainingSetti
   s.lr_scheduler_kwargs = kwargs.empty() ? "" : kwargs.dump();
 }
 
-MODERNGPT2_INLINE void set_zero(const DeepSpeedConfig& config, int ranks, TrainingSettings& s, LauncherEffect& effect,
-                                SettingsFromFile& from) {
-  const DeepSpeedConfig::Zero& zero = config.zero;
-  if (ranks == 1) {
-    if (zero.stage > 0)
-      effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", *zero.stage));
-    return;
-  }
-  from.set("zero_optimization.stage", zero.stage, s.zero_stage, "zero_stage");
-  if (zero.stage != 3) from.set_unflagged("reduce_bucket_size", zero.reduce_bucket_size, s.bucket_elements);
+MODERNGPT2_INLINE void set_zero_stage(const std::string& field, const std::optional<int>& stage, int ranks,
+                                      TrainingSettings& s, LauncherEffect& effect, SettingsFromFile& from) {
+  if (ranks > 1)
+    from.set(field, stage, s.zero_stage, "zero_stage");
+  else if (stage > 0)
+    effect.lines.push_back(fmt::format("ZeRO stage {}: one process, there is nothing to shard", *stage));
 }
 
 }  // namespace moderngpt2::detail
@@ -186,7 +191,9 @@ MODERNGPT2_INLINE LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& c
     });
   });
   detail::set_schedule(config, s, from);
-  detail::set_zero(config, ranks, s, effect, from);
+  detail::set_zero_stage("zero_optimization.stage", config.zero.stage, ranks, s, effect, from);
+  if (ranks > 1 && config.zero.stage != 3)
+    from.set_unflagged("reduce_bucket_size", config.zero.reduce_bucket_size, s.bucket_elements);
   effect.precision = wished_precision(config, flags, from);
   s.loss_scaling = config.loss_scaling;
   if (const std::string changes = from.finish(); !changes.empty()) effect.lines.push_back(changes);
@@ -195,8 +202,7 @@ MODERNGPT2_INLINE LauncherEffect apply_deepspeed_config(const DeepSpeedConfig& c
         "{}: optimizer.params.adam_w_mode is false: Adam with L2 regularization is not supported, set it to true or "
         "weight_decay to 0",
         config.where);
-  if (!config.ignored.empty())
-    effect.lines.push_back(fmt::format("warning: {}: not honoured: {}", config.where, fmt::join(config.ignored, ", ")));
+  if (!config.ignored.empty()) effect.lines.push_back(detail::not_honoured_text(config.where, config.ignored));
   return effect;
 }
 
