@@ -1,3 +1,4 @@
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <filesystem>
@@ -428,4 +429,19 @@ TEST_CASE("names of gemma2 tensors") {
   CHECK(gemma2_name("transformer.ln_f.weight") == "model.norm.weight");
   CHECK(gemma2_name("lm_head.weight") == "lm_head.weight");
   CHECK(gemma2_name("classifier.bias") == "score.bias");
+}
+
+TEST_CASE("a config with many unknown keys or labels is read and written in linear time") {
+  std::string fields = R"("n_embd":64)";
+  for (int i = 0; i < 100'000; ++i) fields += fmt::format(R"(,"x{}":1)", i);
+  const auto start = std::chrono::steady_clock::now();
+  const ConfigFile file = parse(fields);
+  const Json written = config_to_json(file);
+  CHECK(written.size() > 100'000);
+  CHECK(written["x99999"] == 1);
+  CHECK(written["n_embd"] == 64);
+  ConfigFile classifier = parse("");
+  classifier.config.num_labels = 100'000;
+  CHECK(config_to_json(classifier)["id2label"].size() == 100'000);
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -162,9 +163,9 @@ MODERNGPT2_INLINE void write_labels(Json& out, const ConfigFile& file) {
   out["problem_type"] = field_json(c.problem_type);
   if (out.contains("id2label") && out["id2label"].size() == static_cast<std::size_t>(c.num_labels)) return;
   Json names = Json::object(), ids = Json::object();
-  for (int i = 0; i < c.num_labels; ++i) {
-    names[std::to_string(i)] = "LABEL_" + std::to_string(i);
-    ids["LABEL_" + std::to_string(i)] = i;
+  for (int i = 0; i < c.num_labels; ++i) {  // push_back, as in config_to_json()
+    names.get_ref<Json::object_t&>().emplace_back(std::to_string(i), "LABEL_" + std::to_string(i));
+    ids.get_ref<Json::object_t&>().emplace_back("LABEL_" + std::to_string(i), i);
   }
   out["id2label"] = std::move(names);
   out["label2id"] = std::move(ids);
@@ -240,12 +241,16 @@ MODERNGPT2_INLINE Json config_to_json(const ConfigFile& file) {
   out["architectures"] = {file.architecture};
   out["model_type"] = "moderngpt2";
   if (!file.json.empty()) out = Json::object();  // keep the order of the file
+  // push_back on the underlying vector: the map's insertion would compare all keys.
+  auto& fields = out.get_ref<Json::object_t&>();
+  std::unordered_set<std::string> written;
+  for (const auto& [name, value] : fields) written.insert(name);
   for (const auto& [key, value] : file.json.items()) {
     std::string_view name = key;
     for (const auto& [alias, canonical] : detail::config_aliases)
       if (alias == key) name = canonical;
     const bool replaced = key == "rope_scaling_factor" || key == "rope_parameters" || key == "num_labels";
-    if (!replaced && !out.contains(name)) out[std::string(name)] = value;
+    if (!replaced && written.insert(std::string(name)).second) fields.emplace_back(std::string(name), value);
   }
   out["architectures"] = {file.architecture};
   out["model_type"] = "moderngpt2";

@@ -138,6 +138,7 @@ MODERNGPT2_INLINE SafetensorsHeader parse_safetensors_header(std::string_view te
       header.tensors.push_back(detail::read_tensor_info(name, entry, where));
       continue;
     }
+    if (entry.is_null()) continue;
     if (!entry.is_object()) throw Error("{}: __metadata__ must be an object", where);
     for (const auto& [key, value] : entry.items())
       header.metadata[key] = json_as<std::string>(value, "__metadata__ " + excerpt(key), where);
