@@ -1,3 +1,4 @@
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "support/tokenizer_json.hpp"
 
 using namespace moderngpt2;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -46,8 +48,11 @@ TEST_CASE("an unknown component is an error that names it") {
   CHECK_ERROR(load(with("decoder", R"({"type": "Metaspace"})")), "t.json", "decoder", "Metaspace");
   CHECK_ERROR(load(with("decoder", "null")), "decoder");
   CHECK_ERROR(load(with("post_processor", R"({"type": "BertProcessing"})")), "post_processor", "BertProcessing");
-  CHECK_ERROR(load(with("truncation", R"({"max_length": 3})")), "truncation");
-  CHECK_ERROR(load(with("padding", "{}")), "padding");
+  CHECK_ERROR(load(with("truncation", "3")), "truncation must be null or an object");
+  CHECK_ERROR(load(with("padding", "true")), "padding must be null or an object");
+  const char* split =
+      R"({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false})";
+  CHECK_ERROR(load(with("pre_tokenizer", split)).encode("a"), "pre_tokenizer", "after a normalizer");
   CHECK_ERROR(load(with("model", R"({"type": "WordPiece"})")), "model", "WordPiece");
   CHECK_ERROR(load(with("extra", "1")), "extra");
   CHECK_ERROR(load(parse_json("[]", "test")), "t.json", "object");
@@ -144,8 +149,11 @@ TEST_CASE("roles come from the files beside tokenizer.json") {
   CHECK(Tokenizer::load(folder.path()).unk_id() == 0);
   write_file(folder / "special_tokens_map.json", R"({"eos_token": "a", "pad_token": {"content": "b"}})");
   write_file(folder / "tokenizer_config.json", R"({"eos_token": "ab", "pad_token": null})");
-  CHECK(Tokenizer::load(folder.path()).eos_id() == 3);
+  CHECK(Tokenizer::load(folder.path()).eos_id() == 1);  // special_tokens_map.json overrides
   CHECK(Tokenizer::load(folder.path()).pad_id() == 2);
+  fs::remove(folder / "special_tokens_map.json");
+  CHECK(Tokenizer::load(folder.path()).eos_id() == 3);
+  CHECK(!Tokenizer::load(folder.path()).pad_id());
   write_file(folder / "tokenizer_config.json", R"({"eos_token": "none"})");
   CHECK_ERROR(Tokenizer::load(folder.path()), "tokenizer_config.json", "eos_token", "\"none\"");
   write_file(folder / "tokenizer_config.json", R"({"eos_token": 3})");
@@ -153,4 +161,60 @@ TEST_CASE("roles come from the files beside tokenizer.json") {
   CHECK_ERROR(Tokenizer::load(folder / "missing"), "missing");
   write_file(folder / "tokenizer.json", "{\"model\":");
   CHECK_ERROR(Tokenizer::load(folder.path()), "tokenizer.json");
+}
+
+TEST_CASE("precedence of the files beside tokenizer.json, as in Transformers 4.46 and 5.24") {
+  const test::TemporaryFolder folder;
+  write_json_file(folder / "tokenizer.json", small());
+  const auto eos = [&](const char* config, const char* map) {
+    write_file(folder / "tokenizer_config.json", config);
+    write_file(folder / "special_tokens_map.json", map);
+    return Tokenizer::load(folder.path()).eos_id();
+  };
+  const char* map = R"({"eos_token": "a"})";
+  CHECK(eos(R"({"eos_token": "ab"})", map) == 1);
+  CHECK(eos(R"({"eos_token": "ab"})", R"({"eos_token": {"content": "a", "lstrip": false}})") == 1);
+  CHECK(eos(R"({"eos_token": null})", map) == 1);
+  CHECK(!eos(R"({"eos_token": "ab"})", R"({"eos_token": null})"));
+  CHECK(eos(R"({"eos_token": "ab"})", R"({"pad_token": "a"})") == 3);
+  CHECK(eos("{}", map) == 1);
+  // With added_tokens_decoder, tokenizer_config.json is complete: the map is not read.
+  CHECK(eos(R"({"eos_token": "ab", "added_tokens_decoder": {}})", map) == 3);
+  CHECK(!eos(R"({"added_tokens_decoder": {"1": {"content": "a"}}})", map));
+  CHECK(eos(R"({"eos_token": "ab", "added_tokens_decoder": null})", map) == 1);
+  CHECK_ERROR(eos(R"({"eos_token": "z"})", "{}"), "tokenizer_config.json: eos_token is \"z\"");
+  CHECK_ERROR(eos("{}", R"({"eos_token": "z"})"), "special_tokens_map.json: eos_token is \"z\"");
+  CHECK_ERROR(eos(R"({"added_tokens_decoder": []})", "{}"), "added_tokens_decoder must be an object");
+  CHECK_ERROR(eos(R"({"additional_special_tokens": 7})", "{}"), "additional_special_tokens must be a list");
+}
+
+TEST_CASE("special tokens that only the files beside tokenizer.json name are matched in the text") {
+  const test::TemporaryFolder folder;
+  write_json_file(folder / "tokenizer.json", small());
+  const auto ids = [&](const char* config) {
+    write_file(folder / "tokenizer_config.json", config);
+    return Tokenizer::load(folder.path()).encode("ab");
+  };
+  CHECK(ids("{}") == std::vector<int>{3});
+  CHECK(ids(R"({"eos_token": "a"})") == std::vector<int>{1, 2});
+  CHECK(ids(R"({"bos_token": "a"})") == std::vector<int>{1, 2});
+  CHECK(ids(R"({"additional_special_tokens": ["b", "not in the vocabulary"]})") == std::vector<int>{1, 2});
+  CHECK(ids(R"({"extra_special_tokens": ["b"]})") == std::vector<int>{1, 2});
+  CHECK(ids(R"({"extra_special_tokens": {"image_token": "b"}})") == std::vector<int>{1, 2});
+  CHECK(ids(R"({"added_tokens_decoder": {"1": {"content": "a", "special": false}}})") == std::vector<int>{1, 2});
+  CHECK(!Tokenizer::load(folder.path()).is_special(1));
+}
+
+TEST_CASE("added tokens that are white space take linear time") {
+  Json json = small();
+  for (const char* side : {"lstrip", "rstrip"}) {
+    json["added_tokens"] = Json::array({test::special_token(0, "<unk>"), test::special_token(5, "\n")});
+    json["added_tokens"][1][side] = true;
+    const Tokenizer tokenizer = load(json);
+    CHECK(tokenizer.encode("a\n \nb\n") ==
+          (side == std::string("lstrip") ? std::vector<int>{1, 5, 5, 2, 5} : std::vector<int>{1, 5, 5, 2, 5}));
+    const auto start = std::chrono::steady_clock::now();
+    CHECK(tokenizer.encode("a" + std::string(1'000'000, '\n') + "b").size() == 1'000'002);
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
+  }
 }

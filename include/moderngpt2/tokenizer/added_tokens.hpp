@@ -37,7 +37,7 @@ class AddedTokenMatcher {
   /// Calls `on_text(piece)` and `on_token(id)` in text order. With `split_special`, special tokens are text.
   template <class OnText, class OnToken>
   void split(std::string_view text, bool split_special, OnText&& on_text, OnToken&& on_token) const {
-    std::size_t done = 0;
+    std::size_t done = 0, space_end = 0;  // end of the white space after the last token with rstrip
     for (std::size_t at = 0; (at = trie_.next_candidate(text, at)) < text.size();) {
       std::size_t length = 0;
       int found = -1;
@@ -54,8 +54,9 @@ class AddedTokenMatcher {
       at = end;
       if (split_special && token.special) continue;
       if (token.single_word && touches_word(text, begin, end)) continue;
-      if (token.lstrip) begin = std::max(begin_of_space_before(text, begin), done);
-      if (token.rstrip) end = end_of_space_after(text, end);
+      // Each character is read once, also where the tokens themselves are white space.
+      if (token.lstrip) begin = std::max(begin_of_space_before(text, begin, done), done);
+      if (token.rstrip) end = space_end = std::max(end_of_space_after(text, std::max(end, space_end)), end);
       if (done < begin) on_text(text.substr(done, begin - done));
       on_token(token.id);
       done = end;
@@ -68,7 +69,8 @@ class AddedTokenMatcher {
 
   static bool touches_word(std::string_view text, std::size_t begin, std::size_t end);
 
-  static std::size_t begin_of_space_before(std::string_view text, std::size_t end);
+  /// Begin of the white space that ends at `end`, but not before `first`.
+  static std::size_t begin_of_space_before(std::string_view text, std::size_t end, std::size_t first);
 
   static std::size_t end_of_space_after(std::string_view text, std::size_t at);
 
@@ -101,9 +103,10 @@ MODERNGPT2_INLINE bool AddedTokenMatcher::touches_word(std::string_view text, st
   return end < text.size() && is_word_character(utf8_decode(text, end, utf8_length(text[end])));
 }
 
-MODERNGPT2_INLINE std::size_t AddedTokenMatcher::begin_of_space_before(std::string_view text, std::size_t end) {
+MODERNGPT2_INLINE std::size_t AddedTokenMatcher::begin_of_space_before(std::string_view text, std::size_t end,
+                                                                       std::size_t first) {
   std::size_t begin = end;
-  while (end > 0 && is_white_space(character_before(text, end, begin))) end = begin;
+  while (end > first && is_white_space(character_before(text, end, begin))) end = begin;
   return end;
 }
 

@@ -24,6 +24,7 @@
 #include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/bpe.hpp"
 #include "moderngpt2/tokenizer/decoder.hpp"
+#include "moderngpt2/tokenizer/special_tokens.hpp"
 #include "moderngpt2/tokenizer/tokenizer_file.hpp"
 #include "moderngpt2/tokenizer/unigram.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
@@ -35,9 +36,9 @@ namespace moderngpt2 {
 /// data.
 class Tokenizer {
  public:
-  /// Reads tokenizer.json from a folder or as a file, and the eos, pad and unk tokens from tokenizer_config.json and
-  /// special_tokens_map.json beside it (the first overrides the second; both are optional). Throws Error for damaged or
-  /// unsupported files.
+  /// Reads tokenizer.json from a folder or as a file, and the eos, pad, unk and other special tokens from
+  /// tokenizer_config.json and special_tokens_map.json beside it, with the precedence of Transformers (see
+  /// tokenizer/special_tokens.hpp; both are optional). Throws Error for damaged or unsupported files.
   static Tokenizer load(const std::filesystem::path& folder_or_file);
 
   /// Parses the text of a tokenizer.json. Errors begin with `where`. The result has no eos or pad token.
@@ -114,10 +115,6 @@ class Tokenizer {
   /// Returns `text` with space marks for spaces; the result may refer to `storage`.
   static std::string_view mark_spaces(std::string_view text, std::string& storage);
 
-  /// Reads a special token's role: null, a token, or an object with the token as "content".
-  static void read_role(const Json& json, const char* role, const std::string& where, const State& state,
-                        std::optional<int>& id);
-
   std::shared_ptr<const State> state_;
 };
 
@@ -130,19 +127,16 @@ namespace moderngpt2 {
 MODERNGPT2_INLINE Tokenizer Tokenizer::load(const std::filesystem::path& folder_or_file) {
   const bool is_folder = std::filesystem::is_directory(folder_or_file);
   const std::filesystem::path file = is_folder ? folder_or_file / "tokenizer.json" : folder_or_file;
-  Tokenizer tokenizer = parse(read_file(file, largest_file), file.string());
-  auto state = std::make_shared<State>(*tokenizer.state_);
+  const std::string text = read_file(file, largest_file), where = file.string();
+  detail::TokenizerFile read = detail::TokenizerFileReader(where).read(parse_json(text, where));
+  const detail::SpecialTokens special(file.parent_path());
+  special.add_to(read);
+  auto state = std::make_shared<State>(std::move(read), XXH3_64bits(text.data(), text.size()));
   state->path = folder_or_file;
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    const std::filesystem::path path = file.parent_path() / name;
-    if (!std::filesystem::exists(path)) continue;
-    const Json json = read_json_file(path);
-    read_role(json, "eos_token", path.string(), *state, state->eos_id);
-    read_role(json, "pad_token", path.string(), *state, state->pad_id);
-    read_role(json, "unk_token", path.string(), *state, state->unk_id);
-  }
-  tokenizer.state_ = std::move(state);
-  return tokenizer;
+  state->eos_id = special.id("eos_token", state->file);
+  state->pad_id = special.id("pad_token", state->file);
+  if (const auto id = special.id("unk_token", state->file)) state->unk_id = id;
+  return Tokenizer(std::move(state));
 }
 
 MODERNGPT2_INLINE Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
@@ -226,18 +220,6 @@ MODERNGPT2_INLINE std::string_view Tokenizer::mark_spaces(std::string_view text,
     storage.append(space_mark);
     text.remove_prefix(space + 1);
   }
-}
-
-MODERNGPT2_INLINE void Tokenizer::read_role(const Json& json, const char* role, const std::string& where,
-                                            const State& state, std::optional<int>& id) {
-  const Json* value = find_field(json, role, where);
-  if (value && value->is_object()) value = find_field(*value, "content", where);
-  if (!value || value->is_null()) return;
-  const auto token = json_as<std::string>(*value, role, where);
-  const auto found = state.file.ids.find(token);
-  if (found == state.file.ids.end())
-    throw Error("{}: {} is {}, which tokenizer.json does not have", where, role, excerpt(token, 40));
-  id = found->second;
 }
 
 MODERNGPT2_INLINE Tokenizer::State::State(detail::TokenizerFile read, std::uint64_t hash)

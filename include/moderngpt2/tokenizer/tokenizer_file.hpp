@@ -60,6 +60,8 @@ class TokenizerFileReader : TokenizerJson {
 
   void read_normalizer(const Json* normalizer);
 
+  void read_pre_tokenizer(const Json* pre_tokenizer) const;
+
   void read_decoder(const Json* decoder) const;
 
   void read_post_processor(const Json* processor);
@@ -77,13 +79,16 @@ MODERNGPT2_INLINE TokenizerFile TokenizerFileReader::read(const Json& json) {
   expect_keys(json, "the file",
               {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
                "decoder", "model"});
-  expect_null(json, "truncation");
-  expect_null(json, "padding");
-  expect_null(json, "pre_tokenizer");
+  // Settings of the last call in the program that saved the file, for batches of inputs. AutoTokenizer ignores both
+  // unless a call asks for them.
+  for (const char* key : {"truncation", "padding"})
+    if (const Json* value = find_field(json, key, where_); value && !value->is_null() && !value->is_object())
+      fail("{} must be null or an object, found {}", key, json_excerpt(*value));
   read_model(field(json, "model", "the file"));
   if (const Json* added = find_field(json, "added_tokens", where_); added && !added->is_null())
     read_added_tokens(*added);
   read_normalizer(find_field(json, "normalizer", where_));
+  read_pre_tokenizer(find_field(json, "pre_tokenizer", where_));
   read_decoder(find_field(json, "decoder", where_));
   read_post_processor(find_field(json, "post_processor", where_));
   return std::move(file_);
@@ -239,6 +244,21 @@ MODERNGPT2_INLINE void TokenizerFileReader::read_normalizer(const Json* normaliz
     if (!is_replace(*step, " ", space_mark, "the normalizer"))
       fail("the normalizer is {}: only Replace of \" \" by \"{}\" is supported", describe(*step), space_mark);
     file_.replaces_spaces = true;
+  }
+}
+
+MODERNGPT2_INLINE void TokenizerFileReader::read_pre_tokenizer(const Json* pre_tokenizer) const {
+  if (!pre_tokenizer || pre_tokenizer->is_null()) return;
+  const std::string name = "the pre_tokenizer";
+  for (const Json* step : steps(*pre_tokenizer, name, "pretokenizers")) {
+    if (!has_type(*step, "Split")) fail("{} is {}, which is not supported", name, describe(*step));
+    expect_keys(*step, name, {"type", "pattern", "behavior", "invert"});
+    const Json& pattern = field(*step, "pattern", name);
+    const auto found = pattern.is_object() && pattern.size() == 1 ? pattern.find("String") : pattern.end();
+    // GemmaTokenizer splits at spaces, but its normalizer has replaced all of them.
+    if (found == pattern.end() || *found != " " || !file_.replaces_spaces ||
+        get_field_or<bool>(*step, "invert", false, where_))
+      fail("{} splits the text: only a Split at \" \" is supported, after a normalizer that replaces spaces", name);
   }
 }
 
