@@ -3,18 +3,40 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
+#ifdef MODERNGPT2_HAVE_SENTENCEPIECE
+#include "moderngpt2/tokenizer/sentencepiece_comparison.hpp"
+#endif
 
 namespace {
 
 using namespace moderngpt2;
+
+/// Compares the written tokenizer with SentencePiece's library, if no difference is known and the build has the
+/// library. Adds what is found to `differences`. Returns what was compared, for the last line.
+std::string compare(const std::filesystem::path& folder, const std::string& bytes, const SentencePieceModel& model,
+                    std::vector<std::string>& differences) {
+  if (!differences.empty()) return "";
+#ifdef MODERNGPT2_HAVE_SENTENCEPIECE
+  const auto found = compare_with_sentencepiece(Tokenizer::load(folder), bytes, model);
+  if (found.different > 0)
+    differences.push_back(fmt::format("those of {} in {} compared texts, such as {}", found.different, found.texts,
+                                      excerpt(found.example)));
+  return fmt::format(" (compared on {} texts)", found.texts);
+#else
+  (void)folder, (void)bytes, (void)model;
+  return " (not compared: this program was built without SentencePiece)";
+#endif
+}
 
 int program(int argc, char** argv) {
   std::filesystem::path spm_model, output_dir;
@@ -35,14 +57,15 @@ int program(int argc, char** argv) {
   const std::string bytes = read_file(spm_model);
   const SentencePieceModel model = parse_sentencepiece_model(bytes, spm_model.string());
   write_tokenizer_files(output_dir, bytes, spm_model.string(), model_max_length);
-  const auto differences = sentencepiece_differences(model);
+  auto differences = sentencepiece_differences(model);
+  const std::string compared = compare(output_dir, bytes, model, differences);
   for (const std::string& difference : differences)
-    fmt::print(stderr, "warning: other ids than SentencePiece's: {}\n", difference);
+    fmt::print(stderr, "warning: other ids than SentencePiece's: {}\n", printable(difference));
   const bool unigram = model.algorithm == SentencePieceModel::Algorithm::unigram;
   fmt::print("{}: {} tokens, {}\n", output_dir.string(), model.pieces.size(),
-             !differences.empty() ? "not exact: see the warnings"
-             : unigram            ? "with SentencePiece's ids but for ties of scores"
-                                  : "with SentencePiece's ids for every text");
+             !differences.empty() ? std::string("not exact: see the warnings")
+                                  : "with SentencePiece's ids for text without special tokens" +
+                                        std::string(unigram ? ", but for ties of scores" : "") + compared);
   return 0;
 }
 

@@ -17,18 +17,20 @@
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
+#include "moderngpt2/tokenizer/tokenizer_file.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2 {
 
 namespace detail {
 
-/// Merges of a SentencePiece BPE model as pairs of texts: every split of a normal piece into two normal pieces. These
-/// are the merges that SentencePiece can make: it looks up the concatenated text of neighbours, and never merges
-/// control, user-defined or byte pieces. Ordered by (id of the result, length of the left part), so that a merge's rank
-/// follows the piece's rank.
+/// Merges of a SentencePiece BPE model as pairs of texts: every split of a normal piece into two normal pieces, found
+/// in time linear in the pieces' lengths. These are the merges that SentencePiece can make: it looks up the
+/// concatenated text of neighbours, and never merges control, user-defined or byte pieces. Ordered by (id of the
+/// result, length of the left part), so that a merge's rank follows the piece's rank.
 Json bpe_merges(const SentencePieceModel& model);
 
 std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type, const std::string& text);
@@ -42,8 +44,13 @@ Json bpe_model_json(const SentencePieceModel& model);
 /// that text such as "<0x41>" stays text unless one of its characters has no piece.
 Json unigram_model_json(const SentencePieceModel& model);
 
+/// Whether a piece can never match: a user-defined piece with a space. SentencePiece replaces spaces in the text by
+/// space marks, and not those in the pieces.
+bool never_matches(const SentencePieceModel::Piece& piece);
+
 /// added_tokens of a tokenizer.json. Special tokens are pieces without text (unknown, control). User-defined pieces
-/// with space marks match the normalized text, because the normalizer makes the space marks.
+/// match the normalized text, as in SentencePiece: the normalizer makes their space marks, and the longest at a
+/// position wins.
 Json added_tokens_json(const SentencePieceModel& model);
 
 Json replace_json(std::string_view from, std::string_view to);
@@ -52,8 +59,9 @@ void check_exportable(const SentencePieceModel& model, const std::string& where)
 
 }  // namespace detail
 
-/// Settings of a model for which its tokenizer.json gives ids that differ from SentencePiece's; empty if the ids are
-/// equal (unigram: except for ties within rounding).
+/// Settings of a model for which its tokenizer.json gives ids that differ from SentencePiece's. If there are none, the
+/// ids of text without special tokens are equal (unigram: except for ties within rounding): SentencePiece reads a
+/// special token in the text, such as "</s>", as ordinary text.
 std::vector<std::string> sentencepiece_differences(const SentencePieceModel& model);
 
 /// tokenizer.json of a BPE or unigram model. Normalizer: Replace of " " by the space mark. Decoder: the reverse,
@@ -86,18 +94,32 @@ namespace moderngpt2::detail {
 
 MODERNGPT2_INLINE Json bpe_merges(const SentencePieceModel& model) {
   using Type = SentencePieceModel::Type;
-  std::unordered_map<std::string_view, bool> normal;
-  for (const auto& piece : model.pieces)
-    if (piece.type == Type::normal) normal.emplace(piece.text, true);
+  const auto reversed = [](const std::string& text) { return std::string(text.rbegin(), text.rend()); };
+  ByteTrie pieces, backward;
+  for (const auto& piece : model.pieces) {
+    if (piece.type != Type::normal) continue;
+    pieces.insert(piece.text, 0);
+    backward.insert(reversed(piece.text), 0);
+  }
   Json merges = Json::array();
+  std::vector<std::size_t> ends, begins;  // cuts after a piece, and before a piece
   for (const auto& piece : model.pieces) {
     if (piece.type != Type::normal) continue;
     const std::string_view text = piece.text;
-    for (std::size_t cut = utf8_length(text[0]); cut < text.size(); cut += utf8_length(text[cut]))
-      if (normal.contains(text.substr(0, cut)) && normal.contains(text.substr(cut)))
-        merges.push_back(Json::array({text.substr(0, cut), text.substr(cut)}));
+    ends.clear(), begins.clear();
+    pieces.for_each_prefix(text, [&](std::size_t length, int) { ends.push_back(length); });
+    backward.for_each_prefix(reversed(piece.text),
+                             [&](std::size_t length, int) { begins.push_back(text.size() - length); });
+    std::reverse(begins.begin(), begins.end());
+    std::vector<std::size_t> cuts;
+    std::set_intersection(ends.begin(), ends.end(), begins.begin(), begins.end(), std::back_inserter(cuts));
+    for (const std::size_t cut : cuts) merges.push_back(Json::array({text.substr(0, cut), text.substr(cut)}));
   }
   return merges;
+}
+
+MODERNGPT2_INLINE bool never_matches(const SentencePieceModel::Piece& piece) {
+  return piece.type == SentencePieceModel::Type::user_defined && piece.text.find(' ') != std::string::npos;
 }
 
 MODERNGPT2_INLINE std::optional<int> find_piece(const SentencePieceModel& model, SentencePieceModel::Type type,
@@ -162,11 +184,12 @@ MODERNGPT2_INLINE Json added_tokens_json(const SentencePieceModel& model) {
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
     const auto& piece = model.pieces[id];
     if (piece.type != Type::control && piece.type != Type::unknown && piece.type != Type::user_defined) continue;
+    if (never_matches(piece)) continue;
     Json token;
     token["id"] = id;
     token["content"] = piece.text;
     for (const char* flag : {"single_word", "lstrip", "rstrip"}) token[flag] = false;
-    token["normalized"] = piece.text.find(space_mark) != std::string::npos;
+    token["normalized"] = piece.type == Type::user_defined;
     token["special"] = piece.type != Type::user_defined;
     list.push_back(std::move(token));
   }
@@ -272,6 +295,7 @@ MODERNGPT2_INLINE void write_tokenizer_files(const std::filesystem::path& folder
                                              const std::string& where, std::int64_t model_max_length) {
   const SentencePieceModel model = parse_sentencepiece_model(model_bytes, where);
   const Json json = tokenizer_json(model, where);
+  (void)detail::TokenizerFileReader(where).read(json);  // throws if nothing would load it
   make_folder(folder);
   write_file(folder / "tokenizer.model", model_bytes);
   write_json_file(folder / "tokenizer_config.json", tokenizer_config_json(model, model_max_length));

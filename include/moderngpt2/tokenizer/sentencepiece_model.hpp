@@ -1,6 +1,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -154,6 +155,7 @@ MODERNGPT2_INLINE SentencePieceModel::Piece read_piece(ProtobufReader reader) {
   }
   if (piece.text.empty() || valid_utf8_prefix(piece.text) != piece.text.size())
     reader.fail("a piece that is empty or not UTF-8");
+  if (!std::isfinite(piece.score)) reader.fail("the score {} of the piece {}", piece.score, excerpt(piece.text, 40));
   return piece;
 }
 
