@@ -6,7 +6,7 @@
 
 namespace moderngpt2 {
 
-/// What a run does if a step gives other bits when it is computed again (StepVerifier).
+/// Reaction of a run to a step that gives other bits when it is computed again (StepVerifier).
 enum class TransientErrorAction {
   stop,  ///< end the run
   go_on  ///< once, continue with the result that two of three computations agree on

@@ -85,7 +85,7 @@ TEST_CASE("a step that a GPU computes differently twice is found, with graphs to
 TEST_CASE("several GPUs name the rank that computes a step differently, or receives another sum") {
   const test::TemporaryFolder folder;
   const TrainAndEval data = test::blocks_of_ranks();
-  for (const int stage : {0, 1, 2, 3}) {
+  for (const int stage : {1, 3}) {  // the others: training/ranks_verification_test.cpp
     CAPTURE(stage);
     const test::RanksRun plain = run_with(folder / "plain", data, 0, TransientErrorAction::stop).on_gpus(2, stage, 1);
     REQUIRE(plain.thrown == "");
