@@ -194,6 +194,39 @@ TEST_CASE("many classes take no quadratic time") {
   CHECK(detail::class_names(file, "config.json") == names);
 }
 
+TEST_CASE("a classifier is evaluated and saved at epochs, and the model with the best accuracy is the final one") {
+  TaskFixture f;
+  TrainingSettings& s = f.request.settings;
+  s.max_steps = -1, s.num_train_epochs = 2;  // 38 steps an epoch
+  s.eval_strategy = IntervalStrategy::epoch, s.save_strategy = SaveStrategy::epoch;
+  s.load_best_model_at_end = true, s.metric_for_best_model = "accuracy";
+  s.label_smoothing_factor = 0.1;
+  CHECK(f.run() == 0);
+  CHECK(test::contains(f.text(),
+                       "events: log every 4 steps; evaluation every epoch and at the end; checkpoint every "
+                       "epoch and at the end; best by accuracy, greater is better, and the final model"));
+  std::vector<std::pair<double, std::int64_t>> evaluated;
+  for (const Json& line : f.metrics())
+    if (line.contains("eval_accuracy")) evaluated.emplace_back(line.at("eval_accuracy"), line.at("step"));
+  REQUIRE(evaluated.size() == 2);
+  CHECK(evaluated[0].second == 38);
+  CHECK(evaluated[1].second == 76);
+  const std::int64_t best = evaluated[1].first > evaluated[0].first ? 76 : 38;
+  CHECK(read_file(f.out() / "model.safetensors") == read_file(checkpoint_path(f.out(), best) / "model.safetensors"));
+}
+
+TEST_CASE("labels that are numbers have no classes to smooth") {
+  TaskFixture f;
+  for (const char* name : {"train.jsonl", "eval.jsonl"}) {
+    std::string lines;
+    for (int i = 0; i < 20; ++i) lines += fmt::format("{{\"text\": \"ab\", \"label\": {}.5}}\n", i);
+    write_file(f.temporary / name, lines);
+  }
+  f.request.settings.label_smoothing_factor = 0.1;
+  CHECK_ERROR(f.run(), "label_smoothing_factor is 0.1", "not classes");
+  CHECK_FALSE(fs::exists(f.out() / "metrics.jsonl"));
+}
+
 TEST_CASE("ranks train the classifier that one process trains, and score it together") {
   TaskFixture f;  // with dropout, and rows of unequal length
   TrainingSettings& s = f.request.settings;

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -34,7 +33,7 @@ TrainAndEval data_of_blocks() {
   return {blocks(50, 0), blocks(7, 1000)};
 }
 
-/// Runs whose evaluation loss falls and then rises. Each run() has a new model.
+/// Runs whose loss falls. The greatest is taken as the best, so that an early step wins. Each run() has a new model.
 struct BestRun {
   test::TemporaryFolder temporary;
   TrainAndEval data = data_of_blocks();
@@ -45,7 +44,7 @@ struct BestRun {
   std::unique_ptr<BestModel> model;
 
   BestRun() {
-    settings.learning_rate = 0.1;  // too large
+    settings.greater_is_better = true;
     settings.max_steps = 24, settings.eval_steps = 2, settings.save_steps.reset();
     hooks.say = [this](const std::string& line) { said.push_back(line); };
     hooks.on_step = [this](const StepReport& report) { step = report.step; };
@@ -88,9 +87,9 @@ struct BestRun {
   std::string text() const { return fmt::format("{}", fmt::join(said, "\n")); }
   /// Step and loss of the best evaluation of the log.
   std::pair<std::int64_t, double> best() const {
-    std::pair<std::int64_t, double> best{0, INFINITY};
+    std::pair<std::int64_t, double> best{0, 0};
     for (const Json& line : lines("eval_loss"))
-      if (line.at("step") > 0 && line.at("eval_loss") < best.second) best = {line.at("step"), line.at("eval_loss")};
+      if (line.at("step") > 0 && line.at("eval_loss") > best.second) best = {line.at("step"), line.at("eval_loss")};
     return best;
   }
 };
@@ -144,16 +143,16 @@ TEST_CASE("save_strategy best writes a checkpoint after each better evaluation")
   run.settings.load_best_model_at_end = true;
   CHECK(run.run() == 0);
   Steps better;
-  double best = INFINITY;
+  double best = 0;
   for (const Json& line : run.lines("eval_loss"))
-    if (line.at("eval_loss") < best) best = line.at("eval_loss"), better.push_back(line.at("step"));
+    if (line.at("eval_loss") > best) best = line.at("eval_loss"), better.push_back(line.at("step"));
   CHECK(run.checkpoints() == better);
   CHECK(run.weights(run.settings.output_dir) == run.weights(checkpoint_path(run.settings.output_dir, better.back())));
 }
 
 TEST_CASE("a metric of which more is better, and one that does not exist") {
   BestRun run;
-  run.settings.metric_for_best_model = "perplexity", run.settings.greater_is_better = true;
+  run.settings.metric_for_best_model = "perplexity";
   run.settings.save_steps = 2, run.settings.save_total_limit = 1, run.settings.max_steps = 8;
   CHECK(run.run() == 0);
   double most = 0;
@@ -231,7 +230,6 @@ TEST_CASE("a checkpoint without optimizer state is smaller, and resuming it says
 TEST_CASE("an evaluation before the first step, which does not count as the best") {
   BestRun run;
   run.settings.eval_on_start = true, run.settings.metric_for_best_model = "loss", run.settings.max_steps = 5;
-  run.settings.greater_is_better = true;
   CHECK(run.run() == 0);
   CHECK(run.steps_with("eval_loss") == Steps{0, 2, 4, 5});
   CHECK(run.state(5).at("best_global_step") > 0);
