@@ -174,23 +174,28 @@ class JinjaExpression {
     return v.get<long>();
   }
   Json sum() {
-    Json v = operand();
+    Json v = remainder();
     while (true) {
       if (accept("+")) {
-        const Json next = operand();
+        const Json next = remainder();
         v = v.is_string() && next.is_string() ? Json(joined(v, next)) : Json(whole(v) + whole(next));
       } else if (accept("~")) {
-        v = joined(v, operand());
+        v = joined(v, remainder());
       } else if (accept("-")) {
-        v = whole(v) - whole(operand());
-      } else if (accept("%")) {
-        const long by = whole(operand());
-        if (by == 0) throw Error("a division by zero");
-        v = whole(v) % by;
+        v = whole(v) - whole(remainder());
       } else {
         return v;
       }
     }
+  }
+  Json remainder() {
+    Json v = operand();
+    while (accept("%")) {
+      const long by = whole(operand());
+      if (by == 0) throw Error("a division by zero");
+      v = whole(v) % by;
+    }
+    return v;
   }
   Json operand() {
     Json v = primary();
@@ -230,13 +235,13 @@ class JinjaExpression {
   static Json filter(const Json& v, const std::string& name) {
     if (name == "length" || name == "count") return v.is_string() ? text(v).size() : v.size();
     if (name == "string" || name == "safe") return text(v);
+    if (name != "trim" && name != "upper" && name != "lower" && name != "capitalize") unsupported("the filter " + name);
     std::string s = text(v);
     if (name == "trim") {
       s.erase(s.find_last_not_of(" \t\r\n\f\v") + 1);
       s.erase(0, std::min(s.find_first_not_of(" \t\r\n\f\v"), s.size()));
       return s;
     }
-    if (name != "upper" && name != "lower" && name != "capitalize") unsupported("the filter " + name);
     for (std::size_t i = 0; i < s.size(); ++i) {
       const bool up = name == "upper" || (name == "capitalize" && i == 0);
       if (up && s[i] >= 'a' && s[i] <= 'z') s[i] = char(s[i] - 'a' + 'A');
