@@ -204,9 +204,12 @@ class JinjaExpression {
         const std::string name = word();
         v = accept("(") ? method(v, name) : member(v, name);
       } else if (accept("[")) {
-        const Json key = choice();
-        if (!accept("]")) unsupported("a slice");
-        v = member(v, key);
+        Json key, end;
+        bool is_slice = accept(":");
+        if (!is_slice) key = choice(), is_slice = accept(":");
+        if (is_slice && (at_ >= words_.size() || words_[at_] != "]")) end = choice();
+        if (!accept("]")) throw Error("an index has no end");
+        v = is_slice ? slice(v, key, end) : member(v, key);
       } else if (accept("|")) {
         const std::string name = word();
         if (accept("(")) unsupported("the filter " + name + " with arguments");
@@ -225,6 +228,18 @@ class JinjaExpression {
     }
     if (v.is_null()) return nullptr;
     throw Error("{} has no member {}", json_excerpt(v), json_excerpt(key));
+  }
+  /// Items [begin, end) of a list; null: from the start, to the end.
+  static Json slice(const Json& v, const Json& begin, const Json& end) {
+    if (!v.is_array()) unsupported("a slice of what is no list");
+    const long n = long(v.size());
+    const auto position = [&](const Json& i, long otherwise) {
+      if (i.is_null()) return otherwise;
+      return std::clamp(whole(i) < 0 ? whole(i) + n : whole(i), 0L, n);
+    };
+    Json items = Json::array();
+    for (long i = position(begin, 0); i < position(end, n); ++i) items.push_back(v[std::size_t(i)]);
+    return items;
   }
   Json method(const Json& v, const std::string& name) {
     if (!accept(")")) unsupported("the method " + name + " with arguments");
