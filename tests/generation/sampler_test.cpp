@@ -292,3 +292,34 @@ TEST_CASE("settings out of range are named") {
   CHECK(refused([&](auto& o) { o.length_penalty = nan; }) == "length_penalty");
   CHECK(refused([](auto& o) { o.temperature = 0, o.num_beams = 2; }) == "accepted");
 }
+
+TEST_CASE("token ids of options must be in the vocabulary, but for tokens that are suppressed") {
+  const auto refused = [](auto&& set) {
+    GenerationOptions o;
+    set(o);
+    try {
+      Sampler<float>(o, 4);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  CHECK(refused([](auto& o) {
+          o.bad_words_ids = {{1}, {2, 4}};
+        }) == "bad_words_ids has the token id 4, outside the vocabulary of 4: remove it");
+  CHECK(refused([](auto& o) { o.sequence_bias = {{{-1}, 1.0}}; }).starts_with("sequence_bias has the token id -1"));
+  CHECK(refused([](auto& o) { o.bad_words_ids = {{}}; }).starts_with("bad_words_ids has an empty sequence"));
+  CHECK(refused([](auto& o) { o.forced_bos_token_id = 4; }).starts_with("forced_bos_token_id has the token id 4"));
+  CHECK(refused([](auto& o) { o.forced_eos_token_id = {1, 9}; }).starts_with("forced_eos_token_id has the token id 9"));
+  CHECK(refused([](auto& o) { o.suppress_tokens = {-1, 9}, o.begin_suppress_tokens = {9}; }) == "accepted");
+}
+
+TEST_CASE("options that a backend in device memory cannot apply are named") {
+  GenerationOptions o;
+  o.suppress_tokens = {1}, o.bad_words_ids = {{1, 2}}, o.min_length = 3, o.encoder_no_repeat_ngram_size = 2;
+  CHECK(host_memory_options(o).empty());
+  o.typical_p = 0.5, o.sequence_bias = {{{1}, 1.0}}, o.forced_eos_token_id = {2};
+  CHECK(host_memory_options(o) == "sequence_bias, forced_eos_token_id, typical_p");
+  o.do_sample = false;
+  CHECK(host_memory_options(o) == "sequence_bias, forced_eos_token_id");
+}

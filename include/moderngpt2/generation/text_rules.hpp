@@ -129,7 +129,7 @@ class TextRules {
  private:
   void require_token(const char* option, int token) const {
     if (token < 0 || std::size_t(token) >= is_seen_.size())
-      throw Error("{} has the token id {}, outside the vocabulary of {}", option, token, is_seen_.size());
+      throw Error("{} has the token id {}, outside the vocabulary of {}: remove it", option, token, is_seen_.size());
   }
   void add_sequence(const char* option, SequenceBias added, std::vector<SequenceBias>& list) const {
     if (added.tokens.empty()) throw Error("{} has an empty sequence of tokens: remove it", option);

@@ -174,23 +174,28 @@ class JinjaExpression {
     return v.get<long>();
   }
   Json sum() {
-    Json v = operand();
+    Json v = remainder();
     while (true) {
       if (accept("+")) {
-        const Json next = operand();
+        const Json next = remainder();
         v = v.is_string() && next.is_string() ? Json(joined(v, next)) : Json(whole(v) + whole(next));
       } else if (accept("~")) {
-        v = joined(v, operand());
+        v = joined(v, remainder());
       } else if (accept("-")) {
-        v = whole(v) - whole(operand());
-      } else if (accept("%")) {
-        const long by = whole(operand());
-        if (by == 0) throw Error("a division by zero");
-        v = whole(v) % by;
+        v = whole(v) - whole(remainder());
       } else {
         return v;
       }
     }
+  }
+  Json remainder() {
+    Json v = operand();
+    while (accept("%")) {
+      const long by = whole(operand());
+      if (by == 0) throw Error("a division by zero");
+      v = whole(v) % by;
+    }
+    return v;
   }
   Json operand() {
     Json v = primary();
@@ -199,9 +204,12 @@ class JinjaExpression {
         const std::string name = word();
         v = accept("(") ? method(v, name) : member(v, name);
       } else if (accept("[")) {
-        const Json key = choice();
-        if (!accept("]")) unsupported("a slice");
-        v = member(v, key);
+        Json key, end;
+        bool is_slice = accept(":");
+        if (!is_slice) key = choice(), is_slice = accept(":");
+        if (is_slice && (at_ >= words_.size() || words_[at_] != "]")) end = choice();
+        if (!accept("]")) throw Error("an index has no end");
+        v = is_slice ? slice(v, key, end) : member(v, key);
       } else if (accept("|")) {
         const std::string name = word();
         if (accept("(")) unsupported("the filter " + name + " with arguments");
@@ -221,6 +229,18 @@ class JinjaExpression {
     if (v.is_null()) return nullptr;
     throw Error("{} has no member {}", json_excerpt(v), json_excerpt(key));
   }
+  /// Items [begin, end) of a list; null: from the start, to the end.
+  static Json slice(const Json& v, const Json& begin, const Json& end) {
+    if (!v.is_array()) unsupported("a slice of what is no list");
+    const long n = long(v.size());
+    const auto position = [&](const Json& i, long otherwise) {
+      if (i.is_null()) return otherwise;
+      return std::clamp(whole(i) < 0 ? whole(i) + n : whole(i), 0L, n);
+    };
+    Json items = Json::array();
+    for (long i = position(begin, 0); i < position(end, n); ++i) items.push_back(v[std::size_t(i)]);
+    return items;
+  }
   Json method(const Json& v, const std::string& name) {
     if (!accept(")")) unsupported("the method " + name + " with arguments");
     if (name == "strip") return filter(v, "trim");
@@ -230,13 +250,13 @@ class JinjaExpression {
   static Json filter(const Json& v, const std::string& name) {
     if (name == "length" || name == "count") return v.is_string() ? text(v).size() : v.size();
     if (name == "string" || name == "safe") return text(v);
+    if (name != "trim" && name != "upper" && name != "lower" && name != "capitalize") unsupported("the filter " + name);
     std::string s = text(v);
     if (name == "trim") {
       s.erase(s.find_last_not_of(" \t\r\n\f\v") + 1);
       s.erase(0, std::min(s.find_first_not_of(" \t\r\n\f\v"), s.size()));
       return s;
     }
-    if (name != "upper" && name != "lower" && name != "capitalize") unsupported("the filter " + name);
     for (std::size_t i = 0; i < s.size(); ++i) {
       const bool up = name == "upper" || (name == "capitalize" && i == 0);
       if (up && s[i] >= 'a' && s[i] <= 'z') s[i] = char(s[i] - 'a' + 'A');
