@@ -1,4 +1,4 @@
-// YAML config of Accelerate, applied to a run of 2 processes.
+// YAML config of Accelerate.
 #include "fuzz.hpp"
 #include "moderngpt2/run/accelerate_config.hpp"
 
@@ -14,8 +14,4 @@ void fuzz::seed(Seeds& seeds) {
                "[[[[[[[[", "{{{{", "- - - -", "!!int ", "|\n", "? ", "---\n", "'", "\"\\x00\"", "9223372036854775808"});
 }
 
-void fuzz::run(std::string_view input) {
-  const AccelerateConfig config = parse_accelerate_config(std::string(input), "fuzz.yaml");
-  const TypedFlags flags{[](const std::string&) { return false; }};
-  for (const std::string& line : apply_accelerate_config(config, 2, flags, std::nullopt).lines) check_message(line);
-}
+void fuzz::run(std::string_view input) { (void)parse_accelerate_config(std::string(input), "fuzz.yaml"); }

@@ -26,8 +26,6 @@ void fuzz::run(std::string_view input) {
   for (const int ranks : {1, 4}) {
     TrainingSettings settings;
     const auto effect = accepted([&] { return apply_deepspeed_config(config, ranks, settings, flags); });
-    if (!effect) continue;
-    for (const std::string& line : effect->lines) check_message(line);
-    (void)accepted([&] { return validate(settings), 0; });
+    if (effect) (void)accepted([&] { return validate(settings), 0; });
   }
 }
