@@ -152,6 +152,12 @@ understood "note: --torch_compile" "note: --dataloader_pin_memory" "tf32 needs -
 understood "ZeRO stage 1" -- train --bf16 --tokenizer_path my_tokenizer --accelerate_config accelerate_config.yaml \
   --deepspeed ds_config_zero1.json
 
+# Flags of Hugging Face's Trainer and run_clm.py (all of them: tests/cli/hugging_face_flags_test.cpp).
+understood "note: --do_train" "note: --optim: AdamW" "note: --disable_tqdm" "4 x 1 accumulated" "5 steps of warm-up" -- train \
+  --tokenizer_name my_tokenizer --pre_tokenized_dataset_path my_pretokenized_data --do_train --do_eval \
+  --per-device-train-batch-size 4 --optim adamw_torch_fused --overwrite_output_dir --ddp_find_unused_parameters False \
+  --disable_tqdm True --no_remove_unused_columns --warmup_steps 0.1 --max_steps 50 --run_name first --ddp_timeout 60
+
 # example.py is a chat with a model.
 "$bin/train" --tokenizer_path my_tokenizer --input ../text --n_layer 1 --n_embd 32 --n_head 2 --max_steps 1 \
   --block_size 64 --output_dir ../model >../log.txt 2>&1 || fail "$(tail -n 3 ../log.txt)"
@@ -182,6 +188,9 @@ refused 2 "--input is for text" train "${data[@]}" --input ../text
 refused 2 "--eval_fraction is for text" train "${data[@]}" --eval_fraction 0.1
 refused 2 "both given" train "${data[@]}" --deepspeed a.json --ds_config b.json
 refused 1 "missing.json" train "${data[@]}" --deepspeed_config missing.json
+refused 2 "only AdamW.*Leave" train "${data[@]}" --optim adafactor
+refused 2 "hf upload" train "${data[@]}" --push_to_hub
+refused 2 "no option --learnign_rate; did you mean --learning_rate" train "${data[@]}" --learnign_rate 1
 printf '{"fp16": {"enabled": true}, // typical\n "train_micro_batch_size_per_gpu": 4}' >../fp16.json
 refused 2 "fp16 needs --device cuda" train "${data[@]}" --deepspeed_config ../fp16.json
 refused 2 "contradict" train "${data[@]}" --deepspeed_config ../fp16.json --per_device_train_batch_size 2
