@@ -63,8 +63,8 @@
   DECLARE void gated_activation_backward<T>(Backend&, Rows<T>, ConstRows<T>, ConstRows<T>, Activation);                \
   DECLARE void logits<const T, T>(Backend&, Rows<float>, Rows<const T>, Matrix<T>, float);                             \
   DECLARE double classifier<T>(Backend&, Rows<T>, Matrix<float>, ConstRows<T>, ConstMatrix<T>, const int*, float,      \
-                               float);                                                                                 \
-  DECLARE double classifier_loss<const T, T>(Backend&, Rows<const T>, ConstMatrix<T>, const int*, float);              \
+                               float, float);                                                                          \
+  DECLARE double classifier_loss<const T, T>(Backend&, Rows<const T>, ConstMatrix<T>, const int*, float, float);       \
   DECLARE void scatter_rows_add<T>(Backend&, Rows<T>, ConstRows<T>, const int*);                                       \
   DECLARE void fill<T>(Backend&, T*, std::int64_t, std::type_identity_t<T>);                                           \
   DECLARE void cast<T, float>(Backend&, T*, const float*, std::int64_t);                                               \
