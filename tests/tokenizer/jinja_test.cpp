@@ -8,7 +8,8 @@
 
 using namespace moderngpt2;
 
-// Nine templates, two conversations each, with and without generation prompt, rendered by Transformers 5.24.
+// Nine templates, two conversations each, with and without generation prompt, rendered by Jinja with the settings of
+// Transformers 5.24 (trim_blocks, lstrip_blocks).
 TEST_CASE("chat templates are rendered as by Transformers") {
   const Json cases = read_json_file(std::filesystem::path(MODERNGPT2_TEST_DATA) / "tokenizer" / "chat_templates.json");
   CHECK(cases.size() == 36);

@@ -16,9 +16,9 @@ namespace moderngpt2 {
 
 /// Renders a chat template: the part of Jinja that templates of plain conversations use, with the settings of
 /// Transformers (trim_blocks, lstrip_blocks). Statements: for, if, elif, else, set. Expressions: text, whole numbers,
-/// lists, `.name`, `[index]`, `[a:b]`, + ~ - %, comparisons, in, and, or, not, `a if b else c`, `is [not] defined`, the filters
-/// trim, upper, lower, capitalize, length, the methods strip, upper, lower, and raise_exception(). Throws an Error that
-/// names what is not supported, and for an exception of the template.
+/// lists, `.name`, `[index]`, `[a:b]`, + ~ - %, comparisons, in, and, or, not, `a if b else c`, `is [not] defined`, the
+/// filters trim, upper, lower, capitalize, length, the methods strip, upper, lower, and raise_exception(). Throws an
+/// Error that names what is not supported, and for an exception of the template.
 std::string render_jinja(std::string_view source, const Json& variables);
 
 }  // namespace moderngpt2
