@@ -39,7 +39,7 @@ packages=(
 test_packages=(
   clang-16 libomp-16-dev ccache doctest-dev libopenmpi-dev openmpi-bin pkg-config procps shellcheck
 )
-all_test_packages=(libclang-rt-16-dev libbenchmark-dev dpkg-dev debootstrap)
+all_test_packages=(libclang-rt-16-dev clang-tidy-16 libbenchmark-dev dpkg-dev debootstrap)
 
 say() { echo "install_dependencies: $*" >&2; }
 fail() {
