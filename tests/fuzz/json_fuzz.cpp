@@ -1,21 +1,16 @@
-// Accepted text must be equal after writing and parsing. Other text must give an Error of one line.
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <string_view>
-
+// Strict JSON: accepted text must be equal after writing and parsing.
+#include "fuzz.hpp"
 #include "moderngpt2/io/json.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace moderngpt2;
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
-  try {
-    const Json json = parse_json(text, "fuzz.json");
-    if (parse_json(json_text(json, "fuzz.json"), "fuzz.json") != json) std::abort();
-  } catch (const Error& error) {
-    if (std::strchr(error.what(), '\n')) std::abort();
-  }
-  return 0;
+using namespace moderngpt2;
+
+void fuzz::seed(Seeds& seeds) {
+  for (const std::string& text : seeds.data("golden", "config.json")) seeds.add(text);
+  seeds.add(R"({"a": [1, -2.5e-3, true, null, "\u00e9\ud83d\ude00\n"], "": {}})");
+  seeds.words({"null", "true", "false", "\\u", "\\ud83d\\ude00", "1e308", "-0", "[[[[", "{\"\":"});
+}
+
+void fuzz::run(std::string_view input) {
+  const Json json = parse_json(input, "fuzz.json");
+  if (parse_json(json_text(json, "fuzz.json"), "fuzz.json") != json) fail("another value after writing and parsing");
 }
