@@ -58,6 +58,9 @@ void fuzz::seed(Seeds& seeds) {
                     named = "{\"text\": \"ab\", \"labels\": [\"x\", \"y\"]}\n{\"text\": \"b\", \"labels\": []}\n";
   for (const std::string& train : {classes, names, numbers, lists, sets, named})
     for (const std::string& eval : {classes, names, lists, sets}) seeds.add("c" + join({train, eval}));
+  // Ids beyond the number of outputs that the training file has.
+  for (const char* eval : {"{\"text\": \"b\", \"label\": 6}\n", "{\"text\": \"b\", \"labels\": [0, 6]}\n"})
+    for (const std::string& train : {classes, names, lists, sets}) seeds.add("c" + join({train, eval}));
   const std::string tags = "{\"tokens\": [\"a\", \"bc\"], \"ner_tags\": [0, 1]}\n",
                     tag_names = "{\"tokens\": [\"a\", \"bc\"], \"tags\": [\"O\", \"B-X\"]}\n";
   seeds.add("t" + join({tags, tags}));
