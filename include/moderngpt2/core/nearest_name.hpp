@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <set>
@@ -103,10 +104,18 @@ inline std::optional<std::size_t> name_cost(const std::vector<std::string>& type
     cost += least * typo;
     return true;
   });
-  if (matches) return typed_text.size() >= 3 ? std::optional(cost) : std::nullopt;
+  // A part of a name ends with the thing that the name means: "epochs", but not "cuda" for "cuda_graph".
+  const auto is_general = [](const std::string& word) {
+    constexpr std::array<std::string_view, 7> words{"dir", "path", "file", "name", "type", "ratio", "limit"};
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  std::size_t last = name.size();
+  while (last > 1 && typed.back() != name[last - 1] && is_general(name[last - 1])) --last;
+  const bool has_thing = extra == 0 || (last > 0 && typo_cost(typed.back(), name[last - 1]));
+  if (matches) return has_thing && typed_text.size() >= 3 ? std::optional(cost) : std::nullopt;
   // Other divisions into words: "batchsize", "check_point".
   if (typed_text == name_text) return extra_word;
-  if (typed_text.size() >= 6 && name_text.find(typed_text) != std::string::npos) return typo + extra * extra_word;
+  if (typed_text.size() >= 6 && name_text.ends_with(typed_text)) return typo + extra * extra_word;
   return std::nullopt;
 }
 
