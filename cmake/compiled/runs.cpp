@@ -34,6 +34,7 @@
 #include "moderngpt2/run/text_data.hpp"
 #include "moderngpt2/training/best_state.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/output_folder.hpp"
 #include "moderngpt2/training/event_schedule.hpp"
 #include "moderngpt2/training/machine_share.hpp"
 #include "moderngpt2/training/meter.hpp"

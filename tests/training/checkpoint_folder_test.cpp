@@ -10,6 +10,7 @@
 #include "io/expect_error.hpp"
 #include "moderngpt2/training/batch.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/output_folder.hpp"
 #include "moderngpt2/training/metrics.hpp"
 #include "support/temporary_folder.hpp"
 #include "training/tiny_run.hpp"

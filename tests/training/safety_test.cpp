@@ -21,6 +21,7 @@
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/core/random.hpp"
 #include "moderngpt2/model/heads.hpp"
+#include "moderngpt2/training/checkpoint/output_folder.hpp"
 #include "moderngpt2/training/trainer.hpp"
 #include "support/temporary_folder.hpp"
 #include "training/tiny_run.hpp"

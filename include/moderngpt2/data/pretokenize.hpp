@@ -67,7 +67,7 @@ class PretokenizeRun {
   const Tokenizer& tokenizer_;
   const PretokenizeOptions& options_;
   const Report& report_;
-  std::vector<TextFile> files_;  // those to train on, then those of validation sets
+  std::vector<TextFile> files_;  // files to train on, then files of validation sets
   EncodingPipeline pipeline_;
   DatasetStaging staging_;
   PretokenizeState state_;

@@ -26,13 +26,6 @@
 
 namespace moderngpt2 {
 
-/// Sizes of a BatchGenerator.
-struct BatchGeneratorSettings {
-  int slots = 8;            ///< maximum number of texts that are decoded in one pass, from 1 on
-  int slot_tokens = 0;      ///< maximum length of a text, prompt and completion together; 0: the model's n_positions
-  int prefill_chunk = 512;  ///< maximum number of prompt tokens in one step(), from 1 on
-};
-
 /// Generates texts of requests that come and go (continuous batching): each pass computes the next token of all running
 /// texts, whatever their lengths, so that the weights are read once for all of them.
 ///
@@ -62,7 +55,7 @@ class BatchGenerator {
   /// model must outlive this object, and its weights must not change meanwhile.
   explicit BatchGenerator(const M& model, const BatchGeneratorSettings& settings = {},
                           std::optional<typename M::Backend> context = {})
-      : settings_(checked(model.config(), settings)),
+      : settings_(settings.for_model(model.config())),
         rows_(model, settings_.slots, settings_.slot_tokens, settings_.prefill_chunk, std::move(context)),
         cached_(std::size_t(settings_.slots)) {
     for (std::vector<int>& tokens : cached_) tokens.reserve(std::size_t(settings_.slot_tokens));
@@ -145,7 +138,7 @@ class BatchGenerator {
   std::size_t bytes() const { return rows_.cache().bytes(); }
   /// Bytes of the KV cache of a generator of these sizes. Throws an Error for settings out of range.
   static std::size_t bytes(const Config& config, const BatchGeneratorSettings& settings = {}) {
-    const BatchGeneratorSettings used = checked(config, settings);
+    const BatchGeneratorSettings used = settings.for_model(config);
     const typename M::Layers layers(config);
     return KvCache<typename M::T, typename M::Memory>::bytes(layers.n_layer, used.slots, used.slot_tokens,
                                                              layers.cache_width());
@@ -168,19 +161,6 @@ class BatchGenerator {
     double ready = 0;                      // seconds_now() at the first logits
   };
 
-  static BatchGeneratorSettings checked(const Config& config, BatchGeneratorSettings s) {
-    const auto require = [](const char* name, int value, int least) {
-      if (value < least) throw Error("BatchGeneratorSettings: {} is {}, expected at least {}", name, value, least);
-    };
-    if (s.slots > max_slots)
-      throw Error("BatchGeneratorSettings: slots is {}, expected at most {}", s.slots, max_slots);
-    require("slots", s.slots, 1), require("slot_tokens", s.slot_tokens, 0),
-        require("prefill_chunk", s.prefill_chunk, 1);
-    if (s.slot_tokens == 0 || s.slot_tokens > config.n_positions) s.slot_tokens = config.n_positions;
-    return s;
-  }
-
-  static constexpr int max_slots = 1 << 16;
   struct Stepping {  // ends the step when it goes out of scope
     std::atomic<bool>& flag;
     ~Stepping() { flag = false; }

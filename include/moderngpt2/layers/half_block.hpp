@@ -1,6 +1,9 @@
 #pragma once
 
+#include <type_traits>
+
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/core/view.hpp"
 #include "moderngpt2/layers/norm.hpp"
 
 namespace moderngpt2 {
@@ -35,6 +38,16 @@ struct HalfBlock {
     visitor.nested(names.pre_norm, norm, p.pre_norm);
     visitor.nested(names.mixer, mixer, p.mixer);
     visitor.nested(names.post_norm, norm, p.post_norm);
+  }
+
+  /// Computes the mixer's y (BT,C) of u (BT,C). A mixer need not have a parameter for the cache.
+  template <class Backend, class T, class P, class Saved, class Pass, class Cache>
+  void mix(Backend& b, Rows<T> y, std::type_identity_t<Rows<const T>> u, const P& p, const Saved& saved,
+           const Pass& pass, int layer, const Cache& cache) const {
+    if constexpr (requires { mixer.forward(b, y, u, p, saved, pass, layer, cache); })
+      mixer.forward(b, y, u, p, saved, pass, layer, cache);
+    else
+      mixer.forward(b, y, u, p, saved, pass, layer);
   }
 };
 

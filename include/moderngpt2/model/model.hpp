@@ -265,23 +265,12 @@ class Model {
       with_half(work, k, [&](const auto& half, auto&& bind, const auto& saved, const auto&, int layer) {
         const auto p = bind(weights_);
         const bool cached = !caches.empty() && k % 2 == 0;
-        mix(b, half.mixer, v.y[k], v.u[k], p.mixer, saved, pass, layer,
-            cached ? caches[std::size_t(layer)] : KvView<T>{});
+        half.mix(b, v.y[k], v.u[k], p.mixer, saved, pass, layer, cached ? caches[std::size_t(layer)] : KvView<T>{});
         add_and_norm(b, half.norm, v.x[k + 1], v.u[k + 1], v.x[k], v.y[k], p.post_norm,
                      layers_.bind_pre_norm(weights_, k + 1), pass.time, residual_dropout(pass, k));
       });
     }
     return v.u.back();
-  }
-
-  /// Computes y (BT,C) of u (BT,C). An MLP need not have a parameter for the cache.
-  template <class Mixer, class P, class Saved>
-  static void mix(Backend& b, const Mixer& mixer, Rows<T> y, Rows<const T> u, const P& p, const Saved& saved,
-                  const Pass<R>& pass, int layer, const KvView<T>& cache) {
-    if constexpr (requires { mixer.forward(b, y, u, p, saved, pass, layer, cache); })
-      mixer.forward(b, y, u, p, saved, pass, layer, cache);
-    else
-      mixer.forward(b, y, u, p, saved, pass, layer);
   }
 
   /// Backward pass of half block k. Input: v.du, the gradient of u[k+1], and v.dx, the gradient of x[k+1] through the
@@ -295,7 +284,7 @@ class Model {
       const Rows<const T> u = v.u[k];
       if (work.mode() == Mode::train_recompute) {
         half.norm.forward(backend_, v.u[k], Rows<const T>(v.x[k]), p.pre_norm);
-        mix(backend_, half.mixer, v.y[k], v.u[k], p.mixer, saved, pass, layer, KvView<T>{});
+        half.mix(backend_, v.y[k], v.u[k], p.mixer, saved, pass, layer, KvView<T>{});
         dropout(backend_, v.y[k], pass.time, residual);
       }
       add_and_norm_backward(backend_, half.norm, v.dx, v.dy, g.post_norm, layers_.bind_pre_norm(gradients, k + 1),

@@ -26,6 +26,7 @@
 #include "moderngpt2/run/run_plan.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/run/summary.hpp"
+#include "moderngpt2/training/checkpoint/output_folder.hpp"
 #include "moderngpt2/training/time_limit.hpp"
 #include "moderngpt2/training/trainer.hpp"
 

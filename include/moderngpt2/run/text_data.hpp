@@ -20,6 +20,7 @@
 #include "moderngpt2/data/text_files.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
+#include "moderngpt2/training/checkpoint/output_folder.hpp"
 #include "moderngpt2/training/hooks.hpp"
 
 namespace moderngpt2 {

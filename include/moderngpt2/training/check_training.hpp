@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -9,9 +11,11 @@
 
 #include "moderngpt2/backend/step_graph.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/training/best_checkpoint.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
+#include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/validate_settings.hpp"
 
@@ -55,6 +59,24 @@ void check_training(const M& model, const typename Task::Splits& data, const Tra
       throw Error("{} needs evaluation examples, the data set has none", Setting{name});
   if (data.eval.size() > 0 && s.metric_for_best_model)
     require_metric(s, typename Task::Scores(data.eval, model.config()).result(0));
+}
+
+/// Throws an Error on all ranks if the weights of a rank are not finite after `step`: such weights cannot be trained
+/// further and must not become the newest checkpoint.
+template <class Optimizer>
+void require_finite_weights(Optimizer& optimizer, distributed::CommunicatorBase& ranks, std::int64_t step) {
+  if (max_over_ranks(ranks, !optimizer.has_finite_weights(), "whether the weights are finite") > 0)
+    fail_together(ranks, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints are "
+                               "unchanged",
+                               step));
+}
+
+/// Throws an Error on all ranks, with a hint, if the weights that all ranks have differ.
+template <class M>
+void require_equal_replicas(const M& model, const TrainingSettings& s, distributed::CommunicatorBase& ranks,
+                            const char* hint) {
+  const distributed::Fingerprint own{"set of weights", hash_of_weights(model, !s.shards_weights())};
+  require_same(ranks, std::span(&own, 1), hint);
 }
 
 }  // namespace moderngpt2

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/view.hpp"
 #include "moderngpt2/training/hooks.hpp"
+#include "moderngpt2/training/machine_share.hpp"
 
 namespace moderngpt2 {
 
@@ -76,13 +78,18 @@ class Meter {
 
   RunSpeed speed(std::int64_t steps_left);
 
-  /// Resets the interval since the last log line; the estimate of the remaining time keeps all steps.
-  void begin() { seconds_ = data_seconds_ = tokens_ = 0; }
+  /// Resets the interval since the last log line; the estimate of the remaining time keeps all steps. Returns a note if
+  /// other programs take the processors (MachineShare).
+  std::optional<std::string> begin() {
+    seconds_ = data_seconds_ = tokens_ = 0;
+    return machine_.note();
+  }
 
  private:
   double flops_per_token_;
   MatmulRate matmul_rate_;
   int measurements_left_ = 3;
+  MachineShare machine_;
   double seconds_ = 0, data_seconds_ = 0, tokens_ = 0;  // since the last log line
   double run_seconds_ = 0;
   std::int64_t run_steps_ = 0;

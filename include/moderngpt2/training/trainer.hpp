@@ -28,7 +28,6 @@
 #include "moderngpt2/training/event_schedule.hpp"
 #include "moderngpt2/training/hooks.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
-#include "moderngpt2/training/machine_share.hpp"
 #include "moderngpt2/training/meter.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/run_control.hpp"
@@ -151,7 +150,6 @@ class Trainer {
     if (ranks_.size() > 1) check_replicas("all must start from the same files");
     if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
-    MachineShare machine;
     if (state_.step == 0 && settings_.eval_on_start) evaluate_and_sample();
     // A run that was stopped at an evaluation step has not evaluated yet.
     if (resumed_ && evaluation_ && events_.due().evaluate && !log_.is_evaluated()) evaluate_and_save(events_.due());
@@ -170,8 +168,7 @@ class Trainer {
       const StepEvents due = events_.due();
       const auto log = [&] {
         log_.add(report, control_.requests());
-        if (const auto note = machine.note()) say("{}", *note);
-        meter.begin();
+        if (const auto note = meter.begin()) say("{}", *note);
       };
       const bool is_logged = due.log || control_.requests().should_log;
       if (is_logged) log();
@@ -263,7 +260,6 @@ class Trainer {
                          best_checkpoint_path(settings_.output_dir, state_));
     return reason;
   }
-
   template <class... Arguments>
   void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
     log_.say(format, std::forward<Arguments>(arguments)...);
@@ -271,8 +267,7 @@ class Trainer {
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
     wait_for_updates();
-    const distributed::Fingerprint own{"set of weights", hash_of_weights(model_, !settings_.shards_weights())};
-    require_same(ranks_, std::span(&own, 1), hint);
+    require_equal_replicas(model_, settings_, ranks_, hint);
   }
 
   /// Whether the evaluation after the last step is missing.
@@ -315,11 +310,7 @@ class Trainer {
   void save() {
     const double begin = seconds_now();
     wait_for_updates();
-    // Weights that cannot be trained further must not become the newest checkpoint.
-    if (max_over_ranks(ranks_, !step_.optimizer().has_finite_weights(), "whether the weights are finite") > 0)
-      fail_together(ranks_, Error("the weights are not finite after step {}: nothing was saved, earlier checkpoints "
-                                  "are unchanged",
-                                  state_.step));
+    require_finite_weights(step_.optimizer(), ranks_, state_.step);
     log_.sync();
     events_.add_checkpoint();
     const std::filesystem::path folder =
