@@ -82,8 +82,9 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE std::string list_in_object_text(const TextFile& file, const std::string& list) {
   const auto is_plain = [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; };
-  const std::string path =
-      std::all_of(list.begin(), list.end(), is_plain) ? "." + list : ".[" + Json(list).dump() + "]";
+  const std::string path = std::all_of(list.begin(), list.end(), is_plain)
+                               ? "." + list
+                               : ".[" + Json(list).dump(-1, ' ', false, Json::error_handler_t::replace) + "]";
   return fmt::format(
       "one JSON object, whose field {} holds a list of objects, instead of JSON lines or a list. Write "
       "the list as JSON lines: {}",

@@ -49,7 +49,7 @@ std::vector<std::string> split_notes(const SplitPaths& paths, bool evaluates);
 namespace moderngpt2::detail {
 
 /// Part that a single name says.
-MODERNGPT2_INLINE DataSplit split_of_name(std::string name) {
+inline DataSplit split_of_name(std::string name) {
   constexpr std::string_view separators = "-._ 0123456789";
   constexpr std::array<std::pair<std::string_view, DataSplit>, 10> keywords{{{"train", DataSplit::train},
                                                                              {"training", DataSplit::train},

@@ -100,7 +100,7 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
       &ranks);
   if (!result) return stop_status(int(max_over_ranks(ranks, hooks.stop ? hooks.stop() : 0, "the signal that stopped")));
   std::int64_t unlabelled = 0;
-  if constexpr (!std::is_same_v<Task, LanguageModelling>) unlabelled = data.store().labelled.missing();
+  if constexpr (requires { data.store().labelled; }) unlabelled = data.store().labelled.missing();
   if (unlabelled > 0)
     hooks.say(fmt::format("{} rows have no label: there are predictions, but no loss and no scores", unlabelled));
   else
