@@ -65,7 +65,7 @@ ends() {
   [ "$status" = "$1" ] || fail "status $status, not $1: $(tail -n 5 ../job.log)"
 }
 steps_done() { # OUTPUT STEPS: waits for them
-  until [ "$(grep -c '"loss"' "$1/metrics.jsonl" 2>/dev/null)" -ge "$2" ]; do
+  until [ "$(sed -n '/"loss"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l)" -ge "$2" ]; do
     kill -0 "$job" 2>/dev/null || fail "the job has ended before: $(tail -n 5 ../job.log)"
     sleep 0.05
   done
