@@ -63,12 +63,12 @@ Course simulate(const TrainingSettings& s, std::int64_t steps, std::int64_t step
     if (++state.position.samples == steps_per_epoch) ++state.position.epoch, state.position.samples = 0;
     const StepEvents due = events.due();
     bool is_best = false;
-    control.agree();
+    control.agree(false);
     if (events.wants_evaluation(due)) {
       const double value = values[course.eval.size() % values.size()];
       is_best = events.compare({.loss = value, .labels = 1, .scores = {{"accuracy", value}}, .step = state.step});
       course.eval.push_back(state.step);
-      control.agree();
+      control.agree(false);
     }
     if (due.log || events.ends_here()) course.log.push_back(state.step);
     if (!events.wants_save(due, is_best)) continue;

@@ -67,11 +67,7 @@ class PretokenizeRun {
   const Tokenizer& tokenizer_;
   const PretokenizeOptions& options_;
   const Report& report_;
-<<<<<<< ours
   std::vector<TextFile> files_;  // files to train on, then files of validation sets
-=======
-  std::vector<TextFile> files_;  // to train on, then of validation sets
->>>>>>> theirs
   EncodingPipeline pipeline_;
   DatasetStaging staging_;
   PretokenizeState state_;
