@@ -140,6 +140,20 @@ TEST_CASE("with load_best_model_at_end, each checkpoint has an evaluation by def
   validate(s);
 }
 
+TEST_CASE("steps below 1 are fractions of all steps, rounded up as in Transformers") {
+  TrainingSettings s;
+  s.logging_steps = 0.001, s.eval_steps = 0.1, s.save_steps = 0.3;
+  CHECK(step_intervals(s, 101) == StepIntervals{.logging = 1, .eval = 11, .save = 31});
+  s.load_best_model_at_end = true;
+  validate(s);
+  s.save_steps = 0.25;
+  CHECK_ERROR(validate(s), "save_steps is 0.25", "multiple of eval_steps 0.1");
+  s.save_steps = 20;
+  CHECK_ERROR(validate(s), "multiple of eval_steps 0.1");
+  s.save_steps.reset(), s.eval_steps = 1.5;
+  CHECK_ERROR(validate(s), "eval_steps is 1.5", "whole number");
+}
+
 TEST_CASE("settings of events that contradict each other are errors") {
   using S = TrainingSettings;
   const auto refused = [](auto&& change) {

@@ -42,11 +42,13 @@ void describe_events(S& s, Visitor&& visit) {
          .help = "When to write a line of the log: every --logging_steps, at the end of each epoch, or (no) only after "
                  "the last step, which is always logged.",
          .section = "Run"});
-  visit(s.logging_steps, {.name = "logging_steps",
-                          .help = "Optimizer steps between two lines of the log. 0: only the last step.",
-                          .section = "Run",
-                          .at_least = 0,
-                          .default_text = "a twentieth of the steps, at least 1 and at most 500"});
+  visit(s.logging_steps,
+        {.name = "logging_steps",
+         .help = "Optimizer steps between two lines of the log; below 1: a fraction of all steps. 0: only "
+                 "the last step.",
+         .section = "Run",
+         .at_least = 0,
+         .default_text = "a twentieth of the steps, at least 1 and at most 500"});
   visit(s.logging_first_step, {.name = "logging_first_step", .help = "Also log the first step.", .section = "Run"});
   visit(s.eval_strategy,
         {.name = "eval_strategy",
@@ -54,11 +56,13 @@ void describe_events(S& s, Visitor&& visit) {
                  "after the last step; or never (no).",
          .section = "Run",
          .aliases = {"evaluation_strategy"}});
-  visit(s.eval_steps, {.name = "eval_steps",
-                       .help = "Optimizer steps between two evaluations, also after the last step. 0: never.",
-                       .section = "Run",
-                       .at_least = 0,
-                       .default_text = "a twentieth of the steps, at least 1 and at most 500"});
+  visit(s.eval_steps,
+        {.name = "eval_steps",
+         .help = "Optimizer steps between two evaluations, also after the last step; below 1: a fraction of "
+                 "all steps. 0: never.",
+         .section = "Run",
+         .at_least = 0,
+         .default_text = "a twentieth of the steps, at least 1 and at most 500"});
   visit(s.eval_delay, {.name = "eval_delay",
                        .help = "Steps, or epochs with --eval_strategy epoch, before the first evaluation. The last "
                                "step is evaluated in any case.",
@@ -73,8 +77,9 @@ void describe_events(S& s, Visitor&& visit) {
          .section = "Run"});
   visit(s.save_steps,
         {.name = "save_steps",
-         .help = "Optimizer steps between two checkpoints, also after the last step. 0: none, except when "
-                 "a signal stops the run.",
+         .help =
+             "Optimizer steps between two checkpoints, also after the last step; below 1: a fraction of all steps. 0: "
+             "none, except when a signal stops the run.",
          .section = "Run",
          .at_least = 0,
          .default_text = "a twentieth of the steps, at least 1 and at most 5000"});
