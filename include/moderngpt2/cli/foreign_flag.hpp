@@ -21,13 +21,13 @@ struct ForeignFlag {
 
   const char* name;
   Form form;
-  const char* accepted;      ///< values that need nothing, separated by '|', such as "True"; "*": every value
+  const char* accepted;      ///< values that need nothing, separated by '|': "True"; "*": every value; "": none
   const char* note;          ///< why nothing is done for them
   const char* refusal = "";  ///< error for other values, and what to do instead
 
   bool accepts(std::string_view value) const {
     const std::string_view all = accepted;
-    if (all == "*") return true;
+    if (all == "*" || all.empty()) return !all.empty();
     for (std::size_t begin = 0; begin <= all.size();) {
       const std::size_t end = std::min(all.find('|', begin), all.size());
       if (value == all.substr(begin, end - begin)) return true;
