@@ -22,7 +22,7 @@ namespace moderngpt2 {
 
 /// Settings of a Chat.
 struct ChatSettings {
-  std::optional<ChatMarkup> markup;  ///< empty: each line is a prompt of its own
+  std::optional<ChatMarkup> markup;  ///< chat format; empty: each line is a prompt of its own
   std::optional<std::string> system_prompt;
   GenerationOptions options;  ///< max_new_tokens is the maximum per answer
   int window = 0;             ///< context length in tokens, at most n_positions

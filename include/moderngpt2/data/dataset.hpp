@@ -106,7 +106,7 @@ struct DatasetSplits : TrainAndEval {
         splits.notes = split_notes(parts, true);
         train_files = std::move(parts.train), eval_files = std::move(parts.validation);
         if (train_files.empty() && !splits.notes.empty())
-          throw Error("{}; there are no files to train on", splits.notes.front());
+          throw Error("{}. The folder has no training files", splits.notes.front());
       }
       if (train_files.empty()) detail::refuse_arrow_inside(path);
       if (train_files.empty())
