@@ -104,14 +104,12 @@ void describe_events(S& s, Visitor&& visit) {
                               .section = "Run",
                               .default_text = "off for loss, perplexity and mse, else on",
                               .negatable = true});
-  visit(
-      s.early_stopping_patience,
-      {.name = "early_stopping_patience",
-       .help =
-           "Number of consecutive evaluations without improvement of --metric_for_best_model after which the run ends.",
-       .section = "Run",
-       .at_least = 1,
-       .default_text = "no early stopping"});
+  visit(s.early_stopping_patience,
+        {.name = "early_stopping_patience",
+         .help = "Number of consecutive evaluations without an improvement of the metric after which the run ends..",
+         .section = "Run",
+         .at_least = 1,
+         .default_text = "no early stopping"});
   visit(s.early_stopping_threshold,
         {.name = "early_stopping_threshold",
          .help = "Change of the metric that must be exceeded to count as an improvement in early stopping.",
