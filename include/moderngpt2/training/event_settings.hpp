@@ -106,7 +106,7 @@ void describe_events(S& s, Visitor&& visit) {
                               .negatable = true});
   visit(s.early_stopping_patience,
         {.name = "early_stopping_patience",
-         .help = "Number of consecutive evaluations without an improvement of the metric after which the run ends..",
+         .help = "Number of consecutive evaluations without an improvement of the metric after which the run ends.",
          .section = "Run",
          .at_least = 1,
          .default_text = "no early stopping"});
