@@ -125,7 +125,7 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
 
 namespace detail {
 
-/// Resolves num_beams, do_sample and num_return_sequences of flags and generation_config.json, which is `stored`.
+/// Resolves num_beams, do_sample and num_return_sequences from flags and generation_config.json (`stored`).
 inline void settle_sequences(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   if (flags.interactive) {

@@ -20,7 +20,7 @@ inline constexpr auto toggle = ForeignFlag::Form::toggle, value = ForeignFlag::F
 }  // namespace detail
 
 /// Flags of Hugging Face's TrainingArguments (Transformers 4.40 to 5) and of its example scripts that have no effect in
-/// `train`. Flags with an effect are options or their aliases. docs/hugging_face_flags.md is this table.
+/// `train`. Flags with an effect are options or their aliases. docs/hugging_face_flags.md contains this table.
 inline constexpr auto hugging_face_flags = [] {
   using detail::toggle, detail::value, detail::list;
   return std::to_array<ForeignFlag>({

@@ -21,7 +21,7 @@
 
 namespace moderngpt2::detail {
 
-/// Files that an input matches: those it names, and those of folders by their parts.
+/// Files that an input matches: files that it names, and the files of folders by part.
 struct InputFiles {
   std::string language;  ///< LANGUAGE of LANGUAGE=INPUT
   std::vector<std::filesystem::path> named;

@@ -32,8 +32,8 @@ class MachineShare {
   explicit MachineShare(std::function<ProcessorTime()> read = processor_time)
       : read_(std::move(read)), before_(read_()) {}
 
-  /// Message if, since the last call, this process waited for processors much longer than in the first interval.
-  /// Intervals with less than a second of CPU time are extended. Empty otherwise.
+  /// Returns a message if this process waited for processors much longer since the last call than in the first
+  /// interval; nullopt otherwise. Intervals with less than a second of CPU time are extended.
   std::optional<std::string> note();
 
  private:
