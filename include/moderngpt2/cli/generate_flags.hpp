@@ -145,7 +145,7 @@ inline void settle_sequences(const Options& options, const GenerationConfigFile&
                                 "--num_return_sequences above 1 needs --do_sample or --num_beams: greedy decoding "
                                 "has only one result");
   if (flags.num_return_sequences > most)
-    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is more than {}, which is used",
+    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is reduced to {}",
                                       flags.num_return_sequences, most));
   flags.num_return_sequences = std::min(flags.num_return_sequences, most);
 }

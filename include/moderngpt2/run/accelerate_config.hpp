@@ -271,7 +271,7 @@ MODERNGPT2_INLINE AccelerateConfig parse_accelerate_config(const std::string& te
   detail::AccelerateSection root(map, "", out);
   detail::read_accelerate_precision(root, out);
   out.num_processes = root.integer("num_processes", -1, 1 << 30);  // -1: left to the launcher
-  if (out.num_processes == 0) throw Error("{}: num_processes is 0", where);
+  if (out.num_processes == 0) throw Error("{}: num_processes is 0, expected at least 1", where);
   if (out.num_processes == -1) out.num_processes.reset();
   const std::string type = root.text("distributed_type").value_or("");
   for (const auto& [key, needed, read] :
