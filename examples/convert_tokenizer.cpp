@@ -21,16 +21,16 @@ namespace {
 
 using namespace moderngpt2;
 
-/// Compares the written tokenizer with SentencePiece's library, if no difference is known and the build has the
-/// library. Adds what is found to `differences`. Returns what was compared, for the last line.
+/// Compares the written tokenizer with SentencePiece's library, if `differences` is empty and the build has the
+/// library. Adds a difference that it finds. Returns the extent of the comparison, for the last line of output.
 std::string compare(const std::filesystem::path& folder, const std::string& bytes, const SentencePieceModel& model,
                     std::vector<std::string>& differences) {
   if (!differences.empty()) return "";
 #ifdef MODERNGPT2_HAVE_SENTENCEPIECE
   const auto found = compare_with_sentencepiece(Tokenizer::load(folder), bytes, model);
   if (found.different > 0)
-    differences.push_back(fmt::format("those of {} in {} compared texts, such as {}", found.different, found.texts,
-                                      excerpt(found.example)));
+    differences.push_back(fmt::format("{} of {} compared texts have other ids, such as {}", found.different,
+                                      found.texts, excerpt(found.example)));
   return fmt::format(" (compared on {} texts)", found.texts);
 #else
   (void)folder, (void)bytes, (void)model;
@@ -60,12 +60,12 @@ int program(int argc, char** argv) {
   auto differences = sentencepiece_differences(model);
   const std::string compared = compare(output_dir, bytes, model, differences);
   for (const std::string& difference : differences)
-    fmt::print(stderr, "warning: other ids than SentencePiece's: {}\n", printable(difference));
+    fmt::print(stderr, "warning: ids differ from SentencePiece's: {}\n", printable(difference));
   const bool unigram = model.algorithm == SentencePieceModel::Algorithm::unigram;
   fmt::print("{}: {} tokens, {}\n", output_dir.string(), model.pieces.size(),
              !differences.empty() ? std::string("not exact: see the warnings")
-                                  : "with SentencePiece's ids for text without special tokens" +
-                                        std::string(unigram ? ", but for ties of scores" : "") + compared);
+                                  : "same ids as SentencePiece for text without special tokens" +
+                                        std::string(unigram ? ", except for ties of scores" : "") + compared);
   return 0;
 }
 

@@ -45,7 +45,8 @@ int program(int argc, char** argv) {
   options.add("max_samples_per_shard", settings.max_samples_per_shard, "Blocks per shard.").at_least(1);
   options
       .add("eval_fraction", settings.eval_fraction,
-           "Fraction of the blocks, taken from the end, to keep for evaluation, if the input has no validation files.")
+           "Fraction of the blocks, taken from the end, to hold out for evaluation. Ignored if an input folder has "
+           "validation files.")
       .between(0, 0.5);
   options.section("Run");
   options.add("num_proc", settings.num_threads, "Encoding threads. The output does not depend on it.")

@@ -47,14 +47,15 @@ void add_manual(Options& options) {
                   "Plan for each of four processes (to run it: mpirun -n 4, without the last two flags)");
   options.exit_status("0", "success; also if --max_steps was reached before");
   options.exit_status("3",
-                      "hardware error: a step gave other bits when it was computed again (--verify_steps); nothing was "
-                      "saved, the last checkpoint is unchanged");
+                      "hardware error: a step gave different bits when it was computed again (--verify_steps); nothing "
+                      "was saved, the last checkpoint is unchanged");
   options.exit_status(std::to_string(unfinished_status),
                       "stopped by --max_hours, after writing a checkpoint; the same command with "
                       "--resume_from_checkpoint latest continues");
-  options.exit_status(signal_statuses(), "stopped by " + signal_names() +
-                                             " of any process, after writing a checkpoint; a second SIGINT or "
-                                             "SIGTERM stops at once, without");
+  options.exit_status(
+      signal_statuses(),
+      "stopped by " + signal_names() +
+          " of any process, after writing a checkpoint; a second SIGINT or SIGTERM stops at once without one");
 }
 
 int program_of_processes(int argc, char** argv, Processes& processes) {

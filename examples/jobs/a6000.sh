@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One RTX A6000 (48 GB), without a scheduler: bash examples/jobs/a6000.sh
 #
-# Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
+# Requires a `train` built with -DMODERNGPT2_CUDA=ON.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
 # docs/training_examples.md
 set -eo pipefail

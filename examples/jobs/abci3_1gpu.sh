@@ -4,7 +4,7 @@
 #PBS -l select=1
 #PBS -l walltime=24:00:00
 #
-# Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
+# Requires a `train` built with -DMODERNGPT2_CUDA=ON.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
 # docs/training_examples.md
 set -eo pipefail

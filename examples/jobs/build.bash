@@ -3,10 +3,10 @@
 #   bash examples/jobs/build_CLUSTER.sh [--dry_run] [--prefix DIR] [--jobs N]
 #
 #   --dry_run      print the commands and exit
-#   --prefix DIR   where libraries are installed that the cluster does not have (default: build/dependencies)
-#   --jobs N       parallel compilations (default: 16; login nodes are shared, so use an interactive job if they are slow)
+#   --prefix DIR   folder for libraries that the cluster does not have (default: build/dependencies)
+#   --jobs N       parallel compilations (default: 16)
 #
-# MODULES="cuda/12.9 openmpi/5.0.8 gcc/14" replaces the modules of the script. Start it from the root of the repository.
+# MODULES="cuda/12.9 openmpi/5.0.8 gcc/14" replaces the modules of the script. Run it from the root of the repository.
 
 cluster=
 modules=()
@@ -59,7 +59,7 @@ read_flags() {
 load_modules() {
   [ -z "$MODULES" ] || read -r -a modules <<<"$MODULES"
   if [ -z "$dry_run" ]; then
-    [ -r /etc/profile.d/modules.sh ] || fail "there are no modules here: is this $cluster?"
+    [ -r /etc/profile.d/modules.sh ] || fail "no environment modules: run this script on $cluster"
     # shellcheck source=/dev/null
     source /etc/profile.d/modules.sh
   fi
@@ -69,10 +69,11 @@ load_modules() {
 check_tools() {
   local tool version
   for tool in git cmake g++ nvcc mpicxx; do
-    command -v "$tool" >/dev/null || fail "$tool is missing: look for it with 'module avail', and set MODULES"
+    command -v "$tool" >/dev/null || fail "$tool is missing: find its module with 'module avail' and add it to MODULES"
   done
   version=$(g++ -dumpversion)
-  [ "${version%%.*}" -ge 12 ] || fail "g++ $version is too old, 12 is needed: load a newer one (module avail gcc; MODULES)"
+  [ "${version%%.*}" -ge 12 ] ||
+    fail "g++ $version is older than 12: find a newer module with 'module avail gcc' and add it to MODULES"
 }
 
 install_dependency() { # NAME REPOSITORY TAG CMAKE_FLAG...
@@ -97,7 +98,7 @@ build_for_cluster() {
   cluster=$1
   read -r -a modules <<<"$3"
   read_flags "${@:4}"
-  [ -r cmake/install_dependencies.sh ] || [ -n "$dry_run" ] || fail "start it from the root of the repository"
+  [ -r cmake/install_dependencies.sh ] || [ -n "$dry_run" ] || fail "run this script from the root of the repository"
   load_modules
   [ -n "$dry_run" ] || check_tools
   for dependency in "${dependencies[@]}"; do

@@ -2,7 +2,7 @@
 
 newest_checkpoint() { { find "$1" -maxdepth 1 -name 'checkpoint-*' 2>/dev/null || true; } | sort -V | tail -n 1; }
 
-# Submits the script again: with the command in SUBMIT and the variables that the job was given, or by Slurm's requeue.
+# Submits the script again: with the command in SUBMIT and the variables of this job, or by Slurm's requeue.
 submit_again() {
   local names=() name
   for name in SUBMIT MAX_HOURS LAUNCH TRAIN TRAIN_FLAGS TOKENIZER DATA OUTPUT; do
@@ -19,14 +19,14 @@ submit_again() {
   elif [ -n "$SLURM_JOB_ID" ]; then
     scontrol requeue "$SLURM_JOB_ID"
   else
-    echo "submit $1 again to continue (set SUBMIT, and the job does it by itself: docs/training_examples.md)"
+    echo "submit $1 again to continue (with SUBMIT set, jobs submit themselves: docs/training_examples.md)"
   fi
 }
 
 # run_and_requeue SCRIPT OUTPUT COMMAND...: runs the command and returns its status. The scheduler's warnings reach the
-# shell of the job: they are passed on, and `train` saves a checkpoint and ends. If --max_hours (status 75) or SIGUSR1
-# stopped the run, SCRIPT is submitted again; not if the run ended by itself, failed, has saved nothing or was cancelled:
-# SIGTERM, SIGINT, or SIGUSR2, which Grid Engine sends before qdel's SIGKILL.
+# shell of the job, which passes them on; `train` saves a checkpoint and ends. If --max_hours (status 75) or SIGUSR1
+# stopped the run, SCRIPT is submitted again, unless the run has saved nothing. A run that ended by itself, failed or
+# was cancelled (SIGTERM, SIGINT, or SIGUSR2, which Grid Engine sends before qdel's SIGKILL) is not submitted again.
 run_and_requeue() {
   local script=$1 output=$2 before child code status=0 came='' warned='' cancelled=''
   before=$(newest_checkpoint "$output")
@@ -49,7 +49,7 @@ run_and_requeue() {
     if [ "$(newest_checkpoint "$output")" = "$before" ]; then
       echo "no checkpoint was written in this job: not submitted again" >&2
     else
-      submit_again "$script" || echo "submitting $script again has failed" >&2
+      submit_again "$script" || echo "$script could not be submitted again" >&2
     fi
   fi
   return "$status"

@@ -9,7 +9,7 @@
 #SBATCH --open-mode=append
 #
 # 300 seconds before the time limit Slurm sends SIGUSR1 to this script: the run saves a checkpoint, and the job is
-# requeued. Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
+# requeued. Requires a `train` built with -DMODERNGPT2_CUDA=ON.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16 --world_size 4" LAUNCH= bash FILE prints the plan on any machine. Variables:
 # docs/training_examples.md
 set -eo pipefail

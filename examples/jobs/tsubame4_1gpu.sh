@@ -5,7 +5,7 @@
 #$ -l h_rt=24:00:00
 #$ -notify
 #
-# Needs a `train` built with -DMODERNGPT2_CUDA=ON: another ends at once with a line that says so.
+# Requires a `train` built with -DMODERNGPT2_CUDA=ON.
 # DRY_RUN=1 TRAIN_FLAGS="--precision bf16" bash FILE prints the plan on any machine. Variables:
 # docs/training_examples.md
 set -eo pipefail

@@ -18,7 +18,10 @@ namespace moderngpt2::train_program {
 
 void require_gpu(const std::string& device, bool dry_run, bool cudnn_attention) {
   if (!dry_run) throw no_cuda(device);
-  if (cudnn_attention) throw UsageError("--cudnn_attention: a program without CUDA plans attention by its own kernels");
+  if (cudnn_attention)
+    throw UsageError(
+        "--cudnn_attention: this program was built without CUDA and plans only its own attention kernels. Leave the "
+        "flag out");
 }
 
 template <class Task>

@@ -104,8 +104,8 @@ TEST_CASE("labels of an evaluation set have the form of the training set's, and 
   CHECK_ERROR(evaluated("[0.5, 1.0, 0.25]", "[0, 1, 1]"), "lists of classes");
   CHECK_ERROR(evaluated("0", "[1]"), "lists of classes");
   CHECK_ERROR(evaluated("0.5", "\"a\""), "single classes");
-  CHECK_ERROR(evaluated("[0, 2]", "[6]"), "class 6 of 3");
-  CHECK_ERROR(evaluated("1", "3"), "class 3 of 3");
+  CHECK_ERROR(evaluated("[0, 2]", "[6]"), "class 6 is out of range, the model has classes 0 to 2");
+  CHECK_ERROR(evaluated("1", "3"), "class 3 is out of range, the model has classes 0 to 2");
   evaluated("1", "2");
 }
 

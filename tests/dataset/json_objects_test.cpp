@@ -160,7 +160,7 @@ TEST_CASE_FIXTURE(JsonFixture, "an escaped surrogate without its pair") {
   CHECK(texts[1] == "lone \xEF\xBF\xBD here");
   REQUIRE(warnings.size() == 1);
   CHECK(contains(warnings[0], "a.json:2: 1 escaped surrogates"));
-  CHECK_ERROR(read(lone), "a.json:1: 1 escaped surrogates", "Write whole characters");
+  CHECK_ERROR(read(lone), "a.json:1: 1 escaped surrogates", "Write them as complete pairs");
   options.strict = true;
   CHECK_ERROR(read(plain + lone), "a.json:2", "escaped surrogates");
 }

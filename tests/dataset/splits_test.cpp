@@ -66,7 +66,7 @@ TEST_CASE_FIXTURE(SplitFixture, "of a folder only the training set is trained on
   CHECK(files("hub", TextPart::evaluation) == "hub/data/validation-00000-of-00001.jsonl");
   CHECK(contains(notes("hub"), "1 file of a validation set: evaluated, not trained on (validation-00000"));
   CHECK(contains(notes("hub"), "1 file of a test set: not used (test-0.jsonl)"));
-  CHECK(contains(notes("hub"), "do not say train, as others do: not used (extra.jsonl)"));
+  CHECK(contains(notes("hub"), "without 'train' in the name, unlike others: not used (extra.jsonl)"));
   // A name stands.
   CHECK(files("hub/data/test-0.jsonl") == "hub/data/test-0.jsonl");
   CHECK(notes("hub/data/test-0.jsonl").empty());

@@ -164,7 +164,7 @@ TEST_CASE("a metric of which more is better, and one that does not exist") {
   CHECK(run.run(true) == 0);
   CHECK(run.state(10).at("best_global_step") == 10);
   run.settings.metric_for_best_model = "f1";
-  CHECK_ERROR(run.run(), "metric_for_best_model is \"f1\", the evaluation has loss, perplexity");
+  CHECK_ERROR(run.run(), "metric_for_best_model is \"f1\", the evaluation computes loss, perplexity");
   run.settings.metric_for_best_model.reset();
   run.settings.load_best_model_at_end = true;
   run.data.eval = {};

@@ -22,7 +22,7 @@ namespace moderngpt2 {
 
 /// Settings of a Chat.
 struct ChatSettings {
-  std::optional<ChatMarkup> markup;  ///< empty: each line is a prompt of its own
+  std::optional<ChatMarkup> markup;  ///< chat format; empty: each line is a prompt of its own
   std::optional<std::string> system_prompt;
   GenerationOptions options;  ///< max_new_tokens is the maximum per answer
   int window = 0;             ///< context length in tokens, at most n_positions
@@ -52,8 +52,8 @@ class Chat {
     }
   }
 
-  /// Answers lines until `quit`, `exit` or the end of the input. SIGINT ends the current answer, or the chat while it
-  /// waits for a line (ExitRequest). Other signals end the chat.
+  /// Answers lines until `quit`, `exit` or the end of the input. SIGINT ends the current answer; at the prompt it ends
+  /// the chat (ExitRequest). Other stop signals end the chat.
   void run() {
     while (const std::optional<std::string> line = terminal_.read()) {
       if (*line == "quit" || *line == "exit") return;

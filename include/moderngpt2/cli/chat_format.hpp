@@ -17,8 +17,8 @@
 
 namespace moderngpt2 {
 
-/// Text format of a chat. automatic: the checkpoint's chat template, plain without one; plain: lines without markup;
-/// the others: formats of tokenizer/chat_template.hpp.
+/// Text format of a chat. automatic: the checkpoint's chat template, or plain if it has none; plain: lines without
+/// markup; header, chatml, gemma: templates of tokenizer/chat_template.hpp.
 enum class ChatFormat : unsigned char { automatic, plain, header, chatml, gemma };
 
 /// Texts that a chat template puts around messages.
@@ -29,7 +29,7 @@ struct ChatPieces {
   std::string prompt_end;                      ///< after the last message of the user, for the model to continue
   std::string question_end;                    ///< from an earlier message of the user to its answer
   std::string answer_end;                      ///< from an answer to the next message of the user
-  bool trims = false;                          ///< whether white space around messages is removed
+  bool trims = false;                          ///< whether the template removes white space around messages
 
   /// Finds the texts by rendering short conversations. Throws an Error for a template that is not supported, or whose
   /// texts depend on the number of messages.
@@ -44,12 +44,12 @@ class ChatMarkup {
   ChatMarkup(Tokenizer tokenizer, const ChatTemplate& chat);
 
   const ChatPieces& pieces() const { return pieces_; }
-  /// Token that ends an answer: the first one of the text after it, if that is a special token.
+  /// Token that ends an answer: the first token of the text after the answer, if it is a special token.
   std::optional<int> end_of_turn() const { return end_of_turn_; }
 
-  /// Ids of a text of the template, a message, and a text of the template.
+  /// Token ids of a message between two texts of the template.
   std::vector<int> encode(std::string_view before, std::string_view message, std::string_view after) const;
-  /// Ids of the begin of a chat with a system prompt, a message, and a text of the template.
+  /// Token ids of the beginning of a chat: optional system prompt, first message, and the text `after` it.
   std::vector<int> encode_begin(const std::optional<std::string>& system_prompt, std::string_view message,
                                 std::string_view after) const;
 
@@ -67,8 +67,8 @@ class ChatMarkup {
   std::optional<int> end_of_turn_;
 };
 
-/// Markup of a chat in a format; nullopt for plain. Throws an Error if the format is automatic and the checkpoint's
-/// template is not supported.
+/// Returns the markup of a chat format; nullopt for plain. Throws an Error if the format is automatic and the
+/// checkpoint's template is not supported.
 std::optional<ChatMarkup> chat_markup(ChatFormat format, const std::filesystem::path& folder,
                                       const Tokenizer& tokenizer);
 
@@ -79,7 +79,7 @@ class ChatHistory {
   ChatHistory(ChatMarkup markup, std::optional<std::string> system_prompt)
       : markup_(std::move(markup)), system_prompt_(std::move(system_prompt)) {
     if (system_prompt_ && !markup_.pieces().begin_of_system)
-      throw UsageError("--system_prompt: the checkpoint's chat template has no system prompt");
+      throw UsageError("--system_prompt: the chat format does not support a system prompt");
   }
 
   struct Prompt {
@@ -157,7 +157,7 @@ inline ChatPieces ChatPieces::of(const ChatTemplate& chat) {
     for (const std::string& text : texts) {
       const std::size_t at = whole.find(text, from);
       if (at == whole.npos || whole.find(text, at + 1) != whole.npos)
-        throw Error("the template does not contain each message once, as it is");
+        throw Error("the template does not insert each message exactly once and unchanged");
       pieces.push_back(whole.substr(from, at - from));
       from = at + text.size();
     }
@@ -175,7 +175,7 @@ inline ChatPieces ChatPieces::of(const ChatTemplate& chat) {
                                 four + out.answer_end + five + out.prompt_end;
   if (render({one}, false) != out.begin + one + out.prompt_end ||
       render({one, two, three, four, five}, false) != long_chat)
-    throw Error("the texts around messages depend on their position");
+    throw Error("the text around a message depends on its position in the chat");
   std::vector<std::string> with_system;
   try {
     with_system = divide({system, one, two, three}, true);
@@ -183,7 +183,7 @@ inline ChatPieces ChatPieces::of(const ChatTemplate& chat) {
     return out;
   }
   if (with_system[2] != out.question_end || with_system[3] != out.answer_end || with_system[4] != out.prompt_end)
-    throw Error("the texts around messages depend on the system prompt");
+    throw Error("the text around messages depends on the system prompt");
   out.begin_of_system = with_system[0], out.end_of_system = with_system[1];
   return out;
 }
@@ -217,9 +217,8 @@ inline std::size_t ChatMarkup::control_token(std::string_view text) const {
   const std::vector<int> ids = tokenizer_.encode(name);
   if (ids.size() == 1 && tokenizer_.id(name) == ids.front()) return name.size();
   throw Error(
-      "{}: the tokenizer has no token {}, which the chat format needs. Use --chat_format plain, or a tokenizer with "
-      "this "
-      "token (train_tokenizer --chat_tokens has those of the header format).",
+      "{}: the tokenizer has no token {}, which the chat format requires. Use --chat_format plain, or a tokenizer with "
+      "this token (train_tokenizer --chat_tokens adds those of the header format).",
       where_, name);
 }
 

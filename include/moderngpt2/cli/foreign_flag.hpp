@@ -14,16 +14,16 @@
 
 namespace moderngpt2 {
 
-/// Flag of another program that people type here. Values that need nothing are accepted with a note; others are refused
-/// with the way to get their effect.
+/// Flag of another program. Values that need no action are accepted with a note; others are errors that say how to get
+/// their effect.
 struct ForeignFlag {
   enum class Form : unsigned char { toggle, value, list };
 
   const char* name;
   Form form;
-  const char* accepted;      ///< values that need nothing, separated by '|': "True"; "*": every value; "": none
-  const char* note;          ///< why nothing is done for them
-  const char* refusal = "";  ///< error for other values, and what to do instead
+  const char* accepted;      ///< values that need no action, separated by '|', such as "True"; "*": every value
+  const char* note;          ///< reason why they need no action
+  const char* refusal = "";  ///< error for other values: what is wrong, what to do instead
 
   bool accepts(std::string_view value) const {
     const std::string_view all = accepted;
@@ -36,13 +36,14 @@ struct ForeignFlag {
     return false;
   }
 
-  /// Returns the note for values. Throws UsageError for a value that is refused.
+  /// Returns the note for `values`. Throws UsageError for a value that is not accepted.
   std::string note_for(const std::vector<std::string>& values) const;
 };
 
 namespace detail {
 
-/// Values of the foreign flag in arguments[i]; moves i to the last of them. A switch has one value, "True" or "False".
+/// Values of the foreign flag in arguments[i]; advances i to the last of them. A toggle has one value, "True" or
+/// "False".
 std::vector<std::string> foreign_values(const std::vector<std::string>& arguments, std::size_t& i,
                                         ForeignFlag::Form form, bool is_negated);
 

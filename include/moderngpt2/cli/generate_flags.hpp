@@ -55,8 +55,8 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options.add("model_path", flags.model_path, "Folder of the checkpoint.").required().metavar("DIR");
   options.add("prompt", flags.prompt, "Prompt to complete. Default: standard input, without a final newline.");
   options.add("prompts_file", flags.prompts_file,
-              "File of prompts: one per line (.txt), or the field \"prompt\" of one JSON object per line (.jsonl). "
-              "Writes a line {\"prompt\": ..., \"completion\": ...} per completion.");
+              "File of prompts: one per line (.txt), or the field \"prompt\" of each JSON object (.jsonl, .ndjson, "
+              ".json). Writes a line {\"prompt\": ..., \"completion\": ...} per completion.");
   options
       .add("output_file", flags.output_file, "File for the completions of --prompts_file; written when all are done.")
       .default_text("standard output");
@@ -84,16 +84,16 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
       .between(1, 4096);
   options.section("Chat");
   options.add("interactive", flags.interactive,
-              "Chat in the terminal. quit, exit or end of input ends it; Ctrl-C stops an answer, or the chat.");
-  options.add_choice(
-      "chat_format", flags.chat_format,
-      {{"auto", ChatFormat::automatic},
-       {"plain", ChatFormat::plain},
-       {"header", ChatFormat::header},
-       {"chatml", ChatFormat::chatml},
-       {"gemma", ChatFormat::gemma}},
-      "auto: the checkpoint's chat template, or plain without one; plain: complete each line on its own; "
-      "header, chatml, gemma: a conversation in this format.");
+              "Chat in the terminal. quit, exit or end of input ends it. Ctrl-C stops an answer; at the prompt it ends "
+              "the chat.");
+  options.add_choice("chat_format", flags.chat_format,
+                     {{"auto", ChatFormat::automatic},
+                      {"plain", ChatFormat::plain},
+                      {"header", ChatFormat::header},
+                      {"chatml", ChatFormat::chatml},
+                      {"gemma", ChatFormat::gemma}},
+                     "Format of the chat. auto: the checkpoint's chat template, or plain if it has none; plain: "
+                     "complete each line on its own; header, chatml, gemma: a conversation in this format.");
   options.add("system_prompt", flags.system_prompt, "System message at the start of the chat.");
   options.section("Run");
   options.add("threads", flags.threads, "CPU threads.").between(1, 1024).default_text("all cores");
@@ -125,7 +125,7 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
 
 namespace detail {
 
-/// Resolves num_beams, do_sample and num_return_sequences of flags and generation_config.json, which is `stored`.
+/// Resolves num_beams, do_sample and num_return_sequences from flags and generation_config.json (`stored`).
 inline void settle_sequences(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
   GenerationOptions& s = flags.settings;
   if (flags.interactive) {
@@ -145,7 +145,7 @@ inline void settle_sequences(const Options& options, const GenerationConfigFile&
                                 "--num_return_sequences above 1 needs --do_sample or --num_beams: greedy decoding "
                                 "has only one result");
   if (flags.num_return_sequences > most)
-    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is more than {}, which is used",
+    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is reduced to {}",
                                       flags.num_return_sequences, most));
   flags.num_return_sequences = std::min(flags.num_return_sequences, most);
 }

@@ -31,7 +31,7 @@ class HuggingFaceOptions {
   HuggingFaceOptions(const HuggingFaceOptions&) = delete;
   HuggingFaceOptions& operator=(const HuggingFaceOptions&) = delete;
 
-  /// Sets request.eval_only as --do_train and --do_eval say, and reads --resume_from_checkpoint True as latest. Throws
+  /// Sets request.eval_only from --do_train and --do_eval, and reads --resume_from_checkpoint True as latest. Throws
   /// UsageError if flags contradict each other. Call after parsing.
   void apply(TrainingRequest& request, const std::string& device) const {
     if (use_cpu_ && device != "cpu") throw UsageError("--use_cpu and --device {}: give one of them", device);
@@ -42,12 +42,11 @@ class HuggingFaceOptions {
     const bool trains = options_.typed("do_train") ? do_train_ : !do_eval_;
     if (trains) return;
     if (!do_eval_ && !request.eval_only)
-      throw UsageError("--do_train False leaves nothing to do. Give --do_eval to evaluate");
+      throw UsageError("--do_train False leaves nothing to do. Add --do_eval to evaluate");
     if (!request.model_path && !request.resume_from_checkpoint)
       throw UsageError(
           "--do_eval without --do_train only evaluates and needs --model_path or --resume_from_checkpoint. To train, "
-          "add "
-          "--do_train");
+          "add --do_train");
     request.eval_only = true;
   }
 
@@ -65,9 +64,9 @@ class HuggingFaceOptions {
   void print_notes(const TrainingRequest& request) const {
     const auto note = [](const char* text) { std::printf("note: %s\n", text); };
     if (options_.typed("do_train")) note("--do_train: the program trains unless --eval_only is given");
-    if (do_eval_ && request.eval_only) note("--do_eval without --do_train: only evaluates, as --eval_only does");
-    if (do_eval_ && !request.eval_only) note("--do_eval: --eval_steps says when");
-    if (use_cpu_) note("--use_cpu: the default; --device cuda selects a GPU");
+    if (do_eval_ && request.eval_only) note("--do_eval without --do_train: evaluates and exits, like --eval_only");
+    if (do_eval_ && !request.eval_only) note("--do_eval: --eval_strategy and --eval_steps set when the run evaluates");
+    if (use_cpu_) note("--use_cpu: the CPU is the default; --device cuda selects a GPU");
     if (bf16_ || fp16_) note("--bf16_full_eval, --fp16_full_eval: evaluation has the precision of the run");
   }
 

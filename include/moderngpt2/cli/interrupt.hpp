@@ -57,9 +57,9 @@ extern "C" inline void moderngpt2_on_interrupt(int number) {
   errno = error;
 }
 
-/// Installs the handler for all stop signals. Inherited: a signal that the parent ignores, such as SIGHUP under nohup,
-/// stays ignored, except SIGINT, which shells ignore for `command &`: kill -INT must still stop it. Stop signals that
-/// the parent blocks are unblocked.
+/// Installs the handler for all stop signals. A signal that the parent ignores, such as SIGHUP under nohup, stays
+/// ignored, except SIGINT: shells ignore it for `command &`, but kill -INT must still stop the program. Stop signals
+/// that the parent blocks are unblocked.
 inline void handle_stop_signals() {
   struct sigaction action {};
   action.sa_handler = moderngpt2_on_interrupt;
@@ -85,9 +85,9 @@ inline void install_signal_handlers() {
   detail::handle_stop_signals();
 }
 
-/// From now on the first stop signal sets interrupted() and writes `notice`, with the signal's name in place of "{}",
-/// to standard error; `notice` must outlive the program. A second SIGINT or SIGTERM ends the process (status 128 +
-/// signal number); the other signals may repeat without effect.
+/// Makes the first stop signal set interrupted() and write `notice`, with the signal's name in place of "{}", to
+/// standard error, instead of ending the program. `notice` must outlive the program. A second SIGINT or SIGTERM ends
+/// the process (status 128 + signal number); the other signals may repeat without effect.
 inline void catch_interrupts(const char* notice = nullptr) {
   detail::interrupt_notice.store(notice);
   detail::interrupts_are_caught.store(true);

@@ -44,7 +44,7 @@ struct OptionTable {
     return text;
   }
 
-  /// Option with a spelling, in which dashes and underscores are equal; null if there is none.
+  /// Option with a given spelling (dashes and underscores are equal); null if no option has it.
   const Option* find(std::string name) const {
     std::replace(name.begin(), name.end(), '-', '_');
     for (const Option& option : rows)

@@ -21,18 +21,17 @@ class TextOptions {
   TextOptions(Options& options, SourceOptions& source, const char* documents, const char* languages)
       : options_(options), source_(source), languages_(languages) {
     options.section("Text");
-    input_ =
-        &options
-             .add("input", source.inputs,
-                  "Input files, globs or folders: .json, .jsonl or .txt (also with .gz or .zst), or .parquet. Of a "
-                  "folder, files of validation and test sets are not trained on.")
-             .metavar("PATH")
-             .alias("input_file");
-    options.add("languages", by_language_, "Input files by language, as in ja=a.txt en=b.txt 'zh=c/*.txt'.")
+    input_ = &options
+                  .add("input", source.inputs,
+                       "Input files, globs or folders: .json, .jsonl, .ndjson or .txt (also .gz, .zst), or .parquet. "
+                       "In a folder, files named as validation or test sets are not used for training.")
+                  .metavar("PATH")
+                  .alias("input_file");
+    options.add("languages", by_language_, "Input files with their languages, such as ja=a.txt en=b.txt 'zh=c/*.txt'.")
         .metavar("LANGUAGE=PATH");
     options
         .add("text_column", source.text_column,
-             "Field of a JSON line, or column of a Parquet file, that holds the text.")
+             "Field of the JSON objects, or column of the Parquet files, that holds the text.")
         .alias("text_column_name");
     options.add_choice(
         "txt_document", source.text_document,
@@ -63,7 +62,7 @@ class TextOptions {
     for (const std::string& input : std::exchange(by_language_, {})) {  // "a b" of "ja=a b" have one language
       const std::size_t equals = input.find('=');
       if (equals != input.npos) language = input.substr(0, equals);
-      if (language.empty()) throw UsageError("--languages {0}: LANGUAGE=PATH is needed, as in ja={0}", input);
+      if (language.empty()) throw UsageError("--languages {0}: expected LANGUAGE=PATH, such as ja={0}", input);
       source_.inputs.push_back(equals != input.npos ? input : language + "=" + input);
     }
     streamed_.typed_streaming_flags.clear();

@@ -38,7 +38,7 @@ class TrainFlags {
     options.section("Training");
     options
         .add("device", device_,
-             "Compute device: cpu, or cuda or cuda:N in builds with CUDA; --dry_run plans for cuda in every build.")
+             "Compute device: cpu, cuda or cuda:N. cuda requires a build with CUDA, except for --dry_run.")
         .metavar("DEVICE");
     add_precision_flags(options, precision_, "Number format of activations and matrices. tf32 and fp16 need a GPU.");
     add_model_flags(options, request.model_fields);

@@ -30,7 +30,8 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return previous[b.size()];
 }
 
-/// Words of a name that underscores or dashes separate, in lower case. Long forms of "eval" and "train" are these.
+/// Words of a name between underscores or dashes, in lower case. "evaluation", "evaluate" and "training" become "eval"
+/// and "train".
 inline std::vector<std::string> words_of_name(std::string_view name) {
   std::vector<std::string> words(1);
   for (const char c : name) {
@@ -69,8 +70,8 @@ inline std::optional<std::size_t> typo_cost(const std::string& typed, const std:
   return distance + 1;
 }
 
-/// Cost of reading a name as a misspelling or a part of another, both as words; nullopt if it is more likely another
-/// thing. `known`: words that are spelled correctly and therefore mean themselves: "eval" is no misspelling of "save".
+/// Cost of reading the words `typed` as a misspelling or a part of `name`; nullopt if they more likely mean another
+/// name. `known`: correctly spelled words, which are not misspellings of others, such as "eval" of "save".
 inline std::optional<std::size_t> name_cost(const std::vector<std::string>& typed, const std::vector<std::string>& name,
                                             const std::set<std::string>& known) {
   constexpr std::size_t typo = 8, extra_word = 1;
@@ -122,9 +123,9 @@ inline std::optional<std::size_t> name_cost(const std::vector<std::string>& type
 /// Maximum length of a name for which a similar one is searched: the time grows with its length.
 inline constexpr std::size_t longest_typed_name = 100;
 
-/// Names that `typed` is most likely a misspelling or a part of: those of equal likelihood, or none if there are more
-/// than `most`. Never a name with another meaning, such as the opposite, or one that lacks a correctly spelled word of
-/// `typed`. Dashes match underscores. `others`: names of which fewer people mean a part.
+/// Names that `typed` most likely means, as a misspelling or a part: all of equal cost, or none if these are more than
+/// `most`. Excludes names with another meaning, such as the opposite, and names that lack a correctly spelled word of
+/// `typed`. Dashes match underscores. `others`: less common names, with a higher cost.
 inline std::vector<std::string> nearest_names(std::string_view typed, const std::vector<std::string>& names,
                                               const std::vector<std::string>& others = {}, std::size_t most = 3) {
   if (typed.size() > longest_typed_name) return {};

@@ -33,7 +33,7 @@ inline const StopSignal* find_stop_signal(int number) {
   return nullptr;
 }
 
-/// Reason to stop other than a signal, whose number is its reason: the time limit TrainingSettings::max_hours.
+/// Reason to stop for the time limit TrainingSettings::max_hours. For a signal, the reason is its number.
 inline constexpr int time_limit_reached = 1 << 16;
 /// Exit status of a run that the time limit stopped: EX_TEMPFAIL of sysexits.h, "try again later".
 inline constexpr int unfinished_status = 75;

@@ -18,7 +18,7 @@ class BlockSource {
   virtual ~BlockSource() = default;
   virtual std::int64_t size() const = 0;
   virtual int block_size() const = 0;
-  /// Maximum memory of the source while blocks are read, in bytes, as far as files decide it.
+  /// Maximum memory in bytes that the source allocates for decoded blocks of its files; 0: none.
   virtual std::uint64_t memory_bytes() const { return 0; }
   /// Copies block `index` (in range) into `ids`, and its attention mask into `mask` unless that is empty.
   virtual void get(std::int64_t index, std::span<std::int32_t> ids, std::span<std::int8_t> mask) = 0;

@@ -81,18 +81,18 @@ std::int64_t shard_number(const std::filesystem::path& path);
 /// numbers or a folder that cannot be read.
 std::vector<std::filesystem::path> find_shards(const std::filesystem::path& folder);
 
-/// Files *.parquet of a folder and of its folders, ordered by name, for data sets of other programs.
+/// Files *.parquet of a folder and its subfolders, ordered by name, for data sets of other programs.
 std::vector<std::filesystem::path> find_parquet_files(const std::filesystem::path& folder);
 
 /// Pre-tokenized data set: training set, validation set and metadata.
 struct DatasetSplits : TrainAndEval {
   DatasetMetadata metadata;        ///< without a metadata.yaml, only the file lists are set
-  std::vector<std::string> notes;  ///< lines about files that are not trained on
+  std::vector<std::string> notes;  ///< lines about files that are not used for training
 
-  /// Opens a folder of shards (shard_*.parquet, eval/shard_*.parquet and an optional metadata.yaml; without such names
-  /// its .parquet files, by the parts in their names: see split_of()) or a metadata file. Without a validation set, the
-  /// last blocks are split off: see hold_out(). Throws Error for a missing file, a file that is not a shard, or a shard
-  /// with another block size.
+  /// Opens a metadata file or a folder of shards: shard_*.parquet, eval/shard_*.parquet and an optional metadata.yaml;
+  /// without such names, all .parquet files, divided by split_of(). Without a validation set, the last blocks are held
+  /// out: see hold_out(). Throws Error for a missing file, a file that is not a shard, or a shard with another block
+  /// size.
   static DatasetSplits open(const std::filesystem::path& path, DatasetOptions options = {}) {
     DatasetSplits splits;
     std::vector<std::filesystem::path> train_files, eval_files;
@@ -106,7 +106,7 @@ struct DatasetSplits : TrainAndEval {
         splits.notes = split_notes(parts, true);
         train_files = std::move(parts.train), eval_files = std::move(parts.validation);
         if (train_files.empty() && !splits.notes.empty())
-          throw Error("{}; there are no files to train on", splits.notes.front());
+          throw Error("{}. The folder has no training files", splits.notes.front());
       }
       if (train_files.empty()) detail::refuse_arrow_inside(path);
       if (train_files.empty())

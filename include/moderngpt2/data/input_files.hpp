@@ -21,7 +21,7 @@
 
 namespace moderngpt2::detail {
 
-/// Files that an input matches: those it names, and those of folders by their parts.
+/// Files that an input matches: files that it names, and the files of folders by part.
 struct InputFiles {
   std::string language;  ///< LANGUAGE of LANGUAGE=INPUT
   std::vector<std::filesystem::path> named;
@@ -32,16 +32,16 @@ struct InputFiles {
 /// Files and folders that a glob matches. "**" matches folders of any depth.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
-/// Throws Error for text in a compression that is not read.
+/// Throws Error for a file in an unsupported compression.
 void refuse_packing(const std::filesystem::path& path);
 
 /// Throws Error for a folder of files in Arrow's own format.
 [[noreturn]] void refuse_arrow(const std::filesystem::path& folder);
 
-/// Throws Error if a folder or one of its folders has such files.
+/// Throws Error if a folder or one of its subfolders has Arrow files.
 void refuse_arrow_inside(const std::filesystem::path& folder);
 
-/// Appends the files of a folder and its folders that have a known format. Hidden files are left out.
+/// Appends the files of a folder and its subfolders that have a known format. Hidden files are left out.
 void add_folder(const std::filesystem::path& folder, std::vector<std::filesystem::path>& paths);
 
 /// Finds the files of an input: a file, glob or folder, or LANGUAGE= and one of these. Throws Error if there are none.
@@ -64,7 +64,7 @@ MODERNGPT2_INLINE void refuse_packing(const std::filesystem::path& path) {
     if (!lower_case(path.filename().string()).ends_with(suffix)) continue;
     std::filesystem::path text = path;
     if (text_format(text.replace_extension()).content != TextFormat::Content::unknown)
-      throw Error("{}: text is read uncompressed, or with .gz or .zst. Unpack the file with {}.", path.string(),
+      throw Error("{}: unsupported compression (supported: .gz, .zst). Decompress the file with {}.", path.string(),
                   program);
   }
 }
@@ -72,7 +72,7 @@ MODERNGPT2_INLINE void refuse_packing(const std::filesystem::path& path) {
 MODERNGPT2_INLINE void refuse_arrow(const std::filesystem::path& folder) {
   const bool has_parts = std::filesystem::exists(folder / "dataset_dict.json");
   throw Error(
-      "{0}: Arrow files of save_to_disk() are not read. Convert them to Parquet in Python: from datasets import "
+      "{0}: Arrow files of save_to_disk() are not supported. Convert them to Parquet in Python: from datasets import "
       "load_from_disk; {1}",
       folder.string(),
       has_parts ? fmt::format("[part.to_parquet(f'{{name}}.parquet') for name, part in load_from_disk('{}').items()]",

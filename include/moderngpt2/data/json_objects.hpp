@@ -39,7 +39,7 @@ class JsonObjectReader {
   /// rest of the file has no meaning.
   Result next(std::string& reason);
 
-  /// Text of the last object or skipped line, valid until the next call; empty for what is beyond the limit.
+  /// Text of the last object or skipped line, valid until the next call; empty if it exceeds the limit.
   std::string_view text() const { return std::string_view(buffer_).substr(begin_, taken_); }
   /// Line in which the last result begins, from 1.
   std::int64_t line() const { return value_line_; }

@@ -301,7 +301,8 @@ MODERNGPT2_INLINE void ParquetReader::find_columns() {
     const std::unique_ptr<parquet::RowGroupMetaData> group = metadata->RowGroup(g);
     const std::int64_t rows = group->num_rows(), values = group->ColumnChunk(ids_column_)->num_values();
     if (rows < 0 || rows > std::int64_t{1} << 40 || values > std::int64_t{1} << 40)
-      throw Error("{}: row group {} has {} rows and {} ids", path_.string(), g, rows, values);
+      throw Error("{}: row group {} has {} rows and {} ids, expected at most 2^40 of each: the file is damaged",
+                  path_.string(), g, rows, values);
     group_starts_.push_back(group_starts_.back() + rows);
     if (rows == 0) continue;
     if (values % rows != 0 || values < rows || values / rows > std::numeric_limits<int>::max())

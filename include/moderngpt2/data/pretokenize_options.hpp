@@ -26,8 +26,8 @@ struct PretokenizeOptions {
   std::filesystem::path output_path;
   int block_size = 1024;
   std::int64_t max_samples_per_shard = 200000;
-  /// Fraction of the blocks, at the end, for the validation set. Unused if a folder of the inputs has validation files,
-  /// which then are the validation set.
+  /// Fraction of the blocks, taken from the end, for the validation set. Ignored if an input folder has validation
+  /// files, which then are the validation set.
   double eval_fraction = 0;
   bool split_special_tokens = false;             ///< encode special tokens in the text as ordinary text
   int num_threads = 1;                           ///< threads that encode; reading has its own

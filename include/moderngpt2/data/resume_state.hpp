@@ -19,8 +19,8 @@
 
 namespace moderngpt2 {
 
-/// Input file of a data set. Its content identifies it; its path only does in states of earlier versions, which have no
-/// hash. A file may be in another folder when a run is resumed.
+/// Input file of a data set, identified by its content, so that it may have moved when a run is resumed. States of
+/// earlier versions have no hash of the content and identify it by path.
 struct InputIdentity {
   std::string path;  ///< absolute
   std::int64_t bytes = 0;
@@ -60,7 +60,7 @@ std::string difference(const PretokenizeFingerprint& before, const PretokenizeFi
 
 namespace detail {
 
-/// Description of the difference between two inputs in the same place, the `number`-th; empty if they are equal.
+/// Describes the difference between the `number`-th inputs of two states; empty if they are equal.
 std::string difference(const InputIdentity& before, const InputIdentity& now, std::size_t number);
 
 }  // namespace detail

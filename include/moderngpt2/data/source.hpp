@@ -180,7 +180,7 @@ MODERNGPT2_INLINE void DocumentSource::check_encoding(const Group& group) const 
   if (all.sample.empty())
     throw Error(
         "{}:{}: {} escaped surrogates (\\ud800 to \\udfff) without their pair, the first in this line, in {} bytes: "
-        "more than {:.3g}% ({}). Write whole characters.",
+        "more than {:.3g}% ({}). Write them as complete pairs.",
         file.path.string(), all.line, all.invalid / 3, all.bytes, 100 * most,
         options_.strict ? Setting{"strict"} : Setting{"max_invalid_utf8"});
   std::string sample = all.sample;

@@ -29,7 +29,7 @@ struct SourceOptions {
   /// Maximum bytes of text read ahead, over all languages, with one thread per language; 0: no threads.
   std::size_t read_ahead_bytes = 0;
   std::function<void(const std::string&)> warn;  ///< receives one line; optional
-  /// Receives one line about files of the inputs that are not trained on; optional.
+  /// Receives one line about files of the inputs that are not used for training; optional.
   std::function<void(const std::string&)> note;
   bool evaluates = false;  ///< whether these lines say that validation files are evaluated
 

@@ -18,17 +18,17 @@ namespace moderngpt2 {
 /// Part of a data set.
 enum class DataSplit { unnamed, train, validation, test };
 
-/// Part to which a file belongs by its path relative to the data set's folder. Folders are read first, from the
-/// outermost on, then the file's name. A name is read as the library `datasets` does: train or training; validation,
-/// valid, dev or val; test, testing, eval or evaluation, as a word between "-", ".", "_", spaces and digits. Letter
-/// case does not matter, and a name with words of several parts is not of the training set.
+/// Returns the part to which a file belongs by its path relative to the data set's folder. Names of folders come first,
+/// from the outermost on, then the file's name. As in the library `datasets`, the part is a word of the name (train,
+/// training; validation, valid, dev, val; test, testing, eval, evaluation) between "-", ".", "_", spaces and digits, in
+/// any letter case. A name with words of several parts is not of the training set.
 DataSplit split_of(const std::filesystem::path& relative);
 
 /// Files of a folder by the part to which they belong.
 struct SplitPaths {
   std::filesystem::path folder;
   std::vector<std::filesystem::path> train, validation, test;
-  std::vector<std::filesystem::path> unused;  ///< without a part in their names, beside others that say train
+  std::vector<std::filesystem::path> unused;  ///< names without a part, in a folder that has training files by name
 
   /// Files of an evaluation set: validation files, otherwise test files, otherwise all.
   const std::vector<std::filesystem::path>& evaluation() const {
@@ -36,10 +36,11 @@ struct SplitPaths {
   }
 };
 
-/// Sorts the files of a folder by their parts. If none says train, the files without a part are the training set.
+/// Sorts the files of a folder by their parts. If none is a training file by its name, the files without a part are the
+/// training set.
 SplitPaths split_paths(const std::filesystem::path& folder, std::vector<std::filesystem::path> paths);
 
-/// One line for each part that is not trained on. `evaluates`: whether validation files are evaluated.
+/// Returns one line for each part that is not used for training. `evaluates`: whether validation files are evaluated.
 std::vector<std::string> split_notes(const SplitPaths& paths, bool evaluates);
 
 }  // namespace moderngpt2
@@ -48,7 +49,7 @@ std::vector<std::string> split_notes(const SplitPaths& paths, bool evaluates);
 
 namespace moderngpt2::detail {
 
-/// Part that a single name says.
+/// Part of a data set by the words of a single name.
 inline DataSplit split_of_name(std::string name) {
   constexpr std::string_view separators = "-._ 0123456789";
   constexpr std::array<std::pair<std::string_view, DataSplit>, 10> keywords{{{"train", DataSplit::train},
@@ -109,7 +110,7 @@ MODERNGPT2_INLINE std::vector<std::string> split_notes(const SplitPaths& paths, 
   };
   add(paths.validation, " of a validation set:", evaluates ? "evaluated, not trained on" : "not used");
   add(paths.test, " of a test set:", "not used");
-  add(paths.unused, " whose names do not say train, as others do:", "not used");
+  add(paths.unused, " without 'train' in the name, unlike others:", "not used");
   return lines;
 }
 

@@ -28,31 +28,32 @@ struct TextFile {
   TextFormat format;
   std::string language;
   std::int64_t bytes = 0;
-  bool is_validation = false;  ///< whether it was found as a file of a validation set
+  bool is_validation = false;  ///< whether it belongs to the validation set of a folder
 };
 
-/// Language of a file: two letters in its name, at its beginning or after '-', '_' or '.', and before '-', '_' or '.',
-/// as in c4-ja.00000-of-01024.json.gz or ja.txt; or the name of one of the last `folders` folders of its path, or the
-/// end of it, as in en/c4-train.00000-of-01024.json.gz or 20231101.ja/train.parquet; otherwise "text".
+/// Language of a file: a known two-letter code in its name, at the beginning or after '-', '_' or '.', and before '-',
+/// '_' or '.' (c4-ja.00000-of-01024.json.gz, ja.txt); otherwise a code that is the name of one of the last `folders`
+/// folders of its path, or the last part of such a name (en/c4-train.json.gz, 20231101.ja/train.parquet); otherwise
+/// "text".
 std::string language_of(const std::filesystem::path& path, int folders = 1);
 
 /// Files of a set of inputs to find.
 enum class TextPart {
-  train,       ///< all files but those of a folder that are of a validation or test set
-  validation,  ///< files of folders that are of a validation set
-  evaluation   ///< all files, but of a folder only its validation files, otherwise its test files, if it has some
+  train,       ///< named files, and the training files of folders
+  validation,  ///< validation files of folders
+  evaluation   ///< named files, and of each folder the validation files, otherwise the test files, otherwise all
 };
 
-/// Files of a part of `inputs` (files, globs, folders searched recursively), without duplicates: in the order of the
-/// inputs, files of a glob or folder sorted by name. "**" in a glob matches folders of any depth. An input
+/// Finds the files of a part of `inputs` (files, globs, folders searched recursively), without duplicates, in the order
+/// of the inputs; files of a glob or folder are sorted by name. "**" in a glob matches folders of any depth. An input
 /// LANGUAGE=INPUT sets the language of its files. See split_of() for the parts of a folder. Throws Error for an input
-/// that matches nothing or a file of unknown format, and for inputs without files to train on.
+/// that matches nothing, a file of unknown format, and inputs without training files.
 std::vector<TextFile> find_text_files(const std::vector<std::string>& inputs, TextPart part = TextPart::train);
 
-/// Files of `inputs` from which a data set is made: those to train on, then those of validation sets.
+/// Files of `inputs` from which a data set is made: training files, then validation files.
 std::vector<TextFile> find_dataset_files(const std::vector<std::string>& inputs);
 
-/// Lines about files of `inputs` that are not trained on, and about globs that match files of several parts.
+/// Lines about files of `inputs` that are not used for training, and about globs that match validation or test files.
 /// `evaluates`: whether validation files are evaluated.
 std::vector<std::string> text_file_notes(const std::vector<std::string>& inputs, bool evaluates);
 
@@ -135,8 +136,8 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
   if (inputs.empty()) throw Error("no input file given");
   if (files.empty() && part != TextPart::validation)
     throw Error(
-        "{}: the name says that this file is not of a training set, and there are no others. Name the file, "
-        "not its folder, to train on it.",
+        "{}: a validation or test file by its name, and the input has no training files. To train on it, pass the "
+        "file, not its folder.",
         other_part);
   return files;
 }
@@ -162,8 +163,8 @@ MODERNGPT2_INLINE std::vector<std::string> text_file_notes(const std::vector<std
     });
     if (found.is_glob && matches.size() > 1 && other != matches.end())
       lines.push_back(
-          fmt::format("{}: matches {} of validation or test sets ({}), which are trained on: name their "
-                      "folder to leave them out",
+          fmt::format("{}: matches {} of validation or test sets ({}), which are used for training. To leave them out, "
+                      "pass their folder",
                       input, std::filesystem::is_directory(*other) ? "folders" : "files", other->filename().string()));
   }
   return lines;

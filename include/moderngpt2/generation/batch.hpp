@@ -75,7 +75,7 @@ class Batch {
         r.completion->extend(rows_.logits(int(row)), report);
     }
   }
-  /// Chooses the next tokens of unfinished texts in device memory, where their options allow it.
+  /// Chooses the next tokens of unfinished texts in device memory if their options allow it.
   void choose_all() {
     open_.clear();
     choices_.clear();

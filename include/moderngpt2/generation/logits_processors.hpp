@@ -47,7 +47,7 @@ void for_each_prompt_ngram_end(std::span<const int> prompt, std::span<const int>
     if (std::equal(tail.begin(), tail.end(), prompt.begin() + std::ptrdiff_t(end - tail.size()))) f(prompt[end]);
 }
 
-/// Removes all tokens but some, which get the logit 0; ids outside of the vocabulary are ignored.
+/// Sets the logits of `tokens` to 0 and removes all other tokens. Ids outside the vocabulary are ignored.
 template <class T>
 void force_tokens(std::span<T> logits, std::span<const int> tokens) {
   std::fill(logits.begin(), logits.end(), removed_logit<T>);

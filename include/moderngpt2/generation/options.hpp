@@ -30,7 +30,7 @@ constexpr auto words_of(EarlyStopping) {
                     Word("never", EarlyStopping::never)};
 }
 
-/// Bias of a token sequence: added to the logit of its last token where the text ends with the others.
+/// Bias of a token sequence, added to the logit of its last token when the text ends with its other tokens.
 struct SequenceBias {
   std::vector<int> tokens;
   double bias = 0;
@@ -38,7 +38,7 @@ struct SequenceBias {
   bool operator==(const SequenceBias&) const = default;
 };
 
-/// Makes eos tokens more likely in long completions: after `start` new tokens, their logit x becomes
+/// Bias for eos tokens in long completions: after `start` new tokens, their logit x becomes
 /// x + |x| (factor^n - 1), n = number of new tokens - start.
 struct LengthDecay {
   int start = 0;
@@ -54,7 +54,7 @@ struct GenerationOptions {
   int min_length = 0;                       ///< no eos before this length, prompt included
   int min_new_tokens = 0;                   ///< no eos before this number of new tokens; overrides min_length
   std::optional<double> max_time{};         ///< seconds after which no further token is generated
-  std::vector<std::string> stop_strings{};  ///< end the text when they occur in it; require token_text
+  std::vector<std::string> stop_strings{};  ///< strings that end the text; require token_text
   bool do_sample = true;                    ///< false: greedy decoding
   double temperature = 1.0;                 ///< sampling: divides the logits
   int top_k = 50;                           ///< sampling; 0: all tokens
@@ -70,13 +70,13 @@ struct GenerationOptions {
   int encoder_no_repeat_ngram_size = 0;   ///< size of n-grams of the prompt that must not occur; 0: no restriction
   std::vector<std::vector<int>> bad_words_ids{};  ///< token sequences that must not occur
   std::vector<SequenceBias> sequence_bias{};
-  std::vector<int> suppress_tokens{};        ///< never generated
-  std::vector<int> begin_suppress_tokens{};  ///< not generated as the first new token
-  std::optional<int> forced_bos_token_id{};  ///< new token after a prompt of one token
-  std::vector<int> forced_eos_token_id{};    ///< one of these is the last of max_new_tokens tokens
+  std::vector<int> suppress_tokens{};        ///< tokens that are never generated
+  std::vector<int> begin_suppress_tokens{};  ///< tokens that are never the first new token
+  std::optional<int> forced_bos_token_id{};  ///< first new token after a prompt of one token
+  std::vector<int> forced_eos_token_id{};    ///< tokens, one of which is forced as the max_new_tokens-th new token
   std::optional<LengthDecay> exponential_decay_length_penalty{};
-  bool remove_invalid_values = false;  ///< replaces NaN and infinite logits, which are errors otherwise
-  bool renormalize_logits = false;     ///< beams: normalizes the log-probabilities after the other options
+  bool remove_invalid_values = false;  ///< replace NaN and infinite logits, which are errors otherwise
+  bool renormalize_logits = false;     ///< beam search: normalize log-probabilities after the other options
   int num_beams = 1;                   ///< above 1: beam_search() or beam_sample()
   double length_penalty = 1;           ///< score of a beam: its log-probability / length^length_penalty
   EarlyStopping early_stopping = EarlyStopping::heuristic;
@@ -132,18 +132,19 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .at_least = 0});
   visit(o.min_new_tokens, stored.min_new_tokens,
         Field{.name = "min_new_tokens",
-              .help = "Minimum number of new tokens; overrides the minimum length.",
+              .help = "Minimum number of new tokens; overrides --min_length.",
               .section = text,
               .at_least = 0});
   visit(o.max_time, stored.max_time,
         Field{.name = "max_time",
-              .help = "Maximum time for a text in seconds.",
+              .help = "Maximum time per text in seconds. At least one token is generated.",
               .section = text,
               .at_least = 0,
               .default_text = "no limit"});
-  visit(
-      o.stop_strings, stored.stop_strings,
-      Field{.name = "stop_strings", .help = "Strings that end a text; the text includes the string.", .section = text});
+  visit(o.stop_strings, stored.stop_strings,
+        Field{.name = "stop_strings",
+              .help = "Strings that end a text when they occur in it. The text includes the string.",
+              .section = text});
   visit(o.do_sample, stored.do_sample,
         Field{.name = "do_sample",
               .help = "Sample; --no_do_sample selects greedy decoding.",
@@ -203,13 +204,13 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .at_most = 1});
   visit(o.repetition_penalty, stored.repetition_penalty,
         Field{.name = "repetition_penalty",
-              .help = "Above 1 makes tokens of the text so far less likely.",
+              .help = "Values above 1 make tokens of the text so far less likely.",
               .section = rules,
               .more_than = 0,
               .at_most = 1e30});
   visit(o.encoder_repetition_penalty, stored.encoder_repetition_penalty,
         Field{.name = "encoder_repetition_penalty",
-              .help = "Above 1 makes tokens of the prompt more likely.",
+              .help = "Values above 1 make tokens of the prompt more likely.",
               .section = rules,
               .more_than = 0,
               .at_most = 1e30});
@@ -230,38 +231,38 @@ void describe_stored(O& o, Stored& stored, Visitor&& visit) {
               .metavar = "JSON"});
   visit(o.sequence_bias, stored.sequence_bias,
         Field{.name = "sequence_bias",
-              .help =
-                  "Biases added to the logit of the last token of a sequence, as JSON: \"[[[5], -2.5], [[7, 8], 1]]\".",
+              .help = "Biases of token sequences, each added to the logit of the last token after the others, as JSON: "
+                      "\"[[[5], -2.5], [[7, 8], 1]]\".",
               .section = rules,
               .metavar = "JSON"});
   visit(o.suppress_tokens, stored.suppress_tokens,
         Field{.name = "suppress_tokens", .help = "Token ids that are never generated.", .section = rules});
-  visit(o.begin_suppress_tokens, stored.begin_suppress_tokens,
-        Field{.name = "begin_suppress_tokens",
-              .help = "Token ids that are not generated as the first new token.",
-              .section = rules});
+  visit(
+      o.begin_suppress_tokens, stored.begin_suppress_tokens,
+      Field{
+          .name = "begin_suppress_tokens", .help = "Token ids that are never the first new token.", .section = rules});
   visit(o.forced_bos_token_id, stored.forced_bos_token_id,
         Field{.name = "forced_bos_token_id",
-              .help = "Token id that follows a prompt of one token.",
+              .help = "Token id that is forced as the first new token after a prompt of one token.",
               .section = rules,
               .at_least = 0});
   visit(o.forced_eos_token_id, stored.forced_eos_token_id,
         Field{.name = "forced_eos_token_id",
-              .help = "Token ids, one of which is the last token of a text of maximum length.",
+              .help = "Token ids, one of which is forced as the last token when the maximum length is reached.",
               .section = rules});
   visit(o.exponential_decay_length_penalty, stored.exponential_decay_length_penalty,
         Field{.name = "exponential_decay_length_penalty",
-              .help = "Makes the end of the text more likely after a number of new tokens, by a factor that grows "
-                      "exponentially; as JSON: \"[20, 1.1]\".",
+              .help = "Number of new tokens after which eos becomes more likely with each token, and the factor per "
+                      "token, as JSON: \"[20, 1.1]\".",
               .section = rules,
               .metavar = "JSON"});
   visit(o.remove_invalid_values, stored.remove_invalid_values,
         Field{.name = "remove_invalid_values",
-              .help = "Replace logits that are NaN or infinite, which are errors otherwise.",
+              .help = "Replace NaN and infinite logits, which are errors otherwise.",
               .section = rules});
   visit(o.renormalize_logits, stored.renormalize_logits,
         Field{.name = "renormalize_logits",
-              .help = "Beams: normalize the log-probabilities after the other options.",
+              .help = "Beam search: normalize the log-probabilities after all other options are applied.",
               .section = rules});
   visit(o.num_beams, stored.num_beams,
         Field{.name = "num_beams",
@@ -294,8 +295,8 @@ void describe(O& o, Visitor&& visit) {
   visit(o.token_text, {.name = "token_text"});
 }
 
-/// Throws an Error that names the first option out of the bounds of its row. `samples`: whether the temperature is
-/// used.
+/// Throws an Error that names the first option out of the bounds of its row. `samples`: whether tokens are sampled, so
+/// that the temperature must be positive.
 inline void validate(const GenerationOptions& o, bool samples) {
   describe(o, [&](const auto& value, Field field) {
     // Files of greedy models often hold a temperature of 0.

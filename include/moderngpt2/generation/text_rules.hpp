@@ -50,8 +50,8 @@ void require_finite(std::span<const T> logits) {
               names.empty() ? "all logits are -infinity, the model's weights are corrupt" : "relax " + names);
 }
 
-/// Names of the options that TokenChoice cannot express, separated by commas: with these, tokens are chosen in host
-/// memory, also for models in device memory.
+/// Names of the set options that TokenChoice cannot express, separated by commas. With these options, tokens are chosen
+/// in host memory, also for models in device memory.
 inline std::string host_memory_options(const GenerationOptions& o) {
   std::string names;
   const auto add = [&](const char* name, bool is_set) {
@@ -140,7 +140,7 @@ class TextRules {
   static std::span<const int> prompt_of(std::span<const int> text, std::size_t new_tokens) {
     return text.first(text.size() - std::min(new_tokens, text.size()));
   }
-  /// Whether the text ends with a sequence but for its last token.
+  /// Whether the text ends with all tokens of a sequence except its last one.
   static bool may_end(const SequenceBias& sequence, std::span<const int> text) {
     const std::size_t before = sequence.tokens.size() - 1;
     return before <= text.size() &&
@@ -151,7 +151,7 @@ class TextRules {
     return !options_->forced_eos_token_id.empty() && int(new_tokens) == options_->max_new_tokens - 1;
   }
 
-  /// Calls f for the tokens that rules before forced_bos_token_id remove; maybe repeatedly for a token.
+  /// Calls f for the tokens that rules before forced_bos_token_id remove, possibly several times for a token.
   template <class F>
   void for_each_removed_before_forced(std::span<const int> text, std::size_t new_tokens, F&& f) const {
     const GenerationOptions& o = *options_;

@@ -88,7 +88,7 @@ inline constexpr std::array neutral_generation_fields = {"transformers_version",
                                                          "continuous_batching_config",
                                                          "decoder_start_token_id"};
 
-/// A field that is not supported, and the value that has no effect; null has none for all.
+/// Unsupported field and its value without effect; null has no effect for any field.
 struct UnsupportedField {
   const char* name;
   double neutral;

@@ -40,7 +40,7 @@ class TemporaryNames {
     if (place >= 0) table_[place].state.compare_exchange_strong(state, unused);  // a handler keeps its row
   }
 
-  /// Deletes all files of this process in the table. Async-signal-safe; call it only to end the process.
+  /// Deletes all files of this process in the table. Async-signal-safe. Call it only before the process ends.
   static void delete_all() {
     for (int i = 0; i < rows; ++i) {
       TemporaryName& row = table_[i];

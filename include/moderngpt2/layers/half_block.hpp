@@ -40,7 +40,7 @@ struct HalfBlock {
     visitor.nested(names.post_norm, norm, p.post_norm);
   }
 
-  /// Computes the mixer's y (BT,C) of u (BT,C). A mixer need not have a parameter for the cache.
+  /// Computes the mixer's output y (BT,C) from u (BT,C). The mixer's parameter for the cache is optional.
   template <class Backend, class T, class P, class Saved, class Pass, class Cache>
   void mix(Backend& b, Rows<T> y, std::type_identity_t<Rows<const T>> u, const P& p, const Saved& saved,
            const Pass& pass, int layer, const Cache& cache) const {

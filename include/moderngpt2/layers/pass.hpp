@@ -49,7 +49,7 @@ struct Pass {
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
   R loss_scale = 1;                 ///< multiplies gradients, not the loss, against underflow in fp16
-  R label_smoothing = 0;            ///< share of each label that is spread over all classes, 0 to 1
+  R label_smoothing = 0;            ///< fraction of each label that is spread over all classes, 0 to 1
   std::int64_t first_sequence = 0;  ///< index of row 0 in the global batch, so that dropout ignores micro-batches
 
   constexpr int rows() const { return batch * time; }

@@ -44,7 +44,7 @@ struct AccelerateConfig {
   /// Path of deepspeed_config_file: relative to the working directory, as Accelerate reads it, or else to the folder of
   /// this file.
   std::optional<std::filesystem::path> deepspeed_file() const;
-  /// Drops the settings of deepspeed_config because of a file given by a flag, and names them as not honoured.
+  /// Drops the settings of deepspeed_config in favour of a file given by a flag, and adds them to `ignored`.
   void prefer_deepspeed_flag();
 };
 
@@ -65,7 +65,7 @@ class AccelerateSection {
   /// Marks a field as read.
   void know(const std::string& key) { read_.push_back(key); }
 
-  /// Adds the fields that no other member has read, and that request something, to the fields that are not honoured.
+  /// Adds the fields that were not read and request something to the fields that are not honoured.
   void name_others(std::span<const AccelerateField> fields);
 
   /// Whether a value requests something. Null, false, no, none, 0 and maps of such values do not.
@@ -86,7 +86,7 @@ void read_accelerate_precision(AccelerateSection& root, AccelerateConfig& out);
 
 void read_accelerate_deepspeed(const YAML::Node& map, AccelerateConfig& out);
 
-/// Reads the sharding of FSDP as the ZeRO stage that shards the same.
+/// Sets the ZeRO stage that corresponds to FSDP's sharding strategy.
 void read_accelerate_fsdp(const YAML::Node& map, AccelerateConfig& out);
 
 }  // namespace detail
@@ -265,13 +265,13 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE AccelerateConfig parse_accelerate_config(const std::string& text, const std::string& where) {
   const YAML::Node map = load_yaml(text, where);
-  if (!map.IsMap()) throw Error("{}: not a map of fields, as accelerate config writes it", where);
+  if (!map.IsMap()) throw Error("{}: expected a map of fields, as written by accelerate config", where);
   AccelerateConfig out;
   out.where = where;
   detail::AccelerateSection root(map, "", out);
   detail::read_accelerate_precision(root, out);
   out.num_processes = root.integer("num_processes", -1, 1 << 30);  // -1: left to the launcher
-  if (out.num_processes == 0) throw Error("{}: num_processes is 0", where);
+  if (out.num_processes == 0) throw Error("{}: num_processes is 0, expected at least 1", where);
   if (out.num_processes == -1) out.num_processes.reset();
   const std::string type = root.text("distributed_type").value_or("");
   for (const auto& [key, needed, read] :

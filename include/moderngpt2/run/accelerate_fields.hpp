@@ -15,7 +15,7 @@
 
 namespace moderngpt2::detail {
 
-/// Field of Accelerate's YAML that changes nothing here.
+/// Field of Accelerate's YAML that has no effect in this library.
 struct AccelerateField {
   std::string_view name;
   std::string_view usual{};    ///< value without a warning; "*": any value
@@ -88,8 +88,8 @@ inline constexpr AccelerateField accelerate_fsdp_fields[]{
     {"fsdp_offload_params", "", "nothing is offloaded"},
 };
 
-/// Name of a field that is not honoured, for the warning: with what to use in its place, or with the nearest known name
-/// if `fields` and `others` do not have it. Empty if `value` has its usual meaning here.
+/// Name of a field that is not honoured, for the warning, with its replacement, or with the nearest known name if
+/// `fields` and `others` do not have it. Empty if `value` needs no warning.
 std::string declined_accelerate_field(const std::string& prefix, const std::string& key, const std::string& value,
                                       std::span<const AccelerateField> fields, const std::vector<std::string>& others);
 

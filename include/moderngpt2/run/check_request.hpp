@@ -39,7 +39,7 @@ void check_cuda_graph(const TrainingRequest& request, Say&& say) {
   say("note: --cuda_graph needs --device cuda; this is the plan of the CPU");
 }
 
-/// Throws UsageError if a GPU is described without a plan for one.
+/// Throws UsageError if gpu_memory or gpu_flops is set for anything but a dry run on a GPU.
 inline void check_described_gpu(const TrainingRequest& request) {
   if (!request.gpu_memory && !request.gpu_flops) return;
   const char* const name = request.gpu_memory ? "--gpu_memory" : "--gpu_flops";

@@ -74,7 +74,8 @@ class DeepSpeedSection {
   /// Marks keys as known but not honoured. Adds those that are enabled to `ignored`, with the hint `instead`.
   void decline(std::initializer_list<const char*> keys, const std::string& instead, std::vector<std::string>& ignored);
 
-  /// Marks a number as known that is not honoured. Adds it to `ignored` unless it is `off`, which requests nothing.
+  /// Marks a number as known but not honoured. Adds it to `ignored` unless it has the value `off`, which requests
+  /// nothing.
   void decline_unless(const char* key, std::int64_t off, std::vector<std::string>& ignored) {
     if (get<std::int64_t>(key).value_or(off) != off) ignored.push_back(name_ + key);
   }

@@ -84,14 +84,14 @@ void describe(R& r, Visitor&& visit) {
   own(r.dry_run,
       {.name = "dry_run", .help = "Print the plan (model, data, steps, memory, disk) and exit.", .section = "Run"});
   own(r.gpu_memory, {.name = "gpu_memory",
-                     .help = "Memory of each GPU, such as 94GiB or 80GB: --dry_run --device cuda says what fits.",
+                     .help = "Memory of each GPU, such as 94GiB or 80GB. --dry_run --device cuda then prints whether "
+                             "the run fits and which batch sizes do.",
                      .section = "Run"});
-  own(r.gpu_flops,
-      {.name = "gpu_flops",
-       .help =
-           "FLOP/s that each GPU reaches in training, such as 4e14: --dry_run --device cuda says how long it takes.",
-       .section = "Run",
-       .more_than = 0});
+  own(r.gpu_flops, {.name = "gpu_flops",
+                    .help = "FLOP/s that each GPU reaches in training, such as 4e14. --dry_run --device cuda then "
+                            "prints the estimated time.",
+                    .section = "Run",
+                    .more_than = 0});
   own(r.samples.prompts,
       {.name = "sample_prompts", .help = "Prompts that the model completes at each evaluation.", .section = "Reports"});
   own(r.samples.max_new_tokens, {.name = "sample_tokens",

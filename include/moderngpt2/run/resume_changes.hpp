@@ -19,7 +19,7 @@
 // Comparison of a resumed run with the run that wrote its checkpoint.
 namespace moderngpt2::detail {
 
-/// Returns what checkpoints of a run record about its inputs. Reads up to 16 blocks of each data set.
+/// Returns the inputs of a run that its checkpoints record. Reads up to 16 blocks of each data set.
 template <class Task>
 RunOrigin origin_of(const TrainingRequest& request, const PreparedRun<Task>& run) {
   RunOrigin origin;
@@ -41,8 +41,8 @@ inline void require_same_data(const Checkpoint& checkpoint, const RunOrigin& now
   if (before.empty() || now.train_data.empty() || before == now.train_data || checkpoint.state.blocks != train_blocks)
     return;
   throw Error(
-      "{}: was trained on other data of the same size. Resume with the same data, or start a new run from its weights "
-      "with {} {}",
+      "{}: trained on other data of the same size. Resume with the same data, or start a new run from its weights with "
+      "{} {}",
       checkpoint.folder.string(), Setting{"model_path"}, checkpoint.folder.string());
 }
 
@@ -69,7 +69,7 @@ inline std::vector<std::string> resume_changes(const TrainerState& before, const
         before.max_steps, last, last));
   if (!before.origin.train_data.empty() && before.origin.eval_data != now.eval_data)
     lines.push_back(
-        "changed since the checkpoint: the evaluation data; evaluations do not compare with the earlier ones");
+        "changed since the checkpoint: the evaluation data; results are not comparable with earlier evaluations");
   return lines;
 }
 

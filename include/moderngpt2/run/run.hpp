@@ -102,7 +102,8 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
   std::int64_t unlabelled = 0;
   if constexpr (requires { data.store().labelled; }) unlabelled = data.store().labelled.missing();
   if (unlabelled > 0)
-    hooks.say(fmt::format("{} rows have no label: there are predictions, but no loss and no scores", unlabelled));
+    hooks.say(
+        fmt::format("{} rows have no label: predictions are written, loss and scores are not computed", unlabelled));
   else
     hooks.say(fmt::format("evaluation {}, over {} labels", result->text(), result->labels));
   if constexpr (!std::is_same_v<Task, LanguageModelling>)

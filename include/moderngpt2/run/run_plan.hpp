@@ -29,12 +29,12 @@
 // Plan of a whole run, and its text for --dry_run. Needs no device: a program without CUDA plans runs on GPUs too.
 namespace moderngpt2::detail {
 
-/// GPU memory in bytes that the CUDA driver and libraries take from a process, beside the plan; about 0.6 GiB on
+/// GPU memory in bytes that the CUDA driver and libraries use in a process, in addition to the plan: about 0.6 GiB on
 /// GPUs of compute capability 8.0 and 9.0.
 inline constexpr std::uint64_t cuda_context_bytes = std::uint64_t(600) << 20;
 
-/// Number of bytes that a text such as "94GiB", "80 GB" or "500MiB" names; without a unit, GiB. Throws UsageError with
-/// the name of the setting.
+/// Parses a memory size such as "94GiB", "80 GB" or "500MiB" (GiB without a unit) and returns bytes. Throws UsageError
+/// with the name of the setting.
 inline std::uint64_t parse_bytes(const char* setting, const std::string& text) {
   static constexpr std::array<std::pair<std::string_view, double>, 9> units{{{"", double(1 << 30)},
                                                                              {"g", double(1 << 30)},
@@ -54,7 +54,7 @@ inline std::uint64_t parse_bytes(const char* setting, const std::string& text) {
   for (const auto& [name, bytes] : units)
     if (error == std::errc() && unit == name && number > 0 && number * bytes < 1e18)
       return std::uint64_t(number * bytes);
-  throw UsageError("{}: '{}' is not a size of memory (expected a number and a unit, such as 94GiB or 80GB)",
+  throw UsageError("{}: '{}' is not a memory size (expected a number and a unit, such as 94GiB or 80GB)",
                    Setting{setting}, text);
 }
 
@@ -102,7 +102,7 @@ RunPlan plan_run(const TrainingRequest& request, const PreparedRun<Task>& run, i
   return plan;
 }
 
-/// Maximum per_device_train_batch_size whose plan for model type M fits in `bytes` of device memory; 0: none.
+/// Largest per_device_train_batch_size whose plan for model type M fits into `bytes` of device memory; 0: none.
 template <class M, class Task>
 int largest_batch(const TrainingRequest& request, const PreparedRun<Task>& run, TrainingSettings s,
                   std::uint64_t bytes) {
@@ -117,7 +117,7 @@ int largest_batch(const TrainingRequest& request, const PreparedRun<Task>& run, 
   return most;
 }
 
-/// Compares the plan of a run on a GPU with --gpu_memory, and says which batch sizes fit.
+/// Text that compares the plan of a run on a GPU with --gpu_memory and lists the batch sizes that fit.
 template <class M, class Task>
 std::string gpu_memory_text(const TrainingRequest& request, const PreparedRun<Task>& run, const MemoryPlan& plan) {
   const std::uint64_t total = parse_bytes("gpu_memory", *request.gpu_memory);
@@ -139,7 +139,7 @@ std::string gpu_memory_text(const TrainingRequest& request, const PreparedRun<Ta
   return text;
 }
 
-/// Time that the remaining steps take at --gpu_flops.
+/// Text with the time that the remaining steps take at --gpu_flops.
 template <class Task>
 std::string gpu_time_text(const TrainingRequest& request, const PreparedRun<Task>& run, const RunPlan& plan) {
   const TrainingSettings& s = request.settings;

@@ -69,7 +69,7 @@ class AddedTokenMatcher {
 
   static bool touches_word(std::string_view text, std::size_t begin, std::size_t end);
 
-  /// Begin of the white space that ends at `end`, but not before `first`.
+  /// Beginning of the white space that ends at `end`, at least `first`.
   static std::size_t begin_of_space_before(std::string_view text, std::size_t end, std::size_t first);
 
   static std::size_t end_of_space_after(std::string_view text, std::size_t at);

@@ -38,7 +38,7 @@ inline constexpr const char* gemma_jinja_template =
     "'assistant' else message['role']) + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}";
 
-/// A chat template, and the names of the special tokens that it may insert (`bos_token`, `eos_token`, ...).
+/// Chat template and the special tokens that it may insert (`bos_token`, `eos_token`, ...).
 struct ChatTemplate {
   std::string jinja;
   std::string where;             ///< file, or name of the format; begins errors
@@ -49,7 +49,7 @@ struct ChatTemplate {
 Json special_token_names(const std::filesystem::path& folder);
 
 /// Chat template of a folder: chat_template.jinja, or chat_template of tokenizer_config.json (of a list of named
-/// templates, the one named default). nullopt without one.
+/// templates, the one named default). nullopt if the folder has none.
 std::optional<ChatTemplate> read_chat_template(const std::filesystem::path& folder);
 
 /// Whether a folder has a chat template.

@@ -50,8 +50,8 @@ Json unigram_model_json(const SentencePieceModel& model);
 bool never_matches(const SentencePieceModel::Piece& piece);
 
 /// added_tokens of a tokenizer.json. Special tokens are pieces without text (unknown, control). User-defined pieces
-/// match the normalized text, as in SentencePiece: the normalizer makes their space marks, and the longest at a
-/// position wins.
+/// match the normalized text, as in SentencePiece: spaces are already space marks, and the longest match at a position
+/// wins.
 Json added_tokens_json(const SentencePieceModel& model);
 
 Json replace_json(std::string_view from, std::string_view to);

@@ -108,7 +108,8 @@ class JinjaRenderer {
   std::size_t block(std::size_t at, bool runs) {
     if (++depth_ > 60) throw Error("statements are nested too deeply");
     for (; at < parts_.size(); ++at) {
-      if (++steps_ > 100'000 || out_.size() > 1 << 22) throw Error("the template does not end");
+      if (++steps_ > 100'000 || out_.size() > 1 << 22)
+        throw Error("the template takes more than 100,000 steps or writes more than 4 MiB");
       const JinjaPart& part = parts_[at];
       if (part.kind == JinjaPart::Kind::text) {
         if (runs) out_ += part.body;

@@ -170,7 +170,7 @@ class JinjaExpression {
   static long whole(const Json& v) {
     constexpr long most = 1'000'000'000;
     if (!v.is_number_integer() || v > most || v < -most)
-      throw Error("{} is not a whole number of at most nine digits", json_excerpt(v));
+      throw Error("{} is not an integer of at most nine digits", json_excerpt(v));
     return v.get<long>();
   }
   Json sum() {
@@ -231,7 +231,7 @@ class JinjaExpression {
   }
   /// Items [begin, end) of a list; null: from the start, to the end.
   static Json slice(const Json& v, const Json& begin, const Json& end) {
-    if (!v.is_array()) unsupported("a slice of what is no list");
+    if (!v.is_array()) unsupported("a slice of a value that is not a list");
     const long n = long(v.size());
     const auto position = [&](const Json& i, long otherwise) {
       if (i.is_null()) return otherwise;

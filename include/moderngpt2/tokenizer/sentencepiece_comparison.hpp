@@ -67,7 +67,8 @@ inline std::vector<std::string> comparison_texts(const SentencePieceModel& model
 }  // namespace detail
 
 /// Compares the ids of `tokenizer` with those of SentencePiece's own library for the model, on sample texts and on
-/// texts made of its pieces. Special tokens in the text are ordinary text, as in SentencePiece. Takes up to seconds.
+/// texts made of its pieces. Special tokens in the text are ordinary text, as in SentencePiece. May take several
+/// seconds.
 inline SentencePieceComparison compare_with_sentencepiece(const Tokenizer& tokenizer, std::string_view model_bytes,
                                                           const SentencePieceModel& model) {
   sentencepiece::SentencePieceProcessor processor;

@@ -24,7 +24,7 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Whether a metric is better than the best so far. NaN and infinity are not: JSON, and so a checkpoint, has neither.
+/// Whether a metric is better than the best so far; false for NaN and infinity, which JSON cannot store.
 inline bool is_better(double metric, const std::optional<double>& best, const TrainingSettings& s) {
   if (!std::isfinite(metric)) return false;
   return !best || (greater_is_better(s) ? metric > *best : metric < *best);
@@ -32,7 +32,7 @@ inline bool is_better(double metric, const std::optional<double>& best, const Tr
 
 }  // namespace detail
 
-/// Value of a metric of an evaluation, by its name without the prefix eval_; empty: no such metric.
+/// Value of an evaluation's metric by its name without the prefix eval_; nullopt if the evaluation does not have it.
 inline std::optional<double> metric_of(const Evaluation& evaluation, std::string_view name) {
   if (name == "loss") return evaluation.loss;
   for (const auto& [score, value] : evaluation.scores)
@@ -40,12 +40,12 @@ inline std::optional<double> metric_of(const Evaluation& evaluation, std::string
   return std::nullopt;
 }
 
-/// Throws an Error that lists the metrics if `scores`, the task's metrics beside the loss, lack the one that decides.
+/// Throws an Error that lists the metrics if metric_for_best_model is neither the loss nor in `scores`.
 inline void require_metric(const TrainingSettings& s, const ScoreList& scores) {
   if (!follows_metric(s) || metric_of({.scores = scores}, metric_name(s))) return;
   std::string known = "loss";
   for (const auto& [name, value] : scores) known += ", " + name;
-  throw Error("{} is {}, the evaluation has {}", Setting{"metric_for_best_model"},
+  throw Error("{} is {}, the evaluation computes {}", Setting{"metric_for_best_model"},
               excerpt(s.metric_for_best_model.value_or("loss")), known);
 }
 
@@ -61,13 +61,13 @@ inline bool add_evaluation(BestState& best, const TrainingSettings& s, const Eva
   return is_best;
 }
 
-/// Notes that the step of an evaluation has a checkpoint.
+/// Records that the step of an evaluation has a checkpoint.
 inline void add_saved(BestState& best, const TrainingSettings& s, const Evaluation& evaluation, std::int64_t step) {
   const std::optional<double> metric = metric_of(evaluation, metric_name(s));
   if (metric && detail::is_better(*metric, best.saved_metric, s)) best.saved_metric = metric, best.saved_step = step;
 }
 
-/// Line of text about the end of a run by early stopping.
+/// Message about the end of a run by early stopping.
 inline std::string early_stop_text(const TrainerState& state, const TrainingSettings& s) {
   const std::string best = state.best.metric
                                ? fmt::format(", the best is {:.6g} of step {}", *state.best.metric, state.best.step)
@@ -76,17 +76,18 @@ inline std::string early_stop_text(const TrainerState& state, const TrainingSett
                      state.max_steps, metric_name(s), state.best.without_improvement, best);
 }
 
-/// Loads the weights of the best checkpoint of a run whose weights are those of state.step, and returns a line of text
-/// that says so. Keeps the weights if there is no better checkpoint, or if it is missing or damaged. `resumed_from`:
-/// checkpoint that the run was resumed from, whose neighbours may include the best one; empty: none. All ranks call it.
+/// Replaces the weights of a run, which are those of state.step, by those of its best checkpoint. Keeps them if no
+/// checkpoint is better, or if the best one is missing or damaged. Returns a message. `resumed_from`: checkpoint from
+/// which the run was resumed; the best one may be in the same folder; empty: none. All ranks call it.
 template <class M, class O>
 std::string load_best_weights(const TrainerState& state, const TrainingSettings& s,
                               const std::filesystem::path& resumed_from, M& model, ModelOptimizer<M, O>& optimizer,
                               distributed::CommunicatorBase& ranks) {
   const BestState& best = state.best;
   if (best.saved_step == 0)
-    return fmt::format("warning: no evaluation has a checkpoint and a {}: the final model is that of step {}",
-                       metric_name(s), state.step);
+    return fmt::format(
+        "warning: no checkpoint has an evaluation with a value of {}: the final model is that of step {}",
+        metric_name(s), state.step);
   std::string text =
       fmt::format("the best model is that of step {}: {} {:.6g}", best.saved_step, metric_name(s), *best.saved_metric);
   if (best.step != best.saved_step)
@@ -104,8 +105,8 @@ std::string load_best_weights(const TrainerState& state, const TrainingSettings&
     }
   }
   if (max_over_ranks(ranks, !failure.empty(), "whether the best checkpoint is complete") > 0)
-    return fmt::format("warning: {}; but it cannot be read: the final model is that of step {}. {}", text, state.step,
-                       failure);
+    return fmt::format("warning: {}, but its checkpoint cannot be read: the final model is that of step {}. {}", text,
+                       state.step, failure);
   if (ranks.rank() != 0 && !resumed_from.empty() && !std::filesystem::exists(folder))
     folder = checkpoint_path(resumed_from.parent_path(), best.saved_step);
   run_or_fail_together(ranks, "reading the best checkpoint",

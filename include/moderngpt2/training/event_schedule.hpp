@@ -48,7 +48,7 @@ struct StepEvents {
 /// step.
 StepEvents events_after(const TrainingSettings& s, const StepIntervals& intervals, const StepPlace& at);
 
-/// Maximum number of checkpoints of a run of `last_step` steps that the settings ask for.
+/// Maximum number of checkpoints that a run of `last_step` steps writes by its settings.
 std::int64_t most_saves(const TrainingSettings& s, std::int64_t last_step, std::int64_t steps_per_epoch);
 
 /// Whether a run evaluates after its last step, if there is evaluation data.
@@ -62,7 +62,7 @@ inline bool saves_at_end(const TrainingSettings& s) {
          (s.save_strategy == SaveStrategy::steps && s.save_steps.value_or(1) > 0);
 }
 
-/// Line of text, such as "log every 5 steps; evaluation every 5 steps and at the end; checkpoint every 5 steps".
+/// Description such as "log every 5 steps; evaluation every 5 steps and at the end; checkpoint every 5 steps".
 std::string events_text(const TrainingSettings& s, const StepIntervals& intervals);
 
 }  // namespace moderngpt2

@@ -16,7 +16,7 @@
 
 namespace moderngpt2 {
 
-/// CPU time of a process's threads, in nanoseconds: used, and spent waiting for a processor while other programs ran.
+/// CPU time of a process's threads in nanoseconds: used, and spent waiting for a processor.
 struct ProcessorTime {
   std::uint64_t used = 0, waited = 0;
 };
@@ -24,16 +24,16 @@ struct ProcessorTime {
 /// Processor time of this process so far, from /proc/self/task/*/schedstat; zeros if that is not available.
 ProcessorTime processor_time();
 
-/// Compares the processor time that the machine gives this process with the time at the start, and reports once that
-/// other programs take it. Threads: one at a time.
+/// Detects that other programs take CPU time from this process: compares its share with that at the start. Threads: one
+/// at a time.
 class MachineShare {
  public:
   /// `read`: source of the times, for tests.
   explicit MachineShare(std::function<ProcessorTime()> read = processor_time)
       : read_(std::move(read)), before_(read_()) {}
 
-  /// Message if, since the last call, this process waited for processors much longer than in the first interval.
-  /// Intervals with less than a second of CPU time are extended. Empty otherwise.
+  /// Returns a message if this process waited for processors much longer since the last call than in the first
+  /// interval; nullopt otherwise. Intervals with less than a second of CPU time are extended.
   std::optional<std::string> note();
 
  private:
@@ -76,8 +76,8 @@ MODERNGPT2_INLINE std::optional<std::string> MachineShare::note() {
   if (reported_ || share > drop * *at_start_) return std::nullopt;
   reported_ = true;
   return fmt::format(
-      "note: other programs use this machine: its processors ran this process {:.0f}% of the time that it was ready to "
-      "run, {:.0f}% at the start. If that lasts, a smaller {} is faster",
+      "note: other programs use this machine: this process gets {:.0f}% of the CPU time that it could use ({:.0f}% at "
+      "the start). If this persists, a smaller {} is faster",
       100 * share, 100 * *at_start_, Setting{"threads"});
 }
 

@@ -36,8 +36,8 @@ class RunControl {
     return signal == 0 && time_is_up_ ? time_limit_reached : signal;
   }
 
-  /// Takes over the callbacks' requests and, with several ranks, those of all of them and their signals. `time_is_up`:
-  /// whether the time limit ends the run, on this rank's clock; one rank decides for all.
+  /// Makes the callbacks' requests current; with several ranks, the requests and signals of all ranks. `time_is_up`:
+  /// whether the time limit is reached on this rank's clock; the run ends if it is on any rank.
   void agree(bool time_is_up) {
     std::int64_t asked[]{0, requests_.should_training_stop, requests_.should_evaluate, requests_.should_save,
                          time_is_up};

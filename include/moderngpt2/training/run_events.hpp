@@ -90,7 +90,7 @@ class RunEvents {
     }
     return is_best;
   }
-  /// Notes that a checkpoint of the current step is about to be written.
+  /// Records that a checkpoint of the current step is about to be written.
   void add_checkpoint() {
     if (evaluation_ && evaluation_->step == state_.step) add_saved(state_.best, settings_, *evaluation_, state_.step);
   }
@@ -112,7 +112,7 @@ class RunEvents {
                                 state_.step));
   }
 
-  /// Says that a signal or the time limit (`reason`) stopped the run, and how to continue it.
+  /// Logs that a signal or the time limit (`reason`) stopped the run, and how to continue it.
   void say_stopped(const std::string& where, int reason) const {
     const std::string by = stop_name(reason);
     if (settings_.save_only_model)
@@ -122,7 +122,7 @@ class RunEvents {
     else
       log_.say("stopped {} by {}: continue with {} latest", where, by, Setting{"resume_from_checkpoint"});
   }
-  /// Says what happened in a run that has ended.
+  /// Logs the summary of a run that has ended.
   void say_end() const {
     if (ranks_.size() > 1)
       log_.say("{} processes, {:.1f} MiB sent by each", ranks_.size(), double(ranks_.bytes_moved()) / (1 << 20));

@@ -109,8 +109,8 @@ void describe(S& s, Visitor&& visit) {
                       .at_most = 1e12,
                       .in_summary = true});
   visit(s.max_hours, {.name = "max_hours",
-                      .help = "Hours after which the run must have ended, counted from the start of the program. It "
-                              "saves a checkpoint in time and exits with status 75 if steps are left.",
+                      .help = "Time limit in hours, counted from the start of the program. A run that cannot complete "
+                              "in time saves a checkpoint before the limit and exits with status 75.",
                       .section = "Training",
                       .more_than = 0,
                       .at_most = 1e6,
@@ -212,24 +212,25 @@ void describe(S& s, Visitor&& visit) {
                           .in_summary = true});
   visit(s.label_smoothing_factor,
         {.name = "label_smoothing_factor",
-         .help = "Label smoothing: share of each label that is spread over all classes, or over the vocabulary. For "
-                 "training only: evaluations report the loss without it.",
+         .help = "Label smoothing: fraction of each label that is spread over the vocabulary, or over the classes of a "
+                 "classifier. Evaluations report the loss without it.",
          .section = "Optimizer",
          .at_least = 0,
          .at_most = 1});
   detail::describe_events(s, visit);
-  visit(s.verify_steps,
-        {.name = "verify_steps",
-         .help = "Optimizer steps between two that are computed twice and compared by bits, to detect hardware errors. "
-                 "If positive, a loss or gradient norm that is not finite and a loss spike are also computed again. 0: "
-                 "no step is.",
-         .section = "Run",
-         .at_least = 0});
-  visit(s.on_transient_error,
-        {.name = "on_transient_error",
-         .help = "If a step gives other bits when computed again: end the run with status 3, saving nothing, or "
-                 "continue, once, with the result that two of three computations agree on.",
-         .section = "Run"});
+  visit(
+      s.verify_steps,
+      {.name = "verify_steps",
+       .help =
+           "Compute every N-th optimizer step twice and compare the results bit for bit, to detect hardware errors. N "
+           "> 0 also verifies each step with a loss spike or with a loss or gradient norm that is not finite. 0: off.",
+       .section = "Run",
+       .at_least = 0});
+  visit(s.on_transient_error, {.name = "on_transient_error",
+                               .help = "Reaction to a step that gives different bits when it is computed again: end "
+                                       "the run with exit status 3 without saving (stop), or use the result that two "
+                                       "of three computations agree on (continue; a second such step ends the run).",
+                               .section = "Run"});
   visit(s.zero_stage,
         {.name = "zero_stage",
          .help = "ZeRO stage: what ranks shard. 0: nothing; 1: optimizer state and fp32 master weights; 2: "
@@ -272,8 +273,8 @@ std::int64_t steps_of_samples(std::int64_t samples, std::int64_t blocks, std::in
 /// Number of the last step of a run that has done `step` steps and is at `at`.
 std::int64_t last_step(const TrainingSettings& s, std::int64_t blocks, std::int64_t step = 0, DataPosition at = {});
 
-/// Number of warm-up steps: the setting warmup_steps, which is a fraction of all steps if it is less than 1, otherwise
-/// warmup_ratio of all steps. Fractions are rounded up.
+/// Number of warm-up steps: warmup_steps if it is set (below 1: a fraction of all steps), otherwise warmup_ratio of all
+/// steps. Fractions of steps are rounded up.
 std::int64_t warmup_steps(const TrainingSettings& s, std::int64_t total_steps);
 
 /// Learning-rate schedule of a run of `total_steps`. Throws an Error for an unknown name or invalid arguments.

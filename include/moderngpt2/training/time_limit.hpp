@@ -32,8 +32,7 @@ class TimeLimit {
   void add_evaluation(double seconds) { evaluation_ = std::max(seconds, evaluation_); }
   void add_save(double seconds) { save_ = std::max(seconds, save_); }
 
-  /// Whether work that begins at `now` would end later than a second before the limit, if it takes a quarter longer
-  /// than expected.
+  /// Whether `work` that begins at `now` might not end a second before the limit: its expected time plus 25%.
   bool is_over(const Work& work, double now = seconds_now()) const {
     const double evaluation = evaluation_ > 0 ? evaluation_ : evaluation_steps_ * step_;
     const double save = save_ > 0 ? save_ : first_save_;

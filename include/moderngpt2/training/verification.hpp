@@ -21,7 +21,7 @@
 
 namespace moderngpt2 {
 
-/// Hashes of what one rank has computed in a step. Steps are deterministic: a repetition gives the same hashes.
+/// Hashes of one rank's results of a step. Steps are deterministic: a repetition gives the same hashes.
 struct StepFingerprint {
   std::uint64_t computed = 0;  ///< loss of this rank's passes and, with several ranks, its gradients before reduction
   std::uint64_t reduced = 0;   ///< gradients that this rank updates weights with, and their squares
@@ -30,8 +30,8 @@ struct StepFingerprint {
   bool operator==(const StepFingerprint&) const = default;
 };
 
-/// Detects hardware errors: computes steps again before they are applied, and compares bits. All ranks come to the same
-/// conclusion. Settings and hooks must outlive it. Threads: one at a time.
+/// Detects hardware errors: repeats steps before they are applied and compares the results bit for bit. All ranks reach
+/// the same result. Settings and hooks must outlive it. Threads: one at a time.
 class StepVerifier {
  public:
   StepVerifier(const TrainingSettings& settings, const TrainingHooks& hooks, distributed::CommunicatorBase& ranks)
@@ -40,7 +40,7 @@ class StepVerifier {
   }
 
   bool is_on() const { return settings_.verify_steps > 0; }
-  /// Whether step number `step` is computed twice, whatever its result.
+  /// Whether `step` is computed twice regardless of its result.
   bool is_due(std::int64_t step) const { return is_on() && step % settings_.verify_steps == 0; }
 
   /// Verifies a step that has been computed and not applied: computes it again if it is due, or if the result is
@@ -65,7 +65,7 @@ class StepVerifier {
     if (settings_.on_transient_error == TransientErrorAction::stop || errors_ > 1) stop(what);
     compute();
     keep(third, report, fingerprint());
-    if (any(third != first && third != second)) stop(what + ", and a third computation from both");
+    if (any(third != first && third != second)) stop(what + ", and a third computation gave yet another result");
     if (hooks_.say)
       hooks_.say(
           fmt::format("warning: {}: the run continues with the result of two of three computations; another "
@@ -91,7 +91,7 @@ class StepVerifier {
     if (ranks_.size() > 1) ranks_.all_gather(result.ranks.data(), 1, "hashes of the step").wait();
   }
 
-  /// Says which rank differs between the first two results, and how. Call it on all ranks.
+  /// Describes which rank differs between the first two results, and how. Call it on all ranks.
   std::string difference(std::int64_t step);
   /// "rank 1 on HOST" for each rank whose `member` differs; "" if there is none.
   std::string ranks_that_differ(std::uint64_t StepFingerprint::*member,
@@ -145,7 +145,7 @@ MODERNGPT2_INLINE std::string StepVerifier::difference(std::int64_t step) {
   if (who.empty())
     who = ranks_that_differ(&StepFingerprint::totals, hosts);
   else if (!is_due(step))
-    advice = fmt::format("; {} 1 tells whether a rank computed or the network changed them", Setting{"verify_steps"});
+    advice = fmt::format("; {} 1 shows whether a rank or the network is at fault", Setting{"verify_steps"});
   return fmt::format("transient: {} received different sums in step {} twice ({}{})", who.empty() ? "some ranks" : who,
                      step, results, advice);
 }

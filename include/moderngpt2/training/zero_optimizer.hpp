@@ -62,8 +62,8 @@ class ZeroOptimizer {
   ModelOptimizer<M, O>& own() { return *own_; }
   const ModelOptimizer<M, O>& own() const { return *own_; }
 
-  /// `is_due`: fingerprint() has the gradients of all parameters before reduction; otherwise norms and biases only,
-  /// which costs next to nothing.
+  /// Begins a step. `is_due`: fingerprint() covers the gradients of all parameters before reduction; otherwise of norms
+  /// and biases only, at almost no cost.
   void begin_step(bool is_due = false) {
     if (hash_) hash_->begin(model_.backend());
     exchange_.begin_step(ranks_.size() > 1 && hash_ ? &*hash_ : nullptr, is_due);
@@ -80,7 +80,7 @@ class ZeroOptimizer {
   void end_pass() { exchange_.end_pass(); }
 
   /// Sums the squares of the gradients. With a single rank on a backend that satisfies DecidesUpdates, also queues the
-  /// update, without waiting for the sums, unless steps are verified before.
+  /// update, without waiting for the sums, unless verify_steps is positive.
   void end_passes(bool has_labels, double loss_scale, double learning_rate) {
     if (!has_labels) return;
     own_->for_gradients(own_gradients(),

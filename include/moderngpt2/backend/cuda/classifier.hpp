@@ -56,8 +56,8 @@ Loss chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<cons
 
 }  // namespace detail
 
-/// Sum of the cross-entropies of hidden (N,C) w^T, softcapped, with labels (N) in GPU memory, of which `smoothing` is
-/// spread over all classes; w (V,C).
+/// Sum of the cross-entropies of the softcapped logits hidden (N,C) w^T, w (V,C), with labels (N) in GPU memory.
+/// `smoothing`: fraction of each label that is spread over all classes.
 template <class X, class T = std::remove_const_t<X>>
 Loss classifier_loss(Backend& b, Rows<X> hidden, ConstMatrix<T> w, const int* labels, float softcap,
                      float smoothing = 0) {

@@ -30,9 +30,9 @@ inline Loss element_loss(Backend& b, ElementLossKind kind, Rows<float> dlogits, 
 
 }  // namespace detail
 
-/// Queues the cross-entropy of rows of logits (N,V) after the softcap, with labels (N), of which `smoothing` is spread
-/// over all classes, and d (N,V) = scale * its gradient to the logits before the softcap. d may share the memory of the
-/// logits. sum.parts is scratch (N).
+/// Queues the cross-entropy of rows of logits (N,V) after the softcap with labels (N), and d (N,V) = scale * its
+/// gradient to the logits before the softcap. `smoothing`: fraction of each label that is spread over all classes. d
+/// may share the memory of the logits. sum.parts is scratch (N).
 template <class T>
 void cross_entropy_rows(Backend& b, Rows<T> d, Rows<const float> logits, const int* labels, float softcap, float scale,
                         const LossSum& sum, float smoothing = 0) {

@@ -60,7 +60,7 @@ class SequenceExamples {
     const auto is_single = [](Kind kind) { return kind == Kind::one_class || kind == Kind::number; };
     const bool fits = kind_ == training.kind_ || (is_single(kind_) && is_single(training.kind_) && !has_names_);
     if (!fits)
-      throw Error("{}: labels are {}, those of the training set are {}", first_.text(), name_of(kind_),
+      throw Error("{}: labels are {}, but those of the training set are {}", first_.text(), name_of(kind_),
                   name_of(training.kind_));
   }
 
@@ -72,7 +72,8 @@ class SequenceExamples {
     };
     const auto class_at = [&](std::size_t i) {
       const int id = labels.id_of(int(found_[i]));
-      if (id >= num_labels) throw Error("{}: class {} of {}", first_.text(), id, num_labels);
+      if (id >= num_labels)
+        throw Error("{}: class {} is out of range, the model has classes 0 to {}", first_.text(), id, num_labels - 1);
       return id;
     };
     const bool has_labels = kind_ != Kind::none;

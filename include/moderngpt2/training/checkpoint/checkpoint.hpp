@@ -59,16 +59,16 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
   return files;
 }
 
-/// Folder of the best checkpoint so far (see BestState) in an output folder; empty: none.
+/// Folder of the best checkpoint so far (see BestState) in an output folder; empty if there is no such checkpoint.
 inline std::filesystem::path best_checkpoint_path(const std::filesystem::path& output_dir, const TrainerState& state) {
   return state.best.saved_step > 0 ? checkpoint_path(output_dir, state.best.saved_step) : std::filesystem::path();
 }
 
 /// Writes checkpoint-N, N = state.step, into an output folder, completely or not at all, and returns its folder. The
-/// files are verified before the checkpoint is published; then the oldest checkpoints beyond save_total_limit are
-/// deleted, but not the best one, and none after a skipped step, when they may be the last good ones. All ranks write
-/// their optimizer state, unless save_only_model is set; rank 0 writes the rest and sets state.updates, saved_at and
-/// files.
+/// files are verified before the checkpoint is published. Then the oldest checkpoints beyond save_total_limit are
+/// deleted, except the best one; after a skipped step none is deleted, since they may be the last good ones. All ranks
+/// write their optimizer state, unless save_only_model is set; rank 0 writes the rest and sets state.updates, saved_at
+/// and files.
 template <class M, class O>
 std::filesystem::path save_checkpoint(const std::filesystem::path& output_dir, const M& model,
                                       const ModelOptimizer<M, O>& optimizer, const ModelCompanions& companions,

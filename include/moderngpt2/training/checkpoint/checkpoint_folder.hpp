@@ -59,13 +59,13 @@ void verify_files(const std::filesystem::path& folder, std::span<const FileRecor
 /// Reads every file of a checkpoint and compares its hash. Throws an Error that names a changed file.
 inline void verify_checkpoint(const Checkpoint& checkpoint) { verify_files(checkpoint.folder, checkpoint.state.files); }
 
-/// Whether a checkpoint can be resumed: it has files of the optimizer. A checkpoint of the weights alone has none.
+/// Whether a checkpoint has optimizer files, so that a run can be resumed from it. See save_only_model.
 inline bool has_optimizer_files(const Checkpoint& checkpoint) {
   return std::any_of(checkpoint.state.files.begin(), checkpoint.state.files.end(),
                      [](const FileRecord& file) { return file.name.starts_with("optimizer"); });
 }
 
-/// Throws an Error that names the flag for the weights if a checkpoint has no files of the optimizer.
+/// Throws an Error that suggests model_path if a checkpoint has no optimizer files.
 void require_optimizer_files(const Checkpoint& checkpoint);
 
 /// Complete checkpoints of an output folder, newest first: by the time of the save (see next_save_time()), then by
@@ -108,8 +108,8 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& output_
   return std::nullopt;
 }
 
-/// Number of the last step in folders checkpoint-N that could not be used, although they are newer than `found`
-/// (nullopt: no checkpoint was found). 0 if there are none.
+/// Largest step of the folders checkpoint-N that are newer than `found` (nullopt: no checkpoint was found) but cannot
+/// be used; 0 if no folder is.
 std::int64_t last_unusable_step(const std::filesystem::path& output_dir, const std::optional<Checkpoint>& found);
 
 namespace detail {
@@ -327,8 +327,6 @@ MODERNGPT2_INLINE void AtomicFolder::rename(const std::filesystem::path& from, c
 
 }  // namespace moderngpt2
 
-namespace moderngpt2 {
-
-}  // namespace moderngpt2
+namespace moderngpt2 {}  // namespace moderngpt2
 
 #endif
