@@ -41,8 +41,8 @@ TEST_CASE("no member of the settings is forgotten in their description") {
   // A nested structure counts as one member, and has the rows of its own members.
   CHECK(count_rows<LossScaling>() == count_members<LossScaling>());
   CHECK(count_rows<TrainingSettings>() == count_members<TrainingSettings>() - 1 + count_members<LossScaling>());
-  // model_fields, text, examples, predictions_file, gpu, ranks and checkpoint_is_verified are not described.
-  CHECK(count_rows<TrainingRequest>() == count_members<TrainingRequest>() - 7 - 3 + count_rows<TrainingSettings>() +
+  // model_fields, text, examples, predictions_file, gpu, start, ranks and checkpoint_is_verified are not described.
+  CHECK(count_rows<TrainingRequest>() == count_members<TrainingRequest>() - 8 - 3 + count_rows<TrainingSettings>() +
                                              count_members<SampleSettings>() + count_members<ReportSettings>());
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <string>
@@ -13,7 +14,7 @@ namespace moderngpt2 {
 /// runtimes' defaults they spin for milliseconds, and on processors that another program uses too, spinning threads
 /// delay the one they wait for: generation took 60 times as long beside one busy program on two cores. The runtimes
 /// read their variables before main(), so the program sets them and starts itself again. Does nothing under a preloaded
-/// library (a profiler or memory checker), and if the program's file cannot be found.
+/// library (a profiler or memory checker), if the program's file cannot be found, and if `argv` is not that of main().
 void choose_thread_waiting(char** argv);
 
 }  // namespace moderngpt2
@@ -23,6 +24,7 @@ void choose_thread_waiting(char** argv);
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE void choose_thread_waiting(char** argv) {
+  if (argv[0] != ::program_invocation_name) return;
   for (const char* chosen : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY", "LD_PRELOAD"})
     if (std::getenv(chosen)) return;
   char path[PATH_MAX];
