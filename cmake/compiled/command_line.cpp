@@ -2,6 +2,7 @@
 
 #include "moderngpt2/cli/cpu_check.hpp"
 #include "moderngpt2/cli/foreign_flag.hpp"
+#include "moderngpt2/cli/hugging_face_flags.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/option_man.hpp"
 #include "moderngpt2/cli/option_questions.hpp"

@@ -43,3 +43,4 @@
 #include "moderngpt2/training/settings.hpp"
 #include "moderngpt2/training/state.hpp"
 #include "moderngpt2/training/validate_settings.hpp"
+#include "moderngpt2/training/verification.hpp"

@@ -38,7 +38,7 @@ struct Train {
     TrainingHooks hooks;
     try {
       options.parse(words);
-      flags.complete(alone, hooks, [](const std::string&, bool) {});
+      flags.complete(alone, hooks, [](const std::string&, bool, bool) {});
     } catch (const UsageError& refused) {
       return refused.what();
     }

@@ -3,6 +3,7 @@
 #include "moderngpt2/io/json_comments.hpp"
 #include "moderngpt2/run/deepspeed_config.hpp"
 #include "moderngpt2/run/deepspeed_settings.hpp"
+#include "moderngpt2/training/validate_settings.hpp"
 
 using namespace moderngpt2;
 

@@ -34,8 +34,9 @@ void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_
   return allocate(size, std::size_t(align));
 }
 void* operator new[](std::size_t size) { return checked(allocate(size, alignof(std::max_align_t))); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+// Not inlined: g++ 12 takes free() for a mismatch of the inlined operator new.
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }

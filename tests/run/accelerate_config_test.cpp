@@ -18,7 +18,7 @@ AccelerateConfig read(const std::string& text) { return parse_accelerate_config(
 std::string joined(const std::vector<std::string>& list) { return fmt::format("{}", fmt::join(list, "\n")); }
 
 /// The command line: flags that were typed, and the settings with their values.
-struct CommandLine {
+struct AccelerateCommand {
   std::set<std::string> typed;
   std::optional<std::string> precision, wish;
   TrainingSettings settings;
@@ -40,7 +40,7 @@ TEST_CASE("Accelerate's file: processes and precision") {
   CHECK(read(usual).precision == "fp32");
   CHECK(read(usual).num_processes == 4);
   CHECK(read(usual).ignored.empty());
-  CommandLine line;
+  AccelerateCommand line;
   CHECK(line.lines(usual) == "warning: acc.yaml: num_processes is 4, this run has 1");
   line.ranks = 4, line.wish = "bf16";
   CHECK(line.apply(usual).precision == "bf16");
@@ -74,7 +74,7 @@ TEST_CASE("Accelerate's file: fields that are not honoured") {
         "machine_rank (the launcher places the processes)\ndebug");
   std::string many;
   for (int i = 0; i < 20'000; ++i) many += fmt::format("unknown_{}: 1\n", i);
-  CommandLine line;
+  AccelerateCommand line;
   CHECK(line.lines(many).size() < 1000);
   CHECK(line.lines(many).ends_with("unknown_39 and 19960 more"));
 }
@@ -83,7 +83,7 @@ TEST_CASE("Accelerate's own deepspeed_config") {
   const std::string text =
       "distributed_type: DEEPSPEED\ndeepspeed_config:\n  gradient_accumulation_steps: 4\n  gradient_clipping: 0.5\n"
       "  offload_optimizer_device: none\n  zero3_init_flag: true\n  zero3_save_16bit_model: true\n  zero_stage: 3\n";
-  CommandLine line;
+  AccelerateCommand line;
   line.ranks = 2;
   CHECK(line.lines(text) == "acc.yaml sets gradient_accumulation_steps 4, max_grad_norm 0.5, zero_stage 3");
   CHECK(line.settings.gradient_accumulation_steps == 4);
@@ -147,7 +147,7 @@ TEST_CASE("FSDP's sharding is the ZeRO stage that shards the same") {
   CHECK_ERROR(stage("fsdp_sharding_strategy: SOME_SHARD"), "fsdp_config.fsdp_sharding_strategy is \"SOME_SHARD\"",
               "FULL_SHARD");
   CHECK_ERROR(stage("fsdp_sharding_strategy: 6"), "is \"6\"");
-  CommandLine line;
+  AccelerateCommand line;
   line.ranks = 2;
   const std::string text =
       "distributed_type: FSDP\nfsdp_config:\n  fsdp_sharding_strategy: FULL_SHARD\n"

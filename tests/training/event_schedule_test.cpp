@@ -63,12 +63,12 @@ Course simulate(const TrainingSettings& s, std::int64_t steps, std::int64_t step
     if (++state.position.samples == steps_per_epoch) ++state.position.epoch, state.position.samples = 0;
     const StepEvents due = events.due();
     bool is_best = false;
-    control.agree();
+    control.agree(false);
     if (events.wants_evaluation(due)) {
       const double value = values[course.eval.size() % values.size()];
       is_best = events.compare({.loss = value, .labels = 1, .scores = {{"accuracy", value}}, .step = state.step});
       course.eval.push_back(state.step);
-      control.agree();
+      control.agree(false);
     }
     if (due.log || events.ends_here()) course.log.push_back(state.step);
     if (!events.wants_save(due, is_best)) continue;
@@ -138,6 +138,20 @@ TEST_CASE("with load_best_model_at_end, each checkpoint has an evaluation by def
   s.save_steps = 750;
   CHECK(step_intervals(s, 30'000).eval == 750);
   validate(s);
+}
+
+TEST_CASE("steps below 1 are fractions of all steps, rounded up as in Transformers") {
+  TrainingSettings s;
+  s.logging_steps = 0.001, s.eval_steps = 0.1, s.save_steps = 0.3;
+  CHECK(step_intervals(s, 101) == StepIntervals{.logging = 1, .eval = 11, .save = 31});
+  s.load_best_model_at_end = true;
+  validate(s);
+  s.save_steps = 0.25;
+  CHECK_ERROR(validate(s), "save_steps is 0.25", "multiple of eval_steps 0.1");
+  s.save_steps = 20;
+  CHECK_ERROR(validate(s), "multiple of eval_steps 0.1");
+  s.save_steps.reset(), s.eval_steps = 1.5;
+  CHECK_ERROR(validate(s), "eval_steps is 1.5", "whole number");
 }
 
 TEST_CASE("settings of events that contradict each other are errors") {

@@ -10,6 +10,7 @@
 #include "moderngpt2/training/model_optimizer.hpp"
 #include "moderngpt2/training/schedule.hpp"
 #include "moderngpt2/training/settings.hpp"
+#include "moderngpt2/training/validate_settings.hpp"
 
 using namespace moderngpt2;
 

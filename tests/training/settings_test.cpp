@@ -14,6 +14,7 @@
 #include "io/expect_error.hpp"
 #include "moderngpt2/model/heads.hpp"
 #include "moderngpt2/training/trainer.hpp"
+#include "moderngpt2/training/validate_settings.hpp"
 #include "support/temporary_folder.hpp"
 #include "training/tiny_run.hpp"
 

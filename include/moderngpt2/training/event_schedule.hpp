@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -21,9 +23,9 @@ struct StepIntervals {
   bool operator==(const StepIntervals&) const = default;
 };
 
-/// Intervals of a run of `last_step` steps: the settings, by default a twentieth of the run, rounded down, at least 1
-/// and at most 500, 500 and 5000. With load_best_model_at_end, a default is chosen so that save_steps is a multiple of
-/// eval_steps.
+/// Intervals of a run of `last_step` steps: the settings, below 1 as a fraction of `last_step`, rounded up; by default a
+/// twentieth of `last_step`, rounded down, at least 1 and at most 500, 500 and 5000. With load_best_model_at_end, a
+/// default is chosen so that save_steps is a multiple of eval_steps.
 StepIntervals step_intervals(const TrainingSettings& s, std::int64_t last_step);
 
 /// Place of a step in a run.
@@ -70,12 +72,15 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE StepIntervals step_intervals(const TrainingSettings& s, std::int64_t last_step) {
   const auto share = [&](std::int64_t most) { return std::clamp<std::int64_t>(last_step / 20, 1, most); };
+  const auto interval = [&](const std::optional<double>& steps, std::int64_t most) {
+    if (!steps) return share(most);
+    return static_cast<std::int64_t>(*steps < 1 ? std::ceil(*steps * static_cast<double>(last_step)) : *steps);
+  };
   const bool evaluates = s.eval_strategy == IntervalStrategy::steps, saves = s.save_strategy == SaveStrategy::steps;
   StepIntervals intervals;
-  if (s.logging_strategy == IntervalStrategy::steps)
-    intervals.logging = s.logging_steps.value_or(share(most_logging_steps));
-  if (evaluates) intervals.eval = s.eval_steps.value_or(share(most_eval_steps));
-  if (saves) intervals.save = s.save_steps.value_or(share(most_save_steps));
+  if (s.logging_strategy == IntervalStrategy::steps) intervals.logging = interval(s.logging_steps, most_logging_steps);
+  if (evaluates) intervals.eval = interval(s.eval_steps, most_eval_steps);
+  if (saves) intervals.save = interval(s.save_steps, most_save_steps);
   if (s.load_best_model_at_end && evaluates && saves) {
     if (!s.save_steps)
       intervals.save = intervals.eval;

@@ -42,23 +42,24 @@ void describe_events(S& s, Visitor&& visit) {
                              .help = "When to write a log line: every --logging_steps steps, at the end of each epoch, "
                                      "or only after the last step (no). The last step is always logged.",
                              .section = "Run"});
-  visit(s.logging_steps, {.name = "logging_steps",
-                          .help = "Optimizer steps between two log lines. 0: only the last step.",
-                          .section = "Run",
-                          .at_least = 0,
-                          .default_text = "a twentieth of the steps, at least 1 and at most 500"});
+  visit(s.logging_steps,
+        {.name = "logging_steps",
+         .help = "Optimizer steps between two log lines. Below 1: a fraction of all steps. 0: only the last step.",
+         .section = "Run",
+         .at_least = 0,
+         .default_text = "a twentieth of the steps, at least 1 and at most 500"});
   visit(s.logging_first_step, {.name = "logging_first_step", .help = "Also log the first step.", .section = "Run"});
   visit(s.eval_strategy, {.name = "eval_strategy",
                           .help = "When to evaluate (requires evaluation data): every --eval_steps steps or at the end "
                                   "of each epoch, and after the last step; or never (no).",
                           .section = "Run",
                           .aliases = {"evaluation_strategy"}});
-  visit(s.eval_steps,
-        {.name = "eval_steps",
-         .help = "Optimizer steps between two evaluations. The last step is always evaluated. 0: no evaluation.",
-         .section = "Run",
-         .at_least = 0,
-         .default_text = "a twentieth of the steps, at least 1 and at most 500"});
+  visit(s.eval_steps, {.name = "eval_steps",
+                       .help = "Optimizer steps between two evaluations. The last step is always evaluated. Below 1: a "
+                               "fraction of all steps. 0: no evaluation.",
+                       .section = "Run",
+                       .at_least = 0,
+                       .default_text = "a twentieth of the steps, at least 1 and at most 500"});
   visit(s.eval_delay, {.name = "eval_delay",
                        .help = "Steps (epochs with --eval_strategy epoch) before the first scheduled evaluation. The "
                                "last step is evaluated in any case.",
@@ -71,12 +72,13 @@ void describe_events(S& s, Visitor&& visit) {
                  "step; after each evaluation with a new best metric (best); or only when a signal or the time limit "
                  "stops the run (no). The final model is always written.",
          .section = "Run"});
-  visit(s.save_steps, {.name = "save_steps",
-                       .help = "Optimizer steps between two checkpoints. The last step always has one. 0: no "
-                               "checkpoint, unless a signal or the time limit stops the run.",
-                       .section = "Run",
-                       .at_least = 0,
-                       .default_text = "a twentieth of the steps, at least 1 and at most 5000"});
+  visit(s.save_steps,
+        {.name = "save_steps",
+         .help = "Optimizer steps between two checkpoints. The last step always has one. Below 1: a fraction of all "
+                 "steps. 0: no checkpoint, unless a signal or the time limit stops the run.",
+         .section = "Run",
+         .at_least = 0,
+         .default_text = "a twentieth of the steps, at least 1 and at most 5000"});
   visit(s.save_total_limit,
         {.name = "save_total_limit",
          .help = "Maximum number of checkpoints. Older ones are deleted, except the best one. 0: no limit.",

@@ -55,14 +55,14 @@ struct TrainingSettings {
   double label_smoothing_factor = 0;
 
   IntervalStrategy logging_strategy = IntervalStrategy::steps;
-  std::optional<std::int64_t> logging_steps{};  ///< default: step_intervals(), also of eval_steps and save_steps
+  std::optional<double> logging_steps{};  ///< see step_intervals(), also for eval_steps and save_steps
   bool logging_first_step = false;
   IntervalStrategy eval_strategy = IntervalStrategy::steps;
-  std::optional<std::int64_t> eval_steps{};
+  std::optional<double> eval_steps{};
   double eval_delay = 0;
   bool eval_on_start = false;
   SaveStrategy save_strategy = SaveStrategy::steps;
-  std::optional<std::int64_t> save_steps{};
+  std::optional<double> save_steps{};
   int save_total_limit = 10;
   std::int64_t verify_steps = 0;
   TransientErrorAction on_transient_error = TransientErrorAction::stop;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
+#include <utility>
 
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/field_text.hpp"
@@ -40,6 +42,12 @@ inline void validate_events(const TrainingSettings& s) {
   if (s.metric_for_best_model && metric_name(s).empty())
     throw UsageError("{} is '{}', it must be a metric of the evaluation, such as loss or accuracy",
                      Setting{"metric_for_best_model"}, *s.metric_for_best_model);
+  const std::pair<const char*, std::optional<double>> intervals[]{
+      {"logging_steps", s.logging_steps}, {"eval_steps", s.eval_steps}, {"save_steps", s.save_steps}};
+  for (const auto& [name, steps] : intervals)
+    if (steps && *steps >= 1 && (*steps != std::floor(*steps) || *steps > 1e15))
+      throw UsageError("{} is {}, it must be a whole number up to 1e15, or a fraction of all steps below 1",
+                       Setting{name}, *steps);
   if (s.load_best_model_at_end) need_evaluation("load_best_model_at_end");
   if (s.early_stopping_patience) need_evaluation("early_stopping_patience");
   if (s.save_strategy == SaveStrategy::best) need_evaluation("save_strategy");
@@ -52,7 +60,10 @@ inline void validate_events(const TrainingSettings& s) {
     throw UsageError("{}: {} is {}{} and {} is {}, each checkpoint needs an evaluation: give both the same value",
                      Setting{"load_best_model_at_end"}, Setting{"save_strategy"}, field_text(s.save_strategy),
                      both_by_step ? " with save_steps 0" : "", Setting{"eval_strategy"}, field_text(s.eval_strategy));
-  if (both_by_step && s.save_steps && s.eval_steps && *s.save_steps % *s.eval_steps != 0)
+  if (!both_by_step || !s.save_steps || !s.eval_steps) return;
+  const double evaluations = *s.save_steps / *s.eval_steps;
+  const bool same_unit = (*s.save_steps < 1) == (*s.eval_steps < 1);
+  if (!same_unit || std::abs(evaluations - std::round(evaluations)) > 1e-6)
     throw UsageError("{}: {} is {}, it must be a multiple of {} {}, so that each checkpoint has an evaluation",
                      Setting{"load_best_model_at_end"}, Setting{"save_steps"}, *s.save_steps, Setting{"eval_steps"},
                      *s.eval_steps);
