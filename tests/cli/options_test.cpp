@@ -174,6 +174,11 @@ TEST_CASE_FIXTURE(Fixture, "flags of another program: accepted, refused, convert
   CHECK(error({"--pin", "3"}) == "unexpected argument '3'");
   CHECK(error({"--pin=3"}) == "--pin: '3' is neither true nor false");
   CHECK(error({"--limit", "1", "--percent", "2"}) == "--percent and --limit set the same value: give one");
+  CHECK(error({"--percent", "2", "--limit", "1"}) == "--limit is given twice");
+  options.add_foreign({"sampler", Form::value, "", "", "--seed sets the order. Use that flag"});
+  CHECK(error({"--sampler"}) == "--sampler: --seed sets the order. Use that flag");
+  CHECK(error({"--sampler="}) == "--sampler: --seed sets the order. Use that flag");
+  CHECK(error({"--sampler", "x"}) == "--sampler x: --seed sets the order. Use that flag");
   CHECK(error({"--uplod"}) == "there is no option --uplod; did you mean --upload?");
 }
 

@@ -185,7 +185,7 @@ TEST_CASE("texts and pairs of texts: columns, cuts") {
   Sequences unlabelled;
   CHECK_ERROR(unlabelled.read(R"({"text": "1", "y": 1})"), "no label", "label_column");
   CHECK_ERROR(unlabelled.read(R"({"text": 1, "label": 1})"), "rows.jsonl:1", "must be a string");
-  CHECK_ERROR(unlabelled.read("[\n{\"a\":[{}]}]"), "rows.jsonl:2: no text (looked for text)", "a list of objects");
+  CHECK_ERROR(unlabelled.read("[\n{\"a\":[{}]}]"), "rows.jsonl:2: no text", "a list of objects");
   CHECK_ERROR(unlabelled.read("\n"), "no row");
 }
 

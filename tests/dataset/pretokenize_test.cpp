@@ -150,11 +150,11 @@ TEST_CASE_FIXTURE(PretokenizeFixture, "warnings come to the calling thread, and 
   options.num_threads = 3;
   run();
   REQUIRE(warnings.size() == 2);
-  CHECK(warnings[0].find("t-ko.jsonl:2: skipped: not a JSON object") != std::string::npos);
+  CHECK(warnings[0].find("t-ko.jsonl:2: skipped: broken JSON") != std::string::npos);
   CHECK(warnings[1] == "1 lines without a document were skipped");
   options.source.strict = true;
   options.output_path = folder / "strict";
-  CHECK_THROWS_WITH_AS(run(), doctest::Contains("t-ko.jsonl:2: not a JSON object"), Error);
+  CHECK_THROWS_WITH_AS(run(), doctest::Contains("t-ko.jsonl:2: broken JSON"), Error);
   CHECK(listing(folder / "strict").empty());
 }
 

@@ -174,6 +174,21 @@ TEST_CASE_FIXTURE(ResumeFixture, "another run than the unfinished one is refused
   CHECK(contents(folder / "out") == expected);
 }
 
+TEST_CASE_FIXTURE(ResumeFixture, "a state of an earlier version, with other languages, is refused") {
+  run_until(200);
+  const std::filesystem::path file = folder / "out/.unfinished/state.json";
+  Json json = read_json_file(file);
+  for (Json& input : json["inputs"]) input.erase("reading"), input.erase("content");
+  Json languages = json["languages"];
+  json["languages"] = Json::array({languages[0]});
+  write_json_file(file, json);
+  CHECK(error().find("its files now have other languages by their names") != std::string::npos);
+  json["languages"] = languages;
+  write_json_file(file, json);
+  CHECK(error() == "ran");
+  CHECK(contents(folder / "out") == expected);
+}
+
 TEST_CASE_FIXTURE(ResumeFixture, "moved input is the same input if its bytes are") {
   run_until(200);
   const std::filesystem::path scratch = folder / "scratch";

@@ -72,6 +72,9 @@ TEST_CASE_FIXTURE(SplitFixture, "of a folder only the training set is trained on
   CHECK(notes("hub/data/test-0.jsonl").empty());
   CHECK(contains(notes("hub/data/*.jsonl"), "matches files of validation or test sets (test-0.jsonl)"));
 
+  add({"parts/train/a.txt", "parts/validation/a.txt"});
+  CHECK(contains(notes("parts/*"), "matches folders of validation or test sets (validation)"));
+  CHECK(notes("parts/t*").empty());
   add({"some/en.txt", "some/ja.txt", "some/test.txt"});
   CHECK(files("some") == "some/en.txt some/ja.txt");
   CHECK(files("some", TextPart::evaluation) == "some/test.txt");

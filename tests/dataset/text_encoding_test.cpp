@@ -100,7 +100,8 @@ TEST_CASE_FIXTURE(EncodedSource, "text in other encodings is refused with the fi
   const fs::path sjis = encodings / "sjis.txt";
   CHECK_ERROR(read(sjis), sjis.string() + ":1: the file is not UTF-8", "573 of 969 bytes", "(59.1%)",
               "at most 1% are accepted (max_invalid_utf8)",
-              "It looks like SHIFT-JIS: convert it with iconv -f SHIFT-JIS -t UTF-8 " + sjis.string());
+              "It looks like SHIFT-JIS: convert it with iconv -f SHIFT-JIS -t UTF-8 " +
+                  (sjis.string().find(' ') == std::string::npos ? sjis.string() : "'" + sjis.string() + "'"));
   CHECK_ERROR(read(encodings / "utf16.txt"), "utf16.txt:1: ", "It looks like UTF-16: ");
   const std::string whole = read_file(encodings / "utf16.txt"), japanese = read_file(sjis);
   CHECK_ERROR(read(add("no_mark.txt", whole.substr(2))), "It looks like UTF-16LE");

@@ -301,7 +301,7 @@ TEST_CASE("requests and settings are checked before anything is computed") {
   bad.num_beams = 2;
   refused({1}, bad, "num_beams is 2, it must be 1: use beam_search() for several beams");
   bad = greedy(-1);
-  refused({1}, bad, "max_new_tokens is -1, it must not be negative");
+  refused({1}, bad, "max_new_tokens is -1, it must be at least 0");
   CHECK(texts.waiting() == 0);
   texts.add({std::vector<int>(14, 1), greedy(6)});
   run_all(texts);

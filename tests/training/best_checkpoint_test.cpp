@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -170,6 +171,32 @@ TEST_CASE("a metric of which more is better, and one that does not exist") {
   CHECK_ERROR(run.run(), "load_best_model_at_end needs evaluation examples");
 }
 
+TEST_CASE("the time limit leaves room for the checkpoint of a new best evaluation") {
+  TrainingSettings s;
+  s.save_strategy = SaveStrategy::best;
+  const TrainingHooks hooks;
+  TrainerState state;
+  state.step = 5, state.max_steps = 10;
+  RunLog log(state, hooks);
+  distributed::CommunicatorBase& ranks = distributed::ranks_or_single(nullptr);
+  RunControl control(hooks, ranks);
+  const RunEvents events(s, state, control, log, ranks);
+  CHECK(events.work_ahead({.evaluate = true}).saves == 2);
+  CHECK(events.work_ahead({}).saves == 1);
+}
+
+TEST_CASE("NaN and infinity are never the best") {
+  TrainingSettings s;
+  BestState best;
+  for (const double loss : {HUGE_VAL, double(NAN)}) {
+    CHECK_FALSE(add_evaluation(best, s, {.loss = loss}, 2));
+    add_saved(best, s, {.loss = loss}, 2);
+  }
+  CHECK(best.saved_step == 0);
+  CHECK(best.without_improvement == 2);
+  CHECK(add_evaluation(best, s, {.loss = 5}, 3));
+}
+
 TEST_CASE("early stopping, and a run that was interrupted stops at the same step with the same model") {
   BestRun run;
   run.settings.load_best_model_at_end = true, run.settings.early_stopping_patience = 2;
@@ -220,7 +247,8 @@ TEST_CASE("a checkpoint without optimizer state is smaller, and resuming it says
   Trainer trainer(model, run.data, {}, run.settings);
   CHECK_ERROR(trainer.resume(open_checkpoint(folder)), "save_only_model", "model_path " + folder.string());
   std::vector<std::string> skipped;
-  CHECK_FALSE(latest_checkpoint(run.settings.output_dir, [&](const std::string& line) { skipped.push_back(line); }));
+  CHECK_FALSE(latest_checkpoint(
+      run.settings.output_dir, [&](const std::string& line) { skipped.push_back(line); }, true));
   CHECK(skipped.size() == 2);
   run.hooks.stop = [&] { return run.step == 3 ? 15 : 0; };
   CHECK(run.run() == 15);

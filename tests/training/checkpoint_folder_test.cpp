@@ -136,7 +136,8 @@ TEST_CASE("a state survives its file, unknown fields too") {
   state.logged_loss_sum = 0.1 + 0.2;
   state.run_name = "run";
   state.files = {{"a", 1, "b"}};
-  state.json = parse_json(R"({"best_metric": 3, "of_others": [1]})", "t");
+  state.best = {.name = "loss", .metric = 3, .step = 8, .saved_metric = 4, .saved_step = 6, .without_improvement = 0};
+  state.json = parse_json(R"({"best_metric": 9, "trial_name": 3, "of_others": [1]})", "t");
   Json json = parse_json(to_json(state, TrainingSettings{}).dump(), "t");
   const TrainerState back = parse_trainer_state(json, "t");
   CHECK(back.step == 12);
@@ -146,8 +147,12 @@ TEST_CASE("a state survives its file, unknown fields too") {
   CHECK(back.logged_loss_sum == state.logged_loss_sum);
   CHECK(back.epoch() == 2.5);
   CHECK(back.run_name == "run");
-  CHECK(json["best_metric"] == 3);
+  CHECK(json["trial_name"] == 3);
   CHECK(json["of_others"].size() == 1);
+  CHECK(back.best.saved_step == 6);
+  CHECK(back.best.saved_metric == 4);
+  json["moderngpt2"]["best_saved_metric"] = nullptr;  // a step without its metric has no meaning
+  CHECK(parse_trainer_state(json, "t").best.saved_step == 0);
   state.logged_loss_sum = NAN;
   CHECK(
       std::isnan(parse_trainer_state(parse_json(to_json(state, TrainingSettings{}).dump(), "t"), "t").logged_loss_sum));

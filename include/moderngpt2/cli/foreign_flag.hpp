@@ -27,7 +27,7 @@ struct ForeignFlag {
 
   bool accepts(std::string_view value) const {
     const std::string_view all = accepted;
-    if (all == "*") return true;
+    if (all == "*" || all.empty()) return !all.empty();
     for (std::size_t begin = 0; begin <= all.size();) {
       const std::size_t end = std::min(all.find('|', begin), all.size());
       if (value == all.substr(begin, end - begin)) return true;

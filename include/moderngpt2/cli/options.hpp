@@ -265,6 +265,7 @@ MODERNGPT2_INLINE std::vector<std::string> Options::unambiguous(const std::vecto
         Option* const target = find(option->converted_to_);
         if (target->typed_) throw UsageError("--{} and --{} set the same value: give one", flag, target->name());
         target->typed_ = true;
+        seen.push_back(target);
         words.insert(words.end(), {"--" + target->name(), option->convert_(values.front())});
       }
       continue;

@@ -59,6 +59,7 @@ class JsonObjectReader {
   bool ends_well();
   Result broken(std::string& reason, bool at_end);
   Result skip_line(std::string& reason);
+  Result skip_other(std::string& reason);
   [[noreturn]] void fail(std::int64_t line, const std::string& what) const;
   [[noreturn]] void fail_at(std::size_t offset, const std::string& what) const;
   bool is_list_in_object() const;
@@ -118,7 +119,7 @@ MODERNGPT2_INLINE JsonObjectReader::Result JsonObjectReader::next(std::string& r
              "a comma after an object: the file is neither JSON lines nor a JSON list. Write [ before the first object "
              "and ] after the last one.");
       if (c == '{') return scan_value(reason);
-      if (c != '[' || !list_may_begin_) return reason = "not a JSON object", skip_line(reason);
+      if (c != '[' || !list_may_begin_) return skip_other(reason);
       in_list_ = is_first_of_list_ = true, expects_comma_ = false, list_line_ = line_;
     } else if (c == ']' && (expects_comma_ || is_first_of_list_)) {
       in_list_ = false;
@@ -253,6 +254,22 @@ MODERNGPT2_INLINE JsonObjectReader::Result JsonObjectReader::skip_line(std::stri
     searched = rest().size();
     if (!fill()) break;
   }
+  return Result::skipped;
+}
+
+// Skips a line that does not begin with an object.
+MODERNGPT2_INLINE JsonObjectReader::Result JsonObjectReader::skip_other(std::string& reason) {
+  const std::int64_t column = dropped_ + static_cast<std::int64_t>(begin_) - line_start_;
+  reason.clear();
+  skip_line(reason);
+  if (!reason.empty()) return Result::skipped;  // too long
+  const std::string line = std::string(text()) + '\n';
+  scanner_.begin();
+  const bool complete = scanner_.scan(line) == detail::JsonScanner::State::complete;
+  const bool is_value = complete && line.find_first_not_of(" \t\r\n", scanner_.position()) == line.npos;
+  reason = is_value ? "not a JSON object"
+                    : fmt::format("broken JSON at byte {} of the line",
+                                  column + static_cast<std::int64_t>(scanner_.position()) + 1);
   return Result::skipped;
 }
 

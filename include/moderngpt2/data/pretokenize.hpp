@@ -174,7 +174,12 @@ MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
 MODERNGPT2_INLINE void PretokenizeRun::load_state() {
   staging_.keep();  // another run may resume it, even if this one cannot
   const PretokenizeState found = read_state(staging_.state_file());
-  const std::string differs = difference(found.fingerprint, state_.fingerprint);
+  std::string differs = difference(found.fingerprint, state_.fingerprint);
+  // Documents count by the place of their language in this list. Earlier versions took languages from other names.
+  const auto same_name = [](const LanguageCounts& a, const LanguageCounts& b) { return a.language == b.language; };
+  if (differs.empty() && !std::equal(found.languages.begin(), found.languages.end(), state_.languages.begin(),
+                                     state_.languages.end(), same_name))
+    differs = "its files now have other languages by their names";
   if (!differs.empty())
     throw Error("{}: cannot resume the unfinished run there: {} (without {} it is discarded)", output(), differs,
                 Setting{"resume"});

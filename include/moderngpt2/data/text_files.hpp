@@ -154,15 +154,18 @@ MODERNGPT2_INLINE std::vector<std::string> text_file_notes(const std::vector<std
     const detail::InputFiles found = detail::find_input(input);
     for (const SplitPaths& folder : found.folders)
       for (std::string& line : split_notes(folder, evaluates)) lines.push_back(std::move(line));
-    const auto other = std::find_if(found.named.begin(), found.named.end(), [](const std::filesystem::path& path) {
+    std::vector<std::filesystem::path> matches = found.named;
+    for (const SplitPaths& folder : found.folders)
+      if (!folder.train.empty()) matches.push_back(folder.folder);
+    const auto other = std::find_if(matches.begin(), matches.end(), [](const std::filesystem::path& path) {
       const DataSplit split = split_of(path.filename());
       return split == DataSplit::validation || split == DataSplit::test;
     });
-    if (found.is_glob && found.named.size() > 1 && other != found.named.end())
+    if (found.is_glob && matches.size() > 1 && other != matches.end())
       lines.push_back(
-          fmt::format("{}: matches files of validation or test sets ({}), which are used for training. To leave them "
-                      "out, pass their folder",
-                      input, other->filename().string()));
+          fmt::format("{}: matches {} of validation or test sets ({}), which are used for training. To leave them out, "
+                      "pass their folder",
+                      input, std::filesystem::is_directory(*other) ? "folders" : "files", other->filename().string()));
   }
   return lines;
 }

@@ -159,7 +159,8 @@ MODERNGPT2_INLINE void PackedText::identify() {
     input.time = time_of(files_[i].path);
     const InputIdentity* const known =
         before && i < before->fingerprint.inputs.size() ? &before->fingerprint.inputs[i] : nullptr;
-    const bool is_unchanged = known && known->path == input.path && known->time == input.time;
+    const bool is_unchanged =
+        known && known->path == input.path && known->bytes == input.bytes && known->time == input.time;
     input.content = is_unchanged ? known->content : "";
     if (input.content.empty()) input.content = detail::hash_file(InputFile(files_[i].path));
   }

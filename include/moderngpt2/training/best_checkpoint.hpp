@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -23,9 +24,9 @@ namespace moderngpt2 {
 
 namespace detail {
 
-/// Whether a metric is better than the best so far; false for NaN.
+/// Whether a metric is better than the best so far; false for NaN and infinity, which JSON cannot store.
 inline bool is_better(double metric, const std::optional<double>& best, const TrainingSettings& s) {
-  if (std::isnan(metric)) return false;
+  if (!std::isfinite(metric)) return false;
   return !best || (greater_is_better(s) ? metric > *best : metric < *best);
 }
 
@@ -48,7 +49,7 @@ inline void require_metric(const TrainingSettings& s, const ScoreList& scores) {
               excerpt(s.metric_for_best_model.value_or("loss")), known);
 }
 
-/// Adds an evaluation after a step, and returns whether it is better than all before it. NaN is never better.
+/// Adds an evaluation after a step, and returns whether it is better than all before it. NaN and infinity never are.
 inline bool add_evaluation(BestState& best, const TrainingSettings& s, const Evaluation& evaluation,
                            std::int64_t step) {
   const std::optional<double> metric = metric_of(evaluation, metric_name(s));
@@ -99,7 +100,7 @@ std::string load_best_weights(const TrainerState& state, const TrainingSettings&
       if (!resumed_from.empty() && !std::filesystem::exists(folder))
         folder = checkpoint_path(resumed_from.parent_path(), best.saved_step);
       verify_checkpoint(open_checkpoint(folder));
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {  // any type: the other ranks wait for this one
       failure = error.what();
     }
   }

@@ -37,7 +37,7 @@ struct BestState {
   std::string name{};                    ///< metric_name() of the values below
   std::optional<double> metric{};        ///< best_metric; empty: no evaluation yet
   std::int64_t step = 0;                 ///< best_global_step: step of that evaluation
-  std::optional<double> saved_metric{};  ///< best metric of the evaluations whose step has a checkpoint
+  std::optional<double> saved_metric{};  ///< best metric of the evaluations whose step has a checkpoint; empty: none
   std::int64_t saved_step = 0;           ///< step of that checkpoint; 0: none
   std::int64_t without_improvement = 0;  ///< consecutive evaluations that early stopping counts
 };
@@ -85,6 +85,7 @@ MODERNGPT2_INLINE BestState parse_best(const Json& json, const Json& own, const 
   best.step = step(json, "best_global_step");
   best.saved_metric = get_optional_field<double>(own, "best_saved_metric", where);
   best.saved_step = step(own, "best_saved_step");
+  if (!best.saved_metric || best.saved_step == 0) best.saved_metric.reset(), best.saved_step = 0;
   const Json* at = find_field(json, "stateful_callbacks", where);
   for (const char* key : {"EarlyStoppingCallback", "attributes"})
     if (at) at = find_field(*at, key, where);

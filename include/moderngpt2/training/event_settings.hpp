@@ -44,7 +44,7 @@ void describe_events(S& s, Visitor&& visit) {
                              .section = "Run"});
   visit(s.logging_steps,
         {.name = "logging_steps",
-         .help = "Optimizer steps between two log lines. Below 1: a fraction of all steps. 0: only the last step.",
+         .help = "Optimizer steps between two log lines; below 1: a fraction of all steps. 0: only the last step.",
          .section = "Run",
          .at_least = 0,
          .default_text = "a twentieth of the steps, at least 1 and at most 500"});
@@ -54,12 +54,13 @@ void describe_events(S& s, Visitor&& visit) {
                                   "of each epoch, and after the last step; or never (no).",
                           .section = "Run",
                           .aliases = {"evaluation_strategy"}});
-  visit(s.eval_steps, {.name = "eval_steps",
-                       .help = "Optimizer steps between two evaluations. The last step is always evaluated. Below 1: a "
-                               "fraction of all steps. 0: no evaluation.",
-                       .section = "Run",
-                       .at_least = 0,
-                       .default_text = "a twentieth of the steps, at least 1 and at most 500"});
+  visit(s.eval_steps,
+        {.name = "eval_steps",
+         .help = "Optimizer steps between two evaluations; below 1: a fraction of all steps. The last step is always "
+                 "evaluated. 0: no evaluation.",
+         .section = "Run",
+         .at_least = 0,
+         .default_text = "a twentieth of the steps, at least 1 and at most 500"});
   visit(s.eval_delay, {.name = "eval_delay",
                        .help = "Steps (epochs with --eval_strategy epoch) before the first scheduled evaluation. The "
                                "last step is evaluated in any case.",
@@ -74,8 +75,8 @@ void describe_events(S& s, Visitor&& visit) {
          .section = "Run"});
   visit(s.save_steps,
         {.name = "save_steps",
-         .help = "Optimizer steps between two checkpoints. The last step always has one. Below 1: a fraction of all "
-                 "steps. 0: no checkpoint, unless a signal or the time limit stops the run.",
+         .help = "Optimizer steps between two checkpoints; below 1: a fraction of all steps. The last step "
+                 "always has one. 0: no checkpoint, unless a signal or the time limit stops the run.",
          .section = "Run",
          .at_least = 0,
          .default_text = "a twentieth of the steps, at least 1 and at most 5000"});

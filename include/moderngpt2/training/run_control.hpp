@@ -17,7 +17,7 @@ class RunControl {
   /// Clears all requests, at the beginning of a run.
   void begin_run() {
     requests_ = agreed_ = {};
-    time_is_up_ = false;
+    signal_ = 0, time_is_up_ = false;
   }
   /// Clears the requests that a step has met.
   void end_step() { agreed_.should_evaluate = agreed_.should_save = false; }

@@ -72,7 +72,9 @@ class RunEvents {
 
   /// Work until the run can stop again: the next step, what is due after the current one, and a checkpoint.
   TimeLimit::Work work_ahead(const StepEvents& due) const {
-    return {.steps = ends_here() ? 0 : 1, .evaluations = wants_evaluation(due) ? 1 : 0, .saves = due.save ? 2 : 1};
+    const bool evaluates = wants_evaluation(due);
+    const bool saves = due.save || (evaluates && settings_.save_strategy == SaveStrategy::best);
+    return {.steps = ends_here() ? 0 : 1, .evaluations = evaluates ? 1 : 0, .saves = saves ? 2 : 1};
   }
 
   /// Compares an evaluation after the current step with those before, and requests the end of the run if early stopping
