@@ -182,7 +182,7 @@ TEST_CASE_FIXTURE(ResumeFixture, "a state of an earlier version, with other lang
   Json languages = json["languages"];
   json["languages"] = Json::array({languages[0]});
   write_json_file(file, json);
-  CHECK(error().find("the languages of its files, by their names, are others now") != std::string::npos);
+  CHECK(error().find("its files now have other languages by their names") != std::string::npos);
   json["languages"] = languages;
   write_json_file(file, json);
   CHECK(error() == "ran");

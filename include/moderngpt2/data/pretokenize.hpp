@@ -179,7 +179,7 @@ MODERNGPT2_INLINE void PretokenizeRun::load_state() {
   const auto same_name = [](const LanguageCounts& a, const LanguageCounts& b) { return a.language == b.language; };
   if (differs.empty() && !std::equal(found.languages.begin(), found.languages.end(), state_.languages.begin(),
                                      state_.languages.end(), same_name))
-    differs = "the languages of its files, by their names, are others now";
+    differs = "its files now have other languages by their names";
   if (!differs.empty())
     throw Error("{}: cannot resume the unfinished run there: {} (without {} it is discarded)", output(), differs,
                 Setting{"resume"});
