@@ -146,6 +146,8 @@ TEST_CASE("steps below 1 are fractions of all steps, rounded up as in Transforme
   CHECK(step_intervals(s, 101) == StepIntervals{.logging = 1, .eval = 11, .save = 31});
   s.load_best_model_at_end = true;
   validate(s);
+  CHECK(step_intervals(s, 101).save == 33);  // an evaluation at each checkpoint
+  CHECK(step_intervals(s, 2) == StepIntervals{.logging = 1, .eval = 1, .save = 3});
   s.save_steps = 0.25;
   CHECK_ERROR(validate(s), "save_steps is 0.25", "multiple of eval_steps 0.1");
   s.save_steps = 20;

@@ -33,8 +33,9 @@ MODERNGPT2_INLINE void choose_thread_waiting(char** argv) {
   path[length] = 0;
   const std::string file = path;
   if (file.compare(file.rfind('/') + 1, 3, "ld-") == 0) return;  // started as an argument of the dynamic linker
-  ::setenv("GOMP_SPINCOUNT", "1000", 1);                         // GNU's runtime: some microseconds
-  ::setenv("KMP_BLOCKTIME", "0", 1);                             // LLVM's runtime
+  // GNU's runtime: some microseconds. Without the variable, the program would start itself for ever.
+  if (::setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+  ::setenv("KMP_BLOCKTIME", "0", 1);  // LLVM's runtime
   ::execv(path, argv);
   ::unsetenv("GOMP_SPINCOUNT");
   ::unsetenv("KMP_BLOCKTIME");

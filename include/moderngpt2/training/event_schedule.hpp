@@ -23,9 +23,9 @@ struct StepIntervals {
   bool operator==(const StepIntervals&) const = default;
 };
 
-/// Intervals of a run of `last_step` steps: the settings, below 1 as a fraction of `last_step`, rounded up; by default
-/// a twentieth of `last_step`, rounded down, at least 1 and at most 500, 500 and 5000. With load_best_model_at_end, a
-/// default is chosen so that save_steps is a multiple of eval_steps.
+/// Intervals of a run of `last_step` steps: the settings, where a value below 1 is a fraction of all steps, rounded up;
+/// by default a twentieth of the run, rounded down, at least 1 and at most 500, 500 and 5000. With
+/// load_best_model_at_end, defaults and fractions are chosen so that save_steps is a multiple of eval_steps.
 StepIntervals step_intervals(const TrainingSettings& s, std::int64_t last_step);
 
 /// Place of a step in a run.
@@ -86,6 +86,8 @@ MODERNGPT2_INLINE StepIntervals step_intervals(const TrainingSettings& s, std::i
       intervals.save = intervals.eval;
     else if (!s.eval_steps && intervals.eval > 0 && intervals.save % intervals.eval != 0)
       intervals.eval = intervals.save;
+    else if (s.eval_steps > 0.0 && s.eval_steps < 1.0)  // validate(): both are fractions, which are rounded apart
+      intervals.save = intervals.eval * std::max<std::int64_t>(std::llround(*s.save_steps / *s.eval_steps), 1);
   }
   return intervals;
 }
