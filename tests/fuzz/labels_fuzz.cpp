@@ -27,9 +27,10 @@ void read_pair(const std::vector<std::string_view>& parts) {
   const auto ignore = [](const std::string& line) { fuzz::check_message(line); };
   using Store = typename Task::Store;
   std::vector<std::shared_ptr<Store>> stores{
-      moderngpt2::detail::read_examples<Store>({train}, tokenizer, options, labels, ignore)};
+      moderngpt2::detail::read_examples<Store>({train}, TextPart::train, tokenizer, options, labels, ignore)};
   if (!parts[1].empty())
-    stores.push_back(moderngpt2::detail::read_examples<Store>({eval}, tokenizer, options, labels, ignore));
+    stores.push_back(
+        moderngpt2::detail::read_examples<Store>({eval}, TextPart::train, tokenizer, options, labels, ignore));
   moderngpt2::detail::finish_examples<Task>(stores, labels, std::nullopt, options, config);
   const int classes = config.config.num_labels;
   for (const auto& store : stores) {

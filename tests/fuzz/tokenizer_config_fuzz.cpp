@@ -34,6 +34,6 @@ void fuzz::run(std::string_view input) {
   }
   for (const auto& id : {tokenizer->eos_id(), tokenizer->pad_id(), tokenizer->unk_id()})
     if (id) (void)tokenizer->token(*id);
-  if (resolve_chat_format(ChatFormat::automatic, checkpoint, *tokenizer) == ChatFormat::header)
-    (void)ChatHistory(HeaderFormat(*tokenizer), "system").ask("question", 10);
+  if (const auto markup = chat_markup(ChatFormat::automatic, checkpoint, *tokenizer))
+    (void)ChatHistory(*markup, "system").ask("question", 10);
 }
