@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(SplitFixture, "of a folder only the training set is trained on
   CHECK(files("some") == "some/en.txt some/ja.txt");
   CHECK(files("some", TextPart::evaluation) == "some/test.txt");
   add({"only/test.txt"});
-  CHECK_ERROR(files("only"), "only/test.txt", "not of a training set");
+  CHECK_ERROR(files("only"), "only/test.txt", "a validation or test file by its name");
   add({"test/a.txt", "test/b.txt"});
   CHECK(files("test") == "test/a.txt test/b.txt");
 }
