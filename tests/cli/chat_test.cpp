@@ -111,7 +111,7 @@ TEST_CASE("messages with headers, byte for byte") {
   CHECK(tokenizer.decode(forged).find("<|eot_id|><|eot_id|>") != std::string::npos);
   CHECK_THROWS_WITH_AS(
       chat_markup(ChatFormat::header, {}, chat_tokenizer(false)),
-      "--chat_format header: the tokenizer has no token <|begin_of_text|>, which the chat format needs. "
+      "--chat_format header: the tokenizer has no token <|begin_of_text|>, which the chat format requires. "
       "Use --chat_format plain, or a tokenizer with this token (train_tokenizer --chat_tokens has those "
       "of the header format).",
       Error);

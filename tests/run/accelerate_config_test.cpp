@@ -54,7 +54,7 @@ TEST_CASE("Accelerate's file: processes and precision") {
   CHECK_ERROR(read("mixed_precision: fp8"), "mixed_precision is \"fp8\"");
   CHECK_ERROR(read("num_processes: two"), "num_processes must be an integer");
   CHECK_ERROR(read("num_processes: 0"), "num_processes is 0");
-  CHECK_ERROR(read("- 1"), "not a map");
+  CHECK_ERROR(read("- 1"), "expected a map");
   CHECK_ERROR(read("a: ["), "acc.yaml:1", "YAML");
   CHECK_ERROR(read("num_processes: 1\nmixed_precision: no\nnum_processes: 2\n"), "acc.yaml:3", "num_processes",
               "occurs twice");

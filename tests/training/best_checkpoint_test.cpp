@@ -126,7 +126,7 @@ TEST_CASE("the best checkpoint outlives rotation and becomes the final model") {
   CHECK(run.weights(out) == run.weights(folder));
   fs::remove_all(folder);
   CHECK(run.run(true) == 0);
-  CHECK(test::contains(run.text(), "it cannot be read: the final model is that of step 24"));
+  CHECK(test::contains(run.text(), "its checkpoint cannot be read: the final model is that of step 24"));
   CHECK(run.weights(out) == run.weights(out / "checkpoint-24"));
 }
 

@@ -132,7 +132,7 @@ TEST_CASE("a NaN of one rank in any step is computed again by all ranks") {
         CHECK(test::contains(stopped.thrown,
                              "rank 1 on " + host_name() + " computed step 3 differently twice (loss nan"));
       else
-        CHECK(test::contains(stopped.thrown, "verify_steps 1 tells whether"));
+        CHECK(test::contains(stopped.thrown, "verify_steps 1 shows whether"));
     }
     // One rank alone receives a loss that is not finite.
     std::atomic<int> hits = 0;
