@@ -112,7 +112,7 @@ TEST_CASE("messages with headers, byte for byte") {
   CHECK_THROWS_WITH_AS(
       chat_markup(ChatFormat::header, {}, chat_tokenizer(false)),
       "--chat_format header: the tokenizer has no token <|begin_of_text|>, which the chat format requires. "
-      "Use --chat_format plain, or a tokenizer with this token (train_tokenizer --chat_tokens has those "
+      "Use --chat_format plain, or a tokenizer with this token (train_tokenizer --chat_tokens adds those "
       "of the header format).",
       Error);
 }
