@@ -72,6 +72,7 @@ TEST_CASE("standard input as a prompt: no byte-order mark, no CR of a line end, 
   CHECK(prompt_of_input("Once upon\r\n") == "Once upon");
   CHECK(prompt_of_input("\xEF\xBB\xBFone\r\ntwo\rthree\n\n") == "one\ntwo\rthree\n");
   CHECK(prompt_of_input("").empty());
+  CHECK_THROWS_WITH_AS(prompt_of_input("a\x93\xfa"), doctest::Contains("not UTF-8 from byte 2 on"), Error);
 }
 
 TEST_CASE("lines of a descriptor, to the end of the input or to a signal") {

@@ -75,6 +75,9 @@ TEST_CASE_FIXTURE(SplitFixture, "of a folder only the training set is trained on
   add({"parts/train/a.txt", "parts/validation/a.txt"});
   CHECK(contains(notes("parts/*"), "matches folders of validation or test sets (validation)"));
   CHECK(notes("parts/t*").empty());
+  for (const char* glob : {"parts/*/a.txt", "parts/**/*.txt"})
+    CHECK(contains(notes(glob), "matches files of validation or test sets (validation/a.txt)"));
+  CHECK(notes("parts/validation/*.txt").empty());
   add({"some/en.txt", "some/ja.txt", "some/test.txt"});
   CHECK(files("some") == "some/en.txt some/ja.txt");
   CHECK(files("some", TextPart::evaluation) == "some/test.txt");

@@ -91,6 +91,9 @@ TEST_CASE("the encoding of a text is guessed by its bytes") {
   CHECK(guess_encoding("Le caf\xe9 \xe9tait ferm\xe9.") == "WINDOWS-1252");
   CHECK(guess_encoding("T\0\0\0e\0\0\0x\0\0\0t\0\0\0"sv) == "UTF-32LE");
   CHECK(guess_encoding("\0\0\0T\0\0\0e\0\0\0x\0\0\0t"sv) == "UTF-32BE");
+  // Few zero bytes in UTF-8 are damage; the second text is "Привет мир" in UTF-16.
+  CHECK(guess_encoding("{\"text\": \"kept\"}\0 rubbish\n"sv) == "");
+  CHECK(guess_encoding("\x1f\4\x40\4\x38\4\x32\4\x35\4\x42\4 \0\x3c\4\x38\4\x40\4"sv) == "UTF-16LE");
   CHECK(guess_encoding("\xff\xfe\xff\xff\xff\xff") == "UTF-16");
   CHECK(guess_encoding("\xff\xff\xff\xff\x80\x80") == "");
   CHECK(guess_encoding("") == "");
@@ -107,6 +110,7 @@ TEST_CASE_FIXTURE(EncodedSource, "text in other encodings is refused with the fi
   CHECK_ERROR(read(add("no_mark.txt", whole.substr(2))), "It looks like UTF-16LE");
   CHECK_ERROR(read(add("ascii.txt", utf16("Plain English text.\nMore of it.\n", false))),
               "ascii.txt:1: ", "It looks like UTF-16BE");
+  CHECK_ERROR(read(add("zero.txt", std::string("Plain\0 text.\n", 13))), "zero.txt:1: ", "It contains zero bytes");
   // The first line is ASCII; compressed files name the program that unpacks them.
   CHECK_ERROR(read(add("late.txt.gz", test::gzip("Title\nof two lines\n" + japanese))),
               "late.txt.gz:3: ", "convert it with gzip -dc ", "late.txt.gz | iconv -f SHIFT-JIS -t UTF-8");

@@ -4,6 +4,9 @@
 #include <string>
 #include <string_view>
 
+#include "moderngpt2/core/error.hpp"
+#include "moderngpt2/tokenizer/utf8.hpp"
+
 namespace moderngpt2 {
 
 /// Removes one line end, LF or CRLF, from the end of a text.
@@ -20,8 +23,10 @@ inline std::string_view without_byte_order_mark(std::string_view text) {
 }
 
 /// Text of standard input as a prompt: without a byte-order mark and the last line end, and with LF for each CRLF, as
-/// Python's text mode reads it.
+/// Python's text mode reads it. Throws Error if the text is not UTF-8.
 inline std::string prompt_of_input(std::string_view text) {
+  if (const std::size_t valid = valid_utf8_prefix(text); valid != text.size())
+    throw Error("standard input: not UTF-8 from byte {} on. Convert the text with iconv.", valid + 1);
   text = without_byte_order_mark(text);
   text = without_line_end(text);
   std::string prompt;

@@ -155,6 +155,11 @@ MODERNGPT2_INLINE void add_folder(const std::filesystem::path& folder, std::vect
 }
 
 MODERNGPT2_INLINE InputFiles find_input(std::string input) {
+  if (input == "-")
+    throw Error(
+        "{} -: standard input is not read as text, since files are read more than once: write it to a .txt or .jsonl "
+        "file, also with .gz or .zst (./- names a file called -)",
+        Setting{"input"});
   InputFiles files;
   std::error_code error;
   const std::size_t equals = input.find('=');

@@ -160,6 +160,17 @@ inline bool looks_like_latin(std::string_view bytes) {
   return high > 0 && high * 4 <= bytes.size() && beside_letters * 10 >= high * 7;
 }
 
+/// Whether a text is UTF-8 but for a few zero bytes, as in a damaged file. UTF-16 has more zeros, bytes that are not
+/// UTF-8, or the high bytes of its script, which are control characters.
+inline bool has_stray_zeros(std::string_view bytes) {
+  const auto zeros = std::count(bytes.begin(), bytes.end(), '\0');
+  const bool control = std::any_of(bytes.begin(), bytes.end(), [](char c) {
+    return (c > 0 && c < '\t') || (c > '\r' && c < ' ');
+  });
+  return zeros > 0 && static_cast<std::size_t>(zeros) * 8 < bytes.size() && !control &&
+         find_invalid_utf8(bytes).bytes == zeros;
+}
+
 }  // namespace moderngpt2::detail
 
 namespace moderngpt2 {
@@ -168,6 +179,7 @@ MODERNGPT2_INLINE std::string_view guess_encoding(std::string_view bytes) {
   using namespace std::string_view_literals;
   if (bytes.starts_with("\xFF\xFE\0\0"sv) || bytes.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
   if (bytes.starts_with("\xFF\xFE"sv) || bytes.starts_with("\xFE\xFF"sv)) return "UTF-16";
+  if (detail::has_stray_zeros(bytes)) return "";
   if (bytes.find('\0') != bytes.npos) {
     if (detail::zeros_at(bytes, 3) > 0.99 && detail::zeros_at(bytes, 2) > 0.9) return "UTF-32LE";
     if (detail::zeros_at(bytes, 0) > 0.99 && detail::zeros_at(bytes, 1) > 0.9) return "UTF-32BE";
@@ -181,6 +193,8 @@ MODERNGPT2_INLINE std::string_view guess_encoding(std::string_view bytes) {
 }
 
 MODERNGPT2_INLINE std::string encoding_advice(const TextFile& file, std::string_view bytes) {
+  if (detail::has_stray_zeros(bytes))
+    return "It contains zero bytes, which are not text: restore the file, or remove them (tr -d '\\000').";
   const std::string_view encoding = guess_encoding(bytes);
   if (encoding.empty()) return "Convert the text to UTF-8.";
   if (file.format.content == TextFormat::Content::parquet)

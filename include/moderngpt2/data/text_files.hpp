@@ -98,11 +98,6 @@ MODERNGPT2_INLINE std::vector<TextFile> find_text_files(const std::vector<std::s
   std::set<std::filesystem::path> seen;
   std::string other_part;  // a file that is not trained on
   for (const std::string& input : inputs) {
-    if (input == "-")
-      throw Error(
-          "{} -: standard input is not read as text, since files are read more than once: write it to a .txt or .jsonl "
-          "file, also with .gz or .zst (./- names a file called -)",
-          Setting{"input"});
     const detail::InputFiles found = detail::find_input(input);
     const auto add = [&](const std::filesystem::path& path, int folders) {
       const TextFormat format = text_format(path);
@@ -157,15 +152,23 @@ MODERNGPT2_INLINE std::vector<std::string> text_file_notes(const std::vector<std
     std::vector<std::filesystem::path> matches = found.named;
     for (const SplitPaths& folder : found.folders)
       if (!folder.train.empty()) matches.push_back(folder.folder);
-    const auto other = std::find_if(matches.begin(), matches.end(), [](const std::filesystem::path& path) {
-      const DataSplit split = split_of(path.filename());
+    // Names below the folder that all matches are in: those above it are the user's choice.
+    std::filesystem::path top = matches.empty() ? std::filesystem::path() : matches.front().parent_path();
+    const auto inside = [&](const std::filesystem::path& path) {
+      const std::filesystem::path below = path.lexically_relative(top);
+      return below.empty() ? path.filename() : below;  // braces can mix absolute and relative paths
+    };
+    for (const std::filesystem::path& path : matches)
+      while (top != top.parent_path() && inside(path).string().starts_with("../")) top = top.parent_path();
+    const auto other = std::find_if(matches.begin(), matches.end(), [&](const std::filesystem::path& path) {
+      const DataSplit split = split_of(inside(path));
       return split == DataSplit::validation || split == DataSplit::test;
     });
     if (found.is_glob && matches.size() > 1 && other != matches.end())
       lines.push_back(
           fmt::format("{}: matches {} of validation or test sets ({}), which are used for training. To leave them out, "
                       "pass their folder",
-                      input, std::filesystem::is_directory(*other) ? "folders" : "files", other->filename().string()));
+                      input, std::filesystem::is_directory(*other) ? "folders" : "files", inside(*other).string()));
   }
   return lines;
 }
