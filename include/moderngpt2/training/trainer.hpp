@@ -350,7 +350,7 @@ class Trainer {
   TrainerState state_;
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
-  bool is_overdue_ = false;  // an evaluation that a stopped run left; the time limit does not end it
+  bool is_overdue_ = false;             // an evaluation that a stopped run left; the time limit does not end it
   std::filesystem::path resumed_from_;  // folder of the checkpoint; empty: none
   RunControl control_{hooks_, ranks_};
   TimeLimit limit_{settings_.max_hours, seconds_now()};
