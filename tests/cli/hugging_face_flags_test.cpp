@@ -214,6 +214,11 @@ TEST_CASE("a misspelled flag never suggests the opposite or another thing") {
            {"--ouput_dir", "--output_dir?"},
            {"--resume_from_checkpiont", "--resume_from_checkpoint?"},
            {"--lr_schedule_type", "--lr_scheduler_type?"},
+           {"--eval_step", "--eval_steps?"},
+           {"--logging_step", "--logging_steps?"},
+           {"--gradient_accumulation_step", "--gradient_accumulation_steps?"},
+           {"--label_smoothing", "--label_smoothing_factor?"},
+           {"--load_best_model", "--load_best_model_at_end?"},
            {"--push_to_hubb", "--push_to_hub?"}}) {
     CAPTURE(typed);
     CHECK(suggested(typed) == name);

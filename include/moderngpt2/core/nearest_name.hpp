@@ -49,10 +49,10 @@ inline std::vector<std::string> words_of_name(std::string_view name) {
   return words;
 }
 
-/// Cost of reading `typed` as a misspelling of `word`; nullopt if it is more likely another word. Digits are never
-/// misspelled: "beta3" is not "beta1".
+/// Cost of reading `typed` as a misspelling of `word`; nullopt if it is more likely another word. A plural costs
+/// nothing. Digits are never misspelled: "beta3" is not "beta1".
 inline std::optional<std::size_t> typo_cost(const std::string& typed, const std::string& word) {
-  if (typed == word) return 0;
+  if (typed == word || typed == word + 's' || typed + 's' == word) return 0;
   const auto digits = [](const std::string& text) {
     std::string found;
     for (const char c : text)
@@ -61,7 +61,7 @@ inline std::optional<std::size_t> typo_cost(const std::string& typed, const std:
   };
   const std::size_t shorter = std::min(typed.size(), word.size()), longer = std::max(typed.size(), word.size());
   if (shorter < 2 || digits(typed) != digits(word)) return std::nullopt;
-  // "epoch" for "epochs", "accum" for "accumulation", "seeds" for "seed"
+  // "accum" for "accumulation"
   if (shorter >= 3 && (word.starts_with(typed) || (typed.starts_with(word) && longer - shorter <= 2))) return 1;
   const bool same_start = typed[0] == word[0] || (typed[0] == word[1] && typed[1] == word[0]) ||
                           typed.substr(1) == word || word.substr(1) == typed;
@@ -96,7 +96,8 @@ inline std::optional<std::size_t> name_cost(const std::vector<std::string>& type
     auto best = rest.end();
     std::size_t least = 100;
     for (auto at = rest.begin(); at != rest.end(); ++at) {
-      if (known.contains(word) && *at != word) continue;
+      const bool is_plural = *at == word + 's' || word == *at + 's';
+      if (known.contains(word) && *at != word && !is_plural) continue;
       const std::optional<std::size_t> here = typo_cost(word, *at);
       if (here && *here < least) least = *here, best = at;
     }
@@ -112,7 +113,10 @@ inline std::optional<std::size_t> name_cost(const std::vector<std::string>& type
   };
   std::size_t last = name.size();
   while (last > 1 && typed.back() != name[last - 1] && is_general(name[last - 1])) --last;
-  const bool has_thing = extra == 0 || (last > 0 && typo_cost(typed.back(), name[last - 1]));
+  // Several first words are an abbreviation, as argparse accepts it: "label_smoothing" for "label_smoothing_factor".
+  const bool is_start =
+      typed.size() > 1 && typed.size() < name.size() && std::equal(typed.begin(), typed.end(), name.begin());
+  const bool has_thing = extra == 0 || is_start || (last > 0 && typo_cost(typed.back(), name[last - 1]));
   if (matches) return has_thing && typed_text.size() >= 3 ? std::optional(cost) : std::nullopt;
   // Other divisions into words: "batchsize", "check_point".
   if (typed_text == name_text) return extra_word;

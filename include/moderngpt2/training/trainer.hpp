@@ -151,9 +151,17 @@ class Trainer {
     if (hooks_.on_train_begin) hooks_.on_train_begin(state_);
     Meter meter(step_.flops_per_token(), matmul_rate_);
     if (state_.step == 0 && settings_.eval_on_start) evaluate_and_sample();
-    // A run that was stopped at an evaluation step has not evaluated yet.
-    if (resumed_ && evaluation_ && events_.due().evaluate && !log_.is_evaluated()) evaluate_and_save(events_.due());
+    // A run that was stopped at an evaluation step has not evaluated yet. max_hours does not prevent it again.
     int reason = 0;
+    if (resumed_ && evaluation_ && events_.due().evaluate && !log_.is_evaluated()) {
+      is_overdue_ = true;
+      reason = evaluate_and_save(events_.due());
+      is_overdue_ = false;
+      if (reason && reason != time_limit_reached) {
+        events_.say_stopped(fmt::format("at step {} of {}", state_.step, last), reason);
+        return reason;
+      }
+    }
     while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
       StepReport report = step_.run(state_, schedule);
@@ -217,7 +225,7 @@ class Trainer {
         model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
         [&](std::int64_t done) {
           if (hooks_.on_evaluation_progress) hooks_.on_evaluation_progress(done, data_.eval.size());
-          return control_.own_signal() == 0 && !limit_.is_over({});
+          return control_.own_signal() == 0 && (is_overdue_ || !limit_.is_over({}));
         },
         &ranks_);
     if (result) result->step = state_.step;
@@ -246,7 +254,9 @@ class Trainer {
     int reason = 0;
     if (lacks_evaluation()) {
       open_log();
+      is_overdue_ = true;
       evaluate_and_sample();
+      is_overdue_ = false;
       control_.agree(limit_.is_over({}));
       if (lacks_evaluation())
         reason = control_.stop_reason();
@@ -340,6 +350,7 @@ class Trainer {
   TrainerState state_;
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
+  bool is_overdue_ = false;             // an evaluation that a stopped run left; the time limit does not end it
   std::filesystem::path resumed_from_;  // folder of the checkpoint; empty: none
   RunControl control_{hooks_, ranks_};
   TimeLimit limit_{settings_.max_hours, seconds_now()};
