@@ -242,9 +242,9 @@ MemoryPlan plan_evaluation(const Config& config, const TrainingSettings& s, int 
 
 /// Adds the memory of the program and its libraries, in each process: `resident` bytes at the start, and what libraries
 /// allocate later, as measured: 22 MiB for oneDNN's packed matrices and code that the first step loads; 14 MiB for
-/// Arrow's decoding (already done if `ranks` > 1, which compare their data first); 6 MiB for MPI's reductions (Open MPI
-/// 4.1), and 8 MiB for MPI's start-up if it has not started.
-void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size);
+/// Arrow's decoding (unless `has_read`: blocks were read before, for their fingerprint); 6 MiB for MPI's reductions
+/// (Open MPI 4.1), and 8 MiB for MPI's start-up if it has not started.
+void add_libraries(MemoryPlan& plan, std::uint64_t resident, bool has_read, int ranks, int world_size);
 
 /// Maximum number of bytes that a run adds to its output folder in `steps` steps: checkpoints, one more than
 /// save_total_limit (0: no limit) while the oldest is about to be deleted, and the final model. `existing`: number of
@@ -264,9 +264,10 @@ std::string plan_text(const MemoryPlan& plan);
 
 namespace moderngpt2 {
 
-MODERNGPT2_INLINE void add_libraries(MemoryPlan& plan, std::uint64_t resident, int ranks, int world_size) {
+MODERNGPT2_INLINE void add_libraries(MemoryPlan& plan, std::uint64_t resident, bool has_read, int ranks,
+                                     int world_size) {
   constexpr std::uint64_t mib = 1 << 20;
-  plan.lines.push_back({"program and libraries", resident + (ranks > 1 ? 22 : 36) * mib});
+  plan.lines.push_back({"program and libraries", resident + (has_read ? 22 : 36) * mib});
   if (world_size > 1) plan.lines.push_back({"MPI", (ranks > 1 ? 6 : 14) * mib});
 }
 

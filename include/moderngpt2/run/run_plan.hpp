@@ -91,7 +91,7 @@ RunPlan plan_run(const TrainingRequest& request, const PreparedRun<Task>& run, i
       const std::uint64_t bytes = train.memory_bytes() + (eval.shares_source(train) ? 0 : eval.memory_bytes());
       if (bytes > 0) plan.memory.lines.push_back({"decoded blocks", bytes});
     }
-  add_libraries(plan.memory, resident_bytes(), ranks, s.world_size);
+  add_libraries(plan.memory, resident_bytes(), ranks > 1 || (run.data && !request.eval_only), ranks, s.world_size);
   plan.epoch_steps = steps_per_epoch(train_blocks(run), s.global_batch());
   plan.knows_steps = knows_last_step(request, run);
   const std::int64_t steps = plan.knows_steps ? planned_last_step(request, run) : 1;
