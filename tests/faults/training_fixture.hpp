@@ -34,6 +34,7 @@ inline nlohmann::json timeless_state(const fs::path& path) {
   nlohmann::json state = nlohmann::json::parse(content(path), nullptr, false);
   if (!state.is_object()) return {};
   state["moderngpt2"].erase("saved_at");
+  for (const char* own : {"output_dir", "save_total_limit"}) state["moderngpt2"]["settings"].erase(own);
   for (auto& line : state["log_history"]) line = timeless(line);
   return state;
 }
