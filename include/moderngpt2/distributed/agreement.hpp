@@ -21,8 +21,8 @@ namespace moderngpt2::distributed {
 /// Failure of at least one rank. All ranks throw it together, so that none waits for another.
 class CommonFailure : public Error {
  public:
-  CommonFailure(const std::string& message, bool reported_here, int exit_status = 1)
-      : Error(message), is_reported_here(reported_here), status(exit_status) {}
+  CommonFailure(const std::string& message, bool reported_here, int job_status = 1)
+      : Error(message), is_reported_here(reported_here), status(job_status) {}
 
   bool is_reported_here;  ///< true on exactly one rank, which prints the message
   int status;             ///< exit status of the program

@@ -70,7 +70,7 @@ using TraceHook = std::function<void(double begin, double end, const char* what,
 /// that are threads; ranks that are processes print the same line on standard error and exit.
 class JobEnded : public Error {
  public:
-  JobEnded(const std::string& message, int exit_status) : Error(message), status(exit_status) {}
+  JobEnded(const std::string& message, int job_status) : Error(message), status(job_status) {}
   int status;
 };
 

@@ -110,7 +110,9 @@ MODERNGPT2_INLINE std::vector<std::string> unread_generation_fields(const Json& 
   std::vector<std::string> unread;
   const std::size_t read = known.size();
   known.insert(known.end(), neutral_generation_fields.begin(), neutral_generation_fields.end());
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& item : json.items()) {
+    const std::string& key = item.key();
+    const Json& value = item.value();
     if (value.is_null() || key.starts_with('_') || std::ranges::find(known, key) != known.end()) continue;
     const auto field =
         std::ranges::find_if(unsupported_generation_fields, [&](const UnsupportedField& f) { return key == f.name; });
