@@ -219,6 +219,25 @@ TEST_CASE("a run of max_hours saves and ends, always does a step, and continues 
   CHECK_ERROR(SafeRun(settings), "max_hours is 0");
 }
 
+TEST_CASE("runs that max_hours stops at each step do all evaluations of a whole run") {
+  test::TemporaryFolder temporary;
+  const auto steps_of_evaluations = [&](const char* folder, bool hurried) {
+    TrainingSettings settings = settings_for(temporary / folder);
+    settings.max_steps = 6;
+    settings.eval_strategy = IntervalStrategy::steps;
+    settings.eval_steps = 2;
+    if (hurried) settings.max_hours = 1e-6;
+    std::vector<std::int64_t> steps;
+    const TrainingHooks hooks{.on_evaluate = [&](const Evaluation& e, TrainingControl&) { steps.push_back(e.step); }};
+    for (int runs = 0; runs < 10; ++runs)
+      if (SafeRun run(settings, hooks); run.trainer.run() == 0) break;
+    return steps;
+  };
+  const std::vector<std::int64_t> whole = steps_of_evaluations("whole", false);
+  CHECK(whole == std::vector<std::int64_t>{2, 4, 6});
+  CHECK(steps_of_evaluations("hurried", true) == whole);
+}
+
 TEST_CASE("signals save and end the run with 128 plus their number; a second SIGTERM ends it at once") {
   test::TemporaryFolder temporary;
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) {

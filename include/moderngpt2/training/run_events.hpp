@@ -122,6 +122,11 @@ class RunEvents {
     else
       log_.say("stopped {} by {}: continue with {} latest", where, by, Setting{"resume_from_checkpoint"});
   }
+  /// Logs that a signal or the time limit stopped the run at the current step. Returns `reason`.
+  int stop_here(int reason) const {
+    say_stopped(fmt::format("at step {} of {}", state_.step, state_.max_steps), reason);
+    return reason;
+  }
   /// Logs the summary of a run that has ended.
   void say_end() const {
     if (ranks_.size() > 1)

@@ -17,6 +17,18 @@ class TimeLimit {
     int steps = 0, evaluations = 0, saves = 1;
   };
 
+  /// Suspends a time limit during its lifetime, for evaluations and checkpoints that a stopped run has left to do.
+  class Pause {
+   public:
+    explicit Pause(TimeLimit& limit) : limit_(limit) { limit_.is_paused_ = true; }
+    ~Pause() { limit_.is_paused_ = false; }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    TimeLimit& limit_;
+  };
+
   /// No limit if `hours` is empty. `start`: by seconds_now().
   TimeLimit(std::optional<double> hours, double start) : hours_(hours), start_(start) {}
 
@@ -32,17 +44,20 @@ class TimeLimit {
   void add_evaluation(double seconds) { evaluation_ = std::max(seconds, evaluation_); }
   void add_save(double seconds) { save_ = std::max(seconds, save_); }
 
-  /// Whether `work` that begins at `now` might not end a second before the limit: its expected time plus 25%.
+  /// Whether `work` that begins at `now` might not end a second before the limit: its expected time plus 25%. Never
+  /// during a Pause.
   bool is_over(const Work& work, double now = seconds_now()) const {
+    if (!hours_ || is_paused_) return false;
     const double evaluation = evaluation_ > 0 ? evaluation_ : evaluation_steps_ * step_;
     const double save = save_ > 0 ? save_ : first_save_;
     const double seconds = 1.25 * (work.steps * step_ + work.evaluations * evaluation + work.saves * save);
-    return hours_ && now + seconds > start_ + *hours_ * 3600 - 1;
+    return now + seconds > start_ + *hours_ * 3600 - 1;
   }
 
  private:
   std::optional<double> hours_;
   double start_;
+  bool is_paused_ = false;
   double first_save_ = 0, evaluation_steps_ = 0;  // estimates
   double step_ = 0, evaluation_ = 0, save_ = 0;   // measured seconds
 };

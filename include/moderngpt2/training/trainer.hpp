@@ -1,17 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/clock.hpp"
@@ -58,8 +53,8 @@ class Trainer {
   /// the device's memory, if the model is on a device.
   Trainer(M& model, const Splits& data, ModelCompanions companions, TrainingSettings settings, TrainingHooks hooks = {},
           distributed::CommunicatorBase* ranks = nullptr, distributed::CommunicatorBase* device_ranks = nullptr)
-      : Trainer(O((check_training<Task>(model, data, settings, ranks), settings)), model, data, std::move(companions),
-                settings, std::move(hooks), ranks, device_ranks) {}
+      : Trainer(O((validate(settings), settings)), model, data, std::move(companions), settings, std::move(hooks),
+                ranks, device_ranks) {}
   /// The trainer refers to the data: a temporary would be gone before the first step.
   Trainer(M& model, const Splits&& data, ModelCompanions companions, TrainingSettings settings,
           TrainingHooks hooks = {}, distributed::CommunicatorBase* ranks = nullptr,
@@ -121,7 +116,7 @@ class Trainer {
     state_ = s;
     resumed_from_ = checkpoint.folder;
     step_.resume_loss_scale(s);
-    if (s.seed != settings_.seed) say("using seed {} of the checkpoint, not {}", s.seed, settings_.seed);
+    if (s.seed != settings_.seed) log_.say("using seed {} of the checkpoint, not {}", s.seed, settings_.seed);
     resumed_ = true;
   }
 
@@ -154,13 +149,8 @@ class Trainer {
     // A run that was stopped at an evaluation step has not evaluated yet. max_hours does not prevent it again.
     int reason = 0;
     if (resumed_ && evaluation_ && events_.due().evaluate && !log_.is_evaluated()) {
-      is_overdue_ = true;
-      reason = evaluate_and_save(events_.due());
-      is_overdue_ = false;
-      if (reason && reason != time_limit_reached) {
-        events_.say_stopped(fmt::format("at step {} of {}", state_.step, last), reason);
-        return reason;
-      }
+      const TimeLimit::Pause pause(limit_);
+      if ((reason = evaluate_and_save(events_.due()))) return events_.stop_here(reason);
     }
     while (state_.step < last && !control_.agreed().should_training_stop) {
       const double begin = seconds_now();
@@ -176,7 +166,7 @@ class Trainer {
       const StepEvents due = events_.due();
       const auto log = [&] {
         log_.add(report, control_.requests());
-        if (const auto note = meter.begin()) say("{}", *note);
+        if (const auto note = meter.begin()) log_.say("{}", *note);
       };
       const bool is_logged = due.log || control_.requests().should_log;
       if (is_logged) log();
@@ -184,15 +174,12 @@ class Trainer {
       control_.agree(limit_.is_over(events_.work_ahead(due)));
       if (control_.agreed().should_training_stop && !is_logged) log();
       reason = evaluate_and_save(due);
-      if (reason && !events_.ends_here()) {
-        events_.say_stopped(fmt::format("at step {} of {}", state_.step, last), reason);
-        return reason;
-      }
+      if (reason && !events_.ends_here()) return events_.stop_here(reason);
       control_.end_step();
     }
-    if (!events_.is_complete()) say("a callback ended the run at step {} of {}", state_.step, last);
+    if (!events_.is_complete()) log_.say("a callback ended the run at step {} of {}", state_.step, last);
     save_final_model();
-    say("the model is in {}", settings_.output_dir.string());
+    log_.say("the model is in {}", settings_.output_dir.string());
     events_.say_end();
     if (hooks_.on_train_end) hooks_.on_train_end(state_);
     if (!lacks_evaluation()) return 0;
@@ -225,7 +212,7 @@ class Trainer {
         model_, evaluation_->first, evaluation_->second, data_.eval, settings_.per_device_eval_batch_size, scores,
         [&](std::int64_t done) {
           if (hooks_.on_evaluation_progress) hooks_.on_evaluation_progress(done, data_.eval.size());
-          return control_.own_signal() == 0 && (is_overdue_ || !limit_.is_over({}));
+          return control_.own_signal() == 0 && !limit_.is_over({});
         },
         &ranks_);
     if (result) result->step = state_.step;
@@ -249,14 +236,13 @@ class Trainer {
   /// Finishes a run that is resumed after its last step: repeats what a kill after the last save, or a signal before
   /// the last evaluation, may have prevented.
   int finish_completed_run() {
-    say("the run is complete: {}step {} of {}", state_.step < state_.max_steps ? "early stopping at " : "", state_.step,
-        state_.max_steps);
+    log_.say("the run is complete: {}step {} of {}", state_.step < state_.max_steps ? "early stopping at " : "",
+             state_.step, state_.max_steps);
     int reason = 0;
     if (lacks_evaluation()) {
       open_log();
-      is_overdue_ = true;
+      const TimeLimit::Pause pause(limit_);
       evaluate_and_sample();
-      is_overdue_ = false;
       control_.agree(limit_.is_over({}));
       if (lacks_evaluation())
         reason = control_.stop_reason();
@@ -269,10 +255,6 @@ class Trainer {
       rotate_checkpoints(settings_.output_dir, settings_.save_total_limit, saved,
                          best_checkpoint_path(settings_.output_dir, state_));
     return reason;
-  }
-  template <class... Arguments>
-  void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
-    log_.say(format, std::forward<Arguments>(arguments)...);
   }
 
   void check_replicas(const char* hint = "its memory or the network is at fault: resume from the last checkpoint") {
@@ -325,7 +307,7 @@ class Trainer {
     events_.add_checkpoint();
     const std::filesystem::path folder =
         save_checkpoint(settings_.output_dir, model_, optimizer(), companions_, state_, settings_, ranks_);
-    say("saved {}", folder.string());
+    log_.say("saved {}", folder.string());
     if (hooks_.on_save) hooks_.on_save(folder, control_.requests());
     limit_.add_save(seconds_now() - begin);
   }
@@ -333,7 +315,7 @@ class Trainer {
   void save_final_model() {
     if (settings_.load_best_model_at_end) {
       wait_for_updates();
-      say("{}", load_best_weights(state_, settings_, resumed_from_, model_, step_.optimizer().own(), ranks_));
+      log_.say("{}", load_best_weights(state_, settings_, resumed_from_, model_, step_.optimizer().own(), ranks_));
     }
     save_model(settings_.output_dir);
     if (hooks_.on_save) hooks_.on_save(settings_.output_dir, control_.requests());
@@ -350,7 +332,6 @@ class Trainer {
   TrainerState state_;
   RunLog log_{state_, hooks_};
   bool resumed_ = false;
-  bool is_overdue_ = false;             // an evaluation that a stopped run left; the time limit does not end it
   std::filesystem::path resumed_from_;  // folder of the checkpoint; empty: none
   RunControl control_{hooks_, ranks_};
   TimeLimit limit_{settings_.max_hours, seconds_now()};
