@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "moderngpt2/tokenizer/bpe.hpp"
+#include "moderngpt2/tokenizer/models/bpe.hpp"
 
 namespace moderngpt2::test {
 
@@ -26,29 +26,49 @@ struct NaiveBpe {
   }
   void add_merge(int left, int right) {
     const std::string text = tokens[static_cast<std::size_t>(left)] + tokens[static_cast<std::size_t>(right)];
-    merges.push_back({left, right, add(text)});
+    merges.push_back({left, right, add(text), static_cast<std::uint32_t>(merges.size())});
   }
 
   std::vector<int> encode(std::string_view text) const {
-    std::map<std::pair<int, int>, std::size_t> ranks;
-    for (std::size_t rank = 0; rank < merges.size(); ++rank) ranks[{merges[rank].left, merges[rank].right}] = rank;
-    std::vector<int> symbols = symbols_of(text);
+    if (options.ignore_merges)
+      if (const auto whole = ids.find(text_of(text)); whole != ids.end() && !text.empty()) return {whole->second};
+    return merged(symbols_of(text));
+  }
+
+  /// Symbols after all merges.
+  std::vector<int> merged(std::vector<int> symbols) const {
+    std::map<std::pair<int, int>, detail::BpeMerge> rules;
+    for (const detail::BpeMerge& merge : merges) rules[{merge.left, merge.right}] = merge;
     while (true) {
-      std::size_t lowest = merges.size(), at = 0;
+      const detail::BpeMerge* lowest = nullptr;
+      std::size_t at = 0;
       for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
-        const auto found = ranks.find({symbols[i], symbols[i + 1]});
-        if (found != ranks.end() && found->second < lowest) {
-          lowest = found->second;
-          at = i;
-        }
+        const auto found = rules.find({symbols[i], symbols[i + 1]});
+        if (found == rules.end() || (lowest && found->second.rank >= lowest->rank)) continue;
+        lowest = &found->second;
+        at = i;
       }
-      if (lowest == merges.size()) return symbols;
-      symbols[at] = merges[lowest].result;
+      if (!lowest) return symbols;
+      symbols[at] = lowest->result;
       symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(at) + 1);
     }
   }
 
+  /// Initial symbols with affixes: the text of each, in the order of the characters.
+  std::vector<std::string> with_affixes(std::string_view text) const {
+    std::vector<std::string> result = characters(text);
+    for (std::size_t i = 1; i < result.size(); ++i) result[i] = options.continuing_subword_prefix + result[i];
+    if (!result.empty()) result.back() += options.end_of_word_suffix;
+    return result;
+  }
+
  private:
+  std::string text_of(std::string_view text) const {
+    std::string result;
+    for (const char c : text) c == ' ' && options.marks_spaces ? result += space_mark : result += c;
+    return result;
+  }
+
   static std::vector<std::string> characters(std::string_view text) {
     std::vector<std::string> result;
     for (const char c : text) {
@@ -68,7 +88,7 @@ struct NaiveBpe {
       if (options.fuse_unk) unknown = std::min(unknown, 1);
       for (; unknown > 0; --unknown) symbols.push_back(options.unk_id);
     };
-    for (std::string character : characters(text)) {
+    for (std::string character : with_affixes(text)) {
       if (character == " " && options.marks_spaces) character = space_mark;
       const auto found = ids.find(character);
       std::vector<int> bytes;

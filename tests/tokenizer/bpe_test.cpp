@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
-#include <random>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,7 +11,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "moderngpt2/tokenizer/bpe.hpp"
+#include "moderngpt2/tokenizer/models/bpe.hpp"
+#include "support/dice.hpp"
 #include "support/naive_bpe.hpp"
 
 using namespace moderngpt2;
@@ -22,19 +22,7 @@ namespace {
 
 using Model = test::NaiveBpe;
 
-class Dice {
- public:
-  explicit Dice(unsigned seed) : random_(seed) {}
-  std::size_t below(std::size_t n) { return random_() % n; }
-  bool one_in(std::size_t n) { return below(n) == 0; }
-  template <class List>
-  const auto& pick(const List& list) {
-    return list[below(list.size())];
-  }
-
- private:
-  std::mt19937 random_;
-};
+using test::Dice;
 
 const std::vector<std::string> letters = {
     "a", "b", "c", "e", "t", "<", "0", "x", "4", "1", ">", "▁", " ", "の", "日", "本", "한", "\n", "\xF0\x9F\x98\x80"};
@@ -44,6 +32,7 @@ Model random_model(Dice& dice) {
   Model model;
   if (!dice.one_in(4)) model.options.unk_id = model.add(dice.one_in(6) ? "a" : "<unk>");
   model.options.fuse_unk = dice.one_in(2);
+  model.options.ignore_merges = dice.one_in(4);
   model.options.marks_spaces = !dice.one_in(4);
   model.options.window = 4 + dice.below(40);
   const std::size_t bytes = dice.below(3);  // none, some, all
@@ -66,6 +55,8 @@ Model random_model(Dice& dice) {
   }
   if (!dice.one_in(3))
     for (std::size_t i = model.merges.size(); i > 1; --i) std::swap(model.merges[i - 1], model.merges[dice.below(i)]);
+  for (detail::BpeMerge& merge : model.merges)  // equal ranks, and others than the order of the list
+    if (dice.one_in(4)) merge.rank = static_cast<std::uint32_t>(dice.below(count));
   return model;
 }
 

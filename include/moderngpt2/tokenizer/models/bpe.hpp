@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -12,54 +11,26 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
-#include "moderngpt2/tokenizer/bpe_merges.hpp"
-#include "moderngpt2/tokenizer/character_ids.hpp"
-#include "moderngpt2/tokenizer/segment_cache.hpp"
+#include "moderngpt2/tokenizer/models/bpe_merges.hpp"
+#include "moderngpt2/tokenizer/models/character_ids.hpp"
+#include "moderngpt2/tokenizer/models/id_writer.hpp"
+#include "moderngpt2/tokenizer/models/merge_dropout.hpp"
+#include "moderngpt2/tokenizer/models/segment_cache.hpp"
+#include "moderngpt2/tokenizer/models/token_ids.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2::detail {
-
-/// Appends ids to a vector through a small buffer, because a segment has only one to three ids and push_back costs more
-/// than the ids themselves. Call flush() at the end.
-class IdWriter {
- public:
-  explicit IdWriter(std::vector<int>& ids) : ids_(ids) {}
-
-  void add(int id) {
-    if (used_ == buffer_.size()) flush();
-    buffer_[used_++] = id;
-  }
-
-  /// Appends the first `count` of N ids.
-  template <std::size_t N>
-  void add(const int (&ids)[N], std::size_t count) {
-    if (used_ + N > buffer_.size()) flush();
-    for (std::size_t i = 0; i < N; ++i) buffer_[used_ + i] = ids[i];
-    used_ += count;
-  }
-
-  void add(std::span<const int> ids) {
-    for (const int id : ids) add(id);
-  }
-
-  void flush() {
-    ids_.insert(ids_.end(), buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
-    used_ = 0;
-  }
-
- private:
-  std::vector<int>& ids_;
-  std::size_t used_ = 0;
-  std::array<int, 1024> buffer_;
-};
 
 /// Settings of a BpeModel.
 struct BpeOptions {
   int unk_id = -1;                           ///< -1: drop unknown characters
   bool fuse_unk = false;                     ///< one unk for each run of unknown characters
+  bool ignore_merges = false;                ///< a piece that is a token of the vocabulary is not merged
   bool marks_spaces = false;                 ///< treat spaces in the text as space marks
   std::array<int, 256> byte_ids = no_ids();  ///< byte fallback; all -1: disabled
   std::size_t window = 4096;                 ///< maximum characters merged at once in a long segment
+  std::string continuing_subword_prefix;     ///< before each character but the first, see AffixBpeModel
+  std::string end_of_word_suffix;            ///< after the last character, see AffixBpeModel
 
   static std::array<int, 256> no_ids() {
     std::array<int, 256> ids;
@@ -83,6 +54,10 @@ class BpeModel {
   /// Appends the ids of `text`, which must be valid UTF-8.
   void encode(std::string_view text, std::vector<int>& ids) const;
 
+  /// Appends ids of `text` with BPE dropout; see merge_with_dropout(). A text of more than 2^20 characters is merged
+  /// in parts of that size.
+  void encode_with_dropout(std::string_view text, std::vector<int>& ids, double dropout, Rng& random) const;
+
  private:
   static constexpr std::size_t last_window = std::size_t{1} << 30;
 
@@ -98,8 +73,6 @@ class BpeModel {
     }
   };
 
-  static std::uint32_t next_number();
-
   static char32_t first_character(std::string_view token) {
     return token.empty() ? 0 : utf8_decode(token, 0, utf8_length(token[0]));
   }
@@ -108,6 +81,9 @@ class BpeModel {
 
   bool is_letter(char c) const { return is_letter_[static_cast<unsigned char>(c)]; }
   bool is_cut(int left, int right) const;
+
+  /// Id of `text` if it is a token and ignore_merges is set, otherwise -1.
+  int whole_token(std::string_view text) const;
 
   /// Encodes the first `size` bytes of `text`, one segment.
   void add_segment(std::string_view text, std::size_t size, SegmentCache& cache, IdWriter& out) const;
@@ -182,10 +158,11 @@ class BpeModel {
   CharacterIds characters_;
   BpeMerges merges_;
   BorderFilter borders_;
+  TokenIds whole_;  // with ignore_merges
   BpeOptions options_;
   bool fallback_stands_alone_ = true;
   bool is_letter_[256] = {};
-  std::uint32_t number_ = next_number();
+  std::uint32_t number_ = SegmentCache::next_model();
 };
 
 }  // namespace moderngpt2::detail
@@ -198,6 +175,7 @@ MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::s
                                      const BpeOptions& options)
     : characters_(tokens), merges_(merges, first_characters(tokens)), borders_(merges.size()), options_(options) {
   if (options.marks_spaces) characters_.set(U' ', characters_[U'\u2581']);
+  if (options.ignore_merges) whole_ = TokenIds(tokens);
   std::vector<bool> is_fallback(tokens.size(), false);
   for (const int id : options.byte_ids)
     if (id >= 0) is_fallback[static_cast<std::size_t>(id)] = true;
@@ -219,6 +197,7 @@ MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::s
 
 MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>& ids) const {
   if (text.empty()) return;
+  if (const int id = whole_token(text); id >= 0) return ids.push_back(id);
   SegmentCache& cache = SegmentCache::of_this_thread();
   IdWriter out(ids);
   CharacterIds::Step step = characters_.step(text, 0);
@@ -254,11 +233,6 @@ MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>&
   out.flush();
 }
 
-MODERNGPT2_INLINE std::uint32_t BpeModel::next_number() {
-  static std::atomic<std::uint32_t> number{0};
-  return number < SegmentCache::most_models ? ++number : SegmentCache::most_models;
-}
-
 MODERNGPT2_INLINE char32_t BpeModel::last_character(std::string_view token) {
   std::size_t at = token.size();
   while (at > 0 && is_utf8_continuation(token[--at])) {
@@ -291,6 +265,27 @@ MODERNGPT2_INLINE void BpeModel::add_segment(std::string_view text, std::size_t 
     if (!place.store(key, number_, result)) return out.add(result);
   }
   out.add(place.ids(), place.count());
+}
+
+MODERNGPT2_INLINE int BpeModel::whole_token(std::string_view text) const {
+  if (!options_.ignore_merges || text.size() > whole_.longest()) return -1;
+  if (!options_.marks_spaces || text.find(' ') == text.npos) return whole_.find(text);
+  std::string marked;
+  for (const char c : text) c == ' ' ? marked += space_mark : marked += c;
+  return whole_.find(marked);
+}
+
+MODERNGPT2_INLINE void BpeModel::encode_with_dropout(std::string_view text, std::vector<int>& ids, double dropout,
+                                                     Rng& random) const {
+  if (dropout <= 0) return encode(text, ids);
+  std::vector<int> symbols;
+  while (!text.empty()) {
+    symbols.clear();
+    const std::size_t end = add_characters(text, dropout_part, [&](int id) { symbols.push_back(id); });
+    const std::size_t count = merge_with_dropout(merges_, symbols, dropout, random);
+    ids.insert(ids.end(), symbols.begin(), symbols.begin() + static_cast<std::ptrdiff_t>(count));
+    text.remove_prefix(end);
+  }
 }
 
 MODERNGPT2_INLINE std::size_t BpeModel::bytes_of(std::string_view text, std::size_t characters) {

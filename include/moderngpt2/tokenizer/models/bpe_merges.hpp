@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -43,28 +44,41 @@ class BorderFilter {
   std::vector<std::uint64_t> words_;
 };
 
-/// Merge rule of byte pair encoding: `left` followed by `right` becomes `result`. Its rank is its index in the list.
+/// Merge rule of byte pair encoding: `left` followed by `right` becomes `result`.
 struct BpeMerge {
   int left, right, result;  ///< ids
+  std::uint32_t rank;       ///< below 2^32-1; the lowest is applied first; several merges may have the same
 };
 
-/// Merge rules as hash tables. Applies merges to symbols: lowest rank first, leftmost first among equals.
+/// Merge rules as hash tables. Applies merges to symbols: lowest rank first, leftmost first among equals. Of several
+/// rules with the same left and right side, the last one in the list counts, as in `tokenizers`.
 class BpeMerges {
  public:
   static constexpr std::size_t few = 32;  // maximum number of symbols for merge_few()
 
-  /// `first_characters[id]` is the id of each token's first character, or -1.
+  /// `first_characters[id]` is the id of each token's first character, or -1 for a token that no text begins with.
   BpeMerges(std::span<const BpeMerge> merges, std::vector<int> first_characters)
       : merges_(merges.size()), crossings_(merges.size()), first_characters_(std::move(first_characters)) {
-    for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-      const BpeMerge& merge = merges[rank];
+    for (const BpeMerge& merge : merges) {
       merges_.set(pair_key(merge.left, merge.right),
-                  std::uint64_t{rank} << 32 | static_cast<std::uint32_t>(merge.result));
+                  std::uint64_t{merge.rank} << 32 | static_cast<std::uint32_t>(merge.result));
+      const int first = first_characters_[static_cast<std::size_t>(merge.right)];
+      if (first < 0) continue;
+      const std::uint64_t key = pair_key(merge.left, first);
+      const std::uint32_t* lowest = crossings_.find(key);
+      if (!lowest || merge.rank < *lowest) crossings_.set(key, merge.rank);
     }
-    for (std::size_t rank = merges.size(); rank-- > 0;) {  // the lowest rank is set last and wins
-      const int first = first_characters_[static_cast<std::size_t>(merges[rank].right)];
-      if (first >= 0) crossings_.set(pair_key(merges[rank].left, first), static_cast<std::uint32_t>(rank));
-    }
+  }
+
+  /// Merge of two adjacent symbols.
+  struct Found {
+    std::uint32_t rank;
+    int result;
+  };
+  std::optional<Found> find(int left, int right) const {
+    const std::uint64_t merge = merge_of(left, right);
+    if (merge == none) return std::nullopt;
+    return Found{static_cast<std::uint32_t>(merge >> 32), result_of(merge)};
   }
 
   /// Merges at most `few` symbols in place. Returns the number of symbols left.
@@ -75,14 +89,14 @@ class BpeMerges {
     for (std::size_t i = 0; i + 1 < n; ++i) merges[i] = merge_of(symbols[i], symbols[i + 1]);
     while (true) {
       merges[n - 1] = none;
-      std::uint64_t lowest = none;
+      std::uint64_t lowest = none >> 32;
       std::size_t at = 0;
       for (std::size_t i = 0; i + 1 < n; ++i) {
-        at = merges[i] < lowest ? i : at;
-        lowest = std::min(lowest, merges[i]);
+        at = merges[i] >> 32 < lowest ? i : at;
+        lowest = std::min(lowest, merges[i] >> 32);
       }
-      if (lowest == none) return n;
-      symbols[at] = result_of(lowest);
+      if (lowest == none >> 32) return n;
+      symbols[at] = result_of(merges[at]);
       --n;
       for (std::size_t i = at + 1; i < n; ++i) {
         symbols[i] = symbols[i + 1];
@@ -155,6 +169,19 @@ class BpeMerges {
         bound = bound_now();
       }
     }
+  }
+
+  /// Merges a whole text of initial symbols (below 2^31) and appends the ids that are left. Changes `symbols`.
+  void merge_all(std::span<int> symbols, std::vector<int>& ids) const {
+    if (symbols.size() <= few) {
+      const std::size_t count = merge_few(symbols);
+      ids.insert(ids.end(), symbols.begin(), symbols.begin() + static_cast<std::ptrdiff_t>(count));
+      return;
+    }
+    std::vector<std::uint64_t> queue;
+    merge_many(symbols, -1, queue);
+    for (std::size_t at = 0; at < symbols.size(); at += length_of_first(symbols.subspan(at)))
+      ids.push_back(symbols[at]);
   }
 
   /// Number of characters of the first symbol in the output of merge_many().

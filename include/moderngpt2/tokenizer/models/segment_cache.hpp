@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -81,6 +82,12 @@ class SegmentCache {
   static SegmentCache& of_this_thread() {
     thread_local SegmentCache cache;
     return cache;
+  }
+
+  /// Returns the number of a new model; most_models if none is left, and the model must not cache.
+  static std::uint32_t next_model() {
+    static std::atomic<std::uint32_t> number{0};
+    return number < most_models ? ++number : most_models;
   }
 
   /// Place of a segment for a model number from 1 to most_models - 1.
