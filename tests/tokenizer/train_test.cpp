@@ -84,7 +84,7 @@ TEST_CASE("ids: fixed tokens, further special tokens, bytes, pieces") {
   CHECK(model.pieces[17 + 256].type == SentencePieceModel::Type::normal);
   CHECK(!model.add_dummy_prefix);
   CHECK(!model.remove_extra_whitespaces);
-  CHECK(!model.has_character_map);
+  CHECK(model.character_map.empty());
   CHECK(model.byte_fallback);
   CHECK(sentencepiece_differences(model).empty());
 }

@@ -1,13 +1,10 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -18,59 +15,23 @@
 #include <sentencepiece_trainer.h>
 
 #include "moderngpt2/core/error.hpp"
-#include "moderngpt2/core/start_thread.hpp"
-#include "moderngpt2/io/file.hpp"
-#include "moderngpt2/tokenizer/utf8.hpp"
+#include "moderngpt2/tokenizer/training/document_sample.hpp"
+#include "moderngpt2/tokenizer/training/sentencepiece_bpe.hpp"
+#include "moderngpt2/tokenizer/training/sentences.hpp"
+#include "moderngpt2/tokenizer/training/settings.hpp"
 
 namespace moderngpt2 {
 
-/// Settings for training a tokenizer.
-struct TokenizerTraining {
-  int vocab_size = 32000;
-  /// Special tokens. <pad>, <unk> and <|endoftext|> always exist, with ids 0, 1 and 2; others follow in order.
-  std::vector<std::string> special_tokens{"<|endoftext|>", "<unk>", "<pad>"};
-  bool chat_tokens = false;            ///< adds `chat_special_tokens`
-  double character_coverage = 0.9995;  ///< fraction of characters with a piece; others become bytes
-  std::string model_type = "bpe";      // or unigram
-  int max_sentence_length = 16384;     ///< bytes; longer documents are split, never skipped
-  int num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 128u));
-};
-
-/// Reads the next document. Returns false at the end.
-using NextDocument = std::function<bool(std::string&)>;
-
-/// Special tokens that TokenizerTraining::chat_tokens adds, for chats in the format of tokenizer/chat_template.hpp.
-inline const std::vector<std::string>& chat_special_tokens() {
-  static const std::vector<std::string> tokens{"<|system|>",
-                                               "<|user|>",
-                                               "<|assistant|>",
-                                               "<|begin_of_text|>",
-                                               "<|end_of_text|>",
-                                               "<|start_header_id|>",
-                                               "<|end_header_id|>",
-                                               "<|eot_id|>",
-                                               "<|reserved_special_token_0|>",
-                                               "<|reserved_special_token_1|>",
-                                               "<|reserved_special_token_2|>",
-                                               "<|reserved_special_token_3|>"};
-  return tokens;
-}
-
 namespace detail {
 
-/// Passes documents to SentencePiece as its "sentences". Each document is passed whole, so that line breaks are
-/// ordinary characters and get pieces; fed by lines, they would be lost and later fall back to bytes. Documents that
-/// are too long are split before a space, which no piece crosses, or else between two characters. SentencePiece skips
-/// sentences with U+2585, its mark for unknown characters, and reserves tab and zero: the text is split there, and
-/// these characters fall back to bytes. Special tokens are removed, because they have ids and no piece should spell
-/// them. Line breaks after a special token stand alone: a model that continues a prompt after them could not produce a
-/// piece that joins them with the first character of the answer.
+/// Passes documents to SentencePiece as its "sentences" (SentenceCutter). SentencePiece skips sentences with U+2585,
+/// its mark for unknown characters, and reserves tab and zero: the text is cut there, and these characters fall back to
+/// bytes.
 class TrainingSentences : public sentencepiece::SentenceIterator {
  public:
-  TrainingSentences(const NextDocument& read, const TokenizerTraining& training, std::vector<std::string> special)
-      : read_(read), limit_(static_cast<std::size_t>(training.max_sentence_length)), cut_out_(std::move(special)) {
-    cut_out_.insert(cut_out_.end(), {"\xE2\x96\x85", "<pad>", "<unk>", "<|endoftext|>"});  // the first: U+2585
-    for (const std::string& text : cut_out_) longest_ = std::max(longest_, text.size());
+  TrainingSentences(const NextDocument& read, const TokenizerTraining& training,
+                    const std::vector<std::string>& special)
+      : read_(read), cutter_(static_cast<std::size_t>(training.max_sentence_length), cut_out_texts(special)) {
     Next();
   }
 
@@ -81,13 +42,15 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   /// Exceptions of the reader are stored, because they must not pass through the SentencePiece library.
   void Next() override {
     try {
-      do {
-        if (!fill()) {
+      std::string_view sentence;
+      while ((sentence = cutter_.next()).empty()) {
+        if (!read_(document_)) {
           done_ = true;
           return;
         }
-        take_sentence();
-      } while (sentence_.empty());
+        cutter_.start(document_);
+      }
+      sentence_ = sentence;
     } catch (...) {
       error_ = std::current_exception();
       done_ = true;
@@ -99,81 +62,12 @@ class TrainingSentences : public sentencepiece::SentenceIterator {
   }
 
  private:
-  bool fill() {
-    while (at_ >= document_.size()) {
-      if (!read_(document_)) return false;
-      at_ = 0;
-      if (valid_utf8_prefix(document_) != document_.size()) document_ = replace_invalid_utf8(document_);
-    }
-    return true;
-  }
-
-  void take_sentence() {
-    const std::string_view rest = std::string_view(document_).substr(at_);
-    const std::string_view near = rest.substr(0, limit_ + longest_);
-    std::size_t end = after_token_ ? std::min(rest.find_first_not_of('\n'), rest.size()) : 0, skipped = 0;
-    if (end == 0) {
-      end = rest.size();
-      for (const std::string& text : cut_out_)
-        if (const std::size_t found = near.find(text); found < end || (found == end && text.size() > skipped))
-          end = found, skipped = text.size();
-    }
-    std::size_t length = end;
-    if (length > limit_) {
-      length = rest.rfind(' ', limit_);
-      if (length == rest.npos || length == 0) {
-        length = limit_;
-        while (is_utf8_continuation(rest[length])) --length;
-      }
-    }
-    sentence_ = rest.substr(0, length);
-    at_ += length;
-    if (length == end) at_ += skipped;
-    after_token_ = length == end && skipped > 0;
-  }
-
   const NextDocument& read_;
-  std::size_t limit_, longest_ = 0;
-  std::vector<std::string> cut_out_;
+  SentenceCutter cutter_;
   std::string document_, sentence_;
-  std::size_t at_ = 0;
-  bool after_token_ = false;
   bool done_ = false;
   std::exception_ptr error_;
 };
-
-/// Special tokens of the settings except the three fixed ones, without duplicates. Throws Error for an invalid token.
-inline std::vector<std::string> further_special_tokens(const TokenizerTraining& training) {
-  std::vector<std::string> all = training.special_tokens;
-  if (training.chat_tokens) all.insert(all.end(), chat_special_tokens().begin(), chat_special_tokens().end());
-  std::vector<std::string> further;
-  for (const std::string& token : all) {
-    if (token == "<pad>" || token == "<unk>" || token == "<|endoftext|>") continue;
-    if (token.empty() || valid_utf8_prefix(token) != token.size() ||
-        token.find_first_of(std::string_view(" \t\r\n\0", 5)) != token.npos || token.find(space_mark) != token.npos)
-      throw Error("special_tokens: {} is empty, has white space in it or is not UTF-8", excerpt(token, 40));
-    if (token.size() == 6 && token.starts_with("<0x") && token[5] == '>')
-      throw Error("special_tokens: {} has the form reserved for bytes", token);
-    if (std::find(further.begin(), further.end(), token) == further.end()) further.push_back(token);
-  }
-  return further;
-}
-
-inline void check_training(const TokenizerTraining& training, std::size_t special_tokens) {
-  if (training.model_type != "bpe" && training.model_type != "unigram")
-    throw Error("model_type is {}: bpe or unigram is needed", excerpt(training.model_type, 40));
-  if (!(training.character_coverage >= 0.98 && training.character_coverage <= 1))
-    throw Error("character_coverage is {}: a number from 0.98 to 1 is needed", training.character_coverage);
-  if (training.max_sentence_length < 10 || training.max_sentence_length > (1 << 30))
-    throw Error("max_sentence_length is {}: a number from 10 to {} is needed", training.max_sentence_length, 1 << 30);
-  if (training.num_threads < 1 || training.num_threads > 128)
-    throw Error("num_threads is {}: a number from 1 to 128 is needed", training.num_threads);
-  require_threads(training.num_threads, {"num_threads"});
-  const auto smallest = static_cast<std::int64_t>(special_tokens) + 256 + 1;
-  if (training.vocab_size < smallest)
-    throw Error("vocab_size is {}: {} special tokens, 256 bytes and the text's characters need more than {}",
-                training.vocab_size, special_tokens, smallest - 1);
-}
 
 /// Formats values for one of SentencePiece's comma-separated lists.
 inline std::string quoted_list(const std::vector<std::string>& values) {
@@ -197,26 +91,34 @@ inline std::string quoted_list(const std::vector<std::string>& values) {
     return digits;
   };
   if (const std::string most = number_after("Please set it to a value <= "); !most.empty())
-    throw Error("vocab_size {} is too large for this text: the largest possible is {}; lower it or give more text",
-                training.vocab_size, most);
+    throw_too_large(training, std::stoull(most));
   if (const std::string least = number_after(fmt::format("{} vs ", training.vocab_size)); !least.empty())
-    throw Error(
-        "vocab_size {} is too small: special tokens, bytes and the text's characters need {}; raise it or "
-        "lower character_coverage (now {})",
-        training.vocab_size, least, training.character_coverage);
+    throw_too_small(training, std::stoull(least));
   throw Error("SentencePiece could not train the tokenizer: {}", excerpt(message, 400));
 }
 
-}  // namespace detail
+/// SentencePiece's memory for unigram training, in bytes for each byte of text.
+inline constexpr std::size_t unigram_memory = 24;
 
-/// Trains a SentencePiece model on documents and returns the bytes of its .model file: byte fallback, identity
-/// normalization, no dummy prefix, all white space kept. Throws Error for invalid settings, for empty text, and for a
-/// vocabulary larger than the text allows.
-inline std::string train_sentencepiece(const TokenizerTraining& training, const NextDocument& read) {
-  const std::vector<std::string> further = detail::further_special_tokens(training);
-  detail::check_training(training, further.size() + 3);
+/// Trains a unigram model with the SentencePiece library, on a sample of the documents if not all fit into max_memory.
+inline std::string train_unigram(const TokenizerTraining& training, const std::vector<std::string>& further,
+                                 const NextDocument& read) {
+  DocumentSample sample(training.seed, static_cast<std::size_t>(training.max_memory) / unigram_memory);
+  for (std::string document; read(document); document.clear()) sample.add(std::move(document));
+  if (!sample.is_whole() && training.note)
+    training.note(fmt::format(
+        "trains on a random sample of {} of {} documents ({:.1f} of {:.1f} MB, seed {}): max_memory is {:.1f} GiB",
+        sample.kept(), sample.documents(), double(sample.bytes()) / 1e6, double(sample.all_bytes()) / 1e6,
+        training.seed, double(training.max_memory) / double(1 << 30)));
+  const bool is_large = sample.bytes() > (std::size_t{1} << 30);
+  std::vector<std::string> documents = sample.take();
+  const NextDocument next = [&, at = std::size_t{0}](std::string& document) mutable {
+    if (at == documents.size()) return false;
+    document = std::move(documents[at++]);
+    return true;
+  };
   std::unordered_map<std::string, std::string> settings{
-      {"model_type", training.model_type},
+      {"model_type", "unigram"},
       {"vocab_size", fmt::format("{}", training.vocab_size)},
       {"character_coverage", fmt::format("{}", training.character_coverage)},
       {"max_sentence_length", fmt::format("{}", training.max_sentence_length)},
@@ -232,19 +134,32 @@ inline std::string train_sentencepiece(const TokenizerTraining& training, const 
       {"pad_piece", "<pad>"},
       {"unk_piece", "<unk>"},
       {"eos_piece", "<|endoftext|>"},
-      // By default its suffix array has 32-bit indices, and the size of the text is not known in advance.
-      {"train_extremely_large_corpus", training.model_type == "unigram" ? "true" : "false"},
+      // The suffix array of the text has 32-bit indices by default.
+      {"train_extremely_large_corpus", is_large ? "true" : "false"},
       {"minloglevel", "3"},  // suppresses progress and errors; errors are returned as a status
   };
-  if (!further.empty()) settings["control_symbols"] = detail::quoted_list(further);
-  detail::TrainingSentences sentences(read, training, further);
-  sentences.rethrow();
+  if (!further.empty()) settings["control_symbols"] = quoted_list(further);
+  TrainingSentences sentences(next, training, further);
   if (sentences.done()) throw Error("no text to train the tokenizer on");
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   sentences.rethrow();
-  if (!status.ok()) detail::throw_training_error(status.ToString(), training);
+  if (!status.ok()) throw_training_error(status.ToString(), training);
   return model;
+}
+
+}  // namespace detail
+
+/// Trains a SentencePiece model on documents and returns the bytes of its .model file: byte fallback, identity
+/// normalization, no dummy prefix, all white space kept. bpe: the pieces are those that SentencePiece itself learns
+/// (training/sentencepiece_merges.hpp); unigram: the SentencePiece library trains. Throws Error for invalid settings,
+/// for empty text, and for a vocabulary larger than the text allows.
+inline std::string train_sentencepiece(const TokenizerTraining& training, const NextDocument& read) {
+  const std::vector<std::string> further = detail::further_special_tokens(training);
+  detail::check_training(training, further.size() + 3);
+  if (training.model_type == "unigram") return detail::train_unigram(training, further, read);
+  if (training.model_type == "bpe") return detail::train_sentencepiece_bpe(training, further, read);
+  throw Error("model_type is {}: train_sentencepiece() trains bpe and unigram", training.model_type);
 }
 
 }  // namespace moderngpt2
