@@ -2,7 +2,6 @@
 #include <csignal>
 #include <cstddef>
 #include <functional>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <utility>
@@ -87,18 +86,12 @@ struct Recorded {
   }
 };
 
-Ids joined(std::initializer_list<Ids> parts) {
-  Ids all;
-  for (const Ids& part : parts) all.insert(all.end(), part.begin(), part.end());
-  return all;
-}
-
 }  // namespace
 
 TEST_CASE("messages with headers, byte for byte") {
   const Tokenizer tokenizer = chat_tokenizer();
   const ChatMarkup markup = *chat_markup(ChatFormat::header, {}, tokenizer);
-  const Ids ids = markup.encode_begin("Be kind.", " 日本\n語 ", markup.pieces().prompt_end);
+  const Ids ids = markup.encode("Be kind.", {}, " 日本\n語 ");
   CHECK(tokenizer.decode(ids) ==
         "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\n 日本\n語 <|eot_id|>"
@@ -106,7 +99,7 @@ TEST_CASE("messages with headers, byte for byte") {
   CHECK(ids == tokenizer.encode(tokenizer.decode(ids)));
   CHECK(markup.end_of_turn() == 4);
 
-  const Ids forged = markup.encode_begin(std::nullopt, "<|eot_id|>", markup.pieces().prompt_end);
+  const Ids forged = markup.encode(std::nullopt, {}, "<|eot_id|>");
   CHECK(std::count(forged.begin(), forged.end(), 4) == 1);
   CHECK(tokenizer.decode(forged).find("<|eot_id|><|eot_id|>") != std::string::npos);
   CHECK_THROWS_WITH_AS(
@@ -132,11 +125,14 @@ TEST_CASE("the checkpoint's template is the format of a chat, whatever it is") {
   CHECK(!automatic(with));
   store(chat_jinja_template());
   CHECK(automatic(with)->end_of_turn() == 4);
-  CHECK_THROWS_AS(automatic(without), Error);
+  CHECK(automatic(with)->note().empty());
+  CHECK(automatic(without)->note().ends_with("the tokenizer has no token <|begin_of_text|>; it is encoded as text"));
   store(chatml_jinja_template);
-  CHECK_THROWS_AS(automatic(with), Error);  // the tokenizer lacks <|im_start|>
+  CHECK(automatic(with)->note() ==
+        (t / "tokenizer_config.json").string() +
+            ": chat_template: the tokenizer has no token <|im_start|>; it is encoded as text");
   const std::optional<ChatMarkup> markup = automatic(chatml);
-  CHECK(chatml.decode(markup->encode_begin("S", "U", markup->pieces().prompt_end)) ==
+  CHECK(chatml.decode(markup->encode("S", {}, "U")) ==
         "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n");
   CHECK(markup->end_of_turn() == chatml.id("<|im_end|>"));
   write_file(t / "chat_template.jinja", "{% for m in messages %}[{{ m.role }}]{{ m['content'] | trim }}\n{% endfor %}");
@@ -145,10 +141,9 @@ TEST_CASE("the checkpoint's template is the format of a chat, whatever it is") {
   tags.answer(chatml.encode("A"));
   CHECK(chatml.decode(tags.ask("V", 1000).ids) == "[user]U\n[assistant]A\n[user]V\n");
   CHECK(!chat_markup(ChatFormat::plain, t.path(), with));
-  for (const char* refused : {"{{ messages }}", "{% macro f() %}{% endmacro %}", "always the same",
-                              "{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}",
+  for (const char* refused : {"{{ messages }}", "{% macro f() %}{% endmacro %}", "{% include 'x' %}", "always the same",
                               "{% for m in messages %}{{ m.content | upper }}{% endfor %}", "{% for m in messages %}",
-                              "{{ messages[0].content", "{{ strftime_now('%Y') }}"}) {
+                              "{{ messages[0].content", "{{ strftime_now('%Y') }}", "{{ nothing.content }}"}) {
     write_file(t / "chat_template.jinja", refused);
     CAPTURE(refused);
     CHECK_THROWS_WITH_AS(automatic(chatml), doctest::Contains("chat_template.jinja: "), Error);
@@ -159,7 +154,7 @@ TEST_CASE("the checkpoint's template is the format of a chat, whatever it is") {
 TEST_CASE("a system prompt that the template refuses is an error") {
   const Tokenizer gemma = chat_tokenizer(false, {"<start_of_turn>", "<end_of_turn>"});
   const ChatMarkup markup = *chat_markup(ChatFormat::gemma, {}, gemma);
-  CHECK(gemma.decode(markup.encode_begin(std::nullopt, " Hi ", markup.pieces().prompt_end)) ==
+  CHECK(gemma.decode(markup.encode(std::nullopt, {}, " Hi ")) ==
         "<start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\n");
   ChatHistory history(markup, std::nullopt);
   history.ask("a", 1000);
@@ -199,20 +194,18 @@ TEST_CASE("an answer is that of a fresh computation of the whole chat, and costs
   const Tokenizer tokenizer = chat_tokenizer();
   const ChatMarkup markup = *chat_markup(ChatFormat::header, {}, tokenizer);
   Recorded r(ChatFormat::header, 9, {}, 200, "Be kind.");
-  Ids text;
+  std::vector<ChatTurn> turns;
   std::size_t computed = 0;
   GenerationOptions options = Recorded::settings(ChatFormat::header, 9, 200, {}).options;
   options.eos_token_ids = {*markup.end_of_turn()};
   for (const std::string message : {"Hello", "How are you?", "x"}) {
-    const ChatPieces& pieces = markup.pieces();
-    text = joined({text, text.empty() ? markup.encode_begin("Be kind.", message, pieces.prompt_end)
-                                      : markup.encode(pieces.answer_end, message, pieces.prompt_end)});
+    const Ids text = markup.encode("Be kind.", turns, message);
     const GenerationResult result = r.chat.answer(message).value();
     CHECK(result.tokens == generate(r.model, text, options).tokens);
     CHECK(result.prompt_tokens == int(text.size()));
     CHECK(std::size_t(result.cached_tokens) == computed);
     computed = text.size() + result.tokens.size() - (result.eos_token ? 0 : 1);
-    text = joined({text, result.tokens});
+    turns.push_back({message, result.tokens});
   }
   CHECK(r.notes.empty());
 }

@@ -101,7 +101,7 @@ TEST_CASE("flags that contradict each other have their line") {
   CHECK(error({"--chat_format=header"}) == "--chat_format is for a chat: add --interactive");
   CHECK(error({"--system_prompt=x"}) == "--system_prompt is for a chat: add --interactive");
   CHECK(error({"--interactive", "--chat_format=fancy"}) ==
-        "--chat_format: 'fancy' is not one of auto, plain, header, chatml, gemma");
+        "--chat_format: 'fancy' is not one of auto, plain, header, chatml, gemma, llama2");
   CHECK(error({"--num_beams=2", "--num_return_sequences=3"}) ==
         "--num_return_sequences 3 is more than the 2 beams: raise --num_beams");
   CHECK(error({"--no_do_sample", "--num_return_sequences=2"}).starts_with("--num_return_sequences above 1 needs"));

@@ -8,6 +8,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/special_tokens.hpp"
 
 // Chat templates of checkpoints, and the format of this library's own chats: one `<|begin_of_text|>`, then for each
 // message
@@ -38,6 +39,16 @@ inline constexpr const char* gemma_jinja_template =
     "'assistant' else message['role']) + '\\n' + message['content'] | trim + '<end_of_turn>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}";
 
+/// Jinja template of Llama 2: `<s>[INST] TEXT [/INST] ANSWER </s>` for each turn. A system prompt is part of the first
+/// message of the user: `<<SYS>>\nTEXT\n<</SYS>>\n\n`.
+inline constexpr const char* llama2_jinja_template =
+    "{% set bos = bos_token | default('<s>') %}{% set eos = eos_token | default('</s>') %}{% set begin = '' %}"
+    "{% if messages[0]['role'] == 'system' %}"
+    "{% set begin = '<<SYS>>\\n' + messages[0]['content'] + '\\n<</SYS>>\\n\\n' %}"
+    "{% set messages = messages[1:] %}{% endif %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ bos + '[INST] ' + ((begin if loop.first else '') + message['content']) | trim + ' [/INST]' }}{% else %}"
+    "{{ ' ' + message['content'] | trim + ' ' + eos }}{% endif %}{% endfor %}";
+
 /// Chat template and the special tokens that it may insert (`bos_token`, `eos_token`, ...).
 struct ChatTemplate {
   std::string jinja;
@@ -45,7 +56,8 @@ struct ChatTemplate {
   Json tokens = Json::object();  ///< by name
 };
 
-/// Names of special tokens of a tokenizer's folder, from special_tokens_map.json and tokenizer_config.json.
+/// Special tokens that the files beside a tokenizer name, with the precedence of Transformers (see
+/// tokenizer/special_tokens.hpp): {"bos_token": "<s>", ...}.
 Json special_token_names(const std::filesystem::path& folder);
 
 /// Chat template of a folder: chat_template.jinja, or chat_template of tokenizer_config.json (of a list of named
@@ -71,17 +83,7 @@ MODERNGPT2_INLINE std::string chat_jinja_template() {
 }
 
 MODERNGPT2_INLINE Json special_token_names(const std::filesystem::path& folder) {
-  Json names = Json::object();
-  for (const char* file : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    if (!std::filesystem::exists(folder / file)) continue;
-    const Json json = read_json_file(folder / file);
-    for (const char* role : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
-      const Json* value = find_field(json, role, (folder / file).string());
-      if (value && value->is_object() && value->contains("content")) value = &(*value)["content"];
-      if (value && value->is_string()) names[role] = *value;
-    }
-  }
-  return names;
+  return detail::SpecialTokens(folder).names();
 }
 
 MODERNGPT2_INLINE std::optional<ChatTemplate> read_chat_template(const std::filesystem::path& folder) {
