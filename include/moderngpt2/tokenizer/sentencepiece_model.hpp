@@ -33,7 +33,7 @@ struct SentencePieceModel {
   bool byte_fallback = false;
   bool treat_whitespace_as_suffix = false;
   std::string unk_piece = "<unk>", bos_piece = "<s>", eos_piece = "</s>", pad_piece = "<pad>";
-  bool has_character_map = false;  ///< normalization other than identity
+  std::string character_map;  ///< precompiled_charsmap; empty: identity
   std::string normalization = "";
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
@@ -197,7 +197,7 @@ MODERNGPT2_INLINE void read_normalizer_spec(ProtobufReader reader, SentencePiece
         model.normalization = reader.string();
         break;
       case 2:
-        model.has_character_map = !reader.bytes().empty();
+        model.character_map = reader.string();
         break;
       case 3:
         model.add_dummy_prefix = reader.boolean();

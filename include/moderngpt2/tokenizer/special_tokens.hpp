@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -29,12 +32,23 @@ class SpecialTokens {
   /// Reads the files in `folder`. Both are optional.
   explicit SpecialTokens(const std::filesystem::path& folder);
 
-  /// Id of a role, such as "eos_token"; nullopt if the role has no token. Throws Error if `file` does not have it.
-  std::optional<int> id(const char* role, const TokenizerFile& file) const;
+  /// Id of a role, such as "eos_token"; nullopt if the role has no token. If `file` does not have the token: throws
+  /// Error for eos, which training needs, and adds a note for others.
+  std::optional<int> id(const char* role, TokenizerFile& file) const;
+
+  /// Whether a file names the role, also as null.
+  bool has_role(const std::string& role) const { return values_.contains(role); }
+
+  /// Token of each role that has one, for chat templates: {"bos_token": "<s>", ...}.
+  Json names() const;
 
   /// Adds the tokens that are in the vocabulary of `file`, but not among its added tokens, to the latter. Tokens
   /// outside the vocabulary are ignored: Transformers would give them ids that the model does not have.
   void add_to(TokenizerFile& file) const;
+
+  /// Adds the tokens of added_tokens_decoder, else of added_tokens.json, that the vocabulary does not have, with the
+  /// ids that these files give them. For formats whose own files have no added tokens.
+  void extend(TokenizerFile& file) const;
 
  private:
   struct Value {
@@ -47,6 +61,7 @@ class SpecialTokens {
 
   std::map<std::string, Value> values_;  // roles and lists of tokens
   std::vector<AddedToken> decoder_;      // added_tokens_decoder
+  std::filesystem::path folder_;
   bool has_decoder_ = false;
 };
 
@@ -56,7 +71,7 @@ class SpecialTokens {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE SpecialTokens::SpecialTokens(const std::filesystem::path& folder) {
+MODERNGPT2_INLINE SpecialTokens::SpecialTokens(const std::filesystem::path& folder) : folder_(folder) {
   read(folder / "tokenizer_config.json");
   if (!has_decoder_) read(folder / "special_tokens_map.json");
 }
@@ -75,8 +90,13 @@ MODERNGPT2_INLINE void SpecialTokens::read(const std::filesystem::path& path) {
   has_decoder_ = decoder && !decoder->is_null();
   if (!has_decoder_) return;
   if (!decoder->is_object()) throw Error("{}: added_tokens_decoder must be an object", where);
-  for (const auto& [id, value] : decoder->items())
-    decoder_.push_back(token_of(value, "an entry of added_tokens_decoder", where));
+  for (const auto& [id, value] : decoder->items()) {
+    AddedToken token = token_of(value, "an entry of added_tokens_decoder", where);
+    const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), token.id);
+    if (error != std::errc() || end != id.data() + id.size() || token.id < 0)
+      throw Error("{}: added_tokens_decoder has the key {}, which is not an id", where, excerpt(id, 40));
+    decoder_.push_back(std::move(token));
+  }
 }
 
 /// A token is a string, which is special, or an object with its flags.
@@ -98,22 +118,70 @@ MODERNGPT2_INLINE AddedToken SpecialTokens::token_of(const Json& json, std::stri
   return token;
 }
 
-MODERNGPT2_INLINE std::optional<int> SpecialTokens::id(const char* role, const TokenizerFile& file) const {
+MODERNGPT2_INLINE std::optional<int> SpecialTokens::id(const char* role, TokenizerFile& file) const {
   const auto value = values_.find(role);
   if (value == values_.end() || value->second.json.is_null()) return std::nullopt;
   const std::string token = token_of(value->second.json, role, value->second.where).content;
-  const auto found = file.ids.find(token);
-  if (found == file.ids.end())
-    throw Error("{}: {} is {}, which tokenizer.json does not have", value->second.where, role, excerpt(token, 40));
-  return found->second;
+  const int id = file.id(token);
+  if (id >= 0) return id;
+  const std::string text = fmt::format("{}: {} is {}, which {} does not have", value->second.where, role,
+                                       excerpt(token, 40), std::filesystem::path(file.where).filename().string());
+  if (std::string_view(role) == "eos_token") throw Error("{}", text);
+  file.notes.push_back(text + ": the tokenizer has no such token");
+  return std::nullopt;
+}
+
+MODERNGPT2_INLINE Json SpecialTokens::names() const {
+  Json names = Json::object();
+  for (const auto& [key, value] : values_)
+    if (!value.json.is_null() && !key.ends_with("special_tokens"))
+      names[key] = token_of(value.json, key, value.where).content;
+  return names;
+}
+
+MODERNGPT2_INLINE void SpecialTokens::extend(TokenizerFile& file) const {
+  std::vector<AddedToken> list = decoder_;
+  const std::filesystem::path path = folder_ / "added_tokens.json";
+  if (!has_decoder_ && std::filesystem::exists(path)) {
+    const Json json = read_json_file(path);
+    if (!json.is_object()) throw Error("{}: must be an object, found {}", path.string(), json_excerpt(json));
+    for (const auto& [content, id] : json.items()) {
+      AddedToken token;
+      token.content = content;
+      token.id = json_as<int>(id, "the id of " + excerpt(content, 40), path.string());
+      token.normalized = true;
+      list.push_back(std::move(token));
+    }
+  }
+  constexpr int most_holes = 1 << 20;
+  std::map<int, AddedToken> by_id;
+  std::map<std::string, int> ids;
+  for (AddedToken& token : file.added_tokens) {
+    ids[token.content] = token.id;
+    by_id[token.id] = std::move(token);
+  }
+  const int size = std::max(file.model.size(), by_id.empty() ? 0 : by_id.rbegin()->first + 1);
+  const int end = size + static_cast<int>(std::min<std::size_t>(list.size(), most_holes)) + most_holes;
+  for (AddedToken& token : list) {
+    if (token.content.empty() || file.model.ids.contains(token.content)) continue;
+    const auto at = static_cast<std::size_t>(token.id);
+    if (token.id < 0 || token.id >= end || (at < file.model.exists.size() && file.model.exists[at]))
+      throw Error("{}: {} cannot have the id {}", folder_.string(), excerpt(token.content, 40), token.id);
+    if (const auto known = ids.find(token.content); known != ids.end()) by_id.erase(known->second);
+    if (const auto known = by_id.find(token.id); known != by_id.end()) ids.erase(known->second.content);
+    ids[token.content] = token.id;
+    by_id[token.id] = std::move(token);
+  }
+  file.added_tokens.clear();
+  for (auto& [id, token] : by_id) file.added_tokens.push_back(std::move(token));
 }
 
 MODERNGPT2_INLINE void SpecialTokens::add_to(TokenizerFile& file) const {
   std::unordered_set<std::string> known;
   for (const AddedToken& token : file.added_tokens) known.insert(token.content);
   const auto add = [&](AddedToken token) {
-    const auto found = file.ids.find(token.content);
-    if (found == file.ids.end() || !known.insert(token.content).second) return;
+    const auto found = file.model.ids.find(token.content);
+    if (found == file.model.ids.end() || !known.insert(token.content).second) return;
     token.id = found->second;
     file.added_tokens.push_back(std::move(token));
   };

@@ -1,19 +1,21 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "moderngpt2/tokenizer/decoder.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2 {
 
-/// Incremental decoder for text that is shown while it is generated. Returns whole characters, each as soon as its last
-/// byte arrives. The concatenated output equals `Tokenizer::decode` of all ids, except for a run of byte tokens that is
-/// not valid UTF-8: characters returned before remain, the rest is one U+FFFD per byte. Threads: one at a time; several
-/// decoders may share a tokenizer.
+/// Incremental decoder for text that is shown while it is generated. Returns whole characters, each as soon as later
+/// tokens cannot change it. The concatenated output equals `Tokenizer::decode` of all ids, except for a run of
+/// byte-fallback tokens that is not valid UTF-8: characters returned before remain, the rest is one U+FFFD per byte.
+/// Threads: one at a time; several decoders may share a tokenizer.
 class StreamDecoder {
  public:
   explicit StreamDecoder(Tokenizer tokenizer, bool skip_special_tokens = true)
@@ -21,41 +23,48 @@ class StreamDecoder {
 
   /// Adds an id and returns the text that it completes, possibly empty.
   std::string put(int id) {
-    if (id < 0 || id >= tokenizer_.vocab_size() || (skip_special_tokens_ && tokenizer_.is_special(id))) return {};
-    if (const int byte = tokenizer_.byte_value(id); byte >= 0) return put_byte(static_cast<char>(byte));
-    std::string text = finish();
-    detail::append_token_text(tokenizer_.token(id), text);
+    if (!tokenizer_.has(id) || (skip_special_tokens_ && tokenizer_.is_special(id))) return {};
+    if (tokenizer_.state_->engine) return put_engine(id);
+    if (!run_) run_.emplace(tokenizer_.state_->decoders, detail::Decoders::Mode::streamed);
+    std::string text;
+    run_->put(tokenizer_.token(id), text);
     return text;
   }
 
   /// Returns the incomplete rest and resets the decoder.
   std::string finish() {
     std::string text;
-    detail::append_byte_run(pending_, text);
-    pending_.clear();
-    broken_ = false;
+    if (run_) run_->finish(text);
+    run_.reset();
+    if (!ids_.empty()) text = rest_of(tokenizer_.state_->engine->decode(ids_));
+    ids_.clear();
+    given_ = 0;
     return text;
   }
 
  private:
-  std::string put_byte(char byte) {
-    if (broken_) return std::string(replacement_character);
-    pending_.push_back(byte);
-    const std::size_t whole = valid_utf8_prefix(pending_);
-    std::string text = pending_.substr(0, whole);
-    pending_.erase(0, whole);
-    if (!pending_.empty() && !detail::utf8_step(pending_, 0).truncated) {
-      detail::append_byte_run(pending_, text);
-      pending_.clear();
-      broken_ = true;
+  /// Decodes with a library that only decodes whole texts (SentencePiece): repeats the last ids, which later ids may
+  /// change.
+  std::string put_engine(int id) {
+    ids_.push_back(id);
+    const std::string all = tokenizer_.state_->engine->decode(ids_);
+    if (all.ends_with(replacement_character)) return {};
+    const std::string text = rest_of(all);
+    constexpr std::size_t most = 64, kept = 8;
+    given_ = all.size();
+    if (ids_.size() > most) {
+      ids_.erase(ids_.begin(), ids_.end() - kept);
+      given_ = tokenizer_.state_->engine->decode(ids_).size();
     }
     return text;
   }
+  std::string rest_of(const std::string& all) const { return all.substr(std::min(given_, all.size())); }
 
   Tokenizer tokenizer_;
   bool skip_special_tokens_;
-  std::string pending_;  // bytes of an incomplete character
-  bool broken_ = false;  // the current run of byte tokens is not UTF-8
+  std::optional<detail::Decoders::Run> run_;
+  std::vector<int> ids_;   // last ids of a library's text
+  std::size_t given_ = 0;  // bytes of their text that were returned
 };
 
 }  // namespace moderngpt2

@@ -4,7 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "moderngpt2/tokenizer/decoder.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
@@ -12,14 +11,7 @@ namespace moderngpt2 {
 /// Returns a function for GenerationOptions::token_text: the bytes that a token adds to a text. Byte tokens have one
 /// byte, special tokens their name, ids without a token none.
 inline std::function<std::string(int)> token_bytes(Tokenizer tokenizer) {
-  return [tokenizer = std::move(tokenizer)](int id) {
-    std::string text;
-    if (const int byte = tokenizer.byte_value(id); byte >= 0)
-      text.push_back(char(byte));
-    else if (id >= 0 && id < tokenizer.vocab_size())
-      detail::append_token_text(tokenizer.token(id), text);
-    return text;
-  };
+  return [tokenizer = std::move(tokenizer)](int id) { return tokenizer.token_text(id); };
 }
 
 }  // namespace moderngpt2
