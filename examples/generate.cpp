@@ -14,6 +14,9 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/threads.hpp"
+#ifdef MODERNGPT2_HAVE_SENTENCEPIECE
+#include "moderngpt2/tokenizer/formats/sentencepiece.hpp"  // tokenizer.model
+#endif
 
 namespace {
 

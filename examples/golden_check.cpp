@@ -12,13 +12,19 @@
 #include "moderngpt2/backend/reference.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 #include "moderngpt2/testing/golden.hpp"
+#include "moderngpt2/testing/tokenizer_case.hpp"
 
 using namespace moderngpt2;
 
 // Defined in golden_check/bf16.cpp.
 extern template golden::Results golden::run<any_shape, cpu::Backend, Bf16>(const golden::Case&, cpu::Backend);
+
+#ifdef MODERNGPT2_HAVE_SENTENCEPIECE
+#include "moderngpt2/tokenizer/formats/sentencepiece.hpp"  // tokenizer.model
+#endif
 
 namespace {
 
@@ -81,13 +87,26 @@ golden::Results run(const golden::Case& c, BackendName backend, PrecisionName pr
   return golden::run<any_shape, cpu::Backend, Bf16>(c, cpu::Backend(threads));
 }
 
+/// Checks a case of a tokenizer and prints the results. Returns whether it passed.
+bool check_tokenizer(const std::filesystem::path& folder) {
+  fmt::print("{} (tokenizer)\n", folder.string());
+  bool passed = true;
+  for (const golden::TokenizerCheck& check : golden::check_tokenizer(folder)) {
+    fmt::print("  {} {}: {} of {} texts differ{}\n", check.different == 0 ? "ok  " : "FAIL", check.what,
+               check.different, check.texts, check.different == 0 ? "" : ", such as " + excerpt(check.example));
+    passed = passed && check.different == 0;
+  }
+  return passed;
+}
+
 int program(int argc, char** argv) {
   BackendName backend = BackendName::cpu;
   PrecisionName precision = PrecisionName::fp32;
   ShapeKind shape = ShapeKind::dynamic;
   int threads = available_threads();
   std::vector<std::filesystem::path> folders;
-  Options options("golden_check", "Runs golden cases and compares the results with the expected ones.");
+  Options options("golden_check",
+                  "Runs golden cases, of models and of tokenizers, and compares the results with the expected ones.");
   options.add_choice("backend", backend,
                      {{"cpu", BackendName::cpu},
                       {"reference", BackendName::reference},
@@ -109,6 +128,10 @@ int program(int argc, char** argv) {
 
   int failed = 0;
   for (const auto& folder : folders) {
+    if (golden::is_tokenizer_case(folder)) {
+      failed += !check_tokenizer(folder);
+      continue;
+    }
     const golden::Case c(folder);
     std::string shape_used;
     const golden::Results results = run(c, backend, precision, shape, threads, shape_used);

@@ -15,10 +15,15 @@
 #include "moderngpt2/cli/packing_progress.hpp"
 #include "moderngpt2/cli/pretokenize_flags.hpp"
 #include "moderngpt2/cli/text_flags.hpp"
+#include "moderngpt2/cli/tokenizer_flags.hpp"
 #include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
+#include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
+#ifdef MODERNGPT2_HAVE_SENTENCEPIECE
+#include "moderngpt2/tokenizer/formats/sentencepiece.hpp"  // tokenizer.model
+#endif
 
 namespace {
 
@@ -30,16 +35,23 @@ int program(int argc, char** argv) {
   settings.source.open_parquet = &open_parquet_text;
   settings.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
   std::filesystem::path tokenizer_path = "./my_tokenizer";
+  TokenizerChoice choice;
   bool dry_run = false;
 
   Options options("pretokenize_dataset",
                   "Encodes text and packs it into blocks of token ids, written as Parquet shards.");
   TextOptions text(options, settings.source, "max_input_lines_total", "c4_langs");
   options.section("Tokens");
-  options.add("tokenizer_path", tokenizer_path, "Folder of the tokenizer, or its tokenizer.json.");
+  options.add("tokenizer_path", tokenizer_path, tokenizer_path_help);
+  add_tokenizer_flags(options, choice);
   options.add("block_size", settings.block_size, "Block length in tokens.").between(1, 1 << 24);
   options.add("split_special_tokens", settings.split_special_tokens,
               "Encode text that looks like a special token as ordinary tokens.");
+  options
+      .add("bpe_dropout", settings.bpe_dropout,
+           "BPE dropout: probability of leaving out each merge in training documents (Provilkov et al. 2020).")
+      .between(0, 1);
+  options.add("seed", settings.seed, "Random seed of --bpe_dropout.");
   options.section("Output");
   options.add("output_path", settings.output_path, "Output folder; must not hold shards yet.").metavar("DIR");
   options.add("max_samples_per_shard", settings.max_samples_per_shard, "Blocks per shard.").at_least(1);
@@ -66,7 +78,9 @@ int program(int argc, char** argv) {
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
   if (!dry_run) text.check();
 
-  const Tokenizer tokenizer = Tokenizer::load(tokenizer_path);
+  const Tokenizer tokenizer = open_tokenizer(tokenizer_path, choice);
+  for (const std::string& note : tokenizer.notes()) std::printf("note: %s\n", printable(note).c_str());
+  settings.eos_id = eos_of(tokenizer, choice);
   if (dry_run)
     return text.dry_run(fmt::format("would write shards of {} blocks of {} tokens to {}",
                                     settings.max_samples_per_shard, settings.block_size, settings.output_path.string()),

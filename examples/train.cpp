@@ -15,6 +15,9 @@
 #include "train/gpu.hpp"
 #include "train/mpi.hpp"
 #include "train/tasks.hpp"
+#ifdef MODERNGPT2_HAVE_SENTENCEPIECE
+#include "moderngpt2/tokenizer/formats/sentencepiece.hpp"  // tokenizer.model
+#endif
 
 namespace {
 

@@ -38,6 +38,7 @@ void chat(M& model, const Tokenizer& tokenizer, const GenerateFlags& flags) {
                         .system_prompt = flags.system_prompt,
                         .options = flags.settings,
                         .window = model.config().n_positions};
+  if (settings.markup && !settings.markup->note().empty()) note(settings.markup->note());
   if (settings.system_prompt && !settings.markup)
     throw UsageError(
         "--system_prompt needs a chat with headers, and this checkpoint has no chat template: add "

@@ -22,6 +22,8 @@ dependencies=(
   "eigen https://gitlab.com/libeigen/eigen 3.4.0 -DBUILD_TESTING=OFF -DEIGEN_BUILD_DOC=OFF"
   "json https://github.com/nlohmann/json v3.11.3 -DJSON_BuildTests=OFF"
   "xxhash https://github.com/Cyan4973/xxHash v0.8.2 -DXXHASH_BUILD_XXHSUM=OFF"
+  "pcre2 https://github.com/PCRE2Project/pcre2 pcre2-10.42 -DPCRE2_SUPPORT_JIT=ON -DPCRE2_BUILD_PCRE2GREP=OFF -DPCRE2_BUILD_TESTS=OFF -DBUILD_SHARED_LIBS=ON"
+  "utf8proc https://github.com/JuliaStrings/utf8proc v2.8.0 -DBUILD_SHARED_LIBS=ON"
   "cli11 https://github.com/CLIUtils/CLI11 v2.4.2 -DCLI11_BUILD_TESTS=OFF -DCLI11_BUILD_EXAMPLES=OFF"
   "yaml-cpp https://github.com/jbeder/yaml-cpp 0.8.0 -DYAML_CPP_BUILD_TESTS=OFF -DYAML_BUILD_SHARED_LIBS=ON"
   "zlib https://github.com/madler/zlib v1.3.1"

@@ -177,3 +177,65 @@ TEST_CASE_FIXTURE(PretokenizeFixture, "a full disk leaves nothing behind") {
   CHECK(WEXITSTATUS(status) == 7);
   CHECK(listing(folder / "out").empty());
 }
+
+TEST_CASE_FIXTURE(PretokenizeFixture, "BPE dropout depends on seed and document, not on threads or interruptions") {
+  const auto ids_of = [&](const char* name, double dropout, std::uint64_t seed, int threads) {
+    options.output_path = folder / name;
+    options.bpe_dropout = dropout, options.seed = seed, options.num_threads = threads;
+    run();
+    return contents(folder / name);
+  };
+  const auto none = ids_of("none", 0, 1, 1), half = ids_of("half", 0.5, 1, 1);
+  CHECK(none != half);
+  CHECK(ids_of("threads", 0.5, 1, 3) == half);
+  CHECK(ids_of("seed", 0.5, 2, 1) != half);
+  CHECK(read_metadata(folder / "half/metadata.yaml").bpe_dropout == 0.5);
+  CHECK(read_bytes(folder / "none/metadata.yaml").find("bpe_dropout") == std::string::npos);
+  // Every document has the same text with any dropout.
+  const DatasetSplits splits = DatasetSplits::open(folder / "half");
+  const std::string text = tokenizer().decode(all_ids(splits.train), true);
+  CHECK(text.find("abc qqq x") != std::string::npos);
+
+  options.output_path = folder / "stopped";
+  options.max_samples_per_shard = 20;
+  const auto stop = [&](const PretokenizeProgress& now) {
+    if (now.documents >= 200) throw Error("stopped");
+  };
+  options.seed = 1;
+  CHECK_THROWS_AS(pretokenize(tokenizer(), options, stop), Error);
+  options.resume = true;
+  options.bpe_dropout = 0.25;
+  CHECK_THROWS_AS(run(), Error);  // the shards so far have another
+  options.bpe_dropout = 0.5;
+  run();
+  CHECK(all_ids(DatasetSplits::open(folder / "stopped").train) == all_ids(splits.train));
+  options.bpe_dropout = 2;
+  CHECK_THROWS_AS(run(), Error);
+}
+
+TEST_CASE_FIXTURE(PretokenizeFixture, "eos of the options ends documents, and is needed where the tokenizer has none") {
+  write_bytes(folder / "tokenizer/tokenizer_config.json", "{}");
+  CHECK_THROWS_WITH_AS(run(), doctest::Contains("eos_token_id"), Error);
+  options.eos_id = 100'000;
+  CHECK_THROWS_WITH_AS(run(), doctest::Contains("100000"), Error);
+  options.eos_id = 2;
+  run();
+  write_bytes(folder / "tokenizer/tokenizer_config.json", R"({"eos_token": "<|endoftext|>"})");
+  const auto chosen = contents(options.output_path);
+  options.eos_id.reset();
+  options.output_path = folder / "named";
+  run();
+  CHECK(contents(options.output_path) == chosen);
+}
+
+TEST_CASE_FIXTURE(PretokenizeFixture, "ids past 65535 and 2^17 are kept, with holes below them") {
+  Json json = parse_json(tokenizer_json(), "t");
+  json["model"]["vocab"]["q"] = 70'000;
+  json["model"]["vocab"]["abc"] = 262'143;
+  write_bytes(folder / "tokenizer/tokenizer.json", json.dump());
+  const DatasetMetadata metadata = run();
+  CHECK(metadata.vocab_size == 262'144);
+  const auto ids = all_ids(DatasetSplits::open(options.output_path).train);
+  CHECK(std::count(ids.begin(), ids.end(), 70'000) > 0);
+  CHECK(std::count(ids.begin(), ids.end(), 262'143) > 0);
+}

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -109,4 +110,35 @@ TEST_CASE("a tokenizer that cannot be saved with the model is refused before any
   write_file(from / "tokenizer.json", read_file(from / "tokenizer.json") + "\n");
   CHECK_ERROR(save_model(folder, model, tokenizer), "has changed since it was loaded");
   CHECK_FALSE(fs::exists(folder));
+}
+
+TEST_CASE("all files of a tokenizer are copied, byte for byte, whatever its format") {
+  const test::TemporaryFolder temporary;
+  const fs::path from = temporary / "from", to = temporary / "to";
+  fs::create_directories(from), fs::create_directories(to);
+  const auto copied = [&](const fs::path& path) {
+    fs::remove_all(to), fs::create_directories(to);
+    TokenizerFiles::read(path).write(to);
+    std::string names;
+    std::vector<fs::path> entries = folder_entries(to);
+    std::sort(entries.begin(), entries.end());
+    for (const fs::path& entry : entries) names += (names.empty() ? "" : " ") + entry.filename().string();
+    return names;
+  };
+  CHECK_FALSE(TokenizerFiles::is_in(from));
+  for (const char* name : {"merges.txt", "vocab.json", "special_tokens_map.json", "chat_template.jinja", "other.json"})
+    write_file(from / name, std::string(name) + "\r\n\0\xff");
+  CHECK(TokenizerFiles::is_in(from));
+  CHECK(copied(from) == "chat_template.jinja merges.txt special_tokens_map.json vocab.json");
+  CHECK(read_file(to / "merges.txt") == read_file(from / "merges.txt"));
+  CHECK(copied(from / "merges.txt") == copied(from / "vocab.json"));
+  write_file(from / "cl100k_base.tiktoken", "IQ== 0\n");
+  write_file(from / "tekken_240911.json", "{}");
+  CHECK(copied(from / "cl100k_base.tiktoken") ==
+        "chat_template.jinja cl100k_base.tiktoken merges.txt special_tokens_map.json vocab.json");
+  CHECK(copied(from / "tekken_240911.json").find("tekken.json") != std::string::npos);
+  // A file that would be loaded in place of the named one is not copied.
+  write_file(from / "tokenizer.json", "{}");
+  CHECK(copied(from / "vocab.json").find("tokenizer.json") == std::string::npos);
+  CHECK(copied(from / "tokenizer.json").find("vocab.json") != std::string::npos);
 }

@@ -20,8 +20,10 @@ same() { cmp "$1" "$2" || fail "$1 and $2 differ"; }
 for model_type in bpe unigram; do
   "$bin/train_tokenizer" --input text --output_path "$model_type" --vocab_size 600 --model_type "$model_type" \
     --character_coverage 0.99 --num_threads 1 >"$model_type.log" 2>&1 || fail "$(tail -n 3 "$model_type.log")"
-  "$bin/convert_tokenizer" --spm_model "$model_type/tokenizer.model" --output_dir "converted-$model_type" >convert.log
-  grep -q "600 tokens" convert.log || fail "convert_tokenizer said: $(cat convert.log)"
+  # This text has no digits: a unigram tokenizer.json takes "<0x41>" for the byte token, as convert_tokenizer says.
+  "$bin/convert_tokenizer" --spm_model "$model_type/tokenizer.model" --output_dir "converted-$model_type" --inexact \
+    >convert.log 2>&1
+  grep -qE "600 tokens|<0x41>" convert.log || fail "convert_tokenizer said: $(cat convert.log)"
   for file in tokenizer.model tokenizer.json tokenizer_config.json special_tokens_map.json; do
     same "$model_type/$file" "converted-$model_type/$file"
   done
@@ -55,6 +57,33 @@ same whole/checkpoint-6/model.safetensors resumed/checkpoint-6/model.safetensors
 [ "$(grep -c '"eval_loss"' whole/metrics.jsonl)" = 2 ] || fail "two evaluations belong in metrics.jsonl"
 train --model_path whole --output_dir evaluated --eval_only
 grep -q "evaluation loss" train.log || fail "--eval_only said: $(cat train.log)"
+
+# Shards need no tokenizer; the model is the same.
+train_on_shards() {
+  "$bin/train" --config_file config.json --pre_tokenized_dataset_path blocks --max_steps 6 --save_steps 3 \
+    --logging_steps 1 --eval_steps 3 --per_device_train_batch_size 4 --warmup_steps 2 --learning_rate 1e-2 "$@" \
+    >train.log 2>&1 || fail "$(tail -n 3 train.log)"
+}
+train_on_shards --eos_token_id 2 --pad_token_id 0 --output_dir untokenized
+same whole/model.safetensors untokenized/model.safetensors
+[ ! -e untokenized/tokenizer.json ] || fail "there was no tokenizer to copy"
+"$bin/generate" --model_path untokenized --tokenizer_path bpe --prompt "Once" --max_new_tokens 3 >generate.log 2>&1 ||
+  fail "$(cat generate.log)"
+
+# Files of ranks: read as they are, copied as they are, converted.
+for byte in $(seq 0 255); do
+  printf '%s %d\n' "$(printf "\\x$(printf %02x "$byte")" | base64)" "$byte"
+done >own.tiktoken
+"$bin/convert_tokenizer" --tokenizer_path own.tiktoken --tokenizer_pattern '\w+|\W' --output_dir ranks >convert.log 2>&1 ||
+  fail "$(cat convert.log)"
+grep -q "256 ids, same ids" convert.log || fail "convert_tokenizer said: $(cat convert.log)"
+"$bin/train" --input text --tokenizer_path own.tiktoken --tokenizer_pattern '\w+|\W' --eos_token_id 0 --n_layer 1 --n_embd 16 \
+  --n_head 2 --block_size 64 --pad_vocab_multiple 100 --max_steps 2 --output_dir of_ranks >train.log 2>&1 ||
+  fail "$(tail -n 3 train.log)"
+same own.tiktoken of_ranks/own.tiktoken
+grep -q '"vocab_size": 300' of_ranks/config.json || fail "the vocabulary is not padded"
+"$bin/generate" --model_path of_ranks --tokenizer_pattern '\w+|\W' --prompt "Once" --max_new_tokens 20 >generate.log 2>&1 ||
+  fail "$(cat generate.log)"
 
 "$bin/generate" --model_path whole --prompt "Once there was" --max_new_tokens 12 --do_sample --seed 3 >first.txt
 "$bin/generate" --model_path whole --prompt "Once there was" --max_new_tokens 12 --do_sample --seed 3 >second.txt
@@ -142,6 +171,13 @@ mistake 1 "missing.txt" pretokenize_dataset --input missing.txt --tokenizer_path
 mistake 1 "missing.model" convert_tokenizer --spm_model missing.model --output_dir nothing
 mistake 1 "config.json" convert_tokenizer --spm_model config.json --output_dir nothing
 mistake 2 "--output_dir" convert_tokenizer --spm_model bpe/tokenizer.model
+mistake 2 "one of --spm_model and --tokenizer_path" convert_tokenizer --output_dir nothing
+mistake 1 "already" convert_tokenizer --tokenizer_path bpe --output_dir nothing
+mistake 1 "hf download nobody/nothing" train --input text --tokenizer_path nobody/nothing --output_dir nothing
+mkdir no_metadata
+cp blocks/shard_00000.parquet no_metadata/
+mistake 2 "--vocab_size" train --pre_tokenized_dataset_path no_metadata --model_size_name small --output_dir nothing
+mistake 1 "no-such-token" pretokenize_dataset --input text --tokenizer_path bpe --eos_token no-such-token --output_path nothing
 mistake 1 "config.json" generate --model_path bpe --prompt x
 mistake 2 "--model_path" generate --prompt x
 mistake 2 "--precision bf16" generate --fp16 --model_path whole --prompt x

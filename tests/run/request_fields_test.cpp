@@ -42,8 +42,9 @@ TEST_CASE("no member of the settings is forgotten in their description") {
   CHECK(count_rows<LossScaling>() == count_members<LossScaling>());
   CHECK(count_rows<TrainingSettings>() == count_members<TrainingSettings>() - 1 + count_members<LossScaling>());
   // model_fields, text, examples, predictions_file, gpu, start, ranks and checkpoint_is_verified are not described.
-  CHECK(count_rows<TrainingRequest>() == count_members<TrainingRequest>() - 8 - 3 + count_rows<TrainingSettings>() +
-                                             count_members<SampleSettings>() + count_members<ReportSettings>());
+  CHECK(count_rows<TrainingRequest>() == count_members<TrainingRequest>() - 8 - 4 + count_rows<TrainingSettings>() +
+                                             count_members<SampleSettings>() + count_members<ReportSettings>() +
+                                             count_members<TokenizerChoice>());
 }
 
 TEST_CASE("names of described members differ, and each flag has a sentence") {

@@ -113,7 +113,7 @@ TEST_CASE("a run of several ranks: one voice, the same model, and everybody's in
   refused(1, "rank 1 has another tokenizer than rank 0", [&](TrainingRequest& r, int rank) {
     if (rank == 1) r.tokenizer_path = f.temporary / "chat";
   });
-  refused(2, "--tokenizer_path is needed", [](TrainingRequest& r, int) { r.tokenizer_path.reset(); });
+  refused(2, "--tokenizer_path or --vocab_size is needed", [](TrainingRequest& r, int) { r.tokenizer_path.reset(); });
   refused(1, "nowhere", [&](TrainingRequest& r, int rank) {
     if (rank == 1) r.pre_tokenized_dataset_path = f.temporary / "nowhere";
   });

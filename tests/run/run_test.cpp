@@ -106,7 +106,8 @@ TEST_CASE("a run on text is the run on its shards, bit for bit, and goes on as s
       CHECK(read_file(text / file) == read_file(shards / file));
     const auto losses = [](const fs::path& run) {
       std::vector<double> all;
-      for (const Json& line : read_json_file(run / "checkpoint-6" / "trainer_state.json").at("log_history"))
+      const Json state = read_json_file(run / "checkpoint-6" / "trainer_state.json");
+      for (const Json& line : state.at("log_history"))
         all.push_back(line.contains("loss") ? line.at("loss").get<double>() : line.at("eval_loss").get<double>());
       return all;
     };
@@ -219,6 +220,92 @@ TEST_CASE("an id outside the vocabulary names its shard and row") {
   write_tokenizer(f.temporary / "few", 50);  // the data has ids up to 62
   f.request.tokenizer_path = f.temporary / "few";
   CHECK_ERROR(f.run(), "shard_00000.parquet", "row");
+}
+
+TEST_CASE("training on shards needs no tokenizer") {
+  RunFixture with, without;
+  REQUIRE(with.run() == 0);
+  without.request.tokenizer_path.reset();
+  CHECK_ERROR(without.run(), "--tokenizer_path or --vocab_size is needed");
+  without.request.vocab_size = 64;
+  CHECK_ERROR(without.run(), "--eos_token_id");
+  without.request.tokenizer.eos_token_id = 2;
+  without.request.tokenizer.pad_token_id = 0;
+  without.request.samples.prompts = {"t4"};
+  REQUIRE(without.run() == 0);
+  CHECK(without.text().find("no tokenizer is copied into the checkpoints") != std::string::npos);
+  CHECK(without.text().find("--sample_prompts is ignored") != std::string::npos);
+  const fs::path &a = with.request.settings.output_dir, &b = without.request.settings.output_dir;
+  CHECK(read_file(a / "model.safetensors") == read_file(b / "model.safetensors"));
+  CHECK(read_file(a / "config.json") == read_file(b / "config.json"));
+  CHECK_FALSE(fs::exists(b / "tokenizer.json"));
+  // metadata.yaml names the size, and a smaller one is refused.
+  write_file(without.temporary / "data" / "metadata.yaml", "train: shard_00000.parquet\nvocab_size: 80\n");
+  CHECK_ERROR(without.run(), "vocab_size is 64", "80");
+  fs::remove(without.temporary / "data" / "metadata.yaml");
+  // A resumed run has both from its checkpoint.
+  without.request.vocab_size.reset();
+  without.request.tokenizer = {};
+  without.request.settings.max_steps = 8;
+  without.request.resume_from_checkpoint = "latest";
+  CHECK(without.run() == 0);
+  without.request.model_path = b;
+  without.request.resume_from_checkpoint.reset();
+  without.request.eval_only = true;
+  CHECK(without.run() == 0);
+}
+
+TEST_CASE("a tokenizer that cannot be loaded is copied as it is, for shards only") {
+  RunFixture f;
+  const fs::path tokenizer = f.temporary / "tokenizer";
+  Json json = read_json_file(tokenizer / "tokenizer.json");
+  json["pre_tokenizer"] = {{"type", "Unheard"}};
+  write_json_file(tokenizer / "tokenizer.json", json);
+  write_file(tokenizer / "vocab.json", "{}");
+  CHECK_ERROR(f.run(), "--vocab_size");
+  f.request.vocab_size = 64;
+  REQUIRE(f.run() == 0);
+  CHECK(f.text().find("note: the tokenizer is copied as it is") != std::string::npos);
+  CHECK(f.text().find("Unheard") != std::string::npos);
+  for (const fs::path& folder : {f.request.settings.output_dir, f.request.settings.output_dir / "checkpoint-6"})
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "vocab.json"})
+      CHECK(read_file(folder / name) == read_file(tokenizer / name));
+  const Config c = read_config(f.request.settings.output_dir).config;
+  CHECK(c.eos_token_id == 2);  // the id of "<eos>" in its list of added tokens
+  CHECK(c.pad_token_id == 0);
+  f.request.tokenizer_path = f.temporary / "nowhere";
+  CHECK_ERROR(f.run(), "nowhere");
+}
+
+TEST_CASE("the vocabulary of a new model is padded to a multiple") {
+  RunFixture f;
+  f.request.pad_vocab_multiple = 128;
+  f.request.samples.prompts = {"t4"};
+  REQUIRE(f.run() == 0);
+  CHECK(read_config(f.request.settings.output_dir).config.vocab_size == 128);
+  f.request.settings.max_steps = 8;
+  f.request.resume_from_checkpoint = "latest";
+  CHECK(f.run() == 0);  // 128 is a multiple
+  f.request.pad_vocab_multiple = 100;
+  CHECK_ERROR(f.run(), "for new models", "128");
+  f.request.pad_vocab_multiple = 1;
+  f.request.vocab_size = 60;
+  CHECK_ERROR(f.run(), "vocab_size is 60, the tokenizer has 64 ids");
+}
+
+TEST_CASE("eos is chosen by flag where the tokenizer names none") {
+  RunFixture f;
+  write_file(f.temporary / "tokenizer" / "tokenizer_config.json", "{}");
+  f.request.tokenizer.eos_token = "<eos>";
+  REQUIRE(f.run() == 0);
+  CHECK(read_config(f.request.settings.output_dir).config.eos_token_id == 2);
+  f.request.tokenizer.eos_token = "<end>";
+  CHECK_ERROR(f.run(), "eos_token", "<end>");
+  f.request.tokenizer.eos_token.reset();
+  f.request.tokenizer.eos_token_id = 64;
+  CHECK_ERROR(f.run(), "eos_token_id", "64");
+  f.request.tokenizer.eos_token = "<eos>";
+  CHECK_ERROR(f.run(), "do not go together");
 }
 
 TEST_CASE("flags override the config file, which overrides the size") {

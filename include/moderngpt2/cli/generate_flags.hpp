@@ -11,6 +11,7 @@
 #include "moderngpt2/cli/chat_format.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/precision_flags.hpp"
+#include "moderngpt2/cli/tokenizer_flags.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/parallel.hpp"
@@ -20,14 +21,19 @@
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/io/generation_values.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/tokenizer_files.hpp"
+#include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/token_bytes.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "moderngpt2/tokenizer/unused_ids.hpp"
 
 namespace moderngpt2 {
 
 /// Values of the flags of `generate`.
 struct GenerateFlags {
   std::filesystem::path model_path;
+  std::optional<std::filesystem::path> tokenizer_path;
+  TokenizerChoice tokenizer{};
   std::optional<std::string> prompt;
   std::optional<std::filesystem::path> prompts_file, output_file;
   std::optional<int> max_new_tokens;
@@ -53,6 +59,11 @@ inline constexpr int default_answer_tokens = 256;
 inline void add_generate_flags(Options& options, GenerateFlags& flags) {
   options.section("Text");
   options.add("model_path", flags.model_path, "Folder of the checkpoint.").required().metavar("DIR");
+  options.add("tokenizer_path", flags.tokenizer_path, tokenizer_path_help).default_text("that of --model_path");
+  options.add("tokenizer_pattern", flags.tokenizer.pattern, tokenizer_pattern_help).metavar("NAME|REGEX");
+  options.add("eos_token", flags.tokenizer.eos_token, "Token that ends a completion.")
+      .default_text("from generation_config.json, config.json or the tokenizer");
+  options.add("eos_token_id", flags.tokenizer.eos_token_id, "Id of the token that ends a completion.").at_least(0);
   options.add("prompt", flags.prompt, "Prompt to complete. Default: standard input, without a final newline.");
   options.add("prompts_file", flags.prompts_file,
               "File of prompts: one per line (.txt), or the field \"prompt\" of each JSON object (.jsonl, .ndjson, "
@@ -91,9 +102,11 @@ inline void add_generate_flags(Options& options, GenerateFlags& flags) {
                       {"plain", ChatFormat::plain},
                       {"header", ChatFormat::header},
                       {"chatml", ChatFormat::chatml},
-                      {"gemma", ChatFormat::gemma}},
+                      {"gemma", ChatFormat::gemma},
+                      {"llama2", ChatFormat::llama2}},
                      "Format of the chat. auto: the checkpoint's chat template, or plain if it has none; plain: "
-                     "complete each line on its own; header, chatml, gemma: a conversation in this format.");
+                     "complete each line on its own; header, chatml, gemma, llama2: a conversation in this "
+                     "format.");
   options.add("system_prompt", flags.system_prompt, "System message at the start of the chat.");
   options.section("Run");
   options.add("threads", flags.threads, "CPU threads.").between(1, 1024).default_text("all cores");
@@ -185,15 +198,20 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
   if (std::filesystem::exists(flags.model_path / "generation_config.json"))
     stored = read_generation_config(flags.model_path);
   merge_generation_config(options, stored, flags);
-  Tokenizer tokenizer = Tokenizer::load(flags.model_path);
+  if (!flags.tokenizer_path && !TokenizerFiles::is_in(flags.model_path))
+    throw Error("{}: the folder has no tokenizer: give --tokenizer_path", flags.model_path.string());
+  const std::filesystem::path tokenizer_path = flags.tokenizer_path.value_or(flags.model_path);
+  Tokenizer tokenizer = open_tokenizer(tokenizer_path, flags.tokenizer);
   if (tokenizer.vocab_size() > config.config.vocab_size)
     throw Error("{}: the tokenizer has {} tokens, but the model's vocab_size is {}: use the model's own tokenizer",
-                flags.model_path.string(), tokenizer.vocab_size(), config.config.vocab_size);
+                tokenizer_path.string(), tokenizer.vocab_size(), config.config.vocab_size);
   std::vector<int>& eos = flags.settings.eos_token_ids;
+  if (flags.tokenizer.eos_token || flags.tokenizer.eos_token_id) eos = {*eos_of(tokenizer, flags.tokenizer)};
   if (eos.empty()) eos = config.eos_token_ids;
   std::erase_if(eos, [&](int id) { return id >= config.config.vocab_size; });
   if (eos.empty() && tokenizer.eos_id()) eos = {*tokenizer.eos_id()};
   flags.settings.token_text = token_bytes(tokenizer);
+  for (const int id : unused_ids(tokenizer, config.config.vocab_size)) flags.settings.suppress_tokens.push_back(id);
   validate(flags.settings, flags.settings.do_sample);
   TextRules<float>(flags.settings, config.config.vocab_size);  // checks token ids
   return tokenizer;

@@ -49,7 +49,7 @@ class TaskOptions {
         throw UsageError("--{} is not for --task causal-lm, but for classifiers", flag);
     for (const char* flag :
          {"pre_tokenized_dataset_path", "metadata_file", "txt_document", "max_input_lines_total", "strict",
-          "max_invalid_utf8", "dataset", "c4_langs", "split_special_tokens", "eval_fraction"})
+          "max_invalid_utf8", "dataset", "c4_langs", "split_special_tokens", "bpe_dropout", "eval_fraction"})
       if (has_examples() && options_.typed(flag))
         throw UsageError("--{} is for --task causal-lm only; --task {} reads examples from --input", flag, task_);
   }

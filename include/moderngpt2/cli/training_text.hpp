@@ -17,6 +17,10 @@ class TrainingText {
     options.add("split_special_tokens", data_.split_special_tokens,
                 "Encode text that looks like a special token as ordinary tokens.");
     options
+        .add("bpe_dropout", data_.bpe_dropout,
+             "BPE dropout: probability of leaving out each merge in training documents; depends on --seed.")
+        .between(0, 1);
+    options
         .add("eval_fraction", data_.eval_fraction,
              "Fraction of the blocks, taken from the end, to hold out for evaluation.")
         .between(0, 0.5)
@@ -35,8 +39,9 @@ class TrainingText {
   /// Returns the text that the flags name; nullopt if `has_blocks` (other flags name packed blocks), or in a dry run
   /// without data. Throws UsageError if the flags name both or neither.
   std::optional<TextData> chosen(bool has_blocks, bool dry_run) {
-    for (const char* flag : {"input", "languages", "text_column", "txt_document", "max_input_lines_total", "strict",
-                             "max_invalid_utf8", "dataset", "c4_langs", "split_special_tokens", "eval_fraction"})
+    for (const char* flag :
+         {"input", "languages", "text_column", "txt_document", "max_input_lines_total", "strict", "max_invalid_utf8",
+          "dataset", "c4_langs", "split_special_tokens", "bpe_dropout", "eval_fraction"})
       if (has_blocks && options_.typed(flag))
         throw UsageError("--{} is for text, but another flag names packed blocks: give one of them", flag);
     if (has_blocks) return std::nullopt;

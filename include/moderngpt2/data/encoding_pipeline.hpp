@@ -11,8 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/random.hpp"
 #include "moderngpt2/data/ordered_pipeline.hpp"
 #include "moderngpt2/data/packing.hpp"
+#include "moderngpt2/data/pretokenize_options.hpp"
 #include "moderngpt2/data/source.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
@@ -20,17 +22,33 @@ namespace moderngpt2::detail {
 
 /// Encoder of whole documents: the tokenizer's prefix and suffix, and eos unless the ids already end with it.
 struct DocumentEncoder {
+  DocumentEncoder(const Tokenizer& of, const PretokenizeOptions& options)
+      : tokenizer(of),
+        split_special_tokens(options.split_special_tokens),
+        eos_id(document_eos(of, options)),
+        bpe_dropout(options.bpe_dropout),
+        seed(options.seed) {}
+
   const Tokenizer& tokenizer;
   bool split_special_tokens;
+  int eos_id;
+  double bpe_dropout;
+  std::uint64_t seed;
 
-  /// Appends the ids of `text`; none for text that is only white space.
-  void operator()(std::string_view text, std::vector<std::int32_t>& ids) const {
+  /// Appends the ids of `text`, which is document `number` of the source; none for text that is only white space.
+  void operator()(std::string_view text, std::int64_t number, std::vector<std::int32_t>& ids) const {
     if (moderngpt2::is_white_space(text)) return;
     const std::size_t before = ids.size();
     ids.insert(ids.end(), tokenizer.prefix_ids().begin(), tokenizer.prefix_ids().end());
-    tokenizer.encode(text, ids, split_special_tokens);
+    if (bpe_dropout > 0)
+      tokenizer.encode(text, ids,
+                       EncodeOptions{.split_special_tokens = split_special_tokens,
+                                     .bpe_dropout = bpe_dropout,
+                                     .seed = mix64(seed + mix64(static_cast<std::uint64_t>(number) + 1))});
+    else
+      tokenizer.encode(text, ids, split_special_tokens);
     ids.insert(ids.end(), tokenizer.suffix_ids().begin(), tokenizer.suffix_ids().end());
-    if (ids.size() > before && ids.back() != *tokenizer.eos_id()) ids.push_back(*tokenizer.eos_id());
+    if (ids.size() > before && ids.back() != eos_id) ids.push_back(eos_id);
   }
 };
 
@@ -91,6 +109,7 @@ class EncodingPipeline {
 
   struct Batch {
     std::vector<Document> documents;
+    std::int64_t first = 0;  // number of the first document
     std::vector<std::string> warnings;
     std::int64_t bytes_read = 0;
     std::size_t bytes = 0;
@@ -122,10 +141,10 @@ class EncodingPipeline {
       more = source_.next(document);
       if (!more) break;
       batch.bytes += sizeof(Document) + document.text.size();
-      if (to_pass_ > 0)
-        --to_pass_;
-      else
-        batch.documents.push_back(std::move(document));
+      const std::int64_t number = read_++;
+      if (number < to_pass_) continue;
+      if (batch.documents.empty()) batch.first = number;
+      batch.documents.push_back(std::move(document));
     }
     batch.warnings = std::exchange(warnings_, {});
     batch.bytes_read = source_.bytes_read();
@@ -138,9 +157,10 @@ class EncodingPipeline {
     Encoded encoded;
     encoded.warnings = std::move(batch.warnings);
     encoded.bytes_read = batch.bytes_read;
+    std::int64_t number = batch.first;
     for (Document& document : batch.documents) {
       const std::size_t before = encoded.ids.size();
-      encoder_(document.text, encoded.ids);
+      encoder_(document.text, number++, encoded.ids);
       const auto language = std::find(languages_.begin(), languages_.end(), document.language);
       encoded.parts.push_back({static_cast<std::size_t>(language - languages_.begin()), encoded.ids.size() - before,
                                static_cast<std::int64_t>(document.text.size())});
@@ -155,7 +175,7 @@ class EncodingPipeline {
   std::vector<std::string> warnings_;  // warnings of the source since the last batch
   DocumentSource source_;
   std::vector<std::string> languages_;
-  std::int64_t to_pass_ = 0, bytes_read_ = 0;
+  std::int64_t to_pass_ = 0, read_ = 0, bytes_read_ = 0;  // read_: documents of the source so far
 };
 
 }  // namespace moderngpt2::detail

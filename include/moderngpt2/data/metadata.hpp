@@ -32,6 +32,8 @@ struct DatasetMetadata {
   int block_size = 0;
   std::int64_t vocab_size = 0, train_blocks = 0, eval_blocks = 0;
   std::string tokenizer_fingerprint;
+  double bpe_dropout = 0;  ///< BPE dropout of the training blocks; only written if not 0
+  std::uint64_t seed = 0;  ///< seed of bpe_dropout
   std::vector<LanguageCounts> languages;
 };
 
@@ -93,6 +95,10 @@ MODERNGPT2_INLINE void write_metadata(const std::filesystem::path& path, const D
   out << YAML::Key << "block_size" << YAML::Value << metadata.block_size;
   out << YAML::Key << "vocab_size" << YAML::Value << metadata.vocab_size;
   out << YAML::Key << "tokenizer_fingerprint" << YAML::Value << YAML::DoubleQuoted << metadata.tokenizer_fingerprint;
+  if (metadata.bpe_dropout > 0) {
+    out << YAML::Key << "bpe_dropout" << YAML::Value << fmt::format("{}", metadata.bpe_dropout);
+    out << YAML::Key << "seed" << YAML::Value << metadata.seed;
+  }
   out << YAML::Key << "train_blocks" << YAML::Value << metadata.train_blocks;
   out << YAML::Key << "eval_blocks" << YAML::Value << metadata.eval_blocks;
   out << YAML::Key << "languages" << YAML::Value << YAML::BeginMap;
@@ -124,6 +130,8 @@ MODERNGPT2_INLINE DatasetMetadata read_metadata(const std::filesystem::path& pat
   metadata.eval_blocks = detail::yaml_count(root, "eval_blocks", path, 0);
   metadata.tokenizer_fingerprint =
       detail::yaml_value<std::string>(root["tokenizer_fingerprint"], "tokenizer_fingerprint", path, "");
+  metadata.bpe_dropout = detail::yaml_value<double>(root["bpe_dropout"], "bpe_dropout", path, 0.0);
+  metadata.seed = detail::yaml_value<std::uint64_t>(root["seed"], "seed", path, 0);
   const YAML::Node languages = root["languages"];
   if (languages && languages.IsMap()) {
     for (const auto& entry : languages) {

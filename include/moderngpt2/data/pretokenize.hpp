@@ -96,10 +96,8 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE DatasetMetadata pretokenize(const Tokenizer& tokenizer, const PretokenizeOptions& options,
                                               const std::function<void(const PretokenizeProgress&)>& report) {
-  if (!tokenizer.eos_id())
-    throw Error(
-        "the tokenizer has no eos token, which must end each document: set \"eos_token\" "
-        "in its tokenizer_config.json");
+  (void)document_eos(tokenizer, options);
+  check_bpe_dropout(tokenizer, options);
   return detail::PretokenizeRun(tokenizer, options, report).run();
 }
 
@@ -133,7 +131,7 @@ MODERNGPT2_INLINE PretokenizeRun::PretokenizeRun(const Tokenizer& tokenizer, con
       options_(options),
       report_(report),
       files_(find_dataset_files(options.source.inputs)),
-      pipeline_(evaluated(options.source), {tokenizer, options.split_special_tokens}, options.num_threads),
+      pipeline_(evaluated(options.source), DocumentEncoder(tokenizer, options), options.num_threads),
       staging_(options.output_path, options.resume ? DatasetStaging::Start::resume : DatasetStaging::Start::fresh) {
   state_.fingerprint =
       pretokenize_fingerprint(tokenizer, options, files_, [](const TextFile& file) { return sampled_hash(file.path); });
@@ -160,6 +158,8 @@ MODERNGPT2_INLINE DatasetMetadata PretokenizeRun::run() {
     metadata.block_size = options_.block_size;
     metadata.vocab_size = tokenizer_.vocab_size();
     metadata.tokenizer_fingerprint = tokenizer_.fingerprint_text();
+    metadata.bpe_dropout = options_.bpe_dropout;
+    metadata.seed = options_.bpe_dropout > 0 ? options_.seed : 0;
     if (!pack_evaluation(metadata)) split_evaluation(staging_, options_, metadata);
     staging_.publish(metadata);
     return metadata;
@@ -261,7 +261,9 @@ MODERNGPT2_INLINE bool PretokenizeRun::pack_evaluation(DatasetMetadata& metadata
     note(fmt::format("{} is not used: the inputs have a validation set", Setting{"eval_fraction"}));
   SourceOptions source = options_.source;
   source.part = TextPart::validation;
-  EncodingPipeline pipeline(source, {tokenizer_, options_.split_special_tokens}, options_.num_threads);
+  DocumentEncoder encoder(tokenizer_, options_);
+  encoder.bpe_dropout = 0;  // evaluation data has one encoding
+  EncodingPipeline pipeline(source, encoder, options_.num_threads);
   ShardWriter shards(staging_.eval_folder(), options_.block_size, options_.max_samples_per_shard);
   BlockPacker packer(options_.block_size, [&](std::span<const std::int32_t> block) { (void)shards.add(block); });
   std::vector<LanguageCounts> counts;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <system_error>
@@ -12,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/data/resume_state.hpp"
 #include "moderngpt2/data/source.hpp"
 #include "moderngpt2/io/file.hpp"
@@ -29,7 +31,12 @@ struct PretokenizeOptions {
   /// Fraction of the blocks, taken from the end, for the validation set. Ignored if an input folder has validation
   /// files, which then are the validation set.
   double eval_fraction = 0;
-  bool split_special_tokens = false;             ///< encode special tokens in the text as ordinary text
+  bool split_special_tokens = false;  ///< encode special tokens in the text as ordinary text
+  std::optional<int> eos_id{};        ///< ends each document; default: the tokenizer's eos token
+  /// Probability of leaving out each merge of a BPE tokenizer (BPE dropout) in training documents, 0 to 1; 0: none.
+  /// The ids depend on `seed` and the document's number only.
+  double bpe_dropout = 0;
+  std::uint64_t seed = 42;
   int num_threads = 1;                           ///< threads that encode; reading has its own
   bool resume = false;                           ///< continue an interrupted run
   std::function<void(const std::string&)> note;  ///< receives one line about resuming; optional
@@ -40,6 +47,27 @@ struct PretokenizeProgress {
   std::int64_t documents = 0, tokens = 0, text_bytes = 0, bytes_read = 0, total_bytes = 0;
   std::int64_t resumed_text_bytes = 0;  ///< part of text_bytes from before the run was resumed
 };
+
+/// Throws Error if the options ask for BPE dropout and the tokenizer has no merges.
+inline void check_bpe_dropout(const Tokenizer& tokenizer, const PretokenizeOptions& options) {
+  if (options.bpe_dropout < 0 || options.bpe_dropout > 1)
+    throw Error("{} is {}: it must be between 0 and 1", Setting{"bpe_dropout"}, options.bpe_dropout);
+  if (options.bpe_dropout > 0)
+    (void)tokenizer.encode("a", EncodeOptions{.split_special_tokens = false, .bpe_dropout = options.bpe_dropout});
+}
+
+/// Id that ends each document. Throws Error if neither the options nor the tokenizer have one.
+inline int document_eos(const Tokenizer& tokenizer, const PretokenizeOptions& options) {
+  if (options.eos_id) {
+    if (*options.eos_id < 0 || *options.eos_id >= tokenizer.vocab_size())
+      throw Error("{}: the id {} is outside the vocabulary of {} tokens", Setting{"eos_token_id"}, *options.eos_id,
+                  tokenizer.vocab_size());
+    return *options.eos_id;
+  }
+  if (const auto id = tokenizer.eos_id()) return *id;
+  throw Error("the tokenizer has no eos token, which must end each document: give {} or {}", Setting{"eos_token"},
+              Setting{"eos_token_id"});
+}
 
 namespace detail {
 
@@ -81,7 +109,7 @@ PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer, const
   PretokenizeFingerprint made;
   made.settings = {
       {"the tokenizer's fingerprint", tokenizer.fingerprint_text()},
-      {"the tokenizer's eos id", fmt::format("{}", *tokenizer.eos_id())},
+      {"the tokenizer's eos id", fmt::format("{}", document_eos(tokenizer, options))},
       {"text_column", source.text_column},
       {"txt_document", documents[static_cast<int>(source.text_document)]},
       {"max_input_lines_total", fmt::format("{}", source.max_documents)},
@@ -90,7 +118,9 @@ PretokenizeFingerprint pretokenize_fingerprint(const Tokenizer& tokenizer, const
       {"eval_fraction", fmt::format("{}", options.eval_fraction)},
       {"split_special_tokens", fmt::format("{}", options.split_special_tokens)},
       {"the longest document", fmt::format("{} bytes", source.max_document_bytes)},
+      {"bpe_dropout", fmt::format("{}", options.bpe_dropout)},
   };
+  if (options.bpe_dropout > 0) made.settings.emplace_back("seed", fmt::format("{}", options.seed));
   const auto validation = std::count_if(files.begin(), files.end(), [](const TextFile& f) { return f.is_validation; });
   if (validation > 0) made.settings.emplace_back("the number of validation files", fmt::format("{}", validation));
   for (const TextFile& file : files)

@@ -172,7 +172,7 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE std::string difference(const PretokenizeFingerprint& before, const PretokenizeFingerprint& now) {
   for (const auto& [name, value] : now.settings) {
-    std::string other = "nothing";
+    std::string other = name == "bpe_dropout" ? "0" : "nothing";  // earlier versions had no dropout
     for (const auto& [other_name, text] : before.settings)
       if (other_name == name) other = text;
     if (other == value) continue;

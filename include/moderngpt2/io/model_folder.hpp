@@ -18,52 +18,11 @@
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/tokenizer_files.hpp"
 
 // Model folders in Hugging Face's format: save_model(folder, model, tokenizer) writes one, load_model<M>(folder) of
 // io/model_files.hpp and Tokenizer::load(folder) read it, and so does `generate --model_path`.
 namespace moderngpt2 {
-
-/// Content of a tokenizer's files, to copy into model folders. A plain value: no thread rules.
-struct TokenizerFiles {
-  static constexpr std::array<const char*, 8> names{"tokenizer.json",
-                                                    "tokenizer.model",
-                                                    "tokenizer_config.json",
-                                                    "special_tokens_map.json",
-                                                    "added_tokens.json",
-                                                    "chat_template.jinja",
-                                                    "vocab.json",
-                                                    "merges.txt"};
-  std::vector<std::pair<std::string, std::string>> files;  ///< name and content
-
-  /// Reads the files in `names` that exist in a folder, or in the folder of a tokenizer.json.
-  static TokenizerFiles read(const std::filesystem::path& folder_or_file) {
-    const bool folder = std::filesystem::is_directory(folder_or_file);
-    const std::filesystem::path home = folder ? folder_or_file : folder_or_file.parent_path();
-    TokenizerFiles result;
-    for (const std::string name : names) {
-      const std::filesystem::path path = name == names[0] && !folder ? folder_or_file : home / name;
-      if (std::filesystem::exists(path)) result.files.emplace_back(name, read_file(path));
-    }
-    return result;
-  }
-
-  /// XXH3 (64 bits) of the bytes of tokenizer.json, as Tokenizer::fingerprint(); 0 without that file.
-  std::uint64_t fingerprint() const {
-    for (const auto& [name, content] : files) {
-      if (name != names[0]) continue;
-      FileHash hash;
-      hash.add(std::as_bytes(std::span(content)));
-      return hash.value();
-    }
-    return 0;
-  }
-
-  std::vector<FileRecord> write(const std::filesystem::path& folder) const {
-    std::vector<FileRecord> written;
-    for (const auto& [name, content] : files) written.push_back(write_file(folder / name, content));
-    return written;
-  }
-};
 
 /// Content of a model folder's files other than the weights. {}: config.json and generation_config.json of the model,
 /// no tokenizer. A plain value: no thread rules.
@@ -123,7 +82,7 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M&
 /// Writes a model folder with a tokenizer that Tokenizer::load() has read; `generate --model_path` opens it. Throws an
 /// Error also if the tokenizer's files are missing or have changed since, or if it has more tokens than the model.
 template <class M, class Tokenizer>
-requires requires(const Tokenizer& t) { t.path(), t.fingerprint(), t.vocab_size(); }
+  requires requires(const Tokenizer& t) { t.path(), t.files(), t.fingerprint(), t.vocab_size(); }
 std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M& model, const Tokenizer& tokenizer) {
   if (tokenizer.path().empty())
     throw Error(
@@ -131,7 +90,7 @@ std::vector<FileRecord> save_model(const std::filesystem::path& folder, const M&
         "to a folder and load it with Tokenizer::load()",
         folder.string());
   ModelCompanions companions;
-  companions.tokenizer = TokenizerFiles::read(tokenizer.path());
+  companions.tokenizer = TokenizerFiles::read(tokenizer.path(), tokenizer.files().at(0).name);
   if (companions.tokenizer.fingerprint() != tokenizer.fingerprint())
     throw Error("{}: the tokenizer has changed since it was loaded: load it again", tokenizer.path().string());
   if (tokenizer.vocab_size() > model.config().vocab_size)

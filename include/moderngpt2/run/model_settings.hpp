@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +19,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
 namespace moderngpt2 {
@@ -43,12 +46,34 @@ struct ModelSource {
   std::string size = "small";
   ModelFields fields{};
   std::string_view architecture = architectures[0];  ///< class of the model to train; the pretrained one may differ
+  std::optional<int> vocab_size{};                   ///< overrides the config's
+  int vocab_multiple = 1;                            ///< vocab_size is rounded up to a multiple
 };
 
-/// Returns the config of a run. Without a config file, vocab_size is the tokenizer's and n_positions is max(1024,
-/// block_size). The special tokens are the tokenizer's. `block_size` 0: not known yet. Throws an Error that names the
-/// field if tokenizer, blocks and config do not fit together.
-ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size);
+/// Vocabulary size, in ids, rounded up to a multiple of `multiple`. Throws Error if the result does not fit an int.
+inline int round_up_vocabulary(int size, int multiple) {
+  const std::int64_t padded = (std::int64_t{size} + multiple - 1) / multiple * multiple;
+  if (padded > std::numeric_limits<int>::max())
+    throw Error("{} {} is too large: the vocabulary of {} ids, rounded up, must be below 2^31",
+                Setting{"pad_vocab_multiple"}, multiple, size);
+  return static_cast<int>(padded);
+}
+
+/// Returns the config of a run. Without a config file, vocab_size is the vocabulary's, rounded up to vocab_multiple,
+/// and n_positions is max(1024, block_size). The special tokens are the vocabulary's. `vocabulary` null: not known.
+/// `block_size` 0: not known yet. Throws an Error that names the field if vocabulary, blocks and config do not fit
+/// together.
+ConfigFile resolve_config(const ModelSource& source, const Vocabulary* vocabulary, int block_size);
+
+/// Returns the config of a run with the vocabulary of `tokenizer`; null: not known.
+inline ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
+  if (!tokenizer) return resolve_config(source, static_cast<const Vocabulary*>(nullptr), block_size);
+  const Vocabulary vocabulary = vocabulary_of(*tokenizer, {});
+  return resolve_config(source, &vocabulary, block_size);
+}
+inline ConfigFile resolve_config(const ModelSource& source, std::nullptr_t, int block_size) {
+  return resolve_config(source, static_cast<const Vocabulary*>(nullptr), block_size);
+}
 
 }  // namespace moderngpt2
 
@@ -82,7 +107,7 @@ MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
     if (of_layers.is_object()) erase(of_layers);
 }
 
-MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tokenizer* tokenizer, int block_size) {
+MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Vocabulary* vocabulary, int block_size) {
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
   if (source.config) {
@@ -103,7 +128,9 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
   }
   json["model_type"] = "moderngpt2";
   source.fields.apply(json);
-  if (tokenizer && !json.contains("vocab_size")) json["vocab_size"] = tokenizer->vocab_size();
+  if (source.vocab_size) json["vocab_size"] = *source.vocab_size;
+  if (vocabulary && vocabulary->size > 0 && !json.contains("vocab_size")) json["vocab_size"] = vocabulary->size;
+  const bool names_eos = json.contains("eos_token_id");
   if (!json.contains("bos_token_id")) json["bos_token_id"] = nullptr;
   ConfigFile file = parse_config(json, where);
   require_library_layers(file.config, where);
@@ -113,13 +140,21 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Tok
                 architectures[0]);
   file.architecture = source.architecture;
   Config& c = file.config;
-  if (tokenizer) {
-    if (c.vocab_size < tokenizer->vocab_size())
-      throw Error("{}: vocab_size is {}, the tokenizer has {} ids", where, c.vocab_size, tokenizer->vocab_size());
-    c.eos_token_id = tokenizer->eos_id();
-    c.pad_token_id = tokenizer->pad_id();
-    file.eos_token_ids.clear();
+  if (vocabulary) {
+    const char* const owner = vocabulary->has_tokenizer ? "the tokenizer" : "the tokenizer of the shards";
+    if (c.vocab_size < vocabulary->size)
+      throw Error("{}: vocab_size is {}, {} has {} ids", where, c.vocab_size, owner, vocabulary->size);
+    const bool sets_eos = vocabulary->has_tokenizer || vocabulary->eos_id || !names_eos;
+    if (sets_eos) c.eos_token_id = vocabulary->eos_id, file.eos_token_ids.clear();
+    if (vocabulary->has_tokenizer || vocabulary->pad_id) c.pad_token_id = vocabulary->pad_id;
+    const auto check = [&](const char* name, std::optional<int> id) {
+      if (id && *id >= c.vocab_size)
+        throw Error("{}: {} is {}, outside the vocabulary of {}", where, name, *id, c.vocab_size);
+    };
+    check("eos_token_id", c.eos_token_id);
+    check("pad_token_id", c.pad_token_id);
   }
+  c.vocab_size = round_up_vocabulary(c.vocab_size, source.vocab_multiple);
   if (block_size > c.n_positions)
     throw Error("{}: n_positions is {}, shorter than the data's blocks of {} tokens", where, c.n_positions, block_size);
   return file;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,10 +14,12 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/data/dataset.hpp"
+#include "moderngpt2/data/metadata.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/run/model_settings.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/text_data.hpp"
+#include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/hooks.hpp"
@@ -29,6 +32,19 @@ namespace detail {
 /// only if the blocks exist.
 std::optional<std::filesystem::path> blocks_of_text(const TrainingRequest& request, const PreparedRun<>& run,
                                                     const TrainingHooks& hooks);
+
+/// metadata.yaml of shards in `path`, a folder or a YAML file; empty fields if there is none.
+DatasetMetadata metadata_of_shards(const std::filesystem::path& path);
+
+/// Vocabulary of a run: that of its tokenizer; of a run on shards without a usable tokenizer, the size that
+/// metadata.yaml names and the special tokens of the flags or of the tokenizer's files; nullopt if nothing is known.
+/// Throws UsageError that names the flags if size or eos token are needed and not known.
+std::optional<Vocabulary> vocabulary_of_run(const TrainingRequest& request, const PreparedRun<>& run,
+                                            const std::optional<std::filesystem::path>& tokenizer_path,
+                                            const DatasetMetadata& shards, const ModelSource& source);
+
+/// Throws UsageError if --vocab_size or --pad_vocab_multiple would change the number of rows of existing weights.
+void require_same_rows(const TrainingRequest& request, const PreparedRun<>& run, int vocab_size);
 
 /// Returns the generation_config.json for the model to train: a copy of the initial model's file, unless that was
 /// derived from config.json, with the special tokens of this run. If the tokenizer has a chat template, its end-of-turn
@@ -53,10 +69,49 @@ MODERNGPT2_INLINE std::optional<std::filesystem::path> blocks_of_text(const Trai
                                                                       const TrainingHooks& hooks) {
   std::optional<std::filesystem::path> checkpoint;
   if (run.checkpoint) checkpoint = run.checkpoint->folder;
-  PackedText text(*run.tokenizer, *request.text, run.block_size, request.settings.output_dir, checkpoint);
+  TextData data = *request.text;
+  data.eos_id = eos_of(*run.tokenizer, request.tokenizer);
+  data.seed = request.settings.seed;
+  PackedText text(*run.tokenizer, data, run.block_size, request.settings.output_dir, checkpoint);
   if (!request.dry_run || text.is_there()) return text.pack(request.threads, hooks);
   hooks.say("text: would pack " + text.description());
   return std::nullopt;
+}
+
+MODERNGPT2_INLINE DatasetMetadata metadata_of_shards(const std::filesystem::path& path) {
+  const std::filesystem::path file = std::filesystem::is_directory(path) ? path / "metadata.yaml" : path;
+  return std::filesystem::exists(file) ? read_metadata(file) : DatasetMetadata();  // a missing data set: reported later
+}
+
+MODERNGPT2_INLINE std::optional<Vocabulary> vocabulary_of_run(
+    const TrainingRequest& request, const PreparedRun<>& run,
+    const std::optional<std::filesystem::path>& tokenizer_path, const DatasetMetadata& shards,
+    const ModelSource& source) {
+  if (run.tokenizer) return vocabulary_of(*run.tokenizer, request.tokenizer);
+  if (!request.metadata_file && !request.pre_tokenized_dataset_path) return std::nullopt;  // a dry run
+  Vocabulary vocabulary = vocabulary_of_files(tokenizer_path.value_or(""), request.tokenizer);
+  if (shards.vocab_size > std::numeric_limits<int>::max())
+    throw Error("metadata.yaml: vocab_size is {}, at most 2147483647 is supported", shards.vocab_size);
+  vocabulary.size = static_cast<int>(shards.vocab_size);
+  if (request.dry_run || source.config) return vocabulary;  // config.json has the rest
+  if (vocabulary.size == 0 && !source.vocab_size)
+    throw UsageError(
+        "--tokenizer_path or --vocab_size is needed: the shards' metadata.yaml does not name the vocabulary size");
+  if (!vocabulary.eos_id)
+    throw UsageError(
+        "--tokenizer_path or --eos_token_id is needed: the id of the token that ends each document of the shards");
+  return vocabulary;
+}
+
+MODERNGPT2_INLINE void require_same_rows(const TrainingRequest& request, const PreparedRun<>& run, int vocab_size) {
+  if (!request.vocab_size && request.pad_vocab_multiple == 1) return;
+  std::optional<std::filesystem::path> weights = request.model_path;
+  if (run.checkpoint) weights = run.checkpoint->folder;
+  if (!weights) return;
+  const int rows = read_config(*weights).config.vocab_size;
+  if (rows != vocab_size)
+    throw UsageError("{} and {} are for new models: the vocabulary of {} has {} ids, and the flags give {}",
+                     Setting{"vocab_size"}, Setting{"pad_vocab_multiple"}, weights->string(), rows, vocab_size);
 }
 
 MODERNGPT2_INLINE GenerationConfigFile
@@ -78,7 +133,7 @@ generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
       if (!request.tokenizer_path) std::for_each(theirs.begin(), theirs.end(), add_eos);
     }
   }
-  if (!tokenizer_path) return made;
+  if (!run.tokenizer) return made;
   const bool is_folder = std::filesystem::is_directory(*tokenizer_path);
   const std::optional<int> end_of_turn = run.tokenizer->id(chat_eot_token);
   if (end_of_turn && has_chat_template(is_folder ? *tokenizer_path : tokenizer_path->parent_path()))
@@ -95,15 +150,25 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
   PreparedRun<> run;
   run.checkpoint = detail::find_resumed(request, say);
 
-  const auto tokenizer_path = detail::load_tokenizer(request, !request.dry_run, run);
-  const Tokenizer* const tokenizer = run.tokenizer ? &*run.tokenizer : nullptr;
-
-  const ModelSource source = detail::model_source(request, run.checkpoint);
-  const ConfigFile first = resolve_config(source, tokenizer, 0);
   auto dataset = request.metadata_file ? request.metadata_file : request.pre_tokenized_dataset_path;
+  using Use = detail::TokenizerUse;
+  const auto tokenizer_path = detail::load_tokenizer(request,
+                                                     dataset           ? Use::copied
+                                                     : request.dry_run ? Use::optional
+                                                                       : Use::required,
+                                                     run, say);
+  const ModelSource source = detail::model_source(request, run.checkpoint);
+  const DatasetMetadata shards = dataset ? detail::metadata_of_shards(*dataset) : DatasetMetadata();
+  const auto known = detail::vocabulary_of_run(request, run, tokenizer_path, shards, source);
+  const Vocabulary* const vocabulary = known ? &*known : nullptr;
+  const ConfigFile first = resolve_config(source, vocabulary, 0);
+  detail::require_same_rows(request, run, first.config.vocab_size);
+  if (shards.vocab_size > first.config.vocab_size)
+    throw Error("{}: was tokenized with {} ids, but the model's vocab_size is {}: use the tokenizer of the shards",
+                dataset->string(), shards.vocab_size, first.config.vocab_size);
   run.block_size = request.block_size.value_or(std::min(1024, first.config.n_positions));
-  if (!dataset && request.text && tokenizer) {
-    (void)resolve_config(source, tokenizer, run.block_size);  // reports errors before the text is packed
+  if (!dataset && request.text && run.tokenizer) {
+    (void)resolve_config(source, vocabulary, run.block_size);  // reports errors before the text is packed
     dataset = detail::blocks_of_text(request, run, hooks);
   }
   if (dataset) {
@@ -114,19 +179,26 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
     run.data = splits;
     run.block_size = run.data->train.block_size();
     const std::string& made_by = splits.metadata.tokenizer_fingerprint;
-    if (tokenizer && !made_by.empty() && made_by != tokenizer->fingerprint_text())
-      say(fmt::format("warning: {} was tokenized with another tokenizer.json than the one in {}", dataset->string(),
+    const std::uint64_t own = run.tokenizer ? run.tokenizer->fingerprint() : run.companions.tokenizer.fingerprint();
+    if (own != 0 && !made_by.empty() && made_by != fmt::format("{:016x}", own))
+      say(fmt::format("warning: {} was tokenized with another tokenizer than {}", dataset->string(),
                       tokenizer_path->string()));
   } else if (!request.dry_run) {
     throw UsageError(
         "training data is needed: --pre_tokenized_dataset_path or --metadata_file, which pretokenize_dataset writes, "
         "or --input for text");
   }
-  run.companions.config = resolve_config(source, tokenizer, run.block_size);
+  run.companions.config = resolve_config(source, vocabulary, run.block_size);
   if (run.checkpoint)
     require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
                        run.checkpoint->folder.string());
   run.companions.generation = detail::generation_config_of(request, run, tokenizer_path);
+  if (!run.tokenizer && !request.dry_run) {
+    if (run.companions.tokenizer.files.empty())
+      say("note: no tokenizer is copied into the checkpoints: generate needs --tokenizer_path");
+    if (!request.samples.prompts.empty())
+      say("note: --sample_prompts is ignored: there is no tokenizer to encode them");
+  }
   return run;
 }
 

@@ -195,15 +195,19 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
   const bool has_files = !request.examples.inputs.empty() || !request.examples.eval_inputs.empty();
   PreparedRun<Task> run;
   run.checkpoint = detail::find_resumed(request, say);
-  detail::load_tokenizer(request, !request.dry_run || has_files, run);
+  using Use = detail::TokenizerUse;
+  detail::load_tokenizer(request, !request.dry_run || has_files ? Use::required : Use::optional, run, say);
   const Tokenizer* tokenizer = run.tokenizer ? &*run.tokenizer : nullptr;
+  std::optional<Vocabulary> known;
+  if (tokenizer) known = vocabulary_of(*tokenizer, request.tokenizer);
+  const Vocabulary* const vocabulary = known ? &*known : nullptr;
 
   constexpr std::string_view architecture = Task::template Model<>::Head::architecture;
   const ModelSource source = detail::model_source(request, run.checkpoint, architecture);
   ConfigFile& config = run.companions.config;
-  config = resolve_config(source, tokenizer, 0);
+  config = resolve_config(source, vocabulary, 0);
   run.block_size = request.block_size.value_or(std::min(1024, config.config.n_positions));
-  config = resolve_config(source, tokenizer, run.block_size);
+  config = resolve_config(source, vocabulary, run.block_size);
 
   const detail::OwnConfig own = detail::config_with_head(request, run.checkpoint, architecture);
   if (request.eval_only && !own.file)
@@ -220,8 +224,9 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
   if (std::is_same_v<typename Task::template Model<>::Head, SequenceClassificationHead<dynamic>> && tokenizer &&
       !config.config.pad_token_id)
     throw Error(
-        "the tokenizer has no pad token, which marks the end of the texts of a batch: set \"pad_token\" in its "
-        "tokenizer_config.json");
+        "the tokenizer has no pad token, which marks the end of the texts of a batch: give {}, or set \"pad_token\" in "
+        "its tokenizer_config.json",
+        Setting{"pad_token_id"});
   if (run.checkpoint)
     require_same_model(read_config(run.checkpoint->folder).config, config.config, run.checkpoint->folder.string());
   return run;

@@ -20,6 +20,7 @@
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/samples.hpp"
 #include "moderngpt2/run/text_data.hpp"
+#include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
@@ -40,6 +41,9 @@ struct TrainingRequest {
   std::optional<std::string> model_size_name;  ///< default: the size of the resumed checkpoint, otherwise small
   ModelFields model_fields;                    ///< overrides fields of the size or of config_file
   std::optional<std::filesystem::path> config_file, model_path, tokenizer_path;
+  TokenizerChoice tokenizer{};      ///< settings that the tokenizer's files lack
+  std::optional<int> vocab_size{};  ///< model vocabulary; default: config_file, the tokenizer, the shards
+  int pad_vocab_multiple = 1;       ///< the vocabulary of a new model is rounded up to a multiple
   std::optional<std::filesystem::path> pre_tokenized_dataset_path, metadata_file;
   std::optional<TextData> text;                       ///< language models: text to pack, if there are no shards
   ExampleFiles examples{};                            ///< classifiers: training and evaluation set
@@ -76,10 +80,7 @@ struct PreparedRun {
 
 namespace detail {
 
-bool has_tokenizer(const std::filesystem::path& folder);
-
-/// Folder of the run's tokenizer: tokenizer_path, otherwise the folder of the initial weights if it has a
-/// tokenizer.json.
+/// Path of the run's tokenizer: tokenizer_path, otherwise the folder of the initial weights if it has a tokenizer.
 std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
                                                       const std::optional<Checkpoint>& checkpoint);
 
@@ -112,19 +113,37 @@ std::optional<Checkpoint> find_resumed(const TrainingRequest& request, Say&& say
   return found;
 }
 
-/// Loads the tokenizer of a run and returns its folder; nothing if the request names none. Throws UsageError if none is
-/// named and it `is_needed`.
-template <class Task>
-std::optional<std::filesystem::path> load_tokenizer(const TrainingRequest& request, bool is_needed,
-                                                    PreparedRun<Task>& run) {
-  const std::optional<std::filesystem::path> folder = tokenizer_folder(request, run.checkpoint);
-  if (folder) {
-    run.tokenizer = Tokenizer::load(*folder);
-    run.companions.tokenizer = TokenizerFiles::read(*folder);
-  } else if (is_needed) {
-    throw UsageError("--tokenizer_path is needed: the folder that train_tokenizer wrote");
+/// Whether a run encodes text, and so needs a tokenizer that can be loaded.
+enum class TokenizerUse {
+  required,  ///< text is encoded
+  optional,  ///< a dry run
+  copied,    ///< training on shards: the files are copied; prints a note if the tokenizer cannot be loaded
+};
+
+/// Loads the tokenizer of a run and its files, and returns its path; nothing if the request names none. Throws
+/// UsageError if none is named and it is required.
+template <class Task, class Say>
+std::optional<std::filesystem::path> load_tokenizer(const TrainingRequest& request, TokenizerUse use,
+                                                    PreparedRun<Task>& run, Say&& say) {
+  const std::optional<std::filesystem::path> path = tokenizer_folder(request, run.checkpoint);
+  if (!path && use == TokenizerUse::required)
+    throw UsageError(
+        "--tokenizer_path is needed: a tokenizer of train_tokenizer, Hugging Face, SentencePiece or tiktoken");
+  if (!path) return path;
+  try {
+    run.tokenizer = open_tokenizer(*path, request.tokenizer);
+    for (const std::string& line : run.tokenizer->notes()) say("note: " + line);
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Error& error) {
+    if (use != TokenizerUse::copied || !std::filesystem::exists(*path)) throw;
+    say(
+        fmt::format("note: the tokenizer is copied as it is, since training on shards encodes no text. It cannot be "
+                    "loaded: {}",
+                    error.what()));
   }
-  return folder;
+  run.companions.tokenizer = TokenizerFiles::read(*path, run.tokenizer ? run.tokenizer->files().at(0).name : "");
+  return path;
 }
 
 /// Returns the origin of a run's config: model_path, config_file, the checkpoint to resume from if no size is named, or
@@ -140,15 +159,11 @@ ModelSource model_source(const TrainingRequest& request, const std::optional<Che
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE bool has_tokenizer(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "tokenizer.json");
-}
-
 MODERNGPT2_INLINE std::optional<std::filesystem::path> tokenizer_folder(const TrainingRequest& request,
                                                                         const std::optional<Checkpoint>& checkpoint) {
   if (request.tokenizer_path) return request.tokenizer_path;
-  if (request.model_path && has_tokenizer(*request.model_path)) return request.model_path;
-  if (checkpoint && has_tokenizer(checkpoint->folder)) return checkpoint->folder;
+  if (request.model_path && TokenizerFiles::is_in(*request.model_path)) return request.model_path;
+  if (checkpoint && TokenizerFiles::is_in(checkpoint->folder)) return checkpoint->folder;
   return std::nullopt;
 }
 
@@ -157,7 +172,9 @@ MODERNGPT2_INLINE ModelSource model_source(const TrainingRequest& request, const
   ModelSource source{.config = request.model_path ? request.model_path : request.config_file,
                      .size = request.model_size_name.value_or("small"),
                      .fields = request.model_fields,
-                     .architecture = architecture};
+                     .architecture = architecture,
+                     .vocab_size = request.vocab_size,
+                     .vocab_multiple = request.pad_vocab_multiple};
   if (!source.config && !request.model_size_name && checkpoint) source.config = checkpoint->folder;
   return source;
 }

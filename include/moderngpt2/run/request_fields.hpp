@@ -49,10 +49,31 @@ void describe(R& r, Visitor&& visit) {
                      .section = "Model",
                      .aliases = {"model_name_or_path"}});
   own(r.tokenizer_path, {.name = "tokenizer_path",
-                         .help = "Folder of the tokenizer.",
+                         .help = tokenizer_path_help,
                          .section = "Model",
                          .default_text = "that of --model_path",
                          .aliases = {"tokenizer_name"}});
+  visit(r.tokenizer.pattern, {.name = "tokenizer_pattern", .help = tokenizer_pattern_help, .section = "Model"});
+  visit(r.tokenizer.eos_token,
+        {.name = "eos_token", .help = eos_token_help, .section = "Model", .default_text = "the tokenizer's"});
+  visit(r.tokenizer.eos_token_id,
+        {.name = "eos_token_id", .help = eos_token_id_help, .section = "Model", .at_least = 0});
+  visit(r.tokenizer.pad_token_id, {.name = "pad_token_id",
+                                   .help = "Id of the token that pads a batch, if the tokenizer names none.",
+                                   .section = "Model",
+                                   .at_least = 0});
+  visit(r.vocab_size, {.name = "vocab_size",
+                       .help = "Vocabulary size of the model. Needed to train on shards without a tokenizer if their "
+                               "metadata.yaml does not name it.",
+                       .section = "Model",
+                       .at_least = 1,
+                       .default_text = "that of --config_file, the tokenizer or the shards"});
+  visit(r.pad_vocab_multiple, {.name = "pad_vocab_multiple",
+                               .help = "Round the vocabulary size of a new model up to a multiple. Padding rows are "
+                                       "never generated.",
+                               .section = "Model",
+                               .at_least = 1,
+                               .at_most = 1 << 20});
   own(r.pre_tokenized_dataset_path, {.name = "pre_tokenized_dataset_path",
                                      .help = "Folder of shards that pretokenize_dataset wrote.",
                                      .section = "Data"});

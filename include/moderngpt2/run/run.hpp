@@ -125,7 +125,8 @@ int train_model(const PreparedRun<Task>& run, const TrainingRequest& request, M&
   TrainingHooks with = hooks;
   std::optional<TensorBoardReport> board;
   std::optional<SampleLog> samples;
-  const bool has_board = is_first && !run_name.empty(), has_samples = is_first && !request.samples.prompts.empty();
+  const bool has_board = is_first && !run_name.empty();
+  const bool has_samples = is_first && run.tokenizer && !request.samples.prompts.empty();
   if (has_board)
     with.on_log = [&](const Json& line, TrainingControl& control) {
       board->add(line);

@@ -9,6 +9,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/generation/generate.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
+#include "moderngpt2/tokenizer/unused_ids.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 #include "moderngpt2/training/metrics.hpp"
 
@@ -36,6 +37,7 @@ class SampleLog {
     options_.eos_token_ids = std::move(eos_token_ids);
     options_.seed = seed;
     options_.max_new_tokens = settings_.max_new_tokens;
+    options_.suppress_tokens = unused_ids(tokenizer_, config.vocab_size);
     for (std::string& prompt : settings_.prompts) {
       prompt = replace_invalid_utf8(prompt);
       ids_.push_back(prompt_or_eos(tokenizer_.encode_prompt(prompt), options_.eos_token_ids));

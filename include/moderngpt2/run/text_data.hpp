@@ -29,7 +29,10 @@ namespace moderngpt2 {
 struct TextData {
   SourceOptions source{};
   bool split_special_tokens = false;
-  double eval_fraction = 0;  ///< fraction of blocks for evaluation; 0: split off when the data set is opened
+  std::optional<int> eos_id{};  ///< ends each document; default: the tokenizer's eos token
+  double bpe_dropout = 0;       ///< see PretokenizeOptions
+  std::uint64_t seed = 42;      ///< seed of bpe_dropout
+  double eval_fraction = 0;     ///< fraction of blocks for evaluation; 0: split off when the data set is opened
 };
 
 /// Thrown when a signal or the time limit stops packing. Finished shards are kept for the next run.
@@ -91,10 +94,11 @@ MODERNGPT2_INLINE PackedText::PackedText(const Tokenizer& tokenizer, const TextD
                                          const std::filesystem::path& output_dir,
                                          const std::optional<std::filesystem::path>& checkpoint)
     : tokenizer_(tokenizer), output_dir_(output_dir), resumed_(checkpoint.has_value()) {
-  if (!tokenizer.eos_id())
-    throw Error(
-        "the tokenizer has no eos token, which must end each document: set \"eos_token\" in its "
-        "tokenizer_config.json");
+  options_.eos_id = text.eos_id;
+  options_.bpe_dropout = text.bpe_dropout;
+  options_.seed = text.seed;
+  (void)document_eos(tokenizer, options_);
+  check_bpe_dropout(tokenizer, options_);
   options_.source = text.source;
   options_.source.open_parquet = &open_parquet_text;
   options_.output_path = output_dir / name;

@@ -165,29 +165,43 @@ class QuestionExamples {
 
 namespace moderngpt2 {
 
+namespace detail {
+
+/// Offset in `text` after the text of a token, which begins at offset `at`; nullopt if `text` does not continue with
+/// it. Accepts what tokenizers change: dropped white space, a space before the first word, lower case.
+inline std::optional<std::size_t> end_of_token_text(std::string_view token, std::string_view text, std::size_t at) {
+  if (text.substr(at).starts_with(token)) return at + token.size();
+  const auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  if (token.starts_with(' ')) {
+    token.remove_prefix(1);
+    while (at < text.size() && is_space(text[at])) ++at;
+  }
+  if (text.size() - at < token.size()) return std::nullopt;
+  for (const char c : token)
+    if (lower(text[at++]) != lower(c)) return std::nullopt;
+  return at;
+}
+
+}  // namespace detail
+
 MODERNGPT2_INLINE std::optional<std::vector<int>> token_offsets(const Tokenizer& tokenizer, std::span<const int> ids,
                                                                 std::string_view text) {
   std::vector<int> offsets{0};
   std::size_t at = 0;
   for (const int id : ids) {
-    if (const int byte = tokenizer.byte_value(id); byte >= 0) {
-      if (at >= text.size() || static_cast<unsigned char>(text[at]) != byte) return std::nullopt;
-      ++at;
-    } else {
-      std::string_view token = tokenizer.token(id);
-      while (!token.empty()) {
-        const bool mark = token.starts_with(space_mark);
-        if (mark && at < text.size() && text[at] == ' ') {
-          token.remove_prefix(space_mark.size()), ++at;
-          continue;
-        }
-        if (at >= text.size() || text[at] != token[0]) return std::nullopt;
-        token.remove_prefix(1), ++at;
-      }
+    auto end = detail::end_of_token_text(tokenizer.token_text(id), text, at);
+    // The text may contain the space mark itself.
+    if (!end && text.substr(at).starts_with(tokenizer.token(id))) end = at + tokenizer.token(id).size();
+    if (!end) {
+      std::string first = tokenizer.token_text(id);  // the decoder puts a space before each word
+      if (at == 0 && !first.starts_with(' ')) end = detail::end_of_token_text(" " + first, text, at);
     }
+    if (!end) return std::nullopt;
+    at = *end;
     offsets.push_back(int(at));
   }
-  if (at != text.size()) return std::nullopt;
+  if (text.find_first_not_of(" \n\r\t", at) != text.npos) return std::nullopt;
   return offsets;
 }
 
