@@ -63,7 +63,7 @@ builds=("-O3 -march=native $onednn" "-O2 -march=native $onednn" "-O3 -march=x86-
   "-O2 $onednn" "-O0 $onednn" "-O3 -march=native" "-O2")
 for i in "${!builds[@]}"; do
   read -ra flags <<<"${builds[i]}"
-  libraries=(-lfmt -lxxhash)
+  libraries=(-lfmt -lxxhash -lpcre2-8 -lutf8proc)
   [[ ${builds[i]} != *ONEDNN* ]] || libraries+=(-ldnnl)
   "$compiler" -std=c++20 -fopenmp -w "${flags[@]}" -I"$root/include" -isystem /usr/include/eigen3 "$folder/main.cpp" \
     -o "$folder/build$i" "${libraries[@]}"

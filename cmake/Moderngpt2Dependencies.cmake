@@ -131,6 +131,8 @@ macro(moderngpt2_find_core)
   find_package(OpenMP QUIET COMPONENTS CXX)
   find_package(Threads QUIET)
   moderngpt2_import(moderngpt2::xxhash xxhash.h xxhash)
+  moderngpt2_import(moderngpt2::pcre2 pcre2.h pcre2-8)
+  moderngpt2_import(moderngpt2::utf8proc utf8proc.h utf8proc)
   moderngpt2_require(Eigen3::Eigen Eigen3)
   moderngpt2_require(fmt::fmt fmt)
   moderngpt2_require(nlohmann_json::nlohmann_json nlohmann_json)
@@ -139,6 +141,13 @@ macro(moderngpt2_find_core)
   moderngpt2_require(moderngpt2::xxhash xxHash "
     #include <xxhash.h>
     int main() { return XXH_versionNumber() == 0; }")
+  moderngpt2_require(moderngpt2::pcre2 PCRE2 "
+    #define PCRE2_CODE_UNIT_WIDTH 8
+    #include <pcre2.h>
+    int main() { return pcre2_config(PCRE2_CONFIG_UNICODE, nullptr) < 0; }")
+  moderngpt2_require(moderngpt2::utf8proc utf8proc "
+    #include <utf8proc.h>
+    int main() { return utf8proc_version() == nullptr; }")
 endmacro()
 
 # Does not use oneDNN's own CMake files: Debian's fail on machines without OpenCL headers, which matrix products on the

@@ -52,7 +52,7 @@ Libs: @libraries@
 endfunction()
 if(NOT IS_ABSOLUTE "${pkg_config_folder}")
   moderngpt2_install_pkg_config(moderngpt2 "Header-only C++20 library for GPT-2-like language models"
-    "fmt eigen3 nlohmann_json libxxhash" "-I\${includedir} -fopenmp" "-fopenmp")
+    "fmt eigen3 nlohmann_json libxxhash libpcre2-8 libutf8proc" "-I\${includedir} -fopenmp" "-fopenmp")
   moderngpt2_install_pkg_config(moderngpt2-onednn "moderngpt2 with matrix products by oneDNN"
     "moderngpt2 = ${PROJECT_VERSION}" "-DMODERNGPT2_HAVE_ONEDNN=1" "-ldnnl")
   moderngpt2_install_pkg_config(moderngpt2-data "Text and shards for moderngpt2, without Parquet"

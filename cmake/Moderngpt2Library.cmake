@@ -65,7 +65,8 @@ if(moderngpt2_missing)
   message(FATAL_ERROR "moderngpt2 needs ${moderngpt2_missing}: ${moderngpt2_hint}")
 endif()
 moderngpt2_add_component(moderngpt2
-  Eigen3::Eigen fmt::fmt nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads moderngpt2::xxhash)
+  Eigen3::Eigen fmt::fmt nlohmann_json::nlohmann_json OpenMP::OpenMP_CXX Threads::Threads moderngpt2::xxhash
+  moderngpt2::pcre2 moderngpt2::utf8proc)
 target_compile_features(moderngpt2 INTERFACE cxx_std_20)
 target_include_directories(moderngpt2 INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

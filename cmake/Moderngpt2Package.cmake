@@ -62,7 +62,8 @@ Headers and CMake files of the library behind the programs of the package
 moderngpt2: layers, models, training and tokenizers, configured at compile
 time or at run time.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-  "libeigen3-dev (>= 3.4), libfmt-dev (>= 9), nlohmann-json3-dev (>= 3.11), libxxhash-dev")
+  "libeigen3-dev (>= 3.4), libfmt-dev (>= 9), nlohmann-json3-dev (>= 3.11), libpcre2-dev (>= 10.40), libutf8proc-dev, \
+libxxhash-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "libdnnl-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS
   "cmake (>= 3.24), g++ (>= 12), libcli11-dev, libsentencepiece-dev, libyaml-cpp-dev, libzstd-dev, zlib1g-dev")

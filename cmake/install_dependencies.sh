@@ -33,7 +33,7 @@ cudnn_frontend_sha256=c6006556017a4d1c914c52a556c71b1267f2d6a0500f742e7b4edef539
 
 packages=(
   g++ make cmake ninja-build python3
-  libeigen3-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libdnnl-dev
+  libeigen3-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libpcre2-dev libutf8proc-dev libdnnl-dev
   libyaml-cpp-dev zlib1g-dev libzstd-dev
   libsentencepiece-dev libcli11-dev
 )

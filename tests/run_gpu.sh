@@ -21,7 +21,7 @@ gpu_folder=${MODERNGPT2_GPU_FOLDER:-.gpu}
 if [[ ${1:-} == --bundle ]]; then
   rm -rf "$gpu_folder"
   mkdir -p "$gpu_folder/include"
-  for header in doctest fmt Eigen nlohmann xxhash.h; do
+  for header in doctest fmt Eigen nlohmann xxhash.h pcre2.h utf8proc.h; do
     for folder in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/include/eigen3; do
       [[ -e $folder/$header ]] && cp -r "$folder/$header" "$gpu_folder/include/" && break
     done

@@ -32,6 +32,7 @@
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/tensorboard.hpp"
 #include "moderngpt2/run/text_data.hpp"
+#include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/training/best_state.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 #include "moderngpt2/training/checkpoint/output_folder.hpp"

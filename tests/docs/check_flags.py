@@ -18,9 +18,10 @@ ignored = """--dataloader_pin_memory --dataloader_prefetch_factor --ddp_find_unu
 scripts = """--all --all-tests --area --bundle --check --held_out --llama_bench --page --parts --quick
 --serve --sizes""".split()
 # Flags of CMake, compilers, launchers, schedulers, and other projects.
-others = """--bind-to --build --cflags --gpus-per-node --gpus-per-task --hostfile --install --libs --logdir --map-by
---mca --mpi --no-python --nodes --nproc-per-node --ntasks --ntasks-per-node --num_gpus --num_processes --nv --open-mode --parallel
---prefix --preset --random-source --requeue --signal --target --time""".split()
+others = """--bind-to --build --cflags --gpus-per-node --gpus-per-task --hostfile --include --install --libs --local-dir
+--logdir --map-by --mca --mpi --no-python --nodes --nproc-per-node --ntasks --ntasks-per-node --num_gpus
+--num_processes --nv --open-mode --parallel --prefix --preset --random-source --requeue --signal --target
+--time""".split()
 
 known = set(ignored + scripts + others)
 for program in sorted(programs.iterdir()):

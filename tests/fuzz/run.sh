@@ -49,7 +49,7 @@ flags=(-std=c++20 -O1 -g1 -Wall -Wextra -Werror -DFMT_SHARED "-DMODERNGPT2_TEST_
   -fsanitize=fuzzer,address,undefined,float-cast-overflow -fno-sanitize-recover=all -I"$root/include" -I"$root/tests"
   -I"$here" -isystem /usr/include/eigen3)
 # shellcheck disable=SC2054
-libraries=(-Wl,--as-needed -lfmt -lxxhash -lz -lzstd -lyaml-cpp)
+libraries=(-Wl,--as-needed -lfmt -lxxhash -lpcre2-8 -lutf8proc -lz -lzstd -lyaml-cpp)
 # Arrow: a package, or the pyarrow wheel that cmake/install_dependencies.sh unpacks.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/moderngpt2
 arrow=$(compgen -G "${MODERNGPT2_PYARROW_DIR:-$cache/pyarrow-*}/pyarrow" | tail -n 1 || true)

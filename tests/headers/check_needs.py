@@ -31,7 +31,7 @@ COMPONENTS = {
 # Third-party headers, and the target that a user links to have them.
 TARGETS = {
     r"fmt/": "moderngpt2::moderngpt2",
-    r"(Eigen/|nlohmann/|xxhash\.h|dnnl)": "moderngpt2::moderngpt2",
+    r"(Eigen/|nlohmann/|xxhash\.h|pcre2\.h|utf8proc\.h|dnnl)": "moderngpt2::moderngpt2",
     r"CLI/": "moderngpt2::cli",
     r"(zstd\.h|zlib\.h|yaml-cpp/|arrow/|parquet/)": "moderngpt2::data",
     r"sentencepiece": "moderngpt2::tokenizer_training",

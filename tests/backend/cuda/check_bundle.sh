@@ -19,7 +19,9 @@ for place in /usr/include /usr/include/eigen3 /usr/local/include /usr/local/incl
   for header in doctest fmt Eigen nlohmann; do
     [[ ! -d $place/$header ]] || mount --bind "$folder/empty" "$place/$header"
   done
-  [[ ! -e $place/xxhash.h ]] || mount --bind /dev/null "$place/xxhash.h"
+  for header in xxhash.h pcre2.h utf8proc.h; do
+    [[ ! -e $place/$header ]] || mount --bind /dev/null "$place/$header"
+  done
 done
 compile=(g++ -std=c++20 -fsyntax-only -fopenmp -DMODERNGPT2_CUDA_SIMULATED=1 -DFMT_HEADER_ONLY=1 -DXXH_INLINE_ALL=1
   -Iinclude -Itests)
