@@ -18,6 +18,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/tokenizer_files.hpp"
 #include "moderngpt2/tokenizer/formats/loaded_tokenizer.hpp"
@@ -100,15 +101,13 @@ MODERNGPT2_INLINE void TokenizerFinder::fail_without_path() const {
 }
 
 MODERNGPT2_INLINE std::filesystem::path TokenizerFinder::find_in_folder() const {
-  std::vector<std::filesystem::path> ranks;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(path_, error))
-    if (entry.path().extension() == ".tiktoken" || entry.path().filename() == "tiktoken.model")
-      ranks.push_back(entry.path());
   std::string looked_for;
   for (const std::string name : names) {
     looked_for += (looked_for.empty() ? "" : ", ") + name;
     if (name == "*.tiktoken") {
+      std::vector<std::filesystem::path> ranks;
+      for (const std::filesystem::path& entry : folder_entries(path_))
+        if (entry.extension() == ".tiktoken" || entry.filename() == "tiktoken.model") ranks.push_back(entry);
       if (ranks.size() > 1) throw Error("{}: has {} tiktoken files. Name one of them.", path_.string(), ranks.size());
       if (!ranks.empty()) return ranks[0];
     } else if (std::filesystem::exists(path_ / name)) {
