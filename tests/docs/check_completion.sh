@@ -67,9 +67,9 @@ for name in train_tokenizer make_stories golden_check; do
 done
 offers --vocab_size -- train_tokenizer --voc
 offers --model_type -- train_tokenizer --input a b --model
-offers bpe unigram -- train_tokenizer --model_type ""
+offers bpe unigram byte_bpe -- train_tokenizer --model_type ""
 offers unigram -- train_tokenizer --model_type = u
-offers bpe unigram -- train_tokenizer --model_type =
+offers bpe unigram byte_bpe -- train_tokenizer --model_type =
 offers text text.txt -- train_tokenizer --input te
 offers text text.txt -- train_tokenizer --input other.txt te
 offers "two words.txt" -- train_tokenizer --input = tw
