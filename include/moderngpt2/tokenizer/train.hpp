@@ -152,7 +152,7 @@ inline std::string train_unigram(const TokenizerTraining& training, const std::v
 
 /// Trains a SentencePiece model on documents and returns the bytes of its .model file: byte fallback, identity
 /// normalization, no dummy prefix, all white space kept. bpe: the pieces are those that SentencePiece itself learns
-/// (training/sentencepiece_merges.hpp); unigram: the SentencePiece library trains. Throws Error for invalid settings,
+/// (training/sentencepiece_pairs.hpp); unigram: the SentencePiece library trains. Throws Error for invalid settings,
 /// for empty text, and for a vocabulary larger than the text allows.
 inline std::string train_sentencepiece(const TokenizerTraining& training, const NextDocument& read) {
   const std::vector<std::string> further = detail::further_special_tokens(training);

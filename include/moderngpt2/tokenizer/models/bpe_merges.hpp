@@ -193,9 +193,6 @@ class BpeMerges {
   static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
   static constexpr int dead = -1;
 
-  static std::uint64_t pair_key(int left, int right) {
-    return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
-  }
   static std::size_t length(int link) { return static_cast<std::size_t>(-static_cast<std::int64_t>(link)); }
   static int result_of(std::uint64_t merge) { return static_cast<int>(merge & 0xFFFFFFFF); }
   static std::uint64_t queue_entry(std::uint64_t merge, std::size_t at) {

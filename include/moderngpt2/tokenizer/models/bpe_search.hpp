@@ -134,12 +134,11 @@ MODERNGPT2_INLINE bool BpeSearch::make_tokens(std::span<const std::string> token
     const auto [left, right, result, rank] = merges[i];
     const std::string& bytes = token_bytes[static_cast<std::size_t>(result)];
     if (bytes.size() > longest_token || rank >= (std::uint32_t{1} << id_bits)) return false;
-    last.set(std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right), i);
+    last.set(pair_key(left, right), i);
   }
   for (std::uint32_t i = 0; i < merges.size(); ++i) {
     const auto [left, right, result, rank] = merges[i];
-    if (*last.find(std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right)) == i)
-      order.push_back(i);
+    if (*last.find(pair_key(left, right)) == i) order.push_back(i);
   }
   std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return merges[a].rank < merges[b].rank; });
 

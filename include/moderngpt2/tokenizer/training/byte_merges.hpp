@@ -65,12 +65,11 @@ class ByteMerges {
     }
     std::unordered_set<std::uint64_t> known;
     for (auto at = merges.rbegin(); at != merges.rend(); ++at)
-      if (known.insert(Map::key(at->first, at->second)).second) vocabulary_.merges.push_back(*at);
+      if (known.insert(pair_key(at->first, at->second)).second) vocabulary_.merges.push_back(*at);
     std::reverse(vocabulary_.merges.begin(), vocabulary_.merges.end());
   }
 
  private:
-  using Map = PairMap<std::uint32_t>;
   static constexpr std::uint32_t none = ~std::uint32_t{0};
 
   struct Pair {
@@ -99,7 +98,7 @@ class ByteMerges {
   };
 
   std::uint32_t pair_number(std::uint32_t left, std::uint32_t right) {
-    std::uint32_t& number = numbers_[Map::key(left, right)];  // one more than the number; 0: new
+    std::uint32_t& number = numbers_[pair_key(left, right)];  // one more than the number; 0: new
     if (number == 0) {
       pairs_.push_back({left, right, 0, false, false});
       number = static_cast<std::uint32_t>(pairs_.size());
@@ -220,7 +219,7 @@ class ByteMerges {
   MergeText<Slot>& text_;
   ByteVocabulary& vocabulary_;
   std::vector<Pair> pairs_;
-  Map numbers_;
+  FlatMap<std::uint32_t> numbers_;
   std::vector<Entry> entries_;
   std::unique_ptr<std::uint32_t[]> initial_;
   std::priority_queue<Candidate, std::vector<Candidate>, After> queue_{After{this}};

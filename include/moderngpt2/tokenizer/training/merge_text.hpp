@@ -17,59 +17,6 @@
 
 namespace moderngpt2::detail {
 
-/// Hash map from pairs of symbols to small values: one flat array with linear probing. Keys cannot be removed.
-template <class Value>
-class PairMap {
- public:
-  static std::uint64_t key(std::uint32_t left, std::uint32_t right) { return std::uint64_t{left} << 32 | right; }
-
-  /// Value of a key; a new key gets Value{}.
-  Value& operator[](std::uint64_t key) {
-    if (3 * (size_ + 1) > 2 * slots_.size()) grow();
-    Slot& slot = slots_[position(key)];
-    if (slot.key == empty) {
-      slot.key = key;
-      ++size_;
-    }
-    return slot.value;
-  }
-  Value* find(std::uint64_t key) {
-    if (slots_.empty()) return nullptr;
-    Slot& slot = slots_[position(key)];
-    return slot.key == empty ? nullptr : &slot.value;
-  }
-  template <class F>
-  void for_each(F&& f) const {
-    for (const Slot& slot : slots_)
-      if (slot.key != empty) f(slot.key, slot.value);
-  }
-  std::size_t size() const { return size_; }
-
- private:
-  static constexpr std::uint64_t empty = ~std::uint64_t{0};
-  struct Slot {
-    std::uint64_t key = empty;
-    Value value{};
-  };
-
-  std::size_t position(std::uint64_t key) const {
-    std::uint64_t hash = key * 0x9E3779B97F4A7C15u;
-    hash ^= hash >> 32;
-    std::size_t at = hash & (slots_.size() - 1);
-    while (slots_[at].key != empty && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
-    return at;
-  }
-  void grow() {
-    std::vector<Slot> old(std::max<std::size_t>(64, slots_.size() * 2));
-    old.swap(slots_);
-    for (const Slot& slot : old)
-      if (slot.key != empty) slots_[position(slot.key)] = slot;
-  }
-
-  std::vector<Slot> slots_;
-  std::size_t size_ = 0;
-};
-
 /// Calls f(part, begin, end) in `threads` threads for contiguous parts of [0, size), the last one by the caller.
 template <class F>
 void in_parts(int threads, std::uint32_t size, F&& f) {
