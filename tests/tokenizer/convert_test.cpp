@@ -22,7 +22,9 @@ namespace {
 std::string ranks() {
   std::string text;
   int rank = 0;
-  const auto add = [&](const std::string& token) { text += detail::base64(token) + fmt::format(" {}\n", rank++); };
+  const auto add = [&](const std::string& token) {
+    text += detail::encode_base64(token) + fmt::format(" {}\n", rank++);
+  };
   for (int byte = 0; byte < 256; ++byte) add(std::string(1, static_cast<char>(byte)));
   for (const char* token : {"th", " t", "he", "the", " the", "  ", "\xe6\x97", "\xe6\x97\xa5", "12", "aa", "aaaa"})
     add(token);

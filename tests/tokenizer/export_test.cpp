@@ -110,11 +110,11 @@ TEST_CASE("settings of a SentencePiece model become normalizers") {
 }
 
 TEST_CASE("bytes in base64") {
-  CHECK(detail::base64("") == "");
-  CHECK(detail::base64("f") == "Zg==");
-  CHECK(detail::base64("fo") == "Zm8=");
-  CHECK(detail::base64("foo") == "Zm9v");
-  CHECK(detail::base64("\xff\xfe\xfd") == "//79");
+  CHECK(detail::encode_base64("") == "");
+  CHECK(detail::encode_base64("f") == "Zg==");
+  CHECK(detail::encode_base64("fo") == "Zm8=");
+  CHECK(detail::encode_base64("foo") == "Zm9v");
+  CHECK(detail::encode_base64("\xff\xfe\xfd") == "//79");
 }
 
 // llama2_like.model has the settings of Llama-2's: a space before the text, byte fallback, runs of spaces with low ids.

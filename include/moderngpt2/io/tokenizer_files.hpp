@@ -31,6 +31,13 @@ struct TokenizerFiles {
       "spiece.model",        "sentencepiece.bpe.model"};
   std::vector<std::pair<std::string, std::string>> files;  ///< name and content
 
+  /// Whether a file has the name of tiktoken's ranks.
+  static bool has_ranks(const std::filesystem::path& file) {
+    return file.extension() == ".tiktoken" || file.filename() == "tiktoken.model";
+  }
+  /// Index in `vocabularies` of a file by its name; their number if it is none of them.
+  static std::size_t place_of(const std::string& name);
+
   /// Whether a folder contains one of `vocabularies`.
   static bool is_in(const std::filesystem::path& folder);
 
@@ -48,10 +55,6 @@ struct TokenizerFiles {
   }
 
  private:
-  static bool has_ranks(const std::filesystem::path& file) {
-    return file.extension() == ".tiktoken" || file.filename() == "tiktoken.model";
-  }
-  static std::size_t place_of(const std::string& name);
   static std::string name_of_format(const std::filesystem::path& file);
 };
 

@@ -14,6 +14,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/base64.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
@@ -57,9 +58,6 @@ Json normalizer_json(const SentencePieceModel& model);
 Json decoder_json(const SentencePieceModel& model);
 
 void check_exportable(const SentencePieceModel& model, const std::string& where);
-
-/// Base64 of bytes, with padding.
-std::string base64(std::string_view bytes);
 
 }  // namespace detail
 
@@ -203,7 +201,7 @@ MODERNGPT2_INLINE Json normalizer_json(const SentencePieceModel& model) {
   if (!model.character_map.empty()) {
     Json map;
     map["type"] = "Precompiled";
-    map["precompiled_charsmap"] = base64(model.character_map);
+    map["precompiled_charsmap"] = encode_base64(model.character_map);
     steps.push_back(std::move(map));
   }
   if (model.remove_extra_whitespaces) {
@@ -269,20 +267,6 @@ MODERNGPT2_INLINE void check_exportable(const SentencePieceModel& model, const s
   for (std::size_t id = 0; id < model.pieces.size(); ++id)
     if (const auto [other, fresh] = ids.emplace(model.pieces[id].text, id); !fresh)
       throw Error("{}: the ids {} and {} are both {}", where, other->second, id, excerpt(model.pieces[id].text, 40));
-}
-
-MODERNGPT2_INLINE std::string base64(std::string_view bytes) {
-  static constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (std::size_t k = 0; k < 4; ++k) text += k <= count ? digits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
 }
 
 }  // namespace moderngpt2::detail

@@ -16,6 +16,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/decoder.hpp"
 #include "moderngpt2/tokenizer/decoders.hpp"
@@ -168,7 +169,9 @@ MODERNGPT2_INLINE Tokenizer Tokenizer::load(const std::filesystem::path& folder_
 MODERNGPT2_INLINE Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
   detail::LoadedTokenizer loaded;
   loaded.file = detail::read_tokenizer_json(parse_json(json, where), where);
-  loaded.fingerprint = detail::fingerprint_of({std::string(json)});
+  FileHash hash;
+  hash.add(std::as_bytes(std::span(json)));
+  loaded.fingerprint = hash.value();
   return Tokenizer(std::make_shared<State>(std::move(loaded)));
 }
 

@@ -18,27 +18,34 @@ namespace moderngpt2::detail {
 inline constexpr std::size_t code_point_count = 0x110000;
 
 /// Small value for each code point: a table of two stages with blocks of 256, in which equal blocks are stored once.
-class CodePointMap {
+template <class Value>
+class CodePointTable {
  public:
   /// Table of `values`, one for each code point.
-  explicit CodePointMap(const std::vector<std::uint8_t>& values) {
-    std::map<std::array<std::uint8_t, 256>, std::uint16_t> known;
-    for (std::size_t block = 0; block < blocks_.size(); ++block) {
-      std::array<std::uint8_t, 256> content;
-      std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(block * 256), 256, content.begin());
-      const auto [place, is_new] = known.try_emplace(content, static_cast<std::uint16_t>(known.size()));
+  explicit CodePointTable(const std::vector<Value>& values) {
+    std::map<std::array<Value, block>, std::uint32_t> known;
+    for (std::size_t i = 0; i < begins_.size(); ++i) {
+      std::array<Value, block> content;
+      std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(i * block), block, content.begin());
+      const auto [place, is_new] = known.try_emplace(content, static_cast<std::uint32_t>(values_.size()));
       if (is_new) values_.insert(values_.end(), content.begin(), content.end());
-      blocks_[block] = place->second;
+      begins_[i] = place->second;
     }
   }
 
   /// Value of a code point. `c` is at most U+10FFFF.
-  std::uint8_t operator[](char32_t c) const { return values_[std::size_t{blocks_[c >> 8]} << 8 | (c & 0xFF)]; }
+  Value operator[](char32_t c) const { return values_[begins_[c >> 8] + (c & 0xFF)]; }
+  /// Value of an ASCII character: the first block is stored first.
+  Value ascii(unsigned char c) const { return values_[c]; }
 
  private:
-  std::array<std::uint16_t, code_point_count / 256> blocks_;
-  std::vector<std::uint8_t> values_;
+  static constexpr std::size_t block = 256;
+
+  std::array<std::uint32_t, code_point_count / block> begins_;
+  std::vector<Value> values_;
 };
+
+using CodePointMap = CodePointTable<std::uint8_t>;
 
 /// Map with the value 1 for the members of a list of gap and length (see character_sets.hpp).
 inline CodePointMap code_point_set(std::span<const std::uint32_t> ranges) {
@@ -61,13 +68,6 @@ inline CodePointMap code_point_map(std::span<const std::uint32_t> runs) {
     at += runs[i];
   }
   return CodePointMap(values);
-}
-
-/// Whether the pre-tokenizer Digits takes the character as a digit: categories Nd, Nl and No, as Rust's
-/// char::is_numeric().
-inline bool is_numeric(char32_t c) {
-  static const CodePointMap map = code_point_set(numeric_ranges);
-  return map[c];
 }
 
 /// Whether StripAccents removes the character.

@@ -1,23 +1,18 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#if !__has_include(<xxhash.h>)
-#error "moderngpt2: <xxhash.h> not found: link moderngpt2::moderngpt2"
-#endif
-#include <xxhash.h>
-
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/tokenizer_files.hpp"
@@ -32,9 +27,6 @@ namespace moderngpt2::detail {
 using SentencePieceReader = LoadedTokenizer (*)(std::string_view bytes, const std::string& where);
 inline std::atomic<SentencePieceReader> sentencepiece_reader{nullptr};
 
-/// XXH3 (64 bits) of the files' bytes, one after the other.
-std::uint64_t fingerprint_of(const std::vector<std::string>& contents);
-
 /// Finds and reads a tokenizer; see Tokenizer::load().
 class TokenizerFinder {
  public:
@@ -44,23 +36,18 @@ class TokenizerFinder {
 
  private:
   static constexpr auto names = TokenizerFiles::vocabularies;
-  /// Names of the files beside the vocabulary that a copy of the tokenizer needs.
-  static constexpr std::array<const char*, 4> companions{"tokenizer_config.json", "special_tokens_map.json",
-                                                         "added_tokens.json", "chat_template.jinja"};
   static constexpr std::uint64_t largest_file = 500'000'000;
 
-  /// Index in `names` of the format that a file has by its name.
-  static std::size_t place_of(const std::filesystem::path& file);
   std::filesystem::path find_in_folder() const;
   [[noreturn]] void fail_without_path() const;
 
   void read_json(const std::string& bytes);
   void read_model(const std::string& bytes);
-  void add_file(const std::filesystem::path& path, std::string name, std::string bytes);
+  void add_file(const std::filesystem::path& path, std::string name, const std::string& bytes);
 
   std::filesystem::path path_, file_;
   const TokenizerOptions& options_;
-  std::vector<std::string> contents_;
+  FileHash hash_;
   LoadedTokenizer result_;
 };
 
@@ -71,13 +58,6 @@ LoadedTokenizer read_tokenizer(const std::filesystem::path& path, const Tokenize
 #ifndef MODERNGPT2_DECLARE_FILES
 
 namespace moderngpt2::detail {
-
-MODERNGPT2_INLINE std::uint64_t fingerprint_of(const std::vector<std::string>& contents) {
-  if (contents.size() == 1) return XXH3_64bits(contents[0].data(), contents[0].size());
-  std::string all;
-  for (const std::string& content : contents) all += content;
-  return XXH3_64bits(all.data(), all.size());
-}
 
 MODERNGPT2_INLINE LoadedTokenizer read_tokenizer(const std::filesystem::path& path, const TokenizerOptions& options) {
   return TokenizerFinder(path, options).read();
@@ -107,7 +87,7 @@ MODERNGPT2_INLINE std::filesystem::path TokenizerFinder::find_in_folder() const 
     if (name == "*.tiktoken") {
       std::vector<std::filesystem::path> ranks;
       for (const std::filesystem::path& entry : folder_entries(path_))
-        if (entry.extension() == ".tiktoken" || entry.filename() == "tiktoken.model") ranks.push_back(entry);
+        if (TokenizerFiles::has_ranks(entry)) ranks.push_back(entry);
       if (ranks.size() > 1) throw Error("{}: has {} tiktoken files. Name one of them.", path_.string(), ranks.size());
       if (!ranks.empty()) return ranks[0];
     } else if (std::filesystem::exists(path_ / name)) {
@@ -115,13 +95,6 @@ MODERNGPT2_INLINE std::filesystem::path TokenizerFinder::find_in_folder() const 
     }
   }
   throw Error("{}: no tokenizer in this folder. Looked for {}.", path_.string(), looked_for);
-}
-
-MODERNGPT2_INLINE std::size_t TokenizerFinder::place_of(const std::filesystem::path& file) {
-  const std::string name = file.filename().string();
-  for (std::size_t i = 0; i < names.size(); ++i)
-    if (name == names[i]) return i;
-  return file.extension() == ".tiktoken" || name == "tiktoken.model" ? 3 : name == "merges.txt" ? 4 : 0;
 }
 
 MODERNGPT2_INLINE LoadedTokenizer TokenizerFinder::read() {
@@ -132,35 +105,34 @@ MODERNGPT2_INLINE LoadedTokenizer TokenizerFinder::read() {
   if (file_.filename() == "merges.txt") file_.replace_filename("vocab.json");
   result_.folder = file_.parent_path();
   const std::string where = file_.string();
-  std::string bytes = read_file(file_, largest_file);
+  const std::string bytes = read_file(file_, largest_file);
   const std::string_view start = std::string_view(bytes).substr(0, 1000);
   const std::size_t first = start.find_first_not_of(" \t\r\n");
   if (file_.extension() == ".json" || (file_.extension() != ".txt" && first != start.npos && start[first] == '{')) {
     read_json(bytes);
   } else if (file_.extension() == ".txt") {
     result_.file = read_vocab_txt(bytes, VocabularyConfig::read(result_.folder), where);
-    add_file(file_, "vocab.txt", std::move(bytes));
+    add_file(file_, "vocab.txt", bytes);
   } else {
     read_model(bytes);
   }
-  const std::string name = result_.files[0].name;
+  const auto add_other = [&](const std::string& name) {
+    const auto is_known = [&](const TokenizerPath& file) { return file.name == name; };
+    const std::filesystem::path path = result_.folder / name;
+    if (std::none_of(result_.files.begin(), result_.files.end(), is_known) && std::filesystem::exists(path))
+      result_.files.push_back({path, name});
+  };
   // Other forms of the tokenizer are copied too, unless the copy would be loaded from them.
-  for (std::size_t i = place_of(result_.files[0].name) + 1; i < names.size(); ++i)
-    if (const std::string other = names[i]; other != "*.tiktoken" && std::filesystem::exists(result_.folder / other))
-      result_.files.push_back({result_.folder / other, other});
-  if (name != "vocab.json" && std::filesystem::exists(result_.folder / "merges.txt"))
-    result_.files.push_back({result_.folder / "merges.txt", "merges.txt"});
-  for (const std::string companion : companions)
-    if (std::filesystem::exists(result_.folder / companion))
-      result_.files.push_back({result_.folder / companion, companion});
-  result_.fingerprint = fingerprint_of(contents_);
+  for (std::size_t i = TokenizerFiles::place_of(result_.files[0].name) + 1; i < names.size(); ++i) add_other(names[i]);
+  for (const char* companion : TokenizerFiles::companions) add_other(companion);
+  result_.fingerprint = hash_.value();
   return std::move(result_);
 }
 
 MODERNGPT2_INLINE void TokenizerFinder::add_file(const std::filesystem::path& path, std::string name,
-                                                 std::string bytes) {
+                                                 const std::string& bytes) {
   result_.files.push_back({path, std::move(name)});
-  contents_.push_back(std::move(bytes));
+  hash_.add(std::as_bytes(std::span(bytes)));
 }
 
 /// Whether the JSON is a vocab.json: ids by token. Tokens may be called as the fields of other formats are.
@@ -196,7 +168,7 @@ MODERNGPT2_INLINE void TokenizerFinder::read_model(const std::string& bytes) {
   if (is_tiktoken(bytes)) {
     const std::string name = file_.filename().string();
     result_.file = read_tiktoken(bytes, options_.pattern, name, where);
-    add_file(file_, file_.extension() == ".tiktoken" || name == "tiktoken.model" ? name : "tokenizer.model", bytes);
+    add_file(file_, TokenizerFiles::has_ranks(file_) ? name : "tokenizer.model", bytes);
     return;
   }
   const SentencePieceReader reader = sentencepiece_reader.load();

@@ -12,8 +12,9 @@
 #include <vector>
 
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/tokenizer/base64.hpp"
 #include "moderngpt2/tokenizer/byte_alphabet.hpp"
-#include "moderngpt2/tokenizer/normalizers/precompiled.hpp"
+#include "moderngpt2/tokenizer/split_patterns.hpp"
 #include "moderngpt2/tokenizer/tokenizer_file.hpp"
 
 namespace moderngpt2::detail {
@@ -75,24 +76,14 @@ MODERNGPT2_INLINE bool is_tiktoken(std::string_view bytes) {
 
 MODERNGPT2_INLINE const std::vector<TiktokenEncoding>& tiktoken_encodings() {
   static const std::vector<TiktokenEncoding> encodings = [] {
-    // The splits are those of tiktoken 0.14, written as in converted tokenizer.json files.
-    constexpr std::string_view
-        gpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-        cl100k = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-                 R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
-        qwen = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-               R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
-        o200k = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-                R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-                R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-                R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-                R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-        kimi = R"([\p{Han}]+|)"
-               R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)"
-               R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-               R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+)"
-               R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-               R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    // The splits are those of tiktoken 0.14, written as in converted tokenizer.json files: cl100k has that of Llama 3.
+    using namespace split_patterns;
+    constexpr std::string_view kimi = R"([\p{Han}]+|)"
+                                      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)"
+                                      R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+                                      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+)"
+                                      R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+                                      R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
     const auto reserved = [](std::vector<std::pair<std::string, int>> list, std::string_view format, int number, int id,
                              int end) {
       while (id < end) list.emplace_back(fmt::format(fmt::runtime(format), number++), id++);
@@ -104,7 +95,7 @@ MODERNGPT2_INLINE const std::vector<TiktokenEncoding>& tiktoken_encodings() {
     list.push_back({"p50k", 50280, gpt2, false, {{"<|endoftext|>", 50256}}});
     list.push_back({"cl100k",
                     100256,
-                    cl100k,
+                    llama3,
                     false,
                     {{"<|endoftext|>", 100257},
                      {"<|fim_prefix|>", 100258},
@@ -112,7 +103,7 @@ MODERNGPT2_INLINE const std::vector<TiktokenEncoding>& tiktoken_encodings() {
                      {"<|fim_suffix|>", 100260},
                      {"<|endofprompt|>", 100276}}});
     list.push_back({"o200k", 199998, o200k, false, {{"<|endoftext|>", 199999}, {"<|endofprompt|>", 200018}}});
-    list.push_back({"llama3", 128000, cl100k, false,
+    list.push_back({"llama3", 128000, llama3, false,
                     reserved({{"<|begin_of_text|>", 128000},
                               {"<|end_of_text|>", 128001},
                               {"<|reserved_special_token_0|>", 128002},
@@ -125,7 +116,7 @@ MODERNGPT2_INLINE const std::vector<TiktokenEncoding>& tiktoken_encodings() {
                               {"<|eot_id|>", 128009}},
                              "<|reserved_special_token_{}|>", 5, 128010, 128256)});
     list.push_back({"llama4", 200000, o200k, false, {{"<|begin_of_text|>", 200000}, {"<|end_of_text|>", 200001}}});
-    list.push_back({"qwen", 151643, qwen, true,
+    list.push_back({"qwen", 151643, qwen2, true,
                     reserved({{"<|endoftext|>", 151643}, {"<|im_start|>", 151644}, {"<|im_end|>", 151645}},
                              "<|extra_{}|>", 0, 151646, 151851)});
     list.push_back({"kimi", 163584, kimi, false, {{"[BOS]", 163584}, {"[EOS]", 163585}}});

@@ -11,6 +11,7 @@
 
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/core/utf8.hpp"
+#include "moderngpt2/tokenizer/base64.hpp"
 #include "moderngpt2/tokenizer/component.hpp"
 #include "moderngpt2/tokenizer/graphemes.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
@@ -33,9 +34,6 @@ class CharacterMap {
   std::vector<std::uint32_t> units_;
   std::string replacements_;
 };
-
-/// Decodes base64 with padding; nullopt if the text is invalid.
-std::optional<std::string> decode_base64(std::string_view text);
 
 /// Normalizer Precompiled: SentencePiece's character map, applied as the crate spm_precompiled does: to each grapheme
 /// cluster of less than 6 bytes, else to each of its characters.
@@ -97,37 +95,6 @@ MODERNGPT2_INLINE std::optional<std::string_view> CharacterMap::find(std::string
     }
   }
   return std::nullopt;
-}
-
-MODERNGPT2_INLINE std::optional<std::string> decode_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  std::string result;
-  result.reserve(text.size() / 4 * 3);
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    std::uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z')
-      value = static_cast<std::uint32_t>(c - 'A');
-    else if (c >= 'a' && c <= 'z')
-      value = static_cast<std::uint32_t>(c - 'a' + 26);
-    else if (c >= '0' && c <= '9')
-      value = static_cast<std::uint32_t>(c - '0' + 52);
-    else if (c == '+')
-      value = 62;
-    else if (c == '/')
-      value = 63;
-    else if (i < text.size() - padding)
-      return std::nullopt;
-    bits = bits << 6 | value;
-    if (i % 4 == 3) {
-      for (const int shift : {16, 8, 0}) result += static_cast<char>(bits >> shift & 0xFF);
-      bits = 0;
-    }
-  }
-  result.resize(result.size() - padding);
-  return result;
 }
 
 MODERNGPT2_INLINE std::string PrecompiledNormalizer::read_map(const Component& component) {

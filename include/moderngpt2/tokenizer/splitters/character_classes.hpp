@@ -1,10 +1,7 @@
 #pragma once
 
-#include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <vector>
 
@@ -12,6 +9,7 @@
 #include "moderngpt2/core/utf8.hpp"
 #include "moderngpt2/tokenizer/unicode/character_sets.hpp"
 #include "moderngpt2/tokenizer/unicode/general_categories.hpp"
+#include "moderngpt2/tokenizer/unicode_properties.hpp"
 
 namespace moderngpt2::detail {
 
@@ -39,14 +37,14 @@ class CharacterClasses {
     return classes;
   }
 
-  CharacterClass operator[](char32_t c) const { return classes_[index_[c >> 8] + (c & 0xFF)]; }
-  CharacterClass ascii(unsigned char c) const { return classes_[c]; }
+  CharacterClass operator[](char32_t c) const { return table_[c]; }
+  CharacterClass ascii(unsigned char c) const { return table_.ascii(c); }
 
   /// Class of the character at `p` of valid text, whose end becomes `next`.
   CharacterClass read(const char* p, const char*& next) const {
     const auto byte = [&](int i) { return static_cast<char32_t>(static_cast<unsigned char>(p[i])); };
     const char32_t lead = byte(0);
-    if (lead < 0x80) return next = p + 1, classes_[lead];
+    if (lead < 0x80) return next = p + 1, ascii(static_cast<unsigned char>(lead));
     if (lead < 0xE0) return next = p + 2, (*this)[(lead & 0x1F) << 6 | (byte(1) & 0x3F)];
     if (lead < 0xF0) return next = p + 3, (*this)[(lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F)];
     return next = p + 4,
@@ -63,25 +61,24 @@ class CharacterClasses {
   }
 
  private:
-  static constexpr char32_t characters = 0x110000;
-  static constexpr std::size_t block = 256;
+  CharacterClasses() : table_(class_of_each()) {}
 
-  CharacterClasses();
+  /// Classes of all code points.
+  static std::vector<CharacterClass> class_of_each();
 
   template <bool member>
   const char* skip_while(const char* p, const char* end, CharacterClass classes) const {
     while (p != end) {
       const auto lead = static_cast<unsigned char>(*p);
       const char* next = p + 1;
-      const CharacterClass found = lead < 0x80 ? classes_[lead] : read(p, next);
+      const CharacterClass found = lead < 0x80 ? ascii(lead) : read(p, next);
       if (((found & classes) != 0) != member) break;
       p = next;
     }
     return p;
   }
 
-  std::vector<CharacterClass> classes_;
-  std::array<std::uint32_t, characters / block> index_{};
+  CodePointTable<CharacterClass> table_;
 };
 
 }  // namespace moderngpt2::detail
@@ -90,7 +87,7 @@ class CharacterClasses {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE CharacterClasses::CharacterClasses() {
+MODERNGPT2_INLINE std::vector<CharacterClass> CharacterClasses::class_of_each() {
   constexpr CharacterClass of_category[] = {0,
                                             0,
                                             0,
@@ -123,15 +120,15 @@ MODERNGPT2_INLINE CharacterClasses::CharacterClasses() {
                                             space_class};
   static_assert(std::size(of_category) == std::size(general_category_names));
   std::vector<CharacterClass> all;
-  all.reserve(characters);
+  all.reserve(code_point_count);
   constexpr std::span runs(general_category_runs);
   for (std::size_t i = 0; i + 1 < runs.size(); i += 2) all.insert(all.end(), runs[i], of_category[runs[i + 1]]);
-  all.resize(characters);
+  all.resize(code_point_count);
   const auto add = [&](std::span<const std::uint32_t> ranges, CharacterClass value) {
     std::size_t c = 0;
     for (std::size_t i = 0; i + 1 < ranges.size(); i += 2) {
       c += ranges[i];
-      for (std::size_t n = 0; n < ranges[i + 1] && c < characters; ++n) all[c++] |= value;
+      for (std::size_t n = 0; n < ranges[i + 1] && c < code_point_count; ++n) all[c++] |= value;
     }
   };
   add(word_ranges, word_class);
@@ -140,15 +137,7 @@ MODERNGPT2_INLINE CharacterClasses::CharacterClasses() {
   add(numeric_ranges, numeric_class);
   for (const char32_t c : {U'\t', U'\n', U'\v', U'\f', U'\r', char32_t{0x85}}) all[c] |= space_class;
   for (const char32_t c : {U'\n', U'\r'}) all[c] |= line_break_class;
-
-  std::map<std::array<CharacterClass, block>, std::uint32_t> known;
-  for (std::size_t i = 0; i < index_.size(); ++i) {
-    std::array<CharacterClass, block> content;
-    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(i * block), block, content.begin());
-    const auto [found, is_new] = known.emplace(content, static_cast<std::uint32_t>(classes_.size()));
-    if (is_new) classes_.insert(classes_.end(), content.begin(), content.end());
-    index_[i] = found->second;
-  }
+  return all;
 }
 
 }  // namespace moderngpt2::detail
