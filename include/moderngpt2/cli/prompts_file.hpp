@@ -26,7 +26,7 @@ inline std::vector<std::string> read_prompts(const std::filesystem::path& path) 
     throw Error(
         "--prompts_file -: standard input is read as one prompt if --prompts_file and --prompt are absent; put "
         "several prompts into a .txt or .jsonl file");
-  const std::string extension = moderngpt2::lower_case(path.extension().string());
+  const std::string extension = lower_case(path.extension().string());
   const bool is_json = extension == ".json" || extension == ".jsonl" || extension == ".ndjson";
   if (!is_json && extension != ".txt")
     throw Error("{}: prompts must be in a .txt file, one per line, or in a .json or .jsonl file", path.string());

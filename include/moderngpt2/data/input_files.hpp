@@ -61,7 +61,7 @@ MODERNGPT2_INLINE void refuse_packing(const std::filesystem::path& path) {
                                                                          {".7z", "7z x"},
                                                                          {".br", "brotli -d"}}};
   for (const auto& [suffix, program] : packings) {
-    if (!moderngpt2::lower_case(path.filename().string()).ends_with(suffix)) continue;
+    if (!lower_case(path.filename().string()).ends_with(suffix)) continue;
     std::filesystem::path text = path;
     if (text_format(text.replace_extension()).content != TextFormat::Content::unknown)
       throw Error("{}: unsupported compression (supported: .gz, .zst). Decompress the file with {}.", path.string(),

@@ -28,7 +28,7 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE TextFormat text_format(const std::filesystem::path& path) {
   TextFormat format;
-  std::string name = moderngpt2::lower_case(path.filename().string());
+  std::string name = lower_case(path.filename().string());
   if (name.ends_with(".gz"))
     format.packing = TextFormat::Packing::gzip, name.resize(name.size() - 3);
   else if (name.ends_with(".zst"))

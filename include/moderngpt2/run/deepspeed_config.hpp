@@ -101,7 +101,7 @@ MODERNGPT2_INLINE void read_deepspeed_optimizer(const Json& json, DeepSpeedConfi
   DeepSpeedSection section(json, "optimizer.", out.where);
   const auto type = section.get<std::string>("type");
   if (!type) throw Error("{}: optimizer.type is missing", out.where);
-  const std::string name = moderngpt2::lower_case(*type);
+  const std::string name = lower_case(*type);
   if (name != "adam" && name != "adamw")
     throw Error("{}: optimizer.type is {}, supported are Adam and AdamW", out.where, excerpt(*type));
   const Json* params = section.find("params");
@@ -136,7 +136,7 @@ MODERNGPT2_INLINE void read_deepspeed_scheduler(const Json& json, DeepSpeedConfi
   const auto type = section.get<std::string>("type");
   if (!type) throw Error("{}: scheduler.type is missing", out.where);
   for (const std::string_view name : deepspeed_schedule_names)
-    if (moderngpt2::lower_case(*type) == moderngpt2::lower_case(std::string(name))) out.scheduler = name;
+    if (lower_case(*type) == lower_case(std::string(name))) out.scheduler = name;
   if (out.scheduler.empty())
     throw Error("{}: scheduler.type is {}, supported are {}", out.where, excerpt(*type),
                 fmt::join(deepspeed_schedule_names, ", "));

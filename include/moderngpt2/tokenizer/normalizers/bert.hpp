@@ -54,7 +54,7 @@ struct BertNormalizer {
     }
     if (lower_) {
       std::string lowered;
-      const std::string_view small = lower_case(result, lowered);
+      const std::string_view small = to_lower_case(result, lowered);
       if (small.data() != result.data()) {
         storage.swap(lowered);
         return storage;

@@ -33,7 +33,7 @@ inline bool has_lower_case(char32_t c) {
 void append_lower_case(char32_t c, std::string& out);
 
 /// Lower case of each character. Returns `text` if nothing changes, else `storage`.
-std::string_view lower_case(std::string_view text, std::string& storage);
+std::string_view to_lower_case(std::string_view text, std::string& storage);
 
 /// Normalizer Lowercase: lower case of each character, as Rust's char::to_lowercase().
 struct LowercaseNormalizer {
@@ -41,7 +41,9 @@ struct LowercaseNormalizer {
 
   explicit LowercaseNormalizer(const Component& component) { component.expect({}); }
 
-  std::string_view operator()(std::string_view text, std::string& storage) const { return lower_case(text, storage); }
+  std::string_view operator()(std::string_view text, std::string& storage) const {
+    return to_lower_case(text, storage);
+  }
 };
 
 #ifndef MODERNGPT2_DECLARE_FILES
@@ -60,7 +62,7 @@ MODERNGPT2_INLINE void append_lower_case(char32_t c, std::string& out) {
   append_utf8(c, out);
 }
 
-MODERNGPT2_INLINE std::string_view lower_case(std::string_view text, std::string& storage) {
+MODERNGPT2_INLINE std::string_view to_lower_case(std::string_view text, std::string& storage) {
   const auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
   std::size_t at = 0;
   while (at < text.size() && !is_upper(text[at])) {
