@@ -176,7 +176,12 @@ int check_all(const std::string& text, const fs::path& folder) {
 
   const Run rounded = train<RoundedModel>(text, folder / "bf16", 100);
   std::printf("loss in bf16: %.3f over the last ten steps\n", mean_of_last(rounded.losses));
-  check("bf16 trains alike", std::abs(mean_of_last(rounded.losses) - mean_of_last(run.losses)) < 0.1);
+  check("the loss falls in bf16", mean_of_last(rounded.losses) < rounded.losses[0] - 1.5);
+  // Later steps depend on the machine: at this learning rate, rounding errors grow.
+  double farthest = 0;
+  for (std::size_t i = 0; i < 10; ++i) farthest = std::max(farthest, std::abs(rounded.losses[i] - run.losses[i]));
+  std::printf("bf16: the losses of the first ten steps differ by %.3f at most\n", farthest);
+  check("bf16 trains alike", farthest < 0.03);
   return failures;
 }
 
