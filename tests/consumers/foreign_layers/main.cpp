@@ -181,7 +181,7 @@ int check_all(const std::string& text, const fs::path& folder) {
   double farthest = 0;
   for (std::size_t i = 0; i < 10; ++i) farthest = std::max(farthest, std::abs(rounded.losses[i] - run.losses[i]));
   std::printf("bf16: the losses of the first ten steps differ by %.3f at most\n", farthest);
-  check("bf16 trains alike", farthest < 0.03);
+  check("bf16 trains alike", farthest < 0.02);
   return failures;
 }
 
