@@ -94,7 +94,7 @@ def main(folder):
     write_case(folder / "27b_gradients", config_of("27b", attn_logit_softcapping=5.0, sliding_window=3), 3,
                gradients=True)
     types = ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]
-    pattern = config_of("27b", num_hidden_layers=4, layer_types=types, sliding_window=1, attn_logit_softcapping=None,
+    pattern = config_of("27b", num_hidden_layers=4, layer_types=types, sliding_window=2, attn_logit_softcapping=None,
                         final_logit_softcapping=None,
                         rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 500.0})
     write_case(folder / "27b_pattern", pattern, 4, padding=3, dtype=torch.bfloat16)
