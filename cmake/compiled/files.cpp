@@ -6,6 +6,7 @@
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/layer_windows.hpp"
 #include "moderngpt2/io/model_folder.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
 #include "moderngpt2/io/safetensors_reader.hpp"
