@@ -14,6 +14,7 @@
 #include "moderngpt2/io/gguf/tensors.hpp"
 #include "moderngpt2/io/gguf/writer.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/layer_windows.hpp"
 #include "moderngpt2/io/model_folder.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
 #include "moderngpt2/io/safetensors_reader.hpp"
