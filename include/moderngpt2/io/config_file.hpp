@@ -18,6 +18,8 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/gemma2.hpp"
+#include "moderngpt2/io/gguf/config.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/layer_windows.hpp"
 
@@ -79,7 +81,7 @@ std::optional<int> first(const std::vector<int>& ids);
 /// `where`, usually the file's name, begins each Error. `own_architecture`: class of a head that is not the library's.
 ConfigFile parse_config(const Json& json, const std::string& where, std::string_view own_architecture = {});
 
-/// Reads a config.json, or the one in a folder.
+/// Reads a config.json, the one in a folder, or the config of a GGUF file.
 ConfigFile read_config(const std::filesystem::path& file_or_folder, std::string_view own_architecture = {});
 
 /// Throws an Error if the blocks of a config have layers that are not the library's, for programs that know no others.
@@ -227,6 +229,8 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
 
 MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_folder,
                                          std::string_view own_architecture) {
+  if (is_gguf(file_or_folder))
+    return parse_config(config_from_gguf(GgufFile(file_or_folder)), file_or_folder.string(), own_architecture);
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;
