@@ -111,10 +111,8 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Voc
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
   if (source.config) {
-    const std::filesystem::path file =
-        std::filesystem::is_directory(*source.config) ? *source.config / "config.json" : *source.config;
-    where = file.string();
-    ConfigFile read = parse_config(read_json_file(file), where);
+    where = (std::filesystem::is_directory(*source.config) ? *source.config / "config.json" : *source.config).string();
+    ConfigFile read = read_config(*source.config);
     model_type = read.model_type;
     json = std::move(read.json);
   } else {
