@@ -32,7 +32,7 @@ inline constexpr const char* remembered_key = "moderngpt2";
 /// Throws an Error that names the first field of a model that Gemma 2 cannot express. `where` begins it.
 void require_gemma2(const ConfigFile& file, const std::string& where);
 
-/// What users of the exported model should know, one line each: settings that other programs ignore or refuse.
+/// Lines for the user of an exported model: settings that other programs ignore or refuse.
 std::vector<std::string> gemma2_notes(const Config& config);
 
 /// Name of the Gemma 2 class for one of this library's; empty if there is none.
@@ -45,9 +45,10 @@ Json config_to_gemma2(const ConfigFile& file, Json remembered, std::string_view 
 
 /// Tensors of a gemma2 folder.
 struct Gemma2Weights {
-  std::vector<TensorSource> tensors;    ///< under Gemma 2's names, with scaled queries
-  std::vector<TensorSource> originals;  ///< queries before the scaling, under our names; empty if it is exact
-  std::shared_ptr<TensorHashes> hashes = std::make_shared<TensorHashes>();  ///< of the scaled queries, once written
+  std::vector<TensorSource> tensors;    ///< names of Gemma 2, scaled queries
+  std::vector<TensorSource> originals;  ///< unscaled queries, our names; empty if scaling is exact
+  std::shared_ptr<TensorHashes> hashes =
+      std::make_shared<TensorHashes>();  ///< hashes of the scaled queries, once written
 
   /// Writes the originals, if any, after the tensors have been written to the same folder.
   std::optional<FileRecord> write_originals(const std::filesystem::path& folder) const {
@@ -62,8 +63,9 @@ Gemma2Weights gemma2_weights(std::span<const TensorSource> tensors, const Config
                              std::optional<Dtype> dtype = std::nullopt);
 
 /// Makes AutoTokenizer of Transformers read tokenizer.json unchanged: sets tokenizer_class in tokenizer_config.json to
-/// PreTrainedTokenizerFast. It would otherwise choose GemmaTokenizer for a gemma2 folder, which adds tokens.
-void require_plain_tokenizer(TokenizerFiles& tokenizer);
+/// PreTrainedTokenizerFast. It would otherwise choose GemmaTokenizer for a gemma2 folder, which adds tokens. Returns
+/// the class that the file named before ("": none) if that was another.
+std::optional<std::string> require_plain_tokenizer(TokenizerFiles& tokenizer);
 
 }  // namespace moderngpt2
 
@@ -97,7 +99,12 @@ MODERNGPT2_INLINE std::string_view gemma2_architecture(std::string_view architec
 
 MODERNGPT2_INLINE void require_gemma2(const ConfigFile& file, const std::string& where) {
   const Config& c = file.config;
-  require_library_layers(c, where);
+  const std::array parts{std::pair("attention", &c.blocks.attention), std::pair("mlp", &c.blocks.mlp),
+                         std::pair("norm", &c.blocks.norm)};
+  for (const auto& [part, layer] : parts)
+    if (!layer->type().empty())
+      throw Error("{}: blocks.{} is {}, Gemma 2 has no such layer. Keep the format moderngpt2.", where, part,
+                  excerpt(layer->type()));
   if (gemma2_architecture(file.architecture).empty())
     throw Error(
         "{}: architectures: Gemma 2 has no class like {}. Models of ModernGPT2LMHeadModel, "
@@ -116,20 +123,23 @@ MODERNGPT2_INLINE void require_gemma2(const ConfigFile& file, const std::string&
         "of another width or number of heads can be converted.",
         where, c.n_embd, c.n_head);
   if (c.rms_norm_eps == 0)
-    throw Error("{}: rms_norm_eps is 0, Gemma 2's readers require a positive one. Set it to 1e-12 for the same results.",
-                where);
+    throw Error(
+        "{}: rms_norm_eps is 0, Gemma 2's readers require a positive one. Set it to 1e-12 for the same results.",
+        where);
 }
 
 MODERNGPT2_INLINE std::vector<std::string> gemma2_notes(const Config& c) {
   std::vector<std::string> notes;
   if (c.resid_pdrop != 0 || c.embd_pdrop != 0)
-    notes.push_back(fmt::format("Gemma 2 has no resid_pdrop ({}) and embd_pdrop ({}): other programs train without "
-                                "this dropout. A conversion back restores both fields.",
-                                c.resid_pdrop, c.embd_pdrop));
+    notes.push_back(
+        fmt::format("Gemma 2 has no resid_pdrop ({}) and embd_pdrop ({}): other programs train without "
+                    "this dropout. A conversion back restores both fields.",
+                    c.resid_pdrop, c.embd_pdrop));
   if (c.activation != Activation::gelu_tanh)
-    notes.push_back(fmt::format("Transformers loads the model, vLLM does not: it requires activation_function "
-                                "gelu_pytorch_tanh, this model has {}",
-                                activation_name(c.activation)));
+    notes.push_back(
+        fmt::format("Transformers loads the model, vLLM does not: it requires activation_function "
+                    "gelu_pytorch_tanh, this model has {}",
+                    activation_name(c.activation)));
   if (!c.tied_head)
     notes.push_back(
         "Transformers loads the model, vLLM does not: it requires tie_word_embeddings, this model has an output head "
@@ -211,24 +221,24 @@ MODERNGPT2_INLINE Gemma2Weights gemma2_weights(std::span<const TensorSource> ten
   return weights;
 }
 
-MODERNGPT2_INLINE void require_plain_tokenizer(TokenizerFiles& tokenizer) {
-  const std::string name = "tokenizer_config.json";
-  constexpr const char* plain = "PreTrainedTokenizerFast";
+MODERNGPT2_INLINE std::optional<std::string> require_plain_tokenizer(TokenizerFiles& tokenizer) {
+  const std::string name = "tokenizer_config.json", key = "tokenizer_class", plain = "PreTrainedTokenizerFast";
+  std::optional<std::string> before;
   bool has_json = false, has_config = false;
   for (auto& [file, content] : tokenizer.files) {
     has_json = has_json || file == "tokenizer.json";
     if (file != name) continue;
     has_config = true;
     Json json = parse_json(content, name);
-    if (!json.is_object()) throw Error("{}: an object is needed, found {}", name, detail::json_excerpt(json));
-    if (json.contains("tokenizer_class") && json["tokenizer_class"] == plain) continue;
-    json["tokenizer_class"] = plain;
-    json.erase("auto_map");
+    const auto own = get_optional_field<std::string>(json, key, name);
+    if (own == plain) continue;
+    before = own.value_or("");
+    json[key] = plain;
     content = json_text(json, name);
   }
   if (has_json && !has_config)
-    tokenizer.files.emplace_back(
-        name, json_text(Json{{"tokenizer_class", plain}, {"clean_up_tokenization_spaces", false}}, name));
+    tokenizer.files.emplace_back(name, json_text(Json{{key, plain}, {"clean_up_tokenization_spaces", false}}, name));
+  return before;
 }
 
 }  // namespace moderngpt2

@@ -69,8 +69,8 @@ FileRecord write_original_queries(const std::filesystem::path& folder, std::span
 
 /// Opens original_queries_name in the folder of `scaled`. Empty if there is no such file or if a tensor has changed
 /// since it was written. `names`: this library's and the file's name of each query tensor.
-std::optional<CheckpointTensors> find_original_queries(
-    const CheckpointTensors& scaled, const std::vector<std::pair<std::string, std::string>>& names);
+std::optional<CheckpointTensors> find_original_queries(const CheckpointTensors& scaled,
+                                                       const std::vector<std::pair<std::string, std::string>>& names);
 
 }  // namespace moderngpt2
 
@@ -122,8 +122,8 @@ MODERNGPT2_INLINE TensorSource scaled_source(TensorSource source, double factor)
   out.fill = [source = std::move(source), scale, factor](std::uint64_t offset, std::span<std::byte> bytes) {
     source.fill(offset, bytes);
     if (scale(bytes, factor))
-      throw Error("tensor {} has a value that times {} is too large for {}. Choose a wider type.",
-                  excerpt(source.name), factor, dtype_name(source.dtype));
+      throw Error("tensor {} has a value that times {} is too large for {}. Choose a wider type.", excerpt(source.name),
+                  factor, dtype_name(source.dtype));
   };
   return out;
 }
@@ -150,8 +150,7 @@ MODERNGPT2_INLINE std::optional<CheckpointTensors> find_original_queries(
     const CheckpointTensors& scaled, const std::vector<std::pair<std::string, std::string>>& names) {
   std::error_code error;
   const bool is_folder = std::filesystem::is_directory(scaled.path(), error);
-  const std::filesystem::path path =
-      (is_folder ? scaled.path() : scaled.path().parent_path()) / original_queries_name;
+  const std::filesystem::path path = (is_folder ? scaled.path() : scaled.path().parent_path()) / original_queries_name;
   if (!std::filesystem::exists(path, error)) return std::nullopt;
   CheckpointTensors originals(path);
   std::vector<std::byte> chunk(std::size_t{1} << 20);

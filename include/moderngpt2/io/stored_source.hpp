@@ -25,8 +25,8 @@ namespace moderngpt2 {
 TensorSource stored_source(const CheckpointTensors& file, const TensorInfo& info, std::string name);
 
 /// Returns a source of the elements of `source` in another floating-point type (F64, F32, F16, BF16), rounded to
-/// nearest, ties to even, or `source` itself if it has that type. A finite value that overflows `dtype` is an Error that
-/// names the tensor.
+/// nearest, ties to even, or `source` itself if it has that type. A finite value that overflows `dtype` is an Error
+/// that names the tensor.
 TensorSource converted_source(TensorSource source, Dtype dtype);
 
 }  // namespace moderngpt2
@@ -93,9 +93,8 @@ MODERNGPT2_INLINE TensorSource converted_source(TensorSource source, Dtype dtype
   if (source.dtype == dtype) return source;
   const std::string name = source.name;
   return detail::with_float_type(name, source.dtype, [&]<class From>(From) {
-    return detail::with_float_type(name, dtype, [&]<class To>(To) {
-      return detail::converted_source<From, To>(std::move(source));
-    });
+    return detail::with_float_type(name, dtype,
+                                   [&]<class To>(To) { return detail::converted_source<From, To>(std::move(source)); });
   });
 }
 

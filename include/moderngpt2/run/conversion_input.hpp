@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "moderngpt2/config/model_shape.hpp"
@@ -34,7 +35,7 @@ struct ConversionInput {
   Json json = Json::object();  ///< content of config.json, before any translation
   CheckpointTensors tensors;
   std::vector<ParameterInfo> table{};  ///< parameters of the model
-  std::vector<std::string> names{};    ///< their names in the files
+  std::vector<std::string> names{};    ///< names of the parameters in the files
   TokenizerFiles tokenizer{};
   std::string generation{};  ///< text of generation_config.json
 
@@ -69,17 +70,18 @@ MODERNGPT2_INLINE std::vector<ParameterInfo> parameter_table(const ConfigFile& f
 MODERNGPT2_INLINE ConversionInput ConversionInput::open(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) throw Error("{} does not exist", path.string());
-  const bool is_folder = std::filesystem::is_directory(path, error);
-  const std::filesystem::path folder = is_folder ? path : path.parent_path() / ".";
-  const std::filesystem::path config_path = folder / "config.json";
-  ConversionInput input{.path = path, .config = {}, .tensors = CheckpointTensors(path)};
-  input.json = read_json_file(config_path);
-  input.config = parse_config(input.json, config_path.string());
+  const bool is_folder = std::filesystem::is_directory(path, error), is_file = !is_folder && is_gguf(path);
+  const std::filesystem::path folder = is_folder ? path : path.parent_path();
+  const std::filesystem::path config_path = is_file ? path : folder / "config.json";
+  ConversionInput input{.path = path, .config = read_config(config_path), .tensors = CheckpointTensors(path)};
+  input.json = is_file ? input.config.json : read_json_file(config_path);
+  if (is_file) input.format = ModelFormat::gguf;
   if (input.config.model_type == "gemma2") input.format = ModelFormat::gemma2;
   input.table = parameter_table(input.config, config_path.string());
   for (const ParameterInfo& p : input.table) input.names.push_back(name_in_file(p, input.config));
   detail::require_same_tensors(input.tensors, input.table, input.names, input.config.config);
-  input.tokenizer = TokenizerFiles::read(folder);
+  if (is_file) return input;
+  input.tokenizer = TokenizerFiles::read(folder.empty() ? "." : folder);
   if (const auto file = folder / "generation_config.json"; std::filesystem::exists(file, error))
     input.generation = read_file(file);
   return input;

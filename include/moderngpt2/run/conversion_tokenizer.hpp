@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -17,10 +18,10 @@
 
 namespace moderngpt2 {
 
-/// Adds tokenizer.json to the files of a tokenizer in `folder` if they lack it, for programs that read no other format.
-/// `n_positions`: maximum length in tokens. Returns lines for the user. Throws an Error that names the tokenizer if its
-/// format cannot be converted.
-std::vector<std::string> add_tokenizer_json(TokenizerFiles& tokenizer, const std::filesystem::path& folder,
+/// Adds tokenizer.json to the files of a tokenizer if they lack it, for programs that read no other format. `path`: the
+/// tokenizer, as for Tokenizer::load(). `n_positions`: maximum length in tokens. Returns lines for the user. Throws an
+/// Error that names the tokenizer if its format cannot be converted.
+std::vector<std::string> add_tokenizer_json(TokenizerFiles& tokenizer, const std::filesystem::path& path,
                                             std::int64_t n_positions);
 
 }  // namespace moderngpt2
@@ -30,7 +31,7 @@ std::vector<std::string> add_tokenizer_json(TokenizerFiles& tokenizer, const std
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE std::vector<std::string> add_tokenizer_json(TokenizerFiles& tokenizer,
-                                                              const std::filesystem::path& folder,
+                                                              const std::filesystem::path& path,
                                                               std::int64_t n_positions) {
   std::vector<std::string> notes;
   const auto has = [&](const std::string& name) {
@@ -39,14 +40,14 @@ MODERNGPT2_INLINE std::vector<std::string> add_tokenizer_json(TokenizerFiles& to
   if (tokenizer.files.empty() || has("tokenizer.json")) return notes;
   const std::string& own = tokenizer.files.front().first;
   if (TokenizerFiles::place_of(own) == TokenizerFiles::vocabularies.size()) return notes;  // companions alone
-  const std::string where = (folder / own).string();
+  const std::string where = std::filesystem::is_directory(path) ? (path / own).string() : path.string();
   TokenizerFileList made;
   if (const auto model = sentencepiece_model_of(tokenizer)) {
     made = sentencepiece_tokenizer_files(*model, where, n_positions);
     for (const std::string& line : sentencepiece_differences(parse_sentencepiece_model(*model, where)))
       notes.push_back(fmt::format("{}: tokenizer.json gives some texts other ids: {}", where, line));
   } else {
-    made = converted_tokenizer_files(Tokenizer::load(folder), folder, "", n_positions);
+    made = converted_tokenizer_files(Tokenizer::load(path), path, "", n_positions);
   }
   for (auto& [name, content] : made) {
     const auto found = std::find_if(tokenizer.files.begin(), tokenizer.files.end(),
