@@ -134,8 +134,10 @@ MODERNGPT2_INLINE void set_tokenizer_class(TokenizerFiles& tokenizer, const std:
     if (file != "tokenizer_config.json") continue;
     Json json = parse_json(content, file);
     if (!json.is_object()) continue;
-    json.erase("tokenizer_class");
-    if (!name.empty()) json["tokenizer_class"] = name;
+    if (name.empty())
+      json.erase("tokenizer_class");
+    else
+      json["tokenizer_class"] = name;
     content = json_text(json, file);
   }
 }
