@@ -16,6 +16,7 @@
 #include "moderngpt2/io/gguf/tensors.hpp"
 #include "moderngpt2/io/gguf/writer.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/layer_windows.hpp"
 #include "moderngpt2/io/model_folder.hpp"
 #include "moderngpt2/io/query_scale.hpp"
 #include "moderngpt2/io/safetensors_header.hpp"
