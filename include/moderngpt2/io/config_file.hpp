@@ -18,6 +18,8 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/gemma2.hpp"
+#include "moderngpt2/io/gguf/config.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/layer_windows.hpp"
 
@@ -82,9 +84,6 @@ ConfigFile parse_config(const Json& json, const std::string& where, std::string_
 /// Reads a config.json, the one in a folder, or the config of a GGUF file.
 ConfigFile read_config(const std::filesystem::path& file_or_folder, std::string_view own_architecture = {});
 
-/// Reads the config of a GGUF file; see config_from_gguf() (io/gguf/config.hpp).
-ConfigFile read_gguf_config(const std::filesystem::path& path);
-
 /// Throws an Error if the blocks of a config have layers that are not the library's, for programs that know no others.
 void require_library_layers(const Config& config, const std::string& where);
 
@@ -102,8 +101,6 @@ void require_same_model(const Config& checkpoint, const Config& wanted, const st
 }  // namespace moderngpt2
 
 #ifndef MODERNGPT2_DECLARE_FILES
-
-#include "moderngpt2/io/gguf/config.hpp"  // after the declarations above, which it needs
 
 namespace moderngpt2::detail {
 
@@ -232,7 +229,8 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
 
 MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_folder,
                                          std::string_view own_architecture) {
-  if (is_gguf(file_or_folder)) return read_gguf_config(file_or_folder);
+  if (is_gguf(file_or_folder))
+    return parse_config(config_from_gguf(GgufFile(file_or_folder)), file_or_folder.string(), own_architecture);
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;

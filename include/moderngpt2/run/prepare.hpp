@@ -134,10 +134,8 @@ generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
     }
   }
   if (!run.tokenizer) return made;
-  const bool is_folder = std::filesystem::is_directory(*tokenizer_path);
   const std::optional<int> end_of_turn = run.tokenizer->id(chat_eot_token);
-  if (end_of_turn && has_chat_template(is_folder ? *tokenizer_path : tokenizer_path->parent_path()))
-    add_eos(*end_of_turn);
+  if (end_of_turn && has_chat_template(tokenizer_home(*tokenizer_path))) add_eos(*end_of_turn);
   return made;
 }
 

@@ -4,17 +4,16 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "moderngpt2/config/config.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
-#include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/gguf/metadata.hpp"
 #include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
@@ -37,13 +36,13 @@ inline constexpr std::string_view gguf_query_value_key = "moderngpt2.query_exact
 inline constexpr float gguf_no_cap = 1e5f;
 
 /// Multiplier of the queries in llama.cpp's graph: head_dim^-0.5, except for 46 layers, which it takes for Gemma 2 27B.
-inline double gguf_query_scale(const Config& c) {
-  return 1.0 / std::sqrt(double(c.n_layer == 46 ? c.n_embd / c.n_head : c.head_dim));
+inline double gguf_query_scale(int n_layer, int n_embd, int n_head, int head_dim) {
+  return 1.0 / std::sqrt(double(n_layer == 46 ? n_embd / n_head : head_dim));
 }
 
 /// Factor by which q_proj is multiplied in the file; exactly 1 where the scales are equal within rounding.
 inline double gguf_query_factor(const Config& c) {
-  const double factor = c.query_scale() / gguf_query_scale(c);
+  const double factor = c.query_scale() / gguf_query_scale(c.n_layer, c.n_embd, c.n_head, c.head_dim);
   return std::abs(factor - 1) < 1e-7 ? 1.0 : factor;
 }
 
@@ -55,14 +54,10 @@ std::vector<int> gguf_eos_ids(const GgufMetadata& metadata);
 
 }  // namespace detail
 
-/// Metadata of a model's config. Throws Error that begins with `where` and names the field that the architecture gemma2
-/// cannot express. The keys of the tokenizer are not among them.
-GgufMetadata gguf_from_config(const ConfigFile& file, const std::string& where);
-
-/// Config of a GGUF file. Fields that GGUF does not have are those of the model that was converted by this library,
-/// otherwise the defaults of Gemma 2 (no dropout). Throws Error for another architecture, which it names, and for
-/// values that are out of range or not supported.
-ConfigFile config_from_gguf(const GgufFile& file);
+/// config.json of a GGUF file. Fields that GGUF does not have are those of the model that was converted by this
+/// library, otherwise the defaults of Gemma 2 (no dropout). Throws Error for another architecture, which it names, and
+/// for values that are not supported; parse_config() checks the rest.
+Json config_from_gguf(const GgufFile& file);
 
 }  // namespace moderngpt2
 
@@ -113,158 +108,108 @@ MODERNGPT2_INLINE std::vector<int> gguf_eos_ids(const GgufMetadata& metadata) {
 
 namespace moderngpt2 {
 
-MODERNGPT2_INLINE GgufMetadata gguf_from_config(const ConfigFile& file, const std::string& where) {
-  const Config& c = file.config;
-  const auto refuse = [&](std::string_view field, const std::string& value, std::string_view what) {
-    throw Error("{}: {} is {}; {}", where, field, value, what);
-  };
-  if (file.architecture != architectures[0])
-    refuse("architectures", file.architecture,
-           "llama.cpp's gemma2 has no such head. Convert a ModernGPT2LMHeadModel, or choose another format.");
-  if (!c.blocks.is_standard())
-    refuse("blocks", "given", "GGUF cannot express a model with layers of its own. Choose the format moderngpt2.");
-  if (!c.tied_head)
-    refuse("tie_word_embeddings", "false",
-           "llama.cpp's gemma2 uses the embedding as output head. Train with tied embeddings, or choose another "
-           "format.");
-  if (c.activation != Activation::gelu_tanh)
-    refuse("activation_function", std::string(activation_name(c.activation)),
-           "llama.cpp's gemma2 computes gelu_pytorch_tanh only. Choose another format.");
-  GgufMetadata out(where);
-  const auto integer = [&](const char* key, int value) {
-    out.add(key, GgufValue::number(static_cast<std::uint32_t>(value)));
-  };
-  const auto real = [&](const char* key, double value) { out.add(key, GgufValue::number(static_cast<float>(value))); };
-  out.add("general.architecture", GgufValue::text("gemma2"));
-  integer("gemma2.context_length", c.n_positions);
-  integer("gemma2.embedding_length", c.n_embd);
-  integer("gemma2.block_count", c.n_layer);
-  integer("gemma2.feed_forward_length", c.n_inner);
-  integer("gemma2.attention.head_count", c.n_head);
-  integer("gemma2.attention.head_count_kv", c.n_kv_head);
-  real("gemma2.attention.layer_norm_rms_epsilon", c.rms_norm_eps);
-  integer("gemma2.attention.key_length", c.head_dim);
-  integer("gemma2.attention.value_length", c.head_dim);
-  integer("gemma2.attention.sliding_window", c.n_positions);
-  real("gemma2.attn_logit_softcapping", c.attn_logit_softcapping.value_or(detail::gguf_no_cap));
-  real("gemma2.final_logit_softcapping", c.final_logit_softcapping.value_or(detail::gguf_no_cap));
-  real("gemma2.rope.freq_base", c.rope_theta);
-  integer("gemma2.rope.dimension_count", c.head_dim);
-  if (c.rope_scaling_factor != 1.0) {
-    out.add("gemma2.rope.scaling.type", GgufValue::text("linear"));
-    real("gemma2.rope.scaling.factor", c.rope_scaling_factor);
-  }
-  integer("gemma2.vocab_size", c.vocab_size);
-  out.add(std::string(detail::gguf_config_key), GgufValue::text(json_text(config_to_json(file), where)));
-  return out;
-}
-
-MODERNGPT2_INLINE ConfigFile config_from_gguf(const GgufFile& file) {
+MODERNGPT2_INLINE Json config_from_gguf(const GgufFile& file) {
   const GgufMetadata& m = file.metadata();
   const std::string& where = m.where();
   const auto architecture = m.require<std::string>("general.architecture");
   if (architecture != "gemma2")
     throw Error("{}: the architecture {} is not read: gemma2 is, which is Gemma 2 and this library's own models", where,
                 excerpt(architecture, 80));
-  ConfigFile result;
-  Config& c = result.config;
-  c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = 0;
+  Json out = Json::object();
   const auto stored = m.get<std::string>(detail::gguf_config_key);
   if (stored) {
-    const std::string here = where + ": " + std::string(detail::gguf_config_key);
-    result = parse_config(parse_json(*stored, here), here);
-    if (result.model_type != "moderngpt2" || result.architecture != architectures[0] || !c.blocks.is_standard())
-      throw Error("{}: it is the config of another kind of model", here);
+    out = parse_json(*stored, where + ": " + std::string(detail::gguf_config_key));
+    if (!out.is_object() || out.contains("blocks"))
+      throw Error("{}: {} is not the config of a language model", where, detail::gguf_config_key);
+  } else {
+    for (const char* key : {"resid_pdrop", "embd_pdrop", "attn_pdrop"}) out[key] = 0.0;
+    out["bos_token_id"] = nullptr;
+    out["eos_token_id"] = nullptr;
   }
-  const auto integer = [&](int& member, const std::string& key, std::optional<int> otherwise = std::nullopt) {
-    member = m.get<int>("gemma2." + key).value_or(otherwise.value_or(0));
-    if (member <= 0 && !otherwise && !m.find("gemma2." + key))
-      throw Error("{}: the key gemma2.{} is missing", where, key);
+  out["model_type"] = "moderngpt2";
+  out["architectures"] = {"ModernGPT2LMHeadModel"};
+  out["activation_function"] = "gelu_pytorch_tanh";
+  out["tie_word_embeddings"] = true;
+
+  const auto integer = [&](const char* name, const std::string& key, std::optional<int> otherwise = std::nullopt) {
+    const auto value = m.get<int>("gemma2." + key);
+    if (!value && !otherwise) throw Error("{}: the key gemma2.{} is missing", where, key);
+    out[name] = value.value_or(otherwise.value_or(0));
+    return out[name].get<int>();
   };
-  // A value of the config that was rounded to the one in the file keeps its digits.
-  const auto real = [&](double& member, const std::string& key, std::optional<double> otherwise = std::nullopt) {
+  // Values of the stored config that were rounded to those in the file keep their digits.
+  const auto keeps = [](const Json& before, double value) {
+    return before.is_number() && static_cast<float>(before.get<double>()) == static_cast<float>(value);
+  };
+  const auto real = [&](const char* name, const std::string& key, std::optional<double> otherwise = std::nullopt) {
     const auto value = m.get<double>("gemma2." + key);
     if (!value && !otherwise) throw Error("{}: the key gemma2.{} is missing", where, key);
-    if (!value ? !stored : static_cast<float>(member) != static_cast<float>(*value))
-      member = value.value_or(otherwise.value_or(0));
+    const double number = value.value_or(otherwise.value_or(0));
+    if (!out.contains(name) || !keeps(out[name], number)) out[name] = number;
+    return number;
   };
-  integer(c.n_positions, "context_length");
-  integer(c.n_embd, "embedding_length");
-  integer(c.n_layer, "block_count");
-  integer(c.n_inner, "feed_forward_length");
-  integer(c.n_head, "attention.head_count");
-  integer(c.n_kv_head, "attention.head_count_kv", c.n_head);
-  integer(c.head_dim, "attention.key_length", c.n_head > 0 ? c.n_embd / c.n_head : 0);
-  int value_length = 0, rotated = 0;
-  integer(value_length, "attention.value_length", c.head_dim);
-  integer(rotated, "rope.dimension_count", c.head_dim);
-  if (value_length != c.head_dim || rotated != c.head_dim)
-    throw Error("{}: gemma2.attention.key_length {}, value_length {} and rope.dimension_count {} must be equal", where,
-                c.head_dim, value_length, rotated);
-  real(c.rms_norm_eps, "attention.layer_norm_rms_epsilon");
-  real(c.rope_theta, "rope.freq_base", 10000.0);
+  integer("n_positions", "context_length");
+  const int width = integer("n_embd", "embedding_length"), layers = integer("n_layer", "block_count");
+  const int heads = integer("n_head", "attention.head_count");
+  integer("intermediate_size", "feed_forward_length");
+  integer("num_key_value_heads", "attention.head_count_kv", heads);
+  if (heads < 1 || width < 1 || layers < 1 || layers > 100'000)
+    throw Error("{}: block_count {}, embedding_length {} and head_count {} are those of no model", where, layers, width,
+                heads);
+  const int head_dim = integer("head_dim", "attention.key_length", width / heads);
+  for (const char* key : {"gemma2.attention.value_length", "gemma2.rope.dimension_count"})
+    if (const int length = m.get<int>(key).value_or(head_dim); length != head_dim)
+      throw Error("{}: {} is {}, it must equal gemma2.attention.key_length {}", where, key, length, head_dim);
+  real("rms_norm_eps", "attention.layer_norm_rms_epsilon");
+  real("rope_theta", "rope.freq_base", 10000.0);
+  for (const auto& [name, key, otherwise] : {std::tuple("attn_logit_softcapping", "attn_logit_softcapping", 50.0),
+                                             std::tuple("final_logit_softcapping", "final_logit_softcapping", 30.0)})
+    if (real(name, key, otherwise) >= double(detail::gguf_no_cap)) out[name] = nullptr;
+
   const auto scaling = m.get<std::string>("gemma2.rope.scaling.type").value_or("linear");
   if (scaling != "linear" && scaling != "none")
     throw Error("{}: gemma2.rope.scaling.type is {}, linear and none are supported", where, excerpt(scaling, 40));
-  double factor = c.rope_scaling_factor;
-  real(factor, "rope.scaling.factor", 1.0);
-  if (!m.find("gemma2.rope.scaling.factor")) factor = m.get<double>("gemma2.rope.scale_linear").value_or(1.0);
-  c.rope_scaling_factor = factor == 0 ? 1.0 : factor;
-  const auto cap = [&](std::optional<double>& member, const std::string& key, double otherwise) {
-    double value = member.value_or(detail::gguf_no_cap);
-    real(value, key, otherwise);
-    member = value >= double(detail::gguf_no_cap) ? std::nullopt : std::optional(value);
-  };
-  cap(c.attn_logit_softcapping, "attn_logit_softcapping", 50.0);
-  cap(c.final_logit_softcapping, "final_logit_softcapping", 30.0);
+  const double factor =
+      m.get<double>("gemma2.rope.scaling.factor").value_or(m.get<double>("gemma2.rope.scale_linear").value_or(0.0));
+  const Json before = out.contains("rope_scaling") && out["rope_scaling"].is_object()
+                          ? out["rope_scaling"].value("factor", Json(1.0))
+                          : Json(1.0);
+  if (factor == 0 || factor == 1 || scaling == "none")
+    out["rope_scaling"] = nullptr;
+  else if (!keeps(before, factor))
+    out["rope_scaling"] = {{"rope_type", "linear"}, {"factor", factor}};
 
-  c.attention_bias = false;
-  c.vocab_size = 0;
+  bool has_bias = false;
+  std::uint64_t rows = 0;
   for (const GgufTensor& tensor : file.tensors()) {
-    if (tensor.name.starts_with("blk.0.attn_") && tensor.name.ends_with(".bias")) c.attention_bias = true;
-    if (tensor.name == "token_embd.weight" && tensor.dims.size() == 2 && tensor.dims[1] <= (1 << 27))
-      c.vocab_size = static_cast<int>(tensor.dims[1]);
+    has_bias |= tensor.name.starts_with("blk.0.attn_") && tensor.name.ends_with(".bias");
+    if (tensor.name == "token_embd.weight" && tensor.dims.size() == 2) rows = tensor.dims[1];
   }
-  if (c.vocab_size == 0) throw Error("{}: there is no matrix token_embd.weight", where);
-  c.tied_head = true;
-  c.activation = Activation::gelu_tanh;
-  if (const std::vector<int> eos = detail::gguf_eos_ids(m);
-      !eos.empty() && (!stored || c.eos_token_id != eos.front())) {
-    result.eos_token_ids = eos;
-    c.eos_token_id = eos.front();
-  }
-  const auto token = [&](std::optional<int>& id, const char* key) {
+  if (rows == 0 || rows > (1 << 27)) throw Error("{}: no matrix token_embd.weight, or one of no model", where);
+  out["attention_bias"] = has_bias;
+  out["vocab_size"] = rows;
+  const auto token = [&](const char* name, const char* key) {
     const auto given = m.get<std::uint32_t>(key);
-    if (given && *given < static_cast<std::uint32_t>(c.vocab_size)) id = static_cast<int>(*given);
+    if (given && *given < rows) out[name] = *given;
   };
-  token(c.bos_token_id, "tokenizer.ggml.bos_token_id");
-  token(c.pad_token_id, "tokenizer.ggml.padding_token_id");
-  const auto check = [&] {
-    try {
-      validate(c);
-    } catch (const Error& error) {
-      std::string_view what = error.what();
-      if (what.starts_with("config: ")) what.remove_prefix(8);
-      throw Error("{}: {}", where, what);
-    }
-  };
-  check();
-  // Gemma 2 27B: 46 layers, whose scale is not head_dim^-0.5.
-  if (!stored && detail::gguf_query_scale(c) != c.query_scale()) {
-    c.query_pre_attn_scalar = detail::gguf_query_scale(c);
-    check();
+  token("bos_token_id", "tokenizer.ggml.bos_token_id");
+  token("pad_token_id", "tokenizer.ggml.padding_token_id");
+  if (const std::vector<int> eos = detail::gguf_eos_ids(m); !eos.empty()) {
+    const Json& now = out.contains("eos_token_id") ? out["eos_token_id"] : Json();
+    const Json first = now.is_array() && !now.empty() ? now[0] : now;
+    if (!stored || first != Json(eos.front())) out["eos_token_id"] = eos.size() == 1 ? Json(eos.front()) : Json(eos);
   }
-  const std::vector<bool> sliding = detail::gguf_sliding_layers(m, c.n_layer);
+  if (!stored) {  // Gemma 2 27B: 46 layers, whose scale is not head_dim^-0.5
+    const double scale = detail::gguf_query_scale(layers, width, heads, head_dim);
+    const bool is_default = scale == detail::gguf_query_scale(0, width, heads, head_dim);
+    out["query_pre_attn_scalar"] = is_default ? Json(nullptr) : Json(scale);
+  }
+  const std::vector<bool> sliding = detail::gguf_sliding_layers(m, layers);
   const int window = m.get<int>("gemma2.attention.sliding_window").value_or(4096);
-  if (window < c.n_positions && std::find(sliding.begin(), sliding.end(), true) != sliding.end())
+  if (window < out["n_positions"].get<int>() && std::find(sliding.begin(), sliding.end(), true) != sliding.end())
     throw Error("{}: gemma2.attention.sliding_window {} is narrower than context_length {}, which is not supported",
-                where, window, c.n_positions);
-  result.json = config_to_json(result);
-  return result;
-}
-
-MODERNGPT2_INLINE ConfigFile read_gguf_config(const std::filesystem::path& path) {
-  return config_from_gguf(GgufFile(path));
+                where, window, out["n_positions"].get<int>());
+  return out;
 }
 
 }  // namespace moderngpt2

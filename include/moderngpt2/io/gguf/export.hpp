@@ -16,6 +16,7 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/gguf/config.hpp"
 #include "moderngpt2/io/gguf/exact_weights.hpp"
 #include "moderngpt2/io/gguf/names.hpp"
@@ -23,6 +24,10 @@
 #include "moderngpt2/io/safetensors_writer.hpp"
 
 namespace moderngpt2 {
+
+/// Metadata of a model's config. Throws Error that begins with `where` and names the field that the architecture gemma2
+/// cannot express. The keys of the tokenizer are not among them.
+GgufMetadata gguf_from_config(const ConfigFile& file, const std::string& where);
 
 /// Writes a model as a GGUF file that llama.cpp and this library read (architecture gemma2). `tensors`: all weights
 /// under this library's names, as F32, F16, BF16 or F64; each may be read twice. `dtype`: type of the matrices; norms
@@ -91,6 +96,52 @@ inline GgufDtype gguf_dtype_of(const GgufTensorName& tensor, GgufDtype dtype) {
 }  // namespace moderngpt2::detail
 
 namespace moderngpt2 {
+
+MODERNGPT2_INLINE GgufMetadata gguf_from_config(const ConfigFile& file, const std::string& where) {
+  const Config& c = file.config;
+  const auto refuse = [&](std::string_view field, const std::string& value, std::string_view what) {
+    throw Error("{}: {} is {}; {}", where, field, value, what);
+  };
+  if (file.architecture != architectures[0])
+    refuse("architectures", file.architecture,
+           "llama.cpp's gemma2 has no such head. Convert a ModernGPT2LMHeadModel, or choose another format.");
+  if (!c.blocks.is_standard())
+    refuse("blocks", "given", "GGUF cannot express a model with layers of its own. Choose the format moderngpt2.");
+  if (!c.tied_head)
+    refuse("tie_word_embeddings", "false",
+           "llama.cpp's gemma2 uses the embedding as output head. Train with tied embeddings, or choose another "
+           "format.");
+  if (c.activation != Activation::gelu_tanh)
+    refuse("activation_function", std::string(activation_name(c.activation)),
+           "llama.cpp's gemma2 computes gelu_pytorch_tanh only. Choose another format.");
+  GgufMetadata out(where);
+  const auto integer = [&](const char* key, int value) {
+    out.add(key, GgufValue::number(static_cast<std::uint32_t>(value)));
+  };
+  const auto real = [&](const char* key, double value) { out.add(key, GgufValue::number(static_cast<float>(value))); };
+  out.add("general.architecture", GgufValue::text("gemma2"));
+  integer("gemma2.context_length", c.n_positions);
+  integer("gemma2.embedding_length", c.n_embd);
+  integer("gemma2.block_count", c.n_layer);
+  integer("gemma2.feed_forward_length", c.n_inner);
+  integer("gemma2.attention.head_count", c.n_head);
+  integer("gemma2.attention.head_count_kv", c.n_kv_head);
+  real("gemma2.attention.layer_norm_rms_epsilon", c.rms_norm_eps);
+  integer("gemma2.attention.key_length", c.head_dim);
+  integer("gemma2.attention.value_length", c.head_dim);
+  integer("gemma2.attention.sliding_window", c.n_positions);
+  real("gemma2.attn_logit_softcapping", c.attn_logit_softcapping.value_or(detail::gguf_no_cap));
+  real("gemma2.final_logit_softcapping", c.final_logit_softcapping.value_or(detail::gguf_no_cap));
+  real("gemma2.rope.freq_base", c.rope_theta);
+  integer("gemma2.rope.dimension_count", c.head_dim);
+  if (c.rope_scaling_factor != 1.0) {
+    out.add("gemma2.rope.scaling.type", GgufValue::text("linear"));
+    real("gemma2.rope.scaling.factor", c.rope_scaling_factor);
+  }
+  integer("gemma2.vocab_size", c.vocab_size);
+  out.add(std::string(detail::gguf_config_key), GgufValue::text(json_text(config_to_json(file), where)));
+  return out;
+}
 
 MODERNGPT2_INLINE FileRecord write_gguf(const std::filesystem::path& path, const ConfigFile& config,
                                         std::span<const TensorSource> tensors, GgufDtype dtype,

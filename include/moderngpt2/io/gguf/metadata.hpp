@@ -40,9 +40,9 @@ constexpr std::size_t gguf_type_bytes(GgufType type) {
 
 /// Value of a metadata key: a number, a string, or an array of either.
 struct GgufValue {
-  GgufType type = GgufType::u32;  ///< of the value, or of an array's elements
+  GgufType type = GgufType::u32;  ///< type of the value, or of the elements
   bool is_array = false;
-  std::string bytes{};                 ///< the numbers, little-endian; of a string its text
+  std::string bytes{};                 ///< numbers, little-endian, or the text of a string
   std::vector<std::string> strings{};  ///< elements of an array of strings
 
   /// Number of elements; 1 unless an array.

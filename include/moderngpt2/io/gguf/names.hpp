@@ -17,7 +17,7 @@ enum class GgufRole : unsigned char { matrix, norm, bias, query, query_bias, out
 /// Tensor of a model under both names. `shape`: [out, in] or [channels].
 struct GgufTensorName {
   std::string name;       ///< this library's, such as transformer.h.0.attn.q_proj.weight
-  std::string gguf_name;  ///< such as blk.0.attn_q.weight
+  std::string gguf_name;  ///< in the file, such as blk.0.attn_q.weight
   std::vector<std::int64_t> shape;
   GgufRole role = GgufRole::matrix;
   std::int64_t first = 0;  ///< norm, query, query_bias: elements of the same kind in the tensors before

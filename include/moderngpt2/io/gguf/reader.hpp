@@ -181,7 +181,7 @@ MODERNGPT2_INLINE void GgufFile::read_header() {
   if (!std::has_single_bit(alignment_) || alignment_ > (1 << 20))
     header.fail("general.alignment is {}, a power of two up to 1048576 is needed", alignment_);
   if (metadata_.get<std::uint32_t>("split.count").value_or(0) > 1)
-    header.fail("one part of a split model. Join the parts with llama-gguf-split --merge");
+    header.fail("one part of a split model. Join the parts with llama-gguf-split");
   std::unordered_set<std::string> names;
   for (std::uint64_t i = 0; i < tensors; ++i) {
     tensors_.push_back(read_tensor(header));

@@ -24,8 +24,8 @@ namespace detail {
 struct GgufDtypeEntry {
   GgufDtype dtype;
   std::string_view name;    ///< on a command line
-  std::uint64_t values;     ///< of a block
-  std::uint64_t bytes;      ///< of a block
+  std::uint64_t values;     ///< in a block
+  std::uint64_t bytes;      ///< in a block
   std::uint32_t file_type;  ///< general.file_type of a file whose matrices have this type (enum llama_ftype)
 };
 

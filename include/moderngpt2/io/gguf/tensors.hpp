@@ -17,6 +17,7 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/gguf/config.hpp"
 #include "moderngpt2/io/gguf/exact_weights.hpp"
 #include "moderngpt2/io/gguf/names.hpp"
@@ -80,7 +81,7 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE GgufTensors::GgufTensors(const std::filesystem::path& path)
     : file_(path),
-      config_(config_from_gguf(file_)),
+      config_(parse_config(config_from_gguf(file_), path.string())),
       names_(detail::gguf_tensor_names(config_.config)),
       norms_(file_.metadata().get_numbers<float>(detail::gguf_norms_key)),
       queries_(file_.metadata(), detail::gguf_query_factor(config_.config)) {
