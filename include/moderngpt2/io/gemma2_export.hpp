@@ -171,8 +171,10 @@ MODERNGPT2_INLINE Json config_to_gemma2(const ConfigFile& file, Json remembered,
   out["query_pre_attn_scalar"] = c.head_dim;
   out["attn_logit_softcapping"] = optional(c.attn_logit_softcapping);
   out["final_logit_softcapping"] = optional(c.final_logit_softcapping);
-  out["sliding_window"] = c.n_positions;
-  out["layer_types"] = std::vector<std::string>(static_cast<std::size_t>(c.n_layer), "full_attention");
+  out["sliding_window"] = c.windows().width > 0 ? c.sliding_window : c.n_positions;
+  Json layers = Json::array();
+  for (int i = 0; i < c.n_layer; ++i) layers.push_back(c.window(i) > 0 ? "sliding_attention" : "full_attention");
+  out["layer_types"] = std::move(layers);
   out["rope_theta"] = c.rope_theta;
   Json scaling{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}};
   out["rope_scaling"] = is_linear ? scaling : Json(nullptr);

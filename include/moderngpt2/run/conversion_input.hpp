@@ -39,6 +39,12 @@ struct ConversionInput {
   TokenizerFiles tokenizer{};
   std::string generation{};  ///< text of generation_config.json
 
+  /// Path of the tokenizer for Tokenizer::load().
+  std::filesystem::path tokenizer_path() const {
+    if (format == ModelFormat::gguf || std::filesystem::is_directory(path)) return path;
+    return path.has_parent_path() ? path.parent_path() : ".";
+  }
+
   /// Opens a folder, or a file of weights with config.json beside it. Throws an Error if tensors are missing, left over
   /// or of another shape than the config says.
   static ConversionInput open(const std::filesystem::path& path);
@@ -80,8 +86,11 @@ MODERNGPT2_INLINE ConversionInput ConversionInput::open(const std::filesystem::p
   input.table = parameter_table(input.config, config_path.string());
   for (const ParameterInfo& p : input.table) input.names.push_back(name_in_file(p, input.config));
   detail::require_same_tensors(input.tensors, input.table, input.names, input.config.config);
-  if (is_file) return input;
-  input.tokenizer = TokenizerFiles::read(folder.empty() ? "." : folder);
+  if (is_file) {
+    if (TokenizerFiles::is_in(path)) input.tokenizer = TokenizerFiles::read(path);
+    return input;
+  }
+  input.tokenizer = TokenizerFiles::read(input.tokenizer_path());
   if (const auto file = folder / "generation_config.json"; std::filesystem::exists(file, error))
     input.generation = read_file(file);
   return input;

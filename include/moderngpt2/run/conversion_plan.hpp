@@ -25,6 +25,7 @@
 #include "moderngpt2/io/tokenizer_files.hpp"
 #include "moderngpt2/run/conversion_input.hpp"
 #include "moderngpt2/run/conversion_tokenizer.hpp"
+#include "moderngpt2/tokenizer/gguf_export.hpp"
 
 namespace moderngpt2 {
 
@@ -35,7 +36,7 @@ struct ConversionPlan {
   Gemma2Weights queries{};              ///< original queries for a gemma2 folder; its `tensors` are empty
   TokenizerFiles tokenizer{};
   std::string generation{};  ///< text of generation_config.json; empty: not written
-  GgufMetadata gguf_tokenizer{"tokenizer"};
+  GgufMetadata gguf_tokenizer = gguf_without_tokenizer();
   std::shared_ptr<const CheckpointTensors> originals{};  ///< original queries of a gemma2 input; may be null
   bool scales_queries = false;                           ///< weights of queries are rounded once more
   std::vector<std::string> notes{};                      ///< lines for the user
@@ -178,9 +179,7 @@ MODERNGPT2_INLINE void plan_gemma2(const ConversionInput& input, std::optional<D
   const std::string type = torch_dtype_of(plan.tensors);
   Json remembered{{"config", input.json}};
   if (dtype) set_torch_dtype(remembered["config"], type);
-  const std::filesystem::path folder =
-      std::filesystem::is_directory(input.path) ? input.path : input.path.parent_path();
-  for (std::string& note : add_tokenizer_json(plan.tokenizer, folder, input.config.config.n_positions))
+  for (std::string& note : add_tokenizer_json(plan.tokenizer, input.tokenizer_path(), input.config.config.n_positions))
     plan.notes.push_back(std::move(note));
   if (const std::optional<std::string> before = require_plain_tokenizer(plan.tokenizer))
     remembered["tokenizer_class"] = *before;
@@ -211,6 +210,8 @@ MODERNGPT2_INLINE ConversionPlan plan_conversion(const ConversionInput& input, M
     plan.config = config_to_json(input.config);
     plan.tensors = detail::input_sources(input, plan, type);
   }
+  if (is_file && TokenizerFiles::is_in(input.tokenizer_path()))
+    plan.gguf_tokenizer = gguf_tokenizer(input.tokenizer_path(), input.config.config);
   for (TensorSource& tensor : plan.tensors) tensor = converted_source(std::move(tensor), type.value_or(tensor.dtype));
   if (type || input.format == ModelFormat::gguf)
     detail::set_torch_dtype(plan.config, detail::torch_dtype_of(plan.tensors));
