@@ -74,7 +74,8 @@ int verify(const ConversionRequest& request, const ConversionResult& result, int
   const std::vector<float> expected = checkpoint_outputs(request.input, ids, threads);
   stop_if_interrupted();
   const std::vector<float> found = checkpoint_outputs(request.output, ids, threads);
-  const OutputComparison compared = compare_outputs(expected, found, ids.size(), result.dtype);
+  const OutputComparison compared =
+      compare_outputs(expected, found, ids.size(), result.rounds_weights ? result.dtype : GgufDtype::f32);
   fmt::print("{}: {} tokens {}, maximum difference of logits {:.3g}, relative difference {:.3g} (limit {:.3g})\n",
              compared.passes() ? "verified" : "NOT EQUAL", compared.tokens, source, compared.maximum, compared.relative,
              compared.limit);

@@ -20,6 +20,7 @@
 #include "moderngpt2/io/gguf/export.hpp"
 #include "moderngpt2/io/model_format.hpp"
 #include "moderngpt2/io/safetensors_writer.hpp"
+#include "moderngpt2/io/stored_source.hpp"
 #include "moderngpt2/run/conversion_input.hpp"
 #include "moderngpt2/run/conversion_plan.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
@@ -38,7 +39,7 @@ struct ConversionRequest {
 struct ConversionResult {
   ModelFormat from = ModelFormat::moderngpt2, to = ModelFormat::moderngpt2;
   GgufDtype dtype = GgufDtype::f32;  ///< type of the matrices in the output
-  bool scales_queries = false;       ///< the query weights are multiplied by a factor that is not exact
+  bool rounds_weights = false;       ///< weights are rounded to another type or scaled by an inexact factor
   std::vector<FileRecord> files{};   ///< written files
   std::vector<std::string> notes{};  ///< lines for the user
 
@@ -131,6 +132,14 @@ MODERNGPT2_INLINE GgufDtype dtype_of_tensors(std::span<const TensorSource> tenso
   return GgufDtype::f32;
 }
 
+/// Type of the matrices of the input.
+MODERNGPT2_INLINE GgufDtype stored_dtype(const ConversionInput& input) {
+  std::vector<TensorSource> stored;
+  for (const std::string& name : input.names)
+    stored.push_back(stored_source(input.tensors, input.tensors.at(name), name));
+  return dtype_of_tensors(stored);
+}
+
 /// Writes a model folder under a hidden name and renames it.
 MODERNGPT2_INLINE std::vector<FileRecord> write_converted_folder(const std::filesystem::path& output,
                                                                  const ConversionPlan& plan,
@@ -166,7 +175,8 @@ MODERNGPT2_INLINE ConversionResult convert_checkpoint(const ConversionRequest& r
   const bool is_file = result.to == ModelFormat::gguf;
   const std::filesystem::path output = detail::require_free_output(request, is_file, is_file ? 0 : total);
   result.dtype = request.dtype.value_or(detail::dtype_of_tensors(plan.tensors));
-  result.scales_queries = plan.scales_queries;
+  const GgufDtype stored = detail::stored_dtype(input);
+  result.rounds_weights = plan.scales_queries || (result.dtype != stored && result.dtype != GgufDtype::f32);
   result.notes = plan.notes;
   const std::vector<TensorSource> tensors = detail::watched_sources(std::move(plan.tensors), progress, total);
   if (is_file)
