@@ -114,7 +114,9 @@ int program(int argc, char** argv) {
       .default_text("as stored");
   options
       .add("max_shard_size", max_shard_size,
-           "Maximum size of a file of weights, such as 5GB or 500MiB. A larger model is split and gets an index.")
+           "Maximum size of a file of weights, such as 5GB, 500MiB or a number of bytes. A larger model is split and "
+           "gets an "
+           "index.")
       .metavar("SIZE");
   options.add("verify", compare, "Load both models in fp32, one after the other, and compare their logits for a text.");
   options.add("threads", threads, "CPU threads of --verify.").at_least(1).default_text("all cores");
@@ -125,7 +127,7 @@ int program(int argc, char** argv) {
   options.exit_status("1", "an error, nothing was written; or --verify found a difference, and the output is kept");
   options.exit_status(signal_statuses(), "stopped by " + signal_names());
   options.parse(argc, argv);
-  request.max_shard_bytes = detail::parse_bytes("max_shard_size", max_shard_size);
+  request.max_shard_bytes = detail::parse_bytes("max_shard_size", max_shard_size, 1);
 
   catch_interrupts("convert_checkpoint: {}: stopping and removing the unfinished output\n");
   const ConversionResult result = convert(request);

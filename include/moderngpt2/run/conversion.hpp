@@ -1,7 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -9,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -16,6 +20,7 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/gguf/export.hpp"
 #include "moderngpt2/io/model_format.hpp"
@@ -82,6 +87,20 @@ MODERNGPT2_INLINE ModelFormat target_format(const ConversionRequest& request, Mo
   return format;
 }
 
+/// Deletes unfinished temporary files of a GGUF file, left by conversions that were killed: those of processes that do
+/// not exist any more.
+MODERNGPT2_INLINE void remove_leftovers(const std::filesystem::path& output) {
+  const std::string prefix = "." + output.filename().string() + ".";
+  for (const std::filesystem::path& path : folder_entries(output.parent_path())) {
+    const std::string name = path.filename().string();
+    if (!name.starts_with(prefix) || !is_atomic_leftover(name)) continue;
+    const long process = std::strtol(name.c_str() + prefix.size(), nullptr, 10);
+    std::error_code ignored;
+    if (process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH)
+      std::filesystem::remove(path, ignored);
+  }
+}
+
 /// Checks that the output does not exist, or is an empty folder for formats that are folders, and that its disk has
 /// room. Creates the parent folder. Returns the path without links and without a trailing slash.
 MODERNGPT2_INLINE std::filesystem::path require_free_output(const ConversionRequest& request, bool is_file,
@@ -102,6 +121,7 @@ MODERNGPT2_INLINE std::filesystem::path require_free_output(const ConversionRequ
   }
   const fs::path parent = output.parent_path();
   make_folder(parent);
+  if (is_file) remove_leftovers(output);
   require_writable(parent);
   const std::uint64_t available = fs::space(parent, error).available;
   if (!error && available < bytes)
