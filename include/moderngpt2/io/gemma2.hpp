@@ -45,6 +45,7 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
 
   Json out = gemma;
   out["model_type"] = "moderngpt2";
+  out.erase("moderngpt2");  // config of an exported model, see gemma2_restore.hpp
   const Json architectures = field("architectures", nullptr);
   if (architectures.is_array() && !architectures.empty()) {
     const auto name = json_as<std::string>(architectures[0], "architectures", where);

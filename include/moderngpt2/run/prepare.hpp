@@ -191,6 +191,7 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
     require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
                        run.checkpoint->folder.string());
   run.companions.generation = detail::generation_config_of(request, run, tokenizer_path);
+  detail::prepare_export(request, tokenizer_path, run, say);
   if (!run.tokenizer && !request.dry_run) {
     if (run.companions.tokenizer.files.empty())
       say("note: no tokenizer is copied into the checkpoints: generate needs --tokenizer_path");
