@@ -103,7 +103,7 @@ TEST_CASE("elements of every type are converted or refused") {
   CHECK(file.read_vector<int>("u16") == std::vector<int>{65535});
   CHECK_ERROR(file.read_vector<int>("i64"), "\"i64\" holds 1099511627776");
   CHECK_ERROR(file.read_vector<std::uint8_t>("i8"), "holds -128");
-  CHECK_ERROR(file.read_vector<float>("i64"), "is I64, floating-point");
+  CHECK_ERROR(file.read_vector<float>("i64"), "is I64, F64, F32, F16 or BF16 are needed");
   CHECK_ERROR(tensor_source("x", {5}, f.data(), Dtype::i32), "cannot be written as I32");
 }
 

@@ -110,12 +110,14 @@ MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
 MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Vocabulary* vocabulary, int block_size) {
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
+  std::vector<std::string> notes;
   if (source.config) {
     const std::filesystem::path file =
         std::filesystem::is_directory(*source.config) ? *source.config / "config.json" : *source.config;
     where = file.string();
     ConfigFile read = parse_config(read_json_file(file), where);
     model_type = read.model_type;
+    notes = std::move(read.notes);
     json = std::move(read.json);
   } else {
     const std::optional<Config> preset = preset_config(source.size);
@@ -135,6 +137,7 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Voc
   ConfigFile file = parse_config(json, where);
   require_library_layers(file.config, where);
   file.model_type = model_type;
+  file.notes = std::move(notes);
   if (source.architecture == architectures[0] && file.architecture != architectures[0])
     throw Error("{}: the model is a {}, set --task: the default task trains a {}", where, file.architecture,
                 architectures[0]);
