@@ -73,7 +73,7 @@ TEST_CASE("names of the Hub are not resolved, and the error says what to give") 
     ::unsetenv(variable);
   ::setenv("HF_HOME", t.path().c_str(), 1);
   CHECK_ERROR(local_model("no-such-org/a.model"), "no-such-org/a.model: no such folder", "not resolved",
-              "hf download no-such-org/a.model --local-dir a.model");
+              "hf download no-such-org/a.model");
   hub_cache_test::add_snapshot(t / "hub/models--no-such-org--a.model", "aaa");
   CHECK_ERROR(local_model("no-such-org/a.model"), "the cache has it: give", "hub/models--no-such-org--a.model");
   ::unsetenv("HF_HOME");
