@@ -152,7 +152,8 @@ TEST_CASE("index and shards that contradict each other") {
     write_file(index, text);
     CHECK_ERROR(CheckpointTensors(t.path()), "weight_map must be an object");
   }
-  // Like in Transformers, the sizes of the metadata are not used, and a shard may hold tensors that the index leaves out.
+  // Like in Transformers, the sizes of the metadata are not used, and a shard may hold tensors that the index leaves
+  // out.
   json = parse_json(R"({"metadata":{"total_size":1e300,"total_parameters":-1},"weight_map":{}})", "");
   json["weight_map"]["a"] = good["weight_map"]["a"];
   json["weight_map"]["b"] = good["weight_map"]["b"];

@@ -159,7 +159,7 @@ TEST_CASE("generation settings of a config.json") {
   CHECK(g.max_length == 50);
   CHECK(g.bad_words_ids == std::vector<std::vector<int>>{{5}});
   CHECK(g.unread == std::vector<std::string>{"num_beam_groups"});
-  CHECK(g.eos_token_ids.empty());  // those of the config apply
+  CHECK(g.eos_token_ids.empty());  // the config has them
   CHECK(g.json.size() == 6);
   const Json json = generation_config_to_json(generation_config_from(file));
   CHECK(json["temperature"] == 0.7);

@@ -153,7 +153,9 @@ class CheckpointTensors {
 namespace moderngpt2::detail {
 
 MODERNGPT2_INLINE Error no_weights_error(const std::filesystem::path& folder) {
-  for (const std::filesystem::path& entry : folder_entries(folder))
+  std::vector<std::filesystem::path> entries = folder_entries(folder);
+  std::sort(entries.begin(), entries.end());
+  for (const std::filesystem::path& entry : entries)
     if (is_pickled_weights(entry)) return pickle_error(entry);
   std::error_code error;
   if (std::filesystem::exists(folder / "adapter_config.json", error))
@@ -216,7 +218,7 @@ MODERNGPT2_INLINE void CheckpointTensors::adapt_names() {
   std::unordered_map<std::string, std::size_t> index;
   std::string computed, wrapped;
   std::size_t computed_count = 0, wrapped_count = 0;
-  std::string_view prefix;  // that a model without head lacks
+  std::string_view prefix;  // missing in the names of a model without head
   for (TensorInfo& info : tensors_) {
     if (detail::is_computed_buffer(info)) {
       if (computed_count++ == 0) computed = info.name;

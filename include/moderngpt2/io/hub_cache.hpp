@@ -114,9 +114,9 @@ MODERNGPT2_INLINE std::filesystem::path local_model(const std::filesystem::path&
       throw Error("{}: no such folder. Names of the Hub are not resolved; the cache has it: give {}", name,
                   cached->string());
     throw Error(
-        "{}: no such folder, and names of the Hub are not resolved. Download it and give its folder: hf download {} "
-        "--local-dir {}",
-        name, name, name.substr(name.find('/') + 1));
+        "{}: no such folder, and names of the Hub are not resolved. Download it with \"hf download {}\" and give the "
+        "folder that this prints.",
+        name, name);
   }
   const fs::path path = given.has_filename() ? given : given.parent_path();
   if (fs::exists(path / "config.json", error)) return given;
