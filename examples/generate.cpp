@@ -14,6 +14,7 @@
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/options.hpp"
 #include "moderngpt2/cli/threads.hpp"
+#include "moderngpt2/io/hub_cache.hpp"
 #ifdef MODERNGPT2_HAVE_SENTENCEPIECE
 #include "moderngpt2/tokenizer/formats/sentencepiece.hpp"  // tokenizer.model
 #endif
@@ -52,6 +53,8 @@ int program(int argc, char** argv) {
       thread_shortage_message(options.typed("threads") ? std::optional(flags.threads) : std::nullopt);
   if (!gpu && !missing.empty()) generate_program::note(missing);
 
+  flags.model_path = local_model(flags.model_path);
+  if (flags.tokenizer_path) flags.tokenizer_path = local_model(*flags.tokenizer_path);
   const ConfigFile config = read_config(flags.model_path);
   const Tokenizer tokenizer = load_generation_settings(options, config, flags);
   for (const std::string& line : flags.notes) generate_program::note(line);

@@ -19,6 +19,7 @@
 #include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/data/parquet_text.hpp"
 #include "moderngpt2/data/pretokenize.hpp"
+#include "moderngpt2/io/hub_cache.hpp"
 #include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 #ifdef MODERNGPT2_HAVE_SENTENCEPIECE
@@ -78,6 +79,7 @@ int program(int argc, char** argv) {
   for (const std::string& note : options.notes()) std::printf("note: %s\n", note.c_str());
   if (!dry_run) text.check();
 
+  tokenizer_path = local_model(tokenizer_path);
   const Tokenizer tokenizer = open_tokenizer(tokenizer_path, choice);
   for (const std::string& note : tokenizer.notes()) std::printf("note: %s\n", printable(note).c_str());
   settings.eos_id = eos_of(tokenizer, choice);

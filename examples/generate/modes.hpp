@@ -79,7 +79,7 @@ void complete_file(M& model, const Tokenizer& tokenizer, const GenerateFlags& fl
 template <class M>
 void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
          typename M::Backend backend) {
-  auto model = load_model<M>(flags.model_path, std::move(backend));
+  auto model = load_model<M>(flags.model_path, std::move(backend), note);
   catch_interrupts();
   if (flags.interactive)
     chat(model, tokenizer, flags);

@@ -26,7 +26,9 @@ void fuzz::seed(Seeds& seeds) {
   seeds.add(join({R"({"metadata":{"total_size":128},"weight_map":{"x":"a.safetensors","y":"b.safetensors"}})",
                   R"({"x":{"dtype":"F32","shape":[4,4],"data_offsets":[0,64]}})",
                   R"({"__metadata__":{"format":"pt"},"y":{"dtype":"I64","shape":[8],"data_offsets":[0,64]}})"}));
-  seeds.words({"a.safetensors", "b.safetensors", "../a.safetensors", "dtype", "BF16", "F16", "U8", "F8_E5M2"});
+  seeds.words({"a.safetensors", "b.safetensors", "../a.safetensors", "module.x", "_orig_mod.x", "a.attn.bias",
+               "position_ids", "embed_tokens.weight", "wte.weight", "rotary_emb.inv_freq", "dtype", "BF16", "F16", "U8",
+               "F8_E5M2"});
 }
 
 void fuzz::run(std::string_view input) {

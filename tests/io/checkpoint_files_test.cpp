@@ -152,6 +152,15 @@ TEST_CASE("index and shards that contradict each other") {
     write_file(index, text);
     CHECK_ERROR(CheckpointTensors(t.path()), "weight_map must be an object");
   }
+  // Like in Transformers, the sizes of the metadata are not used, and a shard may hold tensors that the index leaves
+  // out.
+  json = parse_json(R"({"metadata":{"total_size":1e300,"total_parameters":-1},"weight_map":{}})", "");
+  json["weight_map"]["a"] = good["weight_map"]["a"];
+  json["weight_map"]["b"] = good["weight_map"]["b"];
+  write_sharded(t.path(), three(), 24);
+  write_json_file(index, json);
+  CHECK(CheckpointTensors(t.path()).read_vector<float>("c") == std::vector<float>{1, 2, 3});
+
   write_file(index, R"({"weight_map":{"a":1}})");
   CHECK_ERROR(CheckpointTensors(t.path()), "weight_map \"a\" must be a string");
 }
@@ -162,8 +171,70 @@ TEST_CASE("pickles are refused with a hint, and an empty folder says what is mis
   CHECK_ERROR(CheckpointTensors(t / "none"), "/none", "No such file");
   for (const char* name : {"pytorch_model.bin", "model.pt"}) {
     write_file(t / name, "PK");
-    CHECK_ERROR(CheckpointTensors(t.path()), name, "safe_serialization");
-    CHECK_ERROR(CheckpointTensors(t / name), name, "convert them");
+    CHECK_ERROR(CheckpointTensors(t.path()), name, "safetensors.torch import save_file");
+    CHECK_ERROR(CheckpointTensors(t / name), name, "Convert them in their folder: python3 -c \"import");
     fs::remove(t / name);
   }
+  // The trainer's own pickles are no weights.
+  for (const char* name : {"training_args.bin", "optimizer.pt", "rng_state_0.pth"}) write_file(t / name, "PK");
+  CHECK_ERROR(CheckpointTensors(t.path()), "neither model.safetensors nor");
+  write_file(t / "pytorch_model-00001-of-00002.bin", "PK");
+  write_file(t / "pytorch_model.bin.index.json", R"({"weight_map":{"a":"pytorch_model-00001-of-00002.bin"}})");
+  CHECK_ERROR(CheckpointTensors(t.path()), "glob.glob('pytorch_model*.bin')");
+  write_file(t / "a'; rm -rf b.pt", "PK");
+  CHECK_ERROR(CheckpointTensors(t / "a'; rm -rf b.pt"), "glob.glob('*.pt')");
+  fs::remove(t / "pytorch_model-00001-of-00002.bin");
+  fs::remove(t / "a'; rm -rf b.pt");
+  write_file(t / "adapter_config.json", "{}");
+  CHECK_ERROR(CheckpointTensors(t.path()), "an adapter (LoRA)", "merge_and_unload()");
+}
+
+TEST_CASE("names of tensors as other programs store them") {
+  TemporaryFolder t;
+  const auto written = [&](const std::vector<std::pair<std::string, std::vector<std::int64_t>>>& tensors) {
+    std::vector<TensorSource> sources;
+    for (const auto& [name, shape] : tensors) sources.push_back(tensor_source(name, shape, values.data()));
+    write_sharded(t.path(), sources);
+    return CheckpointTensors(t.path());
+  };
+  const auto names_of = [](const CheckpointTensors& tensors) {
+    std::set<std::string> names;
+    for (const TensorInfo& info : tensors.tensors()) names.insert(info.name);
+    return names;
+  };
+  using Names = std::set<std::string>;
+
+  const CheckpointTensors plain = written({{"model.embed_tokens.weight", {2, 3}}, {"a", {}}, {"b", {0, 3}}});
+  CHECK(names_of(plain) == Names{"model.embed_tokens.weight", "a", "b"});
+  CHECK(plain.notes().empty());
+  CHECK(plain.read_vector<float>("a") == std::vector<float>{1});
+  CHECK(plain.read_vector<float>("b").empty());
+
+  const CheckpointTensors old = written({{"model.embed_tokens.weight", {2, 3}},
+                                         {"model.layers.0.self_attn.rotary_emb.inv_freq", {4}},
+                                         {"transformer.h.0.attn.bias", {1, 1, 2, 2}},
+                                         {"transformer.h.0.attn.masked_bias", {}},
+                                         {"position_ids", {1, 4}},
+                                         {"my.attn.bias", {4}},
+                                         {"my_position_ids", {4}}});
+  CHECK(names_of(old) == Names{"model.embed_tokens.weight", "my.attn.bias", "my_position_ids"});
+  REQUIRE(old.notes().size() == 1);
+  CHECK(test::contains(old.notes()[0], ": 4 tensors such as "));
+  CHECK(test::contains(old.notes()[0], "are not read: they are computed from config.json"));
+
+  const CheckpointTensors wrapped =
+      written({{"module._orig_mod.model.embed_tokens.weight", {2, 3}},
+               {"module.model.layers.0._fsdp_wrapped_module.mlp._checkpoint_wrapped_module.up_proj.weight", {6}}});
+  CHECK(names_of(wrapped) == Names{"model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"});
+  REQUIRE(wrapped.notes().size() == 1);
+  CHECK(test::contains(wrapped.notes()[0], "the names of 2 tensors are read without the prefixes of wrappers"));
+  CHECK(wrapped.read_vector<float>("model.layers.0.mlp.up_proj.weight") == values);
+  CHECK_ERROR(written({{"module.a", {1}}, {"a", {1}}}), "two tensors have the name \"a\"");
+  CHECK(names_of(written({{"a.module.b", {1}}, {"module.", {2}}, {".", {3}}, {"x.", {3}}})).size() == 4);
+
+  // Models saved without their head.
+  CHECK(names_of(written({{"embed_tokens.weight", {2, 3}}, {"layers.0.mlp.up_proj.weight", {6}}})) ==
+        Names{"model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"});
+  CHECK(names_of(written({{"module.wte.weight", {2, 3}}, {"module.ln_f.weight", {3}}})) ==
+        Names{"transformer.wte.weight", "transformer.ln_f.weight"});
 }

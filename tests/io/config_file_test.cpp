@@ -174,6 +174,17 @@ TEST_CASE("linear scaling of positions, in each of its spellings") {
               "factor of 2", "rope_scaling_factor", "3");
   CHECK_ERROR(parse(R"("rope_theta":1e4,"rope_parameters":{"rope_theta":500.0})"), "rope_theta", "rope_parameters");
   CHECK_ERROR(parse(R"("rope_parameters":{"factor":2})"), "rope_parameters", "rope_type is missing");
+  CHECK(parse(R"("rope_scaling":{},"rope_parameters":{})").config.rope_scaling_factor == 1.0);
+  CHECK(parse(R"("rope_theta":5.0,"rope_parameters":{"rope_theta":null,"rope_type":null})").config.rope_theta == 5.0);
+  for (const std::string type : {"dynamic", "yarn", "longrope", "llama3", "proportional", "axial", "mrope", "su"})
+    for (const char* key : {"rope_parameters", "rope_scaling"})
+      CHECK_ERROR(parse(fmt::format(R"("{}":{{"rope_type":"{}","factor":2.0}})", key, type)), key,
+                  "rope_type \"" + type + "\" is not supported");
+  CHECK(parse(R"("rope_parameters":{"rope_type":"default","partial_rotary_factor":1.0})").config.rope_theta == 1e4);
+  CHECK_ERROR(parse(R"("rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5})"),
+              "partial_rotary_factor 0.5");
+  CHECK_ERROR(parse(R"("rope_parameters":{"full_attention":{"rope_theta":7.0},"sliding_attention":null})"),
+              "sliding_attention\" is null", "not supported");
   // One set for each kind of layer, as Transformers 5 writes them.
   const Config kinds = parse(R"("rope_parameters":{"full_attention":{"rope_type":"linear","factor":8,"rope_theta":7.0},
                                 "sliding_attention":{"rope_type":"linear","factor":8,"rope_theta":7.0}})")
@@ -251,6 +262,10 @@ TEST_CASE("a rewrite keeps unknown fields in their order and replaces aliases") 
   CHECK(json["n_layer"] == 3);
   CHECK(!json.contains("hidden_size"));
   CHECK(json["rope_scaling"].dump() == R"({"rope_type":"linear","factor":2.0})");
+  CHECK(json["rope_scaling_factor"] == 2.0);  // the Python original reads this key only
+  file.config.rope_scaling_factor = 1;
+  CHECK(!config_to_json(file).contains("rope_scaling_factor"));
+  CHECK(config_to_json(file)["rope_scaling"].is_null());
   CHECK(read_config(t / "config.json").config.rope_scaling_factor == 2.0);
 }
 
@@ -412,11 +427,63 @@ TEST_CASE("a gemma2 config is read through its own defaults") {
 TEST_CASE("a gemma2 config that computes something else is refused") {
   CHECK_ERROR(parse_gemma(R"("num_hidden_layers":2,"layer_types":["full_attention"])"), "layer_types");
   CHECK_ERROR(parse_gemma(R"("num_hidden_layers":1,"layer_types":["chunked"])"), "layer_types");
-  CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"hidden_act":"gelu")"), "hidden_act");
+  CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"hidden_act":"silu")"), "hidden_act without hidden_activation");
+  CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"hidden_act":"silu","hidden_activation":null)"), "hidden_act");
   CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"query_pre_attn_scalar":-1)"), "query_pre_attn_scalar");
   CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"use_bidirectional_attention":true)"), "use_bidirectional");
-  CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"architectures":["Gemma2Model"])"), "Gemma2Model");
+  CHECK_ERROR(parse_gemma(R"("sliding_window":8192,"architectures":["Gemma2ForQuestions"])"), "Gemma2ForQuestions");
   CHECK(parse_gemma(R"("sliding_window":null)").config.n_positions == 8192);
+}
+
+TEST_CASE("a gemma2 config without hidden_activation computes gelu_pytorch_tanh, as in Transformers") {
+  for (const std::string fields : {R"("hidden_act":"gelu","hidden_activation":null)", R"("hidden_act":"gelu")"}) {
+    const ConfigFile file = parse_gemma(R"("sliding_window":8192,)" + fields);
+    CHECK(file.config.activation == Activation::gelu_tanh);
+    REQUIRE(file.notes.size() == 1);
+    CHECK(test::contains(file.notes[0], "g.json: hidden_act \"gelu\" is ignored"));
+    CHECK(config_to_json(file)["activation_function"] == "gelu_pytorch_tanh");
+  }
+  for (const std::string fields :
+       {R"("hidden_activation":null)", R"("hidden_act":null,"hidden_activation":null)",
+        R"("hidden_act":"gelu_new","hidden_activation":null)", R"("hidden_act":"gelu_pytorch_tanh")"}) {
+    const ConfigFile file = parse_gemma(R"("sliding_window":8192,)" + fields);
+    CHECK(file.config.activation == Activation::gelu_tanh);
+    CHECK(file.notes.empty());
+  }
+  CHECK(parse_gemma(R"("sliding_window":8192,"attention_dropout":null)").config.attn_pdrop == 0.0);
+}
+
+TEST_CASE("fields of other programs are refused by name or named in a note") {
+  CHECK_ERROR(parse(R"("quantization_config":{"quant_method":"gptq","bits":4})"), "c.json: quantization_config",
+              "quantized by \"gptq\"");
+  CHECK_ERROR(parse(R"("compression_config":{"format":"int-quantized"})"), "compression_config", "quantized, which");
+  CHECK(parse(R"("quantization_config":null)").notes.empty());
+  const auto nested = [](const char* json) { return parse_config(parse_json(json, "p.json"), "p.json"); };
+  CHECK_ERROR(nested(R"({"model_type":"paligemma","text_config":{"model_type":"gemma2"}})"), "p.json: text_config",
+              "(\"gemma2\")", "Save it alone");
+  CHECK(parse(R"("text_config":null)").notes.empty());
+
+  const ConfigFile code = parse(R"("auto_map":{"AutoConfig":"configuration_x.XConfig"},"_name_or_path":"/a/b")");
+  REQUIRE(code.notes.size() == 1);
+  CHECK(test::contains(code.notes[0], "c.json: auto_map is ignored"));
+  CHECK(config_to_json(code)["auto_map"]["AutoConfig"] == "configuration_x.XConfig");
+  CHECK(config_to_json(code)["_name_or_path"] == "/a/b");
+
+  for (const ConfigFile& file : {parse(R"("architectures":["ModernGPT2Model"])"),
+                                 parse_gemma(R"("sliding_window":8192,"architectures":["Gemma2Model"])")}) {
+    CHECK(file.architecture == "ModernGPT2LMHeadModel");
+    REQUIRE(file.notes.size() == 1);
+    CHECK(test::contains(file.notes[0], "Model has no head: it is read as a language model"));
+    CHECK(config_to_json(file)["architectures"][0] == "ModernGPT2LMHeadModel");
+  }
+}
+
+TEST_CASE("a checkpoint with another head is not the same model") {
+  ConfigFile language, choice;
+  choice.architecture = "ModernGPT2DoubleHeadsModel";
+  require_same_model(language, language, "m");
+  CHECK_ERROR(require_same_model(choice, language, "m"), "m: the checkpoint is a ModernGPT2DoubleHeadsModel",
+              "trains a ModernGPT2LMHeadModel", "model_path");
 }
 
 TEST_CASE("names of gemma2 tensors") {

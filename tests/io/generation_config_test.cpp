@@ -141,3 +141,31 @@ TEST_CASE("a new generation config takes the special tokens of the model") {
   file.eos_token_ids = {2, 7};
   CHECK(generation_config_from(file).eos_token_ids == std::vector<int>{2, 7});
 }
+
+// Transformers before 4.26 kept generation settings in config.json; 4.x applies them if there is no
+// generation_config.json.
+TEST_CASE("generation settings of a config.json") {
+  ConfigFile file = parse_config(
+      parse_json(R"({"model_type":"moderngpt2","do_sample":true,"temperature":0.7,"top_k":7,"max_length":50,
+      "top_p":null,"eos_token_id":[2,7],"bad_words_ids":[[5]],"num_beam_groups":2,"use_cache":true,"n_ctx":8,
+      "task_specific_params":{"text-generation":{"max_length":9}}})",
+                 "c.json"),
+      "c.json");
+  const GenerationConfigFile g = generation_options_in(file, "c.json");
+  CHECK(g.do_sample == true);
+  CHECK(g.temperature == 0.7);
+  CHECK(g.top_k == 7);
+  CHECK(!g.top_p);
+  CHECK(g.max_length == 50);
+  CHECK(g.bad_words_ids == std::vector<std::vector<int>>{{5}});
+  CHECK(g.unread == std::vector<std::string>{"num_beam_groups"});
+  CHECK(g.eos_token_ids.empty());  // the config has them
+  CHECK(g.json.size() == 6);
+  const Json json = generation_config_to_json(generation_config_from(file));
+  CHECK(json["temperature"] == 0.7);
+  CHECK(json["_from_model_config"] == true);
+  CHECK(json["eos_token_id"] == Json({2, 7}));
+  file.json["top_k"] = "many";
+  CHECK_ERROR(generation_options_in(file, "c.json"), "c.json: top_k must be an integer");
+  CHECK(generation_options_in(ConfigFile{}, "c.json").json.empty());
+}

@@ -103,7 +103,7 @@ TEST_CASE("elements of every type are converted or refused") {
   CHECK(file.read_vector<int>("u16") == std::vector<int>{65535});
   CHECK_ERROR(file.read_vector<int>("i64"), "\"i64\" holds 1099511627776");
   CHECK_ERROR(file.read_vector<std::uint8_t>("i8"), "holds -128");
-  CHECK_ERROR(file.read_vector<float>("i64"), "is I64, floating-point");
+  CHECK_ERROR(file.read_vector<float>("i64"), "is I64, F64, F32, F16 or BF16 are needed");
   CHECK_ERROR(tensor_source("x", {5}, f.data(), Dtype::i32), "cannot be written as I32");
 }
 
@@ -147,6 +147,32 @@ TEST_CASE("headers that are accepted") {
 
 // tests/data/safetensors/headers.json has headers, and whether safetensors 0.8 (Python) opens a file with each. Bytes
 // of `header` are code points below 256.
+TEST_CASE("types that can be listed but not computed with") {
+  TemporaryFolder t;
+  for (const std::string type : {"F8_E4M3", "F8_E5M2", "F8_E8M0", "I8", "U8", "BOOL"}) {
+    const SafetensorsFile file(write_raw(t / "a", one(type, "[2,3]", "[0,6]"), 6));
+    CHECK(file.at("x").count() == 6);
+    CHECK_ERROR(file.read_vector<float>("x"), "/a: tensor \"x\" is " + type + ", F64, F32, F16 or BF16 are needed");
+  }
+  CHECK_ERROR(SafetensorsFile(write_raw(t / "a", one("I64", "[1]", "[0,8]"), 8)).read_vector<bf16>("x"), "is I64");
+  CHECK(SafetensorsFile(write_raw(t / "a", one("F64", "[1]", "[0,8]"), 8)).read_vector<float>("x").size() == 1);
+}
+
+TEST_CASE("empty tensors between others, and unusual metadata") {
+  TemporaryFolder t;
+  const std::string tensors =
+      R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]},)"
+      R"("c":{"dtype":"F32","shape":[],"data_offsets":[4,8]},"d":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}})";
+  for (const std::string metadata :
+       {"", R"("__metadata__":null,)", R"("__metadata__":{},)", R"("__metadata__":{"framework":"tf","\u00e9":""},)"}) {
+    const SafetensorsFile file(write_raw(t / "a", "{" + metadata + tensors, 8));
+    CHECK(file.tensors().size() == 4);
+    CHECK(file.read_vector<float>("c").size() == 1);
+    CHECK(file.read_vector<float>("b").empty());
+    CHECK(file.metadata().count("format") == 0);
+  }
+}
+
 TEST_CASE("headers are accepted as by the safetensors library") {
   TemporaryFolder t;
   // Stricter: duplicate names, and dimensions beyond int64. Not refused: -0, and the order of huge dimensions and 0.

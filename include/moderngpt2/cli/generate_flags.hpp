@@ -139,13 +139,13 @@ inline void check_generate_flags(const Options& options, const GenerateFlags& fl
 namespace detail {
 
 /// Resolves num_beams, do_sample and num_return_sequences from flags and generation_config.json (`stored`).
-inline void settle_sequences(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
+inline void settle_sequences(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags,
+                             const char* source) {
   GenerationOptions& s = flags.settings;
   if (flags.interactive) {
     if (s.num_beams > 1 || flags.num_return_sequences > 1)
-      flags.notes.push_back(
-          "generation_config.json: a chat has one answer, without beams: num_beams and "
-          "num_return_sequences are not used");
+      flags.notes.push_back(fmt::format(
+          "{}: a chat has one answer, without beams: num_beams and num_return_sequences are not used", source));
     s.num_beams = flags.num_return_sequences = 1;
   }
   // The default is to sample, but beams sample only where do_sample is set, as in Transformers.
@@ -158,15 +158,17 @@ inline void settle_sequences(const Options& options, const GenerationConfigFile&
                                 "--num_return_sequences above 1 needs --do_sample or --num_beams: greedy decoding "
                                 "has only one result");
   if (flags.num_return_sequences > most)
-    flags.notes.push_back(fmt::format("generation_config.json: num_return_sequences {} is reduced to {}",
-                                      flags.num_return_sequences, most));
+    flags.notes.push_back(
+        fmt::format("{}: num_return_sequences {} is reduced to {}", source, flags.num_return_sequences, most));
   flags.num_return_sequences = std::min(flags.num_return_sequences, most);
 }
 
 }  // namespace detail
 
-/// Copies the options of a generation_config.json whose flags were not given, and its end-of-text tokens.
-inline void merge_generation_config(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags) {
+/// Copies the options of a generation_config.json whose flags were not given, and its end-of-text tokens. `source`:
+/// name of the file in notes.
+inline void merge_generation_config(const Options& options, const GenerationConfigFile& stored, GenerateFlags& flags,
+                                    const char* source = "generation_config.json") {
   GenerationOptions& s = flags.settings;
   const auto take = [&](const char* flag, auto& target, const auto& value) {
     if (value && !options.typed(flag)) target = *value;
@@ -182,9 +184,8 @@ inline void merge_generation_config(const Options& options, const GenerationConf
   if (options.typed("min_length") && !options.typed("min_new_tokens")) s.min_new_tokens = 0;
   s.eos_token_ids = stored.eos_token_ids;
   if (!stored.unread.empty())
-    flags.notes.push_back(
-        fmt::format("warning: generation_config.json: not supported: {}", fmt::join(stored.unread, ", ")));
-  detail::settle_sequences(options, stored, flags);
+    flags.notes.push_back(fmt::format("warning: {}: not supported: {}", source, fmt::join(stored.unread, ", ")));
+  detail::settle_sequences(options, stored, flags, source);
 }
 
 /// Opens a checkpoint's tokenizer and completes the flags with its generation_config.json and end-of-text tokens.
@@ -194,10 +195,24 @@ inline Tokenizer load_generation_settings(const Options& options, const ConfigFi
     throw Error("{}: the model is a {}; text generation needs a {}", flags.model_path.string(), config.architecture,
                 architectures[0]);
   require_library_layers(config.config, flags.model_path.string());
+  flags.notes.insert(flags.notes.end(), config.notes.begin(), config.notes.end());
   GenerationConfigFile stored;
-  if (std::filesystem::exists(flags.model_path / "generation_config.json"))
+  const char* source = "generation_config.json";
+  if (std::filesystem::exists(flags.model_path / source)) {
     stored = read_generation_config(flags.model_path);
-  merge_generation_config(options, stored, flags);
+  } else {
+    source = "config.json";
+    stored = generation_options_in(config, (flags.model_path / source).string());
+    if (!stored.json.empty()) {
+      std::vector<std::string> names;
+      for (const auto& item : stored.json.items()) names.push_back(item.key());
+      flags.notes.push_back(
+          fmt::format("config.json: its generation settings apply, as there is no "
+                      "generation_config.json: {}",
+                      fmt::join(names, ", ")));
+    }
+  }
+  merge_generation_config(options, stored, flags, source);
   if (!flags.tokenizer_path && !TokenizerFiles::is_in(flags.model_path))
     throw Error("{}: the folder has no tokenizer: give --tokenizer_path", flags.model_path.string());
   const std::filesystem::path tokenizer_path = flags.tokenizer_path.value_or(flags.model_path);

@@ -17,6 +17,7 @@
 #include "moderngpt2/cli/training_flags.hpp"
 #include "moderngpt2/cli/training_text.hpp"
 #include "moderngpt2/core/error.hpp"
+#include "moderngpt2/io/hub_cache.hpp"
 #include "moderngpt2/run/request_fields.hpp"
 
 namespace moderngpt2 {
@@ -58,6 +59,8 @@ class TrainFlags {
     request_.gpu = gpu_number(device_);
     if (request_.gpu) require_gpu(device_, request_.dry_run, s.cudnn_attention);
     if (!request_.gpu && s.cudnn_attention) throw UsageError("--cudnn_attention needs --device cuda");
+    for (auto* path : {&request_.model_path, &request_.config_file, &request_.tokenizer_path})
+      if (*path) *path = local_model(**path);
     task_.check();
     hugging_face_.apply(request_, device_);
     if (is_first) print_notes();

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
@@ -20,6 +22,7 @@
 #include "moderngpt2/io/gguf/tensors.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/safetensors_reader.hpp"
+#include "moderngpt2/io/tensor_names.hpp"
 
 namespace moderngpt2 {
 
@@ -53,9 +56,34 @@ inline bool is_pickle(const std::filesystem::path& path) {
   return extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt";
 }
 
-inline constexpr std::string_view pickle_hint =
-    "pickled weights are not read, as they can run any code: convert them to model.safetensors, for instance with "
-    "save_pretrained(..., safe_serialization=True)";
+/// Whether a file has the name of weights that Transformers pickles: not the trainer's state beside them.
+inline bool is_pickled_weights(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  for (const char* other : {"training_args", "optimizer", "scheduler", "scaler", "rng_state"})
+    if (name.starts_with(other)) return false;
+  return is_pickle(path);
+}
+
+/// Error for pickled weights, with a Python command that converts them.
+inline Error pickle_error(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+  });
+  const std::string files = name.starts_with("pytorch_model") ? "pytorch_model*.bin"
+                            : plain && name.size() < 100      ? name
+                                                              : "*" + path.extension().string();
+  return Error(
+      "{}: pickled weights are not read, as they can run any code. Convert them in their folder: python3 -c \"import "
+      "glob, torch; from safetensors.torch import save_file; w = {{}}; [w.update(torch.load(f, 'cpu', "
+      "weights_only=True)) for f in glob.glob('{}')]; save_file({{k: v.contiguous().clone() for k, v in w.items()}}, "
+      "'model.safetensors')\"",
+      path.string(), files);
+}
+
+/// Error for a folder without safetensors files, with advice for weights of other kinds.
+Error no_weights_error(const std::filesystem::path& folder);
 
 }  // namespace detail
 
@@ -72,6 +100,8 @@ class CheckpointTensors {
   const std::vector<SafetensorsFile>& files() const { return files_; }
   /// Tensors of all shards; `shard` is the index in `files`.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  /// Lines for the user about names of other programs: tensors that are not read, and wrappers' prefixes.
+  const std::vector<std::string>& notes() const { return notes_; }
   /// Metadata of the first safetensors file.
   const std::map<std::string, std::string>& metadata() const {
     static const std::map<std::string, std::string> none;
@@ -111,6 +141,10 @@ class CheckpointTensors {
 
   void open_shards(const std::filesystem::path& index);
 
+  /// Gives the tensors of other programs the names of this one: without wrappers, with the prefix that a model saved
+  /// without its head lacks, and without buffers that a model computes.
+  void adapt_names();
+
   /// Limit on open shards: each takes a file descriptor, and a process usually has 1024.
   static constexpr std::size_t max_shards = 900;
 
@@ -119,11 +153,30 @@ class CheckpointTensors {
   std::shared_ptr<const GgufTensors> gguf_;  // in place of files_
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, std::size_t> index_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace moderngpt2
 
 #ifndef MODERNGPT2_DECLARE_FILES
+
+namespace moderngpt2::detail {
+
+MODERNGPT2_INLINE Error no_weights_error(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> entries = folder_entries(folder);
+  std::sort(entries.begin(), entries.end());
+  for (const std::filesystem::path& entry : entries)
+    if (is_pickled_weights(entry)) return pickle_error(entry);
+  std::error_code error;
+  if (std::filesystem::exists(folder / "adapter_config.json", error))
+    return Error(
+        "{}: an adapter (LoRA) without its model, which is not supported. Merge it into its model with "
+        "merge_and_unload() of peft, and save that.",
+        folder.string());
+  return Error("{}: neither model.safetensors nor model.safetensors.index.json found", folder.string());
+}
+
+}  // namespace moderngpt2::detail
 
 namespace moderngpt2 {
 
@@ -132,11 +185,13 @@ MODERNGPT2_INLINE CheckpointTensors::CheckpointTensors(const std::filesystem::pa
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::is_directory(path_, error)) {
-    if (detail::is_pickle(path_)) throw Error("{}: {}", path_.string(), detail::pickle_hint);
-    if (is_gguf(path_))
+    if (detail::is_pickle(path_)) throw detail::pickle_error(path_);
+    if (is_gguf(path_)) {
       add_gguf();
-    else
-      add(path_);
+      return;
+    }
+    add(path_);
+    adapt_names();
     return;
   }
   const fs::path single = path_ / "model.safetensors", index = path_ / "model.safetensors.index.json";
@@ -145,10 +200,9 @@ MODERNGPT2_INLINE CheckpointTensors::CheckpointTensors(const std::filesystem::pa
   } else if (fs::exists(fs::symlink_status(index, error))) {
     open_shards(index);
   } else {
-    for (const fs::path& entry : folder_entries(path_))
-      if (detail::is_pickle(entry)) throw Error("{}: {}", entry.string(), detail::pickle_hint);
-    throw Error("{}: neither model.safetensors nor model.safetensors.index.json found", path_.string());
+    throw detail::no_weights_error(path_);
   }
+  adapt_names();
 }
 
 MODERNGPT2_INLINE const TensorInfo* CheckpointTensors::find(std::string_view name) const {
@@ -177,6 +231,42 @@ MODERNGPT2_INLINE void CheckpointTensors::add_gguf() {
   gguf_ = std::make_shared<const GgufTensors>(path_);
   tensors_ = gguf_->tensors();
   for (std::size_t i = 0; i < tensors_.size(); ++i) index_.emplace(tensors_[i].name, i);
+}
+
+MODERNGPT2_INLINE void CheckpointTensors::adapt_names() {
+  std::vector<TensorInfo> kept;
+  std::unordered_map<std::string, std::size_t> index;
+  std::string computed, wrapped;
+  std::size_t computed_count = 0, wrapped_count = 0;
+  std::string_view prefix;  // missing in the names of a model without head
+  for (TensorInfo& info : tensors_) {
+    if (detail::is_computed_buffer(info)) {
+      if (computed_count++ == 0) computed = info.name;
+      continue;
+    }
+    if (std::string name = detail::without_wrappers(info.name); name != info.name) {
+      if (wrapped_count++ == 0) wrapped = info.name;
+      info.name = std::move(name);
+    }
+    if (info.name == "embed_tokens.weight") prefix = "model.";
+    if (info.name == "wte.weight") prefix = "transformer.";
+    kept.push_back(std::move(info));
+  }
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    TensorInfo& info = kept[i];
+    info.name.insert(0, prefix);
+    if (!index.emplace(info.name, i).second)
+      throw Error("{}: two tensors have the name {} without the prefixes of wrappers", path_of(info).string(),
+                  excerpt(info.name));
+  }
+  if (computed_count > 0)
+    notes_.push_back(fmt::format("{}: {} tensors such as {} are not read: they are computed from config.json",
+                                 path_.string(), computed_count, excerpt(computed)));
+  if (wrapped_count > 0)
+    notes_.push_back(fmt::format("{}: the names of {} tensors are read without the prefixes of wrappers, such as {}",
+                                 path_.string(), wrapped_count, excerpt(wrapped)));
+  tensors_ = std::move(kept);
+  index_ = std::move(index);
 }
 
 MODERNGPT2_INLINE void CheckpointTensors::open_shards(const std::filesystem::path& index) {

@@ -211,12 +211,13 @@ MODERNGPT2_INLINE double ConfigFields::rope_scaling_factor() const {
 
 MODERNGPT2_INLINE double ConfigFields::rope_theta() const {
   const Json* parameters = rope_parameters();
-  if (!parameters || !parameters->is_object() || !parameters->contains("rope_theta"))
-    return number("rope_theta", 10000.0);
-  const double theta = get_field<double>(*parameters, "rope_theta", where_ + ": rope_parameters");
-  if (const double direct = number("rope_theta", theta); direct != theta)
-    throw Error("{}: rope_theta is {} but rope_parameters has {}", where_, direct, theta);
-  return theta;
+  std::optional<double> theta;
+  if (parameters && parameters->is_object())
+    theta = get_optional_field<double>(*parameters, "rope_theta", where_ + ": rope_parameters");
+  if (!theta) return number("rope_theta", 10000.0);
+  if (const double direct = number("rope_theta", *theta); direct != *theta)
+    throw Error("{}: rope_theta is {} but rope_parameters has {}", where_, direct, *theta);
+  return *theta;
 }
 
 MODERNGPT2_INLINE int ConfigFields::num_labels(int otherwise) const {
@@ -288,7 +289,12 @@ MODERNGPT2_INLINE const Json* ConfigFields::rope_parameters() const {
   if (!parameters || !parameters->is_object()) return parameters;
   const Json* of_layers = nullptr;
   std::size_t kinds = 0;
-  for (const Json& value : *parameters) {
+  const auto is_object = [](const Json& value) { return value.is_object(); };
+  const bool nested = std::any_of(parameters->begin(), parameters->end(), is_object);
+  for (const auto& [kind, value] : parameters->items()) {
+    if (nested && value.is_null())
+      throw Error("{}: rope_parameters: {} is null: layers without rotary positions are not supported", where_,
+                  excerpt(kind));
     if (!value.is_object()) continue;
     ++kinds;
     if (of_layers && *of_layers != value)
@@ -307,13 +313,16 @@ MODERNGPT2_INLINE std::optional<double> ConfigFields::scaling_value(const Json& 
   const auto old_kind = get_optional_field<std::string>(scaling, "type", here);
   if (kind && old_kind && *kind != *old_kind)
     throw Error("{}: rope_type is {} but type is {}", here, excerpt(*kind), excerpt(*old_kind));
+  if (const auto part = get_optional_field<double>(scaling, "partial_rotary_factor", here); part && *part != 1)
+    throw Error("{}: partial_rotary_factor {} is not supported, all channels of a head are rotated", here, *part);
   if (!kind && !old_kind) {
-    if (name == "rope_parameters" && !scaling.contains("factor")) return std::nullopt;
+    if (scaling.empty() || (name == "rope_parameters" && !scaling.contains("factor"))) return std::nullopt;
     throw Error("{}: rope_type is missing", here);
   }
   const std::string& type = kind ? *kind : *old_kind;
   if (type == "default") return 1.0;
-  if (type != "linear") throw Error("{}: rope_type {} is not supported, only \"linear\" is", here, excerpt(type));
+  if (type != "linear")
+    throw Error("{}: rope_type {} is not supported, only \"default\" and \"linear\" are", here, excerpt(type));
   return get_field<double>(scaling, "factor", here);
 }
 

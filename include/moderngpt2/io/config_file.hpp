@@ -17,6 +17,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_fields.hpp"
+#include "moderngpt2/io/foreign_config.hpp"
 #include "moderngpt2/io/gemma2.hpp"
 #include "moderngpt2/io/gguf/config.hpp"
 #include "moderngpt2/io/gguf/reader.hpp"
@@ -36,6 +37,7 @@ struct ConfigFile {
   std::string architecture{architectures[0]};
   std::string model_type = "moderngpt2";  ///< value in the file; "gemma2" has its tensors under `gemma2_name`
   std::vector<int> eos_token_ids;         ///< all end-of-text tokens; config.eos_token_id is the first
+  std::vector<std::string> notes{};       ///< lines for the user about fields of other programs without effect
   Json json = Json::object();
 };
 
@@ -98,6 +100,9 @@ FileRecord write_config(const std::filesystem::path& path, const ConfigFile& fil
 /// they compute.
 void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where);
 
+/// Throws an Error also if the classes of the models differ: their heads, and so their tensors, are not the same.
+void require_same_model(const ConfigFile& checkpoint, const ConfigFile& wanted, const std::string& where);
+
 }  // namespace moderngpt2
 
 #ifndef MODERNGPT2_DECLARE_FILES
@@ -113,6 +118,8 @@ MODERNGPT2_INLINE std::string read_architecture(const ConfigFields& fields, cons
   const auto name = json_as<std::string>((*names)[0], "architectures", where);
   for (std::string_view known : architectures)
     if (name == known) return name;
+  for (std::string_view headless : headless_architectures)
+    if (name == headless) return std::string(architectures[0]);
   if (!own.empty() && name == own) return name;
   throw Error("{}: architecture {} is unknown; a language model is {}", where, excerpt(name), architectures[0]);
 }
@@ -131,8 +138,10 @@ MODERNGPT2_INLINE void write_own_format(Json& out, const ConfigFile& file, std::
   if (name == "rope_theta") {
     out["rope_theta"] = c.rope_theta;
   } else if (name == "rope_scaling_factor") {
-    out["rope_scaling"] =
-        c.rope_scaling_factor == 1.0 ? Json(nullptr) : Json{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}};
+    const bool scaled = c.rope_scaling_factor != 1.0;
+    out["rope_scaling"] = scaled ? Json{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}} : Json(nullptr);
+    out.erase(std::string(name));
+    if (scaled) out[std::string(name)] = c.rope_scaling_factor;  // the only key that the Python original applies
   } else if (name == "sliding_window") {
     write_layer_windows(out, c);  // with layer_types
   } else if (name == "bos_token_id") {
@@ -190,7 +199,9 @@ namespace moderngpt2 {
 MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& where,
                                           std::string_view own_architecture) {
   ConfigFile file;
+  detail::refuse_foreign_config(json, where);
   file.model_type = get_field<std::string>(json, "model_type", where);
+  file.notes = detail::foreign_config_notes(json, where);
   if (file.model_type == "gemma2")
     file.json = config_from_gemma2(json, where);
   else if (file.model_type == "moderngpt2")
@@ -234,6 +245,8 @@ MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_fo
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;
+  if (path.extension() == ".safetensors")
+    throw Error("{}: has weights only: give its folder, which must have a config.json", path.string());
   return parse_config(read_json_file(path), path.string(), own_architecture);
 }
 
@@ -302,6 +315,16 @@ MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config
                   where, field.name, there[row].dump(), here[row].dump());
     ++row;
   });
+}
+
+MODERNGPT2_INLINE void require_same_model(const ConfigFile& checkpoint, const ConfigFile& wanted,
+                                          const std::string& where) {
+  if (checkpoint.architecture != wanted.architecture)
+    throw Error(
+        "{}: the checkpoint is a {}, and this run trains a {}: use the flags of the first run, or {} to start a new "
+        "run from its weights",
+        where, checkpoint.architecture, wanted.architecture, Setting{"model_path"});
+  require_same_model(checkpoint.config, wanted.config, where);
 }
 
 }  // namespace moderngpt2

@@ -7,6 +7,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/io/config_fields.hpp"
+#include "moderngpt2/io/foreign_config.hpp"
 #include "moderngpt2/io/json.hpp"
 
 namespace moderngpt2 {
@@ -38,12 +39,20 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   if (const Json both = field("use_bidirectional_attention", nullptr); !both.is_null() && both != false)
     throw Error("{}: use_bidirectional_attention is not supported", where);
 
-  // Transformers reads hidden_activation only and ignores hidden_act.
-  if (!fields.find("hidden_activation") && fields.find("hidden_act") && fields.activation() != Activation::gelu_tanh)
-    throw Error("{}: hidden_act without hidden_activation has no effect in a gemma2 file, use hidden_activation",
-                where);
-
   Json out = gemma;
+  // Transformers reads hidden_activation only. Early files of Gemma name the activation "gelu" in hidden_act and mean
+  // gelu_pytorch_tanh; another name would be ignored without a word.
+  if (detail::has_only_hidden_act(gemma, where)) {
+    const Activation act = fields.activation();
+    if (act != Activation::gelu_tanh && act != Activation::gelu)
+      throw Error("{}: hidden_act without hidden_activation has no effect in a gemma2 file, use hidden_activation",
+                  where);
+    out.erase("hidden_act");
+    out["hidden_activation"] = "gelu_pytorch_tanh";
+  } else if (const Json* name = fields.find("hidden_activation"); name && name->is_null()) {
+    out["hidden_activation"] = "gelu_pytorch_tanh";
+  }
+
   out["model_type"] = "moderngpt2";
   out.erase("moderngpt2");  // config of an exported model, see gemma2_restore.hpp
   const Json architectures = field("architectures", nullptr);
@@ -53,6 +62,8 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
       out["architectures"] = {"ModernGPT2LMHeadModel"};
     else if (name == "Gemma2ForSequenceClassification")
       out["architectures"] = {"ModernGPT2ForSequenceClassification"};
+    else if (name == "Gemma2Model")
+      out["architectures"] = {"ModernGPT2Model"};
     else if (name == "Gemma2ForTokenClassification")
       out["architectures"] = {"ModernGPT2ForTokenClassification"};
     else
@@ -75,7 +86,8 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   set_default("pad_token_id", "", 0);
   set_default("eos_token_id", "", 1);
   set_default("bos_token_id", "", 2);
-  out["attn_pdrop"] = field("attention_dropout", 0.0);
+  const Json dropout = field("attention_dropout", nullptr);
+  out["attn_pdrop"] = dropout.is_null() ? Json(0.0) : dropout;
   out["resid_pdrop"] = 0.0;
   out["embd_pdrop"] = 0.0;
 

@@ -42,7 +42,12 @@ GenerationConfigFile parse_generation_config(const Json& json, const std::string
 /// Reads a generation_config.json; `file_or_folder` is the file or its folder.
 GenerationConfigFile read_generation_config(const std::filesystem::path& file_or_folder);
 
-/// Contents of generation_config.json for a new checkpoint: the special token ids of its config.
+/// Generation options that a config.json holds, as Transformers wrote and read them before it had
+/// generation_config.json. Only for a model without that file. `where` begins each Error.
+GenerationConfigFile generation_options_in(const ConfigFile& file, const std::string& where);
+
+/// Contents of generation_config.json for a new checkpoint: the special token ids of its config, and options that the
+/// config holds.
 GenerationConfigFile generation_config_from(const ConfigFile& file);
 
 /// Returns the generation_config.json to write.
@@ -171,8 +176,21 @@ MODERNGPT2_INLINE GenerationConfigFile read_generation_config(const std::filesys
   return parse_generation_config(read_json_file(path), path.string());
 }
 
+MODERNGPT2_INLINE GenerationConfigFile generation_options_in(const ConfigFile& file, const std::string& where) {
+  std::vector<std::string_view> names{"max_length", "max_new_tokens", "num_return_sequences"};
+  GenerationOptions options;
+  StoredGenerationOptions stored;
+  describe_stored(options, stored, [&](const auto&, const auto&, const Field& field) { names.push_back(field.name); });
+  for (const detail::UnsupportedField& field : detail::unsupported_generation_fields) names.push_back(field.name);
+  Json found = Json::object();
+  for (const std::string_view name : names)
+    if (const Json* value = find_field(file.json, name, where); value && !value->is_null())
+      found[std::string(name)] = *value;
+  return parse_generation_config(found, where);
+}
+
 MODERNGPT2_INLINE GenerationConfigFile generation_config_from(const ConfigFile& file) {
-  GenerationConfigFile g;
+  GenerationConfigFile g = generation_options_in(file, "config.json");
   g.from_model_config = true;
   g.bos_token_id = file.config.bos_token_id;
   g.pad_token_id = file.config.pad_token_id;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "moderngpt2/io/checkpoint_files.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/gemma2.hpp"
+#include "moderngpt2/io/hub_cache.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/model/parameters.hpp"
 
@@ -133,12 +135,18 @@ void save_weights(const std::filesystem::path& folder, const M& model) {
   write_sharded(folder, tensor_sources(model.backend(), ParameterPlaces(model.weights()), model.parameters()));
 }
 
-/// Loads a model from a checkpoint folder: config.json and weights. Throws Error if they do not fit the model type.
+/// Loads a model from a checkpoint folder, or a repository of the Hugging Face cache: config.json and weights. `say` is
+/// called with lines about tensors of other programs that are not read. Throws Error if they do not fit the model type.
 template <class M>
-M load_model(const std::filesystem::path& folder, typename M::Backend backend = typename M::Backend()) {
-  const ConfigFile config = read_config(folder, M::Head::architecture);
+M load_model(const std::filesystem::path& folder, typename M::Backend backend = typename M::Backend(),
+             const std::function<void(const std::string&)>& say = {}) {
+  const std::filesystem::path files = local_model(folder);
+  const ConfigFile config = read_config(files, M::Head::architecture);
   M model(config.config, std::move(backend));
-  load_weights(model, CheckpointTensors(folder), config);
+  const CheckpointTensors tensors(files);
+  if (say)
+    for (const std::string& line : tensors.notes()) say(line);
+  load_weights(model, tensors, config);
   return model;
 }
 

@@ -29,7 +29,7 @@ namespace moderngpt2 {
 /// Element types that a tensor can be read as.
 template <class T>
 concept TensorElement = std::same_as<T, float> || std::same_as<T, double> || std::same_as<T, bf16> ||
-    std::same_as<T, f16> ||(std::integral<T> && !std::same_as<T, bool>);
+                        std::same_as<T, f16> || (std::integral<T> && !std::same_as<T, bool>);
 
 namespace detail {
 
@@ -144,7 +144,7 @@ class SafetensorsFile {
     });
     if (!known)
       throw Error("{}: tensor {} is {}, {} are needed", path().string(), excerpt(info.name), dtype_name(info.dtype),
-                  std::integral<T> ? "integers" : "floating-point numbers");
+                  std::integral<T> ? "integers" : "F64, F32, F16 or BF16");
   }
   template <TensorElement T>
   void read_as(const TensorInfo& info, T* out) const {

@@ -119,10 +119,12 @@ MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
 MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Vocabulary* vocabulary, int block_size) {
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
+  std::vector<std::string> notes;
   if (source.config) {
     where = (std::filesystem::is_directory(*source.config) ? *source.config / "config.json" : *source.config).string();
     ConfigFile read = read_config(*source.config);
     model_type = read.model_type;
+    notes = std::move(read.notes);
     json = std::move(read.json);
   } else {
     const std::optional<Config> preset = preset_config(source.size);
@@ -142,6 +144,7 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Voc
   ConfigFile file = parse_config(json, where);
   require_library_layers(file.config, where);
   file.model_type = model_type;
+  file.notes = std::move(notes);
   if (source.architecture == architectures[0] && file.architecture != architectures[0])
     throw Error("{}: the model is a {}, set --task: the default task trains a {}", where, file.architecture,
                 architectures[0]);

@@ -187,9 +187,9 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
         "or --input for text");
   }
   run.companions.config = resolve_config(source, vocabulary, run.block_size);
+  for (const std::string& line : run.companions.config.notes) say("note: " + line);
   if (run.checkpoint)
-    require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
-                       run.checkpoint->folder.string());
+    require_same_model(read_config(run.checkpoint->folder), run.companions.config, run.checkpoint->folder.string());
   run.companions.generation = detail::generation_config_of(request, run, tokenizer_path);
   detail::prepare_export(request, tokenizer_path, run, say);
   if (!run.tokenizer && !request.dry_run) {

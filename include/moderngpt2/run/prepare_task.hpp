@@ -209,6 +209,7 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
   config = resolve_config(source, vocabulary, 0);
   run.block_size = request.block_size.value_or(std::min(1024, config.config.n_positions));
   config = resolve_config(source, vocabulary, run.block_size);
+  for (const std::string& line : config.notes) say("note: " + line);
 
   const detail::OwnConfig own = detail::config_with_head(request, run.checkpoint, architecture);
   if (request.eval_only && !own.file)
@@ -228,8 +229,7 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
         "the tokenizer has no pad token, which marks the end of the texts of a batch: give {}, or set \"pad_token\" in "
         "its tokenizer_config.json",
         Setting{"pad_token_id"});
-  if (run.checkpoint)
-    require_same_model(read_config(run.checkpoint->folder).config, config.config, run.checkpoint->folder.string());
+  if (run.checkpoint) require_same_model(read_config(run.checkpoint->folder), config, run.checkpoint->folder.string());
   detail::prepare_export(request, tokenizer_path, run, say);
   return run;
 }

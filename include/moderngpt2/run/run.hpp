@@ -46,8 +46,8 @@ void start_weights(T& trainer, const TrainingRequest& request, const PreparedRun
                    const TrainingHooks& hooks) {
   if (!request.model_path) return trainer.initialize(request.settings.seed);
   const CheckpointTensors tensors(*request.model_path);
+  for (const std::string& line : tensors.notes()) hooks.say("note: " + line);
   if constexpr (std::is_same_v<Task, LanguageModelling>) {
-    (void)hooks;
     trainer.fill(FileWeights(tensors, run.companions.config));
   } else {
     const ConfigFile there = read_config(*request.model_path);
@@ -79,6 +79,7 @@ int evaluate_only(const PreparedRun<Task>& run, const TrainingRequest& request, 
   run_or_fail_together(ranks, "reading the weights", [&] {
     const std::filesystem::path folder = run.checkpoint ? run.checkpoint->folder : *request.model_path;
     const CheckpointTensors tensors(folder);
+    for (const std::string& line : tensors.notes()) hooks.say("note: " + line);
     const ConfigFile config = read_config(folder);
     if (!request.settings.shards_weights()) return load_weights(model, tensors, config);
     const distributed::Layout layout = layout_of(model, request.settings, ranks.size());
