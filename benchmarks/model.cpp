@@ -38,6 +38,7 @@ struct Work {
   double dropout = 0;
   bool recompute = false, serve = false, plan = false;
   std::string precision = "fp32";
+  WeightFormat weights = WeightFormat::of_precision;
 };
 
 std::vector<int> some_ids(const Config& c, int n) {
@@ -145,14 +146,15 @@ void say_plan(const Work& work, const Config& c) {
   TrainingSettings settings;
   settings.per_device_train_batch_size = settings.per_device_eval_batch_size = work.batch;
   settings.gradient_checkpointing = work.recompute;
-  MemoryPlan plan = plan_memory<M>(c, settings, work.time, work.threads, INT64_MAX, 0);
-  double bytes = double(plan.total());
+  double bytes = 0;
   if (work.part != Part::step)
-    bytes = double(plan.lines.front().bytes) +  // the weights
+    bytes = double(plan_evaluation<M>(c, settings, work.time, work.threads).lines.front().bytes) +  // the weights
             2.0 * c.n_layer * c.kv_width() * sizeof(typename M::T) * work.batch * (work.time + work.tokens);
+  else if constexpr (!is_quantized<typename M::MatrixElement>)
+    bytes = double(plan_memory<M>(c, settings, work.time, work.threads, INT64_MAX, 0).total());
   fmt::print("{{\"gib\": {:.3f}, \"flops\": {:.6g}, \"weight_bytes\": {:.6g}}}\n", bytes / (1 << 30),
              work.part == Part::prefill ? flops - head : flops,
-             double(layers.matmul_parameters()) * sizeof(typename M::T));
+             double(bytes_of_elements<typename M::MatrixElement>(layers.matmul_parameters())));
 }
 
 template <class M>
@@ -162,7 +164,10 @@ void run(const Work& work, const Config& config) {
   model.initialize(1);
   switch (work.part) {
     case Part::step:
-      return time_step(work, model);
+      if constexpr (is_quantized<typename M::MatrixElement>)
+        throw UsageError("--weights: quantized weights cannot be trained");
+      else
+        return time_step(work, model);
     case Part::prefill:
       return time_prefill(work, model);
     case Part::decode:
@@ -188,13 +193,16 @@ int program(int argc, char** argv) {
   options.add("recompute", work.recompute, "Enable gradient checkpointing.");
   options.add("repeat", work.repeat, "Number of measurements.").at_least(1);
   options.add("precision", work.precision, "Precision of weights and activations.").choices({"fp32", "bf16"});
+  options.add("weights", work.weights, "Format of the matrices, for prefill, decode and requests.");
   options.add("plan", work.plan, "Print memory and FLOPs as JSON, and exit.");
   options.add("serve", work.serve, "Measure once for each line of standard input.");
   options.parse(argc, argv);
   Config config = bench::config_of(work.size);
   config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = work.dropout;
   config.n_positions = std::max(config.n_positions, work.time + work.tokens);
-  if (work.precision == "bf16")
+  if (work.weights != WeightFormat::of_precision)
+    with_quantized(work.weights, [&]<class Q>(Q) { run<CausalLM<any_shape, cpu::Backend, Q>>(work, config); });
+  else if (work.precision == "bf16")
     run<CausalLM<any_shape, cpu::Backend, Bf16>>(work, config);
   else
     run<CausalLM<any_shape>>(work, config);

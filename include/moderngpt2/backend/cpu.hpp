@@ -13,6 +13,7 @@
 #include "moderngpt2/backend/cpu/norm.hpp"
 #include "moderngpt2/backend/cpu/optimizer.hpp"
 #include "moderngpt2/backend/cpu/product.hpp"
+#include "moderngpt2/backend/cpu/quantized.hpp"
 #include "moderngpt2/backend/cpu/rotary.hpp"
 #include "moderngpt2/backend/cpu/rows.hpp"
 #include "moderngpt2/backend/cpu/scratch.hpp"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "moderngpt2/core/dtype.hpp"
+#include "moderngpt2/core/quantized_matrix.hpp"
 
 namespace moderngpt2 {
 
@@ -61,6 +62,33 @@ struct Fp16 {
   using Weights = Elements<f16, float>;
   using Gradients = Elements<float>;
 };
+
+/// Precision of a model for evaluation and generation on a CPU: matrices of quantized blocks, the embedding included;
+/// fp32 for activations, norms and biases. Block: BlockQ8_0 or BlockQ4_0. Rows of all matrices need a multiple of 32
+/// values. Such models cannot be trained or saved.
+template <class Block>
+struct Quantized {
+  using Activation = float;
+  using Weights = Elements<QuantizedValue<Block>, float>;
+  using Gradients = Elements<float>;
+};
+
+/// Formats of the matrices of a model that generates or is evaluated: those of its precision, or quantized blocks.
+enum class WeightFormat : unsigned char { of_precision, q8_0, q4_0 };
+
+/// Words of the values on a command line.
+constexpr auto words_of(WeightFormat) {
+  return std::array<std::pair<std::string_view, WeightFormat>, 3>{{{"precision", WeightFormat::of_precision},
+                                                                   {BlockQ8_0::name, WeightFormat::q8_0},
+                                                                   {BlockQ4_0::name, WeightFormat::q4_0}}};
+}
+
+/// Returns f(Quantized<Block>{}) for q8_0 or q4_0.
+template <class F>
+decltype(auto) with_quantized(WeightFormat format, F&& f) {
+  if (format == WeightFormat::q4_0) return f(Quantized<BlockQ4_0>{});
+  return f(Quantized<BlockQ8_0>{});
+}
 
 /// Returns f(Fp32{}), f(Bf16{}) or f(Fp16{}) for a model on a GPU. tf32 selects Fp32; the backend then rounds the
 /// operands of matrix products (use_tf32).

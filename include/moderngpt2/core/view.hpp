@@ -18,6 +18,14 @@ struct Vector {
   constexpr operator Vector<const T>() const requires(!std::is_const_v<T>) { return {data, size}; }
 };
 
+/// Pointer to elements of type T in a flat buffer: T*, or a class with its arithmetic (core/quantized_matrix.hpp).
+template <class T>
+struct ElementPointer {
+  using type = T*;
+};
+template <class T>
+using pointer_to = typename ElementPointer<T>::type;
+
 /// View of a parameter with two dimensions, (rows, cols), row-major and contiguous. Owns nothing.
 template <class T>
 struct Matrix {
@@ -28,6 +36,12 @@ struct Matrix {
   constexpr std::int64_t size() const { return std::int64_t(rows) * cols; }
   constexpr operator Matrix<const T>() const requires(!std::is_const_v<T>) { return {data, rows, cols}; }
 };
+
+/// Whether `lower` continues `upper` in memory, so that both are one matrix.
+template <class T>
+constexpr bool continues(const Matrix<T>& upper, const Matrix<T>& lower) {
+  return lower.data == upper.data + upper.size();
+}
 
 /// View of activations: `count` rows of `width` elements, `stride` elements apart (so that q, k and v can share one
 /// buffer). Owns nothing.

@@ -69,9 +69,9 @@ inline void require_same_tensors(const CheckpointTensors& file, const std::vecto
 template <class B, class E>
 void read_tensor(B& backend, ParameterPlaces<E> places, const ParameterInfo& p, const CheckpointTensors& file,
                  const TensorInfo& info) {
-  places.visit(p, [&](auto* to) {
-    write_pieces(backend, to, p.size,
-                 [&](std::int64_t first, std::int64_t n, auto* here) { file.read_as(info, here, first, n); });
+  places.visit(p, [&](auto to) {
+    write_parameter(backend, to, p,
+                    [&](std::int64_t first, std::int64_t n, auto* here) { file.read_as(info, here, first, n); });
   });
 }
 

@@ -15,7 +15,7 @@ template <class T, std::size_t N>
 Matrix<T> joined(const std::array<Matrix<T>, N>& parts) {
   Matrix<T> whole = parts[0];
   for (std::size_t i = 1; i < N; ++i) {
-    if (parts[i].data != whole.data + whole.size()) return {};
+    if (!continues(whole, parts[i])) return {};
     whole.rows += parts[i].rows;
   }
   return whole;

@@ -47,7 +47,7 @@ struct CountParameters {
 /// Visitor that points the views of a layer's Params at consecutive ranges of the two flat buffers.
 template <class MatrixElement, class VectorElement>
 struct BindParameters {
-  MatrixElement* matrices;
+  pointer_to<MatrixElement> matrices;
   VectorElement* vectors;
 
   void matrix(const char*, Matrix<MatrixElement>& view, int rows, int cols, Init = Init::normal) {

@@ -46,9 +46,10 @@ void initialize(B& b, ParameterPlaces<E> weights, const std::vector<ParameterInf
                 std::uint64_t seed) {
   for (std::size_t i = 0; i < table.size(); ++i) {
     const ParameterInfo& p = table[i];
-    weights.visit(p, [&](auto* parameter) {
-      if (p.init == Init::zeros) return fill(b, parameter, p.size, std::remove_reference_t<decltype(*parameter)>(0));
-      write_pieces(b, parameter, p.size, [&](std::int64_t first, std::int64_t n, auto* to) {
+    weights.visit(p, [&](auto parameter) {
+      if constexpr (requires { *parameter; })
+        if (p.init == Init::zeros) return fill(b, parameter, p.size, std::remove_reference_t<decltype(*parameter)>(0));
+      write_parameter(b, parameter, p, [&](std::int64_t first, std::int64_t n, auto* to) {
         initialize_elements(to, p, i, first, n, c, seed, host_threads(b));
       });
     });

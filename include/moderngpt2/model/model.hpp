@@ -15,6 +15,7 @@
 #include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/quantized_matrix.hpp"
 #include "moderngpt2/core/uses.hpp"
 #include "moderngpt2/layers/concepts.hpp"
 #include "moderngpt2/layers/norm.hpp"
@@ -58,6 +59,7 @@ class Model {
   using Memory = memory_of<Backend>;  ///< memory of weights, gradients and activations
   using Weights = ParameterBuffers<typename Precision::Weights, Memory>;
   using Gradients = ParameterBuffers<typename Precision::Gradients, Memory>;
+  using MatrixElement = typename Precision::Weights::MatrixType;  ///< element type of the matrices in memory
   /// Element types of master weights, gradients and optimizer moments.
   using FullElements = typename Precision::Gradients;
   static constexpr bool rounds_weights = !std::is_same_v<typename Precision::Weights, FullElements>;
@@ -66,7 +68,8 @@ class Model {
 
   /// Allocates weights, which are zero until initialize() or a checkpoint fills them. Throws an Error for a config that
   /// is out of range or contradicts S. `granule`: the sizes of the flat buffers are padded with zeros to a multiple of
-  /// it, for ranks that shard them. `pages`: how the memory of the matrices is allocated.
+  /// it, for ranks that shard them. With quantized weights, rows must have a multiple of 32 values. `pages`: how the
+  /// memory of the matrices is allocated.
   explicit Model(const Config& config, Backend backend = Backend(), std::int64_t granule = 1,
                  Pages pages = Pages::at_once)
       : config_((validate(config), BlocksType::complete(config))),
@@ -77,6 +80,9 @@ class Model {
     const CountParameters n = layers_.count();
     if (n.elements < 0 || n.elements > 1'000'000'000'000'000)  // far from overflowing the offsets
       throw Error("config: the layers have {} parameters, which is beyond any model", n.elements);
+    if constexpr (is_quantized<MatrixElement>)
+      for (const ParameterInfo& p : table_)
+        if (p.is_matrix()) require_quantizable<MatrixElement>(p.shape[1], p.name);
     weights_ = Weights(round_up(n.matrices, granule), round_up(n.vectors, granule), pages);
   }
 

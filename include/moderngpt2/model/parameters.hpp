@@ -7,6 +7,8 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/core/memory.hpp"
+#include "moderngpt2/core/quantized_matrix.hpp"
+#include "moderngpt2/core/view.hpp"
 #include "moderngpt2/layers/parameter.hpp"
 #include "moderngpt2/model/unit.hpp"
 
@@ -78,10 +80,10 @@ struct ParameterBuffers {
 /// Pointers to the flat buffers of a ParameterBuffers, or to two separate buffers, in a backend's memory. Owns nothing.
 template <class E>
 struct ParameterPlaces {
-  typename E::MatrixType* matrices = nullptr;
+  pointer_to<typename E::MatrixType> matrices = nullptr;
   typename E::VectorType* vectors = nullptr;
 
-  ParameterPlaces(typename E::MatrixType* m, typename E::VectorType* v) : matrices(m), vectors(v) {}
+  ParameterPlaces(pointer_to<typename E::MatrixType> m, typename E::VectorType* v) : matrices(m), vectors(v) {}
   template <class Memory>
   ParameterPlaces(const ParameterBuffers<E, Memory>& b) : matrices(b.matrices.data()), vectors(b.vectors.data()) {}
 
@@ -91,6 +93,18 @@ struct ParameterPlaces {
     return p.is_matrix() ? f(matrices + p.offset) : f(vectors + p.offset);
   }
 };
+
+/// Fills a parameter piece by piece: calls write(first, n, host array of n) for elements [first, first + n).
+template <class B, class E, class F>
+void write_parameter(B& b, E* to, const ParameterInfo& p, F&& write) {
+  write_pieces(b, to, p.size, write);
+}
+/// Fills a quantized matrix: pieces are floats, at most about 4 MiB. Throws an Error that names the parameter if a
+/// value is not finite.
+template <OnHost B, class Block, class F>
+void write_parameter(B& b, QuantizedPointer<Block> to, const ParameterInfo& p, F&& write) {
+  quantize_matrix(Matrix<QuantizedValue<Block>>{to, int(p.shape[0]), int(p.shape[1])}, p.name, b.threads(), write);
+}
 
 /// Default hook of a backward pass: does nothing. A hook is called with each unit when the gradients of its matrices
 /// are complete: first the head, then the half blocks from last to first. Gradients of the embedding, of norms and of

@@ -14,6 +14,7 @@
 #include "moderngpt2/backend/cpu.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/core/partial_use.hpp"
+#include "moderngpt2/core/quantized_matrix.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/distributed/unit_buckets.hpp"
@@ -128,7 +129,7 @@ template <class M, class Layers>
 std::uint64_t bytes_beside(const Layers& layers, const TrainingSettings& s, bool trains) {
   using Full = typename M::FullElements;
   if (!s.shards_weights() && (!trains || s.world_size == 1 || s.zero_stage < 2)) return 0;
-  constexpr std::size_t weight_bytes = sizeof(*std::declval<M&>().weights().matrices.data());
+  const auto weight_bytes = std::size_t(bytes_of_elements<typename M::MatrixElement>(1));
   constexpr std::size_t gradient_bytes = sizeof(typename Full::MatrixType);
   if constexpr (OnHost<typename M::Backend>) {
     return s.shards_weights() ? bytes_of_pass(layers, s, weight_bytes, trains ? gradient_bytes : 0)
@@ -148,7 +149,7 @@ std::uint64_t bytes_beside(const Layers& layers, const TrainingSettings& s, bool
 template <class M, class Layers>
 std::uint64_t kept_weights(const Layers& layers, const TrainingSettings& s) {
   const CountParameters count = layers.count();
-  const std::uint64_t matrices = std::uint64_t(count.matrices) * sizeof(*std::declval<M&>().weights().matrices.data());
+  const std::uint64_t matrices = bytes_of_elements<typename M::MatrixElement>(count.matrices);
   const std::uint64_t vectors = std::uint64_t(count.vectors) * sizeof(typename M::FullElements::VectorType);
   return vectors + (s.shards_weights() ? matrices / std::uint64_t(s.world_size) : matrices);
 }
