@@ -68,15 +68,15 @@ class Pipeline {
   /// `first`: the text is the beginning of the whole input.
   void encode_raw(std::string_view text, bool first, Output& out) const;
   void encode_normalized(std::string_view text, bool first, Output& out) const;
-  /// Appends the ids of a piece with a model of the variant.
+  /// Appends the ids of pieces with a model of the variant.
   template <class Model>
-  static void encode_piece(const AnyModel& model, std::string_view piece, Output& out);
+  static void encode_pieces(const AnyModel& model, const Pieces& text, Output& out);
 
   AddedTokenMatcher before_normalizer_, after_normalizer_;
   Normalizers normalizers_;
   PreTokenizers pre_tokenizers_;
   std::optional<AnyModel> model_;
-  void (*encode_piece_)(const AnyModel&, std::string_view, Output&) = nullptr;  // for the alternative of model_
+  void (*encode_pieces_)(const AnyModel&, const Pieces&, Output&) = nullptr;  // for the alternative of model_
   Marks marks_ = Marks::none;
 };
 
@@ -105,8 +105,8 @@ MODERNGPT2_INLINE Pipeline::Pipeline(const TokenizerFile& file)
     pre_tokenizers_ = PreTokenizers(file.tiktoken_pattern, PatternDialect::tiktoken, file.where);
     build_byte_model(file);
   }
-  // One call through a pointer for each piece, so that the pre-tokenizers are compiled once and not for each model.
-  encode_piece_ = std::visit([]<class Model>(const Model&) { return &Pipeline::encode_piece<Model>; }, *model_);
+  // A call through a pointer, so that the pre-tokenizers are compiled once and not for each model.
+  encode_pieces_ = std::visit([]<class Model>(const Model&) { return &Pipeline::encode_pieces<Model>; }, *model_);
 }
 
 MODERNGPT2_INLINE std::string Pipeline::decoded_form(const AddedToken& token) const {
@@ -228,8 +228,7 @@ MODERNGPT2_INLINE void Pipeline::encode_raw(std::string_view text, bool first, O
 
 MODERNGPT2_INLINE void Pipeline::encode_normalized(std::string_view text, bool first, Output& out) const {
   if (marks_ == Marks::none) {
-    if (pre_tokenizers_.empty()) return encode_piece_(*model_, text, out);
-    pre_tokenizers_(Piece{text, first}, [&](std::string_view part) { encode_piece_(*model_, part, out); });
+    pre_tokenizers_(Piece{text, first}, [&](const Pieces& pieces) { encode_pieces_(*model_, pieces, out); });
     return;
   }
   std::string marked;
@@ -238,17 +237,22 @@ MODERNGPT2_INLINE void Pipeline::encode_normalized(std::string_view text, bool f
     marked.reserve(space_mark.size() + text.size());
     text = marked.append(space_mark).append(text);
   }
-  encode_piece_(*model_, text, out);
+  if (!text.empty()) encode_pieces_(*model_, Pieces{{&text, 1}, text.data() + text.size()}, out);
 }
 
 template <class Model>
-void Pipeline::encode_piece(const AnyModel& any, std::string_view piece, Output& out) {
+void Pipeline::encode_pieces(const AnyModel& any, const Pieces& text, Output& out) {
   const Model& model = *std::get_if<Model>(&any);
-  if (out.options.bpe_dropout <= 0) return model.encode(piece, out.ids);
-  if constexpr (requires { model.encode_with_dropout(piece, out.ids, out.options.bpe_dropout, out.random); })
-    model.encode_with_dropout(piece, out.ids, out.options.bpe_dropout, out.random);
-  else
-    throw Error("bpe_dropout is {}, but the tokenizer's model is not BPE: set it to 0", out.options.bpe_dropout);
+  if constexpr (requires { model.encode(text, out.ids); })
+    if (out.options.bpe_dropout <= 0) return model.encode(text, out.ids);
+  for (const std::string_view piece : text.pieces) {
+    if (out.options.bpe_dropout <= 0)
+      model.encode(piece, out.ids);
+    else if constexpr (requires { model.encode_with_dropout(piece, out.ids, out.options.bpe_dropout, out.random); })
+      model.encode_with_dropout(piece, out.ids, out.options.bpe_dropout, out.random);
+    else
+      throw Error("bpe_dropout is {}, but the tokenizer's model is not BPE: set it to 0", out.options.bpe_dropout);
+  }
 }
 
 }  // namespace moderngpt2::detail

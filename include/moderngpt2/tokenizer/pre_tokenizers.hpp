@@ -14,6 +14,7 @@
 #include "moderngpt2/tokenizer/pre_tokenizers/characters.hpp"
 #include "moderngpt2/tokenizer/pre_tokenizers/metaspace.hpp"
 #include "moderngpt2/tokenizer/pre_tokenizers/piece.hpp"
+#include "moderngpt2/tokenizer/pre_tokenizers/piece_batch.hpp"
 #include "moderngpt2/tokenizer/pre_tokenizers/split.hpp"
 #include "moderngpt2/tokenizer/pre_tokenizers/unicode_scripts.hpp"
 #include "moderngpt2/tokenizer/pre_tokenizers/whitespace.hpp"
@@ -41,10 +42,13 @@ class PreTokenizers {
     active_ = 1;
   }
 
-  /// Calls emit(std::string_view) for each piece, in order. The text of a piece is valid during the call only.
+  /// Calls emit(const Pieces&) for all pieces, in order, several at a time. Their text is valid during the call only.
   template <class Emit>
   void operator()(Piece piece, Emit&& emit) const {
-    if (!piece.text.empty()) run(piece, 0, emit);
+    if (piece.text.empty()) return;
+    PieceBatch batch(piece.text, emit);
+    run(piece, 0, batch);
+    batch.flush();
   }
 
   bool empty() const { return steps_.empty(); }
@@ -58,17 +62,14 @@ class PreTokenizers {
   static constexpr std::size_t most_steps = 16, most_rewriting_steps = 4;
 
   template <class Emit>
-  void run(Piece piece, std::size_t step, Emit& emit) const {
-    if (step == active_) {
-      emit(piece.text);
-      return;
-    }
+  void run(Piece piece, std::size_t step, PieceBatch<Emit>& batch) const {
+    if (step == active_) return batch.add(piece.text);
     std::visit(
         [&](const auto& current) {
           if (step + 1 == active_)
-            current(piece, [&](const Piece& part) { emit(part.text); });
+            current(piece, [&](const Piece& part) { batch.add(part.text); });
           else
-            current(piece, [&](const Piece& part) { run(part, step + 1, emit); });
+            current(piece, [&](const Piece& part) { run(part, step + 1, batch); });
         },
         steps_[step]);
   }

@@ -24,7 +24,10 @@ class AffixBpeModel {
       : ids_(tokens), merges_(merges, std::vector<int>(tokens.size(), -1)), options_(options) {}
 
   /// Appends the ids of `word`, which must be valid UTF-8.
-  void encode(std::string_view word, std::vector<int>& ids) const;
+  void encode(std::string_view word, std::vector<int>& ids) const {
+    if (!word.empty()) encode(Pieces{{&word, 1}, word.data() + word.size()}, ids);
+  }
+  void encode(const Pieces& text, std::vector<int>& ids) const;
 
   /// Appends ids of `word` with BPE dropout; see merge_with_dropout().
   void encode_with_dropout(std::string_view word, std::vector<int>& ids, double dropout, Rng& random) const;
@@ -46,11 +49,8 @@ class AffixBpeModel {
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE void AffixBpeModel::encode(std::string_view word, std::vector<int>& ids) const {
-  if (word.empty()) return;
-  if (options_.ignore_merges)
-    if (const int id = ids_.find(word); id >= 0) return ids.push_back(id);
-  cache_.encode(word, ids, [this](std::string_view piece, std::vector<int>& to) { compute(piece, to); });
+MODERNGPT2_INLINE void AffixBpeModel::encode(const Pieces& text, std::vector<int>& ids) const {
+  cache_.encode(text, ids, [this](std::string_view word, std::vector<int>& to) { compute(word, to); });
 }
 
 MODERNGPT2_INLINE void AffixBpeModel::encode_with_dropout(std::string_view word, std::vector<int>& ids, double dropout,
@@ -95,6 +95,8 @@ MODERNGPT2_INLINE std::vector<int> AffixBpeModel::symbols_of(std::string_view wo
 }
 
 MODERNGPT2_INLINE void AffixBpeModel::compute(std::string_view word, std::vector<int>& ids) const {
+  if (options_.ignore_merges)
+    if (const int id = ids_.find(word); id >= 0) return ids.push_back(id);
   std::vector<int> symbols = symbols_of(word);
   if (symbols.size() >= std::size_t{1} << 31)
     throw Error("tokenizer: a word of {} bytes is too long to merge. Split the document", word.size());

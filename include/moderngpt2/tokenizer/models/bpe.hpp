@@ -253,18 +253,13 @@ MODERNGPT2_INLINE bool BpeModel::is_cut(int left, int right) const {
 
 MODERNGPT2_INLINE void BpeModel::add_segment(std::string_view text, std::size_t size, SegmentCache& cache,
                                              IdWriter& out) const {
-  if (size > SegmentCache::longest_segment || number_ >= SegmentCache::most_models)
-    return add_merged(text.substr(0, size), [&](int id) { out.add(id); });
-  const SegmentCache::Key key(text, size);
-  SegmentCache::Place& place = cache(key, number_);
-  if (!place.holds(key, number_)) {
-    std::array<int, SegmentCache::longest_segment * space_mark.size()> ids;
-    std::size_t count = 0;
-    add_merged(text.substr(0, size), [&](int id) { ids[count++] = id; });
-    const std::span result = std::span(ids).first(count);
-    if (!place.store(key, number_, result)) return out.add(result);
-  }
-  out.add(place.ids(), place.count());
+  const bool cached = SegmentCache::takes(size, number_);
+  SegmentCache::Slot slot;
+  if (cached && cache.add(slot = cache.slot(text, size, number_), out)) return;
+  std::vector<int>& ids = out.flush();
+  const std::size_t before = ids.size();
+  add_merged(text.substr(0, size), [&](int id) { ids.push_back(id); });
+  if (cached) cache.store(slot, std::span(ids).subspan(before));
 }
 
 MODERNGPT2_INLINE int BpeModel::whole_token(std::string_view text) const {

@@ -15,6 +15,7 @@
 #include "moderngpt2/tokenizer/flat_map.hpp"
 #include "moderngpt2/tokenizer/models/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/models/double_array.hpp"
+#include "moderngpt2/tokenizer/models/token_ids.hpp"
 
 namespace moderngpt2::detail {
 
@@ -35,6 +36,9 @@ class BpeSearch {
   /// id; all 256 bytes have tokens, `byte_ids`.
   static std::optional<BpeSearch> make(std::span<const std::string> token_bytes, std::span<const BpeMerge> merges,
                                        const std::array<int, 256>& byte_ids, const BpeMerges& table);
+
+  /// Tokens, the ids that TokenIds gives their bytes, that are not the result of merging their bytes.
+  TokenIds unmade_tokens(std::span<const std::string> token_bytes) const;
 
   /// Appends the ids of `piece`.
   void encode(std::string_view piece, std::vector<int>& ids, const std::array<int, 256>& byte_ids,
@@ -186,6 +190,14 @@ MODERNGPT2_INLINE bool BpeSearch::merges_to(std::string_view text, std::span<con
   for (const char c : text) symbols.push_back(byte_ids[static_cast<unsigned char>(c)]);
   table.merge_all(symbols, ids);
   return std::equal(ids.begin(), ids.end(), expected.begin(), expected.end());
+}
+
+MODERNGPT2_INLINE TokenIds BpeSearch::unmade_tokens(std::span<const std::string> token_bytes) const {
+  const TokenIds all(token_bytes);
+  std::vector<std::string> unmade(token_bytes.size());
+  for (std::size_t id = 0; id < unmade.size(); ++id)
+    if (tokens_[id].time == never && all.find(token_bytes[id]) == static_cast<int>(id)) unmade[id] = token_bytes[id];
+  return TokenIds(unmade);
 }
 
 MODERNGPT2_INLINE void BpeSearch::encode(std::string_view piece, std::vector<int>& ids,

@@ -14,6 +14,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/tokenizer/models/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/models/bpe_search.hpp"
+#include "moderngpt2/tokenizer/models/character_borders.hpp"
 #include "moderngpt2/tokenizer/models/id_writer.hpp"
 #include "moderngpt2/tokenizer/models/merge_dropout.hpp"
 #include "moderngpt2/tokenizer/models/token_ids.hpp"
@@ -41,7 +42,12 @@ class ByteBpeModel {
                const ByteBpeOptions& options);
 
   /// Appends the ids of `piece`, which may be any bytes.
-  void encode(std::string_view piece, std::vector<int>& ids) const;
+  void encode(std::string_view piece, std::vector<int>& ids) const {
+    if (!piece.empty()) encode(Pieces{{&piece, 1}, piece.data() + piece.size()}, ids);
+  }
+
+  /// Appends the ids of pieces.
+  void encode(const Pieces& text, std::vector<int>& ids) const;
 
   /// Appends ids of `piece` as with BPE-dropout, see merge_with_dropout(). A piece of more than 2^20 bytes is merged in
   /// parts of that size.
@@ -54,8 +60,22 @@ class ByteBpeModel {
   static std::array<int, 256> single_bytes(std::span<const std::string> token_bytes);
   static std::vector<int> first_bytes(std::span<const std::string> token_bytes);
 
+  /// Part of the text to be encoded by itself: a piece, or a segment of one between borders that no merge can cross.
+  struct Unit {
+    const char* begin;
+    std::size_t size;
+    CharacterBorders::Entry character;  // with ids: the unit is this character
+    bool is_piece;
+    std::string_view text() const { return {begin, size}; }
+  };
+  class Units;
+
+  /// Whether a piece is to be cut in segments: it begins like Chinese, Japanese or Korean, or is too long for the cache.
+  bool is_for_segments(std::string_view piece) const;
+
   void append_symbols(std::string_view piece, std::vector<int>& symbols) const;
 
+  /// Merges a piece or segment.
   void compute(std::string_view piece, std::vector<int>& ids) const;
 
   void compute_long(std::string_view piece, std::vector<int>& ids) const;
@@ -64,9 +84,10 @@ class ByteBpeModel {
   bool all_bytes_;  // each byte has a token
   BpeMerges merges_;
   std::optional<BpeSearch> search_;  // if the merges allow it
-  TokenIds whole_;                   // with ignore_merges
+  CharacterBorders borders_;         // empty: pieces are not cut
+  TokenIds whole_;                   // with ignore_merges: tokens that merges do not make of their bytes
   ByteBpeOptions options_;
-  WordCache cache_;
+  WordCache pieces_, segments_;
 };
 
 }  // namespace moderngpt2::detail
@@ -82,7 +103,11 @@ MODERNGPT2_INLINE ByteBpeModel::ByteBpeModel(std::span<const std::string> token_
       merges_(merges, first_bytes(token_bytes)),
       options_(options) {
   if (all_bytes_ && options.searches) search_ = BpeSearch::make(token_bytes, merges, byte_ids_, merges_);
-  if (options.ignore_merges) whole_ = TokenIds(token_bytes);
+  if (options.ignore_merges) whole_ = search_ ? search_->unmade_tokens(token_bytes) : TokenIds(token_bytes);
+  if (all_bytes_ && token_bytes.size() < std::size_t{1} << CharacterBorders::id_bits) {
+    borders_ = CharacterBorders(token_bytes, merges);
+    borders_.set_ids([this](std::string_view bytes, std::vector<int>& ids) { compute(bytes, ids); });
+  }
 }
 
 MODERNGPT2_INLINE std::array<int, 256> ByteBpeModel::single_bytes(std::span<const std::string> token_bytes) {
@@ -101,11 +126,91 @@ MODERNGPT2_INLINE std::vector<int> ByteBpeModel::first_bytes(std::span<const std
   return ids;
 }
 
-MODERNGPT2_INLINE void ByteBpeModel::encode(std::string_view piece, std::vector<int>& ids) const {
-  if (piece.empty()) return;
-  if (options_.ignore_merges)
-    if (const int id = whole_.find(piece); id >= 0) return ids.push_back(id);
-  cache_.encode(piece, ids, [this](std::string_view word, std::vector<int>& to) { compute(word, to); });
+/// Collects units and encodes them together, so that waiting for the memory of the cache overlaps.
+class ByteBpeModel::Units {
+ public:
+  Units(const ByteBpeModel& model, const char* text_end, std::vector<int>& ids)
+      : model_(model), text_end_(text_end), out_(ids) {}
+
+  void add_piece(std::string_view piece) { add(piece, CharacterBorders::Entry(), true); }
+
+  void add_segments(std::string_view piece) {
+    const CharacterBorders& borders = model_.borders_;
+    std::size_t begin = 0, at = 0;
+    CharacterBorders::Step left = CharacterBorders::step(piece);
+    while (true) {
+      at += left.length;
+      const CharacterBorders::Step right = at < piece.size() ? CharacterBorders::step(piece.substr(at)) : left;
+      if (at == piece.size() || borders.is_cut(left.character, right.character)) {
+        const bool one = at - begin == left.length;
+        add(piece.substr(begin, at - begin), one ? borders[left.character] : CharacterBorders::Entry(), false);
+        begin = at;
+        if (at == piece.size()) return;
+      }
+      left = right;
+    }
+  }
+
+  void finish() {
+    run();
+    out_.flush();
+  }
+
+ private:
+  void add(std::string_view text, CharacterBorders::Entry character, bool is_piece) {
+    units_[count_++] = {text.data(), text.size(), character, is_piece};
+    if (count_ == units_.size()) run();
+  }
+
+  void run() {
+    SegmentCache& cache = SegmentCache::of_this_thread();
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Unit& unit = units_[i];
+      if (unit.character.count() == 0 && cache_of(unit).takes(unit.text()))
+        slots_[i] = cache_of(unit).slot(unit.text(), text_end_, cache);
+    }
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Unit& unit = units_[i];
+      if (const std::size_t count = unit.character.count(); count > 0) {
+        const int ids[] = {unit.character.id(0), unit.character.id(1), unit.character.id(2)};
+        out_.add(ids, count);
+        continue;
+      }
+      cache_of(unit).add(unit.text(), slots_[i], cache, out_, [&](std::vector<int>& ids) {
+        const int whole = unit.is_piece ? model_.whole_.find(unit.text()) : -1;
+        if (whole >= 0) return ids.push_back(whole);
+        model_.compute(unit.text(), ids);
+      });
+    }
+    count_ = 0;
+  }
+
+  const WordCache& cache_of(const Unit& unit) const { return unit.is_piece ? model_.pieces_ : model_.segments_; }
+
+  const ByteBpeModel& model_;
+  const char* text_end_;
+  IdWriter out_;
+  std::size_t count_ = 0;
+  std::array<Unit, Pieces::most> units_;
+  std::array<SegmentCache::Slot, Pieces::most> slots_;
+};
+
+MODERNGPT2_INLINE void ByteBpeModel::encode(const Pieces& text, std::vector<int>& ids) const {
+  Units units(*this, text.text_end, ids);
+  for (const std::string_view piece : text.pieces) {
+    if (is_for_segments(piece) && whole_.find(piece) < 0)
+      units.add_segments(piece);
+    else
+      units.add_piece(piece);
+  }
+  units.finish();
+}
+
+MODERNGPT2_INLINE bool ByteBpeModel::is_for_segments(std::string_view piece) const {
+  if (borders_.empty()) return false;
+  const auto second = static_cast<unsigned char>(piece[piece.size() > 1 ? 1 : 0]);
+  const auto first = static_cast<unsigned char>(piece[0]);
+  return first >= 0xE3 || (first < 0x80 && second >= 0xE3) || piece.size() > SegmentCache::longest_segment;
 }
 
 MODERNGPT2_INLINE void ByteBpeModel::encode_with_dropout(std::string_view piece, std::vector<int>& ids, double dropout,

@@ -30,9 +30,11 @@ class IdWriter {
     for (const int id : ids) add(id);
   }
 
-  void flush() {
+  /// Empties the buffer. Returns the vector, to which ids may be appended directly.
+  std::vector<int>& flush() {
     ids_.insert(ids_.end(), buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
     used_ = 0;
+    return ids_;
   }
 
  private:

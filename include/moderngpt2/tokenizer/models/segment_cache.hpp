@@ -7,76 +7,62 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "moderngpt2/tokenizer/models/id_writer.hpp"
 
 namespace moderngpt2::detail {
 
-/// Per-thread cache of the ids of recent segments (mostly words), for any number of models. Direct-mapped: a segment
-/// has one place, which the next segment with that place overwrites. Memory is constant (2 MiB), and a lookup reads one
-/// cache line.
+/// Per-thread cache of the ids of recent segments (mostly words), for any number of models. Memory is constant (2.5
+/// MiB). Most segments are short and have few ids: these have two places in one cache line, the first for the one that
+/// was used last, and a new segment takes the second, so that rare words do not displace frequent ones. Others have one
+/// place.
 class SegmentCache {
  public:
   static constexpr std::size_t longest_segment = 31;  // bytes
   static constexpr std::size_t most_ids = 7;
   static constexpr std::uint32_t most_models = std::uint32_t{1} << 29;
 
-  /// Key of a segment: its bytes, zero padding, and its length in the last byte.
-  struct Key {
-    std::uint64_t words[4];
+ private:
+  static constexpr std::size_t longest_short = 15;
 
-    /// Key of the first `size` bytes of `text`, at most `longest_segment`.
-    Key(std::string_view text, std::size_t size) {
-      if (text.size() >= sizeof words) {
-        static constexpr auto masks = [] {
-          struct {
-            unsigned char bytes[64];
-          } kept{};
-          for (std::size_t i = 0; i < 32; ++i) kept.bytes[i] = 0xFF;
-          return kept;
-        }();
-        std::uint64_t mask[4];
-        std::memcpy(words, text.data(), sizeof words);
-        std::memcpy(mask, masks.bytes + (sizeof words - size), sizeof mask);
-        for (std::size_t i = 0; i < 4; ++i) words[i] &= mask[i];
-      } else {
-        std::memset(words, 0, sizeof words);
-        std::memcpy(words, text.data(), size);
-      }
-      words[3] |= std::uint64_t{size} << 56;
-    }
+  /// A segment and its ids: bytes, zero padding and the length in the last byte.
+  template <std::size_t words, std::size_t most>
+  struct Entry {
+    std::uint64_t key[words] = {};
+    std::uint32_t model_and_count = 0;  // model numbers begin at 1
+    int ids[most] = {};
 
-    std::size_t place(std::uint32_t model) const {
-      std::uint64_t hash = (words[0] ^ model) * 0x9E3779B97F4A7C15u;
-      hash = (hash ^ hash >> 32 ^ words[1]) * 0xD6E8FEB86659FD93u;
-      hash = (hash ^ hash >> 32 ^ words[2]) * 0xA0761D6478BD642Fu;
-      hash = (hash ^ hash >> 32 ^ words[3]) * 0xE7037ED1A0B428DBu;
-      return hash >> (64 - log2_places);
+    bool holds(const std::uint64_t* other, std::uint32_t model) const {
+      std::uint64_t different = model_and_count >> 3 ^ model;
+      for (std::size_t i = 0; i < words; ++i) different |= key[i] ^ other[i];
+      return different == 0;
     }
+    void set(const std::uint64_t* other, std::uint32_t model, std::span<const int> new_ids) {
+      std::copy_n(other, words, key);
+      model_and_count = model << 3 | static_cast<std::uint32_t>(new_ids.size());
+      std::copy(new_ids.begin(), new_ids.end(), ids);
+    }
+    void add_to(IdWriter& out) const { out.add(ids, model_and_count & 7); }
   };
+  using Short = Entry<2, 3>;
+  using Long = Entry<4, most_ids>;
+  struct alignas(64) ShortLine {
+    Short entries[2];
+  };
+  struct alignas(64) LongLine {
+    Long entry;
+  };
+  static_assert(sizeof(ShortLine) == 64 && sizeof(LongLine) == 64);
 
-  class Place {
-   public:
-    /// Whether the place holds this segment's ids for this model.
-    bool holds(const Key& key, std::uint32_t model) const {
-      return (((key.words[0] ^ words_[0]) | (key.words[1] ^ words_[1]) | (key.words[2] ^ words_[2]) |
-               (key.words[3] ^ words_[3])) == 0) &
-             (model_and_count_ >> 3 == model);
-    }
-    /// Stores ids. Returns false, without changes, if they are too many.
-    bool store(const Key& key, std::uint32_t model, std::span<const int> ids) {
-      if (ids.size() > most_ids) return false;
-      std::memcpy(words_, key.words, sizeof words_);
-      model_and_count_ = model << 3 | static_cast<std::uint32_t>(ids.size());
-      std::copy(ids.begin(), ids.end(), ids_);
-      return true;
-    }
-    std::size_t count() const { return model_and_count_ & 7; }
-    const int (&ids() const)[most_ids] { return ids_; }
-
-   private:
-    std::uint64_t words_[4] = {};
-    std::uint32_t model_and_count_ = 0;  // model numbers begin at 1
-    int ids_[most_ids] = {};
+ public:
+  /// Key of a segment and its place in the cache. Not initialized.
+  class Slot {
+    friend class SegmentCache;
+    std::uint64_t key_[4];
+    std::uint32_t model_;
+    ShortLine* line_;  // null: none
   };
 
   static SegmentCache& of_this_thread() {
@@ -90,17 +76,86 @@ class SegmentCache {
     return number < most_models ? ++number : most_models;
   }
 
-  /// Place of a segment for a model number from 1 to most_models - 1.
-  Place& operator()(const Key& key, std::uint32_t model) { return places_[key.place(model)].place; }
+  /// Whether a segment can be cached.
+  static bool takes(std::size_t size, std::uint32_t model) { return size <= longest_segment && model < most_models; }
+
+  /// Slot of the first `size` bytes of `text`, for which takes() is true. Fast if 32 bytes can be read. The place is
+  /// fetched from memory without waiting for it: get the slots of several segments, then read them.
+  Slot slot(std::string_view text, std::size_t size, std::uint32_t model) {
+    Slot slot;
+    slot.model_ = model;
+    if (size <= longest_short) {
+      read<2>(text, size, slot.key_);
+      slot.key_[2] = slot.key_[3] = 0;
+      slot.line_ = &short_[place<log2_short>(slot)];
+      __builtin_prefetch(slot.line_);
+    } else {
+      read<4>(text, size, slot.key_);
+      slot.line_ = nullptr;
+    }
+    return slot;
+  }
+
+  /// Adds the ids of a segment if the cache has them. Returns whether it has.
+  bool add(const Slot& slot, IdWriter& out) {
+    if (slot.line_) {
+      Short* entries = slot.line_->entries;
+      if (entries[0].holds(slot.key_, slot.model_)) return entries[0].add_to(out), true;
+      if (entries[1].holds(slot.key_, slot.model_)) {
+        std::swap(entries[0], entries[1]);
+        return entries[0].add_to(out), true;
+      }
+    }
+    const Long& entry = long_[place<log2_long>(slot)].entry;
+    if (!entry.holds(slot.key_, slot.model_)) return false;
+    return entry.add_to(out), true;
+  }
+
+  /// Stores the ids of a segment, unless they are too many.
+  void store(const Slot& slot, std::span<const int> ids) {
+    if (slot.line_ && ids.size() <= std::size(slot.line_->entries[0].ids))
+      slot.line_->entries[1].set(slot.key_, slot.model_, ids);
+    else if (ids.size() <= most_ids)
+      long_[place<log2_long>(slot)].entry.set(slot.key_, slot.model_, ids);
+  }
 
  private:
-  static constexpr int log2_places = 15;
-  struct alignas(64) Line {
-    Place place;
-  };
-  static_assert(sizeof(Line) == 64);
+  static constexpr int log2_short = 15, log2_long = 13;
 
-  std::vector<Line> places_ = std::vector<Line>(std::size_t{1} << log2_places);
+  /// Key of the first `size` bytes of `text`, fewer than the key's.
+  template <std::size_t words>
+  static void read(std::string_view text, std::size_t size, std::uint64_t (&key)[4]) {
+    constexpr std::size_t bytes = words * sizeof(std::uint64_t);
+    static constexpr auto masks = [] {
+      struct {
+        unsigned char bytes[2 * words * sizeof(std::uint64_t)];
+      } kept{};
+      for (std::size_t i = 0; i < words * sizeof(std::uint64_t); ++i) kept.bytes[i] = 0xFF;
+      return kept;
+    }();
+    if (text.size() >= bytes) {
+      std::uint64_t mask[words];
+      std::memcpy(key, text.data(), bytes);
+      std::memcpy(mask, masks.bytes + (bytes - size), bytes);
+      for (std::size_t i = 0; i < words; ++i) key[i] &= mask[i];
+    } else {
+      std::memset(key, 0, bytes);
+      std::memcpy(key, text.data(), size);
+    }
+    key[words - 1] |= std::uint64_t{size} << 56;
+  }
+
+  /// Four multiplications that do not wait for each other.
+  template <int log2_places>
+  static std::size_t place(const Slot& slot) {
+    const std::uint64_t* key = slot.key_;
+    return ((key[0] + slot.model_) * 0x9E3779B97F4A7C15u + key[1] * 0xD6E8FEB86659FD93u + key[2] * 0xA0761D6478BD642Fu +
+            key[3] * 0xE7037ED1A0B428DBu) >>
+           (64 - log2_places);
+  }
+
+  std::vector<ShortLine> short_ = std::vector<ShortLine>(std::size_t{1} << log2_short);
+  std::vector<LongLine> long_ = std::vector<LongLine>(std::size_t{1} << log2_long);
 };
 
 }  // namespace moderngpt2::detail

@@ -33,7 +33,10 @@ class UnigramModel {
                const std::array<int, 256>& byte_ids, std::size_t window = 1 << 16);
 
   /// Appends the ids of `text`, normalized and valid UTF-8. Throws Error if it needs a missing unknown token.
-  void encode(std::string_view text, std::vector<int>& ids) const;
+  void encode(std::string_view text, std::vector<int>& ids) const {
+    if (!text.empty()) encode(Pieces{{&text, 1}, text.data() + text.size()}, ids);
+  }
+  void encode(const Pieces& text, std::vector<int>& ids) const;
 
  private:
   struct Node {  // best path that ends at a byte of the window
@@ -99,9 +102,8 @@ MODERNGPT2_INLINE UnigramModel::UnigramModel(const std::vector<std::pair<std::st
   unk_score_ = lowest - unk_penalty;
 }
 
-MODERNGPT2_INLINE void UnigramModel::encode(std::string_view text, std::vector<int>& ids) const {
-  if (!text.empty())
-    cache_.encode(text, ids, [this](std::string_view piece, std::vector<int>& to) { search(piece, to); });
+MODERNGPT2_INLINE void UnigramModel::encode(const Pieces& text, std::vector<int>& ids) const {
+  cache_.encode(text, ids, [this](std::string_view piece, std::vector<int>& to) { search(piece, to); });
 }
 
 MODERNGPT2_INLINE void UnigramModel::search(std::string_view text, std::vector<int>& ids) const {

@@ -25,7 +25,10 @@ class WordPieceModel {
                  std::size_t max_input_chars_per_word);
 
   /// Appends the ids of `piece`, which must be valid UTF-8. Throws Error if it needs a missing unknown token.
-  void encode(std::string_view piece, std::vector<int>& ids) const;
+  void encode(std::string_view piece, std::vector<int>& ids) const {
+    if (!piece.empty()) encode(Pieces{{&piece, 1}, piece.data() + piece.size()}, ids);
+  }
+  void encode(const Pieces& text, std::vector<int>& ids) const;
 
  private:
   void compute(std::string_view piece, std::vector<int>& ids) const;
@@ -71,9 +74,8 @@ MODERNGPT2_INLINE WordPieceModel::WordPieceModel(std::span<const std::string> vo
   }
 }
 
-MODERNGPT2_INLINE void WordPieceModel::encode(std::string_view piece, std::vector<int>& ids) const {
-  if (!piece.empty())
-    cache_.encode(piece, ids, [this](std::string_view word, std::vector<int>& to) { compute(word, to); });
+MODERNGPT2_INLINE void WordPieceModel::encode(const Pieces& text, std::vector<int>& ids) const {
+  cache_.encode(text, ids, [this](std::string_view word, std::vector<int>& to) { compute(word, to); });
 }
 
 MODERNGPT2_INLINE void WordPieceModel::compute(std::string_view piece, std::vector<int>& ids) const {
