@@ -53,7 +53,7 @@ hide() {
 # programs among them.
 left_out() {
   case $1 in
-    cli) echo convert_tokenizer generate golden_check make_dialogues make_stories plot_loss \
+    cli) echo convert_checkpoint convert_tokenizer generate golden_check make_dialogues make_stories plot_loss \
       pretokenize_dataset pretrain train train_on_text train_tokenizer ;;
     data) echo custom_optimizer make_dialogues make_stories pretokenize_dataset pretrain train train_tokenizer ;;
     mpi) echo train/mpi ;;

@@ -101,6 +101,8 @@ TEST_CASE("validate names the field that is wrong") {
   faults.push_back({"num_key_value_heads 5", [](Config& c) { c.n_kv_head = 5; }});
   faults.push_back({"head_dim 63", [](Config& c) { c.head_dim = 63; }});
   faults.push_back({"n_layer", [](Config& c) { c.n_layer = 100'001; }});
+  for (int bad : {-1, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()})
+    faults.push_back({"sliding_window", [=](Config& c) { c.sliding_window = bad; }});
   faults.push_back({"beyond any model", [](Config& c) { c.n_head = c.n_kv_head = 1 << 20, c.head_dim = 1 << 20; }});
   faults.push_back({"intermediate_size make", [](Config& c) { c.n_embd = c.n_inner = 1 << 27, c.n_layer = 100'000; }});
   faults.push_back({"activation_function", [](Config& c) { c.activation = Activation::dynamic; }});

@@ -10,6 +10,7 @@
 #include "moderngpt2/config/activation.hpp"
 #include "moderngpt2/config/field.hpp"
 #include "moderngpt2/config/layer_config.hpp"
+#include "moderngpt2/config/layer_types.hpp"
 #include "moderngpt2/config/model_shape.hpp"
 #include "moderngpt2/core/error.hpp"
 
@@ -58,6 +59,8 @@ struct Config {
   std::optional<double> query_pre_attn_scalar;
   std::optional<double> attn_logit_softcapping;
   std::optional<double> final_logit_softcapping;
+  int sliding_window = 0;    ///< keys that a sliding layer sees, the query's own included; 0: no layer slides
+  LayerTypes layer_types{};  ///< which layers slide
 
   double initializer_range = 0.02;
   double resid_pdrop = 0.1;
@@ -84,6 +87,12 @@ struct Config {
   /// Channels of the queries, and of the keys or values.
   constexpr int query_width() const { return n_head * head_dim; }
   constexpr int kv_width() const { return n_kv_head * head_dim; }
+  /// Windows of the layers; a window as wide as the context is none.
+  constexpr LayerWindows windows() const {
+    return {.width = sliding_window < n_positions ? sliding_window : 0, .n_layer = n_layer, .types = layer_types};
+  }
+  /// Keys that a query of a layer sees at most, its own included; 0: all earlier ones.
+  constexpr int window(int layer) const { return windows()[layer]; }
 };
 
 /// Range of a number that validate() accepts. size: 1 to 2^27; probability: [0, 1); positive, not_negative: finite.
@@ -206,6 +215,19 @@ constexpr void describe(C& c, Visitor&& visit) {
          .section = section,
          .at_least = 0},
         InConfig{.range = Range::positive, .zero_is_none = true});
+  visit(c.sliding_window,
+        {.name = "sliding_window",
+         .help = "Tokens that a sliding layer attends to, including the query's own; 0: no layer slides.",
+         .section = section,
+         .at_least = 0},
+        InConfig{.range = Range::not_negative, .own_format = true, .zero_is_none = true});
+  visit(c.layer_types,
+        {.name = "layer_types",
+         .help = "Attention of the layers, repeated up to n_layer.",
+         .section = section,
+         .choices = layer_type_words,
+         .default_text = "sliding_attention full_attention"},
+        InConfig{.own_format = true});
   visit(c.initializer_range,
         {.name = "initializer_range", .help = "Standard deviation of new weights.", .section = section},
         InConfig{.range = Range::not_negative, .same_model = false});
@@ -261,7 +283,10 @@ inline void validate(const Config& c) {
       if (member) detail::check_range(field.name, rules.range, *member);
   });
   detail::check_range("rope_scaling factor", Range::positive, c.rope_scaling_factor);
-  if (c.n_layer > 100'000) throw Error("config: n_layer is {}, beyond any model (maximum 100000)", c.n_layer);
+  if (c.sliding_window > 1 << 27)
+    throw Error("config: sliding_window is {}, beyond any model (maximum 2^27)", c.sliding_window);
+  if (c.n_layer > max_layers)
+    throw Error("config: n_layer is {}, beyond any model (maximum {})", c.n_layer, max_layers);
   if (c.n_head % c.n_kv_head != 0)
     throw Error("config: n_head {} is not a multiple of num_key_value_heads {}", c.n_head, c.n_kv_head);
   if (c.head_dim % 2 != 0)

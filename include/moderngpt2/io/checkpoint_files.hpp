@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
+#include "moderngpt2/io/gguf/tensors.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/safetensors_reader.hpp"
 
@@ -56,46 +59,55 @@ inline constexpr std::string_view pickle_hint =
 
 }  // namespace detail
 
-/// Tensors of a checkpoint: one safetensors file, or a folder with model.safetensors or with shards and
-/// model.safetensors.index.json. Same interface as SafetensorsFile. Threads: several may read at once.
+/// Tensors of a checkpoint: one safetensors file, a folder with model.safetensors or with shards and
+/// model.safetensors.index.json, or a GGUF file, whose tensors have this library's names and are dequantized when read
+/// (io/gguf/tensors.hpp). Same interface as SafetensorsFile. Threads: several may read at once.
 class CheckpointTensors {
  public:
   explicit CheckpointTensors(const std::filesystem::path& file_or_folder);
 
   /// Path that the constructor received: the folder or the file.
   const std::filesystem::path& path() const { return path_; }
+  /// Safetensors files; none for a GGUF file.
   const std::vector<SafetensorsFile>& files() const { return files_; }
   /// Tensors of all shards; `shard` is the index in `files`.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  /// Metadata of the first file.
-  const std::map<std::string, std::string>& metadata() const { return files_.front().metadata(); }
+  /// Metadata of the first safetensors file.
+  const std::map<std::string, std::string>& metadata() const {
+    static const std::map<std::string, std::string> none;
+    return files_.empty() ? none : files_.front().metadata();
+  }
 
   /// Returns the tensor with a name, or nullptr. at() throws Error instead.
   const TensorInfo* find(std::string_view name) const;
   const TensorInfo& at(std::string_view name) const;
   /// File that contains a tensor, for error messages.
-  const std::filesystem::path& path_of(const TensorInfo& info) const { return file(info).path(); }
+  const std::filesystem::path& path_of(const TensorInfo& info) const { return gguf_ ? path_ : file(info).path(); }
 
   void read(const TensorInfo& info, std::span<std::byte> out, std::uint64_t offset = 0) const {
-    file(info).read(info, out, offset);
+    gguf_ ? gguf_->read(info, out, offset) : file(info).read(info, out, offset);
   }
   template <TensorElement T>
   void read_as(const TensorInfo& info, T* out, std::int64_t first, std::int64_t count) const {
-    file(info).read_as(info, out, first, count);
+    gguf_ ? gguf_->read_as(info, out, first, count) : file(info).read_as(info, out, first, count);
   }
   template <TensorElement T>
   void read_as(const TensorInfo& info, T* out) const {
-    file(info).read_as(info, out);
+    read_as(info, out, 0, info.count());
   }
   template <TensorElement T>
   std::vector<T> read_vector(std::string_view name) const {
-    return file(at(name)).template read_vector<T>(name);
+    const TensorInfo& info = at(name);
+    std::vector<T> out(static_cast<std::size_t>(info.count()));
+    read_as(info, out.data());
+    return out;
   }
 
  private:
   const SafetensorsFile& file(const TensorInfo& info) const { return files_[static_cast<std::size_t>(info.shard)]; }
 
   void add(const std::filesystem::path& path);
+  void add_gguf();
 
   void open_shards(const std::filesystem::path& index);
 
@@ -104,6 +116,7 @@ class CheckpointTensors {
 
   std::filesystem::path path_;
   std::vector<SafetensorsFile> files_;
+  std::shared_ptr<const GgufTensors> gguf_;  // in place of files_
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, std::size_t> index_;
 };
@@ -120,7 +133,10 @@ MODERNGPT2_INLINE CheckpointTensors::CheckpointTensors(const std::filesystem::pa
   std::error_code error;
   if (!fs::is_directory(path_, error)) {
     if (detail::is_pickle(path_)) throw Error("{}: {}", path_.string(), detail::pickle_hint);
-    add(path_);
+    if (is_gguf(path_))
+      add_gguf();
+    else
+      add(path_);
     return;
   }
   const fs::path single = path_ / "model.safetensors", index = path_ / "model.safetensors.index.json";
@@ -155,6 +171,12 @@ MODERNGPT2_INLINE void CheckpointTensors::add(const std::filesystem::path& path)
                   path.string());
     tensors_.push_back(std::move(info));
   }
+}
+
+MODERNGPT2_INLINE void CheckpointTensors::add_gguf() {
+  gguf_ = std::make_shared<const GgufTensors>(path_);
+  tensors_ = gguf_->tensors();
+  for (std::size_t i = 0; i < tensors_.size(); ++i) index_.emplace(tensors_[i].name, i);
 }
 
 MODERNGPT2_INLINE void CheckpointTensors::open_shards(const std::filesystem::path& index) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -17,7 +18,10 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_fields.hpp"
 #include "moderngpt2/io/gemma2.hpp"
+#include "moderngpt2/io/gguf/config.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/layer_windows.hpp"
 
 namespace moderngpt2 {
 
@@ -45,6 +49,8 @@ template <class T>
 Json field_json(const T& value) {
   if constexpr (std::is_same_v<T, BlocksConfig>) {
     return blocks_json(value);
+  } else if constexpr (std::is_same_v<T, LayerTypes>) {
+    return layer_types_json(value, value.period());
   } else if constexpr (requires { value.has_value(); }) {
     return value ? field_json(*value) : Json(nullptr);
   } else if constexpr (std::is_enum_v<T>) {
@@ -75,7 +81,7 @@ std::optional<int> first(const std::vector<int>& ids);
 /// `where`, usually the file's name, begins each Error. `own_architecture`: class of a head that is not the library's.
 ConfigFile parse_config(const Json& json, const std::string& where, std::string_view own_architecture = {});
 
-/// Reads a config.json, or the one in a folder.
+/// Reads a config.json, the one in a folder, or the config of a GGUF file.
 ConfigFile read_config(const std::filesystem::path& file_or_folder, std::string_view own_architecture = {});
 
 /// Throws an Error if the blocks of a config have layers that are not the library's, for programs that know no others.
@@ -127,6 +133,8 @@ MODERNGPT2_INLINE void write_own_format(Json& out, const ConfigFile& file, std::
   } else if (name == "rope_scaling_factor") {
     out["rope_scaling"] =
         c.rope_scaling_factor == 1.0 ? Json(nullptr) : Json{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}};
+  } else if (name == "sliding_window") {
+    write_layer_windows(out, c);  // with layer_types
   } else if (name == "bos_token_id") {
     out["bos_token_id"] = field_json(c.bos_token_id);
   } else if (name == "eos_token_id") {
@@ -201,6 +209,7 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
   detail::derive_sizes(where, c);
   c.rope_theta = fields.rope_theta();
   c.rope_scaling_factor = fields.rope_scaling_factor();
+  detail::read_layer_windows(fields, where, c);
   c.bos_token_id = detail::first(fields.token_ids("bos_token_id", {50256}, false));
   file.eos_token_ids = fields.token_ids("eos_token_id", {50256}, true);
   c.eos_token_id = detail::first(file.eos_token_ids);
@@ -220,6 +229,8 @@ MODERNGPT2_INLINE ConfigFile parse_config(const Json& json, const std::string& w
 
 MODERNGPT2_INLINE ConfigFile read_config(const std::filesystem::path& file_or_folder,
                                          std::string_view own_architecture) {
+  if (is_gguf(file_or_folder))
+    return parse_config(config_from_gguf(GgufFile(file_or_folder)), file_or_folder.string(), own_architecture);
   std::error_code ignored;
   const bool folder = std::filesystem::is_directory(file_or_folder, ignored);
   const std::filesystem::path path = folder ? file_or_folder / "config.json" : file_or_folder;
@@ -269,8 +280,11 @@ MODERNGPT2_INLINE FileRecord write_config(const std::filesystem::path& path, con
 }
 
 MODERNGPT2_INLINE void require_same_model(const Config& checkpoint, const Config& wanted, const std::string& where) {
-  const auto values_of = [](Config c) {
+  const int n_positions = std::max(checkpoint.n_positions, wanted.n_positions);
+  const auto values_of = [n_positions](Config c) {
     c.query_pre_attn_scalar = c.query_scale();  // given or not, the same multiplier
+    c.n_positions = n_positions;
+    detail::normalize_windows(c);
     std::vector<Json> values;
     describe(c,
              [&](const auto& member, const Field&, const InConfig&) { values.push_back(detail::field_json(member)); });

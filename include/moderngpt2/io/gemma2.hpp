@@ -26,7 +26,7 @@ inline std::string gemma2_name(std::string_view name) {
 }
 
 /// Translates a gemma2 config.json to this library's fields. Missing fields take Gemma 2's defaults, which differ from
-/// ours. Throws Error for features that this model does not compute, such as sliding windows narrower than the context.
+/// ours. Throws Error for features that this model does not compute, such as bidirectional attention.
 /// Source: configuration_gemma2.py of Transformers.
 inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   const detail::ConfigFields fields(gemma, where);
@@ -35,26 +35,6 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
     return value ? *value : otherwise;
   };
 
-  const int n_layer = fields.size("n_layer", 26);
-  const int n_positions = fields.size("n_positions", 8192);
-  const Json window = field("sliding_window", 4096);
-  const Json layer_types = field("layer_types", nullptr);
-  bool sliding = true;  // default without layer_types: every other layer has a sliding window
-  if (!layer_types.is_null()) {
-    if (!layer_types.is_array() || layer_types.size() != static_cast<std::size_t>(n_layer))
-      throw Error("{}: layer_types must list the {} layers", where, n_layer);
-    sliding = false;
-    for (const Json& type : layer_types) {
-      if (type != "full_attention" && type != "sliding_attention")
-        throw Error("{}: layer_types holds {}", where, detail::json_excerpt(type));
-      sliding = sliding || type == "sliding_attention";
-    }
-  }
-  if (sliding && !window.is_null() && json_as<std::int64_t>(window, "sliding_window", where) < n_positions)
-    throw Error(
-        "{}: sliding_window {} is narrower than max_position_embeddings {}, which is not supported; a copy "
-        "whose max_position_embeddings is the window computes the same up to there",
-        where, window.dump(), n_positions);
   if (const Json both = field("use_bidirectional_attention", nullptr); !both.is_null() && both != false)
     throw Error("{}: use_bidirectional_attention is not supported", where);
 
@@ -65,6 +45,7 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
 
   Json out = gemma;
   out["model_type"] = "moderngpt2";
+  out.erase("moderngpt2");  // config of an exported model, see gemma2_restore.hpp
   const Json architectures = field("architectures", nullptr);
   if (architectures.is_array() && !architectures.empty()) {
     const auto name = json_as<std::string>(architectures[0], "architectures", where);
@@ -90,6 +71,7 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   set_default("n_positions", "max_position_embeddings", 8192);
   set_default("final_logit_softcapping", "", 30.0);
   set_default("attn_logit_softcapping", "", 50.0);
+  set_default("sliding_window", "", 4096);  // without layer_types, layers 0, 2, 4, ... slide, as in our files
   set_default("pad_token_id", "", 0);
   set_default("eos_token_id", "", 1);
   set_default("bos_token_id", "", 2);
@@ -103,8 +85,8 @@ inline Json config_from_gemma2(const Json& gemma, const std::string& where) {
   if (!(scalar > 0)) throw Error("{}: query_pre_attn_scalar is {}, it must be positive", where, scalar);
   const int head_dim = detail::ConfigFields(out, where).size("head_dim", 256);
   out["query_pre_attn_scalar"] = scalar == head_dim ? Json(nullptr) : Json(1.0 / std::sqrt(scalar));
-  for (const char* name : {"sliding_window", "sliding_window_size", "layer_types", "attention_dropout",
-                           "use_bidirectional_attention", "cache_implementation"})
+  for (const char* name :
+       {"sliding_window_size", "attention_dropout", "use_bidirectional_attention", "cache_implementation"})
     out.erase(name);
   return out;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -16,8 +17,11 @@
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/folder.hpp"
+#include "moderngpt2/io/gemma2_export.hpp"
 #include "moderngpt2/io/generation_config.hpp"
 #include "moderngpt2/io/model_files.hpp"
+#include "moderngpt2/io/model_format.hpp"
+#include "moderngpt2/io/query_scale.hpp"
 #include "moderngpt2/io/tokenizer_files.hpp"
 
 // Model folders in Hugging Face's format: save_model(folder, model, tokenizer) writes one, load_model<M>(folder) of
@@ -30,6 +34,8 @@ struct ModelCompanions {
   ConfigFile config{};  ///< further fields of config.json (`json`, `eos_token_ids`); the rest is the model's own
   TokenizerFiles tokenizer{};
   std::optional<GenerationConfigFile> generation{};  ///< if empty, derived from `config`
+  ModelFormat format = ModelFormat::moderngpt2;      ///< moderngpt2 or gemma2
+  TokenizerFiles gemma2_tokenizer{};                 ///< files for gemma2; if empty, `tokenizer`
 };
 
 /// Name of an element type in config.json (torch_dtype): "bfloat16", "float16", "float32" or "float64".
@@ -53,7 +59,8 @@ ModelCompanions companions_of(const M& model, ModelCompanions companions = {}) {
 
 /// Writes a model folder in Hugging Face's format: weights, config.json, generation_config.json, and the tokenizer's
 /// files. Makes the folder and its parents. `dtype`: torch_dtype_name() of the weights. Returns name, size and hash of
-/// each file. Throws an Error that names a file that cannot be written.
+/// each file. Throws an Error that names a file that cannot be written, or, for gemma2, a field that Gemma 2 cannot
+/// express.
 std::vector<FileRecord> write_model_folder(const std::filesystem::path& folder, std::span<const TensorSource> weights,
                                            const char* dtype, const ModelCompanions& companions);
 
@@ -108,16 +115,32 @@ namespace moderngpt2 {
 MODERNGPT2_INLINE std::vector<FileRecord> write_model_folder(const std::filesystem::path& folder,
                                                              std::span<const TensorSource> weights, const char* dtype,
                                                              const ModelCompanions& companions) {
+  const bool is_gemma2 = companions.format == ModelFormat::gemma2;
+  if (is_gemma2) require_gemma2(companions.config, folder.string());
   make_folder(folder);
-  std::vector<FileRecord> files = write_sharded(folder, weights);
+  std::error_code absent;
+  std::filesystem::remove(folder / original_queries_name, absent);  // of an earlier model
   Json config = config_to_json(companions.config);
   config.erase("dtype");  // newer name of torch_dtype
   config["torch_dtype"] = dtype;
+  TokenizerFiles tokenizer = companions.tokenizer;
+  std::vector<FileRecord> files;
+  if (is_gemma2) {
+    const Gemma2Weights exported = gemma2_weights(weights, companions.config.config);
+    files = write_sharded(folder, exported.tensors);
+    if (const auto originals = exported.write_originals(folder)) files.push_back(*originals);
+    if (!companions.gemma2_tokenizer.files.empty()) tokenizer = companions.gemma2_tokenizer;
+    Json remembered{{"config", std::move(config)}};
+    if (const auto before = require_plain_tokenizer(tokenizer)) remembered["tokenizer_class"] = *before;
+    config = config_to_gemma2(companions.config, std::move(remembered), dtype);
+  } else {
+    files = write_sharded(folder, weights);
+  }
   files.push_back(write_json_file(folder / "config.json", config));
   files.push_back(write_generation_config(
       folder / "generation_config.json",
       companions.generation ? *companions.generation : generation_config_from(companions.config)));
-  for (FileRecord& file : companions.tokenizer.write(folder)) files.push_back(std::move(file));
+  for (FileRecord& file : tokenizer.write(folder)) files.push_back(std::move(file));
   return files;
 }
 

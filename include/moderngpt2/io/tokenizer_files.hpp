@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -11,12 +12,23 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/file_hash.hpp"
 #include "moderngpt2/io/folder.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
 
 namespace moderngpt2 {
+
+namespace detail {
+
+/// Reader of the tokenizer in a GGUF file: names and contents of the files that a model folder has in its place. Set by
+/// tokenizer/formats/gguf.hpp.
+using GgufTokenizerReader = std::vector<std::pair<std::string, std::string>> (*)(const std::filesystem::path& path);
+inline std::atomic<GgufTokenizerReader> gguf_tokenizer_reader{nullptr};
+
+}  // namespace detail
 
 /// Content of a tokenizer's files, to copy into model folders byte for byte. A plain value: no thread rules.
 struct TokenizerFiles {
@@ -38,11 +50,12 @@ struct TokenizerFiles {
   /// Index in `vocabularies` of a file by its name; their number if it is none of them.
   static std::size_t place_of(const std::string& name);
 
-  /// Whether a folder contains one of `vocabularies`.
-  static bool is_in(const std::filesystem::path& folder);
+  /// Whether a folder contains one of `vocabularies`, or a GGUF file has a tokenizer.
+  static bool is_in(const std::filesystem::path& folder_or_file);
 
   /// Reads all tokenizer files of a folder; or one file, the companions in its folder, and those vocabularies that it
-  /// precedes. `own_name`: name of the file in a model folder, such as tokenizer.json; default: by its own name.
+  /// precedes. `own_name`: name of the file in a model folder, such as tokenizer.json; default: by its own name. The
+  /// tokenizer of a GGUF file becomes a tokenizer.json with its tokenizer_config.json.
   static TokenizerFiles read(const std::filesystem::path& folder_or_file, std::string own_name = "");
 
   /// XXH3 (64 bits) of the bytes of the tokenizer's own files, as Tokenizer::fingerprint(); 0 without one.
@@ -65,6 +78,10 @@ struct TokenizerFiles {
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE bool TokenizerFiles::is_in(const std::filesystem::path& folder) {
+  if (is_gguf(folder)) {
+    const auto model = GgufFile(folder).metadata().get<std::string>("tokenizer.ggml.model").value_or("none");
+    return model != "none" && model != "no_vocab";
+  }
   if (!std::filesystem::is_directory(folder)) return false;
   for (const char* name : vocabularies)
     if (std::filesystem::exists(folder / name)) return true;
@@ -89,6 +106,13 @@ MODERNGPT2_INLINE std::string TokenizerFiles::name_of_format(const std::filesyst
 
 MODERNGPT2_INLINE TokenizerFiles TokenizerFiles::read(const std::filesystem::path& folder_or_file,
                                                       std::string own_name) {
+  if (is_gguf(folder_or_file)) {
+    const detail::GgufTokenizerReader reader = detail::gguf_tokenizer_reader.load();
+    if (!reader)
+      throw Error("{}: this program does not include moderngpt2/tokenizer/formats/gguf.hpp, which reads its tokenizer",
+                  folder_or_file.string());
+    return {reader(folder_or_file)};
+  }
   const bool is_folder = std::filesystem::is_directory(folder_or_file);
   const std::filesystem::path home = is_folder ? folder_or_file : folder_or_file.parent_path();
   TokenizerFiles result;

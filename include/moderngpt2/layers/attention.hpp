@@ -6,6 +6,7 @@
 #include "moderngpt2/backend/calls.hpp"
 #include "moderngpt2/backend/host.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/config/layer_types.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/memory.hpp"
 #include "moderngpt2/core/scalar.hpp"
@@ -73,9 +74,10 @@ void attention_with_cache(B& b, Rows<T> o, compute_t<T>* lse, Rows<T> q, Rows<T>
 }
 
 /// Causal self-attention of width C: H query heads of dimension D in groups that share K key/value heads (GQA, Ainslie
-/// et al. 2023), rotary positions, query scale, logit softcap, dropout on the probabilities.
+/// et al. 2023), rotary positions, query scale, logit softcap, sliding windows in some layers, dropout on the
+/// probabilities.
 template <int C, int H, int K, int D, Toggle Bias = Toggle::dynamic>
-requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
+  requires KvHeadsDivideHeads<H, K> && RotaryNeedsEvenHeadDim<D>
 struct GroupedQueryAttention {
   static constexpr const char* name = "";  ///< one of the library's own layers
   [[no_unique_address]] Extent<C> n_embd;
@@ -88,6 +90,7 @@ struct GroupedQueryAttention {
   double query_scale = 1;
   double softcap = 0;
   double dropout = 0;
+  LayerWindows windows{};
 
   constexpr explicit GroupedQueryAttention(const Config& c)
       : n_embd(c.n_embd),
@@ -96,7 +99,8 @@ struct GroupedQueryAttention {
         head_dim(c.head_dim),
         run_time_bias(c.attention_bias),
         softcap(c.attn_logit_softcapping.value_or(0.0)),
-        dropout(c.attn_pdrop) {
+        dropout(c.attn_pdrop),
+        windows(c.windows()) {
     if (!std::is_constant_evaluated()) query_scale = c.query_scale();
   }
 
@@ -106,8 +110,8 @@ struct GroupedQueryAttention {
   constexpr int qkv_width() const { return q_width() + 2 * kv_width(); }
   /// Channels of the keys, and of the values, of a token in a KvView.
   constexpr int cache_width() const { return kv_width(); }
-  /// Forward operations of the two products without weights; a query sees (time + 1) / 2 keys on average.
-  constexpr double extra_flops_per_token(int time) const { return 4.0 * q_width() * ((time + 1) / 2.0); }
+  /// Forward operations of the two products without weights, mean over the layers.
+  constexpr double extra_flops_per_token(int time) const { return 4.0 * q_width() * windows.mean_keys(time); }
   constexpr Linear<C, extent_product(H, D)> q_proj() const { return {n_embd, q_width(), bias()}; }
   constexpr Linear<C, extent_product(K, D)> kv_proj() const { return {n_embd, kv_width(), bias()}; }
   constexpr Linear<extent_product(H, D), C> o_proj() const { return {q_width(), n_embd, bias(), Init::scaled_normal}; }
@@ -194,6 +198,7 @@ struct GroupedQueryAttention {
   AttentionCall call(const Pass<R>& pass, int layer) const {
     AttentionCall call = attention_call(pass, n_head, n_kv_head, head_dim);
     call.softcap = softcap;
+    call.window = windows[layer];
     call.dropout = pass.dropout(RandomUse::attention_dropout, dropout, layer);
     return call;
   }

@@ -41,7 +41,7 @@
 //     static constexpr bool reads_pasts = true;                  attention: reads Pass::pasts, for BatchGenerator;
 //                                                                optional
 //     double extra_flops_per_token(int time)                     optional: forward operations beyond 2 per element of
-//                                                                a matrix
+//                                                                a matrix, mean over the layers
 //
 //   Norm (NormFor): u (N,C) of x (N,C)
 //     forward(b, Rows<T> u, Rows<const T> x, const Params<E>& p)
@@ -74,9 +74,8 @@ concept FromConfig = std::constructible_from<L, const Config&>;
 template <class L, class E>
 concept HasParams = std::default_initializable<typename L::template Params<E>>;
 template <class L, class E>
-concept HasDescribe = requires(const L& l, typename L::template Params<E>& p, CountParameters& visitor) {
-  l.describe(p, visitor);
-};
+concept HasDescribe =
+    requires(const L& l, typename L::template Params<E>& p, CountParameters& visitor) { l.describe(p, visitor); };
 
 template <class L, class T>
 concept HasSaved = requires(const L& l, Arena& arena) {
@@ -88,26 +87,20 @@ concept HasScratch = requires(const L& l, Arena& arena) {
 };
 
 template <class L, class B, class P, class T = typename P::Activation>
-concept MixerForward = requires(const L& l, B& b, Rows<T> y, Rows<const T> u,
-                                const typename L::template Params<typename P::Weights>& p,
-                                const typename L::template Saved<T>& s, const Pass<real_t<T>>& pass) {
-  l.forward(b, y, u, p, s, pass, 0);
-};
+concept MixerForward = requires(
+    const L& l, B& b, Rows<T> y, Rows<const T> u, const typename L::template Params<typename P::Weights>& p,
+    const typename L::template Saved<T>& s, const Pass<real_t<T>>& pass) { l.forward(b, y, u, p, s, pass, 0); };
 template <class L, class B, class P, class T = typename P::Activation>
-concept CachedForward = requires(const L& l, B& b, Rows<T> y, Rows<const T> u,
-                                 const typename L::template Params<typename P::Weights>& p,
-                                 const typename L::template Saved<T>& s, const Pass<real_t<T>>& pass,
-                                 const KvView<T>& cache) {
-  l.forward(b, y, u, p, s, pass, 0, cache);
-};
+concept CachedForward =
+    requires(const L& l, B& b, Rows<T> y, Rows<const T> u, const typename L::template Params<typename P::Weights>& p,
+             const typename L::template Saved<T>& s, const Pass<real_t<T>>& pass,
+             const KvView<T>& cache) { l.forward(b, y, u, p, s, pass, 0, cache); };
 template <class L, class B, class P, class T = typename P::Activation>
 concept MixerBackward = requires(const L& l, B& b, Rows<T> du, Rows<const T> dy, Rows<const T> u,
                                  const typename L::template Params<typename P::Weights>& p,
                                  const typename L::template Params<typename P::Gradients>& g,
                                  const typename L::template Saved<T>& s, const typename L::template Scratch<T>& scratch,
-                                 const Pass<real_t<T>>& pass) {
-  l.backward(b, du, dy, u, p, g, s, scratch, pass, 0);
-};
+                                 const Pass<real_t<T>>& pass) { l.backward(b, du, dy, u, p, g, s, scratch, pass, 0); };
 template <class L>
 concept HasCacheWidth = requires(const L& l) {
   { l.cache_width() } -> std::convertible_to<int>;
@@ -115,15 +108,12 @@ concept HasCacheWidth = requires(const L& l) {
 
 template <class L, class B, class P, class T = typename P::Activation>
 concept NormForward = requires(const L& l, B& b, Rows<T> u, Rows<const T> x,
-                               const typename L::template Params<typename P::Weights>& p) {
-  l.forward(b, u, x, p);
-};
+                               const typename L::template Params<typename P::Weights>& p) { l.forward(b, u, x, p); };
 template <class L, class B, class P, class T = typename P::Activation>
-concept NormBackward = requires(const L& l, B& b, Rows<T> dx, Rows<const T> du, Rows<const T> x,
-                                const typename L::template Params<typename P::Weights>& p,
-                                const typename L::template Params<typename P::Gradients>& g) {
-  l.backward(b, dx, du, x, p, g, true);
-};
+concept NormBackward =
+    requires(const L& l, B& b, Rows<T> dx, Rows<const T> du, Rows<const T> x,
+             const typename L::template Params<typename P::Weights>& p,
+             const typename L::template Params<typename P::Gradients>& g) { l.backward(b, dx, du, x, p, g, true); };
 
 template <class L>
 concept HasArchitecture = requires {
@@ -136,13 +126,12 @@ concept HasSize = requires(const L& l) {
   { l.size(1, 1) } -> std::same_as<HeadSize>;
 };
 template <class L, class B, class P, int C, class T = typename P::Activation>
-concept HasLoss = requires(const L& l, B& b, Rows<const T> hidden, Rows<T> dhidden,
-                           const typename L::template Params<typename P::Weights>& p,
-                           const typename L::template Params<typename P::Gradients>& g,
-                           const typename Embedding<C>::template Params<typename P::Weights>& wte,
-                           const typename Embedding<C>::template Params<typename P::Gradients>& dwte,
-                           const typename L::template Saved<T>& s, const int* ids, const typename L::Labels& labels,
-                           const Pass<real_t<T>>& pass) {
+concept HasLoss = requires(
+    const L& l, B& b, Rows<const T> hidden, Rows<T> dhidden, const typename L::template Params<typename P::Weights>& p,
+    const typename L::template Params<typename P::Gradients>& g,
+    const typename Embedding<C>::template Params<typename P::Weights>& wte,
+    const typename Embedding<C>::template Params<typename P::Gradients>& dwte, const typename L::template Saved<T>& s,
+    const int* ids, const typename L::Labels& labels, const Pass<real_t<T>>& pass) {
   { l.loss(b, hidden, dhidden, p, g, wte, dwte, s, ids, labels, pass) } -> std::convertible_to<loss_of<B, T>>;
 };
 
@@ -150,14 +139,15 @@ concept HasLoss = requires(const L& l, B& b, Rows<const T> hidden, Rows<T> dhidd
 
 /// A layer with parameters for a model of a precision, such as Fp32.
 template <class L, class Precision>
-concept LayerFor = detail::FromConfig<L> && detail::HasParams<L, typename Precision::Weights> &&
+concept LayerFor =
+    detail::FromConfig<L> && detail::HasParams<L, typename Precision::Weights> &&
     detail::HasParams<L, typename Precision::Gradients> && detail::HasDescribe<L, typename Precision::Weights>;
 
 /// An MLP for Blocks: computes y (BT,C) of u (BT,C) on a backend. Attention must satisfy AttentionFor.
 template <class L, class Backend, class Precision>
 concept MixerFor = LayerFor<L, Precision> && detail::HasSaved<L, typename Precision::Activation> &&
-    detail::HasScratch<L, typename Precision::Activation> && detail::MixerForward<L, Backend, Precision> &&
-    detail::MixerBackward<L, Backend, Precision>;
+                   detail::HasScratch<L, typename Precision::Activation> &&
+                   detail::MixerForward<L, Backend, Precision> && detail::MixerBackward<L, Backend, Precision>;
 
 /// Attention for Blocks: a mixer that can keep keys and values of earlier tokens in a cache.
 template <class L, class Backend, class Precision>
@@ -172,8 +162,8 @@ concept NormFor =
 /// A head for Model: computes a loss of hidden states (BT,C). C: n_embd of the model's shape.
 template <class L, class Backend, class Precision, int C = dynamic>
 concept HeadFor = LayerFor<L, Precision> && detail::HasArchitecture<L> && detail::HasLabels<L> &&
-    detail::HasSaved<L, typename Precision::Activation> && detail::HasSize<L> &&
-    detail::HasLoss<L, Backend, Precision, C>;
+                  detail::HasSaved<L, typename Precision::Activation> && detail::HasSize<L> &&
+                  detail::HasLoss<L, Backend, Precision, C>;
 
 namespace detail {
 

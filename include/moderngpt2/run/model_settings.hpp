@@ -19,6 +19,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/config_file.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/layer_windows.hpp"
 #include "moderngpt2/run/tokenizer_choice.hpp"
 #include "moderngpt2/tokenizer/tokenizer.hpp"
 
@@ -93,6 +94,14 @@ MODERNGPT2_INLINE void ModelFields::apply(Json& json) const {
     json[field.name] = rules.zero_is_none && *given == 0 ? Json(nullptr) : *given;
   });
   if (known != values_.size()) throw Error("model fields {}: not all of them are model flags", values_.dump());
+  if (const bool given = values_.contains("sliding_window"); given && json["sliding_window"].is_null()) {
+    if (!values_.contains("layer_types")) json.erase("layer_types");
+  } else if (const auto types = json.find("layer_types"); given && types != json.end() && types->is_array()) {
+    const LayerTypes pattern = detail::read_layer_types(*types, "model fields");
+    if (pattern.sliding(pattern.period()) == 0)
+      throw Error("model fields: no layer slides, so that sliding_window has no effect. Set layer_types.");
+  }
+  if (values_.contains("layer_types") || values_.contains("n_layer")) detail::repeat_layer_types(json, "model fields");
   // Newer files keep these fields in objects.
   if (values_.contains("rope_scaling_factor")) json.erase("rope_scaling");
   const auto parameters = json.find("rope_parameters");
@@ -111,10 +120,8 @@ MODERNGPT2_INLINE ConfigFile resolve_config(const ModelSource& source, const Voc
   Json json = Json::object();
   std::string where = "model " + source.size, model_type = "moderngpt2";
   if (source.config) {
-    const std::filesystem::path file =
-        std::filesystem::is_directory(*source.config) ? *source.config / "config.json" : *source.config;
-    where = file.string();
-    ConfigFile read = parse_config(read_json_file(file), where);
+    where = (std::filesystem::is_directory(*source.config) ? *source.config / "config.json" : *source.config).string();
+    ConfigFile read = read_config(*source.config);
     model_type = read.model_type;
     json = std::move(read.json);
   } else {

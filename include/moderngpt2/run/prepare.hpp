@@ -134,10 +134,8 @@ generation_config_of(const TrainingRequest& request, const PreparedRun<>& run,
     }
   }
   if (!run.tokenizer) return made;
-  const bool is_folder = std::filesystem::is_directory(*tokenizer_path);
   const std::optional<int> end_of_turn = run.tokenizer->id(chat_eot_token);
-  if (end_of_turn && has_chat_template(is_folder ? *tokenizer_path : tokenizer_path->parent_path()))
-    add_eos(*end_of_turn);
+  if (end_of_turn && has_chat_template(tokenizer_home(*tokenizer_path))) add_eos(*end_of_turn);
   return made;
 }
 
@@ -193,6 +191,7 @@ MODERNGPT2_INLINE PreparedRun<> prepare_run(const TrainingRequest& request, cons
     require_same_model(read_config(run.checkpoint->folder).config, run.companions.config.config,
                        run.checkpoint->folder.string());
   run.companions.generation = detail::generation_config_of(request, run, tokenizer_path);
+  detail::prepare_export(request, tokenizer_path, run, say);
   if (!run.tokenizer && !request.dry_run) {
     if (run.companions.tokenizer.files.empty())
       say("note: no tokenizer is copied into the checkpoints: generate needs --tokenizer_path");

@@ -196,7 +196,8 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
   PreparedRun<Task> run;
   run.checkpoint = detail::find_resumed(request, say);
   using Use = detail::TokenizerUse;
-  detail::load_tokenizer(request, !request.dry_run || has_files ? Use::required : Use::optional, run, say);
+  const auto tokenizer_path =
+      detail::load_tokenizer(request, !request.dry_run || has_files ? Use::required : Use::optional, run, say);
   const Tokenizer* tokenizer = run.tokenizer ? &*run.tokenizer : nullptr;
   std::optional<Vocabulary> known;
   if (tokenizer) known = vocabulary_of(*tokenizer, request.tokenizer);
@@ -229,6 +230,7 @@ PreparedRun<Task> prepare_task_run(const TrainingRequest& request, Say&& say) {
         Setting{"pad_token_id"});
   if (run.checkpoint)
     require_same_model(read_config(run.checkpoint->folder).config, config.config, run.checkpoint->folder.string());
+  detail::prepare_export(request, tokenizer_path, run, say);
   return run;
 }
 

@@ -15,7 +15,10 @@
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/data/tasks/examples.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/io/gemma2_export.hpp"
 #include "moderngpt2/io/model_folder.hpp"
+#include "moderngpt2/io/model_format.hpp"
+#include "moderngpt2/run/conversion_tokenizer.hpp"
 #include "moderngpt2/run/model_settings.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/samples.hpp"
@@ -144,6 +147,21 @@ std::optional<std::filesystem::path> load_tokenizer(const TrainingRequest& reque
   }
   run.companions.tokenizer = TokenizerFiles::read(*path, run.tokenizer ? run.tokenizer->files().at(0).name : "");
   return path;
+}
+
+/// Prepares --save_format gemma2 or both: checks the config of the model to train, prints notes, and adds a
+/// tokenizer.json if the tokenizer has another format. `path`: the tokenizer; may be empty.
+template <class Task, class Say>
+void prepare_export(const TrainingRequest& request, const std::optional<std::filesystem::path>& path,
+                    PreparedRun<Task>& run, Say&& say) {
+  if (request.settings.save_format == SaveFormat::moderngpt2 || request.eval_only) return;
+  const ConfigFile& config = run.companions.config;
+  require_gemma2(config, "--save_format");
+  for (const std::string& note : gemma2_notes(config.config)) say("note: " + note);
+  if (!path) return;
+  run.companions.gemma2_tokenizer = run.companions.tokenizer;
+  for (const std::string& note : add_tokenizer_json(run.companions.gemma2_tokenizer, *path, unlimited_model_length))
+    say("note: " + note);
 }
 
 /// Returns the origin of a run's config: model_path, config_file, the checkpoint to resume from if no size is named, or

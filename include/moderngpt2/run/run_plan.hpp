@@ -18,6 +18,7 @@
 #include "moderngpt2/data/dataset.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
 #include "moderngpt2/run/device.hpp"
+#include "moderngpt2/run/memory_size.hpp"
 #include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/summary.hpp"
@@ -32,31 +33,6 @@ namespace moderngpt2::detail {
 /// GPU memory in bytes that the CUDA driver and libraries use in a process, in addition to the plan: about 0.6 GiB on
 /// GPUs of compute capability 8.0 and 9.0.
 inline constexpr std::uint64_t cuda_context_bytes = std::uint64_t(600) << 20;
-
-/// Parses a memory size such as "94GiB", "80 GB" or "500MiB" (GiB without a unit) and returns bytes. Throws UsageError
-/// with the name of the setting.
-inline std::uint64_t parse_bytes(const char* setting, const std::string& text) {
-  static constexpr std::array<std::pair<std::string_view, double>, 9> units{{{"", double(1 << 30)},
-                                                                             {"g", double(1 << 30)},
-                                                                             {"gib", double(1 << 30)},
-                                                                             {"gb", 1e9},
-                                                                             {"m", double(1 << 20)},
-                                                                             {"mib", double(1 << 20)},
-                                                                             {"mb", 1e6},
-                                                                             {"tib", 1024.0 * (1 << 30)},
-                                                                             {"tb", 1e12}}};
-  double number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
-  std::string unit;
-  for (const char* at = rest; at != end; ++at)
-    if (*at != ' ') unit += char(std::tolower(static_cast<unsigned char>(*at)));
-  for (const auto& [name, bytes] : units)
-    if (error == std::errc() && unit == name && number > 0 && number * bytes < 1e18)
-      return std::uint64_t(number * bytes);
-  throw UsageError("{}: '{}' is not a memory size (expected a number and a unit, such as 94GiB or 80GB)",
-                   Setting{setting}, text);
-}
 
 /// Memory, steps and names of a run.
 struct RunPlan {

@@ -94,7 +94,7 @@ inline std::optional<int> added_token_id(const std::filesystem::path& path, std:
 /// Token of a role, such as eos_token, in the files beside a tokenizer; empty if they do not name one.
 inline std::string named_token(const std::filesystem::path& path, const char* role) {
   try {
-    const Json names = special_token_names(std::filesystem::is_directory(path) ? path : path.parent_path());
+    const Json names = special_token_names(tokenizer_home(path));
     const auto found = names.find(role);
     if (found != names.end() && found->is_string()) return found->get<std::string>();
   } catch (const std::exception&) {

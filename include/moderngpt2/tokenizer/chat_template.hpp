@@ -7,6 +7,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/file.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/special_tokens.hpp"
 
@@ -60,11 +61,14 @@ struct ChatTemplate {
 /// tokenizer/special_tokens.hpp): {"bos_token": "<s>", ...}.
 Json special_token_names(const std::filesystem::path& folder);
 
-/// Chat template of a folder: chat_template.jinja, or chat_template of tokenizer_config.json (of a list of named
-/// templates, the one named default). nullopt if the folder has none.
+/// Folder of the files beside a tokenizer: the tokenizer's folder. A GGUF file stands for a folder of its own.
+std::filesystem::path tokenizer_home(const std::filesystem::path& folder_or_file);
+
+/// Chat template of a folder or a GGUF file: chat_template.jinja, or chat_template of tokenizer_config.json (of a list
+/// of named templates, the one named default). nullopt if the folder has none.
 std::optional<ChatTemplate> read_chat_template(const std::filesystem::path& folder);
 
-/// Whether a folder has a chat template.
+/// Whether a folder or a GGUF file has a chat template.
 bool has_chat_template(const std::filesystem::path& folder);
 
 }  // namespace moderngpt2
@@ -86,7 +90,17 @@ MODERNGPT2_INLINE Json special_token_names(const std::filesystem::path& folder) 
   return detail::SpecialTokens(folder).names();
 }
 
+MODERNGPT2_INLINE std::filesystem::path tokenizer_home(const std::filesystem::path& folder_or_file) {
+  const bool is_home = std::filesystem::is_directory(folder_or_file) || is_gguf(folder_or_file);
+  return is_home ? folder_or_file : folder_or_file.parent_path();
+}
+
 MODERNGPT2_INLINE std::optional<ChatTemplate> read_chat_template(const std::filesystem::path& folder) {
+  if (is_gguf(folder)) {
+    auto text = GgufFile(folder).metadata().get<std::string>("tokenizer.chat_template");
+    if (!text) return std::nullopt;
+    return ChatTemplate{*std::move(text), folder.string() + ": tokenizer.chat_template", special_token_names(folder)};
+  }
   const std::filesystem::path jinja = folder / "chat_template.jinja", config = folder / "tokenizer_config.json";
   if (std::filesystem::exists(jinja))
     return ChatTemplate{read_file(jinja, 1 << 20), jinja.string(), special_token_names(folder)};
@@ -104,6 +118,7 @@ MODERNGPT2_INLINE std::optional<ChatTemplate> read_chat_template(const std::file
 }
 
 MODERNGPT2_INLINE bool has_chat_template(const std::filesystem::path& folder) {
+  if (is_gguf(folder)) return GgufFile(folder).metadata().find("tokenizer.chat_template") != nullptr;
   if (std::filesystem::exists(folder / "chat_template.jinja")) return true;
   const std::filesystem::path path = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(path)) return false;

@@ -18,8 +18,10 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/printable.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/added_tokens.hpp"
+#include "moderngpt2/tokenizer/formats/gguf.hpp"
 #include "moderngpt2/tokenizer/tokenizer_file.hpp"
 
 namespace moderngpt2::detail {
@@ -29,7 +31,8 @@ namespace moderngpt2::detail {
 /// an added_tokens_decoder; special_tokens_map.json is then not read.
 class SpecialTokens {
  public:
-  /// Reads the files in `folder`. Both are optional.
+  /// Reads the files in `folder`. Both are optional. A GGUF file in place of the folder has its own
+  /// tokenizer_config.json.
   explicit SpecialTokens(const std::filesystem::path& folder);
 
   /// Id of a role, such as "eos_token"; nullopt if the role has no token. If `file` does not have the token: throws
@@ -57,6 +60,7 @@ class SpecialTokens {
   };
 
   void read(const std::filesystem::path& path);
+  void read(const Json& json, const std::string& where, bool is_config);
   static AddedToken token_of(const Json& json, std::string_view field, const std::string& where);
 
   std::map<std::string, Value> values_;  // roles and lists of tokens
@@ -72,20 +76,27 @@ class SpecialTokens {
 namespace moderngpt2::detail {
 
 MODERNGPT2_INLINE SpecialTokens::SpecialTokens(const std::filesystem::path& folder) : folder_(folder) {
+  if (is_gguf(folder)) {
+    const GgufFile file(folder);
+    read(GgufTokenizer(file.metadata()).config(), folder.string(), true);
+    return;
+  }
   read(folder / "tokenizer_config.json");
   if (!has_decoder_) read(folder / "special_tokens_map.json");
 }
 
 MODERNGPT2_INLINE void SpecialTokens::read(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return;
-  const Json json = read_json_file(path);
-  const std::string where = path.string();
+  read(read_json_file(path), path.string(), path.filename() == "tokenizer_config.json");
+}
+
+MODERNGPT2_INLINE void SpecialTokens::read(const Json& json, const std::string& where, bool is_config) {
   static constexpr std::array keys{"bos_token",           "eos_token", "unk_token",  "sep_token",
                                    "pad_token",           "cls_token", "mask_token", "additional_special_tokens",
                                    "extra_special_tokens"};
   for (const char* key : keys)
     if (const Json* value = find_field(json, key, where)) values_[key] = {*value, where};
-  if (path.filename() != "tokenizer_config.json") return;
+  if (!is_config) return;
   const Json* decoder = find_field(json, "added_tokens_decoder", where);
   has_decoder_ = decoder && !decoder->is_null();
   if (!has_decoder_) return;

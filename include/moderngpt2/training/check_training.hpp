@@ -13,6 +13,9 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/distributed/communicator.hpp"
+#include "moderngpt2/io/config_file.hpp"
+#include "moderngpt2/io/gemma2_export.hpp"
+#include "moderngpt2/io/model_format.hpp"
 #include "moderngpt2/training/best_checkpoint.hpp"
 #include "moderngpt2/training/language_modelling.hpp"
 #include "moderngpt2/training/model_optimizer.hpp"
@@ -42,6 +45,11 @@ void check_training(const M& model, const typename Task::Splits& data, const Tra
         "the data set has blocks of {} token: a language model learns from the next token, so blocks need at "
         "least 2",
         data.train.block_size());
+  if (s.save_format != SaveFormat::moderngpt2) {
+    ConfigFile file{.config = model.config()};
+    if constexpr (requires { M::Head::architecture; }) file.architecture = M::Head::architecture;
+    require_gemma2(file, fmt::format("{}", Setting{"save_format"}));
+  }
   if (s.label_smoothing_factor > 0) {
     bool smooths = false;
     if constexpr (requires { Task::Batch::smooths_labels(data.train); })

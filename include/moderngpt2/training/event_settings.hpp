@@ -91,6 +91,12 @@ void describe_events(S& s, Visitor&& visit) {
          .help =
              "Write checkpoints without the optimizer state. They are smaller, but a run cannot be resumed from them.",
          .section = "Run"});
+  visit(s.save_format,
+        {.name = "save_format",
+         .help =
+             "Format of the final model: moderngpt2; gemma2, which Transformers and vLLM load without custom code; or "
+             "both, with gemma2 in the subfolder gemma2. Checkpoints always have the format moderngpt2.",
+         .section = "Run"});
   visit(s.load_best_model_at_end,
         {.name = "load_best_model_at_end",
          .help = "Use the weights of the best checkpoint as the final model. Each checkpoint needs an evaluation: the "

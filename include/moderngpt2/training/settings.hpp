@@ -13,6 +13,7 @@
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/distributed/buckets.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/io/model_format.hpp"
 #include "moderngpt2/training/event_settings.hpp"
 #include "moderngpt2/training/loss_scale.hpp"
 #include "moderngpt2/training/schedule.hpp"
@@ -67,6 +68,7 @@ struct TrainingSettings {
   std::int64_t verify_steps = 0;
   TransientErrorAction on_transient_error = TransientErrorAction::stop;
   bool save_only_model = false;
+  SaveFormat save_format = SaveFormat::moderngpt2;
   bool load_best_model_at_end = false;
   std::optional<std::string> metric_for_best_model{};
   std::optional<bool> greater_is_better{};

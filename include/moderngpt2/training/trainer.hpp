@@ -188,10 +188,12 @@ class Trainer {
   }
 
   /// Writes the model, in full precision, and the companions into a folder, which is made with its parents (see
-  /// io/model_folder.hpp). All ranks call it; rank 0 writes.
-  void save_model(const std::filesystem::path& folder) {
+  /// io/model_folder.hpp), in the format moderngpt2 or gemma2. All ranks call it; rank 0 writes.
+  void save_model(const std::filesystem::path& folder, ModelFormat format = ModelFormat::moderngpt2) {
     wait_for_updates();
-    save_trained_model(folder, model_, optimizer(), companions_, ranks_);
+    ModelCompanions companions = companions_;
+    companions.format = format;
+    save_trained_model(folder, model_, optimizer(), companions, ranks_);
   }
 
   /// Sets the speed of a matrix product alone (measure_matmul()), from which matmul_utilization is computed.
@@ -317,7 +319,9 @@ class Trainer {
       wait_for_updates();
       log_.say("{}", load_best_weights(state_, settings_, resumed_from_, model_, step_.optimizer().own(), ranks_));
     }
-    save_model(settings_.output_dir);
+    const SaveFormat format = settings_.save_format;
+    save_model(settings_.output_dir, format == SaveFormat::gemma2 ? ModelFormat::gemma2 : ModelFormat::moderngpt2);
+    if (format == SaveFormat::both) save_model(settings_.output_dir / "gemma2", ModelFormat::gemma2);
     if (hooks_.on_save) hooks_.on_save(settings_.output_dir, control_.requests());
   }
 

@@ -87,7 +87,8 @@ void decode_attention(Backend& b, Rows<T> o, ConstRows<T> q, ConstRows<T> k, Con
   const int chunks = decode_chunks(call), used = (call.keys() - 1) / decode_chunk + 1;
   float* parts = b.scratch<float>(decode_attention_scratch(call, b.threads()));  // (B, chunks, H, part)
   float* scores = parts + std::int64_t(call.batch) * chunks * H * part;
-  const int ranges = std::clamp(2 * b.threads() / (call.batch * used), 1, K);
+  const int busy = call.window > 0 ? std::min(used, call.window / decode_chunk + 2) : used;  // chunks in the window
+  const int ranges = std::clamp(2 * b.threads() / (call.batch * busy), 1, K);
   parallel_tasks(b.threads(), std::int64_t(call.batch) * used * ranges, [&](std::int64_t task, int thread) {
     const int range = int(task % ranges), chunk = int(task / ranges % used), seq = int(task / ranges / used);
     const int head = K * range / ranges, heads = K * (range + 1) / ranges - head;

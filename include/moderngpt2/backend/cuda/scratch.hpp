@@ -18,6 +18,7 @@
 #include "moderngpt2/backend/cuda/optimizer.hpp"
 #include "moderngpt2/backend/pass_memory.hpp"
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/config/layer_types.hpp"
 #include "moderngpt2/core/abi.hpp"
 #include "moderngpt2/core/dtype.hpp"
 
@@ -25,8 +26,10 @@ namespace moderngpt2::cuda::inline MODERNGPT2_CUDA_ABI {
 
 namespace detail {
 
-/// Scratch bytes of cuDNN's attention, 0 unless it is enabled and supports the model's calls.
+/// Scratch bytes of cuDNN's attention, 0 unless it is enabled and supports calls of the model: those of full layers.
 inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype dtype) {
+  const LayerWindows windows = c.windows();
+  const bool all_slide = windows.width > 0 && windows.types.sliding(c.n_layer) == c.n_layer;
   const AttentionCall call{.batch = size.batch,
                            .time = size.time,
                            .key_rows = size.time,
@@ -34,6 +37,7 @@ inline std::int64_t cudnn_scratch(const Config& c, const PassSize& size, Dtype d
                            .n_kv_head = c.n_kv_head,
                            .head_dim = c.head_dim,
                            .softcap = c.attn_logit_softcapping.value_or(0.0),
+                           .window = all_slide ? windows.width : 0,
                            .dropout = {.rate = c.attn_pdrop}};
   return size.cudnn_attention && cudnn_takes(call, dtype) ? cudnn_workspace_bytes(call) : 0;
 }

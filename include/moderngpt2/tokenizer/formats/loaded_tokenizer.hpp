@@ -50,7 +50,7 @@ struct LoadedTokenizer {
   TokenizerFile file;
   std::shared_ptr<const TextEngine> engine;  ///< in place of the pipeline, if any
   TokenRoles roles;
-  std::filesystem::path folder;  ///< folder of tokenizer_config.json
+  std::filesystem::path folder;  ///< folder of tokenizer_config.json; of a GGUF tokenizer, the file
   std::vector<TokenizerPath> files;
   std::uint64_t fingerprint = 0;
 };

@@ -16,6 +16,7 @@
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/tokenizer_files.hpp"
+#include "moderngpt2/tokenizer/formats/gguf.hpp"
 #include "moderngpt2/tokenizer/formats/loaded_tokenizer.hpp"
 #include "moderngpt2/tokenizer/formats/tekken.hpp"
 #include "moderngpt2/tokenizer/formats/tiktoken.hpp"
@@ -41,6 +42,7 @@ class TokenizerFinder {
   std::filesystem::path find_in_folder() const;
   [[noreturn]] void fail_without_path() const;
 
+  LoadedTokenizer read_gguf();
   void read_json(const std::string& bytes);
   void read_model(const std::string& bytes);
   void add_file(const std::filesystem::path& path, std::string name, const std::string& bytes);
@@ -101,6 +103,7 @@ MODERNGPT2_INLINE LoadedTokenizer TokenizerFinder::read() {
   std::error_code error;
   const bool is_folder = std::filesystem::is_directory(path_, error);
   if (!is_folder && !std::filesystem::exists(path_, error)) fail_without_path();
+  if (is_gguf(path_)) return read_gguf();
   file_ = is_folder ? find_in_folder() : path_;
   if (file_.filename() == "merges.txt") file_.replace_filename("vocab.json");
   result_.folder = file_.parent_path();
@@ -125,6 +128,17 @@ MODERNGPT2_INLINE LoadedTokenizer TokenizerFinder::read() {
   // Other forms of the tokenizer are copied too, unless the copy would be loaded from them.
   for (std::size_t i = TokenizerFiles::place_of(result_.files[0].name) + 1; i < names.size(); ++i) add_other(names[i]);
   for (const char* companion : TokenizerFiles::companions) add_other(companion);
+  result_.fingerprint = hash_.value();
+  return std::move(result_);
+}
+
+MODERNGPT2_INLINE LoadedTokenizer TokenizerFinder::read_gguf() {
+  const auto files = gguf_tokenizer_files(path_);
+  const std::string where = path_.string();
+  result_.file = read_tokenizer_json(parse_json(files.at(0).second, where), where);
+  result_.folder = path_;
+  for (const auto& [name, content] : files) result_.files.push_back({path_, name});
+  hash_.add(std::as_bytes(std::span(files.at(0).second)));
   result_.fingerprint = hash_.value();
   return std::move(result_);
 }
