@@ -31,9 +31,9 @@
 namespace moderngpt2 {
 
 /// Keys of a GGUF file for a tokenizer: a folder or file that Tokenizer::load() reads. llama.cpp then gives the ids of
-/// this library to any text (with parse_special, where special tokens in the text count). Ids up to config.vocab_size
-/// without a token become unused tokens. Special tokens of the config take precedence over those of the files. The chat
-/// template is copied.
+/// this library to any text (with parse_special, where special tokens in the text count; llama.cpp splits text with
+/// code points that Unicode has not assigned in its own way). Ids up to config.vocab_size without a token become unused
+/// tokens. Special tokens of the config take precedence over those of the files. The chat template is copied.
 ///
 /// Throws Error that names the part that llama.cpp does not have: a normalizer, a pre-tokenizer, merges that no order
 /// of scores gives, or a model other than SentencePiece-style and byte-level BPE.

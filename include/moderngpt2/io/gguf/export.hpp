@@ -148,7 +148,8 @@ MODERNGPT2_INLINE GgufMetadata gguf_from_config(const ConfigFile& file, const st
     real("gemma2.rope.scaling.factor", c.rope_scaling_factor);
   }
   integer("gemma2.vocab_size", c.vocab_size);
-  out.add(std::string(detail::gguf_config_key), GgufValue::text(json_text(config_to_json(file), where)));
+  out.add(std::string(detail::gguf_config_key),
+          GgufValue::text(config_to_json(file).dump(-1, ' ', false, Json::error_handler_t::replace)));
   return out;
 }
 
