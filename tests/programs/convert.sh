@@ -54,7 +54,7 @@ done_well --input "$case" --output empty
 
 refused 1 "not empty" --input "$case" --output shards
 refused 1 "exists already" --input "$case" --output gemma.gguf
-refused 1 "is a file" --input "$case" --output gemma.gguf/x --format gemma2 || true
+refused 1 "Not a directory" --input "$case" --output gemma.gguf/x --format gemma2
 refused 1 "absent" --input absent --output new
 refused 1 "ModernGPT2DoubleHeadsModel" --input "$golden/head_double" --output new --format gemma2
 refused 1 "activation_function" --input "$golden/relu" --output new.gguf
