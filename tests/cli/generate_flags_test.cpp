@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -5,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "moderngpt2/cli/generate_flags.hpp"
+#include "support/temporary_folder.hpp"
 
 using namespace moderngpt2;
 
@@ -147,6 +149,40 @@ TEST_CASE("fields of generation_config.json without effect here are named in one
   CHECK(flags.notes[0] ==
         "warning: generation_config.json: not supported: guidance_scale, \"tempertature\" (did you mean temperature?), "
         "num_beam_groups");
+}
+
+TEST_CASE("without generation_config.json, the settings of config.json apply") {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path model = std::filesystem::path(MODERNGPT2_TEST_DATA) / "generation/gemma2";
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"})
+    std::filesystem::copy_file(model / name, folder / name);
+  Json json = read_json_file(model / "config.json");
+  json["temperature"] = 0.5;
+  json["top_k"] = 7;
+  json["num_beam_groups"] = 2;
+  json["auto_map"]["AutoModel"] = "modeling_x.X";
+  write_json_file(folder / "config.json", json);
+  const auto load = [&] {
+    GenerateFlags flags;
+    Options options("generate", "Continues a text.");
+    add_generate_flags(options, flags);
+    options.parse({"--model_path=" + folder.path().string(), "--top_k=3"});
+    load_generation_settings(options, read_config(folder.path()), flags);
+    return flags;
+  };
+  const GenerateFlags flags = load();
+  CHECK(flags.settings.temperature == 0.5);
+  CHECK(flags.settings.top_k == 3);
+  REQUIRE(flags.notes.size() == 3);
+  CHECK(flags.notes[0] ==
+        (folder / "config.json").string() + ": auto_map is ignored: Python code of a checkpoint is not run");
+  CHECK(flags.notes[1] ==
+        "config.json: its generation settings apply, as there is no generation_config.json: temperature, top_k, "
+        "num_beam_groups");
+  CHECK(flags.notes[2] == "warning: config.json: not supported: num_beam_groups");
+  write_file(folder / "generation_config.json", "{}");
+  CHECK(load().settings.temperature == 1.0);
+  CHECK(load().notes.size() == 1);
 }
 
 TEST_CASE("room for new tokens") {
