@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <sys/resource.h>
 #include <type_traits>
@@ -38,7 +39,7 @@ struct Work {
   double dropout = 0;
   bool recompute = false, serve = false, plan = false;
   std::string precision = "fp32";
-  WeightFormat weights = WeightFormat::of_precision;
+  std::optional<WeightFormat> weights;
 };
 
 std::vector<int> some_ids(const Config& c, int n) {
@@ -193,15 +194,16 @@ int program(int argc, char** argv) {
   options.add("recompute", work.recompute, "Enable gradient checkpointing.");
   options.add("repeat", work.repeat, "Number of measurements.").at_least(1);
   options.add("precision", work.precision, "Precision of weights and activations.").choices({"fp32", "bf16"});
-  options.add("weights", work.weights, "Format of the matrices, for prefill, decode and requests.");
+  options.add("weights", work.weights, "Format of quantized matrices, for prefill, decode and requests.")
+      .default_text("that of --precision");
   options.add("plan", work.plan, "Print memory and FLOPs as JSON, and exit.");
   options.add("serve", work.serve, "Measure once for each line of standard input.");
   options.parse(argc, argv);
   Config config = bench::config_of(work.size);
   config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = work.dropout;
   config.n_positions = std::max(config.n_positions, work.time + work.tokens);
-  if (work.weights != WeightFormat::of_precision)
-    with_quantized(work.weights, [&]<class Q>(Q) { run<CausalLM<any_shape, cpu::Backend, Q>>(work, config); });
+  if (work.weights)
+    with_quantized(*work.weights, [&]<class Q>(Q) { run<CausalLM<any_shape, cpu::Backend, Q>>(work, config); });
   else if (work.precision == "bf16")
     run<CausalLM<any_shape, cpu::Backend, Bf16>>(work, config);
   else

@@ -66,6 +66,8 @@ int program(int argc, char** argv) {
   }
   if (gpu)
     generate_program::run_on_gpu(tokenizer, flags, prompts, precision, *gpu);
+  else if (flags.weights)
+    generate_program::run_quantized(tokenizer, flags, prompts, cpu::Backend(flags.threads));
   else if (precision == PrecisionName::bf16)
     generate_program::run<CausalLMInBf16>(tokenizer, flags, prompts, cpu::Backend(flags.threads));
   else

@@ -32,6 +32,7 @@
 #include "moderngpt2/run/model_settings.hpp"
 #include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/run/prepare.hpp"
+#include "moderngpt2/run/quantized_evaluation.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
 #include "moderngpt2/run/tensorboard.hpp"

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -18,7 +19,9 @@
 #include "moderngpt2/cli/interrupt.hpp"
 #include "moderngpt2/cli/main.hpp"
 #include "moderngpt2/cli/training_flags.hpp"
+#include "moderngpt2/config/precision.hpp"
 #include "moderngpt2/core/printable.hpp"
+#include "moderngpt2/core/quantized_matrix.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/model/dispatch.hpp"
 
@@ -75,11 +78,24 @@ void complete_file(M& model, const Tokenizer& tokenizer, const GenerateFlags& fl
   file.commit();
 }
 
+/// Text such as "weights: 125.6 MiB in q8_0 (470.2 MiB in fp32)".
+template <class M>
+std::string weight_memory_text(const M& model, WeightFormat format) {
+  const auto& weights = model.weights();
+  const auto mib = [&](std::uint64_t matrices) {
+    return double(matrices + bytes_of_elements<float>(weights.vectors.size())) / (1 << 20);
+  };
+  return fmt::format("weights: {:.1f} MiB in {} ({:.1f} MiB in fp32)",
+                     mib(bytes_of_elements<typename M::MatrixElement>(weights.matrices.size())),
+                     weight_format_name(format), mib(bytes_of_elements<float>(weights.matrices.size())));
+}
+
 /// Loads the model, and does what the flags ask for. `prompts`: those of --prompts_file.
 template <class M>
 void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
          typename M::Backend backend) {
   auto model = load_model<M>(flags.model_path, std::move(backend), note);
+  if (flags.verbose && flags.weights) note(weight_memory_text(model, *flags.weights));
   catch_interrupts();
   if (flags.interactive)
     chat(model, tokenizer, flags);
@@ -88,6 +104,10 @@ void run(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vect
   else
     complete(model, tokenizer, flags);
 }
+
+/// Runs a model whose matrices are flags.weights. Compiled apart: quantized.cpp.
+void run_quantized(const Tokenizer& tokenizer, const GenerateFlags& flags, const std::vector<std::string>& prompts,
+                   cpu::Backend backend);
 
 // Compiled apart: bf16.cpp.
 extern template void run<CausalLMInBf16>(const Tokenizer&, const GenerateFlags&, const std::vector<std::string>&,

@@ -102,7 +102,7 @@ TEST_CASE_TEMPLATE("products of many rows are those of the dequantized matrix", 
 TEST_CASE_TEMPLATE("vector instructions compute the integers of the portable loop", Block, BlockQ8_0, BlockQ4_0) {
   using namespace cpu::detail;
   std::vector<std::int8_t> x;
-  BlockGroup<Block> group;
+  QuantizedGroup<Block> group;
   for (auto& scale : group.scales) scale = f16(1.0f);
   for (std::uint64_t trial = 0; trial < 200; ++trial) {
     x.clear();

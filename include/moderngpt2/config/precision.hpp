@@ -73,14 +73,18 @@ struct Quantized {
   using Gradients = Elements<float>;
 };
 
-/// Formats of the matrices of a model that generates or is evaluated: those of its precision, or quantized blocks.
-enum class WeightFormat : unsigned char { of_precision, q8_0, q4_0 };
+/// Formats of quantized matrices.
+enum class WeightFormat : unsigned char { q8_0, q4_0 };
+
+/// "q8_0" or "q4_0".
+constexpr std::string_view weight_format_name(WeightFormat format) {
+  return format == WeightFormat::q8_0 ? BlockQ8_0::name : BlockQ4_0::name;
+}
 
 /// Words of the values on a command line.
 constexpr auto words_of(WeightFormat) {
-  return std::array<std::pair<std::string_view, WeightFormat>, 3>{{{"precision", WeightFormat::of_precision},
-                                                                   {BlockQ8_0::name, WeightFormat::q8_0},
-                                                                   {BlockQ4_0::name, WeightFormat::q4_0}}};
+  return std::array<std::pair<std::string_view, WeightFormat>, 2>{
+      {{BlockQ8_0::name, WeightFormat::q8_0}, {BlockQ4_0::name, WeightFormat::q4_0}}};
 }
 
 /// Returns f(Quantized<Block>{}) for q8_0 or q4_0.

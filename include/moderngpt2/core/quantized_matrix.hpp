@@ -28,13 +28,13 @@ inline constexpr int group_rows = 8;
 
 /// Block i of each row of a group. Chunk j (4 bytes) of row r is at byte 32 j + 4 r.
 template <class Block>
-struct BlockGroup {
+struct QuantizedGroup {
   static constexpr int row_bytes = int(sizeof(Block) - sizeof(f16));
   std::array<f16, group_rows> scales;
   std::array<std::uint8_t, std::size_t(group_rows* row_bytes)> bytes;
 };
-static_assert(sizeof(BlockGroup<BlockQ8_0>) == group_rows * sizeof(BlockQ8_0));
-static_assert(sizeof(BlockGroup<BlockQ4_0>) == group_rows * sizeof(BlockQ4_0));
+static_assert(sizeof(QuantizedGroup<BlockQ8_0>) == group_rows * sizeof(BlockQ8_0));
+static_assert(sizeof(QuantizedGroup<BlockQ4_0>) == group_rows * sizeof(BlockQ4_0));
 
 /// Position in a flat buffer of quantized values, a multiple of 32 elements from its start.
 template <class Block>
@@ -60,7 +60,7 @@ struct ElementPointer<QuantizedValue<Block>> {
   using type = QuantizedPointer<Block>;
 };
 
-/// View of a quantized matrix (rows, cols): rows / 8 groups of cols / 32 BlockGroups, then the remaining rows as
+/// View of a quantized matrix (rows, cols): rows / 8 groups of cols / 32 QuantizedGroups, then the remaining rows as
 /// blocks.
 template <class Block>
 struct Matrix<QuantizedValue<Block>> {
@@ -72,8 +72,8 @@ struct Matrix<QuantizedValue<Block>> {
   int blocks() const { return cols / block_values; }
   int groups() const { return rows / group_rows; }
   /// Block groups of group g.
-  BlockGroup<Block>* group(int g) const {
-    return reinterpret_cast<BlockGroup<Block>*>((data + std::int64_t(g) * group_rows * cols).bytes());
+  QuantizedGroup<Block>* group(int g) const {
+    return reinterpret_cast<QuantizedGroup<Block>*>((data + std::int64_t(g) * group_rows * cols).bytes());
   }
   /// Blocks of row r, at least group_rows * groups().
   Block* row(int r) const { return reinterpret_cast<Block*>((data + std::int64_t(r) * cols).bytes()); }
@@ -134,25 +134,25 @@ void require_quantizable(std::int64_t count, std::string_view tensor) {
 
 /// Copies block i of 8 rows, rows[r * stride + i], into a group.
 template <class Block>
-void pack_group(const Block* rows, std::int64_t stride, std::int64_t i, BlockGroup<Block>& group) {
+void pack_group(const Block* rows, std::int64_t stride, std::int64_t i, QuantizedGroup<Block>& group) {
   constexpr std::size_t chunk = 4;
   for (std::size_t r = 0; r < group_rows; ++r) {
     const Block& block = rows[std::int64_t(r) * stride + i];
     group.scales[r] = block.scale;
     const auto* const from = reinterpret_cast<const std::byte*>(&block) + sizeof(f16);
-    for (std::size_t j = 0; j < std::size_t(BlockGroup<Block>::row_bytes) / chunk; ++j)
+    for (std::size_t j = 0; j < std::size_t(QuantizedGroup<Block>::row_bytes) / chunk; ++j)
       std::memcpy(&group.bytes[(j * group_rows + r) * chunk], from + j * chunk, chunk);
   }
 }
 
 /// Block of row r of a group.
 template <class Block>
-Block unpack_block(const BlockGroup<Block>& group, int r) {
+Block unpack_block(const QuantizedGroup<Block>& group, int r) {
   constexpr std::size_t chunk = 4;
   Block block;
   block.scale = group.scales[std::size_t(r)];
   auto* const to = reinterpret_cast<std::byte*>(&block) + sizeof(f16);
-  for (std::size_t j = 0; j < std::size_t(BlockGroup<Block>::row_bytes) / chunk; ++j)
+  for (std::size_t j = 0; j < std::size_t(QuantizedGroup<Block>::row_bytes) / chunk; ++j)
     std::memcpy(to + j * chunk, &group.bytes[(j * group_rows + std::size_t(r)) * chunk], chunk);
   return block;
 }
@@ -161,7 +161,7 @@ Block unpack_block(const BlockGroup<Block>& group, int r) {
 template <class Block>
 void dequantize_matrix_row(const Matrix<QuantizedValue<Block>>& m, int r, float* x) {
   if (r >= m.groups() * group_rows) return dequantize_row(m.row(r), m.cols, x);
-  const BlockGroup<Block>* const group = m.group(r / group_rows);
+  const QuantizedGroup<Block>* const group = m.group(r / group_rows);
   for (int i = 0; i < m.blocks(); ++i)
     dequantize_block(unpack_block(group[i], r % group_rows), x + std::int64_t(i) * block_values);
 }
@@ -179,7 +179,7 @@ void quantize_matrix_rows(const Matrix<QuantizedValue<Block>>& m, int first, int
       for (int r = 0; r < n; ++r) quantize_row(source(r), m.cols, m.row(first + begin + r), tensor);
       return;
     }
-    BlockGroup<Block>* const group = m.group((first + begin) / group_rows);
+    QuantizedGroup<Block>* const group = m.group((first + begin) / group_rows);
     std::array<Block, std::size_t(group_rows)> column;
     for (int i = 0; i < blocks; ++i) {
       for (int r = 0; r < group_rows; ++r)

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include <fmt/format.h>
 
 #include "moderngpt2/backend/cpu.hpp"
@@ -48,6 +50,19 @@ inline void check_described_gpu(const TrainingRequest& request) {
   if (request.gpu_memory) (void)parse_bytes("gpu_memory", *request.gpu_memory);
 }
 
+/// Throws UsageError if --weights is set for anything but the evaluation of a language model on the CPU.
+inline void check_weights(const TrainingRequest& request, bool is_classifier) {
+  if (!request.weights) return;
+  const std::string flag = fmt::format("--weights {}", weight_format_name(*request.weights));
+  if (!request.eval_only) throw UsageError("{}: quantized weights cannot be trained; add --eval_only", flag);
+  if (is_classifier) throw UsageError("{} is for language models (--task causal-lm)", flag);
+  if (request.gpu) throw UsageError("{} is for the CPU: use --device cpu, or leave out --weights", flag);
+  if (request.precision != PrecisionName::fp32 && request.precision != PrecisionName::bf16)
+    throw UsageError("{} is compared with bf16: leave out --precision {}", flag, precision_name(request.precision));
+  if (request.settings.shards_weights())
+    throw UsageError("{}: quantized weights are not sharded; use --zero_stage 0 to 2", flag);
+}
+
 /// Throws UsageError for invalid settings and for those that exclude each other. `is_classifier`: whether the run
 /// trains on labelled examples. `has_gpu`: whether the program was built with CUDA.
 template <class Say>
@@ -58,6 +73,7 @@ void check_request(const TrainingRequest& request, bool is_classifier, bool has_
     throw UsageError("--eval_only needs --model_path or --resume_from_checkpoint");
   if (request.eval_only && request.settings.max_hours)
     throw UsageError("--max_hours is for training: --eval_only has no state to continue from");
+  check_weights(request, is_classifier);
   if (is_classifier && request.predictions_file && !request.eval_only)
     throw UsageError("--predictions_file: predictions are written with --eval_only");
   if (is_classifier && !request.samples.prompts.empty())

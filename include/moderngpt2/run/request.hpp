@@ -55,6 +55,7 @@ struct TrainingRequest {
   std::optional<std::string> resume_from_checkpoint;  ///< a folder, or "latest"
   bool eval_only = false;
   bool dry_run = false;
+  std::optional<WeightFormat> weights{};    ///< eval_only on the CPU: also evaluate with quantized matrices
   std::optional<std::string> gpu_memory{};  ///< dry run: memory of each GPU, such as "94GiB"
   std::optional<double> gpu_flops{};        ///< dry run: FLOP/s that each GPU reaches in training
   std::optional<std::filesystem::path>

@@ -102,6 +102,11 @@ void describe(R& r, Visitor&& visit) {
        .help = "Folder of a checkpoint to resume from, or 'latest' for the newest in --output_dir.",
        .section = "Run"});
   visit(r.eval_only, {.name = "eval_only", .help = "Evaluate and exit.", .section = "Run"});
+  visit(r.weights, {.name = "weights",
+                    .help = "With --eval_only on the CPU: evaluate with quantized matrices and in bf16, and print the "
+                            "bits per byte of both.",
+                    .section = "Run",
+                    .default_text = "format of --precision"});
   own(r.dry_run,
       {.name = "dry_run", .help = "Print the plan (model, data, steps, memory, disk) and exit.", .section = "Run"});
   own(r.gpu_memory, {.name = "gpu_memory",

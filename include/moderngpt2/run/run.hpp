@@ -19,6 +19,7 @@
 #include "moderngpt2/run/plan.hpp"
 #include "moderngpt2/run/prepare.hpp"
 #include "moderngpt2/run/prepare_task.hpp"
+#include "moderngpt2/run/quantized_evaluation.hpp"
 #include "moderngpt2/run/ranks.hpp"
 #include "moderngpt2/run/report.hpp"
 #include "moderngpt2/run/request.hpp"
@@ -231,6 +232,8 @@ template <class Task>
 int run_prepared(const TrainingRequest& request, const PreparedRun<Task>& run, const TrainingHooks& hooks,
                  RunOnGpu<Task> run_on_gpu) {
   if (request.gpu) return run_on_gpu(request, run, hooks);
+  if constexpr (std::is_same_v<Task, LanguageModelling>)
+    if (request.weights) return evaluate_quantized(request, run, hooks);
   if (cpu_precision(request.precision) == PrecisionName::bf16)
     return run_model<typename Task::template Model<cpu::Backend, Bf16>>(request, run, hooks);
   if constexpr (std::is_same_v<Task, LanguageModelling>)

@@ -57,10 +57,12 @@ RunPlan plan_run(const TrainingRequest& request, const PreparedRun<Task>& run, i
   const TrainingSettings& s = request.settings;
   const std::int64_t eval_blocks = run.data ? run.data->eval.size() : INT64_MAX;
   RunPlan plan;
-  plan.memory = request.eval_only
-                    ? plan_evaluation<M>(run.companions.config.config, s, run.block_size, request.threads, eval_blocks,
-                                         run.data ? Task::Batch::sequences_of(run.data->train) : 1)
-                    : plan_training<M>(request, run, s);
+  plan.memory = [&] {
+    if constexpr (!is_quantized<typename M::MatrixElement>)
+      if (!request.eval_only) return plan_training<M>(request, run, s);
+    return plan_evaluation<M>(run.companions.config.config, s, run.block_size, request.threads, eval_blocks,
+                              run.data ? Task::Batch::sequences_of(run.data->train) : 1);
+  }();
   if constexpr (std::is_same_v<Task, LanguageModelling> && OnHost<typename M::Backend>)
     if (run.data) {
       const BlockDataset &train = run.data->train, &eval = run.data->eval;

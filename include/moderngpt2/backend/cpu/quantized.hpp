@@ -36,7 +36,7 @@ template <class Block>
 void quantized_outputs(Rows<float> y, const QuantizedRows& x, Matrix<QuantizedValue<Block>> w, const float* bias,
                        int begin, int end) {
   for (int g = begin; g < end; ++g) {
-    const BlockGroup<Block>* const group = w.group(g);
+    const QuantizedGroup<Block>* const group = w.group(g);
     const auto write = [&](int n, const float* sums) {
       float* const out = y.row(n) + std::int64_t(g) * group_rows;
       for (int r = 0; r < group_rows; ++r) out[r] = sums[r] + (bias ? bias[g * group_rows + r] : 0.0f);

@@ -96,7 +96,7 @@ inline QuantizedRows quantize_rows(Backend& b, Rows<const float> x) {
 
 /// Portable: sums[r] = integer product of row r of a group and 32 activations.
 template <class Block>
-void group_integers(const BlockGroup<Block>& group, const std::int8_t* x, std::int32_t* sums) {
+void group_integers(const QuantizedGroup<Block>& group, const std::int8_t* x, std::int32_t* sums) {
   for (int r = 0; r < group_rows; ++r) {
     const Block block = unpack_block(group, r);
     sums[r] = 0;
@@ -133,7 +133,7 @@ inline __m256i broadcast_chunk(const std::int8_t* p) {
 
 /// Integer products of the 8 rows of a group and a block of each of N rows of x, from `x` on, `stride` bytes apart.
 template <int N>
-void group_integers(const BlockGroup<BlockQ8_0>& group, const std::int8_t* x, std::int64_t stride, __m256i* sums) {
+void group_integers(const QuantizedGroup<BlockQ8_0>& group, const std::int8_t* x, std::int64_t stride, __m256i* sums) {
   for (int n = 0; n < N; ++n) sums[n] = _mm256_setzero_si256();
   for (int j = 0; j < block_values / 4; ++j) {
     const __m256i w = load_bytes(&group.bytes[std::size_t(j * 32)]), size = _mm256_abs_epi8(w);
@@ -150,7 +150,7 @@ void group_integers(const BlockGroup<BlockQ8_0>& group, const std::int8_t* x, st
   }
 }
 template <int N>
-void group_integers(const BlockGroup<BlockQ4_0>& group, const std::int8_t* x, std::int64_t stride, __m256i* sums) {
+void group_integers(const QuantizedGroup<BlockQ4_0>& group, const std::int8_t* x, std::int64_t stride, __m256i* sums) {
   const __m256i mask = _mm256_set1_epi8(15);
   for (int n = 0; n < N; ++n) sums[n] = _mm256_setzero_si256();
   for (int j = 0; j < block_values / 8; ++j) {
@@ -176,7 +176,7 @@ void group_integers(const BlockGroup<BlockQ4_0>& group, const std::int8_t* x, st
 
 /// sums[i][r] = product of row r of a group of weights and row n + i of x.
 template <int N, class Block>
-void group_products(const BlockGroup<Block>* group, const QuantizedRows& x, int n, float (*sums)[group_rows]) {
+void group_products(const QuantizedGroup<Block>* group, const QuantizedRows& x, int n, float (*sums)[group_rows]) {
   const std::int64_t stride = std::int64_t(x.blocks) * block_values;
   __m256 totals[std::size_t(N)];
   for (int i = 0; i < N; ++i) totals[i] = _mm256_setzero_ps();
@@ -200,7 +200,7 @@ void group_products(const BlockGroup<Block>* group, const QuantizedRows& x, int 
 #else
 
 template <int N, class Block>
-void group_products(const BlockGroup<Block>* group, const QuantizedRows& x, int n, float (*sums)[group_rows]) {
+void group_products(const QuantizedGroup<Block>* group, const QuantizedRows& x, int n, float (*sums)[group_rows]) {
   for (int i = 0; i < N; ++i) {
     std::fill_n(sums[i], group_rows, 0.0f);
     for (int block = 0; block < x.blocks; ++block) {
@@ -225,7 +225,7 @@ void expand_tile(Matrix<QuantizedValue<Block>> w, int first, int count, int at, 
   const int grouped = std::min(first + count, w.groups() * group_rows);
   for (int row = first; row < grouped; row += group_rows)
     for (int i = at / block_values; i < (at + depth) / block_values; ++i) {
-      const BlockGroup<Block>& group = w.group(row / group_rows)[i];
+      const QuantizedGroup<Block>& group = w.group(row / group_rows)[i];
       for (int r = 0; r < group_rows; ++r) {
         float* const out = to + std::int64_t(row - first + r) * depth + i * block_values - at;
         const float scale = group.scales[std::size_t(r)];
@@ -233,7 +233,7 @@ void expand_tile(Matrix<QuantizedValue<Block>> w, int first, int count, int at, 
           const Floats values = __builtin_convertvector(levels, Floats) * scale;
           std::memcpy(out + column, &values, sizeof values);
         };
-        for (int j = 0; j < BlockGroup<Block>::row_bytes / 4; ++j) {
+        for (int j = 0; j < QuantizedGroup<Block>::row_bytes / 4; ++j) {
           Bytes bytes;
           std::memcpy(&bytes, &group.bytes[std::size_t((j * group_rows + r) * 4)], sizeof bytes);
           if constexpr (std::is_same_v<Block, BlockQ8_0>) {
