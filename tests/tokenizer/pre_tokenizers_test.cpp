@@ -17,7 +17,9 @@ namespace {
 
 std::vector<std::string> pieces_of(const PreTokenizers& pre_tokenizers, std::string_view text, bool first = true) {
   std::vector<std::string> result;
-  pre_tokenizers({text, first}, [&](std::string_view piece) { result.emplace_back(piece); });
+  pre_tokenizers({text, first}, [&](const Pieces& some) {
+    for (const std::string_view piece : some.pieces) result.emplace_back(piece);
+  });
   return result;
 }
 
@@ -35,58 +37,58 @@ std::string error_of(const std::string& json) {
   return "";
 }
 
-using Pieces = std::vector<std::string>;
+using Texts = std::vector<std::string>;
 
 }  // namespace
 
 // tests/tokenizer/write_pre_tokenizer_cases.py wrote the file with the package `tokenizers` 0.23.3.
 TEST_CASE("pieces of every pre-tokenizer equal those of Hugging Face tokenizers") {
   const Json file = read_json_file(std::filesystem::path(MODERNGPT2_TEST_DATA) / "tokenizer/pre_tokenizers.json");
-  const auto texts = file["texts"].get<Pieces>();
+  const auto texts = file["texts"].get<Texts>();
   REQUIRE(file["cases"].size() > 90);
   for (const Json& one : file["cases"]) {
     CAPTURE(one["pre_tokenizer"].dump());
     const PreTokenizers pre_tokenizers(Component(one["pre_tokenizer"], "pre_tokenizer"));
     for (std::size_t i = 0; i < texts.size(); ++i) {
       CAPTURE(texts[i]);
-      CHECK(pieces_of(pre_tokenizers, texts[i]) == one["pieces"][i].get<Pieces>());
+      CHECK(pieces_of(pre_tokenizers, texts[i]) == one["pieces"][i].get<Texts>());
     }
   }
 }
 
 TEST_CASE("bytes of a last ByteLevel, and prepending at the beginning of the input only") {
   PreTokenizers gpt2 = read(R"({"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true})");
-  CHECK(pieces_of(gpt2, "é b") == Pieces{"ĠÃ©", "Ġb"});
+  CHECK(pieces_of(gpt2, "é b") == Texts{"ĠÃ©", "Ġb"});
   CHECK(gpt2.emit_bytes());
-  CHECK(pieces_of(gpt2, "é b") == Pieces{" é", " b"});
+  CHECK(pieces_of(gpt2, "é b") == Texts{" é", " b"});
   PreTokenizers llama = read(
       R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
           {"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]})");
   CHECK(llama.emit_bytes());
-  CHECK(pieces_of(llama, "a 12") == Pieces{"a ", "1", "2"});
+  CHECK(pieces_of(llama, "a 12") == Texts{"a ", "1", "2"});
   PreTokenizers first = read(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"first"})");
   CHECK_FALSE(first.emit_bytes());
-  CHECK(pieces_of(first, "a b", true) == Pieces{"_a", "_b"});
-  CHECK(pieces_of(first, "a b", false) == Pieces{"a", "_b"});
-  CHECK(pieces_of(read("null"), "a b") == Pieces{"a b"});
+  CHECK(pieces_of(first, "a b", true) == Texts{"_a", "_b"});
+  CHECK(pieces_of(first, "a b", false) == Texts{"a", "_b"});
+  CHECK(pieces_of(read("null"), "a b") == Texts{"a b"});
   CHECK(read("null").empty());
   CHECK(pieces_of(gpt2, "").empty());
 }
 
 TEST_CASE("patterns with names, and those of tiktoken") {
   CHECK(pieces_of(PreTokenizers(split_pattern("cl100k"), PatternDialect::tiktoken, "x"), "It's 12345\n ") ==
-        Pieces{"It", "'s", " ", "123", "45", "\n "});
+        Texts{"It", "'s", " ", "123", "45", "\n "});
   CHECK(pieces_of(PreTokenizers(split_pattern("llama3"), PatternDialect::tiktoken, "x"), "It's 12345\n ") ==
-        Pieces{"It", "'s", " ", "123", "45", "\n", " "});
+        Texts{"It", "'s", " ", "123", "45", "\n", " "});
   for (const char* name : {"gpt2", "r50k", "p50k", "cl100k", "o200k", "llama3", "qwen2", "tekken"})
     CHECK(std::get<SplitPreTokenizer>(PreTokenizers(split_pattern(name), PatternDialect::tiktoken, "x").steps()[0])
               .is_hand_written());
   CHECK_THROWS_AS(split_pattern("gpt5"), Error);
   for (const char* pattern : {"a$", "^a", "a{2}+"})
     CHECK_THROWS_AS(PreTokenizers(pattern, PatternDialect::tiktoken, "x"), Error);
-  CHECK(pieces_of(PreTokenizers("[^$]\\$", PatternDialect::tiktoken, "x"), "ab$") == Pieces{"b$"});
+  CHECK(pieces_of(PreTokenizers("[^$]\\$", PatternDialect::tiktoken, "x"), "ab$") == Texts{"b$"});
   // Text between the matches of another pattern is dropped, as in tiktoken.
-  CHECK(pieces_of(PreTokenizers("[a-z]+", PatternDialect::tiktoken, "x"), "ab1cd") == Pieces{"ab", "cd"});
+  CHECK(pieces_of(PreTokenizers("[a-z]+", PatternDialect::tiktoken, "x"), "ab1cd") == Texts{"ab", "cd"});
 }
 
 TEST_CASE("errors of pre-tokenizers name the step and the field") {

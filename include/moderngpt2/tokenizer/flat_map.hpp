@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
+
+#include "moderngpt2/tokenizer/table.hpp"
 
 namespace moderngpt2::detail {
 
@@ -80,7 +81,7 @@ class FlatMap {
     *this = std::move(larger);
   }
 
-  std::vector<Slot> slots_;
+  Table<Slot> slots_;
   std::size_t size_ = 0;
 };
 

@@ -11,6 +11,7 @@
 
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/tokenizer/ascii_letters.hpp"
 #include "moderngpt2/tokenizer/models/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/models/character_ids.hpp"
 #include "moderngpt2/tokenizer/models/id_writer.hpp"
@@ -79,14 +80,21 @@ class BpeModel {
   static char32_t last_character(std::string_view token);
   std::vector<int> first_characters(std::span<const std::string> tokens) const;
 
-  bool is_letter(char c) const { return is_letter_[static_cast<unsigned char>(c)]; }
+  /// Whether no merge crosses the border between two characters, given by their ids; unknown ones stay together.
   bool is_cut(int left, int right) const;
-
+  bool is_ascii_cut(unsigned char left, unsigned char right) const {
+    return ascii_cuts_[left][right / 64] >> (right % 64) & 1;
+  }
   /// Id of `text` if it is a token and ignore_merges is set, otherwise -1.
   int whole_token(std::string_view text) const;
 
-  /// Encodes the first `size` bytes of `text`, one segment.
-  void add_segment(std::string_view text, std::size_t size, SegmentCache& cache, IdWriter& out) const;
+  /// Part of a text between two borders that no merge crosses.
+  struct Segment {
+    std::size_t begin, size;
+    int first;  // id of the first character
+    bool is_character;
+  };
+  class Segments;
 
   /// Merges a segment and calls `add` with its ids. A segment longer than a window is merged window by window; each
   /// emits the symbols that later text cannot change. If these are less than half of the window (not seen in natural
@@ -161,7 +169,8 @@ class BpeModel {
   TokenIds whole_;  // with ignore_merges
   BpeOptions options_;
   bool fallback_stands_alone_ = true;
-  bool is_letter_[256] = {};
+  bool all_bytes_ = true;  // an unknown character is the tokens of its bytes
+  std::uint64_t ascii_cuts_[128][2] = {};
   std::uint32_t number_ = SegmentCache::next_model();
 };
 
@@ -191,46 +200,103 @@ MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::s
     if (last >= 0 && first >= 0) borders_.insert(last, first);
     if (is_fallback[left] || is_fallback[right]) fallback_stands_alone_ = false;
   }
-  for (const char32_t c : std::u32string_view(U"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-    is_letter_[c] = characters_[c] >= 0;
+  all_bytes_ = std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) == options.byte_ids.end() &&
+               !(options.marks_spaces && characters_[U' '] < 0);
+  for (unsigned char left = 0; left < 128; ++left)
+    for (unsigned char right = 0; right < 128; ++right)
+      if (!(is_ascii_letter(left) && is_ascii_letter(right)) && is_cut(characters_[left], characters_[right]))
+        ascii_cuts_[left][right / 64] |= std::uint64_t{1} << (right % 64);
 }
+
+/// Collects segments and encodes them together, so that waiting for the memory of the cache overlaps.
+class BpeModel::Segments {
+ public:
+  Segments(const BpeModel& model, std::string_view text, std::vector<int>& ids)
+      : model_(model), text_(text), out_(ids) {}
+
+  void add(Segment segment) {
+    segments_[count_++] = segment;
+    if (count_ == segments_.size()) run();
+  }
+
+  void finish() {
+    run();
+    out_.flush();
+  }
+
+ private:
+  void run() {
+    SegmentCache& cache = SegmentCache::of_this_thread();
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Segment& segment = segments_[i];
+      if (!segment.is_character && SegmentCache::takes(segment.size, model_.number_))
+        slots_[i] = cache.slot(text_.substr(segment.begin), segment.size, model_.number_);
+    }
+    for (std::size_t i = 0; i < count_; ++i) {
+      const Segment& segment = segments_[i];
+      if (segment.is_character && segment.first >= 0)
+        out_.add(segment.first);
+      else if (segment.first < 0 && model_.fallback_stands_alone_)
+        add_unknown(text_.substr(segment.begin, segment.size));
+      else
+        add_merged(segment, slots_[i], cache);
+    }
+    count_ = 0;
+  }
+
+  void add_unknown(std::string_view text) {
+    if (!model_.all_bytes_) return (void)model_.add_characters(text, text.size(), [&](int id) { out_.add(id); });
+    for (const char c : text) out_.add(model_.byte_id(c));
+  }
+
+  void add_merged(const Segment& segment, const SegmentCache::Slot& slot, SegmentCache& cache) {
+    const bool cached = !segment.is_character && SegmentCache::takes(segment.size, model_.number_);
+    if (cached && cache.add(slot, out_)) return;
+    std::vector<int>& ids = out_.flush();
+    const std::size_t before = ids.size();
+    model_.add_merged(text_.substr(segment.begin, segment.size), [&](int id) { ids.push_back(id); });
+    if (cached) cache.store(slot, std::span(ids).subspan(before));
+  }
+
+  const BpeModel& model_;
+  std::string_view text_;
+  IdWriter out_;
+  std::size_t count_ = 0;
+  std::array<Segment, 64> segments_;
+  std::array<SegmentCache::Slot, 64> slots_;
+};
 
 MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>& ids) const {
   if (text.empty()) return;
   if (const int id = whole_token(text); id >= 0) return ids.push_back(id);
-  SegmentCache& cache = SegmentCache::of_this_thread();
-  IdWriter out(ids);
+  Segments segments(*this, text, ids);
   CharacterIds::Step step = characters_.step(text, 0);
   for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
-    end += step.length;
-    if (step.id < 0 && fallback_stands_alone_) {
-      while (end < text.size() && (step = characters_.step(text, end)).id < 0) end += step.length;
-      add_characters(text.substr(begin, end - begin), text.size(), [&](int id) { out.add(id); });
-      continue;
-    }
-    const int first = step.id;
-    int left = first;
-    bool one_character = true;
+    Segment segment{begin, step.length, step.id, true};
+    end = begin + step.length;
+    int left = step.id;
     while (end < text.size()) {
-      if (is_letter(text[end - 1]) &&
-          is_letter(text[end])) {  // a border between letters is rarely a cut: skip the lookup
-        while (end < text.size() && is_letter(text[end])) ++end;
-        left = characters_[static_cast<unsigned char>(text[end - 1])];
+      const auto before = static_cast<unsigned char>(text[end - 1]), after = static_cast<unsigned char>(text[end]);
+      if ((before | after) < 0x80) {
+        if (is_ascii_cut(before, after)) {
+          step = {characters_[after], 1};
+          break;
+        }
+        ++end;
+        if (is_ascii_letter(after)) end = skip_ascii_letters(text, end);
       } else {
+        if (before < 0x80) left = characters_[before];
         step = characters_.step(text, end);
         if (is_cut(left, step.id)) break;
         left = step.id;
         end += step.length;
       }
-      one_character = false;
+      segment.is_character = false;
     }
-    if (one_character && first >= 0) {
-      out.add(first);
-    } else {
-      add_segment(text.substr(begin), end - begin, cache, out);
-    }
+    segment.size = end - begin;
+    segments.add(segment);
   }
-  out.flush();
+  segments.finish();
 }
 
 MODERNGPT2_INLINE char32_t BpeModel::last_character(std::string_view token) {
@@ -247,19 +313,8 @@ MODERNGPT2_INLINE std::vector<int> BpeModel::first_characters(std::span<const st
 }
 
 MODERNGPT2_INLINE bool BpeModel::is_cut(int left, int right) const {
-  if (left < 0 || right < 0) return fallback_stands_alone_;
+  if (left < 0 || right < 0) return fallback_stands_alone_ && (left >= 0 || right >= 0);
   return !borders_.may_contain(left, right);
-}
-
-MODERNGPT2_INLINE void BpeModel::add_segment(std::string_view text, std::size_t size, SegmentCache& cache,
-                                             IdWriter& out) const {
-  const bool cached = SegmentCache::takes(size, number_);
-  SegmentCache::Slot slot;
-  if (cached && cache.add(slot = cache.slot(text, size, number_), out)) return;
-  std::vector<int>& ids = out.flush();
-  const std::size_t before = ids.size();
-  add_merged(text.substr(0, size), [&](int id) { ids.push_back(id); });
-  if (cached) cache.store(slot, std::span(ids).subspan(before));
 }
 
 MODERNGPT2_INLINE int BpeModel::whole_token(std::string_view text) const {

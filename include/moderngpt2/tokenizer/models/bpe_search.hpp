@@ -16,6 +16,7 @@
 #include "moderngpt2/tokenizer/models/bpe_merges.hpp"
 #include "moderngpt2/tokenizer/models/double_array.hpp"
 #include "moderngpt2/tokenizer/models/token_ids.hpp"
+#include "moderngpt2/tokenizer/table.hpp"
 
 namespace moderngpt2::detail {
 
@@ -96,8 +97,8 @@ class BpeSearch {
     }
   }
 
-  std::vector<Token> tokens_;
-  std::vector<std::uint64_t> pairs_;  // left, right and rank + 1; 0: free
+  Table<Token> tokens_;
+  Table<std::uint64_t> pairs_;  // left, right and rank + 1; 0: free
   int shift_ = 0;
   DoubleArray trie_;
 };

@@ -70,7 +70,8 @@ class ByteBpeModel {
   };
   class Units;
 
-  /// Whether a piece is to be cut in segments: it begins like Chinese, Japanese or Korean, or is too long for the cache.
+  /// Whether a piece is to be cut in segments: it begins like Chinese, Japanese or Korean, or is too long for the
+  /// cache.
   bool is_for_segments(std::string_view piece) const;
 
   void append_symbols(std::string_view piece, std::vector<int>& symbols) const;

@@ -37,12 +37,12 @@ class CharacterBorders {
    private:
     friend class CharacterBorders;
     static constexpr std::uint64_t one = std::uint64_t{1} << (3 * id_bits + 2);
-    static constexpr std::uint64_t ends_left = one;              // a left side ends with it
-    static constexpr std::uint64_t begins_right = 2 * one;       // a right side begins with it
-    static constexpr std::uint64_t before_part = 4 * one;        // a right side after it may be part of a character
-    static constexpr std::uint64_t after_part = 8 * one;         // a left side before it may be part of a character
-    static constexpr std::uint64_t parts = 16 * one;             // begins with a part that may follow a part
-    static constexpr std::uint64_t joined = 32 * one;            // never cut before and after it
+    static constexpr std::uint64_t ends_left = one;         // a left side ends with it
+    static constexpr std::uint64_t begins_right = 2 * one;  // a right side begins with it
+    static constexpr std::uint64_t before_part = 4 * one;   // a right side after it may be part of a character
+    static constexpr std::uint64_t after_part = 8 * one;    // a left side before it may be part of a character
+    static constexpr std::uint64_t parts = 16 * one;        // begins with a part that may follow a part
+    static constexpr std::uint64_t joined = 32 * one;       // never cut before and after it
     bool has(std::uint64_t flag) const { return value_ & flag; }
 
     std::uint64_t value_;  // not initialized: Entry() is

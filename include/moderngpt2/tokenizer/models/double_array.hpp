@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/tokenizer/table.hpp"
 
 namespace moderngpt2::detail {
 
@@ -72,8 +73,8 @@ class DoubleArray {
   /// Base for children along `bytes`, whose elements it reserves for `node`.
   std::uint32_t place(std::uint32_t node, const std::vector<unsigned char>& bytes);
 
-  std::vector<Node> nodes_;
-  std::vector<int> ids_;               // by node
+  Table<Node> nodes_;
+  Table<int> ids_;                     // by node
   std::vector<std::uint32_t> open_;    // blocks with free elements, while building
   std::vector<std::uint16_t> unused_;  // free elements of each block, while building
 };

@@ -8,9 +8,9 @@
 #include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "moderngpt2/tokenizer/models/id_writer.hpp"
+#include "moderngpt2/tokenizer/table.hpp"
 
 namespace moderngpt2::detail {
 
@@ -154,8 +154,8 @@ class SegmentCache {
            (64 - log2_places);
   }
 
-  std::vector<ShortLine> short_ = std::vector<ShortLine>(std::size_t{1} << log2_short);
-  std::vector<LongLine> long_ = std::vector<LongLine>(std::size_t{1} << log2_long);
+  Table<ShortLine> short_ = Table<ShortLine>(std::size_t{1} << log2_short);
+  Table<LongLine> long_ = Table<LongLine>(std::size_t{1} << log2_long);
 };
 
 }  // namespace moderngpt2::detail
