@@ -195,10 +195,10 @@ MODERNGPT2_INLINE bool BpeSearch::merges_to(std::string_view text, std::span<con
 
 MODERNGPT2_INLINE TokenIds BpeSearch::unmade_tokens(std::span<const std::string> token_bytes) const {
   const TokenIds all(token_bytes);
-  std::vector<std::string> unmade(token_bytes.size());
-  for (std::size_t id = 0; id < unmade.size(); ++id)
-    if (tokens_[id].time == never && all.find(token_bytes[id]) == static_cast<int>(id)) unmade[id] = token_bytes[id];
-  return TokenIds(unmade);
+  std::vector<std::string> result(token_bytes.size());
+  for (std::size_t id = 0; id < result.size(); ++id)
+    if (tokens_[id].time == never && all.find(token_bytes[id]) == static_cast<int>(id)) result[id] = token_bytes[id];
+  return TokenIds(result);
 }
 
 MODERNGPT2_INLINE void BpeSearch::encode(std::string_view piece, std::vector<int>& ids,

@@ -112,7 +112,7 @@ class CharacterBorders {
   }
 
  private:
-  // What stands at one side of a border, as a number for the filter: a character, its first bytes without the last 6 or
+  // One side of a border, as a number for the filter: a character, its first bytes without the last 6 or
   // 12 bits, or its last bytes, which have 6 or 12 bits.
   using Side = int;
   static Side whole(char32_t c) { return static_cast<Side>(c); }

@@ -10,7 +10,7 @@ namespace moderngpt2::detail {
 
 /// Some pieces of one text, in order, none of them empty. The bytes between a piece and `text_end` can be read.
 struct Pieces {
-  static constexpr std::size_t most = 64;  ///< that a PieceBatch collects
+  static constexpr std::size_t most = 64;  ///< pieces in one call of a PieceBatch
 
   std::span<const std::string_view> pieces;
   const char* text_end;
