@@ -91,8 +91,8 @@ class BpeModel {
   /// Part of a text between two borders that no merge crosses.
   struct Segment {
     std::size_t begin, size;
-    int first;  // id of the first character
-    bool is_character;
+    int first;                      // id of the first character
+    bool is_character, is_unknown;  // one character; only characters outside the vocabulary
   };
   class Segments;
 
@@ -236,7 +236,7 @@ class BpeModel::Segments {
       const Segment& segment = segments_[i];
       if (segment.is_character && segment.first >= 0)
         out_.add(segment.first);
-      else if (segment.first < 0 && model_.fallback_stands_alone_)
+      else if (segment.is_unknown)
         add_unknown(text_.substr(segment.begin, segment.size));
       else
         add_merged(segment, slots_[i], cache);
@@ -272,7 +272,7 @@ MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>&
   Segments segments(*this, text, ids);
   CharacterIds::Step step = characters_.step(text, 0);
   for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
-    Segment segment{begin, step.length, step.id, true};
+    Segment segment{begin, step.length, step.id, true, step.id < 0 && fallback_stands_alone_};
     end = begin + step.length;
     int left = step.id;
     while (end < text.size()) {
@@ -284,6 +284,7 @@ MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>&
         }
         ++end;
         if (is_ascii_letter(after)) end = skip_ascii_letters(text, end);
+        segment.is_unknown = false;  // letters stay together, known or not
       } else {
         if (before < 0x80) left = characters_[before];
         step = characters_.step(text, end);
