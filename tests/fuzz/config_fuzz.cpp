@@ -7,7 +7,8 @@ using namespace moderngpt2;
 void fuzz::seed(Seeds& seeds) {
   for (const std::string& text : seeds.data("golden", "config.json")) seeds.add(text);
   seeds.words({"rope_scaling", "rope_parameters", "rope_theta", "linear", "llama3", "yarn", "factor", "gemma2",
-               "id2label", "label2id", "num_labels", "problem_type", "layer_types", "torch_dtype", "architectures"});
+               "id2label", "label2id", "num_labels", "problem_type", "layer_types", "sliding_window",
+               "sliding_attention", "full_attention", "torch_dtype", "architectures"});
 }
 
 void fuzz::run(std::string_view input) {
