@@ -41,7 +41,8 @@ constexpr ModelShape mha = case_shape(2, 32, 4, 4, 8, 128), gqa = case_shape(2, 
                      wide = case_shape(1, 128, 2, 1, 64, 96), long_rows = case_shape(2, 64, 2, 2, 32, 96),
                      mqa = case_shape(2, 32, 4, 1, 8, 128, Activation::silu, Toggle::on),
                      padded = case_shape(2, 32, 4, 2, 8, 128), relu = case_shape(1, 32, 4, 4, 8, 128, Activation::relu),
-                     untied = case_shape(3, 32, 2, 2, 16, 128, Activation::gelu, Toggle::off, Toggle::off);
+                     untied = case_shape(3, 32, 2, 2, 16, 128, Activation::gelu, Toggle::off, Toggle::off),
+                     windows = case_shape(3, 16, 4, 2, 6, 32);
 
 /// Runs the static language model of the case's shape, if one is compiled in.
 template <class Precision, ModelShape... Shapes>
@@ -62,7 +63,8 @@ golden::Results run(const golden::Case& c, ShapeKind kind, auto make_backend, st
   if (kind == ShapeKind::fixed) {
     const bool is_lm = c.config.architecture == architectures[0];
     if (!is_lm && matches<mha>(c.config.config)) return golden::run<mha, Backend, Precision>(c, make_backend());
-    if (is_lm && run_static<Precision, mha, gqa, wide, long_rows, mqa, padded, relu, untied>(c, make_backend, out))
+    if (is_lm &&
+        run_static<Precision, mha, gqa, wide, long_rows, mqa, padded, relu, untied, windows>(c, make_backend, out))
       return out;
   }
   shape_used = kind == ShapeKind::fixed ? "dynamic, since no static model of this shape is compiled in" : "dynamic";

@@ -58,6 +58,15 @@ TEST_CASE("model flags set fields of config.json") {
   fields.apply(json);
   CHECK(activation_name(parse_config(json, "c.json").config.activation) == "star_relu");
 
+  options.parse({"--sliding_window=8", "--layer_types", "full_attention", "sliding_attention"});
+  fields.apply(json);
+  const Config windows = parse_config(json, "c.json").config;
+  CHECK(windows.window(0) == 0);
+  CHECK(windows.window(1) == 8);
+  CHECK(windows.window(2) == 0);
+  CHECK_THROWS_AS(options.parse({"--layer_types=sliding"}), UsageError);
+  CHECK_THROWS_AS(options.parse({"--sliding_window=-1"}), UsageError);
+
   ModelFields misspelled;
   misspelled["n_layers"] = 3;
   CHECK_THROWS_AS(misspelled.apply(json), Error);

@@ -11,7 +11,8 @@ void fuzz::seed(Seeds& seeds) {
   seeds.words({"rope_scaling_factor", "partial_rotary_factor", "full_attention", "sliding_attention", "auto_map",
                "quantization_config", "text_config", "hidden_activation", "hidden_act", "Gemma2Model"});
   seeds.words({"rope_scaling", "rope_parameters", "rope_theta", "linear", "llama3", "yarn", "factor", "gemma2",
-               "id2label", "label2id", "num_labels", "problem_type", "layer_types", "torch_dtype", "architectures"});
+               "id2label", "label2id", "num_labels", "problem_type", "layer_types", "sliding_window",
+               "sliding_attention", "full_attention", "torch_dtype", "architectures"});
 }
 
 void fuzz::run(std::string_view input) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -32,11 +33,14 @@ inline Config tiny_config() {
 
 /// The tiny model with each feature of the attention that the cache could get wrong.
 inline std::vector<Config> variants() {
-  std::vector<Config> all(5, tiny_config());
+  std::vector<Config> all(7, tiny_config());
   all[1].attn_logit_softcapping = 2.0, all[1].final_logit_softcapping = 3.0;
   all[2].n_kv_head = 2;
   all[3].n_kv_head = 1, all[3].attention_bias = true;
   all[4].rope_scaling_factor = 2.5, all[4].tied_head = false, all[4].query_pre_attn_scalar = 0.7;
+  all[5].sliding_window = 5, all[5].n_kv_head = 2;
+  all[6].sliding_window = 3, all[6].attn_logit_softcapping = 2.0;
+  all[6].layer_types = LayerTypes(std::array{AttentionType::sliding});
   return all;
 }
 

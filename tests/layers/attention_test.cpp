@@ -56,6 +56,12 @@ TEST_CASE("attention: softcap, masks, document bounds and dropout") {
   check("mask", c, {.key_mask = mask.data()});
   check("documents", c, {.first_key = first_key.data()});
   check("mask and documents", c, {.key_mask = mask.data(), .first_key = first_key.data()});
+  for (int window : {1, 3}) {
+    c.sliding_window = window;
+    check("window", c);
+    check("window and documents", c, {.first_key = first_key.data()});
+  }
+  c.sliding_window = 0;
   c.attn_pdrop = 0.5;
   check("dropout", c, {.training = true});
   check("everything", c, {.training = true, .key_mask = mask.data(), .first_key = first_key.data()});
@@ -69,6 +75,7 @@ TEST_CASE("attention: left padding") {
   c.attn_pdrop = 0.5;
   const std::vector<std::int8_t> mask{0, 0, 1, 1, 1, 0, 0, 0, 0, 0};
   for (bool training : {false, true}) {
+    c.sliding_window = training ? 0 : 2;
     const auto report =
         test_layer(AnyAttention(c), {.config = c, .in = 8, .out = 8, .training = training, .key_mask = mask.data()});
     CHECK_MESSAGE(report.cpu_output_error < 1e-5, report.text());
@@ -101,7 +108,9 @@ TEST_CASE("attention with a cache, token by token and in pieces, equals one whol
     m[std::size_t(time)] = m[std::size_t(time + 1)] = 0;  // row 1: two columns of left padding
     return m;
   }();
-  for (bool mask : {false, true}) {
+  for (int variant = 0; variant < 4; ++variant) {
+    const bool mask = variant % 2 == 1;
+    c.sliding_window = variant / 2 * 4;
     LayerTest test{
         .config = c, .batch = batch, .time = time, .in = 8, .out = 8, .key_mask = mask ? padded.data() : nullptr};
     const AnyAttention layer(c);

@@ -26,6 +26,7 @@ inline Config tiny_config() {
   c.attn_logit_softcapping = 3.0;
   c.query_pre_attn_scalar = 0.7;
   c.final_logit_softcapping = 4.0;
+  c.sliding_window = 3;
   c.resid_pdrop = c.embd_pdrop = c.attn_pdrop = c.classifier_dropout = c.summary_first_dropout = 0.5;
   c.pad_token_id = 0;
   c.num_labels = 3;

@@ -46,6 +46,13 @@ struct GatheredRun {
   std::string thrown;
 };
 
+/// The tiny model, whose first layer slides.
+inline Config windowed_config() {
+  Config config = tiny_config();
+  config.sliding_window = 5;
+  return config;
+}
+
 template <class M>
 struct RankRun {
   const TrainAndEval& data;
@@ -53,7 +60,7 @@ struct RankRun {
   std::optional<std::filesystem::path> resume{};
   std::int64_t max_steps = 20;
   std::int64_t check_replicas_steps = 0;
-  Config config = tiny_config();
+  Config config = windowed_config();
   bool gradient_checkpointing = false;
   std::function<int(int rank, std::int64_t step)> stop{};  ///< a signal to that rank
   std::function<void(Trainer<M>& trainer, M& model, int rank, const StepReport&)> after_step{};

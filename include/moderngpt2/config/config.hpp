@@ -60,7 +60,7 @@ struct Config {
   std::optional<double> attn_logit_softcapping;
   std::optional<double> final_logit_softcapping;
   int sliding_window = 0;    ///< keys that a sliding layer sees, the query's own included; 0: no layer slides
-  LayerTypes layer_types{};  ///< which layers slide
+  LayerTypes layer_types{};  ///< full or sliding attention
 
   double initializer_range = 0.02;
   double resid_pdrop = 0.1;

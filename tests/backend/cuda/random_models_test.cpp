@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <array>
 #include <initializer_list>
 #include <random>
 #include <vector>
@@ -42,6 +43,8 @@ struct RandomRun {
                                       int(Activation::silu), int(Activation::relu)}));
     c.attention_bias = coin(), c.tied_head = coin();
     c.rope_theta = one_of({100, 10000, 1000000}), c.rms_norm_eps = 1e-5;
+    if (coin()) c.sliding_window = one_of({1, 3, 16, 65});
+    if (coin()) c.layer_types = LayerTypes(std::array{AttentionType::full, AttentionType::sliding});
     if (coin()) c.rope_scaling_factor = 2.5;
     if (coin()) c.query_pre_attn_scalar = 0.3;
     if (coin()) c.attn_logit_softcapping = one_of({1, 5, 50});
