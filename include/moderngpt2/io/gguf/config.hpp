@@ -90,16 +90,16 @@ MODERNGPT2_INLINE std::vector<int> gguf_eos_ids(const GgufMetadata& metadata) {
     const int given = static_cast<int>(std::min<std::uint64_t>(id, std::numeric_limits<int>::max()));
     if (id < tokens->size() && std::find(ids.begin(), ids.end(), given) == ids.end()) ids.push_back(given);
   };
+  const std::vector<int> types = metadata.get_numbers<int>("tokenizer.ggml.token_type");
+  constexpr int control = 3;
   if (const auto eos = metadata.get<std::uint32_t>("tokenizer.ggml.eos_token_id"))
     add(*eos);
-  else if (metadata.get<std::string>("tokenizer.ggml.model") == "llama")
+  else if (metadata.get<std::string>("tokenizer.ggml.model") == "llama" && types.size() > 2 && types[2] == control)
     add(2);  // llama.cpp's default
   const auto end_of_turn = metadata.get<std::uint32_t>("tokenizer.ggml.eot_token_id");
   if (end_of_turn) add(*end_of_turn);
-  const std::vector<int> types = metadata.get_numbers<int>("tokenizer.ggml.token_type");
   for (std::size_t id = 0; !end_of_turn && id < std::min(tokens->size(), types.size()); ++id) {
     const std::string& token = (*tokens)[id];
-    constexpr int control = 3;
     if (types[id] == control && (token == "<end_of_turn>" || token == "<|im_end|>" || token == "<|eot_id|>")) add(id);
   }
   return ids;
