@@ -72,14 +72,15 @@ TEST_CASE("names of the Hub are not resolved, and the error says what to give") 
   for (const char* variable : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"})
     ::unsetenv(variable);
   ::setenv("HF_HOME", t.path().c_str(), 1);
-  CHECK_ERROR(local_model("no-such-org/a.model"), "no-such-org/a.model: no such folder", "not resolved",
-              "hf download no-such-org/a.model");
-  hub_cache_test::add_snapshot(t / "hub/models--no-such-org--a.model", "aaa");
-  CHECK_ERROR(local_model("no-such-org/a.model"), "the cache has it: give", "hub/models--no-such-org--a.model");
+  CHECK_ERROR(local_model("no-such-org/a.b"), "no-such-org/a.b: no such folder", "not resolved",
+              "hf download no-such-org/a.b");
+  hub_cache_test::add_snapshot(t / "hub/models--no-such-org--a.b", "aaa");
+  CHECK_ERROR(local_model("no-such-org/a.b"), "the cache has it: give", "hub/models--no-such-org--a.b");
   ::unsetenv("HF_HOME");
   // Other paths stay as they are; whoever opens them says what is missing.
-  for (const char* path : {"no_such_folder", "/no/such", "./no/such", "../no/such", "no/such/folder", "no/", "a b/c",
-                           "~/x", "", "-a/b", "no-such-org/..", "no-such-org/a$(x)"})
+  for (const char* path :
+       {"no_such_folder", "/no/such", "./no/such", "../no/such", "no/such/folder", "no/", "a b/c", "~/x", "", "-a/b",
+        "no-such-org/..", "no-such-org/a$(x)", "out/tokenizer.json", "out/model.gguf"})
     CHECK(local_model(path) == path);
   fs::create_directories(t / "plain");
   CHECK(local_model(t / "plain") == t / "plain");

@@ -33,7 +33,7 @@ namespace detail {
 /// Snapshot of a repository of the cache: that of refs/main, otherwise the only one.
 std::filesystem::path main_snapshot(const std::filesystem::path& repository);
 
-/// Whether a path has the form of a name of the Hub, ORG/NAME.
+/// Whether a path has the form of a name of the Hub, ORG/NAME, and not of a file's.
 bool is_hub_name(std::string_view path);
 
 /// Folder of a repository in the cache of this user, by Hugging Face's environment variables; empty if it has none.
@@ -77,6 +77,8 @@ MODERNGPT2_INLINE bool is_hub_name(std::string_view path) {
                     c == '_' || c == '.';
            });
   };
+  for (const char* file : {".json", ".model", ".txt", ".tiktoken", ".safetensors", ".gguf", ".bin", ".pt", ".pth"})
+    if (path.ends_with(file)) return false;
   const std::size_t slash = path.find('/');
   return slash != path.npos && is_part(path.substr(0, slash)) && is_part(path.substr(slash + 1));
 }
