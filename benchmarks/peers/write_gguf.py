@@ -1,7 +1,7 @@
 """Writes a model as the GGUF file that llama.cpp reads (architecture gemma2, whose graph computes this model exactly):
 of a folder with config.json, model.safetensors and tokenizer.json, or of a size with random weights, to measure.
 
-write_gguf.py {FOLDER|small|medium|large|xl} OUTPUT.gguf [--type F32|BF16]
+write_gguf.py {FOLDER|small|medium|large|xl} OUTPUT.gguf [--type F32|BF16|Q8_0|Q4_0]
 
 Needs numpy, gguf and, for a folder, safetensors.
 """
@@ -15,6 +15,12 @@ import gguf
 import numpy as np
 
 SIZES = {"tiny": (4, 256, 4), "small": (12, 768, 12), "medium": (24, 1024, 16), "large": (36, 1280, 20), "xl": (48, 1600, 25)}
+FILE_TYPES = {
+    "F32": gguf.LlamaFileType.ALL_F32,
+    "BF16": gguf.LlamaFileType.MOSTLY_BF16,
+    "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "Q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
 NO_CAP = 1e5  # the graph always applies a cap; this one changes no logit
 
 LAYER_NAMES = {
@@ -154,13 +160,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="a folder, or a size")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--type", choices=["F32", "BF16"], default="BF16", help="of the matrices; norms are F32")
+    parser.add_argument("--type", choices=["F32", "BF16", "Q8_0", "Q4_0"], default="BF16", help="of the matrices; norms are F32")
     options = parser.parse_args()
     source = Random(options.source) if options.source in SIZES else Folder(Path(options.source))
     matrix_type = gguf.GGMLQuantizationType[options.type]
     writer = gguf.GGUFWriter(options.output, "gemma2", use_temp_file=True)
     fold = write_config(writer, source.config)
-    writer.add_file_type({"F32": gguf.LlamaFileType.ALL_F32, "BF16": gguf.LlamaFileType.MOSTLY_BF16}[options.type])
+    writer.add_file_type(FILE_TYPES[options.type])
     write_tokens(writer, source)
     for name, values in source.tensors():
         if values.ndim == 1:  # ours multiply by 1 + w, llama.cpp's norms by w
