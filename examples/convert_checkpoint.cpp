@@ -74,7 +74,8 @@ int verify(const ConversionRequest& request, const ConversionResult& result, int
   const std::vector<float> expected = checkpoint_outputs(request.input, ids, threads);
   stop_if_interrupted();
   const std::vector<float> found = checkpoint_outputs(request.output, ids, threads);
-  const OutputComparison compared = compare_outputs(expected, found, ids.size(), result.dtype);
+  const OutputComparison compared =
+      compare_outputs(expected, found, ids.size(), result.rounds_weights ? result.dtype : GgufDtype::f32);
   fmt::print("{}: {} tokens {}, maximum difference of logits {:.3g}, relative difference {:.3g} (limit {:.3g})\n",
              compared.passes() ? "verified" : "NOT EQUAL", compared.tokens, source, compared.maximum, compared.relative,
              compared.limit);
@@ -113,7 +114,9 @@ int program(int argc, char** argv) {
       .default_text("as stored");
   options
       .add("max_shard_size", max_shard_size,
-           "Maximum size of a file of weights, such as 5GB or 500MiB. A larger model is split and gets an index.")
+           "Maximum size of a file of weights, such as 5GB, 500MiB or a number of bytes. A larger model is split and "
+           "gets an "
+           "index.")
       .metavar("SIZE");
   options.add("verify", compare, "Load both models in fp32, one after the other, and compare their logits for a text.");
   options.add("threads", threads, "CPU threads of --verify.").at_least(1).default_text("all cores");
@@ -124,7 +127,7 @@ int program(int argc, char** argv) {
   options.exit_status("1", "an error, nothing was written; or --verify found a difference, and the output is kept");
   options.exit_status(signal_statuses(), "stopped by " + signal_names());
   options.parse(argc, argv);
-  request.max_shard_bytes = detail::parse_bytes("max_shard_size", max_shard_size);
+  request.max_shard_bytes = detail::parse_bytes("max_shard_size", max_shard_size, 1);
 
   catch_interrupts("convert_checkpoint: {}: stopping and removing the unfinished output\n");
   const ConversionResult result = convert(request);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the commands of docs/recipes.md in order, with fewer steps: the blocks marked sh, and the Python script that
-# exports a model, whose result must generate what the model itself generates.
+# Runs the commands of docs/recipes.md in order, with fewer steps: the blocks marked sh. The model that is converted to
+# gemma2 must generate what the model itself generates.
 #
 #   recipes.sh FOLDER_OF_PROGRAMS [MPIEXEC]
 #
@@ -19,9 +19,6 @@ fail() {
 }
 
 awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$page" >commands.sh
-awk '/^```python$/ { inside = 1; next } /^```$/ { if (found) exit; inside = 0 }
-  inside && /to_gemma2.py MODEL_FOLDER/ { found = 1 } inside && found' "$page" >to_gemma2.py
-[ -s to_gemma2.py ] || fail "$page has no to_gemma2.py"
 
 smaller=(
   "--max_steps 200/--max_steps 4" "--max_steps 300/--max_steps 6" "--max_steps 20 /--max_steps 6 "

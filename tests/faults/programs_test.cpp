@@ -92,6 +92,8 @@ TEST_CASE("a file over the user's limit is an error of one line, and nothing hal
   check({"pretokenize_dataset", "--input", f.temporary / "text", "--tokenizer_path", f.temporary / "work/tokenizer",
          "--output_path", f.out, "--block_size", "16", "--num_proc", "1"});
   CHECK(is_empty());
+  check({"convert_checkpoint", "--input", f.whole, "--output", f.out, "--format", "gemma2"});
+  CHECK(is_empty());
   check({"make_stories", "--output_path", f.out, "--documents", "400"});
   CHECK(is_empty());
   check(f.command(f.out));

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -9,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -16,10 +20,12 @@
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/gguf/export.hpp"
 #include "moderngpt2/io/model_format.hpp"
 #include "moderngpt2/io/safetensors_writer.hpp"
+#include "moderngpt2/io/stored_source.hpp"
 #include "moderngpt2/run/conversion_input.hpp"
 #include "moderngpt2/run/conversion_plan.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
@@ -38,7 +44,7 @@ struct ConversionRequest {
 struct ConversionResult {
   ModelFormat from = ModelFormat::moderngpt2, to = ModelFormat::moderngpt2;
   GgufDtype dtype = GgufDtype::f32;  ///< type of the matrices in the output
-  bool scales_queries = false;       ///< the query weights are multiplied by a factor that is not exact
+  bool rounds_weights = false;       ///< weights are rounded to another type or scaled by an inexact factor
   std::vector<FileRecord> files{};   ///< written files
   std::vector<std::string> notes{};  ///< lines for the user
 
@@ -81,6 +87,20 @@ MODERNGPT2_INLINE ModelFormat target_format(const ConversionRequest& request, Mo
   return format;
 }
 
+/// Deletes unfinished temporary files of a GGUF file, left by conversions that were killed: those of processes that do
+/// not exist any more.
+MODERNGPT2_INLINE void remove_leftovers(const std::filesystem::path& output) {
+  const std::string prefix = "." + output.filename().string() + ".";
+  for (const std::filesystem::path& path : folder_entries(output.parent_path())) {
+    const std::string name = path.filename().string();
+    if (!name.starts_with(prefix) || !is_atomic_leftover(name)) continue;
+    const long process = std::strtol(name.c_str() + prefix.size(), nullptr, 10);
+    std::error_code ignored;
+    if (process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH)
+      std::filesystem::remove(path, ignored);
+  }
+}
+
 /// Checks that the output does not exist, or is an empty folder for formats that are folders, and that its disk has
 /// room. Creates the parent folder. Returns the path without links and without a trailing slash.
 MODERNGPT2_INLINE std::filesystem::path require_free_output(const ConversionRequest& request, bool is_file,
@@ -101,6 +121,7 @@ MODERNGPT2_INLINE std::filesystem::path require_free_output(const ConversionRequ
   }
   const fs::path parent = output.parent_path();
   make_folder(parent);
+  if (is_file) remove_leftovers(output);
   require_writable(parent);
   const std::uint64_t available = fs::space(parent, error).available;
   if (!error && available < bytes)
@@ -129,6 +150,14 @@ MODERNGPT2_INLINE GgufDtype dtype_of_tensors(std::span<const TensorSource> tenso
     if (tensor.dtype == Dtype::f16 || tensor.dtype == Dtype::bf16)
       return tensor.dtype == Dtype::f16 ? GgufDtype::f16 : GgufDtype::bf16;
   return GgufDtype::f32;
+}
+
+/// Type of the matrices of the input.
+MODERNGPT2_INLINE GgufDtype stored_dtype(const ConversionInput& input) {
+  std::vector<TensorSource> stored;
+  for (const std::string& name : input.names)
+    stored.push_back(stored_source(input.tensors, input.tensors.at(name), name));
+  return dtype_of_tensors(stored);
 }
 
 /// Writes a model folder under a hidden name and renames it.
@@ -166,7 +195,8 @@ MODERNGPT2_INLINE ConversionResult convert_checkpoint(const ConversionRequest& r
   const bool is_file = result.to == ModelFormat::gguf;
   const std::filesystem::path output = detail::require_free_output(request, is_file, is_file ? 0 : total);
   result.dtype = request.dtype.value_or(detail::dtype_of_tensors(plan.tensors));
-  result.scales_queries = plan.scales_queries;
+  const GgufDtype stored = detail::stored_dtype(input);
+  result.rounds_weights = plan.scales_queries || (result.dtype != stored && result.dtype != GgufDtype::f32);
   result.notes = plan.notes;
   const std::vector<TensorSource> tensors = detail::watched_sources(std::move(plan.tensors), progress, total);
   if (is_file)

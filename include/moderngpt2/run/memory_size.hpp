@@ -13,18 +13,20 @@
 
 namespace moderngpt2::detail {
 
-/// Parses a memory size such as "94GiB", "80 GB" or "500MiB" (GiB without a unit) and returns bytes. Throws UsageError
-/// with the name of the setting.
-inline std::uint64_t parse_bytes(const char* setting, const std::string& text) {
-  static constexpr std::array<std::pair<std::string_view, double>, 9> units{{{"", double(1 << 30)},
-                                                                             {"g", double(1 << 30)},
-                                                                             {"gib", double(1 << 30)},
-                                                                             {"gb", 1e9},
-                                                                             {"m", double(1 << 20)},
-                                                                             {"mib", double(1 << 20)},
-                                                                             {"mb", 1e6},
-                                                                             {"tib", 1024.0 * (1 << 30)},
-                                                                             {"tb", 1e12}}};
+/// Parses a size such as "94GiB", "80 GB" or "500MiB" and returns bytes. `unit_bytes`: the unit of a number without
+/// one. Throws UsageError with the name of the setting.
+inline std::uint64_t parse_bytes(const char* setting, const std::string& text, double unit_bytes = 1 << 30) {
+  const std::array<std::pair<std::string_view, double>, 11> units{{{"", unit_bytes},
+                                                                   {"kib", 1024.0},
+                                                                   {"kb", 1e3},
+                                                                   {"g", double(1 << 30)},
+                                                                   {"gib", double(1 << 30)},
+                                                                   {"gb", 1e9},
+                                                                   {"m", double(1 << 20)},
+                                                                   {"mib", double(1 << 20)},
+                                                                   {"mb", 1e6},
+                                                                   {"tib", 1024.0 * (1 << 30)},
+                                                                   {"tb", 1e12}}};
   double number = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);

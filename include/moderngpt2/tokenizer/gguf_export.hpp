@@ -18,7 +18,6 @@
 #include "moderngpt2/io/gguf/metadata.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/tokenizer_files.hpp"
-#include "moderngpt2/tokenizer/byte_alphabet.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/component.hpp"
 #include "moderngpt2/tokenizer/convert.hpp"
@@ -61,6 +60,10 @@ class GgufTokenizerWriter {
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
     throw Error("{}: {}. Choose another format, or another tokenizer.", file_.where,
                 fmt::format(format, std::forward<Args>(args)...));
+  }
+  /// Text of a component for messages.
+  static std::string step_text(const Component& step) {
+    return excerpt(step.json().dump(-1, ' ', false, Json::error_handler_t::replace), 120);
   }
   bool is_byte_level() const;
   void collect_tokens();
@@ -137,13 +140,8 @@ MODERNGPT2_INLINE void GgufTokenizerWriter::collect_tokens() {
 }
 
 MODERNGPT2_INLINE void GgufTokenizerWriter::check_byte_level() const {
-  if (!file_.normalizer.is_null())
-    fail("its normalizer is {}, and llama.cpp normalizes no text", json_excerpt(file_.normalizer));
-  for (std::size_t value = 0; value < 256; ++value) {
-    std::string character;
-    append_byte_characters(std::string(1, static_cast<char>(value)), character);
-    if (!file_.model.ids.contains(character)) fail("the vocabulary lacks the byte {}", value);
-  }
+  for (const Component& step : Component(file_.normalizer, file_.where + ": normalizer").steps("normalizers"))
+    fail("its normalizer has the step {}, and llama.cpp normalizes no text", step_text(step));
 }
 
 MODERNGPT2_INLINE bool GgufTokenizerWriter::check_sentencepiece() const {
@@ -159,7 +157,7 @@ MODERNGPT2_INLINE bool GgufTokenizerWriter::check_sentencepiece() const {
     else if (step.json() == replace_json(" ", space_mark))
       marks = true;
     else
-      fail("its normalizer has the step {}, which llama.cpp lacks", json_excerpt(step.json()));
+      fail("its normalizer has the step {}, which llama.cpp lacks", step_text(step));
   }
   for (const Component& step : Component(file_.pre_tokenizer, file_.where + ": pre_tokenizer").steps("pretokenizers")) {
     // After the normalizer, the text has no spaces to split at.
@@ -167,7 +165,7 @@ MODERNGPT2_INLINE bool GgufTokenizerWriter::check_sentencepiece() const {
     const bool is_metaspace = step.type() == "Metaspace" && step.get_or<std::string>("replacement", "") == space_mark;
     const auto scheme = step.get_or<std::string>("prepend_scheme", "always");
     if (!is_metaspace || marks || scheme == "first")
-      fail("its pre_tokenizer has the step {}, which llama.cpp lacks", json_excerpt(step.json()));
+      fail("its pre_tokenizer has the step {}, which llama.cpp lacks", step_text(step));
     if (step.get_or<bool>("split", true))
       for (std::size_t id = 0; id < model.tokens.size(); ++id)
         if (types_[id] == normal && model.tokens[id].find(space_mark, 1) != std::string::npos)

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "moderngpt2/config/config.hpp"
+#include "moderngpt2/config/layer_types.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/gguf/metadata.hpp"
@@ -205,10 +206,16 @@ MODERNGPT2_INLINE Json config_from_gguf(const GgufFile& file) {
     out["query_pre_attn_scalar"] = is_default ? Json(nullptr) : Json(scale);
   }
   const std::vector<bool> sliding = detail::gguf_sliding_layers(m, layers);
+  out.erase("sliding_window");
+  out.erase("layer_types");
   const int window = m.get<int>("gemma2.attention.sliding_window").value_or(4096);
-  if (window < out["n_positions"].get<int>() && std::find(sliding.begin(), sliding.end(), true) != sliding.end())
-    throw Error("{}: gemma2.attention.sliding_window {} is narrower than context_length {}, which is not supported",
-                where, window, out["n_positions"].get<int>());
+  if (window < out["n_positions"].get<int>() && std::find(sliding.begin(), sliding.end(), true) != sliding.end()) {
+    out["sliding_window"] = window;
+    out["layer_types"] = Json::array();
+    for (const bool slides : sliding)
+      out["layer_types"].push_back(
+          layer_type_words[std::size_t(slides ? AttentionType::sliding : AttentionType::full)]);
+  }
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "moderngpt2/config/layer_types.hpp"
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
@@ -129,7 +130,15 @@ MODERNGPT2_INLINE GgufMetadata gguf_from_config(const ConfigFile& file, const st
   real("gemma2.attention.layer_norm_rms_epsilon", c.rms_norm_eps);
   integer("gemma2.attention.key_length", c.head_dim);
   integer("gemma2.attention.value_length", c.head_dim);
-  integer("gemma2.attention.sliding_window", c.n_positions);
+  // A window as wide as the context is none. Without a pattern, layers 0, 2, 4, ... slide.
+  const LayerWindows windows = c.windows();
+  const bool slides = windows.width > 0 && windows.types.sliding(c.n_layer) > 0;
+  integer("gemma2.attention.sliding_window", slides ? windows.width : c.n_positions);
+  if (slides && windows.types != LayerTypes()) {
+    std::vector<bool> layers;
+    for (int i = 0; i < c.n_layer; ++i) layers.push_back(windows.types[i] == AttentionType::sliding);
+    out.add("gemma2.attention.sliding_window_pattern", GgufValue::booleans(layers));
+  }
   real("gemma2.attn_logit_softcapping", c.attn_logit_softcapping.value_or(detail::gguf_no_cap));
   real("gemma2.final_logit_softcapping", c.final_logit_softcapping.value_or(detail::gguf_no_cap));
   real("gemma2.rope.freq_base", c.rope_theta);
