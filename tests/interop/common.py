@@ -51,7 +51,7 @@ class Programs:
     def token_ids(self, tokenizer, texts):
         """Ids with those of the post-processor, one list per text."""
         lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-        out = [json.loads(line) for line in self.run("tokenize_lines", tokenizer, text=lines).splitlines()]
+        out = [json.loads(line) for line in self.run("tokenize_lines", tokenizer, text=lines).split("\n")[:-1]]
         assert len(out) == len(texts), f"tokenize_lines wrote {len(out)} lines for {len(texts)} texts"
         return [one["with_special"] if "with_special" in one else one for one in out]
 
