@@ -140,8 +140,10 @@ MODERNGPT2_INLINE void write_own_format(Json& out, const ConfigFile& file, std::
   } else if (name == "rope_scaling_factor") {
     const bool scaled = c.rope_scaling_factor != 1.0;
     out["rope_scaling"] = scaled ? Json{{"rope_type", "linear"}, {"factor", c.rope_scaling_factor}} : Json(nullptr);
-    out.erase(std::string(name));
-    if (scaled) out[std::string(name)] = c.rope_scaling_factor;  // the only key that the Python original applies
+    if (scaled)
+      out[std::string(name)] = c.rope_scaling_factor;  // the only key that the Python original applies
+    else
+      out.erase(std::string(name));
   } else if (name == "sliding_window") {
     write_layer_windows(out, c);  // with layer_types
   } else if (name == "bos_token_id") {
@@ -273,7 +275,7 @@ MODERNGPT2_INLINE Json config_to_json(const ConfigFile& file) {
     std::string_view name = key;
     for (const auto& [alias, canonical] : detail::config_aliases)
       if (alias == key) name = canonical;
-    const bool replaced = key == "rope_scaling_factor" || key == "rope_parameters" || key == "num_labels";
+    const bool replaced = key == "rope_parameters" || key == "num_labels";
     if (!replaced && written.insert(std::string(name)).second) fields.emplace_back(std::string(name), value);
   }
   out["architectures"] = {file.architecture};

@@ -91,8 +91,8 @@ class BpeModel {
   /// Part of a text between two borders that no merge crosses.
   struct Segment {
     std::size_t begin, size;
-    int first;                      // id of the first character
-    bool is_character, is_unknown;  // one character; only characters outside the vocabulary
+    int first;  // id of the first character
+    bool is_character;
   };
   class Segments;
 
@@ -169,7 +169,8 @@ class BpeModel {
   TokenIds whole_;  // with ignore_merges
   BpeOptions options_;
   bool fallback_stands_alone_ = true;
-  bool all_bytes_ = true;  // an unknown character is the tokens of its bytes
+  bool all_bytes_ = true;      // an unknown character is the tokens of its bytes
+  bool keeps_letters_ = true;  // ASCII letters, all known, are not cut apart: most of their pairs have merges
   std::uint64_t ascii_cuts_[128][2] = {};
   std::uint32_t number_ = SegmentCache::next_model();
 };
@@ -202,9 +203,12 @@ MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::s
   }
   all_bytes_ = std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) == options.byte_ids.end() &&
                !(options.marks_spaces && characters_[U' '] < 0);
+  for (char32_t c = 'A'; c <= 'z'; ++c)
+    if (is_ascii_letter(static_cast<unsigned char>(c)) && characters_[c] < 0) keeps_letters_ = false;
   for (unsigned char left = 0; left < 128; ++left)
     for (unsigned char right = 0; right < 128; ++right)
-      if (!(is_ascii_letter(left) && is_ascii_letter(right)) && is_cut(characters_[left], characters_[right]))
+      if (!(keeps_letters_ && is_ascii_letter(left) && is_ascii_letter(right)) &&
+          is_cut(characters_[left], characters_[right]))
         ascii_cuts_[left][right / 64] |= std::uint64_t{1} << (right % 64);
 }
 
@@ -236,7 +240,7 @@ class BpeModel::Segments {
       const Segment& segment = segments_[i];
       if (segment.is_character && segment.first >= 0)
         out_.add(segment.first);
-      else if (segment.is_unknown)
+      else if (segment.first < 0 && model_.fallback_stands_alone_)
         add_unknown(text_.substr(segment.begin, segment.size));
       else
         add_merged(segment, slots_[i], cache);
@@ -272,7 +276,7 @@ MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>&
   Segments segments(*this, text, ids);
   CharacterIds::Step step = characters_.step(text, 0);
   for (std::size_t begin = 0, end = 0; begin < text.size(); begin = end) {
-    Segment segment{begin, step.length, step.id, true, step.id < 0 && fallback_stands_alone_};
+    Segment segment{begin, step.length, step.id, true};
     end = begin + step.length;
     int left = step.id;
     while (end < text.size()) {
@@ -283,8 +287,7 @@ MODERNGPT2_INLINE void BpeModel::encode(std::string_view text, std::vector<int>&
           break;
         }
         ++end;
-        if (is_ascii_letter(after)) end = skip_ascii_letters(text, end);
-        segment.is_unknown = false;  // letters stay together, known or not
+        if (keeps_letters_ && is_ascii_letter(after)) end = skip_ascii_letters(text, end);
       } else {
         if (before < 0x80) left = characters_[before];
         step = characters_.step(text, end);
