@@ -131,6 +131,22 @@ TEST_CASE("element types: rounding, scaled queries, shards") {
   CHECK(read_json_file(temporary / "gemma" / "config.json") == read_json_file(temporary / "whole" / "config.json"));
 }
 
+TEST_CASE("sliding windows and their pattern are kept in every format") {
+  const test::TemporaryFolder temporary;
+  for (const std::string name : {"2b_published", "27b_pattern"}) {
+    CAPTURE(name);
+    const fs::path source = fs::path(MODERNGPT2_TEST_DATA) / "gemma2" / name;
+    convert(source, temporary / name, ModelFormat::moderngpt2);
+    convert(temporary / name, temporary / (name + ".gemma"), ModelFormat::gemma2);
+    const Config before = read_config(source).config, model = read_config(temporary / name).config;
+    const Config after = read_config(temporary / (name + ".gemma")).config;
+    for (int i = 0; i < before.n_layer; ++i) {
+      CHECK(model.window(i) == before.window(i));
+      CHECK(after.window(i) == before.window(i));
+    }
+  }
+}
+
 TEST_CASE("queries that another program has changed keep the factor of the export") {
   const test::TemporaryFolder temporary;
   convert(golden / "gqa_softcap", temporary / "gemma", ModelFormat::gemma2);

@@ -46,7 +46,8 @@ void check_training(const M& model, const typename Task::Splits& data, const Tra
         "least 2",
         data.train.block_size());
   if (s.save_format != SaveFormat::moderngpt2) {
-    ConfigFile file{.config = model.config()};
+    ConfigFile file;
+    file.config = model.config();
     if constexpr (requires { M::Head::architecture; }) file.architecture = M::Head::architecture;
     require_gemma2(file, fmt::format("{}", Setting{"save_format"}));
   }
