@@ -17,6 +17,7 @@
 #include "moderngpt2/cli/progress.hpp"
 #include "moderngpt2/core/parallel.hpp"
 #include "moderngpt2/core/stop.hpp"
+#include "moderngpt2/io/hub_cache.hpp"
 #include "moderngpt2/run/checkpoint_comparison.hpp"
 #include "moderngpt2/run/conversion.hpp"
 #include "moderngpt2/run/memory_size.hpp"
@@ -127,6 +128,7 @@ int program(int argc, char** argv) {
   options.exit_status("1", "an error, nothing was written; or --verify found a difference, and the output is kept");
   options.exit_status(signal_statuses(), "stopped by " + signal_names());
   options.parse(argc, argv);
+  request.input = local_model(request.input);
   request.max_shard_bytes = detail::parse_bytes("max_shard_size", max_shard_size, 1);
 
   catch_interrupts("convert_checkpoint: {}: stopping and removing the unfinished output\n");

@@ -20,7 +20,7 @@ numpy, gguf, llama = need("numpy", "gguf", "llama_cpp.llama_cpp")
 TEXTS = 10000
 BLOCK = 128     # tokens whose perplexity is computed at once
 MARGIN = 2e-2   # llama.cpp's GELU on the CPU is a table of 16-bit numbers: tokens whose logit leads by less may differ
-LIMITS = {"q8_0": 0.005, "q4_0": 0.03}  # of the perplexity, relative to that in F32
+LIMITS = {"q8_0": 0.005, "q4_0": 0.03}  # perplexity relative to F32
 
 
 class Llama:

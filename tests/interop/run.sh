@@ -4,7 +4,7 @@
 #   BIN   folder with our programs
 #   WHAT  gemma2_export, gemma2_import, gemma2_text or llama_cpp: a script of this folder
 #
-# gemma2_text and llama_cpp train a tiny model on this project's pages first (about a minute). PYTHON names a Python with
+# gemma2_text and llama_cpp train a tiny model on this project's pages first (about a minute). PYTHON: a Python with
 # torch and transformers, or with llama-cpp-python and gguf; exit status 77 if it has not. MODERNGPT2_INTEROP_MODEL
 # names a folder with a model of your own that is used instead, MODERNGPT2_INTEROP_TEXT a text for its perplexity.
 set -euo pipefail

@@ -45,6 +45,7 @@ TEST_CASE("tokenizers written to a GGUF file and read back give the same ids") {
   const TemporaryFolder folder;
   const fs::path path = folder / "x.gguf";
   for (const char* name : {"generation/gemma2", "tokenizers/gpt2", "tokenizers/llama3", "tokenizers/smollm_digits"}) {
+    CAPTURE(name);
     const Tokenizer before = Tokenizer::load(data / name);
     write_vocabulary(data / name, path, 7);
     const Tokenizer after = Tokenizer::load(path);
@@ -113,9 +114,6 @@ TEST_CASE("what llama.cpp's tokenizers lack is refused by name") {
   changed(
       "tokenizers/qwen", [](Json& j) { j["normalizer"] = nullptr, j["model"]["ignore_merges"] = true; },
       "ignore_merges");
-  changed(
-      "generation/gemma2", [](Json& j) { std::swap(j["model"]["merges"].front(), j["model"]["merges"].back()); },
-      "merges");
   changed(
       "generation/gemma2", [](Json& j) { j["model"]["merges"].erase(j["model"]["merges"].size() - 1); },
       "not among the merges");

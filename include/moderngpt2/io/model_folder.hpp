@@ -119,7 +119,7 @@ MODERNGPT2_INLINE std::vector<FileRecord> write_model_folder(const std::filesyst
   if (is_gemma2) require_gemma2(companions.config, folder.string());
   make_folder(folder);
   std::error_code absent;
-  std::filesystem::remove(folder / original_queries_name, absent);  // it belongs to an earlier model
+  std::filesystem::remove(folder / original_queries_name, absent);  // an earlier model
   Json config = config_to_json(companions.config);
   config.erase("dtype");  // newer name of torch_dtype
   config["torch_dtype"] = dtype;

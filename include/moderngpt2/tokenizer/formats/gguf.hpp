@@ -247,12 +247,12 @@ MODERNGPT2_INLINE Json GgufTokenizer::config() const {
   const auto role = [&](const char* name, std::optional<std::size_t> token) {
     if (token) json[name] = tokens_[*token];
   };
-  // llama.cpp's defaults, unless these ids are other tokens.
+  // llama.cpp takes token 2 as eos unless the file names one.
   const auto usual = [&](std::size_t token) {
     const bool is_control = is_spm() && token < tokens_.size() && types_[token] == Type::control;
     return is_control ? std::optional(token) : std::nullopt;
   };
-  role("bos_token", id("bos_token_id", usual(1)));
+  role("bos_token", id("bos_token_id"));
   role("eos_token", id("eos_token_id", usual(2)));
   role("unk_token", id("unknown_token_id"));
   role("pad_token", id("padding_token_id"));

@@ -66,7 +66,6 @@ class BpeModel {
   struct Scratch {
     std::vector<int> symbols;
     std::vector<std::uint64_t> queue;
-
     void release_much() {  // frees the buffers of a huge segment
       constexpr std::size_t kept = std::size_t{1} << 18;
       if (symbols.capacity() > kept) symbols = {};
@@ -95,7 +94,6 @@ class BpeModel {
     bool is_character;
   };
   class Segments;
-
   /// Merges a segment and calls `add` with its ids. A segment longer than a window is merged window by window; each
   /// emits the symbols that later text cannot change. If these are less than half of the window (not seen in natural
   /// text), the window is doubled.
@@ -157,7 +155,6 @@ class BpeModel {
   }
 
   static std::size_t bytes_of(std::string_view text, std::size_t characters);
-
   int byte_id(char c) const { return options_.byte_ids[static_cast<unsigned char>(c)]; }
   bool has_bytes(std::string_view character) const {
     return std::all_of(character.begin(), character.end(), [&](char c) { return byte_id(c) >= 0; });
@@ -203,13 +200,13 @@ MODERNGPT2_INLINE BpeModel::BpeModel(std::span<const std::string> tokens, std::s
   }
   all_bytes_ = std::find(options.byte_ids.begin(), options.byte_ids.end(), -1) == options.byte_ids.end() &&
                !(options.marks_spaces && characters_[U' '] < 0);
-  for (char32_t c = 'A'; c <= 'z'; ++c)
-    if (is_ascii_letter(static_cast<unsigned char>(c)) && characters_[c] < 0) keeps_letters_ = false;
+  for (unsigned char c = 'A'; c <= 'z'; ++c) keeps_letters_ &= !is_ascii_letter(c) || characters_[c] >= 0;
   for (unsigned char left = 0; left < 128; ++left)
-    for (unsigned char right = 0; right < 128; ++right)
-      if (!(keeps_letters_ && is_ascii_letter(left) && is_ascii_letter(right)) &&
-          is_cut(characters_[left], characters_[right]))
-        ascii_cuts_[left][right / 64] |= std::uint64_t{1} << (right % 64);
+    for (unsigned char right = 0; right < 128; ++right) {
+      const bool kept = keeps_letters_ && is_ascii_letter(left) && is_ascii_letter(right);
+      if (kept || !is_cut(characters_[left], characters_[right])) continue;
+      ascii_cuts_[left][right / 64] |= std::uint64_t{1} << (right % 64);
+    }
 }
 
 /// Collects segments and encodes them together, so that waiting for the memory of the cache overlaps.

@@ -26,10 +26,10 @@ class CharacterBorders {
  public:
   static constexpr int id_bits = 18;
 
-  /// What is known of a character: its ids, and the borders at which it may stand.
+  /// A character: its ids, and the borders at which it may stand.
   class Entry {
    public:
-    std::size_t count() const { return value_ >> (3 * id_bits) & 3; }  // of ids; 0: more than 3, or unknown
+    std::size_t count() const { return value_ >> (3 * id_bits) & 3; }  // ids; 0: more than 3, or unknown
     int id(std::size_t i) const {
       return static_cast<int>(value_ >> (i * id_bits) & ((std::uint64_t{1} << id_bits) - 1));
     }
