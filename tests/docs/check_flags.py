@@ -15,13 +15,13 @@ root, programs = map(pathlib.Path, sys.argv[1:])
 ignored = """--dataloader_pin_memory --dataloader_prefetch_factor --ddp_find_unused_parameters --do_eval --do_train --language
 --no_dataset_streaming --optim --streaming --torch_compile""".split()
 # Flags of scripts of this project, of benchmarks, and of programs that only tests build.
-scripts = """--all --all-tests --area --bundle --check --held_out --llama_bench --page --parts --quick
---serve --sizes""".split()
+scripts = """--all --all-tests --area --bundle --check --held_out --llama_bench --page --part --parts --quick
+--serve --sizes --type""".split()
 # Flags of CMake, compilers, launchers, schedulers, and other projects.
 others = """--bind-to --build --cflags --gpus-per-node --gpus-per-task --hostfile --include --install --libs --local-dir
 --logdir --map-by --mca --mpi --no-python --nodes --nproc-per-node --ntasks --ntasks-per-node --num_gpus
 --num_processes --nv --open-mode --parallel --prefix --preset --random-source --requeue --signal --target
---time""".split()
+--temp --time""".split()
 
 known = set(ignored + scripts + others)
 for program in sorted(programs.iterdir()):
