@@ -256,7 +256,7 @@ TEST_CASE("a rewrite keeps unknown fields in their order and replaces aliases") 
   const Json json = read_json_file(t / "config.json");
   std::string order;
   for (const auto& item : json.items()) order += item.key() + " ";
-  CHECK(order.starts_with("zeta model_type n_embd n_head layer_norm_epsilon alpha "));
+  CHECK(order.starts_with("zeta model_type n_embd n_head layer_norm_epsilon rope_scaling_factor alpha "));
   CHECK(json["zeta"].dump() == R"({"b":1,"a":[2]})");
   CHECK(json["layer_norm_epsilon"] == 1e-5);
   CHECK(json["n_layer"] == 3);
