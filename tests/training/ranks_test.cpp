@@ -167,7 +167,7 @@ TEST_CASE("moments of ranks that do not fit together are refused") {
   FloatRun run{.data = data, .output_dir = temporary / "out", .max_steps = 2};
   REQUIRE(run(2, 1).thrown == "");
   const fs::path folder = temporary / "out" / "checkpoint-2";
-  RankModel model(test::tiny_config(), cpu::Backend(1));
+  RankModel model(test::windowed_config(), cpu::Backend(1));
   ModelOptimizer<RankModel> optimizer(model, test::rank_settings(1, 0, temporary.path()));
   Checkpoint checkpoint = open_checkpoint(folder);
   load_checkpoint(checkpoint, model, optimizer);

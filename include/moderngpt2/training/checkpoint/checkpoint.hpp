@@ -13,6 +13,8 @@
 #include "moderngpt2/distributed/agreement.hpp"
 #include "moderngpt2/io/model_files.hpp"
 #include "moderngpt2/io/model_folder.hpp"
+#include "moderngpt2/io/model_format.hpp"
+#include "moderngpt2/io/query_scale.hpp"
 #include "moderngpt2/io/safetensors.hpp"
 #include "moderngpt2/training/checkpoint/checkpoint_folder.hpp"
 #include "moderngpt2/training/checkpoint/optimizer_files.hpp"
@@ -36,7 +38,9 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
     return files;
   }
   using Master = typename MasterWeights<M>::Element;
-  GatheredMasters<M> masters(model, optimizer.masters(), optimizer.shard(), ranks);
+  const double factor = query_factor(model.config());
+  const bool keeps_queries = companions.format == ModelFormat::gemma2 && factor != 1 && !scales_exactly(factor);
+  GatheredMasters<M> masters(model, optimizer.masters(), optimizer.shard(), ranks, keeps_queries ? 2 : 1);
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : model.parameters())
     if (p.is_matrix())

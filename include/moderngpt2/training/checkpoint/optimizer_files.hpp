@@ -232,19 +232,20 @@ class GatheredMasters {
  public:
   using Element = typename MasterWeights<M>::Element;
 
+  /// `passes`: how often the buffer is read, equal on all ranks.
   GatheredMasters(const M& model, const MasterWeights<M>& masters, const distributed::Shard& shard,
-                  distributed::CommunicatorBase& ranks)
-      : model_(model), masters_(masters), shard_(shard), ranks_(ranks) {
+                  distributed::CommunicatorBase& ranks, std::size_t passes = 1)
+      : model_(model), masters_(masters), shard_(shard), ranks_(ranks), gathers_(passes * shard.matrices.size()) {
     std::int64_t most = 0;
     for (const distributed::Piece& p : shard_.matrices) most = std::max(most, p.length * ranks.size());
     bucket_ = FlatBuffer<Element>(most);
   }
 
-  /// Copies elements [first, first + count) of the flat buffer to `out`. Successive calls must ascend without overlap.
-  /// Called on one rank; the other ranks call finish() meanwhile.
+  /// Copies elements [first, first + count) of the flat buffer to `out`. Successive calls of a pass must ascend without
+  /// overlap. Called on one rank; the other ranks call finish() meanwhile.
   void read(std::int64_t first, std::int64_t count, std::byte* out) {
     while (count > 0) {
-      while (first >= end_) next();
+      while (first < begin_ || first >= end_) next();
       const std::int64_t n = std::min(count, end_ - first);
       std::memcpy(out, bucket_.data() + (first - begin_), std::size_t(n) * sizeof(Element));
       first += n, count -= n, out += n * std::int64_t(sizeof(Element));
@@ -252,12 +253,13 @@ class GatheredMasters {
   }
   /// Takes part in the remaining gathers.
   void finish() {
-    while (piece_ < shard_.matrices.size()) next();
+    while (gathered_ < gathers_) next();
   }
 
  private:
   void next() {
-    const distributed::Piece& p = shard_.matrices[piece_++];
+    if (gathered_ == gathers_) throw Error("internal: the weights are read more often than they are gathered");
+    const distributed::Piece& p = shard_.matrices[gathered_++ % shard_.matrices.size()];
     begin_ = p.offset - ranks_.rank() * p.length, end_ = begin_ + ranks_.size() * p.length;
     download(model_.backend(), bucket_.data() + (p.offset - begin_),
              static_cast<const Element*>(masters_.matrices(model_, p)), p.length);
@@ -269,7 +271,7 @@ class GatheredMasters {
   const distributed::Shard& shard_;
   distributed::CommunicatorBase& ranks_;
   FlatBuffer<Element> bucket_;
-  std::size_t piece_ = 0;
+  std::size_t gathers_, gathered_ = 0;
   std::int64_t begin_ = 0, end_ = 0;  // elements that bucket_ holds
 };
 
