@@ -162,11 +162,12 @@ MODERNGPT2_INLINE void GgufFile::read_header() {
   Header header(file_);
   if (file_.size() < 8 || header.text(4, "the magic") != "GGUF")
     throw Error("{}: not a GGUF file, which begins with GGUF", file_.path().string());
-  const auto version = header.number<std::uint32_t>();
-  if ((version & 0xffff) == 0 && version != 0)
+  const auto format_version = header.number<std::uint32_t>();
+  if ((format_version & 0xffff) == 0 && format_version != 0)
     header.fail("a big-endian GGUF file. Convert it to little endian (gguf-py's gguf_convert_endian)");
-  if (version == 1) header.fail("GGUF version 1, versions 2 and 3 are read. Convert the model again");
-  if (version != 2 && version != 3) header.fail("GGUF version {}, versions 2 and 3 are read", version);
+  if (format_version == 1) header.fail("GGUF version 1, versions 2 and 3 are read. Convert the model again");
+  if (format_version != 2 && format_version != 3)
+    header.fail("GGUF version {}, versions 2 and 3 are read", format_version);
   const auto tensors = header.number<std::uint64_t>(), keys = header.number<std::uint64_t>();
   constexpr std::uint64_t least_key = 13, least_tensor = 32;  // bytes
   if (keys > header.remaining() / least_key) header.fail("{} keys do not fit into the file", keys);
