@@ -115,35 +115,43 @@ void logits(Backend& b, Rows<float> out, Rows<X> hidden, Matrix<W> w, float soft
 
 namespace detail {
 
+/// Sum of f(first row, logits, losses) over chunks of `rows` rows. `logits` (chunk,vocab) and `losses` (chunk) are
+/// scratch memory.
+template <class F>
+double sum_chunks(Backend& b, int rows, int vocab, F&& f) {
+  const int chunk = classifier_chunk(rows, vocab);
+  float* scores = b.scratch<float>(classifier_scratch(rows, vocab));
+  float* losses = scores + std::int64_t(chunk) * vocab;
+  double total = 0;
+  for (int first = 0; first < rows; first += chunk)
+    total += f(first, Rows<float>(scores, std::min(chunk, rows - first), vocab), losses);
+  return total;
+}
+
 /// Sum of losses over all rows, in chunks. Unless dhidden is null, also computes gradients; those of the logits
 /// overwrite the logits of their chunk.
 template <class T>
 double chunked_classifier(Backend& b, Rows<T> dhidden, Matrix<float> dw, Rows<const T> hidden, Matrix<const T> w,
                           const int* labels, float softcap, float scale, float smoothing) {
-  const int chunk = classifier_chunk(hidden.count, w.rows);
-  float* scores = b.scratch<float>(classifier_scratch(hidden.count, w.rows));
-  float* losses = scores + std::int64_t(chunk) * w.rows;
-  double total = 0;
-  for (int start = 0; start < hidden.count; start += chunk) {
-    const int rows = std::min(chunk, hidden.count - start);
-    const Rows<float> s(scores, rows, w.rows);
+  return sum_chunks(b, hidden.count, w.rows, [&](int start, Rows<float> s, float* losses) {
+    const int rows = s.count;
     const Rows<T> d = in_place<T>(s);
     const Rows<const T> x = hidden.slice(start, rows);
     product(b, Transpose::no, Transpose::yes, rows, w.rows, w.cols, x.data, x.stride, w.data, w.cols, s.data, s.stride,
             false);
-    total += sum_row_losses(b, losses, rows, [&](int r) {
+    const double total = sum_row_losses(b, losses, rows, [&](int r) {
       if (softcap > 0) cap_row(s.row(r), s.width, softcap);
       return cross_entropy_row(dhidden.data ? d.row(r) : nullptr, s.row(r), s.width, labels[start + r], softcap, scale,
                                smoothing);
     });
-    if (!dhidden.data) continue;
+    if (!dhidden.data) return total;
     const Rows<T> dx = dhidden.slice(start, rows);
     product(b, Transpose::no, Transpose::no, rows, w.cols, w.rows, d.data, d.stride, w.data, w.cols, dx.data, dx.stride,
             false);
     product(b, Transpose::yes, Transpose::no, w.rows, w.cols, rows, d.data, d.stride, x.data, x.stride, dw.data,
             dw.cols, true);
-  }
-  return total;
+    return total;
+  });
 }
 
 }  // namespace detail

@@ -127,21 +127,14 @@ void embedding(Backend& b, Rows<float> x, const int* ids, Matrix<QuantizedValue<
 template <class X, class Block>
 double classifier_loss(Backend& b, Rows<X> hidden, Matrix<QuantizedValue<Block>> w, const int* labels, float softcap,
                        float smoothing = 0) {
-  const int chunk = detail::classifier_chunk(hidden.count, w.rows);
-  float* scores = b.scratch<float>(classifier_scratch(hidden.count, w.rows));
-  float* losses = scores + std::int64_t(chunk) * w.rows;
-  double total = 0;
-  for (int start = 0; start < hidden.count; start += chunk) {
-    const int rows = std::min(chunk, hidden.count - start);
-    const Rows<float> s(scores, rows, w.rows);
-    detail::quantized_product(b, s, Rows<const float>(hidden.slice(start, rows)), w, nullptr);
-    total += detail::sum_row_losses(b, losses, rows, [&](int r) {
+  return detail::sum_chunks(b, hidden.count, w.rows, [&](int start, Rows<float> s, float* losses) {
+    detail::quantized_product(b, s, Rows<const float>(hidden.slice(start, s.count)), w, nullptr);
+    return detail::sum_row_losses(b, losses, s.count, [&](int r) {
       if (softcap > 0) detail::cap_row(s.row(r), s.width, softcap);
       return detail::cross_entropy_row(static_cast<float*>(nullptr), s.row(r), s.width, labels[start + r], softcap, 0,
                                        smoothing);
     });
-  }
-  return total;
+  });
 }
 
 /// Quantized weights have no gradients: throws an Error.
