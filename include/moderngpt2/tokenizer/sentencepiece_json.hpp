@@ -47,8 +47,8 @@ bool never_matches(const SentencePieceModel& model, const SentencePieceModel::Pi
 /// wins.
 Json added_tokens_json(const SentencePieceModel& model);
 
-Json replace_json(std::string_view from, std::string_view to);
-Json replace_regex_json(std::string_view pattern, std::string_view to);
+/// Normalizer or decoder that replaces `from`: a text, or with `kind` "Regex" an expression.
+Json replace_json(std::string_view from, std::string_view to, const char* kind = "String");
 
 /// Normalizer of a tokenizer.json: the model's normalization, removal of extra spaces, the space before the text, and
 /// space marks for spaces. `tokenizers` also normalizes the user-defined pieces themselves; the space is therefore set
@@ -178,18 +178,10 @@ MODERNGPT2_INLINE Json added_tokens_json(const SentencePieceModel& model) {
   return list;
 }
 
-MODERNGPT2_INLINE Json replace_json(std::string_view from, std::string_view to) {
+MODERNGPT2_INLINE Json replace_json(std::string_view from, std::string_view to, const char* kind) {
   Json json;
   json["type"] = "Replace";
-  json["pattern"]["String"] = from;
-  json["content"] = to;
-  return json;
-}
-
-MODERNGPT2_INLINE Json replace_regex_json(std::string_view pattern, std::string_view to) {
-  Json json;
-  json["type"] = "Replace";
-  json["pattern"]["Regex"] = pattern;
+  json["pattern"][kind] = from;
   json["content"] = to;
   return json;
 }
@@ -207,9 +199,9 @@ MODERNGPT2_INLINE Json normalizer_json(const SentencePieceModel& model) {
   if (model.remove_extra_whitespaces) {
     // SentencePiece removes space marks at the end, too: it has replaced the spaces before.
     const std::string_view ends = model.escape_whitespaces ? "(?<![ \u2581])[ \u2581]++\\z" : "(?<! ) ++\\z";
-    steps.push_back(replace_regex_json("\\A +", ""));
-    steps.push_back(replace_regex_json(ends, ""));
-    steps.push_back(replace_regex_json(" {2,}", " "));
+    steps.push_back(replace_json("\\A +", "", "Regex"));
+    steps.push_back(replace_json(ends, "", "Regex"));
+    steps.push_back(replace_json(" {2,}", " ", "Regex"));
   }
   if (model.add_dummy_prefix && !model.treat_whitespace_as_suffix) {
     std::string user_defined;
@@ -227,7 +219,7 @@ MODERNGPT2_INLINE Json normalizer_json(const SentencePieceModel& model) {
       prepend["prepend"] = space;
       steps.push_back(std::move(prepend));
     } else {
-      steps.push_back(replace_regex_json("\\A(?!(?:" + user_defined + ")\\z)", space));
+      steps.push_back(replace_json("\\A(?!(?:" + user_defined + ")\\z)", space, "Regex"));
     }
   }
   if (model.escape_whitespaces) steps.push_back(replace_json(" ", space_mark));
