@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "moderngpt2/core/dtype.hpp"
 #include "moderngpt2/core/error.hpp"
@@ -85,74 +86,63 @@ void gguf_encode(GgufDtype dtype, const float* from, std::int64_t count, std::by
 
 namespace moderngpt2::detail {
 
-MODERNGPT2_INLINE void gguf_decode(GgufDtype dtype, const std::byte* from, std::int64_t count, float* to) {
-  const auto elements = [&]<class From>(From value) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      std::memcpy(&value, from + std::size_t(i) * sizeof(From), sizeof(From));
-      to[i] = value;
-    }
-  };
-  const auto blocks = [&]<class Block>(Block block) {
-    for (std::int64_t i = 0; i < count; i += block_values) {
-      std::memcpy(&block, from + std::size_t(i / block_values) * sizeof(Block), sizeof(Block));
-      dequantize_block(block, to + i);
-    }
-  };
+/// Calls f with a value of the C++ type of an element, or of a block of elements.
+template <class F>
+void with_gguf_type(GgufDtype dtype, F&& f) {
   switch (dtype) {
     case GgufDtype::f32:
-      std::memcpy(to, from, std::size_t(count) * sizeof(float));
-      break;
+      return f(float{});
     case GgufDtype::f16:
-      elements(f16{});
-      break;
+      return f(f16{});
     case GgufDtype::bf16:
-      elements(bf16{});
-      break;
+      return f(bf16{});
     case GgufDtype::q8_0:
-      blocks(BlockQ8_0{});
-      break;
+      return f(BlockQ8_0{});
     case GgufDtype::q4_0:
-      blocks(BlockQ4_0{});
-      break;
+      return f(BlockQ4_0{});
   }
+}
+
+/// Number of elements that a value of with_gguf_type() stores.
+template <class T>
+inline constexpr std::int64_t gguf_values = std::is_convertible_v<T, float> ? 1 : block_values;
+
+MODERNGPT2_INLINE void gguf_decode(GgufDtype dtype, const std::byte* from, std::int64_t count, float* to) {
+  with_gguf_type(dtype, [&]<class T>(T value) {
+    if constexpr (std::is_same_v<T, float>) {
+      std::memcpy(to, from, std::size_t(count) * sizeof(float));
+    } else {
+      for (std::int64_t i = 0; i < count; i += gguf_values<T>, from += sizeof(T)) {
+        std::memcpy(&value, from, sizeof(T));
+        if constexpr (gguf_values<T> == 1)
+          to[i] = value;
+        else
+          dequantize_block(value, to + i);
+      }
+    }
+  });
 }
 
 MODERNGPT2_INLINE void gguf_encode(GgufDtype dtype, const float* from, std::int64_t count, std::byte* to,
                                    std::string_view tensor) {
-  const auto blocks = [&]<class Block>(Block block) {
-    for (std::int64_t i = 0; i < count; i += block_values) {
-      quantize_block(from + i, block, tensor);
-      std::memcpy(to + std::size_t(i / block_values) * sizeof(Block), &block, sizeof(Block));
-    }
-  };
-  switch (dtype) {
-    case GgufDtype::f32:
+  with_gguf_type(dtype, [&]<class T>(T value) {
+    if constexpr (std::is_same_v<T, float>) {
       std::memcpy(to, from, std::size_t(count) * sizeof(float));
-      break;
-    case GgufDtype::f16:
-      for (std::int64_t i = 0; i < count; ++i) {
-        const f16 half(from[i]);
-        if (!(std::fabs(float(half)) <= 65504))
-          throw Error(
-              "{}: the value {} cannot be stored as f16 (finite, magnitude at most 65504). Choose another "
-              "dtype.",
-              excerpt(tensor), from[i]);
-        std::memcpy(to + std::size_t(i) * sizeof(half), &half, sizeof(half));
+    } else {
+      for (std::int64_t i = 0; i < count; i += gguf_values<T>, to += sizeof(T)) {
+        if constexpr (gguf_values<T> == 1)
+          value = T(from[i]);
+        else
+          quantize_block(from + i, value, tensor);
+        if constexpr (std::is_same_v<T, f16>)
+          if (!(std::fabs(float(value)) <= 65504))
+            throw Error(
+                "{}: the value {} cannot be stored as f16 (finite, magnitude at most 65504). Choose another dtype.",
+                excerpt(tensor), from[i]);
+        std::memcpy(to, &value, sizeof(T));
       }
-      break;
-    case GgufDtype::bf16:
-      for (std::int64_t i = 0; i < count; ++i) {
-        const bf16 value(from[i]);
-        std::memcpy(to + std::size_t(i) * sizeof(value), &value, sizeof(value));
-      }
-      break;
-    case GgufDtype::q8_0:
-      blocks(BlockQ8_0{});
-      break;
-    case GgufDtype::q4_0:
-      blocks(BlockQ4_0{});
-      break;
-  }
+    }
+  });
 }
 
 }  // namespace moderngpt2::detail
