@@ -181,4 +181,35 @@ inline constexpr std::optional<Dtype> dtype_of<std::int64_t> = Dtype::i64;
 template <>
 inline constexpr std::optional<Dtype> dtype_of<std::uint64_t> = Dtype::u64;
 
+/// Calls f with a value of the C++ type of F16, BF16, F32 or F64. Returns false for any other type.
+template <class F>
+constexpr bool with_float_type(Dtype dtype, F&& f) {
+  switch (dtype) {
+    case Dtype::f16:
+      return f(f16{}), true;
+    case Dtype::bf16:
+      return f(bf16{}), true;
+    case Dtype::f32:
+      return f(float{}), true;
+    case Dtype::f64:
+      return f(double{}), true;
+    default:
+      return false;
+  }
+}
+
+/// Name in config.json (torch_dtype): "bfloat16", "float16", "float64", or "float32" for any other type.
+constexpr const char* torch_dtype_name(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::bf16:
+      return "bfloat16";
+    case Dtype::f16:
+      return "float16";
+    case Dtype::f64:
+      return "float64";
+    default:
+      return "float32";
+  }
+}
+
 }  // namespace moderngpt2

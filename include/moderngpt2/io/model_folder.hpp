@@ -38,15 +38,10 @@ struct ModelCompanions {
   TokenizerFiles gemma2_tokenizer{};                 ///< files for gemma2; if empty, `tokenizer`
 };
 
-/// Name of an element type in config.json (torch_dtype): "bfloat16", "float16", "float32" or "float64".
+/// Name of a C++ element type in config.json; see torch_dtype_name(Dtype).
 template <class T>
 constexpr const char* torch_dtype_name() {
-  if constexpr (std::is_same_v<T, bf16>)
-    return "bfloat16";
-  else if constexpr (std::is_same_v<T, f16>)
-    return "float16";
-  else
-    return std::is_same_v<T, double> ? "float64" : "float32";
+  return torch_dtype_name(dtype_of<T>.value_or(Dtype::f32));
 }
 
 /// Companions of a model: its config and the name of its class, with the other fields of `companions`.

@@ -41,8 +41,8 @@ inline double query_factor(const Config& config) {
   return std::abs(factor - 1) < 1e-12 ? 1.0 : factor;
 }
 
-/// Whether every product of a floating-point number and `factor` that does not overflow is exact: a power of two, at
-/// least 1, since a smaller one loses bits of the smallest numbers.
+/// Whether every product of a floating-point number and `factor` that does not overflow is exact: 1 or a larger power
+/// of two, since a smaller one loses bits of the smallest numbers.
 inline bool scales_exactly(double factor) {
   int exponent = 0;
   return factor >= 1 && std::frexp(factor, &exponent) == 0.5;
@@ -102,22 +102,8 @@ namespace moderngpt2 {
 
 MODERNGPT2_INLINE TensorSource scaled_source(TensorSource source, double factor) {
   bool (*scale)(std::span<std::byte>, double) = nullptr;
-  switch (source.dtype) {
-    case Dtype::f64:
-      scale = &detail::scale_elements<double>;
-      break;
-    case Dtype::f32:
-      scale = &detail::scale_elements<float>;
-      break;
-    case Dtype::f16:
-      scale = &detail::scale_elements<f16>;
-      break;
-    case Dtype::bf16:
-      scale = &detail::scale_elements<bf16>;
-      break;
-    default:
-      throw Error("tensor {} is {}, floating-point numbers are needed", excerpt(source.name), dtype_name(source.dtype));
-  }
+  if (!with_float_type(source.dtype, [&]<class T>(T) { scale = &detail::scale_elements<T>; }))
+    throw Error("tensor {} is {}, floating-point numbers are needed", excerpt(source.name), dtype_name(source.dtype));
   TensorSource out{source.name, source.dtype, source.shape, {}};
   out.fill = [source = std::move(source), scale, factor](std::uint64_t offset, std::span<std::byte> bytes) {
     source.fill(offset, bytes);

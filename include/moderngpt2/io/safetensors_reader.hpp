@@ -81,18 +81,7 @@ bool with_convertible_type(Dtype dtype, F f) {
         return false;
     }
   } else {
-    switch (dtype) {
-      case Dtype::f16:
-        return f(f16{}), true;
-      case Dtype::bf16:
-        return f(bf16{}), true;
-      case Dtype::f32:
-        return f(float{}), true;
-      case Dtype::f64:
-        return f(double{}), true;
-      default:
-        return false;
-    }
+    return with_float_type(dtype, f);
   }
 }
 

@@ -46,33 +46,25 @@ TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, co
 
 /// Source of floating-point values in memory that are converted to `dtype` (F32, F64, F16 or BF16) while written.
 template <class T>
-requires std::is_convertible_v<T, float> TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape,
-                                                                    const T* data, Dtype dtype) {
-  auto converted = [&]<class To>(To) -> TensorSource {
-    return {std::move(name), dtype, std::move(shape), [data](std::uint64_t offset, std::span<std::byte> out) {
-              const T* from = data + offset / sizeof(To);
-              for (std::size_t i = 0; i < out.size() / sizeof(To); ++i) {
-                To value;
-                if constexpr (std::is_same_v<To, double>)
-                  value = static_cast<double>(from[i]);
-                else
-                  value = To(static_cast<float>(from[i]));
-                std::memcpy(out.data() + i * sizeof(To), &value, sizeof(To));
-              }
-            }};
-  };
-  switch (dtype) {
-    case Dtype::f32:
-      return converted(float{});
-    case Dtype::f64:
-      return converted(double{});
-    case Dtype::f16:
-      return converted(f16{});
-    case Dtype::bf16:
-      return converted(bf16{});
-    default:
-      throw Error("tensor {}: floating-point numbers cannot be written as {}", name, dtype_name(dtype));
-  }
+  requires std::is_convertible_v<T, float>
+TensorSource tensor_source(std::string name, std::vector<std::int64_t> shape, const T* data, Dtype dtype) {
+  TensorSource source{std::move(name), dtype, std::move(shape), {}};
+  const bool is_float = with_float_type(dtype, [&]<class To>(To) {
+    source.fill = [data](std::uint64_t offset, std::span<std::byte> out) {
+      const T* from = data + offset / sizeof(To);
+      for (std::size_t i = 0; i < out.size() / sizeof(To); ++i) {
+        To value;
+        if constexpr (std::is_same_v<To, double>)
+          value = static_cast<double>(from[i]);
+        else
+          value = To(static_cast<float>(from[i]));
+        std::memcpy(out.data() + i * sizeof(To), &value, sizeof(To));
+      }
+    };
+  });
+  if (!is_float)
+    throw Error("tensor {}: floating-point numbers cannot be written as {}", source.name, dtype_name(dtype));
+  return source;
 }
 
 using SafetensorsMetadata = std::map<std::string, std::string>;

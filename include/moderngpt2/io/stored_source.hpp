@@ -61,22 +61,12 @@ TensorSource converted_source(TensorSource source) {
   return out;
 }
 
-/// Calls f with a value of the C++ type of a floating-point dtype.
+/// Calls f with a value of the C++ type of a floating-point dtype. Throws Error for another type of a tensor.
 template <class F>
-auto with_float_type(const std::string& tensor, Dtype dtype, F&& f) {
-  switch (dtype) {
-    case Dtype::f64:
-      return f(double{});
-    case Dtype::f32:
-      return f(float{});
-    case Dtype::f16:
-      return f(f16{});
-    case Dtype::bf16:
-      return f(bf16{});
-    default:
-      throw Error("tensor {}: the type is {}, F64, F32, F16 and BF16 can be converted", excerpt(tensor),
-                  dtype_name(dtype));
-  }
+void with_float_type_of(const std::string& tensor, Dtype dtype, F&& f) {
+  if (!with_float_type(dtype, f))
+    throw Error("tensor {}: the type is {}, F64, F32, F16 and BF16 can be converted", excerpt(tensor),
+                dtype_name(dtype));
 }
 
 }  // namespace moderngpt2::detail
@@ -84,7 +74,7 @@ auto with_float_type(const std::string& tensor, Dtype dtype, F&& f) {
 namespace moderngpt2 {
 
 MODERNGPT2_INLINE TensorSource stored_source(const CheckpointTensors& file, const TensorInfo& info, std::string name) {
-  detail::with_float_type(info.name, info.dtype, [](auto) {});
+  detail::with_float_type_of(info.name, info.dtype, [](auto) {});
   return {std::move(name), info.dtype, info.shape,
           [&file, &info](std::uint64_t offset, std::span<std::byte> bytes) { file.read(info, bytes, offset); }};
 }
@@ -92,10 +82,12 @@ MODERNGPT2_INLINE TensorSource stored_source(const CheckpointTensors& file, cons
 MODERNGPT2_INLINE TensorSource converted_source(TensorSource source, Dtype dtype) {
   if (source.dtype == dtype) return source;
   const std::string name = source.name;
-  return detail::with_float_type(name, source.dtype, [&]<class From>(From) {
-    return detail::with_float_type(name, dtype,
-                                   [&]<class To>(To) { return detail::converted_source<From, To>(std::move(source)); });
+  TensorSource out;
+  detail::with_float_type_of(name, source.dtype, [&]<class From>(From) {
+    detail::with_float_type_of(name, dtype,
+                               [&]<class To>(To) { out = detail::converted_source<From, To>(std::move(source)); });
   });
+  return out;
 }
 
 }  // namespace moderngpt2

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "moderngpt2/config/model_shape.hpp"
@@ -79,8 +80,11 @@ MODERNGPT2_INLINE ConversionInput ConversionInput::open(const std::filesystem::p
   const bool is_folder = std::filesystem::is_directory(path, error), is_file = !is_folder && is_gguf(path);
   const std::filesystem::path folder = is_folder ? path : path.parent_path();
   const std::filesystem::path config_path = is_file ? path : folder / "config.json";
-  ConversionInput input{.path = path, .config = read_config(config_path), .tensors = CheckpointTensors(path)};
-  input.json = is_file ? input.config.json : read_json_file(config_path);
+  Json json = is_file ? Json() : read_json_file(config_path);
+  ConfigFile config = is_file ? read_config(path) : parse_config(json, config_path.string());
+  if (is_file) json = config.json;
+  ConversionInput input{
+      .path = path, .config = std::move(config), .json = std::move(json), .tensors = CheckpointTensors(path)};
   if (is_file) input.format = ModelFormat::gguf;
   if (input.config.model_type == "gemma2") input.format = ModelFormat::gemma2;
   input.table = parameter_table(input.config, config_path.string());

@@ -61,11 +61,7 @@ MODERNGPT2_INLINE std::optional<Dtype> tensor_dtype(std::optional<GgufDtype> dty
 
 /// Value of torch_dtype for tensors.
 MODERNGPT2_INLINE std::string torch_dtype_of(const std::vector<TensorSource>& tensors) {
-  const Dtype dtype = tensors.empty() ? Dtype::f32 : tensors.front().dtype;
-  return dtype == Dtype::f64    ? "float64"
-         : dtype == Dtype::f16  ? "float16"
-         : dtype == Dtype::bf16 ? "bfloat16"
-                                : "float32";
+  return torch_dtype_name(tensors.empty() ? Dtype::f32 : tensors.front().dtype);
 }
 
 /// Sets the element type in a config.json under the names that it has there, torch_dtype if it has none.
@@ -152,8 +148,9 @@ MODERNGPT2_INLINE void plan_from_gemma2(const ConversionInput& input, std::optio
   if (restored.tokenizer_class) set_tokenizer_class(plan.tokenizer, *restored.tokenizer_class);
   double factor = 1;
   if (restored.is_exported) factor = query_factor(parse_config(plan.config, input.path.string()).config);
-  if (factor != 1 && !scales_exactly(factor)) open_originals(input, plan);
-  if (factor != 1 && !scales_exactly(factor) && !plan.originals) {
+  const bool is_rounded = !scales_exactly(factor);
+  if (is_rounded) open_originals(input, plan);
+  if (is_rounded && !plan.originals) {
     plan.notes.push_back(fmt::format(
         "the query weights have changed since the export, or {} is missing: they keep the factor {} of the export, and "
         "query_pre_attn_scalar becomes null",
@@ -171,7 +168,7 @@ MODERNGPT2_INLINE void plan_gemma2(const ConversionInput& input, std::optional<D
   const double factor = query_factor(input.config.config);
   plan.queries = gemma2_weights(input_sources(input, plan, dtype), input.config.config, dtype);
   plan.tensors = std::exchange(plan.queries.tensors, {});
-  plan.scales_queries = factor != 1 && !scales_exactly(factor);
+  plan.scales_queries = !scales_exactly(factor);
   if (factor != 1)
     plan.notes.push_back(fmt::format(
         "the weights of the queries are multiplied by {:.6g}, since Gemma 2 here multiplies queries by head_dim^-0.5{}",

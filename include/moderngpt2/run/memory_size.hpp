@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <cstdint>
 #include <string>
@@ -9,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "moderngpt2/core/ascii.hpp"
 #include "moderngpt2/core/error.hpp"
 
 namespace moderngpt2::detail {
@@ -32,7 +32,8 @@ inline std::uint64_t parse_bytes(const char* setting, const std::string& text, d
   const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
   std::string unit;
   for (const char* at = rest; at != end; ++at)
-    if (*at != ' ') unit += char(std::tolower(static_cast<unsigned char>(*at)));
+    if (*at != ' ') unit += *at;
+  unit = lower_case(std::move(unit));
   for (const auto& [name, bytes] : units)
     if (error == std::errc() && unit == name && number > 0 && number * bytes < 1e18)
       return std::uint64_t(number * bytes);

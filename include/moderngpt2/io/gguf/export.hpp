@@ -53,24 +53,16 @@ namespace moderngpt2::detail {
 MODERNGPT2_INLINE void read_source(const TensorSource& source, std::int64_t first, std::span<float> out) {
   if (source.dtype == Dtype::f32)
     return source.fill(static_cast<std::uint64_t>(first) * sizeof(float), std::as_writable_bytes(out));
-  const auto convert = [&]<class T>(T value) {
+  const bool is_float = with_float_type(source.dtype, [&]<class T>(T value) {
     std::vector<std::byte> bytes(out.size() * sizeof(T));
     source.fill(static_cast<std::uint64_t>(first) * sizeof(T), bytes);
     for (std::size_t i = 0; i < out.size(); ++i) {
       std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
       out[i] = static_cast<float>(value);
     }
-  };
-  switch (source.dtype) {
-    case Dtype::f16:
-      return convert(f16{});
-    case Dtype::bf16:
-      return convert(bf16{});
-    case Dtype::f64:
-      return convert(double{});
-    default:
-      throw Error("tensor {} is {}, floating-point numbers are needed", source.name, dtype_name(source.dtype));
-  }
+  });
+  if (!is_float)
+    throw Error("tensor {} is {}, floating-point numbers are needed", source.name, dtype_name(source.dtype));
 }
 
 /// Calls f(float) for each element of a source.

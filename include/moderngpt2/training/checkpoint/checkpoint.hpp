@@ -38,8 +38,7 @@ std::vector<FileRecord> save_trained_model(const std::filesystem::path& folder, 
     return files;
   }
   using Master = typename MasterWeights<M>::Element;
-  const double factor = query_factor(model.config());
-  const bool keeps_queries = companions.format == ModelFormat::gemma2 && factor != 1 && !scales_exactly(factor);
+  const bool keeps_queries = companions.format == ModelFormat::gemma2 && !scales_exactly(query_factor(model.config()));
   GatheredMasters<M> masters(model, optimizer.masters(), optimizer.shard(), ranks, keeps_queries ? 2 : 1);
   std::vector<TensorSource> sources;
   for (const ParameterInfo& p : model.parameters())
