@@ -18,6 +18,7 @@
 #include "moderngpt2/tokenizer/models/merge_dropout.hpp"
 #include "moderngpt2/tokenizer/models/segment_cache.hpp"
 #include "moderngpt2/tokenizer/models/token_ids.hpp"
+#include "moderngpt2/tokenizer/models/word_cache.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
 
 namespace moderngpt2::detail {
@@ -169,7 +170,7 @@ class BpeModel {
   bool all_bytes_ = true;      // an unknown character is the tokens of its bytes
   bool keeps_letters_ = true;  // ASCII letters, all known, are not cut apart: most of their pairs have merges
   std::uint64_t ascii_cuts_[128][2] = {};
-  std::uint32_t number_ = SegmentCache::next_model();
+  WordCache segments_;
 };
 
 }  // namespace moderngpt2::detail
@@ -228,35 +229,32 @@ class BpeModel::Segments {
  private:
   void run() {
     SegmentCache& cache = SegmentCache::of_this_thread();
+    const WordCache& words = model_.segments_;
+    for (std::size_t i = 0; i < count_; ++i)
+      if (!segments_[i].is_character && words.takes(text_of(segments_[i])))
+        slots_[i] = words.slot(text_of(segments_[i]), text_.data() + text_.size(), cache);
     for (std::size_t i = 0; i < count_; ++i) {
       const Segment& segment = segments_[i];
-      if (!segment.is_character && SegmentCache::takes(segment.size, model_.number_))
-        slots_[i] = cache.slot(text_.substr(segment.begin), segment.size, model_.number_);
-    }
-    for (std::size_t i = 0; i < count_; ++i) {
-      const Segment& segment = segments_[i];
+      const auto merge = [&](std::vector<int>& ids) {
+        model_.add_merged(text_of(segment), [&](int id) { ids.push_back(id); });
+      };
       if (segment.is_character && segment.first >= 0)
         out_.add(segment.first);
       else if (segment.first < 0 && model_.fallback_stands_alone_)
-        add_unknown(text_.substr(segment.begin, segment.size));
+        add_unknown(text_of(segment));
+      else if (segment.is_character)
+        merge(out_.flush());
       else
-        add_merged(segment, slots_[i], cache);
+        words.add(text_of(segment), slots_[i], cache, out_, merge);
     }
     count_ = 0;
   }
 
+  std::string_view text_of(const Segment& segment) const { return text_.substr(segment.begin, segment.size); }
+
   void add_unknown(std::string_view text) {
     if (!model_.all_bytes_) return (void)model_.add_characters(text, text.size(), [&](int id) { out_.add(id); });
     for (const char c : text) out_.add(model_.byte_id(c));
-  }
-
-  void add_merged(const Segment& segment, const SegmentCache::Slot& slot, SegmentCache& cache) {
-    const bool cached = !segment.is_character && SegmentCache::takes(segment.size, model_.number_);
-    if (cached && cache.add(slot, out_)) return;
-    std::vector<int>& ids = out_.flush();
-    const std::size_t before = ids.size();
-    model_.add_merged(text_.substr(segment.begin, segment.size), [&](int id) { ids.push_back(id); });
-    if (cached) cache.store(slot, std::span(ids).subspan(before));
   }
 
   const BpeModel& model_;
