@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "moderngpt2/core/separate_compilation.hpp"
+#include "moderngpt2/io/json.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/unicode_classes.hpp"
 #include "moderngpt2/tokenizer/utf8.hpp"
@@ -23,6 +24,19 @@ struct AddedToken {
   bool normalized = false;   ///< matches the normalized text
   bool special = false;      ///< omitted from decoded text with skip_special_tokens
 };
+
+/// Entry of added_tokens in a tokenizer.json.
+inline Json added_token_json(const AddedToken& token) {
+  Json json;
+  json["id"] = token.id;
+  json["content"] = token.content;
+  json["single_word"] = token.single_word;
+  json["lstrip"] = token.lstrip;
+  json["rstrip"] = token.rstrip;
+  json["normalized"] = token.normalized;
+  json["special"] = token.special;
+  return json;
+}
 
 namespace detail {
 

@@ -14,6 +14,7 @@
 #include "moderngpt2/core/error.hpp"
 #include "moderngpt2/core/separate_compilation.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/base64.hpp"
 #include "moderngpt2/tokenizer/byte_trie.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
@@ -167,13 +168,11 @@ MODERNGPT2_INLINE Json added_tokens_json(const SentencePieceModel& model) {
     const auto& piece = model.pieces[id];
     if (piece.type != Type::control && piece.type != Type::unknown && piece.type != Type::user_defined) continue;
     if (never_matches(model, piece)) continue;
-    Json token;
-    token["id"] = id;
-    token["content"] = piece.text;
-    for (const char* flag : {"single_word", "lstrip", "rstrip"}) token[flag] = false;
-    token["normalized"] = piece.type == Type::user_defined;
-    token["special"] = piece.type != Type::user_defined;
-    list.push_back(std::move(token));
+    const bool is_user_defined = piece.type == Type::user_defined;
+    list.push_back(added_token_json({.id = static_cast<int>(id),
+                                     .content = piece.text,
+                                     .normalized = is_user_defined,
+                                     .special = !is_user_defined}));
   }
   return list;
 }

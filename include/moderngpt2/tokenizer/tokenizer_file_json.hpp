@@ -149,17 +149,7 @@ MODERNGPT2_INLINE Json tokenizer_json(const detail::TokenizerFile& file) {
   std::sort(added.begin(), added.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   const bool in_order = detail::are_numbered_in_order(file, added);
   Json list = Json::array();
-  for (const AddedToken& token : added) {
-    Json entry;
-    entry["id"] = token.id;
-    entry["content"] = token.content;
-    entry["single_word"] = token.single_word;
-    entry["lstrip"] = token.lstrip;
-    entry["rstrip"] = token.rstrip;
-    entry["normalized"] = token.normalized;
-    entry["special"] = token.special;
-    list.push_back(std::move(entry));
-  }
+  for (const AddedToken& token : added) list.push_back(added_token_json(token));
   const Json byte_level = {
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   Json pre_tokenizer = file.pre_tokenizer, decoder = file.decoder;

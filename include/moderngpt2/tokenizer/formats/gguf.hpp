@@ -15,6 +15,7 @@
 #include "moderngpt2/io/gguf/reader.hpp"
 #include "moderngpt2/io/json.hpp"
 #include "moderngpt2/io/tokenizer_files.hpp"
+#include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/gguf_pre_tokenizers.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_json.hpp"
 #include "moderngpt2/tokenizer/sentencepiece_model.hpp"
@@ -131,12 +132,8 @@ MODERNGPT2_INLINE Json GgufTokenizer::added_tokens() const {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const Type type = types_[i];
     if (type != Type::unknown && type != Type::control && type != Type::user_defined) continue;
-    Json token;
-    token["id"] = i;
-    token["content"] = tokens_[i];
-    for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) token[flag] = false;
-    token["special"] = type != Type::user_defined;
-    list.push_back(std::move(token));
+    list.push_back(
+        added_token_json({.id = static_cast<int>(i), .content = tokens_[i], .special = type != Type::user_defined}));
   }
   return list;
 }

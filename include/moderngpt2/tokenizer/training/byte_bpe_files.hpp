@@ -14,6 +14,7 @@
 #include "moderngpt2/io/file.hpp"
 #include "moderngpt2/io/folder.hpp"
 #include "moderngpt2/io/json.hpp"
+#include "moderngpt2/tokenizer/added_tokens.hpp"
 #include "moderngpt2/tokenizer/chat_template.hpp"
 #include "moderngpt2/tokenizer/component.hpp"
 #include "moderngpt2/tokenizer/export.hpp"
@@ -73,14 +74,9 @@ inline Json byte_bpe_json(const ByteBpe& trained, const std::string& pattern) {
   json["truncation"] = nullptr;
   json["padding"] = nullptr;
   Json added = Json::array();
-  for (std::size_t id = 0; id < trained.special_tokens.size(); ++id) {
-    Json token;
-    token["id"] = id;
-    token["content"] = trained.special_tokens[id];
-    for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) token[flag] = false;
-    token["special"] = true;
-    added.push_back(std::move(token));
-  }
+  for (std::size_t id = 0; id < trained.special_tokens.size(); ++id)
+    added.push_back(
+        added_token_json({.id = static_cast<int>(id), .content = trained.special_tokens[id], .special = true}));
   json["added_tokens"] = std::move(added);
   json["normalizer"] = nullptr;
   json["pre_tokenizer"]["type"] = "Sequence";
